@@ -1,0 +1,39 @@
+//! The atoms that the library says or understands. None is ever made from a guest's data.
+
+rustler::atoms! {
+    ok, error, nil, yield_ = "yield", wait, import, busy, done,
+    wasmex_wake, wasmex_turn, wasmex_pipe,
+    // values
+    nan, infinity, neg_infinity, i31,
+    // kinds of native objects
+    engine, module, store, instance, template, execution, memory, table, global, func, reference,
+    pipe, term,
+    // types
+    i32, i64, f32, f64, v128, fn_ = "fn", tag, mutability, const_ = "const", var, type_ = "type",
+    minimum, maximum, shared, memory64, page_size,
+    // definitions of imports
+    extern_ = "extern",
+    // errors
+    trap, exit, import_raised, cancelled, closed, broken, deadlock, argument, arity, unknown_export,
+    not_a_function, missing_import, incompatible_import, duplicate_import, compile, parse, link,
+    limit, guest, foreign_store, foreign_engine, caller_expired, caller_elsewhere, out_of_bounds,
+    grow, immutable, fuel_disabled, unsupported, artefact, no_ticker, panic, config, wasi, value,
+    bad_results, component, exception, not_null, in_progress, no_room, eof, empty, full,
+    // details of errors
+    code, message, detail, backtrace, position, wanted, given, expected, name, names, kind,
+    namespace, types_ = "types", needs_wasi, path, offset, size, linked,
+    module_name, func_name, func_index, func_offset, module_offset, symbols, file, line, column,
+    // kinds of terms
+    kind_atom = "Atom", kind_binary = "Binary", kind_fun = "Fun", kind_list = "List",
+    kind_map = "Map", kind_pid = "Pid", kind_port = "Port", kind_ref = "Ref", kind_tuple = "Tuple",
+    kind_integer = "Integer", kind_float = "Float", kind_unknown = "Unknown",
+    // traps
+    stack_overflow, memory_out_of_bounds, heap_misaligned, table_out_of_bounds,
+    indirect_call_to_null, bad_signature, integer_overflow, integer_division_by_zero,
+    bad_conversion_to_integer, unreachable, interrupt, out_of_fuel, atomic_wait_non_shared_memory,
+    null_reference, array_out_of_bounds, allocation_too_large, cast_failure, unhandled_tag,
+    uncaught_exception, other,
+    // options
+    none, speed, speed_and_size, inherit, null, real, buffer, stream,
+    exports, imports, resource,
+}

@@ -1,0 +1,94 @@
+//! A guest call under way: a future that owns its store and gives it back at the end.
+
+use crate::error::Result;
+use crate::handoff::{Command, Handoff};
+use crate::imports::PendingImport;
+use crate::job::Job;
+use crate::live::{Kind, Live};
+use crate::runtime;
+use crate::store_data::StoreData;
+use crate::ticker;
+use crate::waker::WakeCell;
+use rustler::sys::ErlNifTerm;
+use rustler::{Env, LocalPid};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use wasmtime::{AsContextMut, Store};
+
+pub type Finished = (Store<StoreData>, Result<ErlNifTerm>);
+
+pub struct Execution {
+    future: Pin<Box<dyn Future<Output = Finished> + Send>>,
+    pub driver: LocalPid,
+    /// The imports that Elixir is running right now, innermost last.
+    pub imports: Vec<PendingImport>,
+    /// For each nested job, how many imports were running when it began.
+    pub nested: Vec<usize>,
+    /// Whether the guest waits for the innermost import (and not for time or I/O).
+    pub in_import: bool,
+    _live: Live,
+}
+
+/// What one poll came to. The panic case has lost the store.
+pub enum Polled {
+    Finished(Box<Finished>),
+    Pending(Handoff),
+    Panicked(String),
+}
+
+impl Execution {
+    pub fn new(mut store: Store<StoreData>, job: Job, driver: LocalPid) -> Self {
+        let future = Box::pin(async move {
+            let result = job.run(store.as_context_mut()).await;
+            (store, result)
+        });
+        Execution {
+            future,
+            driver,
+            imports: Vec::new(),
+            nested: Vec::new(),
+            in_import: false,
+            _live: Live::new(Kind::Execution),
+        }
+    }
+
+    /// Polls once on this thread, with ticks coming and tokio in reach.
+    pub fn poll(&mut self, mut handoff: Handoff, engine: u64, wake: &Arc<WakeCell>, has_wasi: bool) -> Polled {
+        let running = ticker::enter(engine);
+        let reactor = has_wasi.then(|| runtime::get().map(|runtime| runtime.enter()));
+        let waker = Waker::from(wake.clone());
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            handoff.during(|| self.future.as_mut().poll(&mut Context::from_waker(&waker)))
+        }));
+        drop(reactor);
+        drop(running);
+        match polled {
+            Ok(Poll::Ready(finished)) => Polled::Finished(Box::new(finished)),
+            Ok(Poll::Pending) => Polled::Pending(handoff),
+            Err(panic) => Polled::Panicked(panic_text(&*panic)),
+        }
+    }
+
+    pub fn nest(&mut self, env: Env, mut job: Job) -> Handoff {
+        self.nested.push(self.imports.len());
+        job.level = self.nested.len();
+        Handoff::new(env, Some(Command::Job(job)))
+    }
+
+    pub fn end_nested(&mut self) {
+        if let Some(imports) = self.nested.pop() {
+            self.imports.truncate(imports);
+        }
+        self.in_import = true;
+    }
+}
+
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_string())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic without a text".to_string())
+}

@@ -1,0 +1,26 @@
+//! Memories, globals, tables and functions of instances as things that can be imported.
+
+use crate::func::FuncResource;
+use crate::global::GlobalResource;
+use crate::memory::MemoryResource;
+use crate::table::TableResource;
+use crate::values::resource;
+use rustler::Term;
+use wasmtime::Extern;
+
+/// The external and the id of the store that it belongs to.
+pub fn decode(term: Term) -> Option<(Extern, u64)> {
+    if let Some(func) = resource::<FuncResource>(term) {
+        return Some((func.signature.func.into(), func.cell.id));
+    }
+    if let Some(memory) = resource::<MemoryResource>(term) {
+        return Some((memory.memory.into(), memory.cell.id));
+    }
+    if let Some(table) = resource::<TableResource>(term) {
+        return Some((table.table.into(), table.cell.id));
+    }
+    if let Some(global) = resource::<GlobalResource>(term) {
+        return Some((global.global.into(), global.cell.id));
+    }
+    None
+}

@@ -1,0 +1,72 @@
+//! Global variables.
+
+use crate::atoms;
+use crate::error::{Error, Result};
+use crate::live::{Kind, Live};
+use crate::store_cell::{self, StoreCell, Via};
+use crate::store_data::StoreData;
+use crate::types;
+use crate::values;
+use rustler::{Encoder, Env, Resource, ResourceArc, Term};
+use wasmtime::{AsContextMut, Global, Mutability, StoreContextMut};
+
+pub struct GlobalResource {
+    pub cell: ResourceArc<StoreCell>,
+    pub global: Global,
+    _live: Live,
+}
+
+impl Resource for GlobalResource {}
+impl std::panic::RefUnwindSafe for GlobalResource {}
+
+impl GlobalResource {
+    pub fn new(cell: ResourceArc<StoreCell>, global: Global) -> ResourceArc<Self> {
+        ResourceArc::new(GlobalResource { cell, global, _live: Live::new(Kind::Global) })
+    }
+}
+
+type Handle = ResourceArc<GlobalResource>;
+
+#[rustler::nif]
+fn global_get<'a>(env: Env<'a>, global: Handle, via: Option<u64>) -> Term<'a> {
+    with(env, &global, via, |mut cx| {
+        let value = global.global.get(&mut cx);
+        values::encode(env, cx, &value)
+    })
+}
+
+#[rustler::nif]
+fn global_set<'a>(env: Env<'a>, global: Handle, value: Term<'a>, via: Option<u64>) -> Term<'a> {
+    with(env, &global, via, |mut cx| {
+        let ty = global.global.ty(&cx);
+        if ty.mutability() == Mutability::Const {
+            return Err(Error::text(atoms::immutable(), "immutable global cannot be set"));
+        }
+        let value = values::decode(cx.as_context_mut(), value, ty.content())?;
+        global.global.set(&mut cx, value).map_err(Error::Guest)?;
+        Ok(atoms::ok().encode(env))
+    })
+}
+
+#[rustler::nif]
+fn global_type<'a>(env: Env<'a>, global: Handle, via: Option<u64>) -> Term<'a> {
+    with(env, &global, via, |cx| Ok(types::global(env, &global.global.ty(&cx))))
+}
+
+fn with<'a>(
+    env: Env<'a>,
+    global: &Handle,
+    via: Option<u64>,
+    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
+) -> Term<'a> {
+    let via = via.map_or(Via::Store, Via::Caller);
+    let result = store_cell::with(env, &global.cell, via, |mut cx| {
+        let mut scope = wasmtime::RootScope::new(&mut cx);
+        f(scope.as_context_mut())
+    });
+    match result {
+        Ok(Ok(term)) => (atoms::ok(), term).encode(env),
+        Ok(Err(error)) => error.to_term(env),
+        Err(term) => term,
+    }
+}

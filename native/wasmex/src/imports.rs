@@ -1,0 +1,215 @@
+//! Elixir functions as imports: the guest suspends, the driving process runs the function, the guest
+//! goes on with its results.
+
+use crate::atoms;
+use crate::error::{BadResults, Error, ImportRaised};
+use crate::handoff::{self, Command, Event};
+use crate::live::{Kind, Live};
+use crate::memory::MemoryResource;
+use crate::store_data::StoreData;
+use crate::term_box::TermBox;
+use crate::values;
+use rustler::sys::ErlNifTerm;
+use rustler::{Encoder, Env, ResourceArc, Term};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use wasmtime::{AsContextMut, Caller, Engine, Extern, FuncType, Linker, StoreContextMut, Val, ValType};
+
+static NEXT_TABLE: AtomicU64 = AtomicU64::new(1);
+static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
+
+/// The functions of one linker or one `Wasmex.Instance.new/4`, a tuple in Elixir.
+pub struct ImportTable {
+    /// Lets the driving process fetch the functions once, however often they are called.
+    pub id: u64,
+    pub functions: TermBox,
+    _live: Live,
+}
+
+impl ImportTable {
+    pub fn new(functions: Term) -> Arc<Self> {
+        Arc::new(ImportTable {
+            id: NEXT_TABLE.fetch_add(1, Ordering::Relaxed),
+            functions: TermBox::new(functions),
+            _live: Live::new(Kind::Term),
+        })
+    }
+}
+
+/// An import that waits for Elixir.
+pub struct PendingImport {
+    pub table: Arc<ImportTable>,
+    pub index: u32,
+    /// Names this very invocation; the `caller` handle that Elixir gets carries it.
+    pub serial: u64,
+    pub params: ErlNifTerm,
+    /// The calling instance's `memory`, by wasmtime's own identity for it.
+    pub memory: Option<wasmtime::Memory>,
+}
+
+/// Defines function `index` of the table as `namespace.name`.
+pub fn define(
+    linker: &mut Linker<StoreData>,
+    namespace: &str,
+    name: &str,
+    ty: FuncType,
+    table: &Arc<ImportTable>,
+    index: u32,
+) -> wasmtime::Result<()> {
+    let table = table.clone();
+    let results: Arc<[ValType]> = ty.results().collect();
+    linker.func_new_async(namespace, name, ty, move |caller, params, slots| {
+        let table = table.clone();
+        let results = results.clone();
+        Box::new(async move { call(caller, table, index, params, &results, slots).await })
+    })?;
+    Ok(())
+}
+
+async fn call(
+    mut caller: Caller<'_, StoreData>,
+    table: Arc<ImportTable>,
+    index: u32,
+    params: &[Val],
+    types: &[ValType],
+    slots: &mut [Val],
+) -> wasmtime::Result<()> {
+    let params = handoff::in_env(|env| {
+        values::encode_list(env, caller.as_context_mut(), params).map(|list| list.as_c_arg())
+    });
+    let params = match params {
+        Some(Ok(params)) => params,
+        Some(Err(Error::Guest(error))) => return Err(error),
+        _ => return Err(ImportRaised.into()),
+    };
+    let memory = match caller.get_export("memory") {
+        Some(Extern::Memory(memory)) => Some(memory),
+        _ => None,
+    };
+    handoff::emit(Event::Import(PendingImport {
+        table,
+        index,
+        serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
+        params,
+        memory,
+    }));
+    loop {
+        match handoff::next_command().await {
+            Command::Resume(results) => {
+                // The slice that ended here is over; the guest goes on with a fresh one.
+                let mut cx = caller.as_context_mut();
+                cx.set_epoch_deadline(1);
+                return store_results(cx, results, types, slots);
+            }
+            Command::Raise => return Err(ImportRaised.into()),
+            Command::Visit(visit) => {
+                visit.run(caller.as_context_mut());
+                handoff::emit(Event::Visited);
+            }
+            Command::Job(job) => {
+                let result = job.run(caller.as_context_mut()).await;
+                handoff::emit(Event::JobDone(result));
+            }
+        }
+    }
+}
+
+fn store_results(
+    mut cx: StoreContextMut<'_, StoreData>,
+    results: ErlNifTerm,
+    types: &[ValType],
+    slots: &mut [Val],
+) -> wasmtime::Result<()> {
+    let stored = handoff::in_env(|env| {
+        // SAFETY: the term came with the NIF that polls right now.
+        let term = unsafe { handoff::term(env, results) };
+        match (types, slots) {
+            ([], []) => Ok(()),
+            ([ty], [slot]) => {
+                *slot = values::decode(cx, term, ty).map_err(|error| bad_result(&error, None))?;
+                Ok(())
+            }
+            (types, slots) => {
+                let terms: Vec<Term> = term.decode().map_err(|_| wrong_shape(types.len(), term))?;
+                if terms.len() != types.len() {
+                    return Err(wrong_count(types.len(), terms.len()));
+                }
+                for (position, ((term, ty), slot)) in terms.into_iter().zip(types).zip(slots).enumerate() {
+                    *slot = values::decode(cx.as_context_mut(), term, ty)
+                        .map_err(|error| bad_result(&error, Some(position)))?;
+                }
+                Ok(())
+            }
+        }
+    });
+    stored.unwrap_or_else(|| Err(ImportRaised.into()))
+}
+
+fn wrong_shape(expected: usize, term: Term) -> wasmtime::Error {
+    let kind = crate::error::kind_of(term).to_term(term.get_env());
+    BadResults(format!(
+        "expected a list of {expected} results, got {}",
+        kind.atom_to_string().unwrap_or_default()
+    ))
+    .into()
+}
+
+fn wrong_count(expected: usize, given: usize) -> wasmtime::Error {
+    BadResults(format!("expected a list of {expected} results, got a list of {given}")).into()
+}
+
+fn bad_result(error: &Error, position: Option<usize>) -> wasmtime::Error {
+    let place = position.map_or("the result".to_string(), |position| format!("result {}", position + 1));
+    let text = match error {
+        Error::Value { wanted, .. } => format!("{place} is no {wanted}"),
+        Error::ForeignStore(_) => format!("{place} belongs to another store"),
+        _ => format!("{place} can't be converted"),
+    };
+    BadResults(text).into()
+}
+
+/// `{:import, table_id, index, serial, params}`
+pub fn step<'a>(env: Env<'a>, import: &PendingImport) -> Term<'a> {
+    // SAFETY: the arguments were made in this environment during the poll that just ended.
+    let params = unsafe { handoff::term(env, import.params) };
+    (atoms::import(), import.table.id, import.index, import.serial, params).encode(env)
+}
+
+/// `{functions, memory | nil}` of an import that waits.
+pub fn context<'a>(env: Env<'a>, cell: &ResourceArc<crate::store_cell::StoreCell>, import: &PendingImport) -> Term<'a> {
+    let memory = import
+        .memory
+        .map(|memory| MemoryResource::new(cell.clone(), memory));
+    (import.table.functions.get(env), memory).encode(env)
+}
+
+/// The imports that Elixir declares: `[{namespace, name, {:fn, params, results} | {:extern, resource}}]`.
+pub struct Declaration {
+    pub namespace: String,
+    pub name: String,
+    pub definition: Definition,
+}
+
+pub enum Definition {
+    Func(FuncType),
+    Extern(Extern, u64),
+}
+
+pub fn declarations(engine: &Engine, list: Term) -> rustler::NifResult<Vec<Declaration>> {
+    let list: Vec<(String, String, Term)> = list.decode()?;
+    list.into_iter()
+        .map(|(namespace, name, definition)| {
+            let definition = match definition.decode::<(rustler::Atom, Term, Term)>() {
+                Ok((tag, params, results)) if tag == atoms::fn_() => {
+                    Definition::Func(crate::types::decode_func(engine, params, results)?)
+                }
+                _ => {
+                    let (_, resource): (rustler::Atom, Term) = definition.decode()?;
+                    let (external, store) = crate::export::decode(resource).ok_or(rustler::Error::BadArg)?;
+                    Definition::Extern(external, store)
+                }
+            };
+            Ok(Declaration { namespace, name, definition })
+        })
+        .collect()
+}

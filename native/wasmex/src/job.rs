@@ -1,0 +1,74 @@
+//! What a guest is asked to do: call a function or make an instance, at the top or inside an import.
+
+use crate::error::{Error, Result};
+use crate::handoff;
+use crate::instance::{self, Plan};
+use crate::signature::{Args, Signature};
+use crate::store_data::StoreData;
+use rustler::sys::ErlNifTerm;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use wasmtime::{AsContextMut, StoreContextMut};
+
+pub struct Job {
+    task: Task,
+    /// A fuel budget for this job alone; the store's own fuel comes back afterwards.
+    fuel: Option<u64>,
+    /// How many jobs are under way below this one; set when it begins.
+    pub level: usize,
+}
+
+pub enum Task {
+    Call { signature: Arc<Signature>, args: Args },
+    Instantiate(Box<Plan>),
+}
+
+impl Job {
+    pub fn new(task: Task, fuel: Option<u64>) -> Self {
+        Job { task, fuel, level: 0 }
+    }
+
+    /// Runs to the end, or until the driving process cancels this level.
+    pub async fn run(self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+        let level = self.level;
+        let saved = match self.fuel {
+            Some(fuel) => Some(swap_fuel(&mut cx, fuel)?),
+            None => None,
+        };
+        cx.set_epoch_deadline(1);
+        let result = until_cancelled(level, run_task(self.task, cx.as_context_mut())).await;
+        if let Some(fuel) = saved {
+            // It was accepted once, so it can be set again.
+            let _ = cx.set_fuel(fuel);
+        }
+        result
+    }
+}
+
+async fn run_task(task: Task, cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+    match task {
+        Task::Call { signature, args } => signature.call(cx, args).await,
+        Task::Instantiate(plan) => instance::run(*plan, cx).await,
+    }
+}
+
+fn swap_fuel(cx: &mut StoreContextMut<'_, StoreData>, fuel: u64) -> Result<u64> {
+    let disabled = |_| Error::text(crate::atoms::fuel_disabled(), "fuel is not configured in this store");
+    let saved = cx.get_fuel().map_err(disabled)?;
+    cx.set_fuel(fuel).map_err(disabled)?;
+    Ok(saved)
+}
+
+/// Dropping the future of a call unwinds its fiber, which is all that cancelling takes.
+async fn until_cancelled<T>(level: usize, future: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut future = pin!(future);
+    std::future::poll_fn(move |context| {
+        if handoff::cancelled(level) {
+            return Poll::Ready(Err(Error::Cancelled));
+        }
+        future.as_mut().poll(context)
+    })
+    .await
+}

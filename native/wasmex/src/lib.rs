@@ -1,0 +1,58 @@
+//! The NIF library behind `Wasmex.Native`: wasmtime, driven one slice at a time by BEAM processes.
+//!
+//! One resource, one file (`engine`, `module`, `store`, `instance`, `memory`, …). The machinery they
+//! share: `store_cell` decides who may use a store, `execution` is a guest call under way, `handoff`
+//! carries what passes between a NIF and the guest's fiber during one poll, `waker` and `ticker` say
+//! when to poll again.
+
+mod atoms;
+mod engine;
+mod engine_config;
+mod error;
+mod execution;
+mod export;
+mod func;
+mod global;
+mod handoff;
+mod imports;
+mod instance;
+mod job;
+mod linker;
+mod live;
+mod memory;
+mod module;
+mod pipe;
+mod pipe_stream;
+mod reference;
+mod runtime;
+mod signature;
+mod stacks;
+mod store;
+mod store_cell;
+mod store_data;
+mod table;
+mod term_box;
+mod ticker;
+mod types;
+mod values;
+mod waker;
+mod wasi;
+mod wat;
+
+use rustler::{Env, Term};
+
+fn load(env: Env, _info: Term) -> bool {
+    env.register::<engine::EngineResource>().is_ok()
+        && env.register::<module::ModuleResource>().is_ok()
+        && env.register::<store_cell::StoreCell>().is_ok()
+        && env.register::<instance::InstanceResource>().is_ok()
+        && env.register::<linker::TemplateResource>().is_ok()
+        && env.register::<memory::MemoryResource>().is_ok()
+        && env.register::<table::TableResource>().is_ok()
+        && env.register::<global::GlobalResource>().is_ok()
+        && env.register::<func::FuncResource>().is_ok()
+        && env.register::<reference::ReferenceResource>().is_ok()
+        && env.register::<pipe::PipeResource>().is_ok()
+}
+
+rustler::init!("Elixir.Wasmex.Native", load = load);

@@ -1,0 +1,107 @@
+//! Fiber stacks without guard pages, for engines made for density.
+//!
+//! A guard page splits a mapping in two, and the kernel allows a process some 65,000 of them. The
+//! guest's own overflow is caught by wasmtime's explicit stack limit, which leaves the host functions
+//! the rest of the stack. Stacks are cut from large mappings and reused.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use wasmtime::{Result, StackCreator, StackMemory, bail};
+
+/// Stacks in one mapping.
+const PER_SLAB: usize = 64;
+
+pub struct Stacks {
+    free: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Stacks {
+    pub fn new() -> Self {
+        Stacks { free: Arc::default() }
+    }
+}
+
+#[cfg(unix)]
+mod pages {
+    use std::ffi::c_void;
+
+    unsafe extern "C" {
+        fn mmap(address: *mut c_void, length: usize, protection: i32, flags: i32, fd: i32, offset: i64) -> *mut c_void;
+        fn madvise(address: *mut c_void, length: usize, advice: i32) -> i32;
+    }
+
+    const READ_WRITE: i32 = 1 | 2;
+    #[cfg(target_os = "linux")]
+    const PRIVATE_ANONYMOUS_NORESERVE: i32 = 0x2 | 0x20 | 0x4000;
+    #[cfg(not(target_os = "linux"))]
+    const PRIVATE_ANONYMOUS_NORESERVE: i32 = 0x2 | 0x1000 | 0x40;
+    const DONT_NEED: i32 = 4;
+
+    pub fn map(length: usize) -> Option<usize> {
+        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
+        let address = unsafe { mmap(std::ptr::null_mut(), length, READ_WRITE, PRIVATE_ANONYMOUS_NORESERVE, -1, 0) };
+        (address as isize != -1).then_some(address as usize)
+    }
+
+    pub fn release(address: usize, length: usize) {
+        // SAFETY: the range is a stack of ours that nobody uses; its contents are not needed again.
+        unsafe { madvise(address as *mut c_void, length, DONT_NEED) };
+    }
+}
+
+#[cfg(not(unix))]
+mod pages {
+    pub fn map(_length: usize) -> Option<usize> {
+        None
+    }
+
+    pub fn release(_address: usize, _length: usize) {}
+}
+
+// SAFETY: the memory is mapped read-write, page-aligned, zeroed when new, and belongs to one stack
+// until that is dropped.
+unsafe impl StackCreator for Stacks {
+    fn new_stack(&self, size: usize, _zeroed: bool) -> Result<Box<dyn StackMemory>> {
+        let size = size.next_multiple_of(4096);
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.is_empty() {
+            let Some(slab) = pages::map(size * PER_SLAB) else {
+                bail!("no memory for the stack of a guest");
+            };
+            free.extend((0..PER_SLAB).map(|index| slab + index * size));
+        }
+        match free.pop() {
+            Some(base) => Ok(Box::new(Stack { base, size, free: self.free.clone() })),
+            None => bail!("no memory for the stack of a guest"),
+        }
+    }
+}
+
+struct Stack {
+    base: usize,
+    size: usize,
+    free: Arc<Mutex<Vec<usize>>>,
+}
+
+// SAFETY: see `Stacks`. There is no guard; the range below the stack is the top of another one, which
+// the guest's stack limit keeps out of reach.
+unsafe impl StackMemory for Stack {
+    fn top(&self) -> *mut u8 {
+        (self.base + self.size) as *mut u8
+    }
+
+    fn range(&self) -> Range<usize> {
+        self.base..self.base + self.size
+    }
+
+    fn guard_range(&self) -> Range<*mut u8> {
+        self.base as *mut u8..self.base as *mut u8
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        pages::release(self.base, self.size);
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.base);
+    }
+}

@@ -1,0 +1,142 @@
+//! Stores as Elixir sees them: made, given fuel, driven, closed.
+
+use crate::atoms;
+use crate::engine::EngineResource;
+use crate::error::{Error, Result};
+use crate::handoff::Command;
+use crate::store_cell::{self, Resume, StoreCell, Via};
+use crate::store_data::{Limits, LimitsSpec, StoreData};
+use crate::wasi::{WasiOptions, WasiSpec};
+use rustler::{Encoder, Env, ResourceArc, Term};
+use wasmtime::Store;
+
+#[rustler::nif]
+fn store_new<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, limits: LimitsSpec) -> Term<'a> {
+    make(env, engine, limits, None)
+}
+
+/// Opens the preopened directories, so it may touch the disk.
+#[rustler::nif(schedule = "DirtyIo")]
+fn store_new_wasi_with_dirs<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, limits: LimitsSpec, wasi: WasiOptions) -> Term<'a> {
+    make(env, engine, limits, Some(wasi.into_spec()))
+}
+
+#[rustler::nif]
+fn store_new_wasi<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, limits: LimitsSpec, wasi: WasiOptions) -> Term<'a> {
+    make(env, engine, limits, Some(wasi.into_spec()))
+}
+
+fn make<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, limits: LimitsSpec, wasi: Option<WasiSpec>) -> Term<'a> {
+    let has_wasi = wasi.is_some();
+    if has_wasi && crate::runtime::get().is_none() {
+        return Error::text(atoms::wasi(), "the system gives no thread for I/O").to_term(env);
+    }
+    let id = store_cell::next_id();
+    let data = match StoreData::new(id, Limits::new(limits), wasi) {
+        Ok(data) => data,
+        Err(error) => return Error::text(atoms::wasi(), format!("{error:#}")).to_term(env),
+    };
+    let mut store = Store::new(&engine.engine, data);
+    store.limiter(|data| &mut data.limits);
+    store.epoch_deadline_async_yield_and_update(1);
+    let cell = StoreCell::new(id, store, engine, has_wasi);
+    (atoms::ok(), ResourceArc::new(cell)).encode(env)
+}
+
+#[rustler::nif]
+fn store_engine(cell: ResourceArc<StoreCell>) -> ResourceArc<EngineResource> {
+    cell.engine.clone()
+}
+
+#[rustler::nif]
+fn store_get_fuel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Option<u64>) -> Term<'a> {
+    let via = via.map_or(Via::Store, Via::Caller);
+    let fuel = store_cell::with(env, &cell, via, |cx| cx.get_fuel().map_err(no_fuel));
+    answer(env, fuel)
+}
+
+#[rustler::nif]
+fn store_set_fuel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, fuel: u64, via: Option<u64>) -> Term<'a> {
+    let via = via.map_or(Via::Store, Via::Caller);
+    let set = store_cell::with(env, &cell, via, |mut cx| {
+        cx.set_fuel(fuel).map(|()| atoms::ok()).map_err(no_fuel)
+    });
+    answer(env, set)
+}
+
+fn no_fuel(error: wasmtime::Error) -> Error {
+    Error::text(atoms::fuel_disabled(), error)
+}
+
+/// The most bytes that all memories of the store had together.
+#[rustler::nif]
+fn store_memory_peak<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Option<u64>) -> Term<'a> {
+    let via = via.map_or(Via::Store, Via::Caller);
+    let peak = store_cell::with(env, &cell, via, |cx| Ok(cx.data().limits.memory_peak));
+    answer(env, peak)
+}
+
+/// Collects the garbage of the guests in the store.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn store_gc<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Option<u64>) -> Term<'a> {
+    let via = via.map_or(Via::Store, Via::Caller);
+    let done = store_cell::with(env, &cell, via, |mut cx| {
+        cx.gc(None).map(|()| atoms::ok()).map_err(Error::Guest)
+    });
+    answer(env, done)
+}
+
+#[rustler::nif]
+fn store_close(env: Env, cell: ResourceArc<StoreCell>) -> rustler::Atom {
+    store_cell::close(env, &cell);
+    atoms::ok()
+}
+
+#[rustler::nif]
+fn store_stop_waiting(env: Env, cell: ResourceArc<StoreCell>) -> rustler::Atom {
+    store_cell::stop_waiting(env, &cell);
+    atoms::ok()
+}
+
+/// The process that uses the store at this moment; nil when it is idle.
+#[rustler::nif]
+fn store_driver<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
+    cell.driver().encode(env)
+}
+
+// The steps of the call that this process drives; see `Wasmex.Call`.
+
+#[rustler::nif]
+fn call_poll<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
+    store_cell::resume(env, &cell, Resume::Poll)
+}
+
+#[rustler::nif]
+fn call_resume<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, results: Term<'a>) -> Term<'a> {
+    store_cell::resume(env, &cell, Resume::Import(Command::Resume(results.as_c_arg())))
+}
+
+#[rustler::nif]
+fn call_raise<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
+    store_cell::resume(env, &cell, Resume::Import(Command::Raise))
+}
+
+/// `{owed, step}`: owed says that a wake-up message was sent which the caller has yet to receive.
+#[rustler::nif]
+fn call_cancel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
+    let owed = cell.forget_wake();
+    (owed, store_cell::resume(env, &cell, Resume::Cancel)).encode(env)
+}
+
+#[rustler::nif]
+fn call_import_context<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
+    store_cell::import_context(env, &cell).unwrap_or_else(|| atoms::nil().encode(env))
+}
+
+fn answer<'a, T: Encoder>(env: Env<'a>, result: std::result::Result<Result<T>, Term<'a>>) -> Term<'a> {
+    match result {
+        Ok(Ok(value)) => (atoms::ok(), value).encode(env),
+        Ok(Err(error)) => error.to_term(env),
+        Err(term) => term,
+    }
+}

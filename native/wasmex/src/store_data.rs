@@ -1,0 +1,113 @@
+//! What a wasmtime store carries for us: its limits and its WASI context.
+
+use crate::wasi::WasiSpec;
+use rustler::NifStruct;
+use wasmtime::ResourceLimiter;
+use wasmtime_wasi::p1::WasiP1Ctx;
+
+pub struct StoreData {
+    /// Tells the stores apart; the id of the store cell.
+    pub id: u64,
+    pub limits: Limits,
+    wasi_spec: Option<WasiSpec>,
+    wasi: Option<Box<WasiP1Ctx>>,
+}
+
+impl StoreData {
+    pub fn new(id: u64, limits: Limits, wasi: Option<WasiSpec>) -> wasmtime::Result<Self> {
+        let mut data = StoreData { id, limits, wasi_spec: wasi, wasi: None };
+        // Directories are opened now, so that a missing one is reported by the function that names it.
+        if data.wasi_spec.as_ref().is_some_and(WasiSpec::has_preopens) {
+            data.build_wasi()?;
+        }
+        Ok(data)
+    }
+
+    /// Built at the guest's first WASI call: many guests make none, and it costs more than an instance.
+    pub fn wasi(&mut self) -> &mut WasiP1Ctx {
+        if self.wasi.is_none() && self.build_wasi().is_err() {
+            self.wasi = Some(Box::new(wasmtime_wasi::WasiCtxBuilder::new().build_p1()));
+        }
+        self.wasi.get_or_insert_with(|| {
+            Box::new(wasmtime_wasi::WasiCtxBuilder::new().build_p1())
+        })
+    }
+
+    fn build_wasi(&mut self) -> wasmtime::Result<()> {
+        let context = match self.wasi_spec.take() {
+            Some(spec) => spec.build()?,
+            None => wasmtime_wasi::WasiCtxBuilder::new().build_p1(),
+        };
+        self.wasi = Some(Box::new(context));
+        Ok(())
+    }
+}
+
+/// `Wasmex.StoreLimits`, and what has been used of it.
+#[derive(NifStruct, Clone, Default)]
+#[module = "Wasmex.StoreLimits"]
+pub struct LimitsSpec {
+    pub memory_size: Option<u64>,
+    pub table_elements: Option<u64>,
+    pub instances: Option<u64>,
+    pub tables: Option<u64>,
+    pub memories: Option<u64>,
+}
+
+/// Applies to every memory and table on its own, as wasmtime's `StoreLimits` does; `memory_size` also
+/// bounds the sum over all memories of the store, or a guest with many memories would escape it.
+pub struct Limits {
+    spec: LimitsSpec,
+    memory_total: u64,
+    last_growth: u64,
+    /// The most that all memories of the store had together.
+    pub memory_peak: u64,
+}
+
+impl Limits {
+    pub fn new(spec: LimitsSpec) -> Self {
+        Limits { spec, memory_total: 0, last_growth: 0, memory_peak: 0 }
+    }
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let limit = self.spec.memory_size;
+        let total = self.memory_total + (desired.saturating_sub(current)) as u64;
+        let over = limit.is_some_and(|limit| total > limit);
+        if over || maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        self.last_growth = total - self.memory_total;
+        self.memory_total = total;
+        self.memory_peak = self.memory_peak.max(total);
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory_total -= std::mem::take(&mut self.last_growth);
+        Ok(())
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let limit = self.spec.table_elements;
+        Ok(limit.is_none_or(|limit| desired as u64 <= limit)
+            && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+
+    fn instances(&self) -> usize {
+        count(self.spec.instances, wasmtime::DEFAULT_INSTANCE_LIMIT)
+    }
+
+    fn tables(&self) -> usize {
+        count(self.spec.tables, wasmtime::DEFAULT_TABLE_LIMIT)
+    }
+
+    fn memories(&self) -> usize {
+        count(self.spec.memories, wasmtime::DEFAULT_MEMORY_LIMIT)
+    }
+}
+
+fn count(limit: Option<u64>, default: usize) -> usize {
+    limit.map_or(default, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}

@@ -1,0 +1,164 @@
+//! Moves the epoch of the engines whose guests are running, so that each guest yields after a slice.
+//!
+//! One thread for all engines. It sleeps for good while no guest runs; a guest that starts wakes it.
+//! Every thread that runs guests owns a slot that names the engine it is running right now. Only that
+//! thread writes it, so entering a guest touches no cache line that another scheduler writes.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+use wasmtime::EngineWeak;
+
+/// The length of a slice.
+pub const TICK: Duration = Duration::from_micros(250);
+
+/// Ticks without any guest after which the thread parks.
+const IDLE_TICKS: u32 = 40;
+
+static TICKING: AtomicBool = AtomicBool::new(false);
+static TICKER: OnceLock<Option<Thread>> = OnceLock::new();
+static NEXT_ENGINE: AtomicU64 = AtomicU64::new(1);
+static ENGINES: Mutex<Option<HashMap<u64, EngineWeak>>> = Mutex::new(None);
+static SLOTS: Mutex<Vec<Arc<Slot>>> = Mutex::new(Vec::new());
+
+/// The id of the engine whose guest this thread runs; 0 for none.
+#[repr(align(128))]
+struct Slot(AtomicU64);
+
+thread_local! {
+    static SLOT: RefCell<Option<Arc<Slot>>> = const { RefCell::new(None) };
+}
+
+/// Makes an engine known; the id is what [`enter`] takes.
+pub fn register(engine: EngineWeak) -> u64 {
+    let id = NEXT_ENGINE.fetch_add(1, Ordering::Relaxed);
+    let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+    engines.get_or_insert_default().insert(id, engine);
+    id
+}
+
+pub fn unregister(id: u64) {
+    let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(engines) = engines.as_mut() {
+        engines.remove(&id);
+    }
+}
+
+/// Ticks come for as long as the returned value lives.
+pub struct Running(Arc<Slot>);
+
+pub fn enter(engine: u64) -> Running {
+    let slot = SLOT.with(|cell| cell.borrow_mut().get_or_insert_with(new_slot).clone());
+    slot.0.store(engine, Ordering::SeqCst);
+    // Pairs with the check in `run`: one of the two sees the other's write.
+    if !TICKING.load(Ordering::SeqCst) {
+        wake();
+    }
+    Running(slot)
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.store(0, Ordering::Release);
+    }
+}
+
+fn new_slot() -> Arc<Slot> {
+    let slot = Arc::new(Slot(AtomicU64::new(0)));
+    let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    // Threads that ended left their slot behind.
+    slots.retain(|slot| Arc::strong_count(slot) > 1);
+    slots.push(slot.clone());
+    slot
+}
+
+#[cold]
+fn wake() {
+    TICKING.store(true, Ordering::SeqCst);
+    let thread = TICKER.get_or_init(|| {
+        std::thread::Builder::new()
+            .name("wasmex-ticker".into())
+            .spawn(run)
+            .ok()
+            .map(|handle| handle.thread().clone())
+    });
+    if let Some(thread) = thread {
+        thread.unpark();
+    }
+}
+
+/// False when there is no thread to tick: then no guest may run, for nothing could stop it.
+pub fn available() -> bool {
+    TICKER.get().is_none_or(Option::is_some)
+}
+
+fn run() {
+    raise_priority();
+    let mut idle = 0;
+    let mut running = Vec::new();
+    loop {
+        std::thread::sleep(TICK);
+        running_engines(&mut running);
+        if running.is_empty() {
+            idle += 1;
+        } else {
+            idle = 0;
+            tick(&running);
+        }
+        if idle > IDLE_TICKS {
+            idle = 0;
+            TICKING.store(false, Ordering::SeqCst);
+            running_engines(&mut running);
+            if running.is_empty() {
+                while !TICKING.load(Ordering::SeqCst) {
+                    std::thread::park();
+                }
+            } else {
+                TICKING.store(true, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+fn running_engines(ids: &mut Vec<u64>) {
+    ids.clear();
+    let slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    for slot in slots.iter() {
+        let id = slot.0.load(Ordering::SeqCst);
+        if id != 0 && !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+}
+
+fn tick(ids: &[u64]) {
+    let engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(engines) = engines.as_ref() else {
+        return;
+    };
+    for engine in ids.iter().filter_map(|id| engines.get(id)?.upgrade()) {
+        engine.increment_epoch();
+    }
+}
+
+/// A late tick is a long slice, so this thread goes before the schedulers where the system allows it.
+fn raise_priority() {
+    #[cfg(target_os = "linux")]
+    {
+        unsafe extern "C" {
+            fn setpriority(which: i32, who: u32, priority: i32) -> i32;
+            fn prctl(option: i32, arg: u64, ...) -> i32;
+        }
+        const PRIO_PROCESS: i32 = 0;
+        const PR_SET_TIMERSLACK: i32 = 29;
+        // SAFETY: both act on the calling thread only (0 names it) and take plain integers;
+        // where they are refused nothing changes, which is why the results are ignored.
+        unsafe {
+            setpriority(PRIO_PROCESS, 0, -15);
+            prctl(PR_SET_TIMERSLACK, 1_000_u64);
+        }
+    }
+}

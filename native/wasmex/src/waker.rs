@@ -1,0 +1,142 @@
+//! Tells the process that drives a guest that the guest can go on.
+//!
+//! A future may be woken while it is being polled (then the step is `:yield`, no message), or later,
+//! from a tokio thread or from a scheduler that writes to a pipe (then one message is sent).
+
+use crate::atoms;
+use crate::handoff;
+use crate::runtime;
+use crate::term_box::TermBox;
+use rustler::sys::{
+    ErlNifEnv, enif_alloc_env, enif_free_env, enif_make_tuple_from_array, enif_send,
+    enif_thread_type,
+};
+use rustler::{Encoder, Env, LocalPid, Term};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Wake;
+
+const POLLING: u8 = 0;
+const WOKEN: u8 = 1;
+const PARKED: u8 = 2;
+const SENT: u8 = 3;
+
+/// One per store, used by one execution after the other. A wake that was meant for an earlier one
+/// only costs a poll in vain.
+pub struct WakeCell {
+    state: AtomicU8,
+    target: Mutex<Option<(LocalPid, TermBox)>>,
+}
+
+impl WakeCell {
+    pub fn new() -> Arc<Self> {
+        Arc::new(WakeCell {
+            state: AtomicU8::new(POLLING),
+            target: Mutex::new(None),
+        })
+    }
+
+    /// Called before each poll. True when a message was sent since the last one.
+    pub fn polling(&self) -> bool {
+        self.state.swap(POLLING, Ordering::AcqRel) == SENT
+    }
+
+    /// After a poll that is pending: the reference that the wake-up message will carry, or `None`
+    /// when the future was woken already.
+    pub fn park<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
+        if self.state.load(Ordering::Acquire) == WOKEN {
+            return None;
+        }
+        let reference: Term = *env.make_ref();
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((env.pid(), TermBox::new(reference)));
+        self.state
+            .compare_exchange(POLLING, PARKED, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+            .then_some(reference)
+    }
+}
+
+impl Wake for WakeCell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        loop {
+            let (from, to) = match self.state.load(Ordering::Acquire) {
+                POLLING => (POLLING, WOKEN),
+                PARKED => (PARKED, SENT),
+                _ => return,
+            };
+            let swapped =
+                self.state
+                    .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+            if swapped.is_ok() {
+                if to == SENT {
+                    self.send();
+                }
+                return;
+            }
+        }
+    }
+}
+
+impl WakeCell {
+    fn send(self: &Arc<Self>) {
+        let target = self
+            .target
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some((pid, reference)) = target {
+            notify(pid, Tag::Wake, reference);
+        }
+    }
+}
+
+/// What the message is about: its first element.
+#[derive(Clone, Copy)]
+pub enum Tag {
+    /// The guest can go on: `{:wasmex_wake, reference}`.
+    Wake,
+    /// The store is yours: `{:wasmex_turn, reference}`.
+    Turn,
+    /// The pipe has bytes or room: `{:wasmex_pipe, reference}`.
+    Pipe,
+}
+
+/// Sends `{tag, reference}` to `pid` from whatever thread this is.
+pub fn notify(pid: LocalPid, tag: Tag, reference: TermBox) {
+    // SAFETY: takes no arguments, reads a thread-local of the VM.
+    let on_scheduler = unsafe { enif_thread_type() } != 0;
+    let caller = handoff::current_env();
+    if on_scheduler && caller.is_null() {
+        // The VM wants the environment of the running NIF here and there is none (a destructor, for
+        // example), so a thread of our own sends the message.
+        if let Some(runtime) = runtime::get() {
+            runtime.spawn(async move { send(std::ptr::null_mut(), pid, tag, &reference) });
+        }
+    } else {
+        send(if on_scheduler { caller } else { std::ptr::null_mut() }, pid, tag, &reference);
+    }
+}
+
+fn send(caller: *mut ErlNifEnv, pid: LocalPid, tag: Tag, reference: &TermBox) {
+    // SAFETY: the message environment is made and freed here; `caller` is the environment of the NIF
+    // that runs on this thread, or null on a thread that the VM does not manage.
+    unsafe {
+        let message_env = enif_alloc_env();
+        let lifetime = ();
+        let env = Env::new(&lifetime, message_env);
+        let tag = match tag {
+            Tag::Wake => atoms::wasmex_wake(),
+            Tag::Turn => atoms::wasmex_turn(),
+            Tag::Pipe => atoms::wasmex_pipe(),
+        };
+        let parts = [tag.encode(env).as_c_arg(), reference.get(env).as_c_arg()];
+        let message = enif_make_tuple_from_array(message_env, parts.as_ptr(), 2);
+        enif_send(caller, pid.as_c_arg(), message_env, message);
+        enif_free_env(message_env);
+    }
+}

@@ -1,0 +1,157 @@
+//! WASI preview 1: what a store grants its guests. Nothing that is not named.
+
+use crate::atoms;
+use crate::pipe::PipeResource;
+use crate::pipe_stream::PipeStream;
+use crate::store_data::StoreData;
+use crate::values;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rustler::{Atom, Decoder, NifResult, NifStruct, Term};
+use std::sync::Mutex;
+use std::time::Duration;
+use wasmtime::{Engine, Linker, Result};
+use wasmtime_wasi::p1::{self, WasiP1Ctx};
+use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtxBuilder};
+
+/// `Wasmex.Wasi.WasiOptions` after Elixir has checked it.
+#[derive(NifStruct)]
+#[module = "Wasmex.Wasi.WasiOptions.Native"]
+pub struct WasiOptions {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    stdin: Stdio,
+    stdout: Stdio,
+    stderr: Stdio,
+    preopen: Vec<Preopen>,
+    /// Nanoseconds since the epoch at which the clocks stand; `None` for the real ones.
+    clock: Option<u64>,
+    /// Seed of all randomness; `None` for the system's.
+    seed: Option<u64>,
+}
+
+#[derive(NifStruct)]
+#[module = "Wasmex.Wasi.PreopenOptions.Native"]
+struct Preopen {
+    host: String,
+    guest: String,
+    read_only: bool,
+}
+
+impl rustler::Encoder for Stdio {
+    fn encode<'a>(&self, env: rustler::Env<'a>) -> Term<'a> {
+        atoms::nil().to_term(env)
+    }
+}
+
+/// A standard stream: nothing, the VM's own, or a pipe.
+enum Stdio {
+    Null,
+    Inherit,
+    Pipe(PipeStream),
+}
+
+impl<'a> Decoder<'a> for Stdio {
+    fn decode(term: Term<'a>) -> NifResult<Self> {
+        if let Some(pipe) = values::resource::<PipeResource>(term) {
+            return Ok(Stdio::Pipe(PipeStream(pipe.pipe.clone())));
+        }
+        match term.decode::<Atom>()? {
+            atom if atom == atoms::null() => Ok(Stdio::Null),
+            atom if atom == atoms::inherit() => Ok(Stdio::Inherit),
+            _ => Err(rustler::Error::BadArg),
+        }
+    }
+}
+
+impl WasiOptions {
+    pub fn into_spec(self) -> WasiSpec {
+        WasiSpec(Mutex::new(self))
+    }
+}
+
+/// The options until the context is built; the mutex only makes them `Sync`.
+pub struct WasiSpec(Mutex<WasiOptions>);
+
+impl WasiSpec {
+    pub fn has_preopens(&self) -> bool {
+        self.0.lock().map(|options| !options.preopen.is_empty()).unwrap_or(true)
+    }
+
+    pub fn build(self) -> Result<WasiP1Ctx> {
+        let options = self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut builder = WasiCtxBuilder::new();
+        builder.args(&options.args).envs(&options.env);
+        match options.stdin {
+            Stdio::Null => {}
+            Stdio::Inherit => {
+                builder.inherit_stdin();
+            }
+            Stdio::Pipe(pipe) => {
+                builder.stdin(pipe);
+            }
+        }
+        match options.stdout {
+            Stdio::Null => {}
+            Stdio::Inherit => {
+                builder.inherit_stdout();
+            }
+            Stdio::Pipe(pipe) => {
+                builder.stdout(pipe);
+            }
+        }
+        match options.stderr {
+            Stdio::Null => {}
+            Stdio::Inherit => {
+                builder.inherit_stderr();
+            }
+            Stdio::Pipe(pipe) => {
+                builder.stderr(pipe);
+            }
+        }
+        for preopen in &options.preopen {
+            let perms = if preopen.read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+            builder.preopened_dir(&preopen.host, &preopen.guest, perms)?;
+        }
+        if let Some(nanoseconds) = options.clock {
+            let clock = StoppedClock(Duration::from_nanos(nanoseconds));
+            builder.wall_clock(clock).monotonic_clock(clock);
+        }
+        if let Some(seed) = options.seed {
+            builder.secure_random(StdRng::seed_from_u64(seed));
+            builder.insecure_random(StdRng::seed_from_u64(seed));
+            builder.insecure_random_seed(u128::from(seed));
+        }
+        Ok(builder.build_p1())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct StoppedClock(Duration);
+
+impl HostWallClock for StoppedClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.0
+    }
+}
+
+impl HostMonotonicClock for StoppedClock {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        0
+    }
+}
+
+/// A linker that defines all of preview 1.
+pub fn linker(engine: &Engine) -> Result<Linker<StoreData>> {
+    let mut linker = Linker::new(engine);
+    p1::add_to_linker_async(&mut linker, StoreData::wasi)?;
+    Ok(linker)
+}

@@ -1,0 +1,3 @@
+module go_greet
+
+go 1.24

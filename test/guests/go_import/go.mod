@@ -1,0 +1,3 @@
+module go_import
+
+go 1.24

@@ -1,0 +1,3 @@
+module go_main
+
+go 1.24

@@ -3,6 +3,8 @@
 rustler::atoms! {
     ok, error, nil, yield_ = "yield", wait, import, busy, done,
     wasmex_wake, wasmex_turn, wasmex_pipe,
+    struct_ = "__struct__", wasmex_func = "Elixir.Wasmex.Func",
+    wasmex_reference = "Elixir.Wasmex.Reference",
     // values
     nan, infinity, neg_infinity, i31,
     // kinds of native objects

@@ -10,7 +10,7 @@ use crate::store_cell::{self, StoreCell, Via};
 use crate::store_data::StoreData;
 use crate::types;
 use crate::values;
-use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use rustler::{Env, NifResult, Resource, ResourceArc, Term};
 use std::sync::Arc;
 use wasmtime::{Func, StoreContextMut, ValType};
 
@@ -45,11 +45,11 @@ fn func_type<'a>(env: Env<'a>, func: ResourceArc<FuncResource>) -> NifResult<Ter
     Ok(types::func(env, atoms::fn_(), &func.signature.ty))
 }
 
-/// `{:func, resource}`, which Elixir wraps into `%Wasmex.Func{}`.
+/// `%Wasmex.Func{}`
 pub fn encode<'a>(env: Env<'a>, cx: &StoreContextMut<'_, StoreData>, func: Func) -> Result<Term<'a>> {
     let cell = handoff::current_cell().ok_or(Error::Cancelled)?;
     let signature = Arc::new(Signature::new(cx, func));
-    Ok((atoms::func(), FuncResource::new(cell, signature)).encode(env))
+    Ok(values::handle(env, atoms::wasmex_func(), FuncResource::new(cell, signature)))
 }
 
 pub fn decode(cx: &StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Func> {
@@ -59,4 +59,9 @@ pub fn decode(cx: &StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> 
         return Err(Error::ForeignStore(atoms::func()));
     }
     Ok(resource.signature.func)
+}
+
+#[rustler::nif]
+fn func_store(func: ResourceArc<FuncResource>) -> ResourceArc<StoreCell> {
+    func.cell.clone()
 }

@@ -45,6 +45,8 @@ pub struct PendingImport {
     pub params: ErlNifTerm,
     /// The calling instance's `memory`, by wasmtime's own identity for it.
     pub memory: Option<wasmtime::Memory>,
+    /// Where that memory lies: tells Elixir when the memory it knows is not the one.
+    memory_key: usize,
 }
 
 /// Defines function `index` of the table as `namespace.name`.
@@ -86,12 +88,14 @@ async fn call(
         Some(Extern::Memory(memory)) => Some(memory),
         _ => None,
     };
+    let memory_key = memory.map_or(0, |memory| memory.data_ptr(&caller) as usize);
     handoff::emit(Event::Import(PendingImport {
         table,
         index,
         serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
         params,
         memory,
+        memory_key,
     }));
     loop {
         match handoff::next_command().await {
@@ -168,11 +172,11 @@ fn bad_result(error: &Error, position: Option<usize>) -> wasmtime::Error {
     BadResults(text).into()
 }
 
-/// `{:import, table_id, index, serial, params}`
+/// `{:import, table_id, memory_key, index, serial, params}`
 pub fn step<'a>(env: Env<'a>, import: &PendingImport) -> Term<'a> {
     // SAFETY: the arguments were made in this environment during the poll that just ended.
     let params = unsafe { handoff::term(env, import.params) };
-    (atoms::import(), import.table.id, import.index, import.serial, params).encode(env)
+    (atoms::import(), import.table.id, import.memory_key, import.index, import.serial, params).encode(env)
 }
 
 /// `{functions, memory | nil}` of an import that waits.

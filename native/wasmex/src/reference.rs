@@ -35,7 +35,7 @@ pub fn encode<'a>(env: Env<'a>, cx: &mut StoreContextMut<'_, StoreData>, value: 
         _ => return Ok(atoms::nil().encode(env)),
     };
     let resource = ResourceArc::new(ReferenceResource { cell, object, _live: Live::new(Kind::Reference) });
-    Ok((atoms::reference(), resource).encode(env))
+    Ok(values::handle(env, atoms::wasmex_reference(), resource))
 }
 
 pub fn decode(cx: &mut StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Val> {

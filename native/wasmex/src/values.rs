@@ -229,3 +229,16 @@ pub fn resource<'a, T: rustler::Resource>(term: Term<'a>) -> Option<ResourceArc<
     let field = atoms::resource().encode(term.get_env());
     term.map_get(field).ok()?.decode().ok()
 }
+
+/// The struct of this module around a resource: `%Wasmex.Func{}`, `%Wasmex.Reference{}`.
+pub fn handle<'a, T: rustler::Resource>(env: Env<'a>, module: Atom, resource: ResourceArc<T>) -> Term<'a> {
+    let reference: Term = *env.make_ref();
+    crate::types::pairs(
+        env,
+        &[
+            (atoms::struct_(), module.encode(env)),
+            (atoms::resource(), resource.encode(env)),
+            (atoms::reference(), reference),
+        ],
+    )
+}

@@ -194,5 +194,7 @@ pub unsafe extern "C" fn concat(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sum_bytes(pointer: *const u8, length: usize) -> u32 {
     let bytes = unsafe { slice::from_raw_parts(pointer, length) };
-    bytes.iter().fold(0, |sum, &byte| sum.wrapping_add(byte.into()))
+    bytes
+        .iter()
+        .fold(0, |sum, &byte| sum.wrapping_add(byte.into()))
 }

@@ -1,0 +1,279 @@
+defmodule Wasmex do
+  @moduledoc """
+  Runs WebAssembly inside BEAM processes: call a guest's functions from Elixir, and Elixir from guests.
+
+  This module is a process around one instance, for use under a supervisor: `start_link/1`, then
+  `call_function/4`. It is thin; the same calls can be made without a process of their own through
+  `Wasmex.Instance.call/4`, in whatever process asks. Either way the guest runs on the VM's own
+  schedulers in slices of a quarter of a millisecond, so it holds up nobody.
+
+  ## Example
+
+      iex> wat = ~s|(module (func (export "add") (param i32 i32) (result i32)
+      ...>   local.get 0 local.get 1 i32.add))|
+      iex> {:ok, pid} = Wasmex.start_link(%{bytes: wat})
+      iex> Wasmex.call_function(pid, :add, [40, 2])
+      {:ok, [42]}
+
+  ## Imports
+
+  Elixir functions that the guest may call, by namespace and name, with their types:
+
+      %{env: %{log: {:fn, [:i32, :i32], [], fn context, pointer, length ->
+        context.caller |> Wasmex.Memory.read_string(context.memory, pointer, length) |> IO.puts()
+      end}}}
+
+  They run in the process that called the guest (here: the server). `context` has `:memory` (the
+  calling instance's export of that name), `:caller` (the store as seen from inside), `:pid` and
+  `:instance`. With one result type the function returns the value, with several a list. When it
+  raises, the guest is stopped and the call returns the error; the process lives on.
+
+  ## Lifetime
+
+  The process ends with its supervisor or `stop/2`, which frees the guest's memory at once (unless
+  the store was given to it). A call is stopped when its timeout passes or its caller dies.
+  """
+
+  use GenServer
+
+  alias Wasmex.{Contract, Instance, Memory, Module, Server, Store, StoreOrCaller, Utils}
+  alias Wasmex.Wasi.WasiOptions
+
+  @keys [
+    :bytes,
+    :store,
+    :module,
+    :instance,
+    :imports,
+    :links,
+    :wasi,
+    :name,
+    :engine,
+    :store_limits,
+    :start_timeout
+  ]
+
+  @doc """
+  Starts a process around an instance. A map of options (a keyword list does too):
+
+  | key | value | default |
+  |---|---|---|
+  | `:bytes` | wasm or WAT | |
+  | `:store` | the store to use; `:wasi` is then ignored | a new one |
+  | `:module` | a compiled module (needs `:store`) | compiled from `:bytes` |
+  | `:instance` | an instance to use as it is (needs `:store` and `:module`) | a new one |
+  | `:imports` | see above | `%{}` |
+  | `:links` | modules whose exports can be imported: `%{name => %{bytes: _} \| %{module: _}}`, with `:links` of their own | `%{}` |
+  | `:wasi` | `true` or `%Wasmex.Wasi.WasiOptions{}` | `false` |
+  | `:name` | any GenServer name | |
+  | `:engine`, `:store_limits` | for the new store | the default engine, no limits |
+  | `:start_timeout` | ms for the module's start functions | `:infinity` |
+
+  Compiling happens in the caller, instantiating in the new process.
+  """
+  @spec start_link(map() | keyword()) :: GenServer.on_start()
+  def start_link(opts) when is_list(opts), do: opts |> Map.new() |> start_link()
+
+  def start_link(%{} = opts) do
+    check_keys!(opts)
+
+    case opts do
+      %{instance: _, store: _, module: _} ->
+        start(opts)
+
+      %{instance: _} ->
+        {:error, :must_specify_store_and_module_used_to_instantiate_instance}
+
+      %{module: _, store: _} ->
+        start(opts)
+
+      %{module: _} ->
+        {:error, :must_specify_store_used_to_compile_module}
+
+      %{bytes: bytes} when is_binary(bytes) ->
+        with {:ok, store} <- make_store(opts),
+             {:ok, module} <- Module.compile(store, bytes) do
+          opts |> Map.merge(%{store: store, module: module}) |> start(not is_map_key(opts, :store))
+        end
+
+      _ ->
+        raise ArgumentError, "start_link needs :bytes, or :store and :module; got: #{inspect(opts)}"
+    end
+  end
+
+  defp check_keys!(opts) do
+    for key <- Map.keys(opts), key not in @keys do
+      raise ArgumentError,
+            "unknown option #{inspect(key)}#{Wasmex.Error.suggestion(to_string(key), Enum.map(@keys, &to_string/1))}"
+    end
+  end
+
+  defp make_store(%{store: %StoreOrCaller{} = store}), do: {:ok, store}
+
+  defp make_store(opts) do
+    {limits, engine} = {opts[:store_limits], opts[:engine]}
+
+    case Map.get(opts, :wasi, false) do
+      false -> Store.new(limits, engine)
+      true -> Store.new_wasi(%WasiOptions{}, limits, engine)
+      %WasiOptions{} = wasi -> Store.new_wasi(wasi, limits, engine)
+      other -> raise ArgumentError, "wasi: must be true, false or %Wasmex.Wasi.WasiOptions{}, got: #{inspect(other)}"
+    end
+  end
+
+  defp start(opts, owned? \\ false) do
+    with {:ok, links} <- links(Map.get(opts, :links, %{}), opts.store) do
+      imports = opts |> Map.get(:imports, %{}) |> Utils.stringify_keys()
+      Wasmex.Imports.prepare(imports)
+      start_opts = if opts[:name], do: [name: opts.name], else: []
+
+      state = %{
+        store: opts.store,
+        module: opts.module,
+        instance: opts[:instance],
+        imports: imports,
+        links: links,
+        owned?: owned?,
+        timeout: Map.get(opts, :start_timeout, :infinity)
+      }
+
+      GenServer.start_link(__MODULE__, state, start_opts)
+    end
+  end
+
+  # Depth first, so that what others need comes before them; each name once.
+  defp links(links, store) do
+    flat =
+      for {name, link} <- links, reduce: {:ok, []} do
+        {:ok, flat} ->
+          with {:ok, nested} <- links(Map.get(link, :links, %{}), store),
+               {:ok, module} <- link_module(link, store),
+               do: {:ok, flat ++ nested ++ [%{name: Utils.stringify(name), module: module}]}
+
+        error ->
+          error
+      end
+
+    with {:ok, flat} <- flat, do: {:ok, Enum.uniq_by(flat, & &1.name)}
+  end
+
+  defp link_module(%{module: %Module{} = module}, _store), do: {:ok, module}
+  defp link_module(%{bytes: bytes}, store), do: Module.compile(store, bytes)
+
+  defp link_module(other, _store),
+    do: raise(ArgumentError, "a link is %{bytes: _} or %{module: _}, got: #{inspect(other)}")
+
+  @doc """
+  Calls an exported function; `{:ok, results}` or `{:error, text}`.
+
+  Calls to one process run one at a time, in order. After `timeout` ms, waiting included, the caller
+  exits as from `GenServer.call/3` and the guest is stopped; the instance can be called again.
+
+  Inside an imported function, with the server's own pid, the call is made right there.
+  """
+  @spec call_function(GenServer.server(), String.t() | atom(), [term()], timeout()) ::
+          {:ok, [term()]} | {:error, String.t()}
+  def call_function(server, name, params, timeout \\ 5000) do
+    if server == self() do
+      nested_call(Utils.stringify(name), params, timeout)
+    else
+      GenServer.call(server, {:call_function, Utils.stringify(name), params, native(timeout)}, timeout)
+    end
+  end
+
+  defp native(:infinity), do: nil
+  defp native(timeout), do: timeout
+
+  # The process would wait for itself; it is inside an import, so it can call on directly.
+  defp nested_call(name, params, timeout) do
+    case Process.get(:"$wasmex_instance") do
+      nil ->
+        exit({:calling_self, {GenServer, :call, [self(), {:call_function, name, params, timeout}]}})
+
+      instance ->
+        instance |> Instance.call_contract(name, params, timeout) |> Contract.result()
+    end
+  end
+
+  @doc "Whether the instance exports a function of this name."
+  @spec function_exists(GenServer.server(), String.t() | atom()) :: boolean()
+  def function_exists(server, name),
+    do: GenServer.call(server, {:exported_function_exists, Utils.stringify(name)})
+
+  @doc "The first exported memory."
+  @spec memory(GenServer.server()) :: {:ok, Memory.t()} | {:error, String.t()}
+  def memory(server), do: GenServer.call(server, {:memory})
+
+  @doc "The store; each of its users waits for the others."
+  @spec store(GenServer.server()) :: {:ok, StoreOrCaller.t()}
+  def store(server), do: GenServer.call(server, {:store})
+
+  @doc "The module."
+  @spec module(GenServer.server()) :: {:ok, Module.t()}
+  def module(server), do: GenServer.call(server, {:module})
+
+  @doc "The instance."
+  @spec instance(GenServer.server()) :: {:ok, Instance.t()}
+  def instance(server), do: GenServer.call(server, {:instance})
+
+  @doc "Stops the process, also in the middle of a call, and frees the guest's memory."
+  @spec stop(GenServer.server(), timeout()) :: :ok
+  def stop(server, timeout \\ 5000), do: GenServer.stop(server, :normal, timeout)
+
+  @doc """
+  How many native objects of each kind are alive, for finding leaks.
+
+      iex> Wasmex.live_objects() |> Keyword.keys() |> Enum.member?(:store)
+      true
+  """
+  @spec live_objects() :: [{atom(), non_neg_integer()}]
+  def live_objects, do: Wasmex.Native.live_objects()
+
+  @impl true
+  def init(state) do
+    case instance_of(state) do
+      {:ok, instance} ->
+        Process.put(:"$wasmex_instance", instance)
+
+        {:ok,
+         %Server{
+           store: state.store,
+           module: state.module,
+           instance: instance,
+           memory: Memory.from_instance(state.store, instance),
+           owned?: state.owned?
+         }}
+
+      {:error, text} ->
+        {:stop, {{:badmatch, {:error, text}}, []}}
+    end
+  end
+
+  defp instance_of(%{instance: %Instance{} = instance}), do: {:ok, instance}
+
+  defp instance_of(state),
+    do:
+      Instance.new(state.store, state.module, state.imports, state.links, timeout: state.timeout)
+
+  @impl true
+  def handle_call({:call_function, name, params, timeout}, from, server),
+    do: Server.call(server, from, name, params, timeout || :infinity)
+
+  def handle_call({:memory}, _from, server) do
+    {:reply, server.memory, server}
+  end
+
+  def handle_call({:store}, _from, server), do: {:reply, {:ok, server.store}, server}
+  def handle_call({:module}, _from, server), do: {:reply, {:ok, server.module}, server}
+  def handle_call({:instance}, _from, server), do: {:reply, {:ok, server.instance}, server}
+
+  def handle_call({:exported_function_exists, name}, _from, server),
+    do: {:reply, Instance.function_export_exists(server.store, server.instance, name), server}
+
+  @impl true
+  def handle_info(message, server), do: {:noreply, Server.info(message, server)}
+
+  @impl true
+  def terminate(_reason, %Server{owned?: true, store: store}), do: Store.close(store)
+  def terminate(_reason, _server), do: :ok
+end

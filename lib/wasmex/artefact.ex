@@ -1,0 +1,47 @@
+defmodule Wasmex.Artefact do
+  @moduledoc false
+  # Compiled modules on disk. wasmtime runs what it is given as machine code, so each artefact carries
+  # a digest of itself and the fingerprint of the engine that made it, and is refused unless both fit.
+  # With a key the digest is a MAC: then only who has the key can make an artefact that is accepted.
+
+  alias Wasmex.{Error, Native}
+
+  @magic "wasmex artefact 1"
+
+  def pack(engine, artefact, key \\ nil) do
+    body = <<Native.engine_fingerprint(engine)::64, artefact::binary>>
+    @magic <> digest(body, key) <> body
+  end
+
+  def unpack(engine, @magic <> <<digest::binary-32, body::binary>>, key) do
+    <<fingerprint::64, artefact::binary>> = pad(body)
+
+    cond do
+      not equal?(digest, digest(body, key)) ->
+        refuse("the artefact was altered or damaged, or made with another key")
+
+      fingerprint != Native.engine_fingerprint(engine) ->
+        refuse("the artefact was made with other engine settings or another version")
+
+      true ->
+        {:ok, artefact}
+    end
+  end
+
+  def unpack(_engine, _bytes, _key), do: refuse("this is no artefact of Wasmex.Module.serialize/2")
+
+  @doc "The payload without any check, also of artefacts that are only wasmtime's."
+  def payload(@magic <> <<_digest::binary-32, _fingerprint::64, artefact::binary>>), do: artefact
+  def payload(bytes), do: bytes
+
+  defp pad(<<_::64, _::binary>> = body), do: body
+  defp pad(_short), do: <<0::64>>
+
+  defp digest(body, nil), do: :crypto.hash(:sha256, [@magic, body])
+  defp digest(body, key), do: :crypto.mac(:hmac, :sha256, key, [@magic, body])
+
+  # In constant time: with a key the comparison must not tell how far a guess was right.
+  defp equal?(left, right), do: :crypto.exor(left, right) == <<0::256>>
+
+  defp refuse(message), do: {:error, %Error{reason: :artefact, details: %{message: message}}}
+end

@@ -1,0 +1,156 @@
+defmodule Wasmex.Bytes do
+  @moduledoc false
+  # Binaries as arguments: copied into memory that the guest's own allocator gave, passed as pointer
+  # and length, freed after the call.
+
+  alias Wasmex.{Call, Error, Instance, Memory, Native}
+
+  @allocators ["malloc", "cabi_realloc", "allocate", "alloc"]
+  @deallocators ["free", "deallocate", "dealloc"]
+
+  def any?(params), do: Enum.any?(params, &match?({:bytes, _}, &1))
+
+  def call(instance, name, params, opts) do
+    deadline = deadline(opts[:timeout])
+
+    with {:ok, allocator} <- allocator(instance, opts[:allocator]),
+         {:ok, memory} <- memory(instance, nil),
+         {:ok, params, allocated} <- copy(instance, memory, allocator, params, deadline) do
+      result = Instance.call(instance, name, params, timeout: left(deadline), fuel: opts[:fuel])
+      deallocator = deallocator(instance, allocator, opts[:deallocator])
+      # A guest that failed may have left its heap in any state; freeing is still its own business.
+      for block <- allocated, do: free(instance, deallocator, block, deadline)
+      result
+    end
+  end
+
+  def read(instance, packed, opts) when is_integer(packed) do
+    <<pointer::32, length::32>> = <<packed::64>>
+    read(instance, {pointer, length}, opts)
+  end
+
+  def read(instance, {pointer, length}, opts) when is_integer(pointer) and is_integer(length) do
+    opts = Keyword.validate!(opts, [:memory])
+
+    with {:ok, memory} <- memory(instance, opts[:memory]),
+         do: Memory.read(memory, unsigned(pointer), unsigned(length))
+  end
+
+  # 32-bit addresses come back signed.
+  defp unsigned(value) when value < 0, do: value + 0x1_0000_0000
+  defp unsigned(value), do: value
+
+  defp memory(instance, nil) do
+    case Native.instance_memory(instance.resource, nil) do
+      {:ok, nil} ->
+        {:error, %Error{reason: :unknown_export, details: %{kind: :memory, name: "memory", names: []}}}
+
+      {:ok, resource} ->
+        {:ok, Memory.__wrap_resource__(resource)}
+
+      {:error, native} ->
+        {:error, Error.from_native(native)}
+
+      {:busy, ref} ->
+        Call.wait_turn(Native.instance_store(instance.resource), ref, :infinity)
+        memory(instance, nil)
+    end
+  end
+
+  defp memory(instance, name), do: Instance.export(instance, :memory, name)
+
+  defp allocator(instance, nil) do
+    case Enum.find(@allocators, &exported?(instance, &1)) do
+      nil ->
+        details = %{
+          message:
+            "{:bytes, binary} needs an allocator exported by the guest: one of " <>
+              "#{Enum.join(@allocators, ", ")}, or the one named by `allocator:`"
+        }
+
+        {:error, %Error{reason: :guest, details: details}}
+
+      name ->
+        {:ok, name}
+    end
+  end
+
+  defp allocator(_instance, name), do: {:ok, Wasmex.Utils.stringify(name)}
+
+  defp deallocator(_instance, _allocator, name) when name != nil,
+    do: {:named, Wasmex.Utils.stringify(name)}
+
+  defp deallocator(_instance, "cabi_realloc", nil), do: :cabi_realloc
+
+  defp deallocator(instance, _allocator, nil) do
+    case Enum.find(@deallocators, &exported?(instance, &1)) do
+      nil -> :none
+      name -> {:named, name}
+    end
+  end
+
+  defp exported?(instance, name),
+    do: match?({:fn, _, _}, Native.instance_export_type(instance.resource, name))
+
+  defp copy(instance, memory, allocator, params, deadline) do
+    Enum.reduce_while(params, {:ok, [], []}, fn
+      {:bytes, bytes}, {:ok, params, allocated} ->
+        size = IO.iodata_length(bytes)
+
+        with {:ok, pointer} <- allocate(instance, allocator, size, deadline),
+             :ok <- Memory.write(memory, pointer, bytes) do
+          {:cont, {:ok, [size, pointer | params], [{pointer, size} | allocated]}}
+        else
+          {:error, _} = error -> {:halt, error}
+        end
+
+      param, {:ok, params, allocated} ->
+        {:cont, {:ok, [param | params], allocated}}
+    end)
+    |> case do
+      {:ok, params, allocated} -> {:ok, Enum.reverse(params), allocated}
+      error -> error
+    end
+  end
+
+  defp allocate(instance, name, size, deadline) do
+    # realloc(old_pointer, old_size, alignment, new_size) of the component model's canonical ABI.
+    params = if name == "cabi_realloc", do: [0, 0, 1, size], else: [size]
+
+    case Instance.call(instance, name, params, timeout: left(deadline)) do
+      {:ok, [pointer]} when is_integer(pointer) and (pointer != 0 or size == 0) ->
+        {:ok, unsigned(pointer)}
+
+      {:ok, results} ->
+        details = %{
+          message: "the guest's #{name}(#{size}) gave no memory: it returned #{inspect(results)}"
+        }
+
+        {:error, %Error{reason: :guest, details: details}}
+
+      error ->
+        error
+    end
+  end
+
+  defp free(_instance, :none, _block, _deadline), do: :ok
+
+  defp free(instance, :cabi_realloc, {pointer, size}, deadline),
+    do: Instance.call(instance, "cabi_realloc", [pointer, size, 1, 0], timeout: left(deadline))
+
+  defp free(instance, {:named, name}, {pointer, size}, deadline) do
+    params =
+      case Native.instance_export_type(instance.resource, name) do
+        {:fn, [_, _], _} -> [pointer, size]
+        _ -> [pointer]
+      end
+
+    Instance.call(instance, name, params, timeout: left(deadline))
+  end
+
+  defp deadline(:infinity), do: :infinity
+  defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout
+
+  defp left(:infinity), do: :infinity
+  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
+end

@@ -1,0 +1,204 @@
+defmodule Wasmex.Call do
+  @moduledoc false
+  # The driving loop: every guest call runs through here, in the process that made it.
+  #
+  # The NIF polls a call once and says what happened, a *step*:
+  #
+  #     {:ok, result} | {:error, native}   finished
+  #     :yield                             the slice is over
+  #     {:import, table, memory, index, serial, params}
+  #                                        the guest called an Elixir function
+  #     {:wait, ref}                       the guest waits; {:wasmex_wake, ref} will come
+  #     {:busy, ref}                       the store is in use; {:wasmex_turn, ref} will come
+  #
+  # `advance/2` runs imports and stops at whatever needs a decision; `await/2` decides by blocking
+  # (direct calls), `Wasmex.Server` by returning to its mailbox. Nobody else looks at steps.
+
+  alias Wasmex.{Error, Native, StoreOrCaller}
+
+  @enforce_keys [:store, :again]
+  defstruct store: nil,
+            # Starts the call (again, after a wait for the store).
+            again: nil,
+            instance: nil,
+            # In ms of the monotonic clock, or :infinity.
+            deadline: :infinity,
+            timeout: :infinity,
+            # The functions and the context of the import table that was used last.
+            imports: nil,
+            raised: nil
+
+  @type t :: %__MODULE__{}
+  @type step :: term()
+  @type outcome ::
+          {:done, {:ok, term()} | {:error, Exception.t()}}
+          | {:yield, t()}
+          | {:wait, reference(), t()}
+          | {:busy, reference(), t()}
+
+  # Set while an imported function runs under a deadline, so that calls it makes, in whatever store,
+  # end in time for the one that made them.
+  @deadline_key :"$wasmex_deadline"
+
+  @doc "A call that starts with `again`, a function that returns the first step."
+  def new(store, timeout, instance, again) do
+    %__MODULE__{
+      store: store,
+      again: again,
+      instance: instance,
+      timeout: timeout,
+      deadline: deadline(timeout)
+    }
+  end
+
+  @doc "Runs a call to its end in this process."
+  def run(%__MODULE__{} = call), do: call.again.() |> advance(call) |> await()
+
+  @doc "Goes on from a first step that was not the last."
+  def run(step, %__MODULE__{} = call), do: step |> advance(call) |> await()
+
+  defp deadline(timeout) do
+    own = if timeout == :infinity, do: :infinity, else: now() + timeout
+    # Atoms are greater than numbers, so `:infinity` is the largest deadline.
+    min(own, Process.get(@deadline_key, :infinity))
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+
+  @doc "Milliseconds until the deadline, as `receive … after` takes them."
+  def remaining(%__MODULE__{deadline: :infinity}), do: :infinity
+  def remaining(%__MODULE__{deadline: deadline}), do: max(deadline - now(), 0)
+
+  def expired?(%__MODULE__{deadline: :infinity}), do: false
+  def expired?(%__MODULE__{deadline: deadline}), do: now() >= deadline
+
+  @doc "Runs imports until the call is done or something has to be waited for."
+  @spec advance(step(), t()) :: outcome()
+  def advance({:ok, _} = ok, _call), do: {:done, ok}
+  def advance({:error, native}, call), do: {:done, {:error, Error.from_native(native, call.raised)}}
+  def advance(:yield, call), do: {:yield, call}
+  def advance({:wait, ref}, call), do: {:wait, ref, call}
+  def advance({:busy, ref}, call), do: {:busy, ref, call}
+
+  def advance({:import, table, memory, index, serial, params}, call) do
+    call = with_imports(call, {table, memory})
+    {_key, functions, context} = call.imports
+    caller = %StoreOrCaller{resource: {call.store, serial}, reference: context.caller}
+
+    result = run_import(elem(functions, index), %{context | caller: caller}, params, call.deadline)
+
+    if expired?(call) do
+      cancel(call, nil)
+    else
+      case result do
+        {:returned, value} ->
+          call.store |> Native.call_resume(value) |> advance(call)
+
+        raised ->
+          call.store |> Native.call_raise() |> advance(%{call | raised: raised})
+      end
+    end
+  end
+
+  # A poll of something that is over: the store was closed under the call.
+  def advance(nil, call), do: advance({:error, {:closed, %{}}}, call)
+
+  # Functions are copied out of the NIF once per call, not once per import.
+  defp with_imports(%{imports: {key, _, _}} = call, key), do: call
+
+  defp with_imports(call, key) do
+    {functions, memory} = Native.call_import_context(call.store)
+
+    context = %{
+      memory: Wasmex.Memory.__wrap_resource__(memory),
+      caller: make_ref(),
+      pid: self(),
+      instance: call.instance || %Wasmex.Instance{}
+    }
+
+    %{call | imports: {key, functions, context}}
+  end
+
+  defp run_import(function, context, params, :infinity), do: apply_import(function, context, params)
+
+  defp run_import(function, context, params, deadline) do
+    outer = Process.put(@deadline_key, deadline)
+
+    try do
+      apply_import(function, context, params)
+    after
+      if outer, do: Process.put(@deadline_key, outer), else: Process.delete(@deadline_key)
+    end
+  end
+
+  defp apply_import(function, context, params) do
+    {:returned, apply(function, [context | params])}
+  catch
+    kind, reason ->
+      exception = if kind == :error, do: Exception.normalize(:error, reason, __STACKTRACE__)
+      %{kind: kind, exception: exception || reason, stacktrace: __STACKTRACE__}
+  end
+
+  defp await({:done, result}), do: result
+
+  defp await({:yield, call}) do
+    if expired?(call),
+      do: call |> cancel(nil) |> await(),
+      else: call.store |> Native.call_poll() |> advance(call) |> await()
+  end
+
+  defp await({:wait, ref, call}) do
+    receive do
+      {:wasmex_wake, ^ref} -> call.store |> Native.call_poll() |> advance(call) |> await()
+    after
+      remaining(call) -> call |> cancel(ref) |> await()
+    end
+  end
+
+  defp await({:busy, ref, call}) do
+    case wait_turn(call.store, ref, remaining(call)) do
+      :ok -> call.again.() |> advance(call) |> await()
+      :timeout -> timed_out(call) |> await()
+    end
+  end
+
+  @doc "Waits in the queue of a store. After a time-out the place is given up."
+  def wait_turn(store, ref, timeout) do
+    receive do
+      {:wasmex_turn, ^ref} -> :ok
+    after
+      timeout ->
+        leave_queue(store, ref)
+        :timeout
+    end
+  end
+
+  def leave_queue(store, ref) do
+    Native.store_stop_waiting(store)
+
+    receive do
+      {:wasmex_turn, ^ref} -> :ok
+    after
+      0 -> :ok
+    end
+  end
+
+  @doc """
+  Ends the innermost call that this process drives in the store. `ref` is that of the wait it was in,
+  whose message may be on its way and is taken out of the mailbox.
+  """
+  def cancel(call, ref) do
+    {owed?, _step} = Native.call_cancel(call.store)
+
+    if owed? and ref != nil do
+      receive do
+        {:wasmex_wake, ^ref} -> :ok
+      end
+    end
+
+    timed_out(call)
+  end
+
+  defp timed_out(call),
+    do: {:done, {:error, %Error{reason: :timeout, details: %{timeout: call.timeout}}}}
+end

@@ -1,0 +1,156 @@
+defmodule Wasmex.Error do
+  @moduledoc """
+  Whatever else goes wrong with a guest or the world: `reason` says what, `details` the particulars.
+
+  | reason | details |
+  |---|---|
+  | `:timeout` | `:timeout` in ms |
+  | `:value` | `:position` from 0 (or nil), `:wanted` type, `:given` kind of term |
+  | `:arity` | `:expected`, `:given` |
+  | `:unknown_export` | `:kind`, `:name`, `:names` that exist |
+  | `:missing_import` | `:namespace`, `:name`, `:wanted` type, `:names` of all that are missing |
+  | `:incompatible_import`, `:duplicate_import` | `:message` |
+  | `:import_raised` | `:kind`, `:exception`, `:stacktrace` of the Elixir function, `:backtrace` of the guest |
+  | `:bad_results` | `:message`: what an imported function returned and should have |
+  | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow` | `:message` |
+  | `:out_of_bounds` | `:offset`, `:size`, `:limit` |
+  | `:closed`, `:broken`, `:cancelled`, `:deadlock` | the store is gone, lost to a panic, was taken away, or can never come free |
+  | `:caller_expired`, `:caller_elsewhere` | a `caller` used after its import, or by another process |
+  | `:foreign_store`, `:foreign_engine` | a handle of another store or engine |
+  | `:fuel_disabled`, `:immutable` | `:message` |
+
+  ## Example
+
+      iex> {:ok, store} = Wasmex.Store.new()
+      iex> {:ok, module} = Wasmex.Module.compile(store, ~s|(module (func (export "add")))|)
+      iex> {:ok, instance} = Wasmex.Instance.new(store, module, %{})
+      iex> {:error, error} = Wasmex.Instance.call(instance, "ad", [])
+      iex> error.reason
+      :unknown_export
+      iex> Exception.message(error)
+      ~s|there is no exported function "ad"; did you mean "add"?|
+  """
+
+  alias Wasmex.{Exit, Trap}
+
+  defexception [:reason, details: %{}]
+
+  @type t :: %__MODULE__{reason: atom(), details: map()}
+
+  @doc false
+  # The one way from what the NIF says to an exception. `raised` is what an imported function left in
+  # the process that ran it.
+  @spec from_native({atom(), term()}, map() | nil) :: Exception.t()
+  def from_native(native, raised \\ nil)
+
+  def from_native({:trap, details}, _raised), do: struct(Trap, details)
+  def from_native({:exit, status}, _raised), do: %Exit{status: status}
+
+  def from_native({:import_raised, details}, raised) when raised != nil,
+    do: %__MODULE__{reason: :import_raised, details: Map.merge(details, raised)}
+
+  def from_native({reason, details}, _raised), do: %__MODULE__{reason: reason, details: details}
+
+  @impl true
+  def message(%__MODULE__{reason: reason, details: details}), do: sentence(reason, details)
+
+  defp sentence(:timeout, %{timeout: ms}), do: "the call was stopped after #{ms} ms (timeout)"
+  defp sentence(:cancelled, _), do: "the call was cancelled"
+  defp sentence(:closed, _), do: "the store is closed"
+  defp sentence(:broken, %{message: why}), do: "the store was lost to a fault: #{why}"
+
+  defp sentence(:deadlock, _),
+    do:
+      "this would wait for ever: the store is held by a call that itself waits for this process; " <>
+        "inside an imported function use the store or `caller` from the same process"
+
+  defp sentence(:caller_expired, _),
+    do: "Caller is no longer valid: the import it was given to has ended; use the store"
+
+  defp sentence(:caller_elsewhere, _),
+    do: "a caller can only be used by the process that runs the import; others use the store"
+
+  defp sentence(:foreign_store, %{kind: kind}), do: "the #{kind} belongs to another store"
+
+  defp sentence(:foreign_engine, %{message: what}),
+    do:
+      "the #{what} was made with another engine: cross-`Engine` instantiation is not currently supported"
+
+  defp sentence(:no_ticker, _),
+    do: "the system gave no thread for the ticker, without which no guest may run"
+
+  defp sentence(:arity, %{expected: expected, given: given}),
+    do: "number of params does not match. expected #{expected}, got #{given}"
+
+  defp sentence(:value, %{position: nil} = details),
+    do: "Cannot convert to a WebAssembly #{type(details)} value.#{given(details)}"
+
+  defp sentence(:value, %{position: position} = details),
+    do:
+      "Cannot convert argument ##{position + 1} to a WebAssembly #{type(details)} value.#{given(details)}"
+
+  defp sentence(:unknown_export, %{kind: kind, name: name, names: names}),
+    do: "there is no exported #{word(kind)} #{inspect(name)}#{suggestion(name, names)}"
+
+  defp sentence(:missing_import, details) do
+    %{namespace: namespace, name: name, wanted: wanted, names: names} = details
+    others = for {namespace, name} <- tl(names), do: "`#{namespace}::#{name}`"
+
+    "unknown import: `#{namespace}::#{name}` has not been defined (wanted: #{wanted})" <>
+      if(others == [], do: "", else: "; also missing: #{Enum.join(others, ", ")}") <>
+      wasi_hint(names)
+  end
+
+  defp sentence(:import_raised, %{kind: kind, exception: reason} = details),
+    do:
+      "an imported function failed: " <>
+        Exception.format_banner(kind, reason, Map.get(details, :stacktrace, []))
+
+  defp sentence(:bad_results, %{message: message}),
+    do: "an imported function returned the wrong thing: #{message}"
+
+  defp sentence(:out_of_bounds, %{offset: offset, size: size, limit: limit}),
+    do: "out of bounds access: #{size} at #{offset}, of #{limit}"
+
+  defp sentence(:parse, %{message: message}), do: "Error while parsing bytes: #{message}"
+  defp sentence(:compile, %{message: message}), do: "Could not compile module: #{message}"
+  defp sentence(_reason, %{message: message}), do: message
+  defp sentence(reason, details), do: "#{reason} #{inspect(details)}"
+
+  defp type(%{wanted: wanted}) do
+    case wanted do
+      "externref" -> "(ref null extern)"
+      "funcref" -> "(ref null func)"
+      other -> other
+    end
+  end
+
+  defp given(%{given: kind}) when kind in [:Integer, :Float], do: ""
+  defp given(%{given: kind}), do: " Given `#{kind}`."
+
+  defp word(:func), do: "function"
+  defp word(kind), do: Atom.to_string(kind)
+
+  defp wasi_hint(names) do
+    if Enum.any?(names, fn {namespace, _} -> String.starts_with?(namespace, "wasi_") end),
+      do: "; this is a WASI program: enable `wasi:` (or make the store with Store.new_wasi)",
+      else: ""
+  end
+
+  @doc false
+  def suggestion(name, names) do
+    close =
+      names
+      |> Enum.map(&{String.jaro_distance(name, &1), &1})
+      |> Enum.filter(fn {distance, _} -> distance > 0.7 end)
+      |> Enum.sort(:desc)
+      |> Enum.take(3)
+      |> Enum.map(fn {_, name} -> inspect(name) end)
+
+    cond do
+      close != [] -> "; did you mean #{Enum.join(close, " or ")}?"
+      names == [] -> "; there are none"
+      true -> "; there are: #{names |> Enum.take(20) |> Enum.map_join(", ", &inspect/1)}"
+    end
+  end
+end

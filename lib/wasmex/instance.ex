@@ -1,0 +1,307 @@
+defmodule Wasmex.Instance do
+  @moduledoc """
+  An instance of a module in a store: its functions, memories, globals and tables.
+
+  `call/4` runs a guest's function in the calling process, in slices of a quarter of a millisecond
+  between which the VM schedules other processes. Imported Elixir functions run in that process too.
+
+  ## Example
+
+      iex> {:ok, store} = Wasmex.Store.new()
+      iex> {:ok, module} = Wasmex.Module.compile(store, ~s|(module (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))|)
+      iex> {:ok, instance} = Wasmex.Instance.new(store, module, %{})
+      iex> Wasmex.Instance.call(instance, "add", [40, 2])
+      {:ok, [42]}
+
+  ## Values
+
+  | wasm | Elixir |
+  |---|---|
+  | `i32`, `i64` | integer; signed as a result, signed or unsigned as an argument |
+  | `f32`, `f64` | float (an integer is accepted), `:nan`, `:infinity`, `:neg_infinity` |
+  | `v128` | integer from 0 to 2^128 - 1 |
+  | `externref` | any term; `nil` is the null reference |
+  | `funcref` | `%Wasmex.Func{}` or `nil` |
+  | other references | `%Wasmex.Reference{}`, `{:i31, n}` or `nil` |
+
+  `{:bytes, binary}` among the arguments of `call/4` is copied into the guest's memory and passed as
+  pointer and length, see there.
+
+  ## Lifetime
+
+  An instance lives as long as its store; the store lives as long as any handle of it.
+  """
+
+  alias Wasmex.{Access, Bytes, Call, Contract, Error, Imports, Memory, Native, StoreOrCaller}
+
+  defstruct resource: nil, reference: nil
+
+  @type t :: %__MODULE__{resource: reference(), reference: reference()}
+
+  @doc """
+  Instantiates a module.
+
+  Imports are `%{namespace => %{name => {:fn, param_types, result_types, function}}}`; the function
+  gets a context map (`:memory`, `:caller`, `:pid`, `:instance`) and then the arguments. In place of a
+  function definition a `%Wasmex.Memory{}`, `Global`, `Table` or `Func` of the same store does too.
+  `links` are modules whose exports are imported by name: `[%{name: "lib", module: module}]`.
+
+  The module's `start` function and, for a reactor, its exported `_initialize` run before this
+  returns. The caller waits while another process uses the store.
+  """
+  @spec new(StoreOrCaller.t(), Wasmex.Module.t(), map(), [map()], keyword()) ::
+          {:ok, t()} | {:error, String.t()}
+  def new(store_or_caller, module, imports, links \\ [], opts \\ []) do
+    Contract.result(instantiate(store_or_caller, module, imports, links, opts))
+  end
+
+  @doc "As `new/5`, with an exception struct as the error. Option: `:timeout` in ms."
+  @spec instantiate(StoreOrCaller.t(), Wasmex.Module.t(), map(), [map()], keyword()) ::
+          {:ok, t()} | {:error, Exception.t()}
+  def instantiate(store_or_caller, %Wasmex.Module{} = module, imports, links \\ [], opts \\ []) do
+    {store, via} = StoreOrCaller.split(store_or_caller)
+    {declarations, functions} = Imports.prepare(imports)
+    links = Enum.map(links, &link!/1)
+    opts = Keyword.validate!(opts, timeout: :infinity)
+
+    again = fn ->
+      Native.instance_new(store, module.resource, declarations, functions, links, via)
+    end
+
+    call = Call.new(store, timeout!(opts[:timeout]), nil, again)
+    with {:ok, resource} <- Call.run(call), do: {:ok, __wrap_resource__(resource)}
+  end
+
+  defp link!(%{name: name, module: %Wasmex.Module{resource: resource}}) when is_binary(name),
+    do: {name, resource}
+
+  defp link!(other),
+    do:
+      raise(
+        ArgumentError,
+        "a link is %{name: string, module: %Wasmex.Module{}}, got: #{inspect(other)}"
+      )
+
+  @doc """
+  Calls an exported function in this process.
+
+  Options:
+
+  - `:timeout`: ms after which the guest is stopped, default `:infinity`. Waiting for the store counts;
+    the time of an imported Elixir function counts, but it is not interrupted.
+  - `:fuel`: a budget for this call alone, apart from the store's own; needs `consume_fuel: true`.
+  - `:allocator`, `:deallocator`: the exported functions for `{:bytes, binary}` arguments, by default
+    the first that is exported of `malloc`, `cabi_realloc`, `allocate`, `alloc` and `free`,
+    `deallocate`, `dealloc`. What was allocated is freed after the call.
+
+  Returns `{:ok, results}`, always a list, or `{:error, exception}`: `Wasmex.Trap`, `Wasmex.Exit` or
+  `Wasmex.Error`. After an error the instance can be called again.
+
+      iex> {:ok, store} = Wasmex.Store.new()
+      iex> {:ok, module} = Wasmex.Module.compile(store, ~s|(module (func (export "spin") (loop br 0)))|)
+      iex> {:ok, instance} = Wasmex.Instance.new(store, module, %{})
+      iex> {:error, error} = Wasmex.Instance.call(instance, "spin", [], timeout: 5)
+      iex> error.reason
+      :timeout
+  """
+  @spec call(t(), String.t() | atom(), [term()], keyword()) ::
+          {:ok, [term()]} | {:error, Exception.t()}
+  def call(instance, name, params, opts \\ [])
+
+  # The short path: nothing to decide before the guest runs, and most calls end in one slice.
+  def call(%__MODULE__{resource: resource} = instance, name, params, [])
+      when is_binary(name) and is_list(params) do
+    case Native.instance_call(resource, name, params, nil, nil) do
+      {:ok, _} = ok -> ok
+      {:error, {:value, _}} = error -> bytes_or_error(error, instance, name, params, [])
+      {:error, {:arity, _}} = error -> bytes_or_error(error, instance, name, params, [])
+      step -> drive(step, instance, name, params, nil, :infinity)
+    end
+  end
+
+  def call(%__MODULE__{resource: resource} = instance, name, params, opts) when is_list(params) do
+    name = Wasmex.Utils.stringify(name)
+    opts = Keyword.validate!(opts, [:fuel, :allocator, :deallocator, timeout: :infinity])
+    timeout = timeout!(opts[:timeout])
+    fuel = fuel!(opts[:fuel])
+
+    if Bytes.any?(params) do
+      Bytes.call(instance, name, params, opts)
+    else
+      resource
+      |> Native.instance_call(name, params, fuel, nil)
+      |> drive(instance, name, params, fuel, timeout)
+    end
+  end
+
+  def call(%__MODULE__{}, _name, params, _opts),
+    do: raise(ArgumentError, "expected a list of params, got: #{inspect(params)}")
+
+  defp bytes_or_error({:error, native}, instance, name, params, opts) do
+    if Bytes.any?(params),
+      do: call(instance, name, params, [timeout: :infinity] ++ opts),
+      else: {:error, Error.from_native(native)}
+  end
+
+  defp drive(step, %{resource: resource} = instance, name, params, fuel, timeout) do
+    again = fn -> Native.instance_call(resource, name, params, fuel, nil) end
+    Call.run(step, Call.new(Native.instance_store(resource), timeout, instance, again))
+  end
+
+  @doc "As `call/4`, but returns the list of results or raises the exception."
+  @spec call!(t(), String.t() | atom(), [term()], keyword()) :: [term()]
+  def call!(instance, name, params, opts \\ []) do
+    case call(instance, name, params, opts) do
+      {:ok, results} -> results
+      {:error, exception} -> raise exception
+    end
+  end
+
+  @doc false
+  # The first step of a call, for processes that drive it themselves (the server).
+  def begin(%__MODULE__{resource: resource} = instance, name, params, timeout) do
+    again = fn -> Native.instance_call(resource, name, params, nil, nil) end
+    call = Call.new(Native.instance_store(resource), timeout, instance, again)
+    Call.advance(again.(), call)
+  end
+
+  @doc "Whether the instance exports a function of this name."
+  @spec function_export_exists(StoreOrCaller.t(), t(), String.t()) :: boolean()
+  def function_export_exists(_store_or_caller, %__MODULE__{resource: resource}, name)
+      when is_binary(name),
+      do: match?({:fn, _, _}, Native.instance_export_type(resource, name))
+
+  @doc """
+  Calls an exported function and sends the answer as `{tag, result}` to `pid`, where `from` is
+  `{pid, tag}`. Returns `:ok` at once; nothing is sent when `timeout_ms` runs out first.
+
+  Inside an imported function, with its `caller`, the call runs right here and is answered before this
+  returns. Elsewhere a small process of its own drives it.
+  """
+  @spec call_exported_function(
+          StoreOrCaller.t(),
+          t(),
+          String.t(),
+          [term()],
+          {pid(), term()},
+          timeout() | nil
+        ) :: :ok
+  def call_exported_function(store_or_caller, instance, name, params, from, timeout_ms \\ nil)
+
+  def call_exported_function(store_or_caller, instance, name, params, {pid, tag}, timeout_ms)
+      when is_binary(name) and is_pid(pid) do
+    {store, _via} = StoreOrCaller.split(store_or_caller)
+    timeout = timeout!(timeout_ms || :infinity)
+
+    answer = fn ->
+      case call_contract(instance, name, params, timeout) do
+        {:error, %Error{reason: :timeout}} -> :ok
+        result -> send(pid, {tag, Contract.result(result)})
+      end
+    end
+
+    if Native.store_driver(store) == self() do
+      answer.()
+    else
+      callers = [self() | Process.get(:"$callers", [])]
+
+      spawn(fn ->
+        Process.put(:"$callers", callers)
+        answer.()
+      end)
+    end
+
+    :ok
+  end
+
+  @doc false
+  def call_contract(_instance, _name, params, _timeout) when not is_list(params),
+    do: {:error, %Error{reason: :guest, details: %{message: "could not load 'function params'"}}}
+
+  def call_contract(instance, name, params, timeout),
+    do: call(instance, name, params, timeout: timeout)
+
+  @doc "The first exported memory, whatever its name."
+  @spec memory(StoreOrCaller.t(), t()) :: {:ok, Memory.t()} | {:error, String.t()}
+  def memory(store_or_caller, instance), do: Memory.from_instance(store_or_caller, instance)
+
+  @doc """
+  An export as a handle: `:memory`, `:global`, `:table` or `:func`.
+
+      iex> {:ok, store} = Wasmex.Store.new()
+      iex> {:ok, module} = Wasmex.Module.compile(store, ~s|(module (global (export "g") i32 i32.const 7))|)
+      iex> {:ok, instance} = Wasmex.Instance.new(store, module, %{})
+      iex> {:ok, global} = Wasmex.Instance.export(instance, :global, "g")
+      iex> Wasmex.Global.get(global)
+      {:ok, 7}
+  """
+  @spec export(t(), :memory | :global | :table | :func, String.t() | atom()) ::
+          {:ok, struct()} | {:error, Exception.t()}
+  def export(%__MODULE__{} = instance, kind, name) do
+    with {:ok, resource} <- native_export(instance, kind, Wasmex.Utils.stringify(name), nil),
+         do: {:ok, wrap(kind, resource)}
+  end
+
+  defp wrap(:memory, resource), do: Memory.__wrap_resource__(resource)
+  defp wrap(:global, resource), do: %Wasmex.Global{resource: resource, reference: make_ref()}
+  defp wrap(:table, resource), do: %Wasmex.Table{resource: resource, reference: make_ref()}
+  defp wrap(:func, resource), do: %Wasmex.Func{resource: resource, reference: make_ref()}
+
+  @doc "The value of an exported global."
+  @spec get_global_value(StoreOrCaller.t(), t(), String.t()) :: {:ok, term()} | {:error, String.t()}
+  def get_global_value(store_or_caller, %__MODULE__{} = instance, name) when is_binary(name) do
+    via = StoreOrCaller.via(store_or_caller)
+
+    with {:ok, global} <- native_export(instance, :global, name, via),
+         {:ok, value} <- access(instance, fn -> Native.global_get(global, via) end) do
+      {:ok, value}
+    else
+      {:error, error} -> {:error, Contract.text(error)}
+    end
+  end
+
+  @doc "Sets an exported mutable global."
+  @spec set_global_value(StoreOrCaller.t(), t(), String.t(), term()) :: :ok | {:error, String.t()}
+  def set_global_value(store_or_caller, %__MODULE__{} = instance, name, value)
+      when is_binary(name) do
+    via = StoreOrCaller.via(store_or_caller)
+
+    with {:ok, global} <- native_export(instance, :global, name, via),
+         {:ok, _} <- access(instance, fn -> Native.global_set(global, value, via) end) do
+      :ok
+    else
+      {:error, error} -> {:error, Contract.text(error)}
+    end
+  end
+
+  defp native_export(%{resource: resource} = instance, kind, name, via),
+    do: access(instance, fn -> Native.instance_export(resource, kind, name, via) end)
+
+  defp access(%{resource: resource}, operation),
+    do: Access.run(operation, fn -> Native.instance_store(resource) end)
+
+  @doc """
+  Reads bytes that a guest returned as pointer and length: `{pointer, length}`, or one i64 with the
+  pointer in the high and the length in the low 32 bits. Option: `:memory`, the name of the exported
+  memory, by default the first one.
+  """
+  @spec read_bytes(t(), {integer(), integer()} | integer(), keyword()) ::
+          {:ok, binary()} | {:error, Exception.t()}
+  def read_bytes(%__MODULE__{} = instance, result, opts \\ []), do: Bytes.read(instance, result, opts)
+
+  @doc false
+  def timeout!(:infinity), do: :infinity
+  def timeout!(ms) when is_integer(ms) and ms >= 0, do: ms
+
+  def timeout!(other),
+    do: raise(ArgumentError, "timeout: must be milliseconds or :infinity, got: #{inspect(other)}")
+
+  defp fuel!(nil), do: nil
+  defp fuel!(fuel) when is_integer(fuel) and fuel in 0..0x7FFF_FFFF_FFFF_FFFF, do: fuel
+
+  defp fuel!(other),
+    do: raise(ArgumentError, "fuel: must be a non-negative integer, got: #{inspect(other)}")
+
+  @doc false
+  def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}
+end

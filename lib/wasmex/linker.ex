@@ -1,0 +1,69 @@
+defmodule Wasmex.Linker do
+  @moduledoc """
+  Imports, gathered to be resolved once against a module: the result is a `Wasmex.Template`, from
+  which instances are made in microseconds.
+
+  A linker is a plain value; `define/3` and `allow_wasi/1` return a new one.
+
+  ## Example
+
+      iex> {:ok, module} = Wasmex.Module.compile(Wasmex.Engine.default(), ~s|
+      ...>   (module (import "env" "twice" (func $twice (param i32) (result i32)))
+      ...>     (func (export "f") (param i32) (result i32) local.get 0 call $twice))|)
+      iex> linker = Wasmex.Linker.new() |> Wasmex.Linker.define("env", %{twice: {:fn, [:i32], [:i32], fn _context, n -> 2 * n end}})
+      iex> {:ok, template} = Wasmex.Linker.instantiate_pre(linker, module)
+      iex> {:ok, store} = Wasmex.Store.new()
+      iex> {:ok, instance} = Wasmex.Template.instantiate(template, store)
+      iex> Wasmex.Instance.call(instance, "f", [21])
+      {:ok, [42]}
+  """
+
+  alias Wasmex.{Access, Error, Imports, Native, StoreOrCaller, Template, Utils}
+
+  defstruct imports: %{}, wasi: false
+
+  @type t :: %__MODULE__{imports: map(), wasi: boolean()}
+
+  @doc "An empty linker."
+  @spec new() :: t()
+  def new, do: %__MODULE__{}
+
+  @doc """
+  Adds definitions to a namespace: functions `{:fn, param_types, result_types, function}` as in
+  `Wasmex.Instance.new/5`, or memories, globals, tables and functions of a store, to which the
+  template is then tied. A name that is defined already is replaced.
+  """
+  @spec define(t(), String.t() | atom(), map()) :: t()
+  def define(%__MODULE__{imports: imports} = linker, namespace, definitions)
+      when is_map(definitions) do
+    definitions = Map.new(definitions, fn {name, value} -> {Utils.stringify(name), value} end)
+    namespace = Utils.stringify(namespace)
+    imports = Map.update(imports, namespace, definitions, &Map.merge(&1, definitions))
+    Imports.prepare(imports)
+    %{linker | imports: imports}
+  end
+
+  @doc "Defines WASI preview 1; instances then need stores made with `Wasmex.Store.new_wasi/3`."
+  @spec allow_wasi(t()) :: t()
+  def allow_wasi(%__MODULE__{} = linker), do: %{linker | wasi: true}
+
+  @doc """
+  Resolves the imports of a module. `store:` is needed only when definitions belong to one.
+
+  The error names every import that is missing, with the type that is wanted.
+  """
+  @spec instantiate_pre(t(), Wasmex.Module.t(), keyword()) ::
+          {:ok, Template.t()} | {:error, Exception.t()}
+  def instantiate_pre(%__MODULE__{} = linker, %Wasmex.Module{resource: module}, opts \\ []) do
+    opts = Keyword.validate!(opts, [:store])
+    {declarations, functions} = Imports.prepare(linker.imports)
+    store = if opts[:store], do: opts[:store] |> StoreOrCaller.split() |> elem(0)
+
+    resolve = fn -> Native.template_new(module, declarations, functions, linker.wasi, store) end
+
+    case Access.run(resolve, fn -> store end) do
+      {:ok, resource} -> {:ok, %Template{resource: resource, reference: make_ref()}}
+      {:error, %Error{} = error} -> {:error, error}
+    end
+  end
+end

@@ -1,0 +1,183 @@
+defmodule Wasmex.Module do
+  @moduledoc """
+  A compiled module: code and types, no state. Compile once, instantiate as often as you like.
+
+  Compiling takes from under a millisecond to seconds (a Go program of 2.5 MB: about one second) and
+  runs on a dirty CPU scheduler while the calling process waits.
+
+  ## Example
+
+      iex> {:ok, store} = Wasmex.Store.new()
+      iex> {:ok, module} = Wasmex.Module.compile(store, ~s|(module (func (export "f") (param i32)))|)
+      iex> Wasmex.Module.exports(module)
+      %{"f" => {:fn, [:i32], []}}
+
+  ## Lifetime
+
+  Freed with its last handle; instances keep what they need of it.
+  """
+
+  alias Wasmex.{Artefact, Contract, Engine, Error, Native, StoreOrCaller}
+
+  defstruct resource: nil, reference: nil
+
+  @type t :: %__MODULE__{resource: reference(), reference: reference()}
+  @type value_type :: :i32 | :i64 | :f32 | :f64 | :v128 | {:reference, String.t()}
+  @type extern_type ::
+          {:fn, [value_type()], [value_type()]}
+          | {:global, map()}
+          | {:table, map()}
+          | {:memory, map()}
+          | {:tag, [value_type()], [value_type()]}
+
+  @magic <<0, "asm">>
+
+  @doc """
+  Compiles wasm bytes or WAT for the engine of a store (or for an engine).
+
+  Errors name what is wrong and where; bytes of a component are told apart.
+  """
+  @spec compile(StoreOrCaller.t() | Engine.t(), binary()) :: {:ok, t()} | {:error, String.t()}
+  def compile(store_or_engine, bytes) when is_binary(bytes) do
+    with {:ok, wasm} <- to_wasm(bytes),
+         {:ok, resource} <- native(Native.module_compile(engine(store_or_engine), wasm)) do
+      {:ok, __wrap_resource__(resource)}
+    else
+      {:error, error} -> {:error, Contract.text(error)}
+    end
+  end
+
+  defp engine(%Engine{} = engine), do: Engine.resource(engine)
+
+  defp engine(store) do
+    {resource, _via} = StoreOrCaller.split(store)
+    Native.store_engine(resource)
+  end
+
+  defp native({:error, native}), do: {:error, Error.from_native(native)}
+  defp native(ok), do: ok
+
+  @doc false
+  # Module bytes from bytes or text.
+  def to_wasm(@magic <> <<1::little-32, _::binary>> = wasm), do: {:ok, wasm}
+
+  def to_wasm(@magic <> <<_version::16, layer::little-16, _::binary>>) when layer != 0,
+    do:
+      error(
+        :component,
+        "these are the bytes of a component; a core module is needed here (see Wasmex.Components)"
+      )
+
+  def to_wasm(@magic <> <<rest::binary>>) when byte_size(rest) < 4,
+    do: error(:compile, "failed to parse WebAssembly module: the bytes end within the header")
+
+  def to_wasm(@magic <> _ = wasm), do: {:ok, wasm}
+
+  def to_wasm(text) do
+    if String.valid?(text) do
+      case native(Native.wat_to_wasm(text)) do
+        {:ok, @magic <> <<_version::16, 0::16, _::binary>> = wasm} -> {:ok, wasm}
+        {:ok, component} -> to_wasm(component)
+        error -> error
+      end
+    else
+      error(:parse, "neither wasm (no \\0asm at the start) nor text (no valid UTF-8)")
+    end
+  end
+
+  defp error(reason, message), do: {:error, %Error{reason: reason, details: %{message: message}}}
+
+  @doc "The name that the module gives itself in its name section, or nil."
+  @spec name(t()) :: String.t() | nil
+  def name(%__MODULE__{resource: resource}), do: Native.module_name(resource)
+
+  @doc """
+  What the module exports: name to type.
+
+  Types are `{:fn, params, results}`, `{:global, %{mutability:, type:}}`, `{:table, %{minimum:, type:}}`,
+  `{:memory, %{minimum:, shared:, memory64:}}` (tables and memories with `:maximum` when there is one)
+  and `{:tag, params, results}`; sizes are in pages and elements.
+  """
+  @spec exports(t()) :: %{String.t() => extern_type()}
+  def exports(%__MODULE__{resource: resource}), do: Map.new(Native.module_exports(resource))
+
+  @doc "What the module imports: namespace to name to type, as in `exports/1`."
+  @spec imports(t()) :: %{String.t() => %{String.t() => extern_type()}}
+  def imports(%__MODULE__{resource: resource}) do
+    resource
+    |> Native.module_imports()
+    |> Enum.group_by(&elem(&1, 0), fn {_, name, type} -> {name, type} end)
+    |> Map.new(fn {namespace, imports} -> {namespace, Map.new(imports)} end)
+  end
+
+  @doc """
+  All about a module: `:name`, `:imports` and `:exports` in the module's order (lists of
+  `{namespace, name, type}` and `{name, type}`), `:code_size` (bytes of machine code), `:wasi?`.
+  """
+  @spec info(t()) :: map()
+  def info(%__MODULE__{resource: resource}) do
+    imports = Native.module_imports(resource)
+
+    %{
+      name: Native.module_name(resource),
+      imports: imports,
+      exports: Native.module_exports(resource),
+      code_size: Native.module_code_size(resource),
+      wasi?: Enum.any?(imports, fn {namespace, _, _} -> namespace == "wasi_snapshot_preview1" end)
+    }
+  end
+
+  @doc """
+  The compiled module as bytes, for `deserialize/2`. With `key:` only who has the key can make an
+  artefact that is accepted.
+  """
+  @spec serialize(t(), keyword()) :: {:ok, binary()} | {:error, String.t()}
+  def serialize(%__MODULE__{resource: resource}, opts \\ []) do
+    case native(Native.module_serialize(resource)) do
+      {:ok, artefact} ->
+        {:ok, Artefact.pack(Native.module_engine(resource), artefact, key!(opts))}
+
+      {:error, error} ->
+        {:error, Contract.text(error)}
+    end
+  end
+
+  @doc """
+  Loads what `serialize/2` or `Wasmex.Engine.precompile_module/2` made, after verifying that it was
+  made by this library, this wasmtime and these settings, and is unaltered.
+
+  A digest finds damage, not malice: artefacts that others could have written need `key:`.
+  """
+  @spec deserialize(binary(), Engine.t() | nil, keyword()) ::
+          {:ok, t()} | {:error, Exception.t()}
+  def deserialize(bytes, engine \\ nil, opts \\ []) when is_binary(bytes) do
+    engine = Engine.resource(engine)
+
+    with {:ok, artefact} <- Artefact.unpack(engine, bytes, key!(opts)),
+         {:ok, resource} <- native(Native.module_deserialize(engine, artefact)),
+         do: {:ok, __wrap_resource__(resource)}
+  end
+
+  @doc """
+  Loads an artefact without verifying it: bytes that anybody else could have written can take over
+  the VM. Prefer `deserialize/2`.
+  """
+  @spec unsafe_deserialize(binary(), Engine.t() | nil) :: {:ok, t()} | {:error, String.t()}
+  def unsafe_deserialize(bytes, engine \\ nil) when is_binary(bytes) do
+    case native(Native.module_deserialize(Engine.resource(engine), Artefact.payload(bytes))) do
+      {:ok, resource} -> {:ok, __wrap_resource__(resource)}
+      {:error, error} -> {:error, "Could not deserialize module: #{Exception.message(error)}"}
+    end
+  end
+
+  defp key!(opts) do
+    case Keyword.validate!(opts, [:key]) do
+      [key: key] when is_binary(key) and byte_size(key) > 0 -> key
+      [] -> nil
+      _ -> raise ArgumentError, "key: must be a non-empty binary"
+    end
+  end
+
+  @doc false
+  def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}
+end

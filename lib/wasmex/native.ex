@@ -1,0 +1,107 @@
+defmodule Wasmex.Native do
+  @moduledoc false
+  # The NIF's stubs. One verb on three floors: `memory::grow` in Rust, `memory_grow/3` here,
+  # `Wasmex.Memory.grow/3` for users. Policy lives above, see the modules that call these.
+  #
+  # `via` is `nil` for a store's own handle and the serial of an import for the `caller` it was given.
+
+  # Not loaded by the compiler: the library is built after the modules are.
+  @compile {:autoload, false}
+  @on_load :load
+
+  def load do
+    case :erlang.load_nif(path(), 0) do
+      :ok -> :ok
+      # The module was loaded before and its old code still runs: the library stays as it is.
+      {:error, {:upgrade, _text}} -> :ok
+      {:error, {reason, text}} -> {:error, {reason, text}}
+    end
+  end
+
+  defp path do
+    case System.get_env("WASMEX_NIF_PATH") do
+      path when path in [nil, ""] -> :filename.join(:code.priv_dir(:wasmex), ~c"native/wasmex")
+      path -> path |> Path.rootname() |> String.to_charlist()
+    end
+  end
+
+  def live_objects, do: error()
+
+  def engine_new(_config), do: error()
+  def engine_default(_config), do: error()
+  def engine_precompile_module(_engine, _bytes), do: error()
+  def engine_fingerprint(_engine), do: error()
+  def engine_same(_left, _right), do: error()
+
+  def wat_to_wasm(_text), do: error()
+
+  def module_compile(_engine, _bytes), do: error()
+  def module_serialize(_module), do: error()
+  def module_deserialize(_engine, _bytes), do: error()
+  def module_name(_module), do: error()
+  def module_engine(_module), do: error()
+  def module_exports(_module), do: error()
+  def module_imports(_module), do: error()
+  def module_code_size(_module), do: error()
+
+  def store_new(_engine, _limits), do: error()
+  def store_new_wasi(_engine, _limits, _wasi), do: error()
+  def store_new_wasi_with_dirs(_engine, _limits, _wasi), do: error()
+  def store_engine(_store), do: error()
+  def store_get_fuel(_store, _via), do: error()
+  def store_set_fuel(_store, _fuel, _via), do: error()
+  def store_memory_peak(_store, _via), do: error()
+  def store_gc(_store, _via), do: error()
+  def store_close(_store), do: error()
+  def store_stop_waiting(_store), do: error()
+  def store_driver(_store), do: error()
+
+  def call_poll(_store), do: error()
+  def call_resume(_store, _results), do: error()
+  def call_raise(_store), do: error()
+  def call_cancel(_store), do: error()
+  def call_import_context(_store), do: error()
+
+  def instance_new(_store, _module, _declarations, _functions, _links, _via), do: error()
+  def instance_from_template(_store, _template, _fuel, _via), do: error()
+  def instance_call(_instance, _name, _params, _fuel, _via), do: error()
+  def instance_store(_instance), do: error()
+  def instance_export(_instance, _kind, _name, _via), do: error()
+  def instance_export_type(_instance, _name), do: error()
+  def instance_memory(_instance, _via), do: error()
+
+  def template_new(_module, _declarations, _functions, _wasi, _store), do: error()
+
+  def memory_size(_memory, _via), do: error()
+  def memory_grow(_memory, _pages, _via), do: error()
+  def memory_read(_memory, _offset, _length, _via), do: error()
+  def memory_read_cstring(_memory, _offset, _limit, _via), do: error()
+  def memory_write(_memory, _offset, _bytes, _via), do: error()
+  def memory_type(_memory, _via), do: error()
+  def memory_store(_memory), do: error()
+
+  def table_size(_table, _via), do: error()
+  def table_get(_table, _index, _via), do: error()
+  def table_set(_table, _index, _value, _via), do: error()
+  def table_grow(_table, _delta, _value, _via), do: error()
+  def table_type(_table, _via), do: error()
+
+  def global_get(_global, _via), do: error()
+  def global_set(_global, _value, _via), do: error()
+  def global_type(_global, _via), do: error()
+
+  def func_call(_func, _params, _fuel), do: error()
+  def func_type(_func), do: error()
+  def func_store(_func), do: error()
+
+  def pipe_new(_mode, _capacity), do: error()
+  def pipe_size(_pipe), do: error()
+  def pipe_mode(_pipe), do: error()
+  def pipe_seek(_pipe, _position), do: error()
+  def pipe_read(_pipe, _limit), do: error()
+  def pipe_write(_pipe, _bytes), do: error()
+  def pipe_stop_waiting(_pipe), do: error()
+  def pipe_close(_pipe), do: error()
+
+  defp error, do: :erlang.nif_error(:nif_not_loaded)
+end

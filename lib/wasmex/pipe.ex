@@ -1,0 +1,231 @@
+defmodule Wasmex.Pipe do
+  @moduledoc """
+  Bytes between Elixir and a guest's standard input, output or error. Any bytes.
+
+  - A **buffer** (the default) keeps everything and has one cursor that both sides share: write, then
+    `seek/2` to 0, then the other side reads. A read at the end finds the end of file. With
+    `capacity: n` writes beyond n bytes fail.
+  - A **stream** (`new(mode: :stream)`) holds at most `capacity:` bytes (64 KiB by default). A guest that
+    reads an empty one waits, without a thread, until Elixir writes or closes it; a guest that writes
+    to a full one waits until Elixir reads.
+
+  A pipe is `Collectable`; `stream!/1` reads it as an `Enumerable`.
+
+  ## Example
+
+      iex> {:ok, pipe} = Wasmex.Pipe.new()
+      iex> Wasmex.Pipe.write(pipe, "Hello, World!")
+      {:ok, 13}
+      iex> Wasmex.Pipe.seek(pipe, 7)
+      :ok
+      iex> Wasmex.Pipe.read(pipe)
+      "World!"
+
+      iex> {:ok, pipe} = Wasmex.Pipe.new(mode: :stream)
+      iex> Enum.into(["a", "b"], pipe)
+      iex> Wasmex.Pipe.close(pipe)
+      iex> pipe |> Wasmex.Pipe.stream!() |> Enum.join()
+      "ab"
+
+  ## Lifetime
+
+  Freed with its last handle; a store whose guests use it holds one.
+  """
+
+  alias Wasmex.{Error, Native}
+
+  defstruct resource: nil, reference: nil
+
+  @type t :: %__MODULE__{resource: reference(), reference: reference()}
+
+  @max 0x7FFF_FFFF_FFFF_FFFF
+  @stream_capacity 64 * 1024
+  # Writes are cut, so that no scheduler copies for long.
+  @chunk 1024 * 1024
+
+  @doc "A new pipe. Options: `mode: :buffer | :stream`, `capacity: bytes`."
+  @spec new(keyword()) :: {:ok, t()}
+  def new(opts \\ []) do
+    opts = Keyword.validate!(opts, [:capacity, mode: :buffer])
+    {:ok, __wrap_resource__(Native.pipe_new(mode!(opts[:mode]), capacity!(opts)))}
+  end
+
+  defp mode!(mode) when mode in [:buffer, :stream], do: mode
+
+  defp mode!(other),
+    do: raise(ArgumentError, "mode: must be :buffer or :stream, got: #{inspect(other)}")
+
+  defp capacity!(opts) do
+    case {opts[:capacity], opts[:mode]} do
+      {nil, :stream} -> @stream_capacity
+      {nil, :buffer} -> nil
+      {n, _} when is_integer(n) and n > 0 and n <= @max -> n
+      {other, _} -> raise ArgumentError, "capacity: must be bytes above 0, got: #{inspect(other)}"
+    end
+  end
+
+  @doc "Bytes stored: in a buffer all of them, in a stream those not yet read."
+  @spec size(t()) :: non_neg_integer()
+  def size(pipe), do: Native.pipe_size(resource!(pipe))
+
+  @doc "Moves the cursor of a buffer; beyond the end is allowed. A stream has no positions."
+  @spec seek(t(), non_neg_integer()) :: :ok
+  def seek(pipe, position) when is_integer(position) and position >= 0 and position <= @max do
+    if Native.pipe_seek(resource!(pipe), position),
+      do: :ok,
+      else: raise(ArgumentError, "a stream pipe can't seek")
+  end
+
+  def seek(_pipe, position),
+    do:
+      raise(
+        ArgumentError,
+        "expected a non-negative integer as position, got: #{inspect(position)}"
+      )
+
+  @doc """
+  Everything from the cursor to the end; `""` when there is nothing. In a stream: what has arrived, at
+  once (see `recv/2` for waiting).
+  """
+  @spec read(t()) :: binary()
+  def read(pipe) do
+    case Native.pipe_read(resource!(pipe), @max) do
+      :eof ->
+        ""
+
+      {:empty, ref} ->
+        stop_waiting(pipe, ref)
+        ""
+
+      bytes ->
+        bytes
+    end
+  end
+
+  @doc "Waits until there is something to read: `{:ok, binary}` or `:eof`."
+  @spec recv(t(), timeout()) :: {:ok, binary()} | :eof | {:error, Error.t()}
+  def recv(pipe, timeout \\ :infinity) do
+    case Native.pipe_read(resource!(pipe), @max) do
+      :eof ->
+        :eof
+
+      {:empty, ref} ->
+        deadline = deadline(timeout)
+        with :ok <- wait(pipe, ref, timeout), do: recv(pipe, left(deadline))
+
+      bytes ->
+        {:ok, bytes}
+    end
+  end
+
+  @doc """
+  Writes iodata; `{:ok, bytes}`. To a full stream it waits until there is room, `timeout` ms at most.
+
+  Errors: `:closed`, `:full` (a buffer at its capacity; `details.written` says how much went in) and
+  `:timeout`.
+  """
+  @spec write(t(), iodata(), timeout()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
+  def write(pipe, iodata, timeout \\ :infinity) do
+    write(pipe, IO.iodata_to_binary(iodata), 0, timeout, deadline(timeout))
+  end
+
+  defp write(_pipe, "", written, _timeout, _deadline), do: {:ok, written}
+
+  defp write(pipe, bytes, written, timeout, deadline) do
+    chunk = binary_part(bytes, 0, min(byte_size(bytes), @chunk))
+
+    case Native.pipe_write(resource!(pipe), chunk) do
+      {:ok, count} ->
+        rest = binary_part(bytes, count, byte_size(bytes) - count)
+        write(pipe, rest, written + count, timeout, deadline)
+
+      {:full, ref} ->
+        with :ok <- wait(pipe, ref, left(deadline)),
+             do: write(pipe, bytes, written, timeout, deadline)
+
+      :closed ->
+        error(:closed, "the pipe is closed", written)
+
+      :no_room ->
+        error(:full, "the pipe is at its capacity", written)
+    end
+  end
+
+  @doc "No more bytes: readers find the end of file once they have read the rest."
+  @spec close(t()) :: :ok
+  def close(pipe), do: Native.pipe_close(resource!(pipe))
+
+  @doc "Reads the pipe lazily, until it is closed (a buffer: until its end). Waits for bytes."
+  @spec stream!(t()) :: Enumerable.t()
+  def stream!(%__MODULE__{} = pipe) do
+    Stream.resource(
+      fn -> pipe end,
+      fn pipe ->
+        case recv(pipe) do
+          {:ok, bytes} -> {[bytes], pipe}
+          :eof -> {:halt, pipe}
+        end
+      end,
+      fn _pipe -> :ok end
+    )
+  end
+
+  defp wait(pipe, ref, timeout) do
+    receive do
+      {:wasmex_pipe, ^ref} -> :ok
+    after
+      timeout ->
+        stop_waiting(pipe, ref)
+        error(:timeout, "nothing happened on the pipe in time", 0)
+    end
+  end
+
+  defp stop_waiting(pipe, ref) do
+    # True: the message was sent already, or will be any moment.
+    if Native.pipe_stop_waiting(resource!(pipe)) do
+      receive do
+        {:wasmex_pipe, ^ref} -> :ok
+      end
+    end
+  end
+
+  defp error(reason, message, written),
+    do: {:error, %Error{reason: reason, details: %{message: message, written: written, timeout: nil}}}
+
+  defp deadline(:infinity), do: :infinity
+  defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout
+
+  defp left(:infinity), do: :infinity
+  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
+
+  defp resource!(%__MODULE__{resource: resource}) when is_reference(resource) do
+    if node(resource) == node(),
+      do: resource,
+      else: raise(ArgumentError, "this pipe lives on the node #{node(resource)}")
+  end
+
+  defp resource!(other), do: raise(ArgumentError, "expected a pipe, got: #{inspect(other)}")
+
+  @doc false
+  def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}
+
+  defimpl Collectable do
+    def into(pipe) do
+      collect = fn
+        pipe, {:cont, bytes} ->
+          case Wasmex.Pipe.write(pipe, bytes) do
+            {:ok, _} -> pipe
+            {:error, error} -> raise error
+          end
+
+        pipe, :done ->
+          pipe
+
+        _pipe, :halt ->
+          :ok
+      end
+
+      {pipe, collect}
+    end
+  end
+end

@@ -1,0 +1,157 @@
+defmodule Wasmex.Server do
+  @moduledoc false
+  # The state of a `Wasmex` process and what happens to it; README.md in server/ explains the process.
+  #
+  # *begin* starts a queued call, *settle* looks at what a step came to, *finish* answers the caller.
+
+  alias Wasmex.{Call, Contract, Error, Instance}
+
+  @enforce_keys [:store, :module, :instance]
+  defstruct store: nil,
+            module: nil,
+            instance: nil,
+            # Looked up once: asking for it must not wait for a call.
+            memory: nil,
+            # Whether the store was made for this process, which then closes it.
+            owned?: false,
+            current: nil,
+            queue: :queue.new()
+
+  defmodule Current do
+    @moduledoc false
+    # The call under way: `ref` tells its messages from those of calls that are over.
+    defstruct [:ref, :call, :from, :monitor, :timer, waiting: nil]
+  end
+
+  @doc "Takes a call; answers at once when it ends in its first slice."
+  def call(%{current: nil} = server, from, name, params, timeout),
+    do: begin(server, from, name, params, timeout)
+
+  def call(server, from, name, params, timeout) do
+    request = {from, name, params, deadline(timeout)}
+    {:noreply, %{server | queue: :queue.in(request, server.queue)}}
+  end
+
+  defp begin(server, from, name, params, timeout) do
+    case first_step(server.instance, name, params, timeout) do
+      {:done, result} -> {:reply, Contract.result(result), server}
+      outcome -> {:noreply, server |> start(from, outcome) |> settle(outcome)}
+    end
+  end
+
+  defp first_step(_instance, _name, params, _timeout) when not is_list(params),
+    do:
+      {:done,
+       {:error, %Error{reason: :guest, details: %{message: "could not load 'function params'"}}}}
+
+  defp first_step(instance, name, params, timeout),
+    do: Instance.begin(instance, name, params, timeout)
+
+  # Only calls that last are watched: most end before that would be worth it.
+  defp start(server, {caller, _tag} = from, outcome) do
+    call = call_of(outcome)
+    ref = make_ref()
+
+    timer =
+      if call.deadline != :infinity,
+        do: Process.send_after(self(), {:wasmex_deadline, ref}, Call.remaining(call))
+
+    current = %Current{ref: ref, from: from, monitor: Process.monitor(caller), timer: timer}
+    %{server | current: current}
+  end
+
+  defp call_of({_kind, call}), do: call
+  defp call_of({_kind, _ref, call}), do: call
+
+  defp settle(server, {:done, result}), do: finish(server, Contract.result(result))
+
+  defp settle(%{current: current} = server, {:yield, call}) do
+    # Through the mailbox, so that whatever arrived meanwhile comes first.
+    send(self(), {:wasmex_poll, current.ref})
+    %{server | current: %{current | call: call, waiting: :poll}}
+  end
+
+  defp settle(%{current: current} = server, {:wait, ref, call}),
+    do: %{server | current: %{current | call: call, waiting: {:wake, ref}}}
+
+  defp settle(%{current: current} = server, {:busy, ref, call}),
+    do: %{server | current: %{current | call: call, waiting: {:turn, ref}}}
+
+  defp finish(%{current: current} = server, answer) do
+    Process.demonitor(current.monitor, [:flush])
+    if current.timer, do: Process.cancel_timer(current.timer)
+    GenServer.reply(current.from, answer)
+    next(%{server | current: nil})
+  end
+
+  defp next(server) do
+    case :queue.out(server.queue) do
+      {:empty, _} ->
+        server
+
+      {{:value, {from, name, params, deadline}}, queue} ->
+        server = %{server | queue: queue}
+
+        # A caller whose time is up has left; one whose call ended at once is answered here.
+        with timeout when timeout != 0 <- left(deadline),
+             {:noreply, server} <- begin(server, from, name, params, timeout) do
+          server
+        else
+          0 ->
+            next(server)
+
+          {:reply, answer, server} ->
+            GenServer.reply(from, answer)
+            next(server)
+        end
+    end
+  end
+
+  @doc "Messages about the call under way; those about earlier ones change nothing."
+  def info({:wasmex_poll, ref}, %{current: %{ref: ref, waiting: :poll}} = server), do: poll(server)
+
+  def info({:wasmex_wake, ref}, %{current: %{waiting: {:wake, ref}}} = server), do: poll(server)
+
+  def info({:wasmex_turn, ref}, %{current: %{waiting: {:turn, ref}}} = server) do
+    %{call: call} = server.current
+    settle(server, Call.advance(call.again.(), call))
+  end
+
+  def info({:wasmex_deadline, ref}, %{current: %{ref: ref}} = server), do: cancel(server)
+
+  def info({:DOWN, monitor, :process, _, _}, %{current: %{monitor: monitor}} = server),
+    do: cancel(server)
+
+  def info(_message, server), do: server
+
+  defp poll(%{current: %{call: call}} = server) do
+    if Call.expired?(call),
+      do: cancel(server),
+      else: settle(server, call.store |> Wasmex.Native.call_poll() |> Call.advance(call))
+  end
+
+  # The caller is gone or has given up, so the answer goes nowhere; the store is free again.
+  defp cancel(%{current: %{call: call, waiting: waiting}} = server) do
+    outcome =
+      case waiting do
+        {:turn, ref} ->
+          Call.leave_queue(call.store, ref)
+          {:done, {:error, %Error{reason: :timeout, details: %{timeout: call.timeout}}}}
+
+        {:wake, ref} ->
+          Call.cancel(call, ref)
+
+        :poll ->
+          Call.cancel(call, nil)
+      end
+
+    settle(server, outcome)
+  end
+
+  defp deadline(:infinity), do: :infinity
+  defp deadline(nil), do: :infinity
+  defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout
+
+  defp left(:infinity), do: :infinity
+  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
+end

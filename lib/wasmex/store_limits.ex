@@ -1,0 +1,45 @@
+defmodule Wasmex.StoreLimits do
+  @moduledoc """
+  What the guests of one store may use at most. `nil` is unlimited, except that a store holds at most
+  10,000 instances, tables and memories each.
+
+  - `:memory_size`: bytes, of each memory and of all memories of the store together
+  - `:table_elements`: elements of each table
+  - `:instances`, `:tables`, `:memories`: how many of them
+
+  A guest that wants more at its start can't be instantiated; one that grows later sees its
+  `memory.grow` fail with -1 (core specification, section 4.4.7).
+
+  ## Example
+
+      iex> {:ok, store} = Wasmex.Store.new(%Wasmex.StoreLimits{memory_size: 65_536})
+      iex> {:ok, module} = Wasmex.Module.compile(store, "(module (memory 2))")
+      iex> Wasmex.Instance.new(store, module, %{})
+      {:error, "memory minimum size of 2 pages exceeds memory limits"}
+  """
+
+  defstruct memory_size: nil, table_elements: nil, instances: nil, tables: nil, memories: nil
+
+  @type limit :: non_neg_integer() | nil
+  @type t :: %__MODULE__{
+          memory_size: limit(),
+          table_elements: limit(),
+          instances: limit(),
+          tables: limit(),
+          memories: limit()
+        }
+
+  @doc false
+  def validate!(%__MODULE__{} = limits) do
+    for {key, value} <- Map.from_struct(limits),
+        value != nil and not (is_integer(value) and value >= 0 and value < 0x8000_0000_0000_0000) do
+      raise ArgumentError,
+            "invalid value for #{inspect(key)} in %Wasmex.StoreLimits{}: expected a non-negative integer or nil, got: #{inspect(value)}"
+    end
+
+    limits
+  end
+
+  def validate!(other),
+    do: raise(ArgumentError, "expected %Wasmex.StoreLimits{} or nil, got: #{inspect(other)}")
+end

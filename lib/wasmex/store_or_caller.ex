@@ -1,0 +1,77 @@
+defmodule Wasmex.StoreOrCaller do
+  @moduledoc """
+  A store, or the `caller` that an imported function gets: the same store as seen from inside a call.
+
+  Wherever a function asks for a store, both do. A caller works only in the import it was given to
+  and in the process that runs it; the store itself works there too, and everywhere else, where it
+  may have to wait for its turn.
+
+  ## Example
+
+      iex> {:ok, engine} = Wasmex.Engine.new(%Wasmex.EngineConfig{consume_fuel: true})
+      iex> {:ok, store} = Wasmex.Store.new(nil, engine)
+      iex> Wasmex.StoreOrCaller.set_fuel(store, 1_000)
+      :ok
+      iex> Wasmex.StoreOrCaller.get_fuel(store)
+      {:ok, 1_000}
+
+  ## Lifetime
+
+  The native store is freed when its last handle is garbage collected (instances, memories and
+  functions are handles too), or at once by `Wasmex.Store.close/1`.
+  """
+
+  alias Wasmex.{Access, Contract, Native}
+
+  defstruct resource: nil, reference: nil
+
+  @type t :: %__MODULE__{resource: term(), reference: reference()}
+
+  @doc false
+  def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}
+
+  @doc false
+  # The store's resource, and the serial of the import when this is a caller.
+  def split(%__MODULE__{resource: {store, serial}}), do: {store, serial}
+  def split(%__MODULE__{resource: store}) when is_reference(store), do: {store, nil}
+
+  def split(other),
+    do: raise(ArgumentError, "expected a Wasmex store or caller, got: #{inspect(other)}")
+
+  @doc false
+  def via(%__MODULE__{resource: {_store, serial}}), do: serial
+  def via(%__MODULE__{resource: store}) when is_reference(store), do: nil
+
+  def via(other),
+    do: raise(ArgumentError, "expected a Wasmex store or caller, got: #{inspect(other)}")
+
+  @doc """
+  Sets the fuel that guests of the store may burn from now on; each wasm instruction costs about one.
+
+  `{:error, text}` when the engine was made without `consume_fuel: true`.
+  """
+  @spec set_fuel(t(), non_neg_integer()) :: :ok | {:error, String.t()}
+  def set_fuel(store_or_caller, fuel) when is_integer(fuel) and fuel >= 0 do
+    {store, via} = split(store_or_caller)
+
+    case Access.run(fn -> Native.store_set_fuel(store, fuel, via) end, fn -> store end) do
+      {:ok, _} -> :ok
+      {:error, error} -> {:error, fuel_text("set", error)}
+    end
+  end
+
+  @doc "The fuel that is left."
+  @spec get_fuel(t()) :: {:ok, non_neg_integer()} | {:error, String.t()}
+  def get_fuel(store_or_caller) do
+    {store, via} = split(store_or_caller)
+
+    with {:error, error} <-
+           Access.run(fn -> Native.store_get_fuel(store, via) end, fn -> store end),
+         do: {:error, fuel_text("get", error)}
+  end
+
+  defp fuel_text(verb, %{reason: :fuel_disabled} = error),
+    do: "Could not #{verb} fuel: #{Exception.message(error)}"
+
+  defp fuel_text(_verb, error), do: Contract.text(error)
+end

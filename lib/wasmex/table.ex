@@ -1,0 +1,55 @@
+defmodule Wasmex.Table do
+  @moduledoc """
+  A guest's table of references (core specification, section 2.5.7): functions or Elixir terms.
+
+  Elements are converted like arguments: `%Wasmex.Func{}` or `nil` in a table of funcref, any term in
+  one of externref.
+
+  ## Example
+
+      iex> {:ok, store} = Wasmex.Store.new()
+      iex> {:ok, module} = Wasmex.Module.compile(store, ~s|(module (table (export "t") 2 externref))|)
+      iex> {:ok, instance} = Wasmex.Instance.new(store, module, %{})
+      iex> {:ok, table} = Wasmex.Instance.export(instance, :table, "t")
+      iex> Wasmex.Table.set(table, 1, {:any, "term"})
+      :ok
+      iex> Wasmex.Table.get(table, 1)
+      {:ok, {:any, "term"}}
+      iex> Wasmex.Table.grow(table, 3, nil)
+      {:ok, 2}
+      iex> Wasmex.Table.size(table)
+      {:ok, 5}
+  """
+
+  alias Wasmex.{Access, Native}
+
+  defstruct resource: nil, reference: nil
+
+  @type t :: %__MODULE__{resource: reference(), reference: reference()}
+
+  @doc "How many elements it has."
+  @spec size(t()) :: {:ok, non_neg_integer()} | {:error, Exception.t()}
+  def size(%__MODULE__{resource: table}), do: run(fn -> Native.table_size(table, nil) end)
+
+  @doc "The element at an index."
+  @spec get(t(), non_neg_integer()) :: {:ok, term()} | {:error, Exception.t()}
+  def get(%__MODULE__{resource: table}, index), do: run(fn -> Native.table_get(table, index, nil) end)
+
+  @doc "Replaces the element at an index."
+  @spec set(t(), non_neg_integer(), term()) :: :ok | {:error, Exception.t()}
+  def set(%__MODULE__{resource: table}, index, value) do
+    with {:ok, _} <- run(fn -> Native.table_set(table, index, value, nil) end), do: :ok
+  end
+
+  @doc "Adds `delta` elements, all of them `value`; the result is the size before."
+  @spec grow(t(), non_neg_integer(), term()) :: {:ok, non_neg_integer()} | {:error, Exception.t()}
+  def grow(%__MODULE__{resource: table}, delta, value),
+    do: run(fn -> Native.table_grow(table, delta, value, nil) end)
+
+  @doc "Its type, as in `Wasmex.Module.exports/1`."
+  @spec type(t()) :: {:ok, tuple()} | {:error, Exception.t()}
+  def type(%__MODULE__{resource: table}), do: run(fn -> Native.table_type(table, nil) end)
+
+  # Without a time limit a wait needs no way out, hence no store.
+  defp run(operation), do: Access.run(operation, fn -> nil end)
+end

@@ -1,0 +1,51 @@
+defmodule Wasmex.Template do
+  @moduledoc """
+  A module with all its imports resolved (wasmtime's `InstancePre`), made by
+  `Wasmex.Linker.instantiate_pre/3`. Processes share it freely; each instance goes into a store of
+  the caller's choice.
+
+  ## Example
+
+      iex> {:ok, module} = Wasmex.Module.compile(Wasmex.Engine.default(), "(module)")
+      iex> {:ok, template} = Wasmex.Linker.instantiate_pre(Wasmex.Linker.new(), module)
+      iex> {:ok, store} = Wasmex.Store.new()
+      iex> {:ok, %Wasmex.Instance{}} = Wasmex.Template.instantiate(template, store)
+
+  ## Lifetime
+
+  Keeps the module and the imported functions; freed with its last handle.
+  """
+
+  alias Wasmex.{Call, Instance, Native, StoreOrCaller}
+
+  defstruct resource: nil, reference: nil
+
+  @type t :: %__MODULE__{resource: reference(), reference: reference()}
+
+  @doc """
+  Makes an instance; runs its `start` function and a reactor's `_initialize`.
+
+  Options: `:timeout` in ms and `:fuel`, both for the start functions, as in
+  `Wasmex.Instance.call/4`.
+  """
+  @spec instantiate(t(), StoreOrCaller.t(), keyword()) ::
+          {:ok, Instance.t()} | {:error, Exception.t()}
+  def instantiate(template, store_or_caller, opts \\ [])
+
+  def instantiate(%__MODULE__{resource: template}, store_or_caller, opts) do
+    {store, via} = StoreOrCaller.split(store_or_caller)
+    opts = if opts == [], do: [], else: Keyword.validate!(opts, [:timeout, :fuel])
+    fuel = opts[:fuel]
+
+    case Native.instance_from_template(store, template, fuel, via) do
+      {:ok, resource} -> {:ok, Instance.__wrap_resource__(resource)}
+      step -> drive(step, store, template, fuel, via, opts[:timeout] || :infinity)
+    end
+  end
+
+  defp drive(step, store, template, fuel, via, timeout) do
+    again = fn -> Native.instance_from_template(store, template, fuel, via) end
+    call = Call.new(store, Instance.timeout!(timeout), nil, again)
+    with {:ok, resource} <- Call.run(step, call), do: {:ok, Instance.__wrap_resource__(resource)}
+  end
+end

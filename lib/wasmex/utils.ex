@@ -1,0 +1,28 @@
+defmodule Wasmex.Utils do
+  @moduledoc """
+  Small helpers for names.
+
+  ## Example
+
+      iex> Wasmex.Utils.stringify_keys(%{env: %{log: 1}})
+      %{"env" => %{"log" => 1}}
+  """
+
+  @doc "A name as a string."
+  @spec stringify(String.t() | atom()) :: String.t()
+  def stringify(name) when is_binary(name), do: name
+  def stringify(name) when is_atom(name) and name != nil, do: Atom.to_string(name)
+
+  def stringify(other),
+    do: raise(ArgumentError, "expected a name (string or atom), got: #{inspect(other)}")
+
+  @doc "Keys of maps as strings, at every level; structs are left alone."
+  @spec stringify_keys(term()) :: term()
+  def stringify_keys(%_{} = struct), do: struct
+
+  def stringify_keys(map) when is_map(map),
+    do: Map.new(map, fn {key, value} -> {stringify(key), stringify_keys(value)} end)
+
+  def stringify_keys(list) when is_list(list), do: Enum.map(list, &stringify_keys/1)
+  def stringify_keys(other), do: other
+end

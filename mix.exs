@@ -1,0 +1,44 @@
+defmodule Wasmex.MixProject do
+  use Mix.Project
+
+  @version "0.1.0"
+
+  def project do
+    [
+      app: :wasmex,
+      version: @version,
+      elixir: "~> 1.14",
+      description: "WebAssembly guests as citizens of the BEAM, on wasmtime",
+      elixirc_paths: elixirc_paths(Mix.env()),
+      # Ours is a module of this project: it can only run after :elixir has compiled it.
+      compilers: Mix.compilers() ++ [:wasmex_nif],
+      start_permanent: Mix.env() == :prod,
+      aliases: [check: &check/1],
+      package: package(),
+      deps: []
+    ]
+  end
+
+  def application do
+    [extra_applications: [:logger, :crypto]]
+  end
+
+  defp elixirc_paths(:test), do: ["lib", "test/support"]
+  defp elixirc_paths(_env), do: ["lib"]
+
+  # An alias and not a task in lib/: every task there is also a task of the projects that use us.
+  defp check(args) do
+    case System.cmd(Path.expand("script/check", __DIR__), args, into: IO.stream()) do
+      {_output, 0} -> :ok
+      {_output, status} -> exit({:shutdown, status})
+    end
+  end
+
+  defp package do
+    [
+      licenses: ["Apache-2.0"],
+      files: ~w(lib native bench/baseline priv/native/.gitkeep Cargo.toml Cargo.lock
+                mix.exs .formatter.exs README.md CHANGELOG.md LICENSE)
+    ]
+  end
+end

@@ -1,0 +1,2 @@
+# Kills, floods and races take their time: `mix test --include stress`.
+ExUnit.start(exclude: [:stress])

@@ -93,11 +93,14 @@ defmodule Wasmex do
       %{bytes: bytes} when is_binary(bytes) ->
         with {:ok, store} <- make_store(opts),
              {:ok, module} <- Module.compile(store, bytes) do
-          opts |> Map.merge(%{store: store, module: module}) |> start(not is_map_key(opts, :store))
+          opts
+          |> Map.merge(%{store: store, module: module})
+          |> start(not is_map_key(opts, :store))
         end
 
       _ ->
-        raise ArgumentError, "start_link needs :bytes, or :store and :module; got: #{inspect(opts)}"
+        raise ArgumentError,
+              "start_link needs :bytes, or :store and :module; got: #{inspect(opts)}"
     end
   end
 
@@ -114,10 +117,18 @@ defmodule Wasmex do
     {limits, engine} = {opts[:store_limits], opts[:engine]}
 
     case Map.get(opts, :wasi, false) do
-      false -> Store.new(limits, engine)
-      true -> Store.new_wasi(%WasiOptions{}, limits, engine)
-      %WasiOptions{} = wasi -> Store.new_wasi(wasi, limits, engine)
-      other -> raise ArgumentError, "wasi: must be true, false or %Wasmex.Wasi.WasiOptions{}, got: #{inspect(other)}"
+      false ->
+        Store.new(limits, engine)
+
+      true ->
+        Store.new_wasi(%WasiOptions{}, limits, engine)
+
+      %WasiOptions{} = wasi ->
+        Store.new_wasi(wasi, limits, engine)
+
+      other ->
+        raise ArgumentError,
+              "wasi: must be true, false or %Wasmex.Wasi.WasiOptions{}, got: #{inspect(other)}"
     end
   end
 
@@ -177,7 +188,11 @@ defmodule Wasmex do
     if server == self() do
       nested_call(Utils.stringify(name), params, timeout)
     else
-      GenServer.call(server, {:call_function, Utils.stringify(name), params, native(timeout)}, timeout)
+      GenServer.call(
+        server,
+        {:call_function, Utils.stringify(name), params, native(timeout)},
+        timeout
+      )
     end
   end
 
@@ -188,7 +203,9 @@ defmodule Wasmex do
   defp nested_call(name, params, timeout) do
     case Process.get(:"$wasmex_instance") do
       nil ->
-        exit({:calling_self, {GenServer, :call, [self(), {:call_function, name, params, timeout}]}})
+        exit(
+          {:calling_self, {GenServer, :call, [self(), {:call_function, name, params, timeout}]}}
+        )
 
       instance ->
         instance |> Instance.call_contract(name, params, timeout) |> Contract.result()

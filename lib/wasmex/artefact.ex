@@ -28,7 +28,8 @@ defmodule Wasmex.Artefact do
     end
   end
 
-  def unpack(_engine, _bytes, _key), do: refuse("this is no artefact of Wasmex.Module.serialize/2")
+  def unpack(_engine, _bytes, _key),
+    do: refuse("this is no artefact of Wasmex.Module.serialize/2")
 
   @doc "The payload without any check, also of artefacts that are only wasmtime's."
   def payload(@magic <> <<_digest::binary-32, _fingerprint::64, artefact::binary>>), do: artefact

@@ -18,6 +18,7 @@ defmodule Wasmex.Bytes do
          {:ok, params, allocated} <- copy(instance, memory, allocator, params, deadline) do
       result = Instance.call(instance, name, params, timeout: left(deadline), fuel: opts[:fuel])
       deallocator = deallocator(instance, allocator, opts[:deallocator])
+
       # A guest that failed may have left its heap in any state; freeing is still its own business.
       for block <- allocated, do: free(instance, deallocator, block, deadline)
       result
@@ -43,7 +44,8 @@ defmodule Wasmex.Bytes do
   defp memory(instance, nil) do
     case Native.instance_memory(instance.resource, nil) do
       {:ok, nil} ->
-        {:error, %Error{reason: :unknown_export, details: %{kind: :memory, name: "memory", names: []}}}
+        {:error,
+         %Error{reason: :unknown_export, details: %{kind: :memory, name: "memory", names: []}}}
 
       {:ok, resource} ->
         {:ok, Memory.__wrap_resource__(resource)}

@@ -75,7 +75,10 @@ defmodule Wasmex.Call do
   @doc "Runs imports until the call is done or something has to be waited for."
   @spec advance(step(), t()) :: outcome()
   def advance({:ok, _} = ok, _call), do: {:done, ok}
-  def advance({:error, native}, call), do: {:done, {:error, Error.from_native(native, call.raised)}}
+
+  def advance({:error, native}, call),
+    do: {:done, {:error, Error.from_native(native, call.raised)}}
+
   def advance(:yield, call), do: {:yield, call}
   def advance({:wait, ref}, call), do: {:wait, ref, call}
   def advance({:busy, ref}, call), do: {:busy, ref, call}
@@ -85,7 +88,8 @@ defmodule Wasmex.Call do
     {_key, functions, context} = call.imports
     caller = %StoreOrCaller{resource: {call.store, serial}, reference: context.caller}
 
-    result = run_import(elem(functions, index), %{context | caller: caller}, params, call.deadline)
+    result =
+      run_import(elem(functions, index), %{context | caller: caller}, params, call.deadline)
 
     if expired?(call) do
       cancel(call, nil)
@@ -119,7 +123,8 @@ defmodule Wasmex.Call do
     %{call | imports: {key, functions, context}}
   end
 
-  defp run_import(function, context, params, :infinity), do: apply_import(function, context, params)
+  defp run_import(function, context, params, :infinity),
+    do: apply_import(function, context, params)
 
   defp run_import(function, context, params, deadline) do
     outer = Process.put(@deadline_key, deadline)

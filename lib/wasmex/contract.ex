@@ -31,7 +31,10 @@ defmodule Wasmex.Contract do
     do: "Error while parsing bytes: #{message}."
 
   def text(%Error{reason: :immutable}), do: "Could not set global: immutable global cannot be set"
-  def text(%Error{reason: :grow, details: %{message: text}}), do: "Failed to grow the memory: #{text}."
+
+  def text(%Error{reason: :grow, details: %{message: text}}),
+    do: "Failed to grow the memory: #{text}."
+
   def text(%Error{reason: :out_of_bounds}), do: "out of bounds memory access"
   def text(%{__exception__: true} = error), do: Exception.message(error)
 end

@@ -23,8 +23,9 @@ defmodule Wasmex.Imports do
   def prepare(other),
     do: raise(ArgumentError, "imports must be a map of namespaces, got: #{inspect(other)}")
 
-  defp namespace!(_namespace, definitions) when is_map(definitions) and not is_struct(definitions),
-    do: definitions
+  defp namespace!(_namespace, definitions)
+       when is_map(definitions) and not is_struct(definitions),
+       do: definitions
 
   defp namespace!(namespace, other),
     do:

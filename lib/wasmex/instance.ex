@@ -248,7 +248,8 @@ defmodule Wasmex.Instance do
   defp wrap(:func, resource), do: %Wasmex.Func{resource: resource, reference: make_ref()}
 
   @doc "The value of an exported global."
-  @spec get_global_value(StoreOrCaller.t(), t(), String.t()) :: {:ok, term()} | {:error, String.t()}
+  @spec get_global_value(StoreOrCaller.t(), t(), String.t()) ::
+          {:ok, term()} | {:error, String.t()}
   def get_global_value(store_or_caller, %__MODULE__{} = instance, name) when is_binary(name) do
     via = StoreOrCaller.via(store_or_caller)
 
@@ -287,7 +288,8 @@ defmodule Wasmex.Instance do
   """
   @spec read_bytes(t(), {integer(), integer()} | integer(), keyword()) ::
           {:ok, binary()} | {:error, Exception.t()}
-  def read_bytes(%__MODULE__{} = instance, result, opts \\ []), do: Bytes.read(instance, result, opts)
+  def read_bytes(%__MODULE__{} = instance, result, opts \\ []),
+    do: Bytes.read(instance, result, opts)
 
   @doc false
   def timeout!(:infinity), do: :infinity

@@ -57,7 +57,8 @@ defmodule Wasmex.Memory do
 
   @doc "The size in bytes."
   @spec size(StoreOrCaller.t(), t()) :: non_neg_integer()
-  def size(store_or_caller, memory), do: bang(size_via(memory, StoreOrCaller.via(store_or_caller)))
+  def size(store_or_caller, memory),
+    do: bang(size_via(memory, StoreOrCaller.via(store_or_caller)))
 
   @doc "The size in bytes, as `{:ok, bytes}`."
   @spec size(t()) :: {:ok, non_neg_integer()} | {:error, Exception.t()}
@@ -88,7 +89,8 @@ defmodule Wasmex.Memory do
   end
 
   @doc "Sets the byte at an index; a value above 255 is taken modulo 256."
-  @spec set_byte(StoreOrCaller.t(), t(), address(), non_neg_integer()) :: :ok | {:error, String.t()}
+  @spec set_byte(StoreOrCaller.t(), t(), address(), non_neg_integer()) ::
+          :ok | {:error, String.t()}
   def set_byte(store_or_caller, memory, index, value)
       when is_integer(value) and value >= 0 and value <= 0xFFFF_FFFF,
       do: write_binary(store_or_caller, memory, index, <<value>>)
@@ -114,7 +116,8 @@ defmodule Wasmex.Memory do
 
   @doc "Writes a binary; no NUL is added."
   @spec write_binary(StoreOrCaller.t(), t(), address(), binary()) :: :ok | {:error, String.t()}
-  def write_binary(store_or_caller, %__MODULE__{} = memory, index, binary) when is_binary(binary) do
+  def write_binary(store_or_caller, %__MODULE__{} = memory, index, binary)
+      when is_binary(binary) do
     memory
     |> write_via(address!(index), binary, StoreOrCaller.via(store_or_caller))
     |> Contract.result()
@@ -144,7 +147,8 @@ defmodule Wasmex.Memory do
     do: write_via(memory, address!(offset), IO.iodata_to_binary(iodata), nil)
 
   defp read_via(%{resource: resource} = memory, offset, length, via) when length <= @chunk,
-    do: Access.memory(memory, fn -> Native.memory_read(resource!(resource), offset, length, via) end)
+    do:
+      Access.memory(memory, fn -> Native.memory_read(resource!(resource), offset, length, via) end)
 
   defp read_via(memory, offset, length, via) do
     # All or nothing: the end is tried before a byte is copied.
@@ -232,7 +236,8 @@ defmodule Wasmex.Memory do
 
   @doc false
   # NaN and the infinities, by sign, exponent and fraction.
-  def special(<<bits::little-32>>), do: special(Bitwise.band(bits, 0x7FFFFF), Bitwise.bsr(bits, 31))
+  def special(<<bits::little-32>>),
+    do: special(Bitwise.band(bits, 0x7FFFFF), Bitwise.bsr(bits, 31))
 
   def special(<<bits::little-64>>),
     do: special(Bitwise.band(bits, 0xFFFFFFFFFFFFF), Bitwise.bsr(bits, 63))
@@ -253,7 +258,11 @@ defmodule Wasmex.Memory do
   defp resource!(resource) when is_reference(resource), do: resource
 
   defp resource!(other),
-    do: raise(ArgumentError, "this memory handle is empty (#{inspect(other)}): the module has no memory")
+    do:
+      raise(
+        ArgumentError,
+        "this memory handle is empty (#{inspect(other)}): the module has no memory"
+      )
 
   @doc false
   def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}

@@ -190,7 +190,9 @@ defmodule Wasmex.Pipe do
   end
 
   defp error(reason, message, written),
-    do: {:error, %Error{reason: reason, details: %{message: message, written: written, timeout: nil}}}
+    do:
+      {:error,
+       %Error{reason: reason, details: %{message: message, written: written, timeout: nil}}}
 
   defp deadline(:infinity), do: :infinity
   defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout

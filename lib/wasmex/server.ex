@@ -108,7 +108,8 @@ defmodule Wasmex.Server do
   end
 
   @doc "Messages about the call under way; those about earlier ones change nothing."
-  def info({:wasmex_poll, ref}, %{current: %{ref: ref, waiting: :poll}} = server), do: poll(server)
+  def info({:wasmex_poll, ref}, %{current: %{ref: ref, waiting: :poll}} = server),
+    do: poll(server)
 
   def info({:wasmex_wake, ref}, %{current: %{waiting: {:wake, ref}}} = server), do: poll(server)
 

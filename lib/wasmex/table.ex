@@ -33,7 +33,8 @@ defmodule Wasmex.Table do
 
   @doc "The element at an index."
   @spec get(t(), non_neg_integer()) :: {:ok, term()} | {:error, Exception.t()}
-  def get(%__MODULE__{resource: table}, index), do: run(fn -> Native.table_get(table, index, nil) end)
+  def get(%__MODULE__{resource: table}, index),
+    do: run(fn -> Native.table_get(table, index, nil) end)
 
   @doc "Replaces the element at an index."
   @spec set(t(), non_neg_integer(), term()) :: :ok | {:error, Exception.t()}

@@ -33,5 +33,5 @@ defmodule Wasmex.Trap do
         }
 
   @impl true
-  def message(%__MODULE__{message: message}), do: "wasm trap: #{message}"
+  def message(%__MODULE__{message: message}), do: message
 end

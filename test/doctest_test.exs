@@ -1,0 +1,31 @@
+defmodule Wasmex.DoctestTest do
+  use ExUnit.Case, async: true
+
+  for module <- [
+        Wasmex,
+        Wasmex.Engine,
+        Wasmex.EngineConfig,
+        Wasmex.Error,
+        Wasmex.Exit,
+        Wasmex.Func,
+        Wasmex.Global,
+        Wasmex.Instance,
+        Wasmex.Linker,
+        Wasmex.Memory,
+        Wasmex.Module,
+        Wasmex.Pipe,
+        Wasmex.Reference,
+        Wasmex.Store,
+        Wasmex.StoreLimits,
+        Wasmex.StoreOrCaller,
+        Wasmex.Table,
+        Wasmex.Template,
+        Wasmex.Trap,
+        Wasmex.Utils,
+        Wasmex.Wasi.PreopenOptions,
+        Wasmex.Wasi.WasiOptions,
+        Wasmex.Wat
+      ] do
+    doctest module
+  end
+end

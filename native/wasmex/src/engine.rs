@@ -35,7 +35,10 @@ impl EngineResource {
     pub fn linker(&self, wasi: bool) -> Linker<StoreData> {
         let mut linker = None;
         if wasi {
-            linker = self.wasi.get_or_init(|| wasi::linker(&self.engine).ok()).clone();
+            linker = self
+                .wasi
+                .get_or_init(|| wasi::linker(&self.engine).ok())
+                .clone();
         }
         let mut linker = linker.unwrap_or_else(|| Linker::new(&self.engine));
         linker.allow_shadowing(wasi);
@@ -63,17 +66,28 @@ fn engine_new<'a>(env: Env<'a>, config: EngineConfig) -> Term<'a> {
 fn engine_default<'a>(env: Env<'a>, config: EngineConfig) -> Term<'a> {
     static DEFAULT: OnceLock<Option<ResourceArc<EngineResource>>> = OnceLock::new();
     let engine = DEFAULT.get_or_init(|| {
-        let engine = config.build().and_then(|config| Engine::new(&config)).ok()?;
+        let engine = config
+            .build()
+            .and_then(|config| Engine::new(&config))
+            .ok()?;
         Some(ResourceArc::new(EngineResource::new(engine)))
     });
     match engine {
         Some(engine) => (atoms::ok(), engine).encode(env),
-        None => Error::text(atoms::config(), "the default engine can't be made on this machine").to_term(env),
+        None => Error::text(
+            atoms::config(),
+            "the default engine can't be made on this machine",
+        )
+        .to_term(env),
     }
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn engine_precompile_module<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, bytes: Binary) -> NifResult<Term<'a>> {
+fn engine_precompile_module<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    bytes: Binary,
+) -> NifResult<Term<'a>> {
     Ok(match engine.engine.precompile_module(bytes.as_slice()) {
         Ok(artefact) => (atoms::ok(), crate::module::binary(env, &artefact)?).encode(env),
         Err(error) => Error::chain(atoms::compile(), &error).to_term(env),
@@ -85,7 +99,10 @@ fn engine_precompile_module<'a>(env: Env<'a>, engine: ResourceArc<EngineResource
 fn engine_fingerprint(engine: ResourceArc<EngineResource>) -> u64 {
     use std::hash::{Hash, Hasher};
     let mut hasher = std::collections::hash_map::DefaultHasher::new();
-    engine.engine.precompile_compatibility_hash().hash(&mut hasher);
+    engine
+        .engine
+        .precompile_compatibility_hash()
+        .hash(&mut hasher);
     hasher.finish()
 }
 

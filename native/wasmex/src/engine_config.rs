@@ -3,8 +3,8 @@
 use crate::atoms;
 use rustler::{Atom, NifStruct};
 use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Result,
-    WasmBacktraceDetails, bail,
+    Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, OptLevel,
+    PoolingAllocationConfig, Result, WasmBacktraceDetails, bail,
 };
 
 #[derive(NifStruct)]

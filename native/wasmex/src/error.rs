@@ -20,14 +20,35 @@ pub enum Error {
     CallerElsewhere,
     ForeignStore(Atom),
     NoTicker,
-    Arity { expected: usize, given: usize },
+    Arity {
+        expected: usize,
+        given: usize,
+    },
     /// `position` counts from 0; `None` for a value that is no argument (a global, a table element).
-    Value { position: Option<usize>, wanted: String, given: Atom },
-    UnknownExport { kind: Atom, name: String, names: Vec<String> },
-    MissingImport { namespace: String, name: String, types: String, missing: Vec<(String, String)>, linked: bool },
+    Value {
+        position: Option<usize>,
+        wanted: String,
+        given: Atom,
+    },
+    UnknownExport {
+        kind: Atom,
+        name: String,
+        names: Vec<String>,
+    },
+    MissingImport {
+        namespace: String,
+        name: String,
+        types: String,
+        missing: Vec<(String, String)>,
+        linked: bool,
+    },
     /// A kind of trouble that carries one text.
     Text(Atom, String),
-    OutOfBounds { offset: u64, size: u64, limit: u64 },
+    OutOfBounds {
+        offset: u64,
+        size: u64,
+        limit: u64,
+    },
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -72,7 +93,11 @@ impl Error {
                     (atoms::given(), given.encode(env)),
                 ]),
             ),
-            Error::Value { position, wanted, given } => (
+            Error::Value {
+                position,
+                wanted,
+                given,
+            } => (
                 atoms::value(),
                 map(&[
                     (atoms::position(), position.encode(env)),
@@ -88,7 +113,13 @@ impl Error {
                     (atoms::names(), names.encode(env)),
                 ]),
             ),
-            Error::MissingImport { namespace, name, types, missing, linked } => (
+            Error::MissingImport {
+                namespace,
+                name,
+                types,
+                missing,
+                linked,
+            } => (
                 atoms::missing_import(),
                 map(&[
                     (atoms::namespace(), namespace.encode(env)),
@@ -99,7 +130,11 @@ impl Error {
                 ]),
             ),
             Error::Text(kind, text) => (*kind, map(&[(atoms::message(), text.encode(env))])),
-            Error::OutOfBounds { offset, size, limit } => (
+            Error::OutOfBounds {
+                offset,
+                size,
+                limit,
+            } => (
                 atoms::out_of_bounds(),
                 map(&[
                     (atoms::offset(), offset.encode(env)),
@@ -169,7 +204,9 @@ fn judge<'a>(env: Env<'a>, error: &wasmtime::Error) -> (Atom, Term<'a>) {
 }
 
 fn backtrace<'a>(env: Env<'a>, error: &wasmtime::Error) -> Term<'a> {
-    let frames = error.downcast_ref::<WasmBacktrace>().map(|trace| trace.frames());
+    let frames = error
+        .downcast_ref::<WasmBacktrace>()
+        .map(|trace| trace.frames());
     frames
         .unwrap_or(&[])
         .iter()

@@ -55,7 +55,13 @@ impl Execution {
     }
 
     /// Polls once on this thread, with ticks coming and tokio in reach.
-    pub fn poll(&mut self, mut handoff: Handoff, engine: u64, wake: &Arc<WakeCell>, has_wasi: bool) -> Polled {
+    pub fn poll(
+        &mut self,
+        mut handoff: Handoff,
+        engine: u64,
+        wake: &Arc<WakeCell>,
+        has_wasi: bool,
+    ) -> Polled {
         let running = ticker::enter(engine);
         let reactor = has_wasi.then(|| runtime::get().map(|runtime| runtime.enter()));
         let waker = Waker::from(wake.clone());

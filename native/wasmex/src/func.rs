@@ -25,15 +25,27 @@ impl std::panic::RefUnwindSafe for FuncResource {}
 
 impl FuncResource {
     pub fn new(cell: ResourceArc<StoreCell>, signature: Arc<Signature>) -> ResourceArc<Self> {
-        ResourceArc::new(FuncResource { cell, signature, _live: Live::new(Kind::Func) })
+        ResourceArc::new(FuncResource {
+            cell,
+            signature,
+            _live: Live::new(Kind::Func),
+        })
     }
 }
 
 #[rustler::nif]
-fn func_call<'a>(env: Env<'a>, func: ResourceArc<FuncResource>, params: Term<'a>, fuel: Option<u64>) -> Term<'a> {
+fn func_call<'a>(
+    env: Env<'a>,
+    func: ResourceArc<FuncResource>,
+    params: Term<'a>,
+    fuel: Option<u64>,
+) -> Term<'a> {
     match func.signature.args(params) {
         Ok(args) => {
-            let task = Task::Call { signature: func.signature.clone(), args };
+            let task = Task::Call {
+                signature: func.signature.clone(),
+                args,
+            };
             store_cell::begin(env, &func.cell, Via::Store, Job::new(task, fuel))
         }
         Err(error) => error.to_term(env),
@@ -46,15 +58,23 @@ fn func_type<'a>(env: Env<'a>, func: ResourceArc<FuncResource>) -> NifResult<Ter
 }
 
 /// `%Wasmex.Func{}`
-pub fn encode<'a>(env: Env<'a>, cx: &StoreContextMut<'_, StoreData>, func: Func) -> Result<Term<'a>> {
+pub fn encode<'a>(
+    env: Env<'a>,
+    cx: &StoreContextMut<'_, StoreData>,
+    func: Func,
+) -> Result<Term<'a>> {
     let cell = handoff::current_cell().ok_or(Error::Cancelled)?;
     let signature = Arc::new(Signature::new(cx, func));
-    Ok(values::handle(env, atoms::wasmex_func(), FuncResource::new(cell, signature)))
+    Ok(values::handle(
+        env,
+        atoms::wasmex_func(),
+        FuncResource::new(cell, signature),
+    ))
 }
 
 pub fn decode(cx: &StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Func> {
-    let resource = values::resource::<FuncResource>(term)
-        .ok_or_else(|| values::mismatch(None, ty, term))?;
+    let resource =
+        values::resource::<FuncResource>(term).ok_or_else(|| values::mismatch(None, ty, term))?;
     if resource.cell.id != cx.data().id {
         return Err(Error::ForeignStore(atoms::func()));
     }

@@ -21,7 +21,11 @@ impl std::panic::RefUnwindSafe for GlobalResource {}
 
 impl GlobalResource {
     pub fn new(cell: ResourceArc<StoreCell>, global: Global) -> ResourceArc<Self> {
-        ResourceArc::new(GlobalResource { cell, global, _live: Live::new(Kind::Global) })
+        ResourceArc::new(GlobalResource {
+            cell,
+            global,
+            _live: Live::new(Kind::Global),
+        })
     }
 }
 
@@ -40,7 +44,10 @@ fn global_set<'a>(env: Env<'a>, global: Handle, value: Term<'a>, via: Option<u64
     with(env, &global, via, |mut cx| {
         let ty = global.global.ty(&cx);
         if ty.mutability() == Mutability::Const {
-            return Err(Error::text(atoms::immutable(), "immutable global cannot be set"));
+            return Err(Error::text(
+                atoms::immutable(),
+                "immutable global cannot be set",
+            ));
         }
         let value = values::decode(cx.as_context_mut(), value, ty.content())?;
         global.global.set(&mut cx, value).map_err(Error::Guest)?;
@@ -50,7 +57,9 @@ fn global_set<'a>(env: Env<'a>, global: Handle, value: Term<'a>, via: Option<u64
 
 #[rustler::nif]
 fn global_type<'a>(env: Env<'a>, global: Handle, via: Option<u64>) -> Term<'a> {
-    with(env, &global, via, |cx| Ok(types::global(env, &global.global.ty(&cx))))
+    with(env, &global, via, |cx| {
+        Ok(types::global(env, &global.global.ty(&cx)))
+    })
 }
 
 fn with<'a>(

@@ -7,9 +7,9 @@
 use crate::error::Error;
 use crate::imports::PendingImport;
 use crate::job::Job;
+use crate::store_cell::StoreCell;
 use crate::store_data::StoreData;
 use rustler::sys::{ErlNifEnv, ErlNifTerm};
-use crate::store_cell::StoreCell;
 use rustler::{Env, ResourceArc, Term};
 use std::cell::Cell;
 use std::ptr;

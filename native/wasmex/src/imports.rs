@@ -13,7 +13,9 @@ use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, Env, ResourceArc, Term};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wasmtime::{AsContextMut, Caller, Engine, Extern, FuncType, Linker, StoreContextMut, Val, ValType};
+use wasmtime::{
+    AsContextMut, Caller, Engine, Extern, FuncType, Linker, StoreContextMut, Val, ValType,
+};
 
 static NEXT_TABLE: AtomicU64 = AtomicU64::new(1);
 static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
@@ -138,7 +140,9 @@ fn store_results(
                 if terms.len() != types.len() {
                     return Err(wrong_count(types.len(), terms.len()));
                 }
-                for (position, ((term, ty), slot)) in terms.into_iter().zip(types).zip(slots).enumerate() {
+                for (position, ((term, ty), slot)) in
+                    terms.into_iter().zip(types).zip(slots).enumerate()
+                {
                     *slot = values::decode(cx.as_context_mut(), term, ty)
                         .map_err(|error| bad_result(&error, Some(position)))?;
                 }
@@ -159,11 +163,16 @@ fn wrong_shape(expected: usize, term: Term) -> wasmtime::Error {
 }
 
 fn wrong_count(expected: usize, given: usize) -> wasmtime::Error {
-    BadResults(format!("expected a list of {expected} results, got a list of {given}")).into()
+    BadResults(format!(
+        "expected a list of {expected} results, got a list of {given}"
+    ))
+    .into()
 }
 
 fn bad_result(error: &Error, position: Option<usize>) -> wasmtime::Error {
-    let place = position.map_or("the result".to_string(), |position| format!("result {}", position + 1));
+    let place = position.map_or("the result".to_string(), |position| {
+        format!("result {}", position + 1)
+    });
     let text = match error {
         Error::Value { wanted, .. } => format!("{place} is no {wanted}"),
         Error::ForeignStore(_) => format!("{place} belongs to another store"),
@@ -176,11 +185,23 @@ fn bad_result(error: &Error, position: Option<usize>) -> wasmtime::Error {
 pub fn step<'a>(env: Env<'a>, import: &PendingImport) -> Term<'a> {
     // SAFETY: the arguments were made in this environment during the poll that just ended.
     let params = unsafe { handoff::term(env, import.params) };
-    (atoms::import(), import.table.id, import.memory_key, import.index, import.serial, params).encode(env)
+    (
+        atoms::import(),
+        import.table.id,
+        import.memory_key,
+        import.index,
+        import.serial,
+        params,
+    )
+        .encode(env)
 }
 
 /// `{functions, memory | nil}` of an import that waits.
-pub fn context<'a>(env: Env<'a>, cell: &ResourceArc<crate::store_cell::StoreCell>, import: &PendingImport) -> Term<'a> {
+pub fn context<'a>(
+    env: Env<'a>,
+    cell: &ResourceArc<crate::store_cell::StoreCell>,
+    import: &PendingImport,
+) -> Term<'a> {
     let memory = import
         .memory
         .map(|memory| MemoryResource::new(cell.clone(), memory));
@@ -209,11 +230,16 @@ pub fn declarations(engine: &Engine, list: Term) -> rustler::NifResult<Vec<Decla
                 }
                 _ => {
                     let (_, resource): (rustler::Atom, Term) = definition.decode()?;
-                    let (external, store) = crate::export::decode(resource).ok_or(rustler::Error::BadArg)?;
+                    let (external, store) =
+                        crate::export::decode(resource).ok_or(rustler::Error::BadArg)?;
                     Definition::Extern(external, store)
                 }
             };
-            Ok(Declaration { namespace, name, definition })
+            Ok(Declaration {
+                namespace,
+                name,
+                definition,
+            })
         })
         .collect()
 }

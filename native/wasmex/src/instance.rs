@@ -19,7 +19,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use wasmtime::{
-    AsContextMut, ExportType, Extern, ExternType, Instance, InstancePre, Linker, Module, StoreContextMut,
+    AsContextMut, ExportType, Extern, ExternType, Instance, InstancePre, Linker, Module,
+    StoreContextMut,
 };
 
 pub struct InstanceResource {
@@ -51,10 +52,17 @@ pub enum Plan {
 pub async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
     let (instance, module) = match plan {
         Plan::Template(template) => {
-            let instance = template.instantiate_async(&mut cx).await.map_err(Error::Guest)?;
+            let instance = template
+                .instantiate_async(&mut cx)
+                .await
+                .map_err(Error::Guest)?;
             (instance, template.module().clone())
         }
-        Plan::Link { mut linker, links, module } => {
+        Plan::Link {
+            mut linker,
+            links,
+            module,
+        } => {
             for (name, linked) in links {
                 let instance = link(&linker, &linked, true, &mut cx).await?;
                 initialize(&linked, instance, &mut cx).await?;
@@ -102,12 +110,24 @@ pub fn prepare(
     let mut missing = module
         .imports()
         .filter(|import| linker.get_by_import(&mut *cx, import).is_none())
-        .map(|import| (import.module().to_string(), import.name().to_string(), types::describe(&import.ty())));
+        .map(|import| {
+            (
+                import.module().to_string(),
+                import.name().to_string(),
+                types::describe(&import.ty()),
+            )
+        });
     if let Some((namespace, name, types)) = missing.next() {
         let first = (namespace.clone(), name.clone());
         let rest = missing.map(|(namespace, name, _)| (namespace, name));
         let missing = std::iter::once(first).chain(rest).collect();
-        return Err(Error::MissingImport { namespace, name, types, missing, linked });
+        return Err(Error::MissingImport {
+            namespace,
+            name,
+            types,
+            missing,
+            linked,
+        });
     }
     drop(missing);
     linker
@@ -116,7 +136,11 @@ pub fn prepare(
 }
 
 /// Calls a reactor's `_initialize`. True when there was one.
-async fn initialize(module: &Module, instance: Instance, cx: &mut StoreContextMut<'_, StoreData>) -> Result<bool> {
+async fn initialize(
+    module: &Module,
+    instance: Instance,
+    cx: &mut StoreContextMut<'_, StoreData>,
+) -> Result<bool> {
     let Some(ExternType::Func(ty)) = module.get_export("_initialize") else {
         return Ok(false);
     };
@@ -124,17 +148,29 @@ async fn initialize(module: &Module, instance: Instance, cx: &mut StoreContextMu
         return Ok(false);
     }
     match instance.get_func(&mut *cx, "_initialize") {
-        Some(func) => func.call_async(cx, &[], &mut []).await.map(|()| true).map_err(Error::Guest),
+        Some(func) => func
+            .call_async(cx, &[], &mut [])
+            .await
+            .map(|()| true)
+            .map_err(Error::Guest),
         None => Ok(false),
     }
 }
 
 impl InstanceResource {
     fn known(&self, name: &str) -> Option<Arc<Signature>> {
-        self.signatures.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.signatures
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
-    fn look_up(&self, mut cx: StoreContextMut<'_, StoreData>, name: &str) -> Result<Arc<Signature>> {
+    fn look_up(
+        &self,
+        mut cx: StoreContextMut<'_, StoreData>,
+        name: &str,
+    ) -> Result<Arc<Signature>> {
         let Some(func) = self.instance.get_func(&mut cx, name) else {
             return Err(self.unknown(atoms::func(), name));
         };
@@ -159,7 +195,11 @@ impl InstanceResource {
             .filter(|export| same_kind(export.ty()))
             .map(|export| export.name().to_string())
             .collect();
-        Error::UnknownExport { kind, name: name.to_string(), names }
+        Error::UnknownExport {
+            kind,
+            name: name.to_string(),
+            names,
+        }
     }
 }
 
@@ -213,12 +253,21 @@ fn instance_from_template<'a>(
     }
     let plan = Plan::Template(template.template.clone());
     let via = via.map_or(Via::Store, Via::Caller);
-    store_cell::begin(env, &cell, via, Job::new(Task::Instantiate(Box::new(plan)), fuel))
+    store_cell::begin(
+        env,
+        &cell,
+        via,
+        Job::new(Task::Instantiate(Box::new(plan)), fuel),
+    )
 }
 
 /// `[name]` of the exports of one kind, straight from the module.
 #[rustler::nif]
-fn instance_export_type<'a>(env: Env<'a>, instance: ResourceArc<InstanceResource>, name: Binary<'a>) -> Term<'a> {
+fn instance_export_type<'a>(
+    env: Env<'a>,
+    instance: ResourceArc<InstanceResource>,
+    name: Binary<'a>,
+) -> Term<'a> {
     match instance.module.get_export(text(&name)) {
         Some(ty) => types::external(env, &ty),
         None => atoms::nil().encode(env),
@@ -259,21 +308,35 @@ fn wrap<'a>(
         Extern::Func(func) if is(atoms::func()) => {
             FuncResource::new(cell, Arc::new(Signature::new(&cx, func))).encode(env)
         }
-        Extern::Memory(memory) if is(atoms::memory()) => MemoryResource::new(cell, memory).encode(env),
+        Extern::Memory(memory) if is(atoms::memory()) => {
+            MemoryResource::new(cell, memory).encode(env)
+        }
         Extern::Table(table) if is(atoms::table()) => TableResource::new(cell, table).encode(env),
-        Extern::Global(global) if is(atoms::global()) => GlobalResource::new(cell, global).encode(env),
+        Extern::Global(global) if is(atoms::global()) => {
+            GlobalResource::new(cell, global).encode(env)
+        }
         _ => return None,
     })
 }
 
 /// The first exported memory, whatever its name; nil when there is none.
 #[rustler::nif]
-fn instance_memory<'a>(env: Env<'a>, instance: ResourceArc<InstanceResource>, via: Option<u64>) -> Term<'a> {
+fn instance_memory<'a>(
+    env: Env<'a>,
+    instance: ResourceArc<InstanceResource>,
+    via: Option<u64>,
+) -> Term<'a> {
     let is_memory = |export: &ExportType| matches!(export.ty(), ExternType::Memory(_));
-    let name = instance.module.exports().find(is_memory).map(|export| export.name().to_string());
+    let name = instance
+        .module
+        .exports()
+        .find(is_memory)
+        .map(|export| export.name().to_string());
     with_instance(env, &instance, via, |mut cx| {
         let memory = name.and_then(|name| instance.instance.get_memory(&mut cx, &name));
-        Ok(memory.map(|memory| MemoryResource::new(instance.cell.clone(), memory)).encode(env))
+        Ok(memory
+            .map(|memory| MemoryResource::new(instance.cell.clone(), memory))
+            .encode(env))
     })
 }
 

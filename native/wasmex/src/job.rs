@@ -21,13 +21,20 @@ pub struct Job {
 }
 
 pub enum Task {
-    Call { signature: Arc<Signature>, args: Args },
+    Call {
+        signature: Arc<Signature>,
+        args: Args,
+    },
     Instantiate(Box<Plan>),
 }
 
 impl Job {
     pub fn new(task: Task, fuel: Option<u64>) -> Self {
-        Job { task, fuel, level: 0 }
+        Job {
+            task,
+            fuel,
+            level: 0,
+        }
     }
 
     /// Runs to the end, or until the driving process cancels this level.
@@ -55,7 +62,12 @@ async fn run_task(task: Task, cx: StoreContextMut<'_, StoreData>) -> Result<ErlN
 }
 
 fn swap_fuel(cx: &mut StoreContextMut<'_, StoreData>, fuel: u64) -> Result<u64> {
-    let disabled = |_| Error::text(crate::atoms::fuel_disabled(), "fuel is not configured in this store");
+    let disabled = |_| {
+        Error::text(
+            crate::atoms::fuel_disabled(),
+            "fuel is not configured in this store",
+        )
+    };
     let saved = cx.get_fuel().map_err(disabled)?;
     cx.set_fuel(fuel).map_err(disabled)?;
     Ok(saved)

@@ -48,18 +48,27 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn decode(engine: &Engine, list: Term<'a>, functions: Term<'a>) -> NifResult<Self> {
-        Ok(Wanted { declarations: imports::declarations(engine, list)?, functions })
+        Ok(Wanted {
+            declarations: imports::declarations(engine, list)?,
+            functions,
+        })
     }
 
     /// The store that an import belongs to, when one does.
     fn store(&self) -> Option<u64> {
-        self.declarations.iter().find_map(|declaration| match declaration.definition {
-            Definition::Extern(_, store) => Some(store),
-            Definition::Func(_) => None,
-        })
+        self.declarations
+            .iter()
+            .find_map(|declaration| match declaration.definition {
+                Definition::Extern(_, store) => Some(store),
+                Definition::Func(_) => None,
+            })
     }
 
-    fn define(self, linker: &mut Linker<StoreData>, cx: &mut StoreContextMut<'_, StoreData>) -> Result<()> {
+    fn define(
+        self,
+        linker: &mut Linker<StoreData>,
+        cx: &mut StoreContextMut<'_, StoreData>,
+    ) -> Result<()> {
         let table = ImportTable::new(self.functions);
         let mut index = 0;
         for declaration in self.declarations {
@@ -72,9 +81,9 @@ impl<'a> Wanted<'a> {
                 Definition::Extern(_, store) if store != cx.data().id => {
                     return Err(Error::ForeignStore(atoms::import()));
                 }
-                Definition::Extern(external, _) => {
-                    linker.define(&mut *cx, &namespace, &name, external).map(|_| ())
-                }
+                Definition::Extern(external, _) => linker
+                    .define(&mut *cx, &namespace, &name, external)
+                    .map(|_| ()),
             };
             defined.map_err(|error| Error::text(atoms::duplicate_import(), error))?;
         }
@@ -95,7 +104,10 @@ fn instance_new<'a>(
 ) -> NifResult<Term<'a>> {
     let engine = &cell.engine.engine;
     let modules = links.iter().map(|(_, module)| module).chain([&module]);
-    if modules.into_iter().any(|module| !Engine::same(module.module.engine(), engine)) {
+    if modules
+        .into_iter()
+        .any(|module| !Engine::same(module.module.engine(), engine))
+    {
         return Ok(Error::text(atoms::foreign_engine(), "module").to_term(env));
     }
     let wanted = Wanted::decode(engine, declarations, functions)?;
@@ -106,9 +118,21 @@ fn instance_new<'a>(
     });
     Ok(match linker {
         Ok(Ok(linker)) => {
-            let links = links.into_iter().map(|(name, module)| (name, module.module.clone())).collect();
-            let plan = Plan::Link { linker, links, module: module.module.clone() };
-            store_cell::begin(env, &cell, via, Job::new(Task::Instantiate(Box::new(plan)), None))
+            let links = links
+                .into_iter()
+                .map(|(name, module)| (name, module.module.clone()))
+                .collect();
+            let plan = Plan::Link {
+                linker,
+                links,
+                module: module.module.clone(),
+            };
+            store_cell::begin(
+                env,
+                &cell,
+                via,
+                Job::new(Task::Instantiate(Box::new(plan)), None),
+            )
         }
         Ok(Err(error)) => error.to_term(env),
         Err(term) => term,
@@ -143,8 +167,17 @@ fn template_new<'a>(
     };
     Ok(match template {
         Ok(template) => {
-            let needs_wasi = wasi && module.module.imports().any(|import| import.module() == "wasi_snapshot_preview1");
-            let resource = TemplateResource { template, store, needs_wasi, _live: Live::new(Kind::Template) };
+            let needs_wasi = wasi
+                && module
+                    .module
+                    .imports()
+                    .any(|import| import.module() == "wasi_snapshot_preview1");
+            let resource = TemplateResource {
+                template,
+                store,
+                needs_wasi,
+                _live: Live::new(Kind::Template),
+            };
             (atoms::ok(), ResourceArc::new(resource)).encode(env)
         }
         Err(error) => error.to_term(env),

@@ -20,7 +20,11 @@ impl std::panic::RefUnwindSafe for MemoryResource {}
 
 impl MemoryResource {
     pub fn new(cell: ResourceArc<StoreCell>, memory: Memory) -> ResourceArc<Self> {
-        ResourceArc::new(MemoryResource { cell, memory, _live: Live::new(Kind::Memory) })
+        ResourceArc::new(MemoryResource {
+            cell,
+            memory,
+            _live: Live::new(Kind::Memory),
+        })
     }
 }
 
@@ -28,7 +32,9 @@ type Handle = ResourceArc<MemoryResource>;
 
 #[rustler::nif]
 fn memory_size<'a>(env: Env<'a>, memory: Handle, via: Option<u64>) -> Term<'a> {
-    with(env, &memory, via, |cx| Ok(memory.memory.data_size(&cx).encode(env)))
+    with(env, &memory, via, |cx| {
+        Ok(memory.memory.data_size(&cx).encode(env))
+    })
 }
 
 /// The size in pages before.
@@ -43,7 +49,13 @@ fn memory_grow<'a>(env: Env<'a>, memory: Handle, pages: u64, via: Option<u64>) -
 }
 
 #[rustler::nif]
-fn memory_read<'a>(env: Env<'a>, memory: Handle, offset: u64, length: u64, via: Option<u64>) -> Term<'a> {
+fn memory_read<'a>(
+    env: Env<'a>,
+    memory: Handle,
+    offset: u64,
+    length: u64,
+    via: Option<u64>,
+) -> Term<'a> {
     with(env, &memory, via, |cx| {
         let bytes = range(memory.memory.data(&cx), offset, length)?;
         let mut binary = NewBinary::new(env, bytes.len());
@@ -54,7 +66,13 @@ fn memory_read<'a>(env: Env<'a>, memory: Handle, offset: u64, length: u64, via: 
 
 /// The bytes up to the next NUL, of which at most `limit` are looked at; nil when there is none.
 #[rustler::nif]
-fn memory_read_cstring<'a>(env: Env<'a>, memory: Handle, offset: u64, limit: u64, via: Option<u64>) -> Term<'a> {
+fn memory_read_cstring<'a>(
+    env: Env<'a>,
+    memory: Handle,
+    offset: u64,
+    limit: u64,
+    via: Option<u64>,
+) -> Term<'a> {
     with(env, &memory, via, |cx| {
         let data = memory.memory.data(&cx);
         let rest = (data.len() as u64).saturating_sub(offset);
@@ -71,7 +89,13 @@ fn memory_read_cstring<'a>(env: Env<'a>, memory: Handle, offset: u64, limit: u64
 }
 
 #[rustler::nif]
-fn memory_write<'a>(env: Env<'a>, memory: Handle, offset: u64, bytes: Binary<'a>, via: Option<u64>) -> Term<'a> {
+fn memory_write<'a>(
+    env: Env<'a>,
+    memory: Handle,
+    offset: u64,
+    bytes: Binary<'a>,
+    via: Option<u64>,
+) -> Term<'a> {
     with(env, &memory, via, |mut cx| {
         let data = memory.memory.data_mut(&mut cx);
         let size = data.len() as u64;
@@ -83,14 +107,20 @@ fn memory_write<'a>(env: Env<'a>, memory: Handle, offset: u64, bytes: Binary<'a>
                 place.copy_from_slice(&bytes);
                 Ok(atoms::ok().encode(env))
             }
-            None => Err(Error::OutOfBounds { offset, size: bytes.len() as u64, limit: size }),
+            None => Err(Error::OutOfBounds {
+                offset,
+                size: bytes.len() as u64,
+                limit: size,
+            }),
         }
     })
 }
 
 #[rustler::nif]
 fn memory_type<'a>(env: Env<'a>, memory: Handle, via: Option<u64>) -> Term<'a> {
-    with(env, &memory, via, |cx| Ok(types::memory(env, &memory.memory.ty(&cx))))
+    with(env, &memory, via, |cx| {
+        Ok(types::memory(env, &memory.memory.ty(&cx)))
+    })
 }
 
 #[rustler::nif]
@@ -105,7 +135,11 @@ fn range(data: &[u8], offset: u64, length: u64) -> Result<&[u8]> {
         .zip(end.and_then(|end| usize::try_from(end).ok()));
     range
         .and_then(|(start, end)| data.get(start..end))
-        .ok_or(Error::OutOfBounds { offset, size: length, limit: data.len() as u64 })
+        .ok_or(Error::OutOfBounds {
+            offset,
+            size: length,
+            limit: data.len() as u64,
+        })
 }
 
 fn with<'a>(

@@ -18,13 +18,21 @@ impl Resource for ModuleResource {}
 impl std::panic::RefUnwindSafe for ModuleResource {}
 
 fn resource<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, module: Module) -> Term<'a> {
-    let resource = ResourceArc::new(ModuleResource { module, engine, _live: Live::new(Kind::Module) });
+    let resource = ResourceArc::new(ModuleResource {
+        module,
+        engine,
+        _live: Live::new(Kind::Module),
+    });
     (atoms::ok(), resource).encode(env)
 }
 
 /// Wasm bytes only: Elixir has turned text into bytes and told components apart.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn module_compile<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, bytes: Binary) -> Term<'a> {
+fn module_compile<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    bytes: Binary,
+) -> Term<'a> {
     match Module::from_binary(&engine.engine, bytes.as_slice()) {
         Ok(module) => resource(env, engine, module),
         Err(error) => Error::chain(atoms::compile(), &error).to_term(env),
@@ -41,9 +49,20 @@ fn module_serialize<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> Ni
 
 /// The bytes must come from `module_serialize`, unaltered: they are run as machine code.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn module_deserialize<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, bytes: Binary) -> Term<'a> {
-    if !matches!(Engine::detect_precompiled(bytes.as_slice()), Some(Precompiled::Module)) {
-        return Error::text(atoms::artefact(), "failed to parse precompiled artifact as an ELF").to_term(env);
+fn module_deserialize<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    bytes: Binary,
+) -> Term<'a> {
+    if !matches!(
+        Engine::detect_precompiled(bytes.as_slice()),
+        Some(Precompiled::Module)
+    ) {
+        return Error::text(
+            atoms::artefact(),
+            "failed to parse precompiled artifact as an ELF",
+        )
+        .to_term(env);
     }
     // SAFETY: the caller vouches for the bytes; `Wasmex.Module.deserialize/2` does so by a checksum
     // it made itself, `unsafe_deserialize/2` hands the duty on, as its name says.
@@ -78,7 +97,13 @@ fn module_exports<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> Term
 fn module_imports<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> Term<'a> {
     let imports = module.module.imports();
     imports
-        .map(|import| (import.module(), import.name(), types::external(env, &import.ty())))
+        .map(|import| {
+            (
+                import.module(),
+                import.name(),
+                types::external(env, &import.ty()),
+            )
+        })
         .collect::<Vec<_>>()
         .encode(env)
 }

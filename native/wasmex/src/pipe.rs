@@ -103,7 +103,11 @@ impl State {
                 Read::Bytes(data[start..end].to_vec())
             }
             Bytes::Stream(queue) if queue.is_empty() => {
-                if self.closed { Read::Eof } else { Read::Empty }
+                if self.closed {
+                    Read::Eof
+                } else {
+                    Read::Empty
+                }
             }
             Bytes::Stream(queue) => {
                 let count = queue.len().min(limit);
@@ -118,7 +122,11 @@ impl State {
         }
         let room = self.room();
         if room == 0 && !bytes.is_empty() {
-            return if matches!(self.bytes, Bytes::Stream(_)) { Written::Full } else { Written::NoRoom };
+            return if matches!(self.bytes, Bytes::Stream(_)) {
+                Written::Full
+            } else {
+                Written::NoRoom
+            };
         }
         let bytes = &bytes[..bytes.len().min(room)];
         match &mut self.bytes {
@@ -141,7 +149,8 @@ impl State {
             Bytes::Buffer { cursor, .. } => *cursor,
             Bytes::Stream(queue) => queue.len(),
         };
-        self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(used))
+        self.capacity
+            .map_or(usize::MAX, |capacity| capacity.saturating_sub(used))
     }
 
     pub fn is_closed(&self) -> bool {
@@ -178,14 +187,26 @@ const MAX_SEEK: u64 = 1 << 40;
 #[rustler::nif]
 fn pipe_new(mode: Atom, capacity: Option<u64>) -> NifResult<ResourceArc<PipeResource>> {
     let bytes = match mode {
-        mode if mode == atoms::buffer() => Bytes::Buffer { data: Vec::new(), cursor: 0 },
+        mode if mode == atoms::buffer() => Bytes::Buffer {
+            data: Vec::new(),
+            cursor: 0,
+        },
         mode if mode == atoms::stream() => Bytes::Stream(VecDeque::new()),
         _ => return Err(rustler::Error::BadArg),
     };
     let capacity = capacity.map(|capacity| usize::try_from(capacity).unwrap_or(usize::MAX));
-    let state = State { bytes, capacity, closed: false, guests: Vec::new(), processes: Vec::new() };
+    let state = State {
+        bytes,
+        capacity,
+        closed: false,
+        guests: Vec::new(),
+        processes: Vec::new(),
+    };
     let pipe = Arc::new(Pipe(Mutex::new(state)));
-    Ok(ResourceArc::new(PipeResource { pipe, _live: Live::new(Kind::Pipe) }))
+    Ok(ResourceArc::new(PipeResource {
+        pipe,
+        _live: Live::new(Kind::Pipe),
+    }))
 }
 
 #[rustler::nif]
@@ -198,7 +219,11 @@ fn pipe_size(pipe: ResourceArc<PipeResource>) -> usize {
 
 #[rustler::nif]
 fn pipe_mode(pipe: ResourceArc<PipeResource>) -> Atom {
-    if pipe.pipe.lock().is_stream() { atoms::stream() } else { atoms::buffer() }
+    if pipe.pipe.lock().is_stream() {
+        atoms::stream()
+    } else {
+        atoms::buffer()
+    }
 }
 
 /// False for a stream, which has no positions.
@@ -208,7 +233,9 @@ fn pipe_seek(pipe: ResourceArc<PipeResource>, position: u64) -> NifResult<bool> 
         return Err(rustler::Error::BadArg);
     }
     match &mut pipe.pipe.lock().bytes {
-        Bytes::Buffer { cursor, .. } => *cursor = usize::try_from(position).map_err(|_| rustler::Error::BadArg)?,
+        Bytes::Buffer { cursor, .. } => {
+            *cursor = usize::try_from(position).map_err(|_| rustler::Error::BadArg)?
+        }
         Bytes::Stream(_) => return Ok(false),
     }
     Ok(true)
@@ -237,7 +264,12 @@ fn pipe_write<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>, bytes: Binary<'
     }
 }
 
-fn tell_later<'a>(env: Env<'a>, pipe: &PipeResource, tag: Atom, ready: fn(&State) -> bool) -> Term<'a> {
+fn tell_later<'a>(
+    env: Env<'a>,
+    pipe: &PipeResource,
+    tag: Atom,
+    ready: fn(&State) -> bool,
+) -> Term<'a> {
     let reference: Term = *env.make_ref();
     let mut state = pipe.pipe.lock();
     if ready(&state) {

@@ -120,7 +120,11 @@ fn no_room() -> StreamError {
 }
 
 impl AsyncRead for PipeStream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         match self.0.read(buffer.remaining()) {
             Read::Bytes(bytes) => buffer.put_slice(&bytes),
             Read::Eof => {}
@@ -134,7 +138,11 @@ impl AsyncRead for PipeStream {
 }
 
 impl AsyncWrite for PipeStream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         match self.0.write(bytes) {
             Written::Bytes(count) => Poll::Ready(Ok(count)),
             Written::Closed => Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),
@@ -150,7 +158,10 @@ impl AsyncWrite for PipeStream {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 }

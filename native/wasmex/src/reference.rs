@@ -26,7 +26,11 @@ enum Object {
 impl Resource for ReferenceResource {}
 impl std::panic::RefUnwindSafe for ReferenceResource {}
 
-pub fn encode<'a>(env: Env<'a>, cx: &mut StoreContextMut<'_, StoreData>, value: &Val) -> Result<Term<'a>> {
+pub fn encode<'a>(
+    env: Env<'a>,
+    cx: &mut StoreContextMut<'_, StoreData>,
+    value: &Val,
+) -> Result<Term<'a>> {
     let cell = handoff::current_cell().ok_or(Error::Cancelled)?;
     let object = match value {
         Val::AnyRef(Some(any)) => Object::Any(any.to_owned_rooted(cx).map_err(Error::Guest)?),
@@ -34,7 +38,11 @@ pub fn encode<'a>(env: Env<'a>, cx: &mut StoreContextMut<'_, StoreData>, value: 
         Val::ExternRef(Some(ext)) => Object::Extern(ext.to_owned_rooted(cx).map_err(Error::Guest)?),
         _ => return Ok(atoms::nil().encode(env)),
     };
-    let resource = ResourceArc::new(ReferenceResource { cell, object, _live: Live::new(Kind::Reference) });
+    let resource = ResourceArc::new(ReferenceResource {
+        cell,
+        object,
+        _live: Live::new(Kind::Reference),
+    });
     Ok(values::handle(env, atoms::wasmex_reference(), resource))
 }
 

@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::store_data::StoreData;
 use crate::values::{self, Number};
-use rustler::{Env, ListIterator, Term};
 use rustler::sys::ErlNifTerm;
+use rustler::{Env, ListIterator, Term};
 use wasmtime::{AsContext, AsContextMut, Func, FuncType, StoreContextMut, TypedFunc, Val, ValType};
 
 /// A function and what is needed to call it.
@@ -83,14 +83,22 @@ impl Signature {
         let params: Box<[ValType]> = ty.params().collect();
         let results: Box<[ValType]> = ty.results().collect();
         let numbers = Numbers::new(cx, func, &params, &results);
-        Signature { func, ty, params, results, numbers }
+        Signature {
+            func,
+            ty,
+            params,
+            results,
+            numbers,
+        }
     }
 
     /// Reads the list of arguments as far as that needs no store.
     pub fn args(&self, list: Term) -> Result<Args> {
         let Some(numbers) = &self.numbers else {
             let given = list.list_length().unwrap_or(0);
-            return self.check_arity(given).map(|()| Args::Terms(list.as_c_arg()));
+            return self
+                .check_arity(given)
+                .map(|()| Args::Terms(list.as_c_arg()));
         };
         let arity = self.params.len();
         let mut raw = [0; MAX_RAW];
@@ -110,12 +118,20 @@ impl Signature {
 
     fn check_arity(&self, given: usize) -> Result<()> {
         let expected = self.params.len();
-        if expected == given { Ok(()) } else { Err(Error::Arity { expected, given }) }
+        if expected == given {
+            Ok(())
+        } else {
+            Err(Error::Arity { expected, given })
+        }
     }
 
     /// Calls the function; the result is the list of its results, a term of the environment of the
     /// NIF that polls at the end.
-    pub async fn call(&self, mut cx: StoreContextMut<'_, StoreData>, args: Args) -> Result<ErlNifTerm> {
+    pub async fn call(
+        &self,
+        mut cx: StoreContextMut<'_, StoreData>,
+        args: Args,
+    ) -> Result<ErlNifTerm> {
         match (args, &self.numbers) {
             (Args::Raw(raw), Some(numbers)) => {
                 let result = numbers.call.call(cx, raw).await.map_err(Error::Guest)?;
@@ -136,7 +152,11 @@ impl Signature {
         }
     }
 
-    fn decode_terms(&self, mut cx: StoreContextMut<'_, StoreData>, list: ErlNifTerm) -> Result<Vec<Val>> {
+    fn decode_terms(
+        &self,
+        mut cx: StoreContextMut<'_, StoreData>,
+        list: ErlNifTerm,
+    ) -> Result<Vec<Val>> {
         crate::handoff::in_env(|env| {
             // SAFETY: the list came with the NIF that is polling for the first time right now.
             let list = unsafe { crate::handoff::term(env, list) };
@@ -157,11 +177,17 @@ impl Signature {
 
 /// Makes a term in the environment of the NIF that polls.
 fn encode(f: impl FnOnce(Env<'_>) -> Result<Term<'_>>) -> Result<ErlNifTerm> {
-    crate::handoff::in_env(|env| f(env).map(|term| term.as_c_arg())).unwrap_or(Err(Error::Cancelled))
+    crate::handoff::in_env(|env| f(env).map(|term| term.as_c_arg()))
+        .unwrap_or(Err(Error::Cancelled))
 }
 
 impl Numbers {
-    fn new(cx: impl AsContext, func: Func, params: &[ValType], results: &[ValType]) -> Option<Self> {
+    fn new(
+        cx: impl AsContext,
+        func: Func,
+        params: &[ValType],
+        results: &[ValType],
+    ) -> Option<Self> {
         if params.len() > MAX_RAW || results.len() > 1 {
             return None;
         }
@@ -175,7 +201,11 @@ impl Numbers {
         };
         // SAFETY: only numbers, as many as counted, checked just above.
         let call = unsafe { RawCall::new(cx, func, params.len(), result.is_some())? };
-        Some(Numbers { params: kinds, result, call })
+        Some(Numbers {
+            params: kinds,
+            result,
+            call,
+        })
     }
 
     fn encode<'a>(&self, env: Env<'a>, raw: i64) -> Term<'a> {

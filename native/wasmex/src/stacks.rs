@@ -17,7 +17,9 @@ pub struct Stacks {
 
 impl Stacks {
     pub fn new() -> Self {
-        Stacks { free: Arc::default() }
+        Stacks {
+            free: Arc::default(),
+        }
     }
 }
 
@@ -26,7 +28,14 @@ mod pages {
     use std::ffi::c_void;
 
     unsafe extern "C" {
-        fn mmap(address: *mut c_void, length: usize, protection: i32, flags: i32, fd: i32, offset: i64) -> *mut c_void;
+        fn mmap(
+            address: *mut c_void,
+            length: usize,
+            protection: i32,
+            flags: i32,
+            fd: i32,
+            offset: i64,
+        ) -> *mut c_void;
         fn madvise(address: *mut c_void, length: usize, advice: i32) -> i32;
     }
 
@@ -39,7 +48,16 @@ mod pages {
 
     pub fn map(length: usize) -> Option<usize> {
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
-        let address = unsafe { mmap(std::ptr::null_mut(), length, READ_WRITE, PRIVATE_ANONYMOUS_NORESERVE, -1, 0) };
+        let address = unsafe {
+            mmap(
+                std::ptr::null_mut(),
+                length,
+                READ_WRITE,
+                PRIVATE_ANONYMOUS_NORESERVE,
+                -1,
+                0,
+            )
+        };
         (address as isize != -1).then_some(address as usize)
     }
 
@@ -71,7 +89,11 @@ unsafe impl StackCreator for Stacks {
             free.extend((0..PER_SLAB).map(|index| slab + index * size));
         }
         match free.pop() {
-            Some(base) => Ok(Box::new(Stack { base, size, free: self.free.clone() })),
+            Some(base) => Ok(Box::new(Stack {
+                base,
+                size,
+                free: self.free.clone(),
+            })),
             None => bail!("no memory for the stack of a guest"),
         }
     }
@@ -102,6 +124,9 @@ unsafe impl StackMemory for Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         pages::release(self.base, self.size);
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.base);
+        self.free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(self.base);
     }
 }

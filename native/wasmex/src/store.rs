@@ -11,22 +11,41 @@ use rustler::{Encoder, Env, ResourceArc, Term};
 use wasmtime::Store;
 
 #[rustler::nif]
-fn store_new<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, limits: LimitsSpec) -> Term<'a> {
+fn store_new<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    limits: LimitsSpec,
+) -> Term<'a> {
     make(env, engine, limits, None)
 }
 
 /// Opens the preopened directories, so it may touch the disk.
 #[rustler::nif(schedule = "DirtyIo")]
-fn store_new_wasi_with_dirs<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, limits: LimitsSpec, wasi: WasiOptions) -> Term<'a> {
+fn store_new_wasi_with_dirs<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    limits: LimitsSpec,
+    wasi: WasiOptions,
+) -> Term<'a> {
     make(env, engine, limits, Some(wasi.into_spec()))
 }
 
 #[rustler::nif]
-fn store_new_wasi<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, limits: LimitsSpec, wasi: WasiOptions) -> Term<'a> {
+fn store_new_wasi<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    limits: LimitsSpec,
+    wasi: WasiOptions,
+) -> Term<'a> {
     make(env, engine, limits, Some(wasi.into_spec()))
 }
 
-fn make<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, limits: LimitsSpec, wasi: Option<WasiSpec>) -> Term<'a> {
+fn make<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    limits: LimitsSpec,
+    wasi: Option<WasiSpec>,
+) -> Term<'a> {
     let has_wasi = wasi.is_some();
     if has_wasi && crate::runtime::get().is_none() {
         return Error::text(atoms::wasi(), "the system gives no thread for I/O").to_term(env);
@@ -56,7 +75,12 @@ fn store_get_fuel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Option<u6
 }
 
 #[rustler::nif]
-fn store_set_fuel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, fuel: u64, via: Option<u64>) -> Term<'a> {
+fn store_set_fuel<'a>(
+    env: Env<'a>,
+    cell: ResourceArc<StoreCell>,
+    fuel: u64,
+    via: Option<u64>,
+) -> Term<'a> {
     let via = via.map_or(Via::Store, Via::Caller);
     let set = store_cell::with(env, &cell, via, |mut cx| {
         cx.set_fuel(fuel).map(|()| atoms::ok()).map_err(no_fuel)
@@ -113,7 +137,11 @@ fn call_poll<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
 
 #[rustler::nif]
 fn call_resume<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, results: Term<'a>) -> Term<'a> {
-    store_cell::resume(env, &cell, Resume::Import(Command::Resume(results.as_c_arg())))
+    store_cell::resume(
+        env,
+        &cell,
+        Resume::Import(Command::Resume(results.as_c_arg())),
+    )
 }
 
 #[rustler::nif]
@@ -133,7 +161,10 @@ fn call_import_context<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'
     store_cell::import_context(env, &cell).unwrap_or_else(|| atoms::nil().encode(env))
 }
 
-fn answer<'a, T: Encoder>(env: Env<'a>, result: std::result::Result<Result<T>, Term<'a>>) -> Term<'a> {
+fn answer<'a, T: Encoder>(
+    env: Env<'a>,
+    result: std::result::Result<Result<T>, Term<'a>>,
+) -> Term<'a> {
     match result {
         Ok(Ok(value)) => (atoms::ok(), value).encode(env),
         Ok(Err(error)) => error.to_term(env),

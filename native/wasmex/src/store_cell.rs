@@ -83,11 +83,19 @@ impl Resource for StoreCell {
     fn down<'a>(&'a self, env: Env<'a>, pid: LocalPid, _monitor: Monitor) {
         let _env = EnvScope::enter(env.as_c_arg());
         let mut inner = self.lock();
-        if inner.monitored.as_ref().is_some_and(|(monitored, _)| *monitored == pid) {
+        if inner
+            .monitored
+            .as_ref()
+            .is_some_and(|(monitored, _)| *monitored == pid)
+        {
             inner.monitored = None;
         }
         inner.queue.retain(|waiter| waiter.pid != pid);
-        if inner.granted.as_ref().is_some_and(|waiter| waiter.pid == pid) {
+        if inner
+            .granted
+            .as_ref()
+            .is_some_and(|waiter| waiter.pid == pid)
+        {
             inner.granted = None;
             self.grant_next(&mut inner);
         }
@@ -109,7 +117,12 @@ impl Resource for StoreCell {
 impl std::panic::RefUnwindSafe for StoreCell {}
 
 impl StoreCell {
-    pub fn new(id: u64, store: Store<StoreData>, engine: ResourceArc<EngineResource>, has_wasi: bool) -> Self {
+    pub fn new(
+        id: u64,
+        store: Store<StoreData>,
+        engine: ResourceArc<EngineResource>,
+        has_wasi: bool,
+    ) -> Self {
         StoreCell {
             id,
             engine,
@@ -160,7 +173,10 @@ impl StoreCell {
             Phase::Suspended(execution) if execution.driver == me => {
                 let known = match via {
                     Via::Store => true,
-                    Via::Caller(serial) => execution.imports.iter().any(|import| import.serial == serial),
+                    Via::Caller(serial) => execution
+                        .imports
+                        .iter()
+                        .any(|import| import.serial == serial),
                 };
                 if !known {
                     return Err(Error::CallerExpired);
@@ -211,8 +227,16 @@ impl StoreCell {
         let reference: Term = *env.make_ref();
         let monitor = env.monitor(cell, &me);
         let mut inner = self.lock();
-        inner.queue.push_back(Waiter { pid: me, reference: TermBox::new(reference), monitor });
-        if matches!(inner.phase, Phase::Idle(_) | Phase::Closed | Phase::Broken(_)) && inner.granted.is_none() {
+        inner.queue.push_back(Waiter {
+            pid: me,
+            reference: TermBox::new(reference),
+            monitor,
+        });
+        if matches!(
+            inner.phase,
+            Phase::Idle(_) | Phase::Closed | Phase::Broken(_)
+        ) && inner.granted.is_none()
+        {
             let _env = EnvScope::enter(env.as_c_arg());
             self.grant_next(&mut inner);
         }
@@ -254,7 +278,12 @@ impl StoreCell {
     /// The driver is gone: end its call and free the store for others.
     fn abandon(&self, env: Env, mut execution: Box<Execution>) {
         self.wake.polling();
-        let polled = execution.poll(Handoff::cancel(env, 0), self.engine.ticker_id, &self.wake, self.has_wasi);
+        let polled = execution.poll(
+            Handoff::cancel(env, 0),
+            self.engine.ticker_id,
+            &self.wake,
+            self.has_wasi,
+        );
         let phase = match polled {
             Polled::Finished(finished) => Phase::Idle(finished.0),
             Polled::Pending(_) => Phase::Broken("a cancelled call did not end".into()),
@@ -280,7 +309,11 @@ impl StoreCell {
     /// Watches the driving process from its first step that is not the last.
     fn watch(&self, cell: &ResourceArc<Self>, env: Env, pid: LocalPid) {
         let mut inner = self.lock();
-        if inner.monitored.as_ref().is_some_and(|(monitored, _)| *monitored == pid) {
+        if inner
+            .monitored
+            .as_ref()
+            .is_some_and(|(monitored, _)| *monitored == pid)
+        {
             return;
         }
         let old = inner.monitored.take();
@@ -318,10 +351,12 @@ pub fn resume<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, what: Resume) -> 
     let me = env.pid();
     let mut inner = cell.lock();
     let mut execution = match &inner.phase {
-        Phase::Suspended(execution) if execution.driver == me => match cell.take_suspended(&mut inner, me) {
-            Ok(execution) => execution,
-            Err(error) => return error.to_term(env),
-        },
+        Phase::Suspended(execution) if execution.driver == me => {
+            match cell.take_suspended(&mut inner, me) {
+                Ok(execution) => execution,
+                Err(error) => return error.to_term(env),
+            }
+        }
         Phase::Closed => return Error::Closed.to_term(env),
         Phase::Broken(why) => return Error::Broken(why.clone()).to_term(env),
         _ => return Error::Cancelled.to_term(env),
@@ -346,7 +381,12 @@ pub enum Resume {
 }
 
 /// One poll, and what it came to as a step.
-fn drive<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, mut execution: Box<Execution>, handoff: Handoff) -> Term<'a> {
+fn drive<'a>(
+    env: Env<'a>,
+    cell: &ResourceArc<StoreCell>,
+    mut execution: Box<Execution>,
+    handoff: Handoff,
+) -> Term<'a> {
     cell.wake.polling();
     // SAFETY: `cell` outlives this function.
     let scope = unsafe { CellScope::enter(cell) };
@@ -373,7 +413,12 @@ fn drive<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, mut execution: Box<Exe
     }
 }
 
-fn pending<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, mut execution: Box<Execution>, handoff: Handoff) -> Term<'a> {
+fn pending<'a>(
+    env: Env<'a>,
+    cell: &ResourceArc<StoreCell>,
+    mut execution: Box<Execution>,
+    handoff: Handoff,
+) -> Term<'a> {
     match handoff.event {
         Some(Event::Import(import)) => {
             let term = imports::step(env, &import);
@@ -437,7 +482,9 @@ pub fn with<'a, R>(
                 }
             }
         }
-        Ok(Entry::Import(execution)) => visit(env, cell, execution, f).map_err(|error| error.to_term(env)),
+        Ok(Entry::Import(execution)) => {
+            visit(env, cell, execution, f).map_err(|error| error.to_term(env))
+        }
         Ok(Entry::Busy(reference)) => Err((atoms::busy(), reference).encode(env)),
         Err(error) => Err(error.to_term(env)),
     }
@@ -522,7 +569,11 @@ pub fn stop_waiting(env: Env, cell: &ResourceArc<StoreCell>) {
     let mut inner = cell.lock();
     let position = inner.queue.iter().position(|waiter| waiter.pid == me);
     let mut waiter = position.and_then(|position| inner.queue.remove(position));
-    if inner.granted.as_ref().is_some_and(|waiter| waiter.pid == me) {
+    if inner
+        .granted
+        .as_ref()
+        .is_some_and(|waiter| waiter.pid == me)
+    {
         waiter = inner.granted.take();
         cell.grant_next(&mut inner);
     }

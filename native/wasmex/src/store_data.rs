@@ -15,7 +15,12 @@ pub struct StoreData {
 
 impl StoreData {
     pub fn new(id: u64, limits: Limits, wasi: Option<WasiSpec>) -> wasmtime::Result<Self> {
-        let mut data = StoreData { id, limits, wasi_spec: wasi, wasi: None };
+        let mut data = StoreData {
+            id,
+            limits,
+            wasi_spec: wasi,
+            wasi: None,
+        };
         // Directories are opened now, so that a missing one is reported by the function that names it.
         if data.wasi_spec.as_ref().is_some_and(WasiSpec::has_preopens) {
             data.build_wasi()?;
@@ -28,9 +33,8 @@ impl StoreData {
         if self.wasi.is_none() && self.build_wasi().is_err() {
             self.wasi = Some(Box::new(wasmtime_wasi::WasiCtxBuilder::new().build_p1()));
         }
-        self.wasi.get_or_insert_with(|| {
-            Box::new(wasmtime_wasi::WasiCtxBuilder::new().build_p1())
-        })
+        self.wasi
+            .get_or_insert_with(|| Box::new(wasmtime_wasi::WasiCtxBuilder::new().build_p1()))
     }
 
     fn build_wasi(&mut self) -> wasmtime::Result<()> {
@@ -66,12 +70,22 @@ pub struct Limits {
 
 impl Limits {
     pub fn new(spec: LimitsSpec) -> Self {
-        Limits { spec, memory_total: 0, last_growth: 0, memory_peak: 0 }
+        Limits {
+            spec,
+            memory_total: 0,
+            last_growth: 0,
+            memory_peak: 0,
+        }
     }
 }
 
 impl ResourceLimiter for Limits {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let limit = self.spec.memory_size;
         let total = self.memory_total + (desired.saturating_sub(current)) as u64;
         let over = limit.is_some_and(|limit| total > limit);
@@ -89,7 +103,12 @@ impl ResourceLimiter for Limits {
         Ok(())
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let limit = self.spec.table_elements;
         Ok(limit.is_none_or(|limit| desired as u64 <= limit)
             && maximum.is_none_or(|maximum| desired <= maximum))
@@ -109,5 +128,7 @@ impl ResourceLimiter for Limits {
 }
 
 fn count(limit: Option<u64>, default: usize) -> usize {
-    limit.map_or(default, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    limit.map_or(default, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
 }

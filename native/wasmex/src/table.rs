@@ -21,7 +21,11 @@ impl std::panic::RefUnwindSafe for TableResource {}
 
 impl TableResource {
     pub fn new(cell: ResourceArc<StoreCell>, table: Table) -> ResourceArc<Self> {
-        ResourceArc::new(TableResource { cell, table, _live: Live::new(Kind::Table) })
+        ResourceArc::new(TableResource {
+            cell,
+            table,
+            _live: Live::new(Kind::Table),
+        })
     }
 }
 
@@ -34,27 +38,44 @@ fn table_size<'a>(env: Env<'a>, table: Handle, via: Option<u64>) -> Term<'a> {
 
 #[rustler::nif]
 fn table_get<'a>(env: Env<'a>, table: Handle, index: u64, via: Option<u64>) -> Term<'a> {
-    with(env, &table, via, |mut cx| match table.table.get(&mut cx, index) {
-        Some(element) => values::encode(env, cx, &element.into()),
-        None => Err(outside(&table, cx, index)),
+    with(env, &table, via, |mut cx| {
+        match table.table.get(&mut cx, index) {
+            Some(element) => values::encode(env, cx, &element.into()),
+            None => Err(outside(&table, cx, index)),
+        }
     })
 }
 
 #[rustler::nif]
-fn table_set<'a>(env: Env<'a>, table: Handle, index: u64, value: Term<'a>, via: Option<u64>) -> Term<'a> {
+fn table_set<'a>(
+    env: Env<'a>,
+    table: Handle,
+    index: u64,
+    value: Term<'a>,
+    via: Option<u64>,
+) -> Term<'a> {
     with(env, &table, via, |mut cx| {
         let element = element(&table, cx.as_context_mut(), value)?;
         if index >= table.table.size(&cx) {
             return Err(outside(&table, cx, index));
         }
-        table.table.set(&mut cx, index, element).map_err(Error::Guest)?;
+        table
+            .table
+            .set(&mut cx, index, element)
+            .map_err(Error::Guest)?;
         Ok(atoms::ok().encode(env))
     })
 }
 
 /// The size before.
 #[rustler::nif]
-fn table_grow<'a>(env: Env<'a>, table: Handle, delta: u64, value: Term<'a>, via: Option<u64>) -> Term<'a> {
+fn table_grow<'a>(
+    env: Env<'a>,
+    table: Handle,
+    delta: u64,
+    value: Term<'a>,
+    via: Option<u64>,
+) -> Term<'a> {
     with(env, &table, via, |mut cx| {
         let element = element(&table, cx.as_context_mut(), value)?;
         let before = table.table.grow(&mut cx, delta, element);
@@ -66,17 +87,25 @@ fn table_grow<'a>(env: Env<'a>, table: Handle, delta: u64, value: Term<'a>, via:
 
 #[rustler::nif]
 fn table_type<'a>(env: Env<'a>, table: Handle, via: Option<u64>) -> Term<'a> {
-    with(env, &table, via, |cx| Ok(types::table(env, &table.table.ty(&cx))))
+    with(env, &table, via, |cx| {
+        Ok(types::table(env, &table.table.ty(&cx)))
+    })
 }
 
 fn element(table: &Handle, mut cx: StoreContextMut<'_, StoreData>, value: Term) -> Result<Ref> {
     let ty = ValType::Ref(table.table.ty(&cx).element().clone());
     let decoded = values::decode(cx.as_context_mut(), value, &ty)?;
-    decoded.ref_().ok_or_else(|| values::mismatch(None, &ty, value))
+    decoded
+        .ref_()
+        .ok_or_else(|| values::mismatch(None, &ty, value))
 }
 
 fn outside(table: &Handle, cx: StoreContextMut<'_, StoreData>, index: u64) -> Error {
-    Error::OutOfBounds { offset: index, size: 1, limit: table.table.size(&cx) }
+    Error::OutOfBounds {
+        offset: index,
+        size: 1,
+        limit: table.table.size(&cx),
+    }
 }
 
 fn with<'a>(

@@ -1,8 +1,6 @@
 //! Keeps one Erlang term outside any process, for as long as Rust needs it.
 
-use rustler::sys::{
-    ErlNifEnv, ErlNifTerm, enif_alloc_env, enif_free_env, enif_make_copy,
-};
+use rustler::sys::{ErlNifEnv, ErlNifTerm, enif_alloc_env, enif_free_env, enif_make_copy};
 use rustler::{Env, Term};
 
 /// A term in an environment of its own. Reading copies it into the reader's environment.
@@ -34,7 +32,10 @@ impl TermBox {
         // SAFETY: as in `new`.
         unsafe {
             let env = enif_alloc_env();
-            TermBox { env, term: enif_make_copy(env, other.term) }
+            TermBox {
+                env,
+                term: enif_make_copy(env, other.term),
+            }
         }
     }
 

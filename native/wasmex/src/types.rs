@@ -86,7 +86,9 @@ pub fn describe(ty: &ExternType) -> String {
             Mutability::Const => format!("global {}", ty.content()),
             Mutability::Var => format!("global (mut {})", ty.content()),
         },
-        ExternType::Table(ty) => format!("table of {} with at least {}", ty.element(), ty.minimum()),
+        ExternType::Table(ty) => {
+            format!("table of {} with at least {}", ty.element(), ty.minimum())
+        }
         ExternType::Memory(ty) => format!("memory of at least {} pages", ty.minimum()),
     }
 }
@@ -94,7 +96,10 @@ pub fn describe(ty: &ExternType) -> String {
 fn describe_func(word: &str, ty: &FuncType) -> String {
     let mut text = word.to_string();
     for (word, types) in [
-        ("param", ty.params().map(|ty| ty.to_string()).collect::<Vec<_>>()),
+        (
+            "param",
+            ty.params().map(|ty| ty.to_string()).collect::<Vec<_>>(),
+        ),
         ("result", ty.results().map(|ty| ty.to_string()).collect()),
     ] {
         if !types.is_empty() {
@@ -163,7 +168,13 @@ pub fn decode_value(term: Term) -> NifResult<ValType> {
 pub fn decode_func(engine: &Engine, params: Term, results: Term) -> NifResult<FuncType> {
     let params: Vec<Term> = params.decode()?;
     let results: Vec<Term> = results.decode()?;
-    let params: Vec<ValType> = params.into_iter().map(decode_value).collect::<Result<_, _>>()?;
-    let results: Vec<ValType> = results.into_iter().map(decode_value).collect::<Result<_, _>>()?;
+    let params: Vec<ValType> = params
+        .into_iter()
+        .map(decode_value)
+        .collect::<Result<_, _>>()?;
+    let results: Vec<ValType> = results
+        .into_iter()
+        .map(decode_value)
+        .collect::<Result<_, _>>()?;
     Ok(FuncType::new(engine, params, results))
 }

@@ -126,7 +126,11 @@ impl Error {
     /// Says which argument the error is about.
     pub fn at(self, index: usize) -> Self {
         match self {
-            Error::Value { wanted, given, .. } => Error::Value { position: Some(index), wanted, given },
+            Error::Value { wanted, given, .. } => Error::Value {
+                position: Some(index),
+                wanted,
+                given,
+            },
             other => other,
         }
     }
@@ -138,7 +142,10 @@ pub fn decode(cx: StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> R
         ValType::I64 => decode_i64(term).map(Val::I64),
         ValType::F32 => decode_f32(term).map(|value| Val::F32(value.to_bits())),
         ValType::F64 => decode_f64(term).map(|value| Val::F64(value.to_bits())),
-        ValType::V128 => term.decode::<u128>().ok().map(|value| Val::V128(value.into())),
+        ValType::V128 => term
+            .decode::<u128>()
+            .ok()
+            .map(|value| Val::V128(value.into())),
         ValType::Ref(reference) => return decode_reference(cx, term, ty, reference.heap_type()),
     };
     value.ok_or_else(|| mismatch(None, ty, term))
@@ -159,9 +166,10 @@ fn decode_reference(
     } else if matches!(heap.top(), HeapType::Func) {
         Val::FuncRef(Some(func::decode(&cx, term, ty)?))
     } else if let Ok((tag, number)) = term.decode::<(Atom, i64)>() {
-        let i31 = u32::try_from(number).ok().and_then(I31::new_u32).or_else(|| {
-            i32::try_from(number).ok().and_then(I31::new_i32)
-        });
+        let i31 = u32::try_from(number)
+            .ok()
+            .and_then(I31::new_u32)
+            .or_else(|| i32::try_from(number).ok().and_then(I31::new_i32));
         match i31 {
             Some(i31) if tag == atoms::i31() => Val::AnyRef(Some(AnyRef::from_i31(&mut cx, i31))),
             _ => return Err(mismatch(None, ty, term)),
@@ -185,7 +193,11 @@ impl NullTop for Val {
     }
 }
 
-pub fn encode<'a>(env: Env<'a>, mut cx: StoreContextMut<'_, StoreData>, value: &Val) -> Result<Term<'a>> {
+pub fn encode<'a>(
+    env: Env<'a>,
+    mut cx: StoreContextMut<'_, StoreData>,
+    value: &Val,
+) -> Result<Term<'a>> {
     Ok(match value {
         Val::I32(value) => value.encode(env),
         Val::I64(value) => value.encode(env),
@@ -231,7 +243,11 @@ pub fn resource<'a, T: rustler::Resource>(term: Term<'a>) -> Option<ResourceArc<
 }
 
 /// The struct of this module around a resource: `%Wasmex.Func{}`, `%Wasmex.Reference{}`.
-pub fn handle<'a, T: rustler::Resource>(env: Env<'a>, module: Atom, resource: ResourceArc<T>) -> Term<'a> {
+pub fn handle<'a, T: rustler::Resource>(
+    env: Env<'a>,
+    module: Atom,
+    resource: ResourceArc<T>,
+) -> Term<'a> {
     let reference: Term = *env.make_ref();
     crate::types::pairs(
         env,

@@ -118,7 +118,16 @@ pub fn notify(pid: LocalPid, tag: Tag, reference: TermBox) {
             runtime.spawn(async move { send(std::ptr::null_mut(), pid, tag, &reference) });
         }
     } else {
-        send(if on_scheduler { caller } else { std::ptr::null_mut() }, pid, tag, &reference);
+        send(
+            if on_scheduler {
+                caller
+            } else {
+                std::ptr::null_mut()
+            },
+            pid,
+            tag,
+            &reference,
+        );
     }
 }
 

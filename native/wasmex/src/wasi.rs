@@ -75,11 +75,17 @@ pub struct WasiSpec(Mutex<WasiOptions>);
 
 impl WasiSpec {
     pub fn has_preopens(&self) -> bool {
-        self.0.lock().map(|options| !options.preopen.is_empty()).unwrap_or(true)
+        self.0
+            .lock()
+            .map(|options| !options.preopen.is_empty())
+            .unwrap_or(true)
     }
 
     pub fn build(self) -> Result<WasiP1Ctx> {
-        let options = self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let options = self
+            .0
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut builder = WasiCtxBuilder::new();
         builder.args(&options.args).envs(&options.env);
         match options.stdin {
@@ -110,7 +116,11 @@ impl WasiSpec {
             }
         }
         for preopen in &options.preopen {
-            let perms = if preopen.read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+            let perms = if preopen.read_only {
+                FsPerms::ReadOnly
+            } else {
+                FsPerms::ReadWrite
+            };
             builder.preopened_dir(&preopen.host, &preopen.guest, perms)?;
         }
         if let Some(nanoseconds) = options.clock {

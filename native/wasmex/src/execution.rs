@@ -1,6 +1,6 @@
 //! A guest call under way: a future that owns its store and gives it back at the end.
 
-use crate::error::Result;
+use crate::error::Error;
 use crate::handoff::{Command, Handoff};
 use crate::imports::PendingImport;
 use crate::job::Job;
@@ -11,13 +11,15 @@ use crate::ticker;
 use crate::waker::WakeCell;
 use rustler::sys::ErlNifTerm;
 use rustler::{Env, LocalPid};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use wasmtime::{AsContextMut, Store};
 
-pub type Finished = (Store<StoreData>, Result<ErlNifTerm>);
+/// The store comes back; the result is boxed where it is large, for it moves with every poll.
+pub type Finished = (Store<StoreData>, Result<ErlNifTerm, Box<Error>>);
 
 pub struct Execution {
     future: Pin<Box<dyn Future<Output = Finished> + Send>>,
@@ -28,13 +30,15 @@ pub struct Execution {
     pub nested: Vec<usize>,
     /// Whether the guest waits for the innermost import (and not for time or I/O).
     pub in_import: bool,
+    /// Whether the driver is monitored for this call.
+    pub watched: bool,
     _live: Live,
 }
 
 /// What one poll came to. The panic case has lost the store.
 pub enum Polled {
-    Finished(Box<Finished>),
-    Pending(Handoff),
+    Finished(Finished),
+    Pending,
     Panicked(String),
 }
 
@@ -50,6 +54,7 @@ impl Execution {
             imports: Vec::new(),
             nested: Vec::new(),
             in_import: false,
+            watched: false,
             _live: Live::new(Kind::Execution),
         }
     }
@@ -57,22 +62,24 @@ impl Execution {
     /// Polls once on this thread, with ticks coming and tokio in reach.
     pub fn poll(
         &mut self,
-        mut handoff: Handoff,
+        handoff: &mut Handoff,
         engine: u64,
         wake: &Arc<WakeCell>,
         has_wasi: bool,
     ) -> Polled {
         let running = ticker::enter(engine);
         let reactor = has_wasi.then(|| runtime::get().map(|runtime| runtime.enter()));
-        let waker = Waker::from(wake.clone());
+        // The store cell keeps the waker alive during the poll: no reference needs counting.
+        // SAFETY: the pointer comes from an `Arc` that outlives this waker, which is never dropped.
+        let waker = ManuallyDrop::new(Waker::from(unsafe { Arc::from_raw(Arc::as_ptr(wake)) }));
         let polled = catch_unwind(AssertUnwindSafe(|| {
             handoff.during(|| self.future.as_mut().poll(&mut Context::from_waker(&waker)))
         }));
         drop(reactor);
         drop(running);
         match polled {
-            Ok(Poll::Ready(finished)) => Polled::Finished(Box::new(finished)),
-            Ok(Poll::Pending) => Polled::Pending(handoff),
+            Ok(Poll::Ready(finished)) => Polled::Finished(finished),
+            Ok(Poll::Pending) => Polled::Pending,
             Err(panic) => Polled::Panicked(panic_text(&*panic)),
         }
     }
@@ -80,7 +87,7 @@ impl Execution {
     pub fn nest(&mut self, env: Env, mut job: Job) -> Handoff {
         self.nested.push(self.imports.len());
         job.level = self.nested.len();
-        Handoff::new(env, Some(Command::Job(job)))
+        Handoff::new(env, Some(Command::Job(Box::new(job))))
     }
 
     pub fn end_nested(&mut self) {

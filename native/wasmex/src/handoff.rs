@@ -51,13 +51,13 @@ pub enum Command {
     /// Use the store, then stay suspended.
     Visit(Visit),
     /// Run this in the store, one level deeper, then stay suspended.
-    Job(Job),
+    Job(Box<Job>),
 }
 
 /// What the guest side says at the end of a poll that is pending.
 pub enum Event {
     Import(PendingImport),
-    JobDone(Result<ErlNifTerm, Error>),
+    JobDone(Result<ErlNifTerm, Box<Error>>),
     Visited,
 }
 

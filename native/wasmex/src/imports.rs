@@ -38,10 +38,16 @@ impl ImportTable {
     }
 }
 
+/// One function of a table.
+pub struct Import {
+    table: Arc<ImportTable>,
+    index: u32,
+    results: Box<[ValType]>,
+}
+
 /// An import that waits for Elixir.
 pub struct PendingImport {
-    pub table: Arc<ImportTable>,
-    pub index: u32,
+    pub import: Arc<Import>,
     /// Names this very invocation; the `caller` handle that Elixir gets carries it.
     pub serial: u64,
     pub params: ErlNifTerm,
@@ -60,22 +66,21 @@ pub fn define(
     table: &Arc<ImportTable>,
     index: u32,
 ) -> wasmtime::Result<()> {
-    let table = table.clone();
-    let results: Arc<[ValType]> = ty.results().collect();
+    let import = Arc::new(Import {
+        table: table.clone(),
+        index,
+        results: ty.results().collect(),
+    });
     linker.func_new_async(namespace, name, ty, move |caller, params, slots| {
-        let table = table.clone();
-        let results = results.clone();
-        Box::new(async move { call(caller, table, index, params, &results, slots).await })
+        Box::new(call(caller, import.clone(), params, slots))
     })?;
     Ok(())
 }
 
 async fn call(
     mut caller: Caller<'_, StoreData>,
-    table: Arc<ImportTable>,
-    index: u32,
+    import: Arc<Import>,
     params: &[Val],
-    types: &[ValType],
     slots: &mut [Val],
 ) -> wasmtime::Result<()> {
     let params = handoff::in_env(|env| {
@@ -92,8 +97,7 @@ async fn call(
     };
     let memory_key = memory.map_or(0, |memory| memory.data_ptr(&caller) as usize);
     handoff::emit(Event::Import(PendingImport {
-        table,
-        index,
+        import: import.clone(),
         serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
         params,
         memory,
@@ -105,7 +109,7 @@ async fn call(
                 // The slice that ended here is over; the guest goes on with a fresh one.
                 let mut cx = caller.as_context_mut();
                 cx.set_epoch_deadline(1);
-                return store_results(cx, results, types, slots);
+                return store_results(cx, results, &import.results, slots);
             }
             Command::Raise => return Err(ImportRaised.into()),
             Command::Visit(visit) => {
@@ -113,7 +117,8 @@ async fn call(
                 handoff::emit(Event::Visited);
             }
             Command::Job(job) => {
-                let result = job.run(caller.as_context_mut()).await;
+                // Boxed: a nested job is rare, and its state would make every import's larger.
+                let result = Box::pin(job.run(caller.as_context_mut())).await;
                 handoff::emit(Event::JobDone(result));
             }
         }
@@ -187,9 +192,9 @@ pub fn step<'a>(env: Env<'a>, import: &PendingImport) -> Term<'a> {
     let params = unsafe { handoff::term(env, import.params) };
     (
         atoms::import(),
-        import.table.id,
+        import.import.table.id,
         import.memory_key,
-        import.index,
+        import.import.index,
         import.serial,
         params,
     )
@@ -205,7 +210,7 @@ pub fn context<'a>(
     let memory = import
         .memory
         .map(|memory| MemoryResource::new(cell.clone(), memory));
-    (import.table.functions.get(env), memory).encode(env)
+    (import.import.table.functions.get(env), memory).encode(env)
 }
 
 /// The imports that Elixir declares: `[{namespace, name, {:fn, params, results} | {:extern, resource}}]`.

@@ -38,10 +38,13 @@ impl Job {
     }
 
     /// Runs to the end, or until the driving process cancels this level.
-    pub async fn run(self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+    pub async fn run(
+        self,
+        mut cx: StoreContextMut<'_, StoreData>,
+    ) -> std::result::Result<ErlNifTerm, Box<Error>> {
         let level = self.level;
         let saved = match self.fuel {
-            Some(fuel) => Some(swap_fuel(&mut cx, fuel)?),
+            Some(fuel) => Some(swap_fuel(&mut cx, fuel).map_err(Box::new)?),
             None => None,
         };
         cx.set_epoch_deadline(1);
@@ -50,7 +53,7 @@ impl Job {
             // It was accepted once, so it can be set again.
             let _ = cx.set_fuel(fuel);
         }
-        result
+        result.map_err(Box::new)
     }
 }
 

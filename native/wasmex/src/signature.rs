@@ -45,11 +45,12 @@ macro_rules! raw_calls {
             /// # Safety
             /// The function must take `arity` numbers and return one or none as `result` says.
             unsafe fn new(cx: impl AsContext, func: Func, arity: usize, result: bool) -> Option<Self> {
-                // SAFETY: the slots are wide enough for any number, see above.
                 $(if arity == <[usize]>::len(&[$($slot),*]) {
                     return Some(if result {
+                        // SAFETY: the slots are wide enough for any number, see above.
                         RawCall::$one(unsafe { TypedFunc::new_unchecked(cx, func) })
                     } else {
+                        // SAFETY: as above.
                         RawCall::$none(unsafe { TypedFunc::new_unchecked(cx, func) })
                     });
                 })*

@@ -279,14 +279,14 @@ impl StoreCell {
     fn abandon(&self, env: Env, mut execution: Box<Execution>) {
         self.wake.polling();
         let polled = execution.poll(
-            Handoff::cancel(env, 0),
+            &mut Handoff::cancel(env, 0),
             self.engine.ticker_id,
             &self.wake,
             self.has_wasi,
         );
         let phase = match polled {
             Polled::Finished(finished) => Phase::Idle(finished.0),
-            Polled::Pending(_) => Phase::Broken("a cancelled call did not end".into()),
+            Polled::Pending => Phase::Broken("a cancelled call did not end".into()),
             Polled::Panicked(why) => Phase::Broken(why),
         };
         drop(execution);
@@ -385,16 +385,20 @@ fn drive<'a>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
     mut execution: Box<Execution>,
-    handoff: Handoff,
+    mut handoff: Handoff,
 ) -> Term<'a> {
     cell.wake.polling();
     // SAFETY: `cell` outlives this function.
     let scope = unsafe { CellScope::enter(cell) };
-    let polled = execution.poll(handoff, cell.engine.ticker_id, &cell.wake, cell.has_wasi);
+    let polled = execution.poll(
+        &mut handoff,
+        cell.engine.ticker_id,
+        &cell.wake,
+        cell.has_wasi,
+    );
     drop(scope);
     match polled {
-        Polled::Finished(finished) => {
-            let (store, result) = *finished;
+        Polled::Finished((store, result)) => {
             drop(execution);
             let term = reply(env, &result);
             cell.leave(env, Phase::Idle(store));
@@ -406,9 +410,12 @@ fn drive<'a>(
             cell.leave(env, Phase::Broken(why.clone()));
             Error::Broken(why).to_term(env)
         }
-        Polled::Pending(handoff) => {
-            cell.watch(cell, env, execution.driver);
-            pending(env, cell, execution, handoff)
+        Polled::Pending => {
+            if !execution.watched {
+                execution.watched = true;
+                cell.watch(cell, env, execution.driver);
+            }
+            pending(env, cell, execution, handoff.event)
         }
     }
 }
@@ -417,9 +424,9 @@ fn pending<'a>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
     mut execution: Box<Execution>,
-    handoff: Handoff,
+    event: Option<Event>,
 ) -> Term<'a> {
-    match handoff.event {
+    match event {
         Some(Event::Import(import)) => {
             let term = imports::step(env, &import);
             execution.imports.push(import);
@@ -448,7 +455,10 @@ fn pending<'a>(
     }
 }
 
-fn reply<'a>(env: Env<'a>, result: &Result<rustler::sys::ErlNifTerm>) -> Term<'a> {
+fn reply<'a>(
+    env: Env<'a>,
+    result: &std::result::Result<rustler::sys::ErlNifTerm, Box<Error>>,
+) -> Term<'a> {
     match result {
         // SAFETY: made in this environment by the poll that just ended.
         Ok(term) => (atoms::ok(), unsafe { crate::handoff::term(env, *term) }).encode(env),
@@ -506,10 +516,16 @@ fn visit<R>(
     };
     // SAFETY: `run` lives until after the poll below.
     let visit = unsafe { Visit::new(&mut run) };
-    let handoff = Handoff::new(env, Some(Command::Visit(visit)));
+    let mut handoff = Handoff::new(env, Some(Command::Visit(visit)));
     cell.wake.polling();
-    match execution.poll(handoff, cell.engine.ticker_id, &cell.wake, cell.has_wasi) {
-        Polled::Pending(_) => {
+    let polled = execution.poll(
+        &mut handoff,
+        cell.engine.ticker_id,
+        &cell.wake,
+        cell.has_wasi,
+    );
+    match polled {
+        Polled::Pending => {
             cell.leave(env, Phase::Suspended(execution));
             result.ok_or_else(|| Error::Broken("the import did not take the visit".into()))
         }

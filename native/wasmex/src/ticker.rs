@@ -4,10 +4,10 @@
 //! Every thread that runs guests owns a slot that names the engine it is running right now. Only that
 //! thread writes it, so entering a guest touches no cache line that another scheduler writes.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 use wasmtime::EngineWeak;
@@ -22,14 +22,14 @@ static TICKING: AtomicBool = AtomicBool::new(false);
 static TICKER: OnceLock<Option<Thread>> = OnceLock::new();
 static NEXT_ENGINE: AtomicU64 = AtomicU64::new(1);
 static ENGINES: Mutex<Option<HashMap<u64, EngineWeak>>> = Mutex::new(None);
-static SLOTS: Mutex<Vec<Arc<Slot>>> = Mutex::new(Vec::new());
+static SLOTS: Mutex<Vec<&'static Slot>> = Mutex::new(Vec::new());
 
 /// The id of the engine whose guest this thread runs; 0 for none.
 #[repr(align(128))]
 struct Slot(AtomicU64);
 
 thread_local! {
-    static SLOT: RefCell<Option<Arc<Slot>>> = const { RefCell::new(None) };
+    static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
 }
 
 /// Makes an engine known; the id is what [`enter`] takes.
@@ -48,10 +48,10 @@ pub fn unregister(id: u64) {
 }
 
 /// Ticks come for as long as the returned value lives.
-pub struct Running(Arc<Slot>);
+pub struct Running(&'static Slot);
 
 pub fn enter(engine: u64) -> Running {
-    let slot = SLOT.with(|cell| cell.borrow_mut().get_or_insert_with(new_slot).clone());
+    let slot = SLOT.get().unwrap_or_else(new_slot);
     slot.0.store(engine, Ordering::SeqCst);
     // Pairs with the check in `run`: one of the two sees the other's write.
     if !TICKING.load(Ordering::SeqCst) {
@@ -66,12 +66,15 @@ impl Drop for Running {
     }
 }
 
-fn new_slot() -> Arc<Slot> {
-    let slot = Arc::new(Slot(AtomicU64::new(0)));
-    let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
-    // Threads that ended left their slot behind.
-    slots.retain(|slot| Arc::strong_count(slot) > 1);
-    slots.push(slot.clone());
+/// Never freed: the VM's schedulers are few and stay.
+#[cold]
+fn new_slot() -> &'static Slot {
+    let slot: &'static Slot = Box::leak(Box::new(Slot(AtomicU64::new(0))));
+    SLOTS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(slot);
+    SLOT.set(Some(slot));
     slot
 }
 

@@ -60,7 +60,8 @@ impl Job {
 async fn run_task(task: Task, cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
     match task {
         Task::Call { signature, args } => signature.call(cx, args).await,
-        Task::Instantiate(plan) => instance::run(*plan, cx).await,
+        // Boxed: its state is some kilobytes, which every call would carry along.
+        Task::Instantiate(plan) => Box::pin(instance::run(*plan, cx)).await,
     }
 }
 

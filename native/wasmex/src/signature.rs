@@ -130,7 +130,7 @@ impl Signature {
     /// NIF that polls at the end.
     pub async fn call(
         &self,
-        mut cx: StoreContextMut<'_, StoreData>,
+        cx: StoreContextMut<'_, StoreData>,
         args: Args,
     ) -> Result<ErlNifTerm> {
         match (args, &self.numbers) {
@@ -139,18 +139,26 @@ impl Signature {
                 encode(|env| Ok(numbers.encode(env, result)))
             }
             (Args::Raw(_), None) => Err(Error::Broken("raw arguments for a generic call".into())),
-            (Args::Terms(list), _) => {
-                // References made for this call are unrooted when it ends.
-                let mut scope = wasmtime::RootScope::new(&mut cx);
-                let params = self.decode_terms(scope.as_context_mut(), list)?;
-                let mut results = vec![Val::I32(0); self.results.len()];
-                self.func
-                    .call_async(&mut scope, &params, &mut results)
-                    .await
-                    .map_err(Error::Guest)?;
-                encode(|env| values::encode_list(env, scope.as_context_mut(), &results))
-            }
+            // Boxed: its state would make that of every call larger.
+            (Args::Terms(list), _) => Box::pin(self.call_generic(cx, list)).await,
         }
+    }
+
+    /// Any types, each value on its own.
+    async fn call_generic(
+        &self,
+        mut cx: StoreContextMut<'_, StoreData>,
+        list: ErlNifTerm,
+    ) -> Result<ErlNifTerm> {
+        // References made for this call are unrooted when it ends.
+        let mut scope = wasmtime::RootScope::new(&mut cx);
+        let params = self.decode_terms(scope.as_context_mut(), list)?;
+        let mut results = vec![Val::I32(0); self.results.len()];
+        self.func
+            .call_async(&mut scope, &params, &mut results)
+            .await
+            .map_err(Error::Guest)?;
+        encode(|env| values::encode_list(env, scope.as_context_mut(), &results))
     }
 
     fn decode_terms(

@@ -8,7 +8,7 @@ die() {
   exit 1
 }
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 # Where the Mix compiler keeps what it compiles, see lib/mix/tasks/compile.wasmex_nif.ex. Exported,
 # so that a cargo started from a script shares it and wasmtime is compiled once.

@@ -101,6 +101,8 @@ defmodule Mix.Tasks.Compile.WasmexNif do
     File.mkdir_p!(@native)
     temporary = "#{library()}.#{System.pid()}"
 
+    File.regular?(built_library()) || Mix.raise("cargo left no library at #{built_library()}")
+
     try do
       File.cp!(built_library(), temporary)
       File.rename!(temporary, library())

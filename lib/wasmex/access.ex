@@ -12,8 +12,10 @@ defmodule Wasmex.Access do
   def run(operation, store) do
     case operation.() do
       {:busy, ref} ->
-        Call.wait_turn(store.(), ref, :infinity)
-        run(operation, store)
+        case Call.wait_turn(store.(), ref, :infinity) do
+          :ok -> run(operation, store)
+          :deadlock -> {:error, %Error{reason: :deadlock}}
+        end
 
       {:error, native} ->
         {:error, Error.from_native(native)}

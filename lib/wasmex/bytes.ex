@@ -3,7 +3,7 @@ defmodule Wasmex.Bytes do
   # Binaries as arguments: copied into memory that the guest's own allocator gave, passed as pointer
   # and length, freed after the call.
 
-  alias Wasmex.{Call, Error, Instance, Memory, Native}
+  alias Wasmex.{Access, Error, Instance, Memory, Native}
 
   @allocators ["malloc", "cabi_realloc", "allocate", "alloc"]
   @deallocators ["free", "deallocate", "dealloc"]
@@ -41,21 +41,15 @@ defmodule Wasmex.Bytes do
   defp unsigned(value) when value < 0, do: value + 0x1_0000_0000
   defp unsigned(value), do: value
 
-  defp memory(instance, nil) do
-    case Native.instance_memory(instance.resource, nil) do
-      {:ok, nil} ->
-        {:error,
-         %Error{reason: :unknown_export, details: %{kind: :memory, name: "memory", names: []}}}
+  defp memory(%{resource: resource}, nil) do
+    find = fn -> Native.instance_memory(resource, nil) end
 
-      {:ok, resource} ->
-        {:ok, Memory.__wrap_resource__(resource)}
-
-      {:error, native} ->
-        {:error, Error.from_native(native)}
-
-      {:busy, ref} ->
-        Call.wait_turn(Native.instance_store(instance.resource), ref, :infinity)
-        memory(instance, nil)
+    with {:ok, nil} <- Access.run(find, fn -> Native.instance_store(resource) end) do
+      details = %{kind: :memory, name: "memory", names: []}
+      {:error, %Error{reason: :unknown_export, details: details}}
+    else
+      {:ok, memory} -> {:ok, Memory.__wrap_resource__(memory)}
+      error -> error
     end
   end
 

@@ -14,7 +14,7 @@ defmodule Wasmex.Call do
   # `advance/2` runs imports and stops at whatever needs a decision; `await/2` decides by blocking
   # (direct calls), `Wasmex.Server` by returning to its mailbox. Nobody else looks at steps.
 
-  alias Wasmex.{Error, Native, StoreOrCaller}
+  alias Wasmex.{Deadlock, Error, Native, StoreOrCaller}
 
   @enforce_keys [:store, :again]
   defstruct store: nil,
@@ -164,18 +164,35 @@ defmodule Wasmex.Call do
     case wait_turn(call.store, ref, remaining(call)) do
       :ok -> call.again.() |> advance(call) |> await()
       :timeout -> timed_out(call) |> await()
+      :deadlock -> {:error, %Error{reason: :deadlock}}
     end
   end
 
-  @doc "Waits in the queue of a store. After a time-out the place is given up."
+  # A wait this long is looked at: it may be one that can't end.
+  @long_wait 200
+
+  @doc """
+  Waits in the queue of a store. After a time-out the place is given up, and when the wait can't end.
+  """
   def wait_turn(store, ref, timeout) do
+    slice = min(timeout, @long_wait)
+
     receive do
       {:wasmex_turn, ^ref} -> :ok
     after
-      timeout ->
-        leave_queue(store, ref)
-        :timeout
+      slice ->
+        cond do
+          Deadlock.certain?(store) -> give_up(store, ref, :deadlock)
+          timeout == :infinity -> wait_turn(store, ref, :infinity)
+          timeout > slice -> wait_turn(store, ref, timeout - slice)
+          true -> give_up(store, ref, :timeout)
+        end
     end
+  end
+
+  defp give_up(store, ref, why) do
+    leave_queue(store, ref)
+    why
   end
 
   def leave_queue(store, ref) do

@@ -22,18 +22,19 @@ defmodule Wasmex.Global do
 
   @doc "Its value."
   @spec get(t()) :: {:ok, term()} | {:error, Exception.t()}
-  def get(%__MODULE__{resource: global}), do: run(fn -> Native.global_get(global, nil) end)
+  def get(%__MODULE__{resource: global}),
+    do: run(global, fn -> Native.global_get(global, nil) end)
 
   @doc "Sets it, when it is mutable."
   @spec set(t(), term()) :: :ok | {:error, Exception.t()}
   def set(%__MODULE__{resource: global}, value) do
-    with {:ok, _} <- run(fn -> Native.global_set(global, value, nil) end), do: :ok
+    with {:ok, _} <- run(global, fn -> Native.global_set(global, value, nil) end), do: :ok
   end
 
   @doc "Its type, as in `Wasmex.Module.exports/1`."
   @spec type(t()) :: {:ok, tuple()} | {:error, Exception.t()}
-  def type(%__MODULE__{resource: global}), do: run(fn -> Native.global_type(global, nil) end)
+  def type(%__MODULE__{resource: global}),
+    do: run(global, fn -> Native.global_type(global, nil) end)
 
-  # Without a time limit a wait needs no way out, hence no store.
-  defp run(operation), do: Access.run(operation, fn -> nil end)
+  defp run(global, operation), do: Access.run(operation, fn -> Native.global_store(global) end)
 end

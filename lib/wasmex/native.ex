@@ -85,10 +85,12 @@ defmodule Wasmex.Native do
   def table_set(_table, _index, _value, _via), do: error()
   def table_grow(_table, _delta, _value, _via), do: error()
   def table_type(_table, _via), do: error()
+  def table_store(_table), do: error()
 
   def global_get(_global, _via), do: error()
   def global_set(_global, _value, _via), do: error()
   def global_type(_global, _via), do: error()
+  def global_store(_global), do: error()
 
   def func_call(_func, _params, _fuel), do: error()
   def func_type(_func), do: error()

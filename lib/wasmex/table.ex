@@ -29,28 +29,27 @@ defmodule Wasmex.Table do
 
   @doc "How many elements it has."
   @spec size(t()) :: {:ok, non_neg_integer()} | {:error, Exception.t()}
-  def size(%__MODULE__{resource: table}), do: run(fn -> Native.table_size(table, nil) end)
+  def size(%__MODULE__{resource: table}), do: run(table, fn -> Native.table_size(table, nil) end)
 
   @doc "The element at an index."
   @spec get(t(), non_neg_integer()) :: {:ok, term()} | {:error, Exception.t()}
   def get(%__MODULE__{resource: table}, index),
-    do: run(fn -> Native.table_get(table, index, nil) end)
+    do: run(table, fn -> Native.table_get(table, index, nil) end)
 
   @doc "Replaces the element at an index."
   @spec set(t(), non_neg_integer(), term()) :: :ok | {:error, Exception.t()}
   def set(%__MODULE__{resource: table}, index, value) do
-    with {:ok, _} <- run(fn -> Native.table_set(table, index, value, nil) end), do: :ok
+    with {:ok, _} <- run(table, fn -> Native.table_set(table, index, value, nil) end), do: :ok
   end
 
   @doc "Adds `delta` elements, all of them `value`; the result is the size before."
   @spec grow(t(), non_neg_integer(), term()) :: {:ok, non_neg_integer()} | {:error, Exception.t()}
   def grow(%__MODULE__{resource: table}, delta, value),
-    do: run(fn -> Native.table_grow(table, delta, value, nil) end)
+    do: run(table, fn -> Native.table_grow(table, delta, value, nil) end)
 
   @doc "Its type, as in `Wasmex.Module.exports/1`."
   @spec type(t()) :: {:ok, tuple()} | {:error, Exception.t()}
-  def type(%__MODULE__{resource: table}), do: run(fn -> Native.table_type(table, nil) end)
+  def type(%__MODULE__{resource: table}), do: run(table, fn -> Native.table_type(table, nil) end)
 
-  # Without a time limit a wait needs no way out, hence no store.
-  defp run(operation), do: Access.run(operation, fn -> nil end)
+  defp run(table, operation), do: Access.run(operation, fn -> Native.table_store(table) end)
 end

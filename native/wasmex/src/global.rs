@@ -62,6 +62,11 @@ fn global_type<'a>(env: Env<'a>, global: Handle, via: Option<u64>) -> Term<'a> {
     })
 }
 
+#[rustler::nif]
+fn global_store(global: Handle) -> ResourceArc<StoreCell> {
+    global.cell.clone()
+}
+
 fn with<'a>(
     env: Env<'a>,
     global: &Handle,

@@ -128,11 +128,7 @@ impl Signature {
 
     /// Calls the function; the result is the list of its results, a term of the environment of the
     /// NIF that polls at the end.
-    pub async fn call(
-        &self,
-        cx: StoreContextMut<'_, StoreData>,
-        args: Args,
-    ) -> Result<ErlNifTerm> {
+    pub async fn call(&self, cx: StoreContextMut<'_, StoreData>, args: Args) -> Result<ErlNifTerm> {
         match (args, &self.numbers) {
             (Args::Raw(raw), Some(numbers)) => {
                 let result = numbers.call.call(cx, raw).await.map_err(Error::Guest)?;

@@ -108,6 +108,11 @@ fn outside(table: &Handle, cx: StoreContextMut<'_, StoreData>, index: u64) -> Er
     }
 }
 
+#[rustler::nif]
+fn table_store(table: Handle) -> ResourceArc<StoreCell> {
+    table.cell.clone()
+}
+
 fn with<'a>(
     env: Env<'a>,
     table: &Handle,

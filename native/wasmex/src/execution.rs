@@ -6,11 +6,12 @@ use crate::imports::PendingImport;
 use crate::job::Job;
 use crate::live::{Kind, Live};
 use crate::runtime;
+use crate::store_cell::StoreCell;
 use crate::store_data::StoreData;
 use crate::ticker;
 use crate::waker::WakeCell;
 use rustler::sys::ErlNifTerm;
-use rustler::{Env, LocalPid};
+use rustler::{Env, LocalPid, ResourceArc};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -63,6 +64,7 @@ impl Execution {
     pub fn poll(
         &mut self,
         handoff: &mut Handoff,
+        cell: *const ResourceArc<StoreCell>,
         engine: u64,
         wake: &Arc<WakeCell>,
         has_wasi: bool,
@@ -73,7 +75,9 @@ impl Execution {
         // SAFETY: the pointer comes from an `Arc` that outlives this waker, which is never dropped.
         let waker = ManuallyDrop::new(Waker::from(unsafe { Arc::from_raw(Arc::as_ptr(wake)) }));
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            handoff.during(|| self.future.as_mut().poll(&mut Context::from_waker(&waker)))
+            let mut context = Context::from_waker(&waker);
+            // SAFETY: the caller's cell, if any, outlives this function.
+            unsafe { handoff.during(cell, || self.future.as_mut().poll(&mut context)) }
         }));
         drop(reactor);
         drop(running);

@@ -63,6 +63,7 @@ pub enum Event {
 
 pub struct Handoff {
     env: *mut ErlNifEnv,
+    cell: *const ResourceArc<StoreCell>,
     pub command: Option<Command>,
     pub event: Option<Event>,
     /// Frames of this level and deeper are to end now.
@@ -79,6 +80,7 @@ impl Handoff {
     pub fn new(env: Env, command: Option<Command>) -> Self {
         Handoff {
             env: env.as_c_arg(),
+            cell: ptr::null(),
             command,
             event: None,
             cancel: None,
@@ -93,12 +95,18 @@ impl Handoff {
     }
 
     /// Runs `poll` with this handoff in reach of the guest side.
-    pub fn during<R>(&mut self, poll: impl FnOnce() -> R) -> R {
-        let env = EnvScope::enter(self.env);
+    ///
+    /// # Safety
+    /// `cell` must be alive until `during` returns.
+    pub unsafe fn during<R>(
+        &mut self,
+        cell: *const ResourceArc<StoreCell>,
+        poll: impl FnOnce() -> R,
+    ) -> R {
+        self.cell = cell;
         let scope = Scope(CURRENT.replace(self));
         let result = poll();
         drop(scope);
-        drop(env);
         result
     }
 }
@@ -143,16 +151,18 @@ impl Drop for CellScope {
     }
 }
 
+/// The store that this thread works in, if any.
 #[inline(never)]
 pub fn current_cell() -> Option<ResourceArc<StoreCell>> {
-    let cell = CELL.get();
-    // SAFETY: set by a `CellScope` that is still alive on this thread's stack.
+    let cell = with(|handoff| handoff.cell).unwrap_or_else(|| CELL.get());
+    // SAFETY: set by `during` or by a `CellScope`, whose caller keeps it alive on this thread's stack.
     (!cell.is_null()).then(|| unsafe { (*cell).clone() })
 }
 
+/// The environment of the NIF that runs on this thread, if any.
 #[inline(never)]
 pub fn current_env() -> *mut ErlNifEnv {
-    ENV.get()
+    with(|handoff| handoff.env).unwrap_or_else(|| ENV.get())
 }
 
 /// Not inlined: a fiber may move to another thread between two calls, so the address of a

@@ -14,11 +14,10 @@ use rustler::{Encoder, Env, ResourceArc, Term};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::{
-    AsContextMut, Caller, Engine, Extern, FuncType, Linker, StoreContextMut, Val, ValType,
+    AsContextMut, Caller, Engine, Extern, FuncType, Linker, Memory, StoreContextMut, Val, ValType,
 };
 
 static NEXT_TABLE: AtomicU64 = AtomicU64::new(1);
-static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
 
 /// The functions of one linker or one `Wasmex.Instance.new/4`, a tuple in Elixir.
 pub struct ImportTable {
@@ -52,7 +51,7 @@ pub struct PendingImport {
     pub serial: u64,
     pub params: ErlNifTerm,
     /// The calling instance's `memory`, by wasmtime's own identity for it.
-    pub memory: Option<wasmtime::Memory>,
+    pub memory: Option<Memory>,
     /// Where that memory lies: tells Elixir when the memory it knows is not the one.
     memory_key: usize,
 }
@@ -91,14 +90,11 @@ async fn call(
         Some(Err(Error::Guest(error))) => return Err(error),
         _ => return Err(ImportRaised.into()),
     };
-    let memory = match caller.get_export("memory") {
-        Some(Extern::Memory(memory)) => Some(memory),
-        _ => None,
-    };
-    let memory_key = memory.map_or(0, |memory| memory.data_ptr(&caller) as usize);
+    let (memory, memory_key) = calling_memory(&mut caller);
+    let serial = caller.data_mut().next_serial();
     handoff::emit(Event::Import(PendingImport {
         import: import.clone(),
-        serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
+        serial,
         params,
         memory,
         memory_key,
@@ -123,6 +119,25 @@ async fn call(
             }
         }
     }
+}
+
+/// The calling instance's `memory`, and a key that differs between the memories of a store. While a
+/// store has one instance, there is one answer.
+fn calling_memory(caller: &mut Caller<'_, StoreData>) -> (Option<Memory>, usize) {
+    if let Some(memory) = caller.data().only_memory() {
+        return (memory, 1);
+    }
+    let memory = match caller.get_export("memory") {
+        Some(Extern::Memory(memory)) => Some(memory),
+        _ => None,
+    };
+    if caller.data_mut().remember_memory(memory) {
+        return (memory, 1);
+    }
+    (
+        memory,
+        memory.map_or(0, |memory| memory.data_ptr(caller) as usize),
+    )
 }
 
 fn store_results(

@@ -52,6 +52,7 @@ pub enum Plan {
 pub async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
     let (instance, module) = match plan {
         Plan::Template(template) => {
+            cx.data_mut().count_instance();
             let instance = template
                 .instantiate_async(&mut cx)
                 .await
@@ -97,6 +98,7 @@ async fn link(
     cx: &mut StoreContextMut<'_, StoreData>,
 ) -> Result<Instance> {
     let template = prepare(linker, module, linked, cx)?;
+    cx.data_mut().count_instance();
     template.instantiate_async(cx).await.map_err(Error::Guest)
 }
 

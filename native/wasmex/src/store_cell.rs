@@ -245,20 +245,21 @@ impl StoreCell {
 
     /// Puts the store back and lets the next one in.
     fn leave(&self, env: Env, phase: Phase) {
-        let _env = EnvScope::enter(env.as_c_arg());
         let mut inner = self.lock();
-        let phase = match phase {
-            Phase::Idle(store) if inner.closing => {
-                drop(store);
-                Phase::Closed
-            }
-            phase => phase,
-        };
+        let closed = inner.closing && matches!(phase, Phase::Idle(_));
         let free = !matches!(phase, Phase::Suspended(_));
+        // A store is dropped after the lock is.
+        let (phase, dropped) = match closed {
+            true => (Phase::Closed, Some(phase)),
+            false => (phase, None),
+        };
         inner.phase = phase;
         if free && !inner.queue.is_empty() {
+            let _env = EnvScope::enter(env.as_c_arg());
             self.grant_next(&mut inner);
         }
+        drop(inner);
+        drop(dropped);
     }
 
     /// Tells the first waiter that it is its turn; all of them when the store is gone for good.
@@ -280,6 +281,7 @@ impl StoreCell {
         self.wake.polling();
         let polled = execution.poll(
             &mut Handoff::cancel(env, 0),
+            std::ptr::null(),
             self.engine.ticker_id,
             &self.wake,
             self.has_wasi,
@@ -388,15 +390,13 @@ fn drive<'a>(
     mut handoff: Handoff,
 ) -> Term<'a> {
     cell.wake.polling();
-    // SAFETY: `cell` outlives this function.
-    let scope = unsafe { CellScope::enter(cell) };
     let polled = execution.poll(
         &mut handoff,
+        cell,
         cell.engine.ticker_id,
         &cell.wake,
         cell.has_wasi,
     );
-    drop(scope);
     match polled {
         Polled::Finished((store, result)) => {
             drop(execution);
@@ -520,6 +520,7 @@ fn visit<R>(
     cell.wake.polling();
     let polled = execution.poll(
         &mut handoff,
+        cell,
         cell.engine.ticker_id,
         &cell.wake,
         cell.has_wasi,

@@ -2,7 +2,7 @@
 
 use crate::wasi::WasiSpec;
 use rustler::NifStruct;
-use wasmtime::ResourceLimiter;
+use wasmtime::{Memory, ResourceLimiter};
 use wasmtime_wasi::p1::WasiP1Ctx;
 
 pub struct StoreData {
@@ -11,6 +11,10 @@ pub struct StoreData {
     pub limits: Limits,
     wasi_spec: Option<WasiSpec>,
     wasi: Option<Box<WasiP1Ctx>>,
+    serial: u64,
+    instances: u64,
+    /// The `memory` of the store's one instance, once it was asked for.
+    only_memory: Option<Option<Memory>>,
 }
 
 impl StoreData {
@@ -20,12 +24,40 @@ impl StoreData {
             limits,
             wasi_spec: wasi,
             wasi: None,
+            serial: 0,
+            instances: 0,
+            only_memory: None,
         };
         // Directories are opened now, so that a missing one is reported by the function that names it.
         if data.wasi_spec.as_ref().is_some_and(WasiSpec::has_preopens) {
             data.build_wasi()?;
         }
         Ok(data)
+    }
+
+    /// Names one invocation of an import.
+    pub fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// Called before an instance is made.
+    pub fn count_instance(&mut self) {
+        self.instances += 1;
+        self.only_memory = None;
+    }
+
+    pub fn only_memory(&self) -> Option<Option<Memory>> {
+        self.only_memory
+    }
+
+    /// True when there is no other instance whose memory it could be.
+    pub fn remember_memory(&mut self, memory: Option<Memory>) -> bool {
+        let only = self.instances == 1;
+        if only {
+            self.only_memory = Some(memory);
+        }
+        only
     }
 
     /// Built at the guest's first WASI call: many guests make none, and it costs more than an instance.

@@ -3,6 +3,7 @@
 rustler::atoms! {
     ok, error, nil, yield_ = "yield", wait, import, busy, done,
     wasmex_wake, wasmex_turn, wasmex_pipe,
+    nif_panicked,
     struct_ = "__struct__", wasmex_func = "Elixir.Wasmex.Func",
     wasmex_reference = "Elixir.Wasmex.Reference",
     // values

@@ -2,6 +2,7 @@
 
 use crate::atoms;
 use crate::error::{Error, Result};
+use crate::fast_nif;
 use crate::func::FuncResource;
 use crate::global::GlobalResource;
 use crate::handoff;
@@ -14,7 +15,7 @@ use crate::store_data::StoreData;
 use crate::table::TableResource;
 use crate::types;
 use rustler::sys::ErlNifTerm;
-use rustler::{Atom, Binary, Encoder, Env, Resource, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -210,16 +211,40 @@ fn text<'a>(name: &'a Binary<'_>) -> &'a str {
     std::str::from_utf8(name).unwrap_or("\u{fffd}")
 }
 
-#[rustler::nif]
+fast_nif!(instance_call / 5);
 fn instance_call<'a>(
     env: Env<'a>,
-    instance: ResourceArc<InstanceResource>,
-    name: Binary<'a>,
+    [instance, name, params, fuel, via]: [Term<'a>; 5],
+) -> NifResult<Term<'a>> {
+    let instance: ResourceArc<InstanceResource> = instance.decode()?;
+    let name: Binary = name.decode()?;
+    Ok(call(
+        env,
+        &instance,
+        text(&name),
+        params,
+        option(fuel)?,
+        option(via)?,
+    ))
+}
+
+/// An integer or nil; most often nil.
+fn option(term: Term) -> NifResult<Option<u64>> {
+    if term.is_atom() {
+        Ok(None)
+    } else {
+        term.decode().map(Some)
+    }
+}
+
+fn call<'a>(
+    env: Env<'a>,
+    instance: &ResourceArc<InstanceResource>,
+    name: &str,
     params: Term<'a>,
     fuel: Option<u64>,
     via: Option<u64>,
 ) -> Term<'a> {
-    let name = text(&name);
     let via = via.map_or(Via::Store, Via::Caller);
     let signature = match instance.known(name) {
         Some(signature) => signature,

@@ -11,6 +11,7 @@ mod engine_config;
 mod error;
 mod execution;
 mod export;
+mod fast_nif;
 mod func;
 mod global;
 mod handoff;

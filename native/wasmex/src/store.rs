@@ -3,11 +3,12 @@
 use crate::atoms;
 use crate::engine::EngineResource;
 use crate::error::{Error, Result};
+use crate::fast_nif;
 use crate::handoff::Command;
 use crate::store_cell::{self, Resume, StoreCell, Via};
 use crate::store_data::{Limits, LimitsSpec, StoreData};
 use crate::wasi::{WasiOptions, WasiSpec};
-use rustler::{Encoder, Env, ResourceArc, Term};
+use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
 use wasmtime::Store;
 
 #[rustler::nif]
@@ -135,13 +136,11 @@ fn call_poll<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
     store_cell::resume(env, &cell, Resume::Poll)
 }
 
-#[rustler::nif]
-fn call_resume<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, results: Term<'a>) -> Term<'a> {
-    store_cell::resume(
-        env,
-        &cell,
-        Resume::Import(Command::Resume(results.as_c_arg())),
-    )
+fast_nif!(call_resume / 2);
+fn call_resume<'a>(env: Env<'a>, [cell, results]: [Term<'a>; 2]) -> NifResult<Term<'a>> {
+    let cell = cell.decode()?;
+    let command = Command::Resume(results.as_c_arg());
+    Ok(store_cell::resume(env, &cell, Resume::Import(command)))
 }
 
 #[rustler::nif]

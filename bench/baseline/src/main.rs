@@ -1,1 +1,229 @@
-fn main() {}
+//! What the benches measure, in plain Rust on the same engine settings: one line of JSON.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use wasmtime::{
+    Config, Engine, FuncType, InstanceAllocationStrategy, Linker, Module, OptLevel,
+    PoolingAllocationConfig, Result, Store, Val, ValType,
+};
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::p1::{self, WasiP1Ctx};
+
+const GUEST: &str = r#"
+(module
+  (import "env" "id" (func $id (param i32) (result i32)))
+  (memory (export "memory") 32)
+  (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add)
+  (func (export "imports") (param $n i32)
+    (loop
+      (drop (call $id (local.get $n)))
+      (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))
+"#;
+
+const SMALL: &str = r#"(module (memory (export "memory") 1) (func (export "f")))"#;
+
+const SMALL_WASI: &str = r#"
+(module
+  (import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))
+  (memory (export "memory") 1) (func (export "f")))
+"#;
+
+fn main() -> Result<()> {
+    let quick = std::env::args().any(|arg| arg == "--quick");
+    let compute = std::env::args().skip_while(|arg| arg != "--compute").nth(1);
+    let mut figures = Vec::new();
+    let n: u64 = if quick { 100_000 } else { 1_000_000 };
+
+    let engine = Engine::new(&config(true))?;
+    calls(&engine, n, &mut figures)?;
+    figures.push(("instantiate", instantiate(&engine, n / 10)?));
+    figures.push(("instantiate_wasi", instantiate_wasi(&engine, n / 10)?));
+    let pooled = Engine::new(&pooling())?;
+    figures.push(("instantiate_pooled", instantiate(&pooled, n / 10)?));
+    memory(n, &mut figures);
+    if let Some(path) = compute {
+        let rounds = if quick { 200_000 } else { 10_000_000 };
+        figures.push(("compute_ms", compute_ms(&path, rounds)?));
+    }
+
+    let fields: Vec<String> = figures
+        .iter()
+        .map(|(name, value)| format!("\"{name}\": {value:.6}"))
+        .collect();
+    println!("{{{}}}", fields.join(", "));
+    Ok(())
+}
+
+/// As `Wasmex.Engine.default/0`.
+fn config(epochs: bool) -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(epochs);
+    config.cranelift_opt_level(OptLevel::Speed);
+    config.max_wasm_stack(512 * 1024);
+    config.async_stack_size(1024 * 1024);
+    config.wasm_memory64(true);
+    config
+}
+
+fn pooling() -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(100);
+    pool.total_memories(100);
+    pool.total_tables(100);
+    pool.total_stacks(100);
+    pool.total_gc_heaps(100);
+    pool.max_memory_size(64 << 20);
+    let mut config = config(true);
+    config.memory_reservation(64 << 20);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// Polls on this thread until the future is ready, as the NIF does.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
+}
+
+/// Microseconds for one of `n` runs, the median of five rounds.
+fn measure(n: u64, mut run: impl FnMut(u64) -> Result<()>) -> Result<f64> {
+    let mut rounds = Vec::new();
+    for _ in 0..5 {
+        let start = Instant::now();
+        run(n)?;
+        rounds.push(start.elapsed().as_secs_f64() * 1e6 / n as f64);
+    }
+    rounds.sort_by(f64::total_cmp);
+    Ok(rounds[2])
+}
+
+/// Suspends once, as a call into Elixir does.
+async fn suspend_once() {
+    let mut suspended = false;
+    std::future::poll_fn(|_| {
+        if suspended {
+            return Poll::Ready(());
+        }
+        suspended = true;
+        Poll::Pending
+    })
+    .await
+}
+
+fn calls(engine: &Engine, n: u64, figures: &mut Vec<(&str, f64)>) -> Result<()> {
+    let module = Module::new(engine, GUEST)?;
+    let mut linker: Linker<()> = Linker::new(engine);
+    let ty = FuncType::new(engine, [ValType::I32], [ValType::I32]);
+    linker.func_new_async("env", "id", ty, |_, params, results| {
+        Box::new(async move {
+            suspend_once().await;
+            results[0] = params[0];
+            Ok(())
+        })
+    })?;
+    let mut store = Store::new(engine, ());
+    store.epoch_deadline_async_yield_and_update(1);
+    store.set_epoch_deadline(1);
+    let instance = block_on(linker.instantiate_async(&mut store, &module))?;
+
+    let add = instance
+        .get_func(&mut store, "add")
+        .ok_or_else(|| wasmtime::format_err!("add"))?;
+    let params = [Val::I32(40), Val::I32(2)];
+    let mut results = [Val::I32(0)];
+    figures.push((
+        "call",
+        measure(n, |n| {
+            for _ in 0..n {
+                block_on(add.call_async(&mut store, &params, &mut results))?;
+            }
+            Ok(())
+        })?,
+    ));
+
+    let typed = instance.get_typed_func::<(i32, i32), i32>(&mut store, "add")?;
+    figures.push((
+        "call_typed",
+        measure(n, |n| {
+            for _ in 0..n {
+                std::hint::black_box(block_on(typed.call_async(&mut store, (40, 2)))?);
+            }
+            Ok(())
+        })?,
+    ));
+
+    let imports = instance.get_typed_func::<i32, ()>(&mut store, "imports")?;
+    figures.push((
+        "import",
+        measure(n, |n| block_on(imports.call_async(&mut store, n as i32)))?,
+    ));
+    Ok(())
+}
+
+fn instantiate(engine: &Engine, n: u64) -> Result<f64> {
+    let module = Module::new(engine, SMALL)?;
+    let template = Linker::new(engine).instantiate_pre(&module)?;
+    measure(n, |n| {
+        for _ in 0..n {
+            let mut store = Store::new(engine, ());
+            store.epoch_deadline_async_yield_and_update(1);
+            store.set_epoch_deadline(1);
+            block_on(template.instantiate_async(&mut store))?;
+        }
+        Ok(())
+    })
+}
+
+fn instantiate_wasi(engine: &Engine, n: u64) -> Result<f64> {
+    let module = Module::new(engine, SMALL_WASI)?;
+    let mut linker: Linker<WasiP1Ctx> = Linker::new(engine);
+    p1::add_to_linker_async(&mut linker, |context| context)?;
+    let template = linker.instantiate_pre(&module)?;
+    measure(n, |n| {
+        for _ in 0..n {
+            let mut store = Store::new(engine, WasiCtxBuilder::new().build_p1());
+            store.epoch_deadline_async_yield_and_update(1);
+            store.set_epoch_deadline(1);
+            block_on(template.instantiate_async(&mut store))?;
+        }
+        Ok(())
+    })
+}
+
+fn memory(n: u64, figures: &mut Vec<(&str, f64)>) {
+    let source = vec![7_u8; 1 << 20];
+    let mut target = vec![0_u8; 1 << 20];
+    for (name, size, n) in [("copy_64", 64, n), ("copy_1m", 1 << 20, n / 1000)] {
+        let copied = measure(n, |n| {
+            for _ in 0..n {
+                target[..size].copy_from_slice(std::hint::black_box(&source[..size]));
+                std::hint::black_box(&target);
+            }
+            Ok(())
+        });
+        figures.push((name, copied.unwrap_or(f64::NAN)));
+    }
+}
+
+/// The same work without epochs: the limit for guests that are never interrupted.
+fn compute_ms(path: &str, rounds: i32) -> Result<f64> {
+    let engine = Engine::new(&config(false))?;
+    let module = Module::from_file(&engine, path)?;
+    let mut store = Store::new(&engine, ());
+    let instance = Linker::new(&engine).instantiate(&mut store, &module)?;
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "sha256_loop")?;
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let start = Instant::now();
+        run.call(&mut store, rounds)?;
+        best = best.min(start.elapsed());
+    }
+    Ok(best.as_secs_f64() * 1e3)
+}

@@ -1,0 +1,20 @@
+# Runs all measures and reports them beside the baseline's figures; started by bench/run.
+
+for file <- ~w(support report measures/call measures/instantiate measures/latency measures/many) do
+  Code.require_file("#{file}.exs", __DIR__)
+end
+
+quick? = "--quick" in System.argv()
+
+# A flat object of numbers: no JSON library is needed, and OTP 25 has none.
+rust =
+  Regex.scan(~r/"(\w+)": ([-0-9.]+)/, File.read!("bench/results/baseline.json"))
+  |> Map.new(fn [_, key, value] -> {key, String.to_float(value)} end)
+
+rows =
+  Enum.flat_map([Bench.Call, Bench.Instantiate, Bench.Latency, Bench.Many], fn measure ->
+    IO.puts(:stderr, "==> #{inspect(measure)}")
+    measure.run(quick?)
+  end)
+
+Bench.Report.finish(rows, rust)

@@ -1,0 +1,50 @@
+defmodule Wasmex.Guest do
+  @moduledoc "Instances for tests, from WAT or from the committed guests."
+
+  alias Wasmex.{Instance, Module, Pipe, Store}
+  alias Wasmex.Wasi.WasiOptions
+
+  @doc "The bytes of test/guests/name/name.wasm."
+  def bytes(name), do: File.read!("test/guests/#{name}/#{name}.wasm")
+
+  @doc "A store and an instance in it."
+  def start(bytes, imports \\ %{}, store \\ nil) do
+    store = store || elem(Store.new(), 1)
+    {:ok, module} = Module.compile(store, bytes)
+    {:ok, instance} = Instance.new(store, module, imports)
+    {store, instance}
+  end
+
+  @doc "A WASI program run to its end: what `_start` returned and what it printed to either stream."
+  def run(name, options \\ []) do
+    {:ok, stdout} = Pipe.new()
+    {:ok, stderr} = Pipe.new()
+    options = struct!(WasiOptions, [stdout: stdout, stderr: stderr] ++ options)
+    {:ok, store} = Store.new_wasi(options)
+    {_store, instance} = start(bytes(name), %{}, store)
+    result = Instance.call(instance, "_start", [])
+    {result, text(options.stdout), text(options.stderr)}
+  end
+
+  @doc "All that a buffer holds."
+  def text(pipe) do
+    Pipe.seek(pipe, 0)
+    Pipe.read(pipe)
+  end
+
+  @doc "A buffer that holds this, ready to be read."
+  def input(text) do
+    {:ok, pipe} = Pipe.new()
+    {:ok, _} = Pipe.write(pipe, text)
+    Pipe.seek(pipe, 0)
+    pipe
+  end
+
+  @doc "Runs the function in a process, waits until it runs, and kills it."
+  def kill_while(function) do
+    {pid, monitor} = spawn_monitor(function)
+    Process.sleep(5)
+    Process.exit(pid, :kill)
+    receive do: ({:DOWN, ^monitor, :process, _, _} -> :ok)
+  end
+end

@@ -34,6 +34,7 @@ defmodule Wasmex.Server do
 
   defp begin(server, from, name, params, timeout) do
     case first_step(server.instance, name, params, timeout) do
+      {:done, {:error, %Error{reason: :timeout}}} -> {:noreply, server}
       {:done, result} -> {:reply, Contract.result(result), server}
       outcome -> {:noreply, server |> start(from, outcome) |> settle(outcome)}
     end
@@ -63,7 +64,13 @@ defmodule Wasmex.Server do
   defp call_of({_kind, call}), do: call
   defp call_of({_kind, _ref, call}), do: call
 
-  defp settle(server, {:done, result}), do: finish(server, Contract.result(result))
+  # Its time is up, or its caller is gone: nobody waits for an answer.
+  defp settle(server, {:done, {:error, %Error{reason: :timeout}}}), do: finish(server)
+
+  defp settle(%{current: current} = server, {:done, result}) do
+    GenServer.reply(current.from, Contract.result(result))
+    finish(server)
+  end
 
   defp settle(%{current: current} = server, {:yield, call}) do
     # Through the mailbox, so that whatever arrived meanwhile comes first.
@@ -77,10 +84,9 @@ defmodule Wasmex.Server do
   defp settle(%{current: current} = server, {:busy, ref, call}),
     do: %{server | current: %{current | call: call, waiting: {:turn, ref}}}
 
-  defp finish(%{current: current} = server, answer) do
+  defp finish(%{current: current} = server) do
     Process.demonitor(current.monitor, [:flush])
     if current.timer, do: Process.cancel_timer(current.timer)
-    GenServer.reply(current.from, answer)
     next(%{server | current: nil})
   end
 
@@ -95,7 +101,7 @@ defmodule Wasmex.Server do
         # A caller whose time is up has left; one whose call ended at once is answered here.
         with timeout when timeout != 0 <- left(deadline),
              {:noreply, server} <- begin(server, from, name, params, timeout) do
-          server
+          if server.current, do: server, else: next(server)
         else
           0 ->
             next(server)

@@ -1,0 +1,131 @@
+defmodule Wasmex.PipeTest do
+  use ExUnit.Case, async: true
+
+  alias Wasmex.{Error, Exit, Guest, Instance, Pipe, Store}
+  alias Wasmex.Wasi.WasiOptions
+
+  describe "a buffer" do
+    test "has one cursor for reading and writing" do
+      {:ok, pipe} = Pipe.new()
+      assert Pipe.write(pipe, "Hello, World!") == {:ok, 13}
+      assert Pipe.read(pipe) == ""
+      assert Pipe.seek(pipe, 7) == :ok
+      assert Pipe.write(pipe, "Wasmex") == {:ok, 6}
+      assert Pipe.seek(pipe, 0) == :ok
+      assert Pipe.read(pipe) == "Hello, Wasmex"
+      assert Pipe.size(pipe) == 13
+    end
+
+    test "takes any bytes and fills gaps with zeros" do
+      {:ok, pipe} = Pipe.new()
+      Pipe.seek(pipe, 2)
+      assert Pipe.write(pipe, [255, <<254>>]) == {:ok, 2}
+      assert Guest.text(pipe) == <<0, 0, 255, 254>>
+    end
+
+    test "refuses more than its capacity" do
+      {:ok, pipe} = Pipe.new(capacity: 4)
+      assert {:error, %Error{reason: :full, details: %{written: 4}}} = Pipe.write(pipe, "12345")
+      assert Pipe.size(pipe) == 4
+    end
+
+    test "wrong arguments raise" do
+      {:ok, pipe} = Pipe.new()
+
+      for position <- [-1, 1.0, nil],
+          do: assert_raise(ArgumentError, fn -> Pipe.seek(pipe, position) end)
+
+      assert_raise ArgumentError, fn -> Pipe.new(mode: :other) end
+      assert_raise ArgumentError, fn -> Pipe.new(capacity: 0) end
+    end
+
+    test "the end of file is not for ever" do
+      pipe = Guest.input("one")
+      {:ok, stdout} = Pipe.new()
+      {:ok, store} = Store.new_wasi(%WasiOptions{stdin: pipe, stdout: stdout})
+      {_, instance} = Guest.start(Guest.bytes("go_greet"), %{}, store)
+      {:ok, []} = Instance.call(instance, "greet", [])
+      Pipe.seek(pipe, 0)
+      Pipe.write(pipe, "two")
+      Pipe.seek(pipe, 0)
+      {:ok, []} = Instance.call(instance, "greet", [])
+      assert Guest.text(stdout) == "👋 Data from Elixir: one👋 Data from Elixir: two"
+    end
+  end
+
+  describe "a stream" do
+    test "is read as it is written, until it is closed" do
+      {:ok, pipe} = Pipe.new(mode: :stream)
+      reader = Task.async(fn -> pipe |> Pipe.stream!() |> Enum.join() end)
+      Enum.into(["a", "b", <<0, 255>>], pipe)
+      Pipe.close(pipe)
+      assert Task.await(reader) == <<"ab", 0, 255>>
+      assert {:error, %Error{reason: :closed}} = Pipe.write(pipe, "x")
+      assert Pipe.recv(pipe) == :eof
+      assert_raise ArgumentError, fn -> Pipe.seek(pipe, 0) end
+    end
+
+    test "makes writers wait for room" do
+      {:ok, pipe} = Pipe.new(mode: :stream, capacity: 10)
+      writer = Task.async(fn -> Pipe.write(pipe, :binary.copy("x", 100)) end)
+      Process.sleep(10)
+      assert Pipe.size(pipe) == 10
+      reader = Task.async(fn -> pipe |> Pipe.stream!() |> Enum.join() |> byte_size() end)
+      assert Task.await(writer) == {:ok, 100}
+      Pipe.close(pipe)
+      assert Task.await(reader) == 100
+    end
+
+    test "waits only as long as it is told" do
+      {:ok, pipe} = Pipe.new(mode: :stream, capacity: 1)
+      assert {:error, %Error{reason: :timeout}} = Pipe.recv(pipe, 5)
+      {:ok, 1} = Pipe.write(pipe, "x")
+      assert {:error, %Error{reason: :timeout}} = Pipe.write(pipe, "y", 5)
+      assert Pipe.read(pipe) == "x"
+      assert Pipe.read(pipe) == ""
+      assert Process.info(self(), :messages) == {:messages, []}
+    end
+
+    test "lets a guest wait for input and go on" do
+      {:ok, stdin} = Pipe.new(mode: :stream)
+      {:ok, stdout} = Pipe.new(mode: :stream)
+      wasi = %WasiOptions{args: ["rust_wasi", "echo"], stdin: stdin, stdout: stdout}
+      {:ok, store} = Store.new_wasi(wasi)
+      {_, instance} = Guest.start(Guest.bytes("rust_wasi"), %{}, store)
+      task = Task.async(fn -> Instance.call(instance, "_start", []) end)
+
+      for text <- ["one", "two"] do
+        Pipe.write(stdin, text)
+        assert {:ok, ^text} = Pipe.recv(stdout, 5000)
+      end
+
+      Pipe.close(stdin)
+      assert Task.await(task) == {:ok, []}
+    end
+
+    test "slows a flooding guest down and never grows" do
+      {:ok, stdout} = Pipe.new(mode: :stream, capacity: 1000)
+      {:ok, store} = Store.new_wasi(%WasiOptions{args: ["rust_wasi", "flood"], stdout: stdout})
+      {_, instance} = Guest.start(Guest.bytes("rust_wasi"), %{}, store)
+      task = Task.async(fn -> Instance.call(instance, "_start", []) end)
+
+      for _ <- 1..50 do
+        assert Pipe.size(stdout) <= 1000
+        assert {:ok, bytes} = Pipe.recv(stdout, 5000)
+        assert byte_size(bytes) in 1..1000
+      end
+
+      Pipe.close(stdout)
+      assert {:error, error} = Task.await(task)
+      assert error.__struct__ in [Exit, Wasmex.Trap]
+    end
+
+    test "stops a flooding guest at a buffer's capacity" do
+      {:ok, stdout} = Pipe.new(capacity: 10_000)
+      {:ok, store} = Store.new_wasi(%WasiOptions{args: ["rust_wasi", "flood"], stdout: stdout})
+      {_, instance} = Guest.start(Guest.bytes("rust_wasi"), %{}, store)
+      assert {:error, _} = Instance.call(instance, "_start", [], timeout: 20_000)
+      assert Pipe.size(stdout) == 10_000
+    end
+  end
+end

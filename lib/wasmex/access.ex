@@ -9,22 +9,23 @@ defmodule Wasmex.Access do
   `operation` is a function that asks the NIF; `store` one that names the store, needed only when the
   operation has to wait.
   """
-  def run(operation, store) do
-    case operation.() do
-      {:busy, ref} ->
-        case Call.wait_turn(store.(), ref, :infinity) do
-          :ok -> run(operation, store)
-          :deadlock -> {:error, %Error{reason: :deadlock}}
-        end
+  def run(operation, store), do: settle(operation.(), operation, store)
 
-      {:error, native} ->
-        {:error, Error.from_native(native)}
+  @doc "Goes on from what the NIF answered; for callers that ask once before they make closures."
+  def settle({:ok, _} = ok, _operation, _store), do: ok
+  def settle({:error, native}, _operation, _store), do: {:error, Error.from_native(native)}
 
-      {:ok, _} = ok ->
-        ok
+  def settle({:busy, ref}, operation, store) do
+    case Call.wait_turn(store.(), ref, :infinity) do
+      :ok -> run(operation, store)
+      :deadlock -> {:error, %Error{reason: :deadlock}}
     end
   end
 
+  @doc "The same for a memory."
   def memory(%{resource: resource}, operation),
     do: run(operation, fn -> Native.memory_store(resource) end)
+
+  def memory(step, %{resource: resource}, operation),
+    do: settle(step, operation, fn -> Native.memory_store(resource) end)
 end

@@ -60,9 +60,12 @@ defmodule Wasmex.Engine do
 
   @doc false
   def resource(nil) do
-    case Native.engine_default(@default) do
-      {:ok, resource} -> resource
-      {:error, native} -> raise Error.from_native(native)
+    # Asked for with every store that names no engine; the NIF that makes it is a dirty one.
+    with nil <- :persistent_term.get(__MODULE__, nil) do
+      case Native.engine_default(@default) do
+        {:ok, resource} -> tap(resource, &:persistent_term.put(__MODULE__, &1))
+        {:error, native} -> raise Error.from_native(native)
+      end
     end
   end
 

@@ -160,9 +160,14 @@ defmodule Wasmex.Instance do
   @doc false
   # The first step of a call, for processes that drive it themselves (the server).
   def begin(%__MODULE__{resource: resource} = instance, name, params, timeout) do
-    again = fn -> Native.instance_call(resource, name, params, nil, nil) end
-    call = Call.new(Native.instance_store(resource), timeout, instance, again)
-    Call.advance(again.(), call)
+    case Native.instance_call(resource, name, params, nil, nil) do
+      {:ok, _} = ok ->
+        {:done, ok}
+
+      step ->
+        again = fn -> Native.instance_call(resource, name, params, nil, nil) end
+        Call.advance(step, Call.new(Native.instance_store(resource), timeout, instance, again))
+    end
   end
 
   @doc "Whether the instance exports a function of this name."

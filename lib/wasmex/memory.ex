@@ -146,9 +146,13 @@ defmodule Wasmex.Memory do
   def write(%__MODULE__{} = memory, offset, iodata),
     do: write_via(memory, address!(offset), IO.iodata_to_binary(iodata), nil)
 
-  defp read_via(%{resource: resource} = memory, offset, length, via) when length <= @chunk,
-    do:
-      Access.memory(memory, fn -> Native.memory_read(resource!(resource), offset, length, via) end)
+  defp read_via(%{resource: resource} = memory, offset, length, via) when length <= @chunk do
+    # Most often the store is free, and there is nothing to wait for.
+    with step when elem(step, 0) != :ok <-
+           Native.memory_read(resource!(resource), offset, length, via),
+         do:
+           Access.memory(step, memory, fn -> Native.memory_read(resource, offset, length, via) end)
+  end
 
   defp read_via(memory, offset, length, via) do
     # All or nothing: the end is tried before a byte is copied.
@@ -168,8 +172,14 @@ defmodule Wasmex.Memory do
 
   defp write_via(%{resource: resource} = memory, offset, binary, via)
        when byte_size(binary) <= @chunk do
-    write = fn -> Native.memory_write(resource!(resource), offset, binary, via) end
-    with {:ok, _} <- Access.memory(memory, write), do: :ok
+    with step when elem(step, 0) != :ok <-
+           Native.memory_write(resource!(resource), offset, binary, via),
+         write = fn -> Native.memory_write(resource, offset, binary, via) end,
+         {:error, _} = error <- Access.memory(step, memory, write) do
+      error
+    else
+      {:ok, _} -> :ok
+    end
   end
 
   defp write_via(memory, offset, binary, via) do

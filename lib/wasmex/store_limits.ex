@@ -29,7 +29,18 @@ defmodule Wasmex.StoreLimits do
           memories: limit()
         }
 
+  @unlimited %{
+    __struct__: __MODULE__,
+    memory_size: nil,
+    table_elements: nil,
+    instances: nil,
+    tables: nil,
+    memories: nil
+  }
+
   @doc false
+  def validate!(limits) when limits == @unlimited, do: limits
+
   def validate!(%__MODULE__{} = limits) do
     for {key, value} <- Map.from_struct(limits),
         value != nil and not (is_integer(value) and value >= 0 and value < 0x8000_0000_0000_0000) do

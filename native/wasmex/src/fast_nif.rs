@@ -1,4 +1,4 @@
-//! NIFs without the attribute macro's detours, for the two that every call and every import pass
+//! NIFs without the attribute macro's detours, for those that calls, imports and memory go
 //! through: no vector of terms, no conversion of the result. Panics are caught as there.
 
 use rustler::sys::{ErlNifEnv, ErlNifTerm};
@@ -31,6 +31,15 @@ pub unsafe fn call<const N: usize>(
             let reason = crate::atoms::nif_panicked().as_c_arg();
             rustler::sys::enif_raise_exception(env.as_c_arg(), reason)
         },
+    }
+}
+
+/// An integer or nil; most often nil.
+pub fn option(term: Term) -> rustler::NifResult<Option<u64>> {
+    if term.is_atom() {
+        Ok(None)
+    } else {
+        term.decode().map(Some)
     }
 }
 

@@ -223,18 +223,9 @@ fn instance_call<'a>(
         &instance,
         text(&name),
         params,
-        option(fuel)?,
-        option(via)?,
+        fast_nif::option(fuel)?,
+        fast_nif::option(via)?,
     ))
-}
-
-/// An integer or nil; most often nil.
-fn option(term: Term) -> NifResult<Option<u64>> {
-    if term.is_atom() {
-        Ok(None)
-    } else {
-        term.decode().map(Some)
-    }
 }
 
 fn call<'a>(

@@ -2,11 +2,12 @@
 
 use crate::atoms;
 use crate::error::{Error, Result};
+use crate::fast_nif;
 use crate::live::{Kind, Live};
 use crate::store_cell::{self, StoreCell, Via};
 use crate::store_data::StoreData;
 use crate::types;
-use rustler::{Binary, Encoder, Env, NewBinary, Resource, ResourceArc, Term};
+use rustler::{Binary, Encoder, Env, NewBinary, NifResult, Resource, ResourceArc, Term};
 use wasmtime::{AsContextMut, Memory, StoreContextMut};
 
 pub struct MemoryResource {
@@ -48,20 +49,19 @@ fn memory_grow<'a>(env: Env<'a>, memory: Handle, pages: u64, via: Option<u64>) -
     })
 }
 
-#[rustler::nif]
+fast_nif!(memory_read / 4);
 fn memory_read<'a>(
     env: Env<'a>,
-    memory: Handle,
-    offset: u64,
-    length: u64,
-    via: Option<u64>,
-) -> Term<'a> {
-    with(env, &memory, via, |cx| {
+    [memory, offset, length, via]: [Term<'a>; 4],
+) -> NifResult<Term<'a>> {
+    let memory: Handle = memory.decode()?;
+    let (offset, length) = (offset.decode()?, length.decode()?);
+    Ok(with(env, &memory, fast_nif::option(via)?, |cx| {
         let bytes = range(memory.memory.data(&cx), offset, length)?;
         let mut binary = NewBinary::new(env, bytes.len());
         binary.as_mut_slice().copy_from_slice(bytes);
         Ok(Binary::from(binary).to_term(env))
-    })
+    }))
 }
 
 /// The bytes up to the next NUL, of which at most `limit` are looked at; nil when there is none.
@@ -88,15 +88,15 @@ fn memory_read_cstring<'a>(
     })
 }
 
-#[rustler::nif]
+fast_nif!(memory_write / 4);
 fn memory_write<'a>(
     env: Env<'a>,
-    memory: Handle,
-    offset: u64,
-    bytes: Binary<'a>,
-    via: Option<u64>,
-) -> Term<'a> {
-    with(env, &memory, via, |mut cx| {
+    [memory, offset, bytes, via]: [Term<'a>; 4],
+) -> NifResult<Term<'a>> {
+    let memory: Handle = memory.decode()?;
+    let offset: u64 = offset.decode()?;
+    let bytes: Binary = bytes.decode()?;
+    Ok(with(env, &memory, fast_nif::option(via)?, |mut cx| {
         let data = memory.memory.data_mut(&mut cx);
         let size = data.len() as u64;
         let place = usize::try_from(offset)
@@ -113,7 +113,7 @@ fn memory_write<'a>(
                 limit: size,
             }),
         }
-    })
+    }))
 }
 
 #[rustler::nif]

@@ -25,12 +25,13 @@ pub unsafe fn call<const N: usize>(
     };
     match catch_unwind(AssertUnwindSafe(|| nif(env, args))) {
         Ok(Ok(term)) => term.as_c_arg(),
-        // SAFETY: both make an exception in the environment of the running NIF.
+        // SAFETY: makes an exception in the environment of the running NIF.
         Ok(Err(_)) => unsafe { rustler::sys::enif_make_badarg(env.as_c_arg()) },
-        Err(_) => unsafe {
+        Err(_) => {
             let reason = crate::atoms::nif_panicked().as_c_arg();
-            rustler::sys::enif_raise_exception(env.as_c_arg(), reason)
-        },
+            // SAFETY: as above.
+            unsafe { rustler::sys::enif_raise_exception(env.as_c_arg(), reason) }
+        }
     }
 }
 

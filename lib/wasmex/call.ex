@@ -16,6 +16,9 @@ defmodule Wasmex.Call do
 
   alias Wasmex.{Deadlock, Error, Native, StoreOrCaller}
 
+  # On the path of every import.
+  @compile {:inline, with_imports: 3, run_import: 4, expired?: 1}
+
   @enforce_keys [:store, :again]
   defstruct store: nil,
             # Starts the call (again, after a wait for the store).
@@ -84,22 +87,20 @@ defmodule Wasmex.Call do
   def advance({:busy, ref}, call), do: {:busy, ref, call}
 
   def advance({:import, table, memory, index, serial, params}, call) do
-    call = with_imports(call, {table, memory})
-    {_key, functions, context} = call.imports
-    caller = %StoreOrCaller{resource: {call.store, serial}, reference: context.caller}
-
-    result =
-      run_import(elem(functions, index), %{context | caller: caller}, params, call.deadline)
+    %{store: store, deadline: deadline} = call = with_imports(call, table, memory)
+    {_table, _memory, functions, context} = call.imports
+    caller = %StoreOrCaller{resource: {store, serial}, reference: context.caller}
+    result = run_import(elem(functions, index), %{context | caller: caller}, params, deadline)
 
     if expired?(call) do
       cancel(call, nil)
     else
       case result do
         {:returned, value} ->
-          call.store |> Native.call_resume(value) |> advance(call)
+          store |> Native.call_resume(value) |> advance(call)
 
         raised ->
-          call.store |> Native.call_raise() |> advance(%{call | raised: raised})
+          store |> Native.call_raise() |> advance(%{call | raised: raised})
       end
     end
   end
@@ -108,9 +109,9 @@ defmodule Wasmex.Call do
   def advance(nil, call), do: advance({:error, {:closed, %{}}}, call)
 
   # Functions are copied out of the NIF once per call, not once per import.
-  defp with_imports(%{imports: {key, _, _}} = call, key), do: call
+  defp with_imports(%{imports: {table, memory, _, _}} = call, table, memory), do: call
 
-  defp with_imports(call, key) do
+  defp with_imports(call, table, memory_key) do
     {functions, memory} = Native.call_import_context(call.store)
 
     context = %{
@@ -120,7 +121,7 @@ defmodule Wasmex.Call do
       instance: call.instance || %Wasmex.Instance{}
     }
 
-    %{call | imports: {key, functions, context}}
+    %{call | imports: {table, memory_key, functions, context}}
   end
 
   defp run_import(function, context, params, :infinity),

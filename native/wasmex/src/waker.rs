@@ -38,7 +38,9 @@ impl WakeCell {
 
     /// Called before each poll. True when a message was sent since the last one.
     pub fn polling(&self) -> bool {
-        self.state.swap(POLLING, Ordering::AcqRel) == SENT
+        // Most polls find it as the last one left it, and a read is cheaper than a swap.
+        self.state.load(Ordering::Acquire) != POLLING
+            && self.state.swap(POLLING, Ordering::AcqRel) == SENT
     }
 
     /// After a poll that is pending: the reference that the wake-up message will carry, or `None`

@@ -60,7 +60,7 @@ impl Error {
 
     /// With wasmtime's whole chain of causes.
     pub fn chain(kind: Atom, error: &wasmtime::Error) -> Self {
-        Error::Text(kind, format!("{error:?}"))
+        Error::Text(kind, with_causes(error))
     }
 
     /// `{:error, {kind, details}}`
@@ -177,7 +177,7 @@ fn judge<'a>(env: Env<'a>, error: &wasmtime::Error) -> (Atom, Term<'a>) {
         return (atoms::exit(), status.encode(env));
     }
     let mut pairs: Vec<(Atom, Term<'a>)> = vec![
-        (atoms::detail(), format!("{error:?}").encode(env)),
+        (atoms::detail(), with_causes(error).encode(env)),
         (atoms::backtrace(), backtrace(env, error)),
     ];
     let kind = if error.downcast_ref::<ImportRaised>().is_some() {
@@ -201,6 +201,31 @@ fn judge<'a>(env: Env<'a>, error: &wasmtime::Error) -> (Atom, Term<'a>) {
         Ok(map) => (kind, map),
         Err(_) => (kind, atoms::nil().encode(env)),
     }
+}
+
+/// An error with its causes, as wasmtime itself prints them, but never with a backtrace of the host,
+/// which `RUST_BACKTRACE` would add.
+fn with_causes(error: &wasmtime::Error) -> String {
+    let mut text = error.to_string();
+    let causes: Vec<String> = error
+        .chain()
+        .skip(1)
+        .map(|cause| cause.to_string())
+        .collect();
+    if !causes.is_empty() {
+        text.push_str("\n\nCaused by:");
+    }
+    for (index, cause) in causes.iter().enumerate() {
+        let (label, indent) = match causes.len() {
+            1 => ("    ".to_string(), "    "),
+            _ => (format!("{index:>5}: "), "       "),
+        };
+        text.push_str(&format!(
+            "\n{label}{}",
+            cause.replace('\n', &format!("\n{indent}"))
+        ));
+    }
+    text
 }
 
 fn backtrace<'a>(env: Env<'a>, error: &wasmtime::Error) -> Term<'a> {

@@ -75,7 +75,8 @@ defmodule WasmexTest do
     assert {:error, "Error while parsing bytes: " <> _} = Wasmex.start_link(%{bytes: "no"})
 
     assert_raise ArgumentError, ~r/:byte.*did you mean "bytes"/s, fn ->
-      Wasmex.start_link(%{byte: "(module)"})
+      # Made so that the compiler does not see it through.
+      [byte: "(module)"] |> Map.new() |> Wasmex.start_link()
     end
 
     assert_raise ArgumentError, fn -> Wasmex.start_link(%{}) end

@@ -9,14 +9,8 @@ defmodule Wasmex.Native do
   @compile {:autoload, false}
   @on_load :load
 
-  def load do
-    case :erlang.load_nif(path(), 0) do
-      :ok -> :ok
-      # The module was loaded before and its old code still runs: the library stays as it is.
-      {:error, {:upgrade, _text}} -> :ok
-      {:error, {reason, text}} -> {:error, {reason, text}}
-    end
-  end
+  # Loading the module once more fails, and the code that runs stays: the library knows no upgrade.
+  def load, do: :erlang.load_nif(path(), 0)
 
   defp path do
     case System.get_env("WASMEX_NIF_PATH") do

@@ -36,6 +36,7 @@ mod term_box;
 mod ticker;
 mod types;
 mod values;
+mod waits;
 mod waker;
 mod wasi;
 mod wat;

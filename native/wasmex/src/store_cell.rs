@@ -15,9 +15,10 @@ use crate::live::{Kind, Live};
 use crate::store_data::StoreData;
 use crate::term_box::TermBox;
 use crate::ticker;
+use crate::waits;
 use crate::waker::{self, Tag, WakeCell};
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -110,7 +111,7 @@ impl Resource for StoreCell {
         } else {
             drop(inner);
         }
-        forget_wait(pid);
+        waits::forget(pid);
     }
 }
 
@@ -189,13 +190,13 @@ impl StoreCell {
             }
             Phase::Closed => {
                 drop(inner);
-                forget_wait(me);
+                waits::forget(me);
                 Err(Error::Closed)
             }
             Phase::Broken(why) => {
                 let why = why.clone();
                 drop(inner);
-                forget_wait(me);
+                waits::forget(me);
                 Err(Error::Broken(why))
             }
             Phase::Suspended(_) | Phase::Taken(_) => {
@@ -221,7 +222,7 @@ impl StoreCell {
 
     /// Queues this process; the reference comes back in its turn message.
     fn wait<'a>(&self, cell: &ResourceArc<Self>, env: Env<'a>, me: LocalPid) -> Result<Term<'a>> {
-        if !remember_wait(me, cell) {
+        if !waits::remember(me, cell) {
             return Err(Error::Deadlock);
         }
         let reference: Term = *env.make_ref();
@@ -597,7 +598,7 @@ pub fn stop_waiting(env: Env, cell: &ResourceArc<StoreCell>) {
     drop(inner);
     match waiter {
         Some(waiter) => waited(cell, env, waiter),
-        None => forget_wait(me),
+        None => waits::forget(me),
     }
 }
 
@@ -606,34 +607,5 @@ fn waited(cell: &ResourceArc<StoreCell>, env: Env, waiter: Waiter) {
     if let Some(monitor) = waiter.monitor {
         env.demonitor(cell, &monitor);
     }
-    forget_wait(waiter.pid);
-}
-
-/// Which store each queued process waits for: the edges along which a cycle would be a deadlock.
-static WAITS: Mutex<Option<HashMap<LocalPid, ResourceArc<StoreCell>>>> = Mutex::new(None);
-
-/// False when the store is held by a process that waits, over any number of stores, for this one.
-fn remember_wait(me: LocalPid, cell: &ResourceArc<StoreCell>) -> bool {
-    let mut waits = WAITS.lock().unwrap_or_else(PoisonError::into_inner);
-    let waits = waits.get_or_insert_default();
-    let mut next = Some(cell.clone());
-    let mut steps = 0;
-    while let Some(held) = next {
-        match held.driver() {
-            Some(driver) if driver == me => return false,
-            Some(driver) if steps < 1_000 => next = waits.get(&driver).cloned(),
-            _ => break,
-        }
-        steps += 1;
-    }
-    waits.insert(me, cell.clone());
-    true
-}
-
-fn forget_wait(pid: LocalPid) {
-    let mut waits = WAITS.lock().unwrap_or_else(PoisonError::into_inner);
-    let forgotten = waits.as_mut().and_then(|waits| waits.remove(&pid));
-    drop(waits);
-    // The last handle of a store may go here; not under the lock.
-    drop(forgotten);
+    waits::forget(waiter.pid);
 }

@@ -129,8 +129,11 @@ defmodule Wasmex.BadInputTest do
     assert {:error, error} = instantiate("(module (memory 65536))", %{}, limits)
     assert Exception.message(error) =~ "exceeds memory limits"
     assert {:error, _} = instantiate("(module (table 11 funcref))", %{}, limits)
-    tables = String.duplicate("(table 0 funcref)", 50)
+    tables = String.duplicate("(table 0 funcref)", 100)
     assert {:error, _} = instantiate("(module #{tables})", %{}, limits)
+    tables = String.duplicate("(table 0 funcref)", 10_000)
+    assert {:error, text} = Module.compile(store(), "(module #{tables})")
+    assert text =~ "tables count exceeds limit"
 
     assert {:error, _} =
              instantiate("(module #{String.duplicate("(memory 1)", 20)})", %{}, limits)

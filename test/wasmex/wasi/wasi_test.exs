@@ -33,6 +33,27 @@ defmodule Wasmex.WasiTest do
     assert {{:error, %Exit{status: 42}}, _, _} = rust(["exit", "42"])
   end
 
+  test "proc_exit inside a nested call ends that call alone" do
+    wat = """
+    (module (import "env" "f" (func $f (result i32)))
+      (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 1)
+      (func (export "outer") (result i32) call $f)
+      (func (export "exit") (param i32) local.get 0 call $exit))
+    """
+
+    nested = fn context ->
+      {:error, %Exit{status: 7}} = Instance.call(context.instance, "exit", [7])
+      5
+    end
+
+    {:ok, store} = Store.new_wasi(%WasiOptions{})
+    {_, instance} = Guest.start(wat, %{env: %{f: {:fn, [], [:i32], nested}}}, store)
+    assert Instance.call(instance, "outer", []) == {:ok, [5]}
+    assert {:error, %Exit{status: 0}} = Instance.call(instance, "exit", [0])
+    assert Instance.call(instance, "outer", []) == {:ok, [5]}
+  end
+
   test "a panic is a trap, its text on standard error" do
     assert {{:error, %Trap{code: :unreachable}}, "", err} = rust(["panic"])
     assert err =~ "the guest panics"

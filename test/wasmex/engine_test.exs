@@ -38,6 +38,19 @@ defmodule Wasmex.EngineTest do
     assert Instance.call(instance, "catch", []) == {:ok, [5]}
   end
 
+  test "backtraces name functions and, when asked for, files and lines" do
+    guest = Wasmex.Guest.bytes("rust_debug")
+    {:ok, instance} = start(guest, %EngineConfig{wasm_backtrace_details: true})
+    assert {:error, %Trap{backtrace: [inner, outer]}} = Instance.call(instance, "outer", [1])
+    assert inner.func_name =~ "inner" and outer.func_name == "outer"
+    assert [%{file: file, line: line} | _] = outer.symbols
+    assert file =~ "lib.rs" and line in 10..20
+
+    {:ok, instance} = start(guest, %EngineConfig{})
+    assert {:error, %Trap{backtrace: [_, %{symbols: []}]}} = Instance.call(instance, "outer", [1])
+    assert Instance.call(instance, "outer", [-1]) == {:ok, [0]}
+  end
+
   test "a pool has a size" do
     {:ok, engine} = Engine.new(%EngineConfig{pooling: 2, pooling_memory_size: 1_000_000})
     {:ok, module} = Module.compile(engine, "(module (memory 1))")

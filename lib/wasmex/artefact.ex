@@ -8,6 +8,9 @@ defmodule Wasmex.Artefact do
 
   @magic "wasmex artefact 1"
 
+  @doc "Whether these are the bytes of an artefact, good or bad."
+  def artefact?(bytes), do: match?(@magic <> _, bytes)
+
   def pack(engine, artefact, key \\ nil) do
     body = <<Native.engine_fingerprint(engine)::64, artefact::binary>>
     @magic <> digest(body, key) <> body

@@ -14,10 +14,10 @@ defmodule Wasmex.Call do
   # `advance/2` runs imports and stops at whatever needs a decision; `await/2` decides by blocking
   # (direct calls), `Wasmex.Server` by returning to its mailbox. Nobody else looks at steps.
 
-  alias Wasmex.{Deadlock, Error, Native, StoreOrCaller}
+  alias Wasmex.{Deadlock, Error, Native, StoreOrCaller, Telemetry}
 
   # On the path of every import.
-  @compile {:inline, with_imports: 3, run_import: 4, expired?: 1}
+  @compile {:inline, with_imports: 3, run_import: 4, apply_import: 3, expired?: 1}
 
   @enforce_keys [:store, :again]
   defstruct store: nil,
@@ -29,6 +29,8 @@ defmodule Wasmex.Call do
             timeout: :infinity,
             # The functions and the context of the import table that was used last.
             imports: nil,
+            # Told of each import that ran, see `observed/4`; nil for nobody.
+            observer: nil,
             raised: nil
 
   @type t :: %__MODULE__{}
@@ -87,10 +89,19 @@ defmodule Wasmex.Call do
   def advance({:busy, ref}, call), do: {:busy, ref, call}
 
   def advance({:import, table, memory, index, serial, params}, call) do
-    %{store: store, deadline: deadline} = call = with_imports(call, table, memory)
+    %{store: store} = call = with_imports(call, table, memory)
     {_table, _memory, functions, context} = call.imports
     caller = %StoreOrCaller{resource: {store, serial}, reference: context.caller}
-    result = run_import(elem(functions, index), %{context | caller: caller}, params, deadline)
+    context = %{context | caller: caller}
+
+    result =
+      case call do
+        %{observer: nil, deadline: :infinity} ->
+          apply_import(elem(functions, index), context, params)
+
+        _ ->
+          run_import(elem(functions, index), context, params, call)
+      end
 
     if expired?(call) do
       cancel(call, nil)
@@ -121,23 +132,45 @@ defmodule Wasmex.Call do
       instance: call.instance || %Wasmex.Instance{}
     }
 
-    %{call | imports: {table, memory_key, functions, context}}
+    observer = call.observer || if Telemetry.on?(:import), do: &span/1
+    %{call | imports: {table, memory_key, functions, context}, observer: observer}
   end
 
-  defp run_import(function, context, params, :infinity),
-    do: apply_import(function, context, params)
+  defp run_import(import, context, params, %{deadline: :infinity, observer: observer}),
+    do: observed(observer, import, context, params)
 
-  defp run_import(function, context, params, deadline) do
+  defp run_import(import, context, params, %{deadline: deadline, observer: observer}) do
     outer = Process.put(@deadline_key, deadline)
 
     try do
-      apply_import(function, context, params)
+      observed(observer, import, context, params)
     after
       if outer, do: Process.put(@deadline_key, outer), else: Process.delete(@deadline_key)
     end
   end
 
-  defp apply_import(function, context, params) do
+  defp observed(nil, import, context, params), do: apply_import(import, context, params)
+
+  # The observer is a function of `{:start, namespace, name, params, context}`, whose result comes back
+  # to it in `{:stop, result, outcome}`.
+  defp observed(observer, {_function, namespace, name} = import, context, params) do
+    started = observer.({:start, namespace, name, params, context})
+    outcome = apply_import(import, context, params)
+    observer.({:stop, started, outcome})
+    outcome
+  end
+
+  @doc false
+  # The observer that makes spans.
+  def span({:start, namespace, name, _params, _context}),
+    do: Telemetry.start(:import, %{namespace: namespace, name: name})
+
+  def span({:stop, started, {:returned, _value}}), do: Telemetry.stop(started, :ok)
+
+  def span({:stop, started, raised}),
+    do: Telemetry.exception(started, raised.kind, raised.exception, raised.stacktrace)
+
+  defp apply_import({function, _namespace, _name}, context, params) do
     {:returned, apply(function, [context | params])}
   catch
     kind, reason ->

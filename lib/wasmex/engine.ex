@@ -59,6 +59,23 @@ defmodule Wasmex.Engine do
   defp native(ok), do: ok
 
   @doc false
+  # The default engine with some settings changed: made once, shared by all that ask for the same.
+  # Only for settings of which there are few: such an engine is never freed.
+  @spec shared(keyword()) :: t()
+  def shared([]), do: default()
+
+  def shared(settings) do
+    key = {__MODULE__, Enum.sort(settings)}
+
+    with nil <- :persistent_term.get(key, nil) do
+      case @default |> struct!(settings) |> Native.engine_new() do
+        {:ok, resource} -> tap(__wrap_resource__(resource), &:persistent_term.put(key, &1))
+        {:error, native} -> raise Error.from_native(native)
+      end
+    end
+  end
+
+  @doc false
   def resource(nil) do
     # Asked for with every store that names no engine; the NIF that makes it is a dirty one.
     with nil <- :persistent_term.get(__MODULE__, nil) do

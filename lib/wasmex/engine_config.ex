@@ -18,6 +18,7 @@ defmodule Wasmex.EngineConfig do
   | `:pooling` | `nil` | a pool of this many instances, reserved at once; instances start faster |
   | `:pooling_memory_size` | 64 MiB | most bytes of one memory in the pool |
   | `:cache` | `nil` | a directory where wasmtime keeps compiled modules |
+  | `:core_dump` | `false` | keep the state of a guest at its trap, see `Wasmex.run/3` |
 
   ## Example
 
@@ -50,7 +51,8 @@ defmodule Wasmex.EngineConfig do
             density: false,
             pooling: nil,
             pooling_memory_size: 64 * 1024 * 1024,
-            cache: nil
+            cache: nil,
+            core_dump: false
 
   @type opt_level :: :none | :speed | :speed_and_size
   @type t :: %__MODULE__{}

@@ -14,10 +14,15 @@ defmodule Wasmex.Error do
   | `:bad_results` | `:message`: what an imported function returned and should have |
   | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow` | `:message` |
   | `:out_of_bounds` | `:offset`, `:size`, `:limit` |
+  | `:output_limit` | `:limit`: the bytes that a program may print |
+  | `:input`, `:output` | `:message`: what went wrong with a source of input or a sink of output |
+  | `:file`, `:not_a_program` | `:path`, `:message` |
   | `:closed`, `:broken`, `:cancelled`, `:deadlock` | the store is gone, lost to a panic, was taken away, or can never come free |
   | `:caller_expired`, `:caller_elsewhere` | a `caller` used after its import, or by another process |
   | `:foreign_store`, `:foreign_engine` | a handle of another store or engine |
   | `:fuel_disabled`, `:immutable` | `:message` |
+
+  `run` is what a program had done when it was stopped, for errors of `Wasmex.run/3`.
 
   ## Example
 
@@ -33,9 +38,9 @@ defmodule Wasmex.Error do
 
   alias Wasmex.{Exit, Trap}
 
-  defexception [:reason, details: %{}]
+  defexception [:reason, details: %{}, run: nil]
 
-  @type t :: %__MODULE__{reason: atom(), details: map()}
+  @type t :: %__MODULE__{reason: atom(), details: map(), run: Wasmex.Run.t() | nil}
 
   @doc false
   # The one way from what the NIF says to an exception. `raised` is what an imported function left in
@@ -111,6 +116,9 @@ defmodule Wasmex.Error do
 
   defp sentence(:out_of_bounds, %{offset: offset, size: size, limit: limit}),
     do: "out of bounds access: #{size} at #{offset}, of #{limit}"
+
+  defp sentence(:output_limit, %{limit: limit}),
+    do: "the program was stopped: it printed more than #{limit} bytes (max_output)"
 
   defp sentence(:parse, %{message: message}), do: "Error while parsing bytes: #{message}"
   defp sentence(:compile, %{message: message}), do: "Could not compile module: #{message}"

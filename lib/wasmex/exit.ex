@@ -11,9 +11,9 @@ defmodule Wasmex.Exit do
       "the guest exited with status 3"
   """
 
-  defexception status: 0
+  defexception status: 0, run: nil
 
-  @type t :: %__MODULE__{status: 0..255 | integer()}
+  @type t :: %__MODULE__{status: 0..255 | integer(), run: Wasmex.Run.t() | nil}
 
   @impl true
   def message(%__MODULE__{status: status}), do: "the guest exited with status #{status}"

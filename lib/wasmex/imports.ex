@@ -1,6 +1,7 @@
 defmodule Wasmex.Imports do
   @moduledoc false
-  # A map of imports as the NIF takes it: declarations in order, and the Elixir functions as a tuple.
+  # A map of imports as the NIF takes it: declarations in order, and the Elixir functions as a tuple of
+  # `{function, namespace, name}`.
   #
   #     %{"env" => %{"add" => {:fn, [:i32, :i32], [:i32], fun}, "memory" => %Wasmex.Memory{}}}
 
@@ -16,7 +17,11 @@ defmodule Wasmex.Imports do
           {name, definition} <- namespace!(namespace, definitions),
           do: entry(Utils.stringify(namespace), Utils.stringify(name), definition)
 
-    functions = for {_declaration, function} <- entries, function != nil, do: function
+    functions =
+      for {{namespace, name, _type}, function} <- entries,
+          function != nil,
+          do: {function, namespace, name}
+
     {Enum.map(entries, &elem(&1, 0)), List.to_tuple(functions)}
   end
 

@@ -33,6 +33,7 @@ defmodule Wasmex.Instance do
   """
 
   alias Wasmex.{Access, Bytes, Call, Contract, Error, Imports, Memory, Native, StoreOrCaller}
+  alias Wasmex.Telemetry
 
   defstruct resource: nil, reference: nil
 
@@ -69,7 +70,12 @@ defmodule Wasmex.Instance do
     end
 
     call = Call.new(store, timeout!(opts[:timeout]), nil, again)
-    with {:ok, resource} <- Call.run(call), do: {:ok, __wrap_resource__(resource)}
+    span = Telemetry.start(:instantiate, %{})
+
+    case Telemetry.stop(span, Call.run(call)) do
+      {:ok, resource} -> {:ok, __wrap_resource__(resource)}
+      error -> error
+    end
   end
 
   defp link!(%{name: name, module: %Wasmex.Module{resource: resource}}) when is_binary(name),
@@ -111,16 +117,30 @@ defmodule Wasmex.Instance do
   # The short path: nothing to decide before the guest runs, and most calls end in one slice.
   def call(%__MODULE__{resource: resource} = instance, name, params, [])
       when is_binary(name) and is_list(params) do
-    case Native.instance_call(resource, name, params, nil, nil) do
-      {:ok, _} = ok -> ok
-      {:error, {:value, _}} = error -> bytes_or_error(error, instance, name, params, [])
-      {:error, {:arity, _}} = error -> bytes_or_error(error, instance, name, params, [])
-      step -> drive(step, instance, name, params, nil, :infinity)
+    if Telemetry.on?(:call) do
+      spanned(instance, name, params, timeout: :infinity)
+    else
+      case Native.instance_call(resource, name, params, nil, nil) do
+        {:ok, _} = ok -> ok
+        {:error, {:value, _}} = error -> bytes_or_error(error, instance, name, params, [])
+        {:error, {:arity, _}} = error -> bytes_or_error(error, instance, name, params, [])
+        step -> drive(step, instance, name, params, nil, :infinity)
+      end
     end
   end
 
-  def call(%__MODULE__{resource: resource} = instance, name, params, opts) when is_list(params) do
-    name = Wasmex.Utils.stringify(name)
+  def call(%__MODULE__{} = instance, name, params, opts) when is_list(params),
+    do: spanned(instance, Wasmex.Utils.stringify(name), params, opts)
+
+  def call(%__MODULE__{}, _name, params, _opts),
+    do: raise(ArgumentError, "expected a list of params, got: #{inspect(params)}")
+
+  defp spanned(instance, name, params, opts) do
+    span = Telemetry.start(:call, %{instance: instance, function: name})
+    Telemetry.stop(span, full_call(instance, name, params, opts))
+  end
+
+  defp full_call(%__MODULE__{resource: resource} = instance, name, params, opts) do
     opts = Keyword.validate!(opts, [:fuel, :allocator, :deallocator, timeout: :infinity])
     timeout = timeout!(opts[:timeout])
     fuel = fuel!(opts[:fuel])
@@ -133,9 +153,6 @@ defmodule Wasmex.Instance do
       |> drive(instance, name, params, fuel, timeout)
     end
   end
-
-  def call(%__MODULE__{}, _name, params, _opts),
-    do: raise(ArgumentError, "expected a list of params, got: #{inspect(params)}")
 
   defp bytes_or_error({:error, native}, instance, name, params, opts) do
     if Bytes.any?(params),

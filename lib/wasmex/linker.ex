@@ -20,9 +20,10 @@ defmodule Wasmex.Linker do
 
   alias Wasmex.{Access, Error, Imports, Native, StoreOrCaller, Template, Utils}
 
+  # `wasi` is `:traced` for programs whose calls are written down.
   defstruct imports: %{}, wasi: false
 
-  @type t :: %__MODULE__{imports: map(), wasi: boolean()}
+  @type t :: %__MODULE__{imports: map(), wasi: boolean() | :traced}
 
   @doc "An empty linker."
   @spec new() :: t()

@@ -17,7 +17,7 @@ defmodule Wasmex.Module do
   Freed with its last handle; instances keep what they need of it.
   """
 
-  alias Wasmex.{Artefact, Contract, Engine, Error, Native, StoreOrCaller}
+  alias Wasmex.{Artefact, Contract, Engine, Error, Native, StoreOrCaller, Telemetry}
 
   defstruct resource: nil, reference: nil
 
@@ -39,11 +39,22 @@ defmodule Wasmex.Module do
   """
   @spec compile(StoreOrCaller.t() | Engine.t(), binary()) :: {:ok, t()} | {:error, String.t()}
   def compile(store_or_engine, bytes) when is_binary(bytes) do
-    with {:ok, wasm} <- to_wasm(bytes),
-         {:ok, resource} <- native(Native.module_compile(engine(store_or_engine), wasm)) do
-      {:ok, __wrap_resource__(resource)}
-    else
+    case make(engine(store_or_engine), bytes) do
       {:error, error} -> {:error, Contract.text(error)}
+      ok -> ok
+    end
+  end
+
+  @doc false
+  # As `compile/2`, for the engine's resource, with an exception as the error.
+  def make(engine, bytes) do
+    with {:ok, wasm} <- to_wasm(bytes) do
+      span = Telemetry.start(:compile, %{size: byte_size(wasm)})
+
+      case Telemetry.stop(span, native(Native.module_compile(engine, wasm))) do
+        {:ok, resource} -> {:ok, __wrap_resource__(resource)}
+        error -> error
+      end
     end
   end
 

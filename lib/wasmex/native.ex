@@ -38,9 +38,8 @@ defmodule Wasmex.Native do
   def module_imports(_module), do: error()
   def module_code_size(_module), do: error()
 
-  def store_new(_engine, _limits), do: error()
-  def store_new_wasi(_engine, _limits, _wasi), do: error()
-  def store_new_wasi_with_dirs(_engine, _limits, _wasi), do: error()
+  def store_new(_engine, _limits, _wasi, _observe), do: error()
+  def store_new_with_dirs(_engine, _limits, _wasi, _observe), do: error()
   def store_engine(_store), do: error()
   def store_get_fuel(_store, _via), do: error()
   def store_set_fuel(_store, _fuel, _via), do: error()
@@ -49,6 +48,10 @@ defmodule Wasmex.Native do
   def store_close(_store), do: error()
   def store_stop_waiting(_store), do: error()
   def store_driver(_store), do: error()
+  def store_take_trace(_store, _ended?), do: error()
+  def store_start_profile(_store, _module, _name), do: error()
+  def store_finish_profile(_store), do: error()
+  def store_take_core_dump(_store), do: error()
 
   def call_poll(_store), do: error()
   def call_resume(_store, _results), do: error()
@@ -65,6 +68,7 @@ defmodule Wasmex.Native do
   def instance_memory(_instance, _via), do: error()
 
   def template_new(_module, _declarations, _functions, _wasi, _store), do: error()
+  def template_module(_template), do: error()
 
   def memory_size(_memory, _via), do: error()
   def memory_grow(_memory, _pages, _via), do: error()
@@ -95,9 +99,14 @@ defmodule Wasmex.Native do
   def pipe_mode(_pipe), do: error()
   def pipe_seek(_pipe, _position), do: error()
   def pipe_read(_pipe, _limit), do: error()
+  def pipe_take(_pipe, _limit), do: error()
+  def pipe_wanted(_pipe), do: error()
+  def pipe_await_demand(_pipe), do: error()
   def pipe_write(_pipe, _bytes), do: error()
   def pipe_stop_waiting(_pipe), do: error()
   def pipe_close(_pipe), do: error()
+
+  def interrupt_notify(_reference), do: error()
 
   defp error, do: :erlang.nif_error(:nif_not_loaded)
 end

@@ -4,7 +4,7 @@ defmodule Wasmex.Server do
   #
   # *begin* starts a queued call, *settle* looks at what a step came to, *finish* answers the caller.
 
-  alias Wasmex.{Call, Contract, Error, Instance}
+  alias Wasmex.{Call, Contract, Error, Instance, Telemetry}
 
   @enforce_keys [:store, :module, :instance]
   defstruct store: nil,
@@ -20,7 +20,7 @@ defmodule Wasmex.Server do
   defmodule Current do
     @moduledoc false
     # The call under way: `ref` tells its messages from those of calls that are over.
-    defstruct [:ref, :call, :from, :monitor, :timer, waiting: nil]
+    defstruct [:ref, :call, :from, :span, :monitor, :timer, waiting: nil]
   end
 
   @doc "Takes a call; answers at once when it ends in its first slice."
@@ -33,10 +33,18 @@ defmodule Wasmex.Server do
   end
 
   defp begin(server, from, name, params, timeout) do
+    span = Telemetry.start(:call, %{instance: server.instance, function: name})
+
     case first_step(server.instance, name, params, timeout) do
-      {:done, {:error, %Error{reason: :timeout}}} -> {:noreply, server}
-      {:done, result} -> {:reply, Contract.result(result), server}
-      outcome -> {:noreply, server |> start(from, outcome) |> settle(outcome)}
+      {:done, result} ->
+        Telemetry.stop(span, result)
+
+        if match?({:error, %Error{reason: :timeout}}, result),
+          do: {:noreply, server},
+          else: {:reply, Contract.result(result), server}
+
+      outcome ->
+        {:noreply, server |> start(from, span, outcome) |> settle(outcome)}
     end
   end
 
@@ -49,7 +57,7 @@ defmodule Wasmex.Server do
     do: Instance.begin(instance, name, params, timeout)
 
   # Only calls that last are watched: most end before that would be worth it.
-  defp start(server, {caller, _tag} = from, outcome) do
+  defp start(server, {caller, _tag} = from, span, outcome) do
     call = call_of(outcome)
     ref = make_ref()
 
@@ -57,18 +65,27 @@ defmodule Wasmex.Server do
       if call.deadline != :infinity,
         do: Process.send_after(self(), {:wasmex_deadline, ref}, Call.remaining(call))
 
-    current = %Current{ref: ref, from: from, monitor: Process.monitor(caller), timer: timer}
+    current = %Current{
+      ref: ref,
+      from: from,
+      span: span,
+      monitor: Process.monitor(caller),
+      timer: timer
+    }
+
     %{server | current: current}
   end
 
   defp call_of({_kind, call}), do: call
   defp call_of({_kind, _ref, call}), do: call
 
-  # Its time is up, or its caller is gone: nobody waits for an answer.
-  defp settle(server, {:done, {:error, %Error{reason: :timeout}}}), do: finish(server)
-
   defp settle(%{current: current} = server, {:done, result}) do
-    GenServer.reply(current.from, Contract.result(result))
+    Telemetry.stop(current.span, result)
+
+    # Its time is up, or its caller is gone: nobody waits for an answer.
+    unless match?({:error, %Error{reason: :timeout}}, result),
+      do: GenServer.reply(current.from, Contract.result(result))
+
     finish(server)
   end
 

@@ -34,7 +34,7 @@ defmodule Wasmex.Store do
           {:ok, StoreOrCaller.t()} | {:error, String.t()}
   def new(limits \\ nil, engine \\ nil) do
     limits = StoreLimits.validate!(limits || %StoreLimits{})
-    wrap(Native.store_new(Engine.resource(engine), limits))
+    wrap(Native.store_new(Engine.resource(engine), limits, nil, []))
   end
 
   @doc """
@@ -45,14 +45,29 @@ defmodule Wasmex.Store do
   @spec new_wasi(WasiOptions.t(), StoreLimits.t() | nil, Engine.t() | nil) ::
           {:ok, StoreOrCaller.t()} | {:error, String.t()}
   def new_wasi(%WasiOptions{} = options, limits \\ nil, engine \\ nil) do
+    case make(options, limits, engine, []) do
+      {:error, error} -> {:error, Contract.text(error)}
+      ok -> ok
+    end
+  end
+
+  @doc false
+  # With what is to be observed: `:trace` for instances of traced templates, `:profile`.
+  def make(%WasiOptions{} = options, limits, engine, observe) do
     limits = StoreLimits.validate!(limits || %StoreLimits{})
     native = WasiOptions.to_native!(options)
     engine = Engine.resource(engine)
 
     # Opening directories may touch a disk.
-    if native.preopen == [],
-      do: wrap(Native.store_new_wasi(engine, limits, native)),
-      else: wrap(Native.store_new_wasi_with_dirs(engine, limits, native))
+    made =
+      if native.preopen == [],
+        do: Native.store_new(engine, limits, native, observe),
+        else: Native.store_new_with_dirs(engine, limits, native, observe)
+
+    case made do
+      {:ok, resource} -> {:ok, StoreOrCaller.__wrap_resource__(resource)}
+      {:error, native} -> {:error, Error.from_native(native)}
+    end
   end
 
   defp wrap({:ok, resource}), do: {:ok, StoreOrCaller.__wrap_resource__(resource)}

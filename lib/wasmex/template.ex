@@ -16,7 +16,7 @@ defmodule Wasmex.Template do
   Keeps the module and the imported functions; freed with its last handle.
   """
 
-  alias Wasmex.{Call, Instance, Native, StoreOrCaller}
+  alias Wasmex.{Call, Instance, Native, StoreOrCaller, Telemetry}
 
   defstruct resource: nil, reference: nil
 
@@ -37,11 +37,22 @@ defmodule Wasmex.Template do
     opts = if opts == [], do: [], else: Keyword.validate!(opts, [:timeout, :fuel])
     fuel = opts[:fuel]
 
+    span = Telemetry.start(:instantiate, %{})
+
     case Native.instance_from_template(store, template, fuel, via) do
-      {:ok, resource} -> {:ok, Instance.__wrap_resource__(resource)}
-      step -> drive(step, store, template, fuel, via, opts[:timeout] || :infinity)
+      {:ok, resource} ->
+        Telemetry.stop(span, {:ok, Instance.__wrap_resource__(resource)})
+
+      step ->
+        made = drive(step, store, template, fuel, via, opts[:timeout] || :infinity)
+        Telemetry.stop(span, made)
     end
   end
+
+  @doc false
+  @spec module(t()) :: Wasmex.Module.t()
+  def module(%__MODULE__{resource: template}),
+    do: Wasmex.Module.__wrap_resource__(Native.template_module(template))
 
   defp drive(step, store, template, fuel, via, timeout) do
     again = fn -> Native.instance_from_template(store, template, fuel, via) end

@@ -13,6 +13,8 @@ defmodule Wasmex.Trap do
   `:column`; filled when the module has debug information and the engine was made with
   `wasm_backtrace_details: true`). `detail` is wasmtime's own text, the backtrace in it.
 
+  `run` is what a program had done until then, for traps of `Wasmex.run/3`.
+
   ## Example
 
       iex> {:ok, store} = Wasmex.Store.new()
@@ -23,13 +25,14 @@ defmodule Wasmex.Trap do
       {:unreachable, "wasm trap: wasm `unreachable` instruction executed"}
   """
 
-  defexception [:code, :message, :detail, backtrace: []]
+  defexception [:code, :message, :detail, backtrace: [], run: nil]
 
   @type t :: %__MODULE__{
           code: atom(),
           message: String.t(),
           detail: String.t(),
-          backtrace: [map()]
+          backtrace: [map()],
+          run: Wasmex.Run.t() | nil
         }
 
   @impl true

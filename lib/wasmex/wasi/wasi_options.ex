@@ -11,6 +11,8 @@ defmodule Wasmex.Wasi.WasiOptions do
   | `:preopen` | `[]` | directories, see `Wasmex.Wasi.PreopenOptions` |
   | `:clock` | `:real` | `:real`, or a `DateTime` at which all clocks stand still |
   | `:seed` | `nil` | an integer makes all randomness repeatable; `nil` is the system's |
+  | `:max_output` | `nil` | bytes that may be printed to pipes, `:stdout` and `:stderr` together; a guest that prints more is stopped |
+  | `:counted` | both | which of `[:stdout, :stderr]` count for `:max_output` |
 
   ## Example
 
@@ -29,7 +31,9 @@ defmodule Wasmex.Wasi.WasiOptions do
             env: %{},
             preopen: [],
             clock: :real,
-            seed: nil
+            seed: nil,
+            max_output: nil,
+            counted: [:stdout, :stderr]
 
   @type stdio :: Pipe.t() | :inherit | :null | nil
   @type t :: %__MODULE__{
@@ -40,12 +44,25 @@ defmodule Wasmex.Wasi.WasiOptions do
           env: %{String.t() => String.t()},
           preopen: [PreopenOptions.t()],
           clock: :real | DateTime.t(),
-          seed: non_neg_integer() | nil
+          seed: non_neg_integer() | nil,
+          max_output: non_neg_integer() | nil,
+          counted: [:stdout | :stderr]
         }
 
   defmodule Native do
     @moduledoc false
-    defstruct [:stdin, :stdout, :stderr, :args, :env, :preopen, :clock, :seed]
+    defstruct [
+      :stdin,
+      :stdout,
+      :stderr,
+      :args,
+      :env,
+      :preopen,
+      :clock,
+      :seed,
+      :max_output,
+      :counted
+    ]
   end
 
   @doc false
@@ -58,7 +75,9 @@ defmodule Wasmex.Wasi.WasiOptions do
       env: env!(options.env),
       preopen: options.preopen |> list!(:preopen) |> Enum.map(&PreopenOptions.to_native!/1),
       clock: clock!(options.clock),
-      seed: seed!(options.seed)
+      seed: seed!(options.seed),
+      max_output: max_output!(options.max_output),
+      counted: counted!(options.counted)
     }
   end
 
@@ -103,6 +122,16 @@ defmodule Wasmex.Wasi.WasiOptions do
   defp seed!(nil), do: nil
   defp seed!(seed) when is_integer(seed) and seed in 0..0xFFFF_FFFF_FFFF_FFFF, do: seed
   defp seed!(other), do: fail(:seed, "nil or an integer from 0 to 2^64 - 1", other)
+
+  defp max_output!(nil), do: nil
+  defp max_output!(n) when is_integer(n) and n in 0..0x7FFF_FFFF_FFFF_FFFF, do: n
+  defp max_output!(other), do: fail(:max_output, "nil or a number of bytes", other)
+
+  defp counted!(streams) do
+    if is_list(streams) and streams -- [:stdout, :stderr] == [],
+      do: streams,
+      else: fail(:counted, "a list of :stdout and :stderr", streams)
+  end
 
   @spec fail(atom(), String.t(), term()) :: no_return()
   defp fail(field, expected, got),

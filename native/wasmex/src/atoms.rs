@@ -1,7 +1,7 @@
 //! The atoms that the library says or understands. None is ever made from a guest's data.
 
 rustler::atoms! {
-    ok, error, nil, yield_ = "yield", wait, import, busy, done,
+    ok, error, nil, true_ = "true", false_ = "false", yield_ = "yield", wait, import, busy, done,
     wasmex_wake, wasmex_turn, wasmex_pipe,
     nif_panicked,
     struct_ = "__struct__", wasmex_func = "Elixir.Wasmex.Func",
@@ -37,6 +37,7 @@ rustler::atoms! {
     null_reference, array_out_of_bounds, allocation_too_large, cast_failure, unhandled_tag,
     uncaught_exception, other,
     // options
+    traced, stdout, stderr, wasmex_interrupt, output_limit, bytes, unfinished, trace, profile,
     none, speed, speed_and_size, inherit, null, real, buffer, stream,
     exports, imports, resource,
 }

@@ -6,7 +6,8 @@ use crate::error::Error;
 use crate::live::{Kind, Live};
 use crate::store_data::StoreData;
 use crate::ticker;
-use crate::wasi;
+use crate::wasi::{self, Wasi};
+use crate::wasi_trace;
 use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::sync::OnceLock;
 use wasmtime::{Engine, Linker};
@@ -32,16 +33,17 @@ impl EngineResource {
         }
     }
 
-    pub fn linker(&self, wasi: bool) -> Linker<StoreData> {
-        let mut linker = None;
-        if wasi {
-            linker = self
+    pub fn linker(&self, wasi: Wasi) -> Linker<StoreData> {
+        let linker = match wasi {
+            Wasi::None => None,
+            Wasi::Plain => self
                 .wasi
                 .get_or_init(|| wasi::linker(&self.engine).ok())
-                .clone();
-        }
+                .clone(),
+            Wasi::Traced => wasi_trace::linker(&self.engine).ok(),
+        };
         let mut linker = linker.unwrap_or_else(|| Linker::new(&self.engine));
-        linker.allow_shadowing(wasi);
+        linker.allow_shadowing(wasi != Wasi::None);
         linker
     }
 }

@@ -36,6 +36,7 @@ pub struct EngineConfig {
     pub pooling: Option<u32>,
     pub pooling_memory_size: u64,
     pub cache: Option<String>,
+    pub core_dump: bool,
 }
 
 /// Room on a fiber's stack beyond what the guest may use, for the host functions it calls.
@@ -61,6 +62,7 @@ impl EngineConfig {
         }
         config.max_wasm_stack(stack);
         config.async_stack_size(stack + HOST_STACK);
+        config.coredump_on_trap(self.core_dump);
         self.allocation(&mut config)?;
         if let Some(directory) = &self.cache {
             let mut cache = CacheConfig::new();

@@ -3,6 +3,7 @@
 //! Rust fills the fields; `Wasmex.Error` in Elixir makes the exception and writes the sentence.
 
 use crate::atoms;
+use crate::budget::OutputLimit;
 use crate::types;
 use rustler::{Atom, Encoder, Env, Term};
 use wasmtime::{Trap, WasmBacktrace};
@@ -175,6 +176,13 @@ impl std::error::Error for BadResults {}
 fn judge<'a>(env: Env<'a>, error: &wasmtime::Error) -> (Atom, Term<'a>) {
     if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
         return (atoms::exit(), status.encode(env));
+    }
+    if let Some(OutputLimit { limit }) = error.downcast_ref::<OutputLimit>() {
+        let details = Term::map_from_pairs(env, &[(atoms::limit(), limit.encode(env))]);
+        return (
+            atoms::output_limit(),
+            details.unwrap_or_else(|_| atoms::nil().encode(env)),
+        );
     }
     let mut pairs: Vec<(Atom, Term<'a>)> = vec![
         (atoms::detail(), with_causes(error).encode(env)),

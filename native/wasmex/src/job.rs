@@ -1,5 +1,6 @@
 //! What a guest is asked to do: call a function or make an instance, at the top or inside an import.
 
+use crate::core_dump;
 use crate::error::{Error, Result};
 use crate::handoff;
 use crate::instance::{self, Plan};
@@ -49,6 +50,9 @@ impl Job {
         };
         cx.set_epoch_deadline(1);
         let result = until_cancelled(level, run_task(self.task, cx.as_context_mut())).await;
+        if let Err(Error::Guest(error)) = &result {
+            core_dump::keep(&mut cx, error);
+        }
         if let Some(fuel) = saved {
             // It was accepted once, so it can be set again.
             let _ = cx.set_fuel(fuel);

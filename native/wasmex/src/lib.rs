@@ -6,6 +6,9 @@
 //! when to poll again.
 
 mod atoms;
+mod budget;
+mod byte_queue;
+mod core_dump;
 mod engine;
 mod engine_config;
 mod error;
@@ -17,6 +20,7 @@ mod global;
 mod handoff;
 mod imports;
 mod instance;
+mod interrupt;
 mod job;
 mod linker;
 mod live;
@@ -24,6 +28,7 @@ mod memory;
 mod module;
 mod pipe;
 mod pipe_stream;
+mod profiler;
 mod reference;
 mod runtime;
 mod signature;
@@ -34,11 +39,13 @@ mod store_data;
 mod table;
 mod term_box;
 mod ticker;
+mod trace;
 mod types;
 mod values;
 mod waits;
 mod waker;
 mod wasi;
+mod wasi_trace;
 mod wat;
 
 use rustler::{Env, Term};

@@ -10,10 +10,12 @@ use crate::live::{Kind, Live};
 use crate::module::ModuleResource;
 use crate::store_cell::{self, StoreCell, Via};
 use crate::store_data::{Limits, LimitsSpec, StoreData};
+use crate::wasi::Wasi;
 use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use wasmtime::{AsContextMut, Engine, InstancePre, Linker, Store, StoreContextMut};
 
 pub struct TemplateResource {
+    module: ResourceArc<ModuleResource>,
     pub template: InstancePre<StoreData>,
     /// The store that the template is tied to when it imports what belongs to one.
     store: Option<u64>,
@@ -113,7 +115,7 @@ fn instance_new<'a>(
     let wanted = Wanted::decode(engine, declarations, functions)?;
     let via = via.map_or(Via::Store, Via::Caller);
     let linker = store_cell::with(env, &cell, via, |mut cx| {
-        let mut linker = cell.engine.linker(cell.has_wasi);
+        let mut linker = cell.engine.linker(cell.wasi());
         wanted.define(&mut linker, &mut cx).map(|()| linker)
     });
     Ok(match linker {
@@ -146,7 +148,7 @@ fn template_new<'a>(
     module: ResourceArc<ModuleResource>,
     declarations: Term<'a>,
     functions: Term<'a>,
-    wasi: bool,
+    wasi: Wasi,
     cell: Option<ResourceArc<StoreCell>>,
 ) -> NifResult<Term<'a>> {
     let engine = module.engine.clone();
@@ -167,12 +169,13 @@ fn template_new<'a>(
     };
     Ok(match template {
         Ok(template) => {
-            let needs_wasi = wasi
+            let needs_wasi = wasi != Wasi::None
                 && module
                     .module
                     .imports()
                     .any(|import| import.module() == "wasi_snapshot_preview1");
             let resource = TemplateResource {
+                module: module.clone(),
                 template,
                 store,
                 needs_wasi,
@@ -182,6 +185,11 @@ fn template_new<'a>(
         }
         Err(error) => error.to_term(env),
     })
+}
+
+#[rustler::nif]
+fn template_module(template: ResourceArc<TemplateResource>) -> ResourceArc<ModuleResource> {
+    template.module.clone()
 }
 
 /// An empty store, for looking up definitions that belong to none.

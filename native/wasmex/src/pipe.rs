@@ -4,13 +4,15 @@
 //! reads an empty one or writes a full one waits, a guest without a thread, Elixir for a message.
 
 use crate::atoms;
+use crate::byte_queue::ByteQueue;
 use crate::handoff::EnvScope;
 use crate::live::{Kind, Live};
-use crate::module::binary;
 use crate::term_box::TermBox;
 use crate::waker::{self, Tag};
-use rustler::{Atom, Binary, Encoder, Env, LocalPid, NifResult, Resource, ResourceArc, Term};
-use std::collections::VecDeque;
+use bytes::Bytes;
+use rustler::{
+    Atom, Binary, Encoder, Env, LocalPid, NewBinary, NifResult, Resource, ResourceArc, Term,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -25,24 +27,26 @@ impl std::panic::RefUnwindSafe for PipeResource {}
 pub struct Pipe(Mutex<State>);
 
 pub struct State {
-    bytes: Bytes,
+    content: Content,
     /// Bytes it may hold; `None` for no limit.
     capacity: Option<usize>,
     closed: bool,
+    /// A guest waits for bytes, and none came since.
+    wanted: bool,
     /// Guests that wait for bytes or room.
     guests: Vec<Waker>,
     /// Processes that do.
     processes: Vec<(LocalPid, TermBox)>,
 }
 
-enum Bytes {
+enum Content {
     Buffer { data: Vec<u8>, cursor: usize },
-    Stream(VecDeque<u8>),
+    Stream(ByteQueue),
 }
 
 /// What a read finds.
 pub enum Read {
-    Bytes(Vec<u8>),
+    Bytes(Bytes),
     /// Nothing now, but there may be something later.
     Empty,
     Eof,
@@ -71,9 +75,7 @@ impl Pipe {
         let processes = std::mem::take(&mut state.processes);
         drop(state);
         guests.into_iter().for_each(Waker::wake);
-        for (pid, reference) in processes {
-            waker::notify(pid, Tag::Pipe, reference);
-        }
+        tell(processes);
         result
     }
 
@@ -81,73 +83,118 @@ impl Pipe {
         self.change(|state| state.read(limit))
     }
 
-    pub fn write(&self, bytes: &[u8]) -> Written {
+    /// Takes the bytes over where they are many; `bytes` is what did not fit.
+    pub fn write(&self, bytes: &mut Bytes) -> Written {
         self.change(|state| state.write(bytes))
     }
 
     pub fn close(&self) {
-        self.change(|state| state.closed = true);
+        self.change(|state| {
+            state.closed = true;
+            state.wanted = false;
+        });
+    }
+
+    /// A guest found nothing to read: it is woken later, and who feeds the pipe is told now.
+    pub fn want(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        if state.readable() {
+            return false;
+        }
+        state.wake_guest_later(waker);
+        let first = !std::mem::replace(&mut state.wanted, true);
+        let processes = if first {
+            std::mem::take(&mut state.processes)
+        } else {
+            Vec::new()
+        };
+        drop(state);
+        tell(processes);
+        true
+    }
+}
+
+fn tell(processes: Vec<(LocalPid, TermBox)>) {
+    for (pid, reference) in processes {
+        waker::notify(pid, Tag::Pipe, reference);
     }
 }
 
 impl State {
     fn read(&mut self, limit: usize) -> Read {
-        match &mut self.bytes {
-            Bytes::Buffer { data, cursor } => {
+        if !self.readable() {
+            return Read::Empty;
+        }
+        let bytes = match &mut self.content {
+            Content::Buffer { data, cursor } => {
                 let start = (*cursor).min(data.len());
                 let end = data.len().min(start.saturating_add(limit));
-                if start == end {
-                    return Read::Eof;
-                }
-                *cursor = end;
-                Read::Bytes(data[start..end].to_vec())
+                *cursor = end.max(*cursor);
+                Bytes::copy_from_slice(&data[start..end])
             }
-            Bytes::Stream(queue) if queue.is_empty() => {
-                if self.closed {
-                    Read::Eof
-                } else {
-                    Read::Empty
-                }
-            }
-            Bytes::Stream(queue) => {
-                let count = queue.len().min(limit);
-                Read::Bytes(queue.drain(..count).collect())
-            }
+            Content::Stream(queue) => queue.pop(limit),
+        };
+        if bytes.is_empty() {
+            Read::Eof
+        } else {
+            Read::Bytes(bytes)
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Written {
+    fn write(&mut self, bytes: &mut Bytes) -> Written {
         if self.closed {
             return Written::Closed;
         }
         let room = self.room();
         if room == 0 && !bytes.is_empty() {
-            return if matches!(self.bytes, Bytes::Stream(_)) {
+            return if self.is_stream() {
                 Written::Full
             } else {
                 Written::NoRoom
             };
         }
-        let bytes = &bytes[..bytes.len().min(room)];
-        match &mut self.bytes {
-            Bytes::Buffer { data, cursor } => {
-                let end = *cursor + bytes.len();
+        let bytes = bytes.split_to(bytes.len().min(room));
+        let count = bytes.len();
+        self.wanted = false;
+        match &mut self.content {
+            Content::Buffer { data, cursor } => {
+                let end = *cursor + count;
                 if data.len() < end {
                     data.resize(end, 0);
                 }
-                data[*cursor..end].copy_from_slice(bytes);
+                data[*cursor..end].copy_from_slice(&bytes);
                 *cursor = end;
             }
-            Bytes::Stream(queue) => queue.extend(bytes),
+            Content::Stream(queue) => queue.push(bytes),
         }
-        Written::Bytes(bytes.len())
+        Written::Bytes(count)
+    }
+
+    /// Bytes that a read would find.
+    fn available(&self) -> usize {
+        match &self.content {
+            Content::Buffer { data, cursor } => data.len().saturating_sub(*cursor),
+            Content::Stream(queue) => queue.len(),
+        }
+    }
+
+    /// Fills `target`, which must not be longer than what is available.
+    fn fill(&mut self, target: &mut [u8]) {
+        match &mut self.content {
+            Content::Buffer { data, cursor } => {
+                let end = *cursor + target.len();
+                target.copy_from_slice(&data[*cursor..end]);
+                *cursor = end;
+            }
+            Content::Stream(queue) => queue.fill(target),
+        }
     }
 
     /// Bytes that a write may add right now.
     pub fn room(&self) -> usize {
-        let used = match &self.bytes {
-            Bytes::Buffer { cursor, .. } => *cursor,
-            Bytes::Stream(queue) => queue.len(),
+        let used = match &self.content {
+            Content::Buffer { cursor, .. } => *cursor,
+            Content::Stream(queue) => queue.len(),
         };
         self.capacity
             .map_or(usize::MAX, |capacity| capacity.saturating_sub(used))
@@ -158,14 +205,14 @@ impl State {
     }
 
     pub fn is_stream(&self) -> bool {
-        matches!(self.bytes, Bytes::Stream(_))
+        matches!(self.content, Content::Stream(_))
     }
 
     /// Whether a read would find bytes or the end.
     pub fn readable(&self) -> bool {
-        match &self.bytes {
-            Bytes::Buffer { .. } => true,
-            Bytes::Stream(queue) => !queue.is_empty() || self.closed,
+        match &self.content {
+            Content::Buffer { .. } => true,
+            Content::Stream(queue) => !queue.is_empty() || self.closed,
         }
     }
 
@@ -186,19 +233,20 @@ const MAX_SEEK: u64 = 1 << 40;
 
 #[rustler::nif]
 fn pipe_new(mode: Atom, capacity: Option<u64>) -> NifResult<ResourceArc<PipeResource>> {
-    let bytes = match mode {
-        mode if mode == atoms::buffer() => Bytes::Buffer {
+    let content = match mode {
+        mode if mode == atoms::buffer() => Content::Buffer {
             data: Vec::new(),
             cursor: 0,
         },
-        mode if mode == atoms::stream() => Bytes::Stream(VecDeque::new()),
+        mode if mode == atoms::stream() => Content::Stream(ByteQueue::default()),
         _ => return Err(rustler::Error::BadArg),
     };
     let capacity = capacity.map(|capacity| usize::try_from(capacity).unwrap_or(usize::MAX));
     let state = State {
-        bytes,
+        content,
         capacity,
         closed: false,
+        wanted: false,
         guests: Vec::new(),
         processes: Vec::new(),
     };
@@ -211,9 +259,9 @@ fn pipe_new(mode: Atom, capacity: Option<u64>) -> NifResult<ResourceArc<PipeReso
 
 #[rustler::nif]
 fn pipe_size(pipe: ResourceArc<PipeResource>) -> usize {
-    match &pipe.pipe.lock().bytes {
-        Bytes::Buffer { data, .. } => data.len(),
-        Bytes::Stream(queue) => queue.len(),
+    match &pipe.pipe.lock().content {
+        Content::Buffer { data, .. } => data.len(),
+        Content::Stream(queue) => queue.len(),
     }
 }
 
@@ -232,23 +280,65 @@ fn pipe_seek(pipe: ResourceArc<PipeResource>, position: u64) -> NifResult<bool> 
     if position > MAX_SEEK {
         return Err(rustler::Error::BadArg);
     }
-    match &mut pipe.pipe.lock().bytes {
-        Bytes::Buffer { cursor, .. } => {
+    match &mut pipe.pipe.lock().content {
+        Content::Buffer { cursor, .. } => {
             *cursor = usize::try_from(position).map_err(|_| rustler::Error::BadArg)?
         }
-        Bytes::Stream(_) => return Ok(false),
+        Content::Stream(_) => return Ok(false),
     }
     Ok(true)
 }
 
 /// A binary, `:eof`, or `{:empty, reference}`: a message `{:wasmex_pipe, reference}` follows.
 #[rustler::nif]
-fn pipe_read<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>, limit: u64) -> NifResult<Term<'a>> {
+fn pipe_read<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>, limit: u64) -> Term<'a> {
+    take(env, &pipe, limit)
+        .unwrap_or_else(|| tell_later(env, &pipe, atoms::empty(), State::readable))
+}
+
+/// A binary, `:eof`, or nil when there is nothing now.
+#[rustler::nif]
+fn pipe_take<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>, limit: u64) -> Option<Term<'a>> {
+    take(env, &pipe, limit)
+}
+
+/// Straight into a binary of the VM; `None` when a stream has nothing now.
+fn take<'a>(env: Env<'a>, pipe: &PipeResource, limit: u64) -> Option<Term<'a>> {
     let _env = EnvScope::enter(env.as_c_arg());
-    match pipe.pipe.read(usize::try_from(limit).unwrap_or(usize::MAX)) {
-        Read::Bytes(bytes) => binary(env, &bytes),
-        Read::Eof => Ok(atoms::eof().encode(env)),
-        Read::Empty => Ok(tell_later(env, &pipe, atoms::empty(), State::readable)),
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    // Looked at first: a reader that finds nothing changes nothing, and wakes nobody.
+    let state = pipe.pipe.lock();
+    match (state.readable(), state.available()) {
+        (false, _) => return None,
+        (true, 0) => return Some(atoms::eof().encode(env)),
+        (true, _) => drop(state),
+    }
+    pipe.pipe.change(|state| {
+        let mut binary = NewBinary::new(env, state.available().min(limit));
+        state.fill(binary.as_mut_slice());
+        Some(Binary::from(binary).to_term(env))
+    })
+}
+
+/// Whether a guest waits for bytes.
+#[rustler::nif]
+fn pipe_wanted(pipe: ResourceArc<PipeResource>) -> bool {
+    pipe.pipe.lock().wanted
+}
+
+/// `:wanted` when a guest waits for bytes, `:closed`, or `{:wait, reference}`.
+#[rustler::nif]
+fn pipe_await_demand<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>) -> Term<'a> {
+    let state = pipe.pipe.lock();
+    match (state.closed, state.wanted) {
+        (true, _) => atoms::closed().encode(env),
+        (false, true) => atoms::wanted().encode(env),
+        (false, false) => {
+            drop(state);
+            tell_later(env, &pipe, atoms::wait(), |state| {
+                state.wanted || state.closed
+            })
+        }
     }
 }
 
@@ -256,7 +346,7 @@ fn pipe_read<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>, limit: u64) -> N
 #[rustler::nif]
 fn pipe_write<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>, bytes: Binary<'a>) -> Term<'a> {
     let _env = EnvScope::enter(env.as_c_arg());
-    match pipe.pipe.write(&bytes) {
+    match pipe.pipe.write(&mut Bytes::copy_from_slice(&bytes)) {
         Written::Bytes(count) => (atoms::ok(), count).encode(env),
         Written::Closed => atoms::closed().encode(env),
         Written::NoRoom => atoms::no_room().encode(env),

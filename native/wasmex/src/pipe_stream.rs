@@ -1,5 +1,6 @@
 //! A pipe as the guest's standard input, output or error.
 
+use crate::budget::Budget;
 use crate::pipe::{Pipe, Read, Written};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,19 +15,37 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 const CHUNK: usize = 64 * 1024;
 
 #[derive(Clone)]
-pub struct PipeStream(pub Arc<Pipe>);
+pub struct PipeStream {
+    pub pipe: Arc<Pipe>,
+    /// What the guest may still print, this stream and others together.
+    pub budget: Option<Arc<Budget>>,
+}
 
 impl PipeStream {
-    async fn until(&self, ready: fn(&crate::pipe::State) -> bool) {
-        std::future::poll_fn(|context| {
-            let mut state = self.0.lock();
-            if ready(&state) {
-                return Poll::Ready(());
-            }
-            state.wake_guest_later(context.waker());
-            Poll::Pending
-        })
-        .await;
+    pub fn new(pipe: Arc<Pipe>) -> Self {
+        PipeStream { pipe, budget: None }
+    }
+
+    /// Writes what there is room for; the rest stays in `bytes`.
+    fn put(&self, bytes: &mut Bytes) -> StreamResult<Written> {
+        let Some(budget) = &self.budget else {
+            return Ok(self.pipe.write(bytes));
+        };
+        let mut allowed = bytes.split_to(bytes.len().min(budget.left()));
+        if allowed.is_empty() && !bytes.is_empty() {
+            return Err(StreamError::Trap(budget.spent().into()));
+        }
+        let written = self.pipe.write(&mut allowed);
+        if let Written::Bytes(count) = written {
+            budget.take(count);
+        }
+        if !allowed.is_empty() {
+            // Put back in front of the rest.
+            let mut rest = bytes::BytesMut::from(&allowed[..]);
+            rest.extend_from_slice(bytes);
+            *bytes = rest.freeze();
+        }
+        Ok(written)
     }
 }
 
@@ -62,15 +81,19 @@ struct Output(PipeStream);
 #[async_trait]
 impl Pollable for Input {
     async fn ready(&mut self) {
-        self.0.until(crate::pipe::State::readable).await;
+        std::future::poll_fn(|context| match self.0.pipe.want(context.waker()) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        })
+        .await;
     }
 }
 
 #[async_trait]
 impl InputStream for Input {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        match self.0.0.read(size) {
-            Read::Bytes(bytes) => Ok(bytes.into()),
+        match self.0.pipe.read(size) {
+            Read::Bytes(bytes) => Ok(bytes),
             Read::Empty => Ok(Bytes::new()),
             Read::Eof => Err(StreamError::Closed),
         }
@@ -80,17 +103,24 @@ impl InputStream for Input {
 #[async_trait]
 impl Pollable for Output {
     async fn ready(&mut self) {
-        self.0.until(crate::pipe::State::writable).await;
+        std::future::poll_fn(|context| {
+            let mut state = self.0.pipe.lock();
+            if state.writable() {
+                return Poll::Ready(());
+            }
+            state.wake_guest_later(context.waker());
+            Poll::Pending
+        })
+        .await;
     }
 }
 
 #[async_trait]
 impl OutputStream for Output {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            match self.0.0.write(rest) {
-                Written::Bytes(count) => rest = &rest[count..],
+    fn write(&mut self, mut bytes: Bytes) -> StreamResult<()> {
+        while !bytes.is_empty() {
+            match self.0.put(&mut bytes)? {
+                Written::Bytes(_) => {}
                 Written::Closed => return Err(StreamError::Closed),
                 // `check_write` has promised the room; another writer of the same pipe took it.
                 Written::Full | Written::NoRoom => return Err(no_room()),
@@ -104,7 +134,7 @@ impl OutputStream for Output {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let state = self.0.0.lock();
+        let state = self.0.pipe.lock();
         if state.is_closed() {
             return Err(StreamError::Closed);
         }
@@ -125,13 +155,12 @@ impl AsyncRead for PipeStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        match self.0.read(buffer.remaining()) {
+        match self.pipe.read(buffer.remaining()) {
             Read::Bytes(bytes) => buffer.put_slice(&bytes),
             Read::Eof => {}
-            Read::Empty => {
-                self.0.lock().wake_guest_later(context.waker());
-                return Poll::Pending;
-            }
+            Read::Empty if self.pipe.want(context.waker()) => return Poll::Pending,
+            // It changed since.
+            Read::Empty => return self.poll_read(context, buffer),
         }
         Poll::Ready(Ok(()))
     }
@@ -143,14 +172,15 @@ impl AsyncWrite for PipeStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        match self.0.write(bytes) {
-            Written::Bytes(count) => Poll::Ready(Ok(count)),
-            Written::Closed => Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),
-            Written::NoRoom => Poll::Ready(Err(std::io::ErrorKind::StorageFull.into())),
-            Written::Full => {
-                self.0.lock().wake_guest_later(context.waker());
+        match self.put(&mut Bytes::copy_from_slice(bytes)) {
+            Ok(Written::Bytes(count)) => Poll::Ready(Ok(count)),
+            Ok(Written::Closed) => Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),
+            Ok(Written::NoRoom) => Poll::Ready(Err(std::io::ErrorKind::StorageFull.into())),
+            Ok(Written::Full) => {
+                self.pipe.lock().wake_guest_later(context.waker());
                 Poll::Pending
             }
+            Err(_) => Poll::Ready(Err(std::io::ErrorKind::FileTooLarge.into())),
         }
     }
 

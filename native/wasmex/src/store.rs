@@ -5,60 +5,66 @@ use crate::engine::EngineResource;
 use crate::error::{Error, Result};
 use crate::fast_nif;
 use crate::handoff::Command;
+use crate::profiler;
 use crate::store_cell::{self, Resume, StoreCell, Via};
 use crate::store_data::{Limits, LimitsSpec, StoreData};
-use crate::wasi::{WasiOptions, WasiSpec};
-use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
+use crate::trace::SharedTrace;
+use crate::wasi::WasiOptions;
+use rustler::{Atom, Encoder, Env, NifResult, ResourceArc, Term};
 use wasmtime::Store;
 
+/// `wasi` is nil for a store without. `observe` may hold `:trace`, for instances of templates that are
+/// traced, and `:profile`, for `store_start_profile`.
 #[rustler::nif]
 fn store_new<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineResource>,
     limits: LimitsSpec,
+    wasi: Option<WasiOptions>,
+    observe: Vec<Atom>,
 ) -> Term<'a> {
-    make(env, engine, limits, None)
+    make(env, engine, limits, wasi, &observe)
 }
 
-/// Opens the preopened directories, so it may touch the disk.
+/// The same where directories are opened, which may touch the disk.
 #[rustler::nif(schedule = "DirtyIo")]
-fn store_new_wasi_with_dirs<'a>(
+fn store_new_with_dirs<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineResource>,
     limits: LimitsSpec,
-    wasi: WasiOptions,
+    wasi: Option<WasiOptions>,
+    observe: Vec<Atom>,
 ) -> Term<'a> {
-    make(env, engine, limits, Some(wasi.into_spec()))
-}
-
-#[rustler::nif]
-fn store_new_wasi<'a>(
-    env: Env<'a>,
-    engine: ResourceArc<EngineResource>,
-    limits: LimitsSpec,
-    wasi: WasiOptions,
-) -> Term<'a> {
-    make(env, engine, limits, Some(wasi.into_spec()))
+    make(env, engine, limits, wasi, &observe)
 }
 
 fn make<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineResource>,
     limits: LimitsSpec,
-    wasi: Option<WasiSpec>,
+    wasi: Option<WasiOptions>,
+    observe: &[Atom],
 ) -> Term<'a> {
+    let wasi = wasi.map(WasiOptions::into_spec);
     let has_wasi = wasi.is_some();
     if has_wasi && crate::runtime::get().is_none() {
         return Error::text(atoms::wasi(), "the system gives no thread for I/O").to_term(env);
     }
     let id = store_cell::next_id();
-    let data = match StoreData::new(id, Limits::new(limits), wasi) {
+    let mut data = match StoreData::new(id, Limits::new(limits), wasi) {
         Ok(data) => data,
         Err(error) => return Error::text(atoms::wasi(), format!("{error:#}")).to_term(env),
     };
+    if observe.contains(&atoms::trace()) {
+        data.observed.trace = Some(SharedTrace::default());
+    }
     let mut store = Store::new(&engine.engine, data);
     store.limiter(|data| &mut data.limits);
-    store.epoch_deadline_async_yield_and_update(1);
+    if observe.contains(&atoms::profile()) {
+        profiler::sample_at_ticks(&mut store);
+    } else {
+        store.epoch_deadline_async_yield_and_update(1);
+    }
     let cell = StoreCell::new(id, store, engine, has_wasi);
     (atoms::ok(), ResourceArc::new(cell)).encode(env)
 }
@@ -160,7 +166,7 @@ fn call_import_context<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'
     store_cell::import_context(env, &cell).unwrap_or_else(|| atoms::nil().encode(env))
 }
 
-fn answer<'a, T: Encoder>(
+pub fn answer<'a, T: Encoder>(
     env: Env<'a>,
     result: std::result::Result<Result<T>, Term<'a>>,
 ) -> Term<'a> {

@@ -15,8 +15,10 @@ use crate::live::{Kind, Live};
 use crate::store_data::StoreData;
 use crate::term_box::TermBox;
 use crate::ticker;
+use crate::trace::SharedTrace;
 use crate::waits;
 use crate::waker::{self, Tag, WakeCell};
+use crate::wasi::Wasi;
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,6 +36,7 @@ pub struct StoreCell {
     pub id: u64,
     pub engine: ResourceArc<EngineResource>,
     pub has_wasi: bool,
+    pub trace: Option<SharedTrace>,
     wake: Arc<WakeCell>,
     inner: Mutex<Inner>,
     _live: Live,
@@ -128,6 +131,7 @@ impl StoreCell {
             id,
             engine,
             has_wasi,
+            trace: store.data().observed.trace.clone(),
             wake: WakeCell::new(),
             inner: Mutex::new(Inner {
                 phase: Phase::Idle(store),
@@ -137,6 +141,15 @@ impl StoreCell {
                 closing: false,
             }),
             _live: Live::new(Kind::Store),
+        }
+    }
+
+    /// The functions of WASI that instances in this store may import.
+    pub fn wasi(&self) -> Wasi {
+        if self.has_wasi {
+            Wasi::Plain
+        } else {
+            Wasi::None
         }
     }
 

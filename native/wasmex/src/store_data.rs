@@ -1,5 +1,7 @@
 //! What a wasmtime store carries for us: its limits and its WASI context.
 
+use crate::profiler::Profiler;
+use crate::trace::SharedTrace;
 use crate::wasi::WasiSpec;
 use rustler::NifStruct;
 use wasmtime::{Memory, ResourceLimiter};
@@ -15,6 +17,15 @@ pub struct StoreData {
     instances: u64,
     /// The `memory` of the store's one instance, once it was asked for.
     only_memory: Option<Option<Memory>>,
+    pub observed: Box<Observed>,
+}
+
+/// What is written down about guests, for those who ask.
+#[derive(Default)]
+pub struct Observed {
+    pub trace: Option<SharedTrace>,
+    pub profiler: Option<Profiler>,
+    pub core_dump: Option<Vec<u8>>,
 }
 
 impl StoreData {
@@ -27,6 +38,7 @@ impl StoreData {
             serial: 0,
             instances: 0,
             only_memory: None,
+            observed: Box::default(),
         };
         // Directories are opened now, so that a missing one is reported by the function that names it.
         if data.wasi_spec.as_ref().is_some_and(WasiSpec::has_preopens) {

@@ -106,6 +106,8 @@ pub enum Tag {
     Turn,
     /// The pipe has bytes or room: `{:wasmex_pipe, reference}`.
     Pipe,
+    /// Ctrl-C: `{:wasmex_interrupt, reference}`.
+    Interrupt,
 }
 
 /// Sends `{tag, reference}` to `pid` from whatever thread this is.
@@ -144,6 +146,7 @@ fn send(caller: *mut ErlNifEnv, pid: LocalPid, tag: Tag, reference: &TermBox) {
             Tag::Wake => atoms::wasmex_wake(),
             Tag::Turn => atoms::wasmex_turn(),
             Tag::Pipe => atoms::wasmex_pipe(),
+            Tag::Interrupt => atoms::wasmex_interrupt(),
         };
         let parts = [tag.encode(env).as_c_arg(), reference.get(env).as_c_arg()];
         let message = enif_make_tuple_from_array(message_env, parts.as_ptr(), 2);

@@ -1,6 +1,7 @@
 //! WASI preview 1: what a store grants its guests. Nothing that is not named.
 
 use crate::atoms;
+use crate::budget::Budget;
 use crate::pipe::PipeResource;
 use crate::pipe_stream::PipeStream;
 use crate::store_data::StoreData;
@@ -8,7 +9,7 @@ use crate::values;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rustler::{Atom, Decoder, NifResult, NifStruct, Term};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wasmtime::{Engine, Linker, Result};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
@@ -28,6 +29,9 @@ pub struct WasiOptions {
     clock: Option<u64>,
     /// Seed of all randomness; `None` for the system's.
     seed: Option<u64>,
+    /// Bytes that may be printed to the streams in `counted`, together.
+    max_output: Option<u64>,
+    counted: Vec<Atom>,
 }
 
 #[derive(NifStruct)]
@@ -54,7 +58,7 @@ enum Stdio {
 impl<'a> Decoder<'a> for Stdio {
     fn decode(term: Term<'a>) -> NifResult<Self> {
         if let Some(pipe) = values::resource::<PipeResource>(term) {
-            return Ok(Stdio::Pipe(PipeStream(pipe.pipe.clone())));
+            return Ok(Stdio::Pipe(PipeStream::new(pipe.pipe.clone())));
         }
         match term.decode::<Atom>()? {
             atom if atom == atoms::null() => Ok(Stdio::Null),
@@ -86,6 +90,14 @@ impl WasiSpec {
             .0
             .into_inner()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let budget = options.max_output.map(|limit| {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            Arc::new(Budget::new(limit))
+        });
+        let budget_of = |stream| match options.counted.contains(&stream) {
+            true => budget.clone(),
+            false => None,
+        };
         let mut builder = WasiCtxBuilder::new();
         builder.args(&options.args).envs(&options.env);
         match options.stdin {
@@ -103,7 +115,8 @@ impl WasiSpec {
                 builder.inherit_stdout();
             }
             Stdio::Pipe(pipe) => {
-                builder.stdout(pipe);
+                let budget = budget_of(atoms::stdout());
+                builder.stdout(PipeStream { budget, ..pipe });
             }
         }
         match options.stderr {
@@ -112,7 +125,8 @@ impl WasiSpec {
                 builder.inherit_stderr();
             }
             Stdio::Pipe(pipe) => {
-                builder.stderr(pipe);
+                let budget = budget_of(atoms::stderr());
+                builder.stderr(PipeStream { budget, ..pipe });
             }
         }
         for preopen in &options.preopen {
@@ -156,6 +170,26 @@ impl HostMonotonicClock for StoppedClock {
 
     fn now(&self) -> u64 {
         0
+    }
+}
+
+/// Which functions of preview 1 a linker defines.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Wasi {
+    None,
+    Plain,
+    /// Those that write down each call: see [`crate::wasi_trace`].
+    Traced,
+}
+
+impl<'a> Decoder<'a> for Wasi {
+    fn decode(term: Term<'a>) -> NifResult<Self> {
+        match term.decode::<Atom>()? {
+            atom if atom == atoms::false_() => Ok(Wasi::None),
+            atom if atom == atoms::true_() => Ok(Wasi::Plain),
+            atom if atom == atoms::traced() => Ok(Wasi::Traced),
+            _ => Err(rustler::Error::BadArg),
+        }
     }
 }
 

@@ -1,0 +1,295 @@
+defmodule Wasmex.Program do
+  @moduledoc """
+  A WASI program as a process: it takes input at any time and sends its output as messages, with the
+  habits of a `Port`.
+
+      {:ok, pid} = Wasmex.Program.start_link(program: "chat.wasm", args: ["-v"])
+      Wasmex.Program.write(pid, "hello\\n")
+      receive do: ({^pid, {:data, bytes}} -> bytes)
+
+  The owner, by default the process that called `start_link/1`, gets
+
+  - `{pid, {:data, binary}}` for standard output, `{pid, {:stderr, binary}}` for standard error,
+  - at the end `{pid, {:exit_status, status}}` or `{pid, {:error, exception}}`; then the process ends
+    normally.
+
+  The program is stopped when the owner ends, by `stop/2`, or by its supervisor.
+
+  ## Back-pressure
+
+  With `active: true`, the default, output is sent as it comes; `max_output:` bounds it (64 MiB by
+  default). With `active: :once` one message is sent for each `active(pid, :once)`, and the program waits
+  while nobody asks.
+
+  ## Example
+
+      iex> wat = ~s|(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      ...>   (memory (export "memory") 1) (func (export "_start") (call $exit (i32.const 3))))|
+      iex> {:ok, pid} = Wasmex.Program.start_link(program: wat)
+      iex> receive do: ({^pid, {:exit_status, status}} -> status)
+      3
+
+  ## Lifetime
+
+  The instance and its memory are freed when the program ends, before its exit status is sent.
+  """
+
+  use GenServer, restart: :temporary
+
+  alias Wasmex.{Call, Error, Pipe}
+  alias Wasmex.Program.{Options, Session, Sink, Source}
+
+  @enforce_keys [:owner, :active]
+  defstruct owner: nil,
+            active: true,
+            stdin: nil,
+            # The session's outcome, until it is over.
+            outcome: nil,
+            timer: nil,
+            # What is still to be sent, and the message at the end.
+            chunks: [],
+            last: nil
+
+  @default_output 64 * 1024 * 1024
+
+  @doc """
+  Starts a program. Options: `:program` (needed), `:args`, `:owner`, `:active`, a `:name` for the process
+  (any GenServer name), and those of `Wasmex.run/3` except `:stdout`; `:stderr` is `:owner` by default.
+  argv[0] is `:arg0`.
+
+  Compiling happens in the caller. `{:error, exception}` when there is no such program.
+  """
+  @spec start_link(keyword()) :: {:ok, pid()} | {:error, Exception.t() | term()}
+  def start_link(opts) do
+    {own, opts} = Keyword.split(opts, [:program, :args, :owner, :active, :name, :arg0])
+    program = Keyword.get(own, :program) || raise ArgumentError, "program: is missing"
+    active = active!(Keyword.get(own, :active, true))
+
+    if Keyword.has_key?(opts, :stdout),
+      do: raise(ArgumentError, "stdout: goes to the owner; see Wasmex.run/3 for other places")
+
+    defaults = [stdout: :hold, stderr: :hold, name: own[:arg0], max_output: @default_output]
+    opts = if opts[:stderr] == :owner, do: Keyword.delete(opts, :stderr), else: opts
+    options = Options.new!(opts, defaults)
+
+    with {:ok, source} <- Source.resolve(program, options) do
+      state = %__MODULE__{owner: owner!(Keyword.get(own, :owner, self())), active: active}
+      start = {state, source, Keyword.get(own, :args, []), options}
+      GenServer.start_link(__MODULE__, start, Keyword.take(own, [:name]))
+    end
+  end
+
+  defp owner!(pid) when is_pid(pid), do: pid
+  defp owner!(other), do: raise(ArgumentError, "owner: must be a pid, got: #{inspect(other)}")
+
+  defp active!(active) when active in [true, false, :once], do: active
+
+  defp active!(other),
+    do: raise(ArgumentError, "active: must be true, false or :once, got: #{inspect(other)}")
+
+  @doc """
+  Writes to the program's standard input: `{:ok, bytes}`. Waits while the program does not read, at most
+  `timeout` ms.
+
+  Errors: `:closed` when the program has ended or the input was closed, `:timeout`.
+  """
+  @spec write(GenServer.server(), iodata(), timeout()) ::
+          {:ok, non_neg_integer()} | {:error, Error.t()}
+  def write(program, iodata, timeout \\ 5000) do
+    with {:ok, pipe} <- stdin(program), do: Pipe.write(pipe, iodata, timeout)
+  end
+
+  @doc "Closes the program's standard input: it reads the end of file."
+  @spec close_stdin(GenServer.server()) :: :ok
+  def close_stdin(program) do
+    with {:ok, pipe} <- stdin(program), do: Pipe.close(pipe)
+    :ok
+  end
+
+  # Straight into the pipe from here: a program that does not read holds up the writer alone.
+  defp stdin(program) do
+    GenServer.call(program, :stdin)
+  catch
+    :exit, {reason, _} when reason in [:noproc, :normal] ->
+      {:error, %Error{reason: :closed, details: %{message: "the program has ended"}}}
+  end
+
+  @doc "Asks for the next message with output (`:once`), for all of them (`true`), or for none (`false`)."
+  @spec active(GenServer.server(), true | false | :once) :: :ok
+  def active(program, active), do: GenServer.cast(program, {:active, active!(active)})
+
+  @doc "Stops the program, whatever it does."
+  @spec stop(GenServer.server(), timeout()) :: :ok
+  def stop(program, timeout \\ 5000), do: GenServer.stop(program, :normal, timeout)
+
+  @impl true
+  def init({state, source, args, options}) do
+    Process.monitor(state.owner)
+    {:ok, stdin} = Pipe.new(mode: :stream)
+    by_hand? = options.stdin == nil
+    options = if by_hand?, do: %{options | stdin: stdin}, else: options
+
+    case Session.start(source, args, options) do
+      {:ok, session} ->
+        state = %{state | stdin: if(by_hand?, do: stdin)}
+        {:ok, state, {:continue, {:begin, pause(session, state.active)}}}
+
+      {:error, exception} ->
+        {:stop, exception}
+    end
+  end
+
+  @impl true
+  def handle_continue({:begin, session}, state), do: step(Session.begin(session), state)
+
+  @impl true
+  def handle_call(:stdin, _from, %{stdin: nil} = state) do
+    message = "the program has an input of its own, or has ended"
+    {:reply, {:error, %Error{reason: :closed, details: %{message: message}}}, state}
+  end
+
+  def handle_call(:stdin, _from, state), do: {:reply, {:ok, state.stdin}, state}
+
+  @impl true
+  def handle_cast({:active, active}, %{last: nil} = state) do
+    outcome = update(state.outcome, &pause(&1, active))
+    state = %{state | active: active, outcome: outcome}
+
+    # What waited in the pipes is handed on, which wakes a guest that waited for room.
+    case outcome |> session() |> Session.resume() do
+      {:ok, session} -> deliver(%{state | outcome: update(outcome, fn _ -> session end)})
+      over -> step(over, state)
+    end
+  end
+
+  def handle_cast({:active, active}, state), do: deliver(%{state | active: active})
+
+  @impl true
+  def handle_info({message, ref}, %{outcome: {:wait, ref, session}} = state)
+      when message in [:wasmex_wake, :wasmex_turn],
+      do: step(Session.go_on(session), state)
+
+  def handle_info(:go_on, %{outcome: {:again, session}} = state),
+    do: step(Session.go_on(session), state)
+
+  def handle_info({:deadline, ref}, %{outcome: {:wait, ref, session}} = state),
+    do: step(Session.stop(session), state)
+
+  def handle_info({:DOWN, _, :process, owner, _}, %{owner: owner} = state),
+    do: {:stop, :normal, state}
+
+  def handle_info(_message, state), do: {:noreply, state}
+
+  @impl true
+  def terminate(_reason, %{outcome: outcome}) when outcome != nil do
+    outcome |> session() |> Session.abort(%Error{reason: :cancelled})
+  end
+
+  def terminate(_reason, _state), do: :ok
+
+  # Looks at what a step of the session came to.
+  defp step({:over, result}, state) do
+    if state.stdin, do: Pipe.close(state.stdin)
+    {chunks, last} = ending(result)
+    deliver(%{state | outcome: nil, stdin: nil, chunks: state.chunks ++ chunks, last: last})
+  end
+
+  defp step(outcome, state) do
+    # Through the mailbox, so that whatever arrived meanwhile comes first.
+    if match?({:again, _}, outcome), do: send(self(), :go_on)
+    if state.timer, do: Process.cancel_timer(state.timer)
+    deliver(%{state | outcome: outcome, timer: timer(outcome)})
+  end
+
+  defp timer({:wait, ref, %{call: call}}) do
+    case Call.remaining(call) do
+      :infinity -> nil
+      ms -> Process.send_after(self(), {:deadline, ref}, ms)
+    end
+  end
+
+  defp timer(_outcome), do: nil
+
+  defp ending({:ok, run}), do: {held(run), {:exit_status, run.status}}
+
+  defp ending({:error, %{run: run} = exception}),
+    do: {held(run), {:error, %{exception | run: %{run | stdout: nil, stderr: nil}}}}
+
+  defp ending({:raised, {kind, reason, stacktrace}}) do
+    message = Exception.format(kind, reason, stacktrace)
+    {[], {:error, %Error{reason: :import_raised, details: %{message: message}}}}
+  end
+
+  defp held(run), do: tagged(:data, run.stdout) ++ tagged(:stderr, run.stderr)
+
+  # Sent to the owner as far as it asked for it.
+  defp deliver(state) do
+    {chunks, outcome} = take(state.outcome)
+    send_chunks(%{state | outcome: outcome, chunks: state.chunks ++ chunks})
+  end
+
+  defp take(nil), do: {[], nil}
+
+  defp take(outcome) do
+    session = session(outcome)
+    {stdout, session} = take_stream(session, :stdout)
+    {stderr, session} = take_stream(session, :stderr)
+    chunks = tagged(:data, stdout) ++ tagged(:stderr, stderr)
+    {chunks, update(outcome, fn _ -> session end)}
+  end
+
+  defp take_stream(session, stream) do
+    case Map.fetch!(session, stream) do
+      %Sink{kind: {:hold, _}} = sink ->
+        {chunks, sink} = Sink.take(sink)
+        {chunks, Map.put(session, stream, sink)}
+
+      _ ->
+        {[], session}
+    end
+  end
+
+  defp tagged(tag, chunks) when is_list(chunks) and chunks != [],
+    do: [{tag, IO.iodata_to_binary(chunks)}]
+
+  defp tagged(_tag, _none), do: []
+
+  defp send_chunks(%{chunks: [chunk | chunks], active: active} = state) when active != false do
+    send(state.owner, {self(), chunk})
+
+    if active == :once,
+      do: quiet(%{state | chunks: chunks}),
+      else: send_chunks(%{state | chunks: chunks})
+  end
+
+  # The end is told once all output has been.
+  defp send_chunks(%{chunks: [], last: last} = state) when last != nil do
+    send(state.owner, {self(), last})
+    {:stop, :normal, state}
+  end
+
+  defp send_chunks(state), do: {:noreply, state}
+
+  defp quiet(state) do
+    outcome = state.outcome && update(state.outcome, &pause(&1, false))
+    send_chunks(%{state | active: false, outcome: outcome})
+  end
+
+  # A sink that is paused fills up, and then the guest waits. `:once` is paused when the one was sent.
+  defp pause(session, active) do
+    paused? = active == false
+
+    %{
+      session
+      | stdout: %{session.stdout | paused?: paused?},
+        stderr: %{session.stderr | paused?: paused?}
+    }
+  end
+
+  defp session(outcome), do: elem(outcome, tuple_size(outcome) - 1)
+
+  defp update(outcome, change) do
+    last = tuple_size(outcome) - 1
+    put_elem(outcome, last, change.(elem(outcome, last)))
+  end
+end

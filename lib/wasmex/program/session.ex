@@ -1,0 +1,321 @@
+defmodule Wasmex.Program.Session do
+  @moduledoc false
+  # A program under way: a call that is driven, and streams that are pumped between its slices, all in
+  # the process that runs it.
+  #
+  # `start/3` makes it, `begin/1` and `go_on/1` drive it a step further and say what it needs next:
+  #
+  #     {:again, session}        it wants to run on
+  #     {:wait, ref, session}    a message {:wasmex_wake, ref} or {:wasmex_turn, ref} will come
+  #     {:over, result}          `{:ok, %Run{}}`, `{:error, exception}` or `{:raised, raised}`
+  #
+  # `await/1` does that until it is over; streams and `Wasmex.Program` go step by step. Whatever way
+  # it ends, `finish/2` has let go of everything.
+
+  alias Wasmex.{Call, Error, Exit, Instance, Native, Profile, Run, Store, StoreLimits}
+  alias Wasmex.{StoreOrCaller, Telemetry, Trace}
+  alias Wasmex.Program.{Options, Sink, Source, Stdin}
+
+  @enforce_keys [:source, :options, :store]
+  defstruct source: nil,
+            options: nil,
+            store: nil,
+            stdin: nil,
+            stdout: nil,
+            stderr: nil,
+            # The call that is driven: first the instantiation, then `_start`.
+            call: nil,
+            phase: :instantiate,
+            # The message that it waits for: {:wake, ref}, {:turn, ref} or nil.
+            waiting: nil,
+            instance: nil,
+            started: 0,
+            span: nil
+
+  @type t :: %__MODULE__{}
+  @type raised :: {atom(), term(), list()}
+  @type result :: {:ok, Run.t()} | {:error, Exception.t()} | {:raised, raised()}
+  @type outcome :: {:again, t()} | {:wait, reference(), t()} | {:over, result()}
+
+  @doc "A program that is ready to run; nothing has run yet."
+  @spec start(term(), [String.t()], Options.t()) :: {:ok, t()} | {:error, Exception.t()}
+  def start(program, args, %Options{} = options) do
+    args = args!(args)
+
+    with :ok <- Options.check_dirs(options),
+         {:ok, source} <- Source.resolve(program, options) do
+      open(%{source | name: options.name || source.name}, args, options)
+    end
+  end
+
+  defp args!(args) do
+    if is_list(args) and Enum.all?(args, &is_binary/1),
+      do: args,
+      else: raise(ArgumentError, "args must be a list of strings, got: #{inspect(args)}")
+  end
+
+  defp open(source, args, options) do
+    stdout = Sink.open(options.stdout, :stdout, source.name)
+
+    # One pipe for both, or the order of what was printed would be lost.
+    stderr =
+      if options.stderr == :stdout,
+        do: %Sink{pipe: stdout.pipe, stream: :stderr},
+        else: Sink.open(options.stderr, :stderr, source.name)
+
+    stdin = Stdin.open(options.stdin)
+    wasi = Options.wasi(options, [source.name | args], stdin.pipe, stdout.pipe, stderr.pipe)
+    limits = %StoreLimits{memory_size: options.max_memory}
+    engine = %Wasmex.Engine{resource: Native.module_engine(source.module.resource)}
+
+    with {:ok, store} <- Store.make(wasi, limits, engine, observed(options)),
+         session = %__MODULE__{source: source, options: options, store: store},
+         session = %{session | stdin: stdin, stdout: stdout, stderr: stderr},
+         :ok <- prepare(session) do
+      span = Telemetry.start(:run, %{program: source.name, args: args})
+      {:ok, %{session | span: span, started: System.monotonic_time()}}
+    else
+      {:error, error} ->
+        Stdin.close(stdin)
+        {:error, error}
+    end
+  end
+
+  defp observed(options) do
+    for {what, true} <- [trace: options.trace != nil, profile: options.profile], do: what
+  end
+
+  defp prepare(%{options: options, store: store} = session) do
+    with :ok <- set_fuel(store, options.fuel), do: start_profile(session)
+  end
+
+  defp set_fuel(_store, nil), do: :ok
+
+  defp set_fuel(store, fuel) do
+    case StoreOrCaller.set_fuel(store, fuel) do
+      :ok ->
+        :ok
+
+      {:error, _text} ->
+        message = "fuel: needs a program compiled for an engine with consume_fuel: true"
+        {:error, %Error{reason: :fuel_disabled, details: %{message: message}}}
+    end
+  end
+
+  defp start_profile(%{options: %{profile: false}}), do: :ok
+
+  defp start_profile(%{store: store, source: source}) do
+    case Native.store_start_profile(store.resource, source.module.resource, source.name) do
+      {:ok, _} -> :ok
+      {:error, native} -> {:error, Error.from_native(native)}
+    end
+  end
+
+  @doc "Runs it for the first time."
+  @spec begin(t()) :: outcome()
+  def begin(%{store: %{resource: store}, source: %{template: template}} = session) do
+    again = fn -> Native.instance_from_template(store, template.resource, nil, nil) end
+    call = Call.new(store, session.options.timeout, nil, again)
+    call = %{call | observer: Trace.observer(session.options.trace)}
+    settle(session, call.again.() |> Call.advance(call))
+  end
+
+  @doc "Runs it on, after `:again` or when the message came."
+  @spec go_on(t()) :: outcome()
+  def go_on(%{call: call, waiting: waiting} = session) do
+    session = %{session | waiting: nil}
+
+    cond do
+      # Its turn at the store, which an import had let others use.
+      match?({:turn, _}, waiting) -> settle(session, call.again.() |> Call.advance(call))
+      Call.expired?(call) -> stop(session)
+      true -> settle(session, call.store |> Native.call_poll() |> Call.advance(call))
+    end
+  end
+
+  @doc "Its time is up."
+  @spec stop(t()) :: outcome()
+  def stop(session), do: over(session, cancel(session))
+
+  defp cancel(%{call: call, waiting: {:turn, ref}}) do
+    Call.leave_queue(call.store, ref)
+    {:error, %Error{reason: :timeout, details: %{timeout: call.timeout}}}
+  end
+
+  defp cancel(%{call: call, waiting: waiting}) do
+    ref = with {:wake, ref} <- waiting, do: ref
+    {:done, result} = Call.cancel(call, ref)
+    result
+  end
+
+  @doc "Ends it from outside, whatever it does."
+  @spec abort(t(), Exception.t() | raised()) :: result()
+  def abort(session, reason) do
+    if session.call, do: cancel(session)
+    finish(%{session | call: nil}, reason)
+  end
+
+  defp settle(session, outcome) do
+    case outcome do
+      {:done, {:ok, instance}} when session.phase == :instantiate ->
+        begin_start(session, Instance.__wrap_resource__(instance))
+
+      {:done, result} ->
+        over(session, result)
+
+      {:yield, call} ->
+        with {:ok, session} <- pump(%{session | call: call}), do: {:again, session}
+
+      {:wait, ref, call} ->
+        with {:ok, session} <- pump(%{session | call: call, waiting: {:wake, ref}}),
+             {:ok, session} <- feed(session),
+             do: {:wait, ref, session}
+
+      {:busy, ref, call} ->
+        {:wait, ref, %{session | call: call, waiting: {:turn, ref}}}
+    end
+  end
+
+  # The deadline of the first call is that of the whole run.
+  defp begin_start(%{call: before} = session, instance) do
+    resource = instance.resource
+    again = fn -> Native.instance_call(resource, "_start", [], nil, nil) end
+    call = Call.new(session.store.resource, session.options.timeout, instance, again)
+    call = %{call | observer: Trace.observer(session.options.trace)}
+    call = if before, do: %{call | deadline: before.deadline}, else: call
+    session = %{session | phase: :start, instance: instance, call: call}
+    settle(session, again.() |> Call.advance(call))
+  end
+
+  @doc "Hands on what was printed; for sinks that were paused."
+  @spec resume(t()) :: {:ok, t()} | {:over, result()}
+  def resume(session) do
+    with {:ok, session} <- pump_into(session, :stdout), do: pump_into(session, :stderr)
+  end
+
+  # What was printed goes on its way, and what was traced is told.
+  defp pump(session, ended? \\ false) do
+    Trace.deliver(session.options.trace, session.store.resource, ended?)
+    resume(session)
+  catch
+    kind, reason -> failed(session, {kind, reason, __STACKTRACE__})
+  end
+
+  defp pump_into(session, stream) do
+    case session |> Map.fetch!(stream) |> Sink.pump() do
+      {:ok, sink} -> {:ok, Map.put(session, stream, sink)}
+      {_failed, why, sink} -> failed(Map.put(session, stream, sink), why)
+    end
+  end
+
+  defp feed(session) do
+    case Stdin.feed(session.stdin) do
+      {:ok, stdin} -> {:ok, %{session | stdin: stdin}}
+      {_failed, why, stdin} -> failed(%{session | stdin: stdin}, why)
+    end
+  end
+
+  defp failed(session, why), do: {:over, abort(session, why)}
+
+  # A guest that is over may still have printed more than fitted into a sink's pipe at a time.
+  defp over(session, result) do
+    case pump(%{session | call: nil}, true) do
+      {:ok, session} -> {:over, finish(session, result)}
+      failed -> failed
+    end
+  end
+
+  @doc "Drives it to its end in this process."
+  @spec await(outcome()) :: result()
+  def await({:over, result}), do: result
+  def await({:again, session}), do: session |> go_on() |> await()
+
+  def await({:wait, ref, session}) do
+    receive do
+      {message, ^ref} when message in [:wasmex_wake, :wasmex_turn] ->
+        session |> go_on() |> await()
+    after
+      Call.remaining(session.call) -> session |> stop() |> await()
+    end
+  end
+
+  # Lets go of everything; the result is what the call returned, an exception, or what was raised.
+  defp finish(session, result) do
+    run = measure(session)
+    Stdin.close(session.stdin)
+    {result, run} = close_sinks(session, result, run)
+    Store.close(session.store)
+
+    result
+    |> complete(run)
+    |> span(session.span, run)
+  end
+
+  defp measure(%{store: store, options: options} = session) do
+    duration = System.monotonic_time() - session.started
+
+    run = %Run{
+      duration: System.convert_time_unit(duration, :native, :microsecond),
+      fuel_used: fuel_used(store, options.fuel),
+      profile: profile(session),
+      core_dump: core_dump(session)
+    }
+
+    case Store.memory_peak(store) do
+      {:ok, peak} -> %{run | peak_memory: peak}
+      {:error, _} -> run
+    end
+  end
+
+  defp fuel_used(_store, nil), do: nil
+
+  defp fuel_used(store, fuel) do
+    case StoreOrCaller.get_fuel(store) do
+      {:ok, left} -> fuel - left
+      {:error, _} -> nil
+    end
+  end
+
+  defp profile(%{options: %{profile: false}}), do: nil
+
+  defp profile(%{store: store, source: source}) do
+    case Native.store_finish_profile(store.resource) do
+      {:ok, {json, stacks}} -> %Profile{name: source.name, json: json, stacks: stacks}
+      _ -> nil
+    end
+  end
+
+  defp core_dump(%{options: %{core_dump: false}}), do: nil
+
+  defp core_dump(%{store: store}) do
+    case Native.store_take_core_dump(store.resource) do
+      {:ok, dump} -> dump
+      _ -> nil
+    end
+  end
+
+  # After a failure a Collectable is halted, unless it only has to be finished to show what came.
+  defp close_sinks(session, result, run) do
+    {stdout, _} = Sink.close(session.stdout)
+    {stderr, _} = Sink.close(session.stderr)
+    {result, %{run | stdout: stdout, stderr: stderr}}
+  catch
+    kind, reason -> {{kind, reason, __STACKTRACE__}, run}
+  end
+
+  defp complete({:ok, []}, run), do: {:ok, %{run | status: 0}}
+  defp complete({:error, %Exit{status: status}}, run), do: {:ok, %{run | status: status}}
+  defp complete({:error, exception}, run), do: {:error, %{exception | run: run}}
+  defp complete(%{__exception__: true} = exception, run), do: {:error, %{exception | run: run}}
+  defp complete({_kind, _reason, _stacktrace} = raised, _run), do: {:raised, raised}
+
+  defp span({:raised, {kind, reason, stacktrace}} = result, span, _run) do
+    Telemetry.exception(span, kind, reason, stacktrace)
+    result
+  end
+
+  defp span(result, span, run) do
+    measurements = %{fuel_used: run.fuel_used, peak_memory: run.peak_memory}
+    Telemetry.stop(span, result, measurements)
+  end
+end

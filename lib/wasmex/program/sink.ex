@@ -1,0 +1,148 @@
+defmodule Wasmex.Program.Sink do
+  @moduledoc false
+  # Where a program's output goes. What the guest printed waits in a bounded pipe until `pump/1` hands
+  # it on, so a guest is slowed down by a slow sink, and never buffered.
+
+  alias Wasmex.{Error, Native, Pipe}
+  alias Wasmex.Program.{DeviceSink, LogSink}
+
+  @capacity 256 * 1024
+  @chunk 1024 * 1024
+
+  # `pipe` is what WASI gets. `kind` is :none (nothing to hand on), :capture, or what is given chunks:
+  # {:function, fun}, {:collect, state, fun}, {:device, device}, {:log, log}, {:hold, chunks}.
+  # A sink that is paused leaves the bytes in the pipe.
+  defstruct pipe: :null, kind: :none, stream: :stdout, paused?: false
+
+  @type t :: %__MODULE__{}
+
+  @doc "Raises for what is no sink. `name` is the program's, for logs."
+  def open(spec, stream, name) do
+    {pipe, kind} = sink(spec, stream, name)
+    %__MODULE__{pipe: pipe, kind: kind, stream: stream}
+  end
+
+  defp sink(:null, _stream, _name), do: {:null, :none}
+  defp sink(nil, _stream, _name), do: {:null, :none}
+  defp sink(%Pipe{} = pipe, _stream, _name), do: {pipe, :none}
+  # Bounded by the budget that `max_output` gives.
+  defp sink(:capture, _stream, _name), do: {new_pipe(0x7FFF_FFFF_FFFF_FFFF), :capture}
+  defp sink(:hold, _stream, _name), do: {new_pipe(@capacity), {:hold, []}}
+  defp sink(:logger, stream, name), do: sink({:logger, :info}, stream, name)
+
+  defp sink({:logger, level}, stream, name) when is_atom(level),
+    do: {new_pipe(@capacity), {:log, LogSink.new(level, stream, name)}}
+
+  defp sink(:inherit, :stdout, _name), do: device(Process.group_leader())
+  defp sink(:inherit, :stderr, _name), do: device(:standard_error)
+  defp sink(device, _stream, _name) when is_pid(device) or is_atom(device), do: device(device)
+
+  defp sink(function, _stream, _name) when is_function(function, 1),
+    do: {new_pipe(@capacity), {:function, function}}
+
+  defp sink(other, stream, _name) do
+    if Collectable.impl_for(other) do
+      {state, collect} = Collectable.into(other)
+      {new_pipe(@capacity), {:collect, state, collect}}
+    else
+      raise ArgumentError,
+            "#{stream}: must be :capture, :inherit, :null, :logger, an IO device, a function of one argument, a Collectable or a Wasmex.Pipe, got: #{inspect(other)}"
+    end
+  end
+
+  defp device(device), do: {new_pipe(@capacity), {:device, DeviceSink.new(device)}}
+
+  defp new_pipe(capacity) do
+    {:ok, pipe} = Pipe.new(mode: :stream, capacity: capacity)
+    pipe
+  end
+
+  @doc """
+  Hands on what the guest has printed: `{:ok, sink}`, `{:error, error, sink}`, or
+  `{:raised, {kind, reason, stacktrace}, sink}`.
+  """
+  def pump(%__MODULE__{kind: kind} = sink) when kind in [:none, :capture], do: {:ok, sink}
+  def pump(%__MODULE__{paused?: true} = sink), do: {:ok, sink}
+
+  def pump(%__MODULE__{pipe: pipe} = sink) do
+    case Native.pipe_take(pipe.resource, @chunk) do
+      bytes when is_binary(bytes) -> with {:ok, sink} <- hand_on(sink, bytes), do: pump(sink)
+      _nothing -> {:ok, sink}
+    end
+  end
+
+  defp hand_on(sink, bytes) do
+    case give(sink.kind, bytes) do
+      {:ok, kind} ->
+        {:ok, %{sink | kind: kind}}
+
+      {:error, why} ->
+        message = "#{sink.stream}: #{why}"
+        {:error, %Error{reason: :output, details: %{message: message}}, %{sink | kind: :none}}
+    end
+  catch
+    kind, reason -> {:raised, {kind, reason, __STACKTRACE__}, %{sink | kind: :none}}
+  end
+
+  defp give({:hold, chunks}, bytes), do: {:ok, {:hold, [bytes | chunks]}}
+
+  defp give({:function, function} = kind, bytes) do
+    function.(bytes)
+    {:ok, kind}
+  end
+
+  defp give({:collect, state, collect}, bytes),
+    do: {:ok, {:collect, collect.(state, {:cont, bytes}), collect}}
+
+  defp give({:log, log}, bytes), do: {:ok, {:log, LogSink.put(log, bytes)}}
+
+  defp give({:device, device}, bytes) do
+    with {:ok, device} <- DeviceSink.put(device, bytes), do: {:ok, {:device, device}}
+  end
+
+  @doc "The chunks of a sink that holds them, and the sink without."
+  def take(%__MODULE__{kind: {:hold, chunks}} = sink),
+    do: {Enum.reverse(chunks), %{sink | kind: {:hold, []}}}
+
+  @doc "The program is over, and all it printed was pumped: `{value, sink}`, the value for the result."
+  def close(%__MODULE__{kind: :capture, pipe: pipe} = sink),
+    do: {pipe |> contents([]) |> IO.iodata_to_binary(), %{sink | kind: :none}}
+
+  # What is held is the value, whether it was asked for or not.
+  def close(%__MODULE__{kind: {:hold, chunks}, pipe: pipe} = sink) do
+    rest = pipe |> contents([]) |> IO.iodata_to_binary()
+    {Enum.reverse(if(rest == "", do: chunks, else: [rest | chunks])), %{sink | kind: :none}}
+  end
+
+  def close(%__MODULE__{kind: {:collect, state, collect}} = sink),
+    do: {collect.(state, :done), %{sink | kind: :none}}
+
+  def close(%__MODULE__{kind: {:log, log}} = sink) do
+    LogSink.close(log)
+    {nil, %{sink | kind: :none}}
+  end
+
+  def close(%__MODULE__{kind: {:device, device}} = sink) do
+    DeviceSink.close(device)
+    {nil, %{sink | kind: :none}}
+  end
+
+  def close(sink), do: {nil, sink}
+
+  defp contents(pipe, gathered) do
+    case Native.pipe_take(pipe.resource, @chunk) do
+      bytes when is_binary(bytes) -> contents(pipe, [gathered | bytes])
+      _nothing -> gathered
+    end
+  end
+
+  @doc "The program was given up: a Collectable is told so."
+  def abandon(%__MODULE__{kind: {:collect, state, collect}}) do
+    collect.(state, :halt)
+  catch
+    # What made it fail is reported; this would only hide it.
+    _kind, _reason -> :ok
+  end
+
+  def abandon(_sink), do: :ok
+end

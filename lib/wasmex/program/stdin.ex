@@ -1,0 +1,159 @@
+defmodule Wasmex.Program.Stdin do
+  @moduledoc false
+  # Where a program's input comes from. An Enumerable is pulled in the process that runs the program,
+  # one element each time the guest wants more; a device is read by a process of its own, because a
+  # read from it can take for ever.
+
+  alias Wasmex.{Error, Native, Pipe}
+  alias Wasmex.Program.Feeder
+
+  @capacity 256 * 1024
+
+  # `pipe` is what WASI gets: a pipe, or :null. `next` is where more comes from: nil when all is said,
+  # a binary, or the continuation of an Enumerable. `rest` did not fit into the pipe.
+  defstruct pipe: :null, next: nil, rest: "", batch?: false, feeder: nil
+
+  @type t :: %__MODULE__{}
+
+  @doc "Raises for what is no input."
+  def open(nil), do: %__MODULE__{}
+  def open(:null), do: %__MODULE__{}
+  def open(%Pipe{} = pipe), do: %__MODULE__{pipe: pipe}
+  def open(:inherit), do: open(Process.group_leader())
+  def open(binary) when is_binary(binary), do: bytes(binary)
+
+  def open(device) when is_pid(device) or is_atom(device) do
+    pipe = new_pipe()
+    %__MODULE__{pipe: pipe, feeder: Feeder.start(device, pipe)}
+  end
+
+  def open(list) when is_list(list) do
+    list |> IO.iodata_to_binary() |> bytes()
+  rescue
+    # A list of something else; its elements are looked at when it is their turn.
+    ArgumentError -> enumerable(list, true)
+  end
+
+  def open(other) do
+    if Enumerable.impl_for(other) do
+      enumerable(other, is_struct(other, File.Stream))
+    else
+      raise ArgumentError,
+            "stdin: must be iodata, an Enumerable of iodata, a Wasmex.Pipe, an IO device, :inherit or :null, got: #{inspect(other)}"
+    end
+  end
+
+  defp bytes(""), do: %__MODULE__{}
+  defp bytes(binary), do: %__MODULE__{pipe: new_pipe(), next: binary}
+
+  # Elements that can be had without waiting are gathered.
+  defp enumerable(enumerable, batch?) do
+    next =
+      &Enumerable.reduce(enumerable, &1, fn element, _ -> {:suspend, {:element, element}} end)
+
+    %__MODULE__{pipe: new_pipe(), next: next, batch?: batch?}
+  end
+
+  defp new_pipe do
+    {:ok, pipe} = Pipe.new(mode: :stream, capacity: @capacity)
+    pipe
+  end
+
+  @doc """
+  Gives the guest more if it waits for that: `{:ok, stdin}`, `{:error, error, stdin}` or, when the
+  Enumerable raised, `{:raised, {kind, reason, stacktrace}, stdin}`.
+  """
+  def feed(%__MODULE__{next: nil, rest: ""} = stdin), do: {:ok, stdin}
+
+  def feed(%__MODULE__{pipe: pipe} = stdin) do
+    if Native.pipe_wanted(pipe.resource), do: supply(stdin), else: {:ok, stdin}
+  end
+
+  defp supply(%{rest: <<_, _::binary>> = rest} = stdin), do: put(%{stdin | rest: ""}, rest)
+
+  defp supply(%{next: nil, pipe: pipe} = stdin) do
+    Pipe.close(pipe)
+    {:ok, stdin}
+  end
+
+  defp supply(%{next: binary} = stdin) when is_binary(binary),
+    do: put(%{stdin | next: nil}, binary)
+
+  defp supply(stdin) do
+    case pull(stdin, [], 0) do
+      {:ok, "", stdin} -> supply(%{stdin | next: nil})
+      {:ok, bytes, stdin} -> put(stdin, bytes)
+      failure -> failure
+    end
+  end
+
+  defp put(%{pipe: pipe} = stdin, bytes) do
+    case Native.pipe_write(pipe.resource, chunk(bytes)) do
+      {:ok, count} ->
+        rest = binary_part(bytes, count, byte_size(bytes) - count)
+        if rest == "" and stdin.next == nil, do: Pipe.close(pipe)
+        {:ok, %{stdin | rest: rest}}
+
+      _closed ->
+        {:ok, %{stdin | rest: "", next: nil}}
+    end
+  end
+
+  # No longer binary is handed over than fits, for the NIF copies it.
+  defp chunk(bytes) when byte_size(bytes) > @capacity, do: binary_part(bytes, 0, @capacity)
+  defp chunk(bytes), do: bytes
+
+  # Empty elements say nothing: an empty write would look like the end.
+  defp pull(%{next: next} = stdin, gathered, size) do
+    case next.({:cont, nil}) do
+      {:suspended, {:element, element}, next} ->
+        stdin = %{stdin | next: next}
+
+        case to_binary(element) do
+          {:ok, bytes} ->
+            {gathered, size} = {[gathered | bytes], size + byte_size(bytes)}
+
+            if size == 0 or (stdin.batch? and size < @capacity),
+              do: pull(stdin, gathered, size),
+              else: {:ok, IO.iodata_to_binary(gathered), stdin}
+
+          :error ->
+            {:error, no_iodata(element), stdin}
+        end
+
+      {_done_or_halted, _} ->
+        {:ok, IO.iodata_to_binary(gathered), %{stdin | next: nil}}
+    end
+  catch
+    kind, reason -> {:raised, {kind, reason, __STACKTRACE__}, %{stdin | next: nil}}
+  end
+
+  defp to_binary(bytes) when is_binary(bytes), do: {:ok, bytes}
+
+  defp to_binary(element) do
+    {:ok, IO.iodata_to_binary(element)}
+  rescue
+    ArgumentError -> :error
+  end
+
+  defp no_iodata(element) do
+    message =
+      "stdin: the Enumerable gave something that is no iodata: #{inspect(element, limit: 5)}"
+
+    %Error{reason: :input, details: %{message: message}}
+  end
+
+  @doc "The program is over: what the input holds is let go."
+  def close(%__MODULE__{next: next, feeder: feeder} = stdin) do
+    if is_function(next), do: halt(next)
+    if feeder, do: Feeder.stop(feeder)
+    %{stdin | next: nil, feeder: nil}
+  end
+
+  defp halt(next) do
+    next.({:halt, nil})
+  catch
+    # It is over either way, and a program's result must not be lost to its input.
+    _kind, _reason -> :ok
+  end
+end

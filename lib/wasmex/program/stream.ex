@@ -1,0 +1,104 @@
+defmodule Wasmex.Program.Stream do
+  @moduledoc false
+  # A program as a lazy stream of what it prints. It runs only while somebody asks for more, so a slow
+  # consumer slows it down, and one that stops stops it.
+
+  alias Wasmex.{Call, Exit}
+  alias Wasmex.Program.{Options, Session, Sink}
+
+  def new(program, args, opts) do
+    {as, opts} = Keyword.pop(opts, :as, :chunks)
+
+    unless as in [:chunks, :lines],
+      do: raise(ArgumentError, "as: must be :chunks or :lines, got: #{inspect(as)}")
+
+    if Keyword.has_key?(opts, :stdout),
+      do: raise(ArgumentError, "stdout: is what the stream gives; stderr: can go elsewhere")
+
+    # Checked now: a mistake belongs to the one who makes the stream, not to the one who reads it.
+    options = Options.new!(opts, stdout: :hold, stderr: :capture)
+
+    chunks =
+      Elixir.Stream.resource(
+        fn -> start(program, args, options) end,
+        &next/1,
+        &halt/1
+      )
+
+    if as == :lines, do: lines(chunks), else: chunks
+  end
+
+  # `{:begin, session}`, then outcomes of the session, then `{:end, result}` when all has been given.
+  defp start(program, args, options) do
+    case Session.start(program, args, options) do
+      {:ok, session} -> {:begin, session}
+      {:error, exception} -> raise exception
+    end
+  end
+
+  defp next({:begin, session}), do: session |> Session.begin() |> give()
+  defp next({:again, session}), do: session |> Session.go_on() |> give()
+
+  defp next({:wait, ref, session}) do
+    receive do
+      {message, ^ref} when message in [:wasmex_wake, :wasmex_turn] ->
+        session |> Session.go_on() |> give()
+    after
+      Call.remaining(session.call) -> session |> Session.stop() |> give()
+    end
+  end
+
+  defp next({:end, result}), do: finish(result)
+
+  # The end is told in a step of its own: what raises in this one would be cleaned up after twice.
+  defp give({:over, {:ok, run}}), do: {run.stdout, {:end, {:ok, %{run | stdout: nil}}}}
+
+  defp give({:over, {:error, %{run: run} = exception}}),
+    do: {run.stdout, {:end, {:error, %{exception | run: %{run | stdout: nil}}}}}
+
+  defp give({:over, raised}), do: {[], {:end, raised}}
+
+  defp give(outcome) do
+    session = elem(outcome, tuple_size(outcome) - 1)
+
+    case Sink.take(session.stdout) do
+      {[], _sink} ->
+        next(outcome)
+
+      {chunks, sink} ->
+        {chunks, put_elem(outcome, tuple_size(outcome) - 1, %{session | stdout: sink})}
+    end
+  end
+
+  defp finish({:ok, %{status: 0}} = result), do: {:halt, {:end, result}}
+  defp finish({:ok, %{status: status} = run}), do: raise(%Exit{status: status, run: run})
+  defp finish({:error, exception}), do: raise(exception)
+  defp finish({:raised, {kind, reason, stacktrace}}), do: :erlang.raise(kind, reason, stacktrace)
+
+  defp halt({:end, _result}), do: :ok
+
+  defp halt(outcome) do
+    session = elem(outcome, tuple_size(outcome) - 1)
+    Session.abort(session, %Wasmex.Error{reason: :cancelled})
+  end
+
+  defp lines(chunks) do
+    Elixir.Stream.transform(
+      chunks,
+      fn -> [] end,
+      fn chunk, rest ->
+        case String.split(chunk, "\n") do
+          [part] -> {[], [rest | part]}
+          [first | parts] -> complete(IO.iodata_to_binary([rest | first]), parts)
+        end
+      end,
+      fn rest -> {if(rest == [], do: [], else: [IO.iodata_to_binary(rest)]), []} end,
+      fn _rest -> :ok end
+    )
+  end
+
+  defp complete(first, parts) do
+    {lines, [rest]} = Enum.split(parts, -1)
+    {[first | lines], if(rest == "", do: [], else: [rest])}
+  end
+end

@@ -1,0 +1,154 @@
+defmodule Wasmex.Trace do
+  @moduledoc """
+  A call that a program made to WASI or to an imported Elixir function: what `trace:` of `Wasmex.run/3`
+  hands to your function.
+
+  - `:namespace`, `:name`: what was called
+  - `:args`: a keyword list for WASI (names as in the interface's definition), a list for Elixir
+    functions. `{:bytes, length, first_bytes}` stands for data; lists of atoms are flags.
+  - `:result`: `:ok` or the error's name (`:noent`, `:notcapable`, …), `{:exit, status}`, `:trap`,
+    `:unfinished` for a call during which the program was stopped; `{:returned, value}` or
+    `{:raised, reason}` for Elixir functions
+  - `:outputs`: what a WASI call that succeeded gave back
+  - `:duration`: nanoseconds, the time that it waited included
+
+  Events come in the order of the calls, in the process that runs the program, after the slice (a
+  quarter of a millisecond) in which they ended.
+
+  ## Example
+
+      iex> test = self()
+      iex> wat = ~s|(module (import "wasi_snapshot_preview1" "sched_yield" (func $y (result i32)))
+      ...>   (memory (export "memory") 1) (func (export "_start") (drop (call $y))))|
+      iex> {:ok, _run} = Wasmex.run(wat, [], trace: &send(test, {:trace, &1}))
+      iex> assert_received {:trace, %Wasmex.Trace{name: "sched_yield"} = event}
+      iex> Wasmex.Trace.format(%{event | duration: 4_000})
+      "sched_yield() = ok <4 µs>"
+  """
+
+  alias Wasmex.Native
+
+  defstruct [:namespace, :name, :result, args: [], outputs: [], duration: 0]
+
+  @type t :: %__MODULE__{
+          namespace: String.t(),
+          name: String.t(),
+          args: keyword() | list(),
+          result: atom() | {:exit, integer()} | {:returned, term()} | {:raised, term()},
+          outputs: keyword(),
+          duration: non_neg_integer()
+        }
+
+  @wasi "wasi_snapshot_preview1"
+
+  @doc """
+  A line as from strace:
+
+      iex> event = %Wasmex.Trace{name: "fd_write", args: [fd: 1, data: {:bytes, 12, "Hello wasip1"}], result: :ok, duration: 4_000}
+      iex> Wasmex.Trace.format(event)
+      ~s|fd_write(1, 12 bytes "Hello wasip1") = ok <4 µs>|
+  """
+  @spec format(t()) :: String.t()
+  def format(%__MODULE__{} = event) do
+    args = event.args |> Enum.map(&value/1) |> Enum.reject(&(&1 == "")) |> Enum.join(", ")
+    "#{name(event)}(#{args}) = #{result(event)} <#{duration(event.duration)}>"
+  end
+
+  defp name(%{namespace: namespace, name: name}) when namespace in [nil, @wasi], do: name
+  defp name(%{namespace: namespace, name: name}), do: "#{namespace}.#{name}"
+
+  defp value({name, value}) when is_atom(name), do: value(value)
+  defp value({:bytes, length, ""}), do: "#{length} bytes"
+
+  defp value({:bytes, length, start}) do
+    more = if byte_size(start) < length, do: "…"
+    "#{length} bytes #{text(start)}#{more}"
+  end
+
+  defp value([]), do: ""
+  defp value([flag | _] = flags) when is_atom(flag), do: Enum.join(flags, "|")
+  defp value(name) when is_atom(name) and name not in [nil, true, false], do: Atom.to_string(name)
+  defp value(bytes) when is_binary(bytes), do: text(bytes)
+  defp value(other), do: inspect(other, limit: 5, printable_limit: 60)
+
+  # A character that was cut in the middle is left out.
+  defp text(bytes) do
+    case :unicode.characters_to_binary(bytes) do
+      text when is_binary(text) -> inspect(text)
+      {:incomplete, text, _} -> inspect(text)
+      {:error, _, _} -> inspect(bytes, limit: 16)
+    end
+  end
+
+  defp result(%{result: :ok, outputs: []}), do: "ok"
+
+  defp result(%{result: :ok, outputs: outputs}) do
+    "ok " <> Enum.map_join(outputs, ", ", &output/1)
+  end
+
+  defp result(%{result: {:exit, status}}), do: "exit #{status}"
+  defp result(%{result: {:returned, value}}), do: inspect(value, limit: 5, printable_limit: 60)
+  defp result(%{result: {:raised, reason}}), do: "raised #{inspect(reason, limit: 5)}"
+  defp result(%{result: name}), do: Atom.to_string(name)
+
+  defp output({_name, {:bytes, _, _} = bytes}), do: value(bytes)
+  defp output({name, value}), do: "#{name} #{value(value)}"
+
+  defp duration(ns) when ns < 1_000, do: "#{ns} ns"
+  defp duration(ns) when ns < 1_000_000, do: "#{div(ns, 1_000)} µs"
+  defp duration(ns) when ns < 1_000_000_000, do: "#{div(ns, 1_000_000)} ms"
+  defp duration(ns), do: "#{Float.round(ns / 1_000_000_000, 2)} s"
+
+  @doc false
+  # Tells what the store has written down since the last time.
+  def deliver(nil, _store, _ended?), do: :ok
+
+  def deliver(tell, store, ended?) do
+    {events, dropped} = Native.store_take_trace(store, ended?)
+
+    for {name, args, result, outputs, duration} <- events do
+      tell.(%__MODULE__{
+        namespace: @wasi,
+        name: name,
+        args: args,
+        result: result,
+        outputs: outputs,
+        duration: duration
+      })
+    end
+
+    if dropped > 0, do: tell.(%__MODULE__{name: "…", result: :dropped, args: [count: dropped]})
+    :ok
+  end
+
+  @doc false
+  # The observer of a program's calls to Elixir functions; see `Wasmex.Call`.
+  def observer(nil), do: nil
+
+  def observer(tell) do
+    fn
+      {:start, namespace, name, params, context} ->
+        {store, _serial} = Wasmex.StoreOrCaller.split(context.caller)
+        # What came before is told before.
+        deliver(tell, store, false)
+
+        {namespace, name, params, System.monotonic_time(),
+         Wasmex.Call.span({:start, namespace, name, params, context})}
+
+      {:stop, {namespace, name, params, start, span}, outcome} ->
+        duration = System.convert_time_unit(System.monotonic_time() - start, :native, :nanosecond)
+        Wasmex.Call.span({:stop, span, outcome})
+
+        tell.(%__MODULE__{
+          namespace: namespace,
+          name: name,
+          args: params,
+          result: outcome(outcome),
+          duration: duration
+        })
+    end
+  end
+
+  defp outcome({:returned, _value} = returned), do: returned
+  defp outcome(%{exception: reason}), do: {:raised, reason}
+end

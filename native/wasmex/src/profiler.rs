@@ -1,0 +1,114 @@
+//! Samples of a guest's stack, one at each tick of the epoch in which it runs.
+
+use crate::atoms;
+use crate::error::Error;
+use crate::module::{ModuleResource, binary};
+use crate::store::answer;
+use crate::store_cell::{self, StoreCell, Via};
+use crate::store_data::StoreData;
+use crate::ticker::TICK;
+use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
+use std::collections::HashMap;
+use std::time::Instant;
+use wasmtime::{FrameInfo, GuestProfiler, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
+
+/// Deeper stacks are cut at the root: a profile must not grow with a runaway recursion.
+const MAX_FRAMES: usize = 512;
+
+pub struct Profiler {
+    /// The Firefox profile; wasmtime writes it.
+    firefox: GuestProfiler,
+    /// How often each stack was seen, outermost function first.
+    stacks: HashMap<Box<[u32]>, u64>,
+    names: HashMap<u32, String>,
+    last: Instant,
+}
+
+impl Profiler {
+    fn sample(&mut self, cx: &StoreContextMut<'_, StoreData>) {
+        let now = Instant::now();
+        let since = now.duration_since(std::mem::replace(&mut self.last, now));
+        // Of a time in which others had the scheduler the guest used one slice at most.
+        self.firefox.sample(cx, since.min(TICK));
+        let trace = WasmBacktrace::force_capture(cx);
+        let frames = trace.frames().iter().take(MAX_FRAMES).rev();
+        let stack = frames.map(|frame| self.index(frame)).collect();
+        *self.stacks.entry(stack).or_default() += 1;
+    }
+
+    fn index(&mut self, frame: &FrameInfo) -> u32 {
+        let index = frame.func_index();
+        self.names
+            .entry(index)
+            .or_insert_with(|| match frame.func_name() {
+                Some(name) => demangle(name),
+                None => format!("function {index}"),
+            });
+        index
+    }
+}
+
+fn demangle(name: &str) -> String {
+    match rustc_demangle::try_demangle(name) {
+        Ok(demangled) => format!("{demangled:#}"),
+        Err(_) => name.to_string(),
+    }
+}
+
+/// In place of the plain yield at each tick.
+pub fn sample_at_ticks(store: &mut Store<StoreData>) {
+    store.epoch_deadline_callback(|mut cx| {
+        if let Some(mut profiler) = cx.data_mut().observed.profiler.take() {
+            profiler.sample(&cx);
+            cx.data_mut().observed.profiler = Some(profiler);
+        }
+        Ok(UpdateDeadline::Yield(1))
+    });
+}
+
+#[rustler::nif]
+fn store_start_profile<'a>(
+    env: Env<'a>,
+    cell: ResourceArc<StoreCell>,
+    module: ResourceArc<ModuleResource>,
+    name: String,
+) -> Term<'a> {
+    let started = store_cell::with(env, &cell, Via::Store, |mut cx| {
+        let modules = [(name.clone(), module.module.clone())];
+        let firefox = GuestProfiler::new(module.module.engine(), &name, TICK, modules)
+            .map_err(|error| Error::chain(atoms::config(), &error))?;
+        cx.data_mut().observed.profiler = Some(Profiler {
+            firefox,
+            stacks: HashMap::new(),
+            names: HashMap::new(),
+            last: Instant::now(),
+        });
+        Ok(atoms::ok())
+    });
+    answer(env, started)
+}
+
+/// `{:ok, {json, [{[name], count}]} | nil}`: the Firefox profile, and each stack with its samples.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn store_finish_profile<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifResult<Term<'a>> {
+    let profiler = store_cell::with(env, &cell, Via::Store, |mut cx| {
+        cx.data_mut().observed.profiler.take()
+    });
+    let profiler = match profiler {
+        Ok(Some(profiler)) => profiler,
+        Ok(None) => return Ok((atoms::ok(), atoms::nil()).encode(env)),
+        Err(term) => return Ok(term),
+    };
+    let mut json = Vec::new();
+    if let Err(error) = profiler.firefox.finish(&mut json) {
+        return Ok(Error::chain(atoms::config(), &error).to_term(env));
+    }
+    let names = profiler.names;
+    let name = |index: &u32| names.get(index).map_or("?", String::as_str).encode(env);
+    let stacks: Vec<_> = profiler
+        .stacks
+        .iter()
+        .map(|(stack, count)| (stack.iter().map(name).collect::<Vec<_>>(), *count))
+        .collect();
+    Ok((atoms::ok(), (binary(env, &json)?, stacks)).encode(env))
+}

@@ -280,7 +280,8 @@ defmodule Wasmex do
   - `:dirs`: directories, `%{"/guest/path" => "host/path"}`, or `{"host/path", :ro}` for reading only
   - `:clock`: `:real`, or a `DateTime` at which its clocks stand; `:seed`: an integer that makes all its
     randomness repeatable
-  - `:imports`: Elixir functions, as in `Wasmex.Instance.new/5`
+  - `:imports`: Elixir functions, as in `Wasmex.Instance.new/5`; `:links`: modules whose exports it may
+    import, `%{"name" => module}`
 
   Limits, all of which end the program with an error:
 
@@ -293,7 +294,8 @@ defmodule Wasmex do
   To see what it does: `:trace`, a function that is given a `Wasmex.Trace` for each call to WASI or to
   Elixir; `profile: true` (`Wasmex.Profile`), `core_dump: true`, both in the `Wasmex.Run`.
 
-  Others: `:name`, argv[0] and the name in logs; `:engine`, what paths and bytes are compiled for.
+  Others: `:invoke`, `{function, params}` to call instead of `_start`, the results in the `Wasmex.Run`;
+  `:name`, argv[0] and the name in logs; `:engine`, what paths and bytes are compiled for.
 
   Errors are `{:error, exception}`: `Wasmex.Trap`, or `Wasmex.Error` with the reason `:timeout`,
   `:output_limit`, `:file`, `:not_a_program`, `:missing_import`, `:compile`, `:wasi`, …; the `run` in it is

@@ -4,6 +4,7 @@ defmodule Wasmex.Run do
   stopped.
 
   - `:status`: the exit status, 0 for success; nil when it was stopped
+  - `:results`: of the function of `invoke:`
   - `:stdout`, `:stderr`: what was printed (a binary for `:capture`, the collected value for a
     Collectable), nil where it went elsewhere
   - `:fuel_used`: nil without `fuel:`
@@ -26,12 +27,14 @@ defmodule Wasmex.Run do
     :fuel_used,
     :profile,
     :core_dump,
+    results: [],
     peak_memory: 0,
     duration: 0
   ]
 
   @type t :: %__MODULE__{
           status: integer() | nil,
+          results: [term()],
           stdout: binary() | term() | nil,
           stderr: binary() | term() | nil,
           fuel_used: non_neg_integer() | nil,

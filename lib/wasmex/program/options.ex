@@ -2,7 +2,7 @@ defmodule Wasmex.Program.Options do
   @moduledoc false
   # The options of a program, checked: see `Wasmex.run/3` for what they mean.
 
-  alias Wasmex.{Engine, Error}
+  alias Wasmex.{Engine, Error, Module}
   alias Wasmex.Wasi.{PreopenOptions, WasiOptions}
 
   # What is captured without a limit of the user's own.
@@ -21,6 +21,8 @@ defmodule Wasmex.Program.Options do
             clock: :real,
             seed: nil,
             imports: %{},
+            links: %{},
+            invoke: nil,
             engine: nil,
             trace: nil,
             profile: false,
@@ -40,6 +42,8 @@ defmodule Wasmex.Program.Options do
     :clock,
     :seed,
     :imports,
+    :links,
+    :invoke,
     :engine,
     :trace,
     :profile,
@@ -65,7 +69,8 @@ defmodule Wasmex.Program.Options do
       options
       | env: env!(options.env),
         dirs: dirs!(options.dirs),
-        imports: Wasmex.Utils.stringify_keys(options.imports)
+        imports: Wasmex.Utils.stringify_keys(options.imports),
+        links: Wasmex.Utils.stringify_keys(options.links)
     }
   end
 
@@ -85,6 +90,12 @@ defmodule Wasmex.Program.Options do
   defp valid?(:trace, value), do: value == nil or is_function(value, 1)
   defp valid?(:name, value), do: value == nil or is_binary(value)
   defp valid?(:imports, value), do: is_map(value) and not is_struct(value)
+
+  defp valid?(:links, value),
+    do: is_map(value) and Enum.all?(value, fn {_, module} -> is_struct(module, Module) end)
+
+  defp valid?(:invoke, {name, params}), do: is_binary(name) and is_list(params)
+  defp valid?(:invoke, value), do: value == nil
   defp valid?(key, value) when key in [:profile, :core_dump], do: is_boolean(value)
   defp valid?(_key, _value), do: true
 
@@ -97,6 +108,8 @@ defmodule Wasmex.Program.Options do
   defp expected(:trace), do: "a function of one argument"
   defp expected(:name), do: "a string"
   defp expected(:imports), do: "a map of namespaces"
+  defp expected(:links), do: "a map of names and modules, %{\"lib\" => %Wasmex.Module{}}"
+  defp expected(:invoke), do: "a function's name and its parameters, {\"name\", [1, 2]}"
   defp expected(key) when key in [:profile, :core_dump], do: "true or false"
   defp expected(_key), do: "a non-negative integer"
 

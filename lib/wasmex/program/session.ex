@@ -12,7 +12,7 @@ defmodule Wasmex.Program.Session do
   # `await/1` does that until it is over; streams and `Wasmex.Program` go step by step. Whatever way
   # it ends, `finish/2` has let go of everything.
 
-  alias Wasmex.{Call, Error, Exit, Instance, Native, Profile, Run, Store, StoreLimits}
+  alias Wasmex.{Call, Error, Exit, Imports, Instance, Native, Profile, Run, Store, StoreLimits}
   alias Wasmex.{StoreOrCaller, Telemetry, Trace}
   alias Wasmex.Program.{Options, Sink, Source, Stdin}
 
@@ -113,11 +113,20 @@ defmodule Wasmex.Program.Session do
 
   @doc "Runs it for the first time."
   @spec begin(t()) :: outcome()
-  def begin(%{store: %{resource: store}, source: %{template: template}} = session) do
-    again = fn -> Native.instance_from_template(store, template.resource, nil, nil) end
+  def begin(%{store: %{resource: store}, source: source} = session) do
+    again = instantiation(store, source, session.options)
     call = Call.new(store, session.options.timeout, nil, again)
     call = %{call | observer: Trace.observer(session.options.trace)}
     settle(session, call.again.() |> Call.advance(call))
+  end
+
+  defp instantiation(store, %{template: %{resource: template}}, _options),
+    do: fn -> Native.instance_from_template(store, template, nil, nil) end
+
+  defp instantiation(store, %{module: %{resource: module}}, options) do
+    {declarations, functions} = Imports.prepare(options.imports)
+    links = for {name, %{resource: resource}} <- options.links, do: {name, resource}
+    fn -> Native.instance_new(store, module, declarations, functions, links, nil) end
   end
 
   @doc "Runs it on, after `:again` or when the message came."
@@ -179,7 +188,8 @@ defmodule Wasmex.Program.Session do
   # The deadline of the first call is that of the whole run.
   defp begin_start(%{call: before} = session, instance) do
     resource = instance.resource
-    again = fn -> Native.instance_call(resource, "_start", [], nil, nil) end
+    {function, params} = session.options.invoke || {"_start", []}
+    again = fn -> Native.instance_call(resource, function, params, nil, nil) end
     call = Call.new(session.store.resource, session.options.timeout, instance, again)
     call = %{call | observer: Trace.observer(session.options.trace)}
     call = if before, do: %{call | deadline: before.deadline}, else: call
@@ -247,7 +257,7 @@ defmodule Wasmex.Program.Session do
     Store.close(session.store)
 
     result
-    |> complete(run)
+    |> complete(run, session.options.invoke)
     |> span(session.span, run)
   end
 
@@ -303,11 +313,12 @@ defmodule Wasmex.Program.Session do
     kind, reason -> {{kind, reason, __STACKTRACE__}, run}
   end
 
-  defp complete({:ok, []}, run), do: {:ok, %{run | status: 0}}
-  defp complete({:error, %Exit{status: status}}, run), do: {:ok, %{run | status: status}}
-  defp complete({:error, exception}, run), do: {:error, %{exception | run: run}}
-  defp complete(%{__exception__: true} = exception, run), do: {:error, %{exception | run: run}}
-  defp complete({_kind, _reason, _stacktrace} = raised, _run), do: {:raised, raised}
+  defp complete({:ok, []}, run, nil), do: {:ok, %{run | status: 0}}
+  defp complete({:ok, results}, run, _invoke), do: {:ok, %{run | results: results}}
+  defp complete({:error, %Exit{status: status}}, run, _), do: {:ok, %{run | status: status}}
+  defp complete({:error, exception}, run, _), do: {:error, %{exception | run: run}}
+  defp complete(%{__exception__: true} = exception, run, _), do: {:error, %{exception | run: run}}
+  defp complete({_kind, _reason, _stacktrace} = raised, _run, _), do: {:raised, raised}
 
   defp span({:raised, {kind, reason, stacktrace}} = result, span, _run) do
     Telemetry.exception(span, kind, reason, stacktrace)

@@ -22,7 +22,7 @@ defmodule Wasmex.Program.Source do
   """
   def resolve(program, options) do
     with {:ok, source} <- load(program, options),
-         :ok <- check(source),
+         :ok <- check(source, options),
          do: link(source, options)
   end
 
@@ -32,7 +32,11 @@ defmodule Wasmex.Program.Source do
     do: {:ok, %__MODULE__{module: module, name: Module.name(module) || "program"}}
 
   defp load(%Template{resource: resource} = template, options) when is_reference(resource) do
-    for {option, true} <- [imports: options.imports != %{}, trace: options.trace != nil] do
+    for {option, true} <- [
+          imports: options.imports != %{},
+          links: options.links != %{},
+          trace: options.trace != nil
+        ] do
       raise ArgumentError,
             "#{option}: does nothing to a template, whose imports are resolved; run the module"
     end
@@ -70,7 +74,7 @@ defmodule Wasmex.Program.Source do
   defp file(path, options) do
     engine = engine(options)
     name = Path.basename(path)
-    plain? = options.imports == %{} and options.trace == nil
+    plain? = options.imports == %{} and options.links == %{} and options.trace == nil
 
     # What is remembered has its imports resolved, when all of them are WASI's.
     load = fn bytes ->
@@ -98,7 +102,9 @@ defmodule Wasmex.Program.Source do
       else: Module.make(Engine.resource(engine), bytes)
   end
 
-  defp check(%{module: module, name: name}) do
+  defp check(_source, %{invoke: {_name, _params}}), do: :ok
+
+  defp check(%{module: module, name: name}, _options) do
     case Native.module_exports(module.resource) |> List.keyfind("_start", 0) do
       {"_start", {:fn, [], []}} -> :ok
       _ -> {:error, no_program(module, name)}
@@ -124,6 +130,9 @@ defmodule Wasmex.Program.Source do
   end
 
   defp link(%{template: %Template{}} = source, _options), do: {:ok, source}
+
+  # Modules that are linked are instantiated first, in the store of the run.
+  defp link(source, %{links: links}) when links != %{}, do: {:ok, source}
 
   defp link(source, options) do
     linker = %Linker{imports: options.imports, wasi: if(options.trace, do: :traced, else: true)}

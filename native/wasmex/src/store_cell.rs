@@ -146,10 +146,10 @@ impl StoreCell {
 
     /// The functions of WASI that instances in this store may import.
     pub fn wasi(&self) -> Wasi {
-        if self.has_wasi {
-            Wasi::Plain
-        } else {
-            Wasi::None
+        match (self.has_wasi, &self.trace) {
+            (false, _) => Wasi::None,
+            (true, None) => Wasi::Plain,
+            (true, Some(_)) => Wasi::Traced,
         }
     }
 

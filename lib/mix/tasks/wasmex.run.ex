@@ -1,0 +1,291 @@
+defmodule Mix.Tasks.Wasmex.Run do
+  @shortdoc "Runs a WASI program"
+
+  @moduledoc """
+  Runs a WASI program: a `.wasm` or `.wat` file, or what `mix wasmex.compile` made of one.
+
+      mix wasmex.run [OPTIONS] FILE [ARGS…]
+      mix wasmex.run --dir . --timeout 2s wc.wasm README.md
+      cat big.json | mix wasmex.run pretty.wasm | head
+
+  Standard input, output and error are the terminal's or the pipe's, byte for byte. What follows FILE
+  belongs to the program.
+
+  ## What it is granted
+
+  Nothing by default.
+
+    * `--dir HOST[::GUEST][:ro]` - a directory, under the same name or GUEST; `:ro` for reading only
+    * `--env NAME=VALUE` - an environment variable
+    * `--env-inherit` - all of this process's
+    * `--preload NAME=FILE` - a module whose exports can be imported from NAME
+
+  ## Limits
+
+    * `--timeout 2s` - the time it may take (`500ms`, `1m`; a bare number is seconds)
+    * `--fuel N` - the instructions it may execute, about
+    * `--max-memory 64MiB` - the memory it may have
+    * `--max-output 1GB` - what it may print
+
+  ## To see what it does
+
+    * `--trace` - a line on standard error for each call to WASI
+    * `--profile FILE` - where it spends its time: FILE for profiler.firefox.com, beside it a flame graph
+      (`.svg`) and folded stacks (`.folded`)
+    * `--coredump FILE` - its state at a trap
+    * `--stats` - time, memory and fuel on standard error
+
+  ## Others
+
+    * `--invoke NAME` - calls this function with ARGS as its parameters and prints the results, a line each
+    * `--seed N` - makes its randomness repeatable
+    * `--name TEXT` - argv[0], by default the file's name
+
+  ## Exit status
+
+  The program's own; 134 when it trapped (the backtrace is on standard error), 124 when its time was up,
+  130 after Ctrl-C, 1 for other trouble, 2 for a wrong command line.
+  """
+
+  use Mix.Task
+
+  alias Wasmex.{CLI, Error, Module, Profile, Trap}
+  alias Wasmex.CLI.{Progress, Quantity}
+  alias Wasmex.Program.{Options, Source}
+
+  @switches [
+    dir: {:keep, :string},
+    env: {:keep, :pair},
+    env_inherit: :flag,
+    preload: {:keep, :pair},
+    invoke: :string,
+    timeout: :duration,
+    fuel: :integer,
+    max_memory: :size,
+    max_output: :size,
+    seed: :integer,
+    name: :string,
+    trace: :flag,
+    profile: :string,
+    coredump: :string,
+    stats: :flag
+  ]
+
+  @impl true
+  def run(argv) do
+    case CLI.Options.parse(argv, @switches, head: true) do
+      {:ok, opts, [file | args]} ->
+        CLI.start()
+        execute(file, args, opts)
+
+      {:ok, _opts, []} ->
+        CLI.misuse(__MODULE__, "the FILE to run is missing")
+
+      {:error, text} ->
+        CLI.misuse(__MODULE__, text)
+    end
+  end
+
+  defp execute(file, args, opts) do
+    run_opts = options(opts)
+
+    case Progress.run("compiling #{file}", fn -> load(file, opts, run_opts) end) do
+      {:ok, source} ->
+        {args, run_opts} = invocation(source, args, opts, run_opts)
+        source |> interruptible(args, run_opts) |> report(opts)
+
+      {:error, error} ->
+        CLI.fail(Exception.message(error))
+    end
+  end
+
+  # The parameters of a function to invoke can be read once its types are known.
+  defp load(file, opts, run_opts) do
+    invoke = if opts[:invoke], do: {opts[:invoke], []}
+    Source.resolve(file, Options.new!([invoke: invoke] ++ run_opts))
+  end
+
+  defp options(opts) do
+    taken = Keyword.take(opts, [:timeout, :fuel, :max_memory, :max_output, :seed, :name])
+
+    [
+      stdin: :inherit,
+      stdout: :inherit,
+      stderr: :inherit,
+      env: env(opts),
+      dirs: Enum.map(Keyword.get(opts, :dir, []), &dir/1),
+      links: Map.new(Keyword.get(opts, :preload, []), &preload/1),
+      trace: if(opts[:trace], do: &trace/1),
+      profile: opts[:profile] != nil,
+      core_dump: opts[:coredump] != nil
+    ] ++ taken
+  end
+
+  defp env(opts) do
+    inherited = if opts[:env_inherit], do: System.get_env(), else: %{}
+    Map.merge(inherited, Map.new(Keyword.get(opts, :env, [])))
+  end
+
+  # HOST[::GUEST][:ro]
+  defp dir(text) do
+    {text, mode} =
+      if String.ends_with?(text, ":ro"),
+        do: {String.replace_suffix(text, ":ro", ""), :ro},
+        else: {text, :rw}
+
+    case String.split(text, "::", parts: 2) do
+      [host, guest] -> {guest, {host, mode}}
+      [host] -> {host, {host, mode}}
+    end
+  end
+
+  defp preload({name, file}) do
+    with {:ok, bytes} <- File.read(file),
+         {:ok, module} <- Module.compile(Wasmex.Engine.default(), bytes) do
+      {name, module}
+    else
+      {:error, posix} when is_atom(posix) ->
+        CLI.fail("--preload: can't read #{file}: #{:file.format_error(posix)}")
+
+      {:error, text} ->
+        CLI.fail("--preload: #{file}: #{text}")
+    end
+  end
+
+  defp invocation(source, args, opts, run_opts) do
+    case opts[:invoke] do
+      nil ->
+        {args, run_opts}
+
+      name ->
+        params = params(name, Module.exports(source.module)[name], args)
+        {[], Keyword.put(run_opts, :invoke, {name, params})}
+    end
+  end
+
+  defp params(_name, {:fn, types, _results}, args) when length(types) == length(args),
+    do: types |> Enum.zip(args) |> Enum.map(&param/1)
+
+  defp params(name, {:fn, types, _results}, args),
+    do:
+      CLI.fail(
+        "#{name} takes #{length(types)} parameters (#{Enum.join(types, ", ")}), got #{length(args)}",
+        2
+      )
+
+  # Said by the call itself, which knows the names that there are.
+  defp params(_name, _none, _args), do: []
+
+  defp param({type, word}) do
+    parsed =
+      case type do
+        type when type in [:i32, :i64, :v128] ->
+          integer(word)
+
+        type when type in [:f32, :f64] ->
+          float(word)
+
+        type ->
+          CLI.fail("a parameter of type #{inspect(type)} can't be written on a command line", 2)
+      end
+
+    with :error <- parsed, do: CLI.fail("#{inspect(word)} is no #{type}", 2)
+  end
+
+  defp integer("0x" <> digits), do: whole(Integer.parse(digits, 16))
+  defp integer(word), do: whole(Integer.parse(word))
+
+  defp float(word) when word in ["nan", "infinity"], do: String.to_existing_atom(word)
+  defp float("-infinity"), do: :neg_infinity
+  defp float(word), do: whole(Float.parse(word))
+
+  defp whole({number, ""}), do: number
+  defp whole(_), do: :error
+
+  # In a process of its own: that is killed by Ctrl-C, and a guest with it.
+  defp interruptible(source, args, run_opts) do
+    ref = make_ref()
+    Wasmex.Native.interrupt_notify(ref)
+
+    {pid, monitor} =
+      spawn_monitor(fn -> exit({:ran, raw(fn -> Wasmex.run(source, args, run_opts) end)}) end)
+
+    receive do
+      {:DOWN, ^monitor, :process, _, {:ran, result}} ->
+        result
+
+      {:DOWN, ^monitor, :process, _, reason} ->
+        CLI.fail(Exception.format_exit(reason))
+
+      {:wasmex_interrupt, ^ref} ->
+        Process.exit(pid, :kill)
+        receive do: ({:DOWN, ^monitor, :process, _, _} -> :ok)
+        encoding(:unicode)
+        exit({:shutdown, 130})
+    end
+  end
+
+  # Bytes, not characters, go through the standard streams meanwhile.
+  defp raw(function) do
+    encoding(:latin1)
+    function.()
+  after
+    encoding(:unicode)
+  end
+
+  defp encoding(encoding) do
+    for device <- [:standard_io, :standard_error], do: :io.setopts(device, encoding: encoding)
+    :io.setopts(:standard_io, binary: true)
+  end
+
+  defp trace(event), do: IO.binwrite(:stderr, [Wasmex.Trace.format(event), ?\n])
+
+  defp report(result, opts) do
+    run = with {_, %{run: run}} <- result, do: run, else: ({_, run} -> run)
+
+    if run do
+      write(run, opts)
+      if opts[:stats], do: stats(run)
+    end
+
+    finish(result)
+  end
+
+  defp write(run, opts) do
+    if run.profile do
+      file = opts[:profile]
+      root = Path.rootname(file)
+
+      for path <- [file, root <> ".svg", root <> ".folded"],
+          do: written(Profile.write(run.profile, path), path)
+    end
+
+    if run.core_dump, do: opts[:coredump] |> File.write(run.core_dump) |> written(opts[:coredump])
+  end
+
+  defp written(:ok, path), do: IO.puts(:stderr, "wrote #{path}")
+
+  defp written({:error, posix}, path),
+    do: IO.puts(:stderr, "can't write #{path}: #{:file.format_error(posix)}")
+
+  defp stats(run) do
+    fuel = if run.fuel_used, do: ", #{run.fuel_used} fuel"
+
+    IO.puts(
+      :stderr,
+      "#{Quantity.time(run.duration)}, #{Quantity.bytes(run.peak_memory)} of memory#{fuel}"
+    )
+  end
+
+  defp finish({:ok, %{status: nil, results: results}}),
+    do: Enum.each(results, &IO.puts(inspect(&1)))
+
+  defp finish({:ok, %{status: 0}}), do: :ok
+  defp finish({:ok, %{status: status}}), do: exit({:shutdown, status})
+  defp finish({:error, %Trap{} = trap}), do: CLI.fail(trap.detail, 134)
+
+  defp finish({:error, %Error{reason: :timeout} = error}),
+    do: CLI.fail(Exception.message(error), 124)
+
+  defp finish({:error, error}), do: CLI.fail(Exception.message(error))
+end

@@ -1,0 +1,26 @@
+defmodule Wasmex.CLI do
+  @moduledoc false
+  # What the mix tasks share: they parse, call one public function, and print.
+
+  @doc "Compiles and loads the project, quietly: standard output belongs to the task."
+  def start do
+    shell = Mix.shell()
+    Mix.shell(Mix.Shell.Quiet)
+    Mix.Task.run("app.config")
+    Mix.shell(shell)
+    {:ok, _} = Application.ensure_all_started(:wasmex)
+    :ok
+  end
+
+  @doc "Ends the task: what went wrong, and the exit status (2 for a wrong command line)."
+  @spec fail(String.t(), pos_integer()) :: no_return()
+  def fail(text, status \\ 1) do
+    IO.puts(:stderr, text)
+    exit({:shutdown, status})
+  end
+
+  @doc "The same for a command line that makes no sense."
+  @spec misuse(module(), String.t()) :: no_return()
+  def misuse(task, text),
+    do: fail("#{text}\nSee mix help #{Mix.Task.task_name(task)}.", 2)
+end

@@ -5,6 +5,22 @@ use crate::term_box::TermBox;
 use crate::waker::{self, Tag};
 use rustler::{Env, Term};
 
+/// Handlers are chained: without this the VM's own, which opens the menu, would run after ours.
+fn forget_break_menu() {
+    #[cfg(unix)]
+    {
+        unsafe extern "C" {
+            fn signal(number: i32, handler: usize) -> usize;
+        }
+        const SIGINT: i32 = 2;
+        const SIG_IGN: usize = 1;
+        // SAFETY: sets a disposition of this process; both arguments are constants of POSIX.
+        unsafe {
+            signal(SIGINT, SIG_IGN);
+        }
+    }
+}
+
 /// From now on an interrupt from the terminal sends `{:wasmex_interrupt, reference}` to this process
 /// and no longer opens the VM's break menu. False where signals can't be had.
 #[rustler::nif]
@@ -12,6 +28,7 @@ fn interrupt_notify(env: Env, reference: Term) -> bool {
     let Some(runtime) = runtime::get() else {
         return false;
     };
+    forget_break_menu();
     let (pid, reference) = (env.pid(), TermBox::new(reference));
     runtime.spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {

@@ -36,8 +36,11 @@ defmodule Wasmex.RunTest do
     end
 
     test "knows its arguments, its name and its environment" do
-      assert {:ok, %Run{stdout: out}} = rust(["args", "a b", "ü"], name: "prog")
-      assert out =~ "prog" and out =~ "a b" and out =~ "ü"
+      assert {:ok, %Run{stdout: out}} = rust(["args", "a b", "ü"])
+      assert out =~ "a b" and out =~ "ü"
+      go = "test/guests/go_main/go_main.wasm"
+      assert {:ok, %Run{stdout: "args: [go_main.wasm 0]" <> _}} = Wasmex.run(go, ["0"])
+      assert {:ok, %Run{stdout: "args: [prog 0]" <> _}} = Wasmex.run(go, ["0"], name: "prog")
       assert {:ok, %Run{stdout: "A=1\n"}} = rust(["env"], env: [{"A", "1"}])
       assert {:ok, %Run{stdout: "B=2\n"}} = rust(["env"], env: %{B: "2"})
       assert {:ok, %Run{stdout: ""}} = rust(["env"])

@@ -10,7 +10,7 @@ defmodule Wasmex.Program.Stdin do
   @capacity 256 * 1024
 
   # `pipe` is what WASI gets: a pipe, or :null. `next` is where more comes from: nil when all is said,
-  # a binary, or the continuation of an Enumerable. `rest` did not fit into the pipe.
+  # a binary, an Enumerable to begin with, or its continuation. `rest` did not fit into the pipe.
   defstruct pipe: :null, next: nil, rest: "", batch?: false, feeder: nil
 
   @type t :: %__MODULE__{}
@@ -47,12 +47,8 @@ defmodule Wasmex.Program.Stdin do
   defp bytes(binary), do: %__MODULE__{pipe: new_pipe(), next: binary}
 
   # Elements that can be had without waiting are gathered.
-  defp enumerable(enumerable, batch?) do
-    next =
-      &Enumerable.reduce(enumerable, &1, fn element, _ -> {:suspend, {:element, element}} end)
-
-    %__MODULE__{pipe: new_pipe(), next: next, batch?: batch?}
-  end
+  defp enumerable(enumerable, batch?),
+    do: %__MODULE__{pipe: new_pipe(), next: {:begin, enumerable}, batch?: batch?}
 
   defp new_pipe do
     {:ok, pipe} = Pipe.new(mode: :stream, capacity: @capacity)
@@ -102,6 +98,11 @@ defmodule Wasmex.Program.Stdin do
   # No longer binary is handed over than fits, for the NIF copies it.
   defp chunk(bytes) when byte_size(bytes) > @capacity, do: binary_part(bytes, 0, @capacity)
   defp chunk(bytes), do: bytes
+
+  defp pull(%{next: {:begin, enumerable}} = stdin, gathered, size) do
+    each = fn element, _ -> {:suspend, {:element, element}} end
+    pull(%{stdin | next: &Enumerable.reduce(enumerable, &1, each)}, gathered, size)
+  end
 
   # Empty elements say nothing: an empty write would look like the end.
   defp pull(%{next: next} = stdin, gathered, size) do

@@ -9,6 +9,7 @@ defmodule Wasmex.DoctestTest do
         Wasmex.Exit,
         Wasmex.Func,
         Wasmex.Global,
+        Wasmex.Inspection,
         Wasmex.Instance,
         Wasmex.Linker,
         Wasmex.Memory,

@@ -23,4 +23,24 @@ defmodule Wasmex.CLI do
   @spec misuse(module(), String.t()) :: no_return()
   def misuse(task, text),
     do: fail("#{text}\nSee mix help #{Mix.Task.task_name(task)}.", 2)
+
+  @doc "A file's bytes, or why not."
+  def read(path) do
+    with {:error, posix} <- File.read(path),
+         do: {:error, "can't read #{path}: #{:file.format_error(posix)}"}
+  end
+
+  @doc "Writes a file in one piece: who looks sees the old one or the new one."
+  def write(path, bytes) do
+    temporary = "#{path}.#{System.pid()}.tmp"
+
+    with :ok <- File.write(temporary, bytes),
+         :ok <- File.rename(temporary, path) do
+      :ok
+    else
+      {:error, posix} ->
+        File.rm(temporary)
+        {:error, "can't write #{path}: #{:file.format_error(posix)}"}
+    end
+  end
 end

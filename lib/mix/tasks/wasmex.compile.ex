@@ -1,0 +1,80 @@
+defmodule Mix.Tasks.Wasmex.Compile do
+  @shortdoc "Compiles a wasm file ahead of time"
+
+  @moduledoc """
+  Compiles a wasm file ahead of time, so that it loads in milliseconds.
+
+      mix wasmex.compile FILE [-o FILE.cwasm]
+      mix wasmex.run FILE.cwasm
+
+  `mix wasmex.run`, `Wasmex.run/3` and `Wasmex.Module.deserialize/3` load the result, after verifying that
+  it was made by this library, for this kind of machine, with the settings it is loaded for, and is
+  unaltered. A digest finds damage, not malice: load only what you have made.
+
+    * `-o`, `--output FILE` - where to; by default FILE with the ending `.cwasm`
+    * `--fuel` - count instructions: for runs with `--fuel`, or engines with `consume_fuel: true`
+    * `--opt-level none|speed|speed_and_size` - by default `speed`, which is what `Wasmex.run/3` and the
+      default engine load; another level needs an engine with that level
+
+  The exit status is 1 when the file can't be compiled, 2 for a wrong command line.
+  """
+
+  use Mix.Task
+
+  alias Wasmex.{CLI, Engine, Module}
+  alias Wasmex.CLI.{Progress, Quantity}
+
+  @switches [output: :string, fuel: :flag, opt_level: :string]
+  @levels %{"none" => :none, "speed" => :speed, "speed_and_size" => :speed_and_size}
+
+  @impl true
+  def run(argv) do
+    case CLI.Options.parse(argv, @switches, aliases: [o: :output]) do
+      {:ok, opts, [file]} ->
+        settings = settings(opts)
+        CLI.start()
+        compile(file, opts[:output] || Path.rootname(file) <> ".cwasm", Engine.shared(settings))
+
+      {:ok, _opts, []} ->
+        CLI.misuse(__MODULE__, "the FILE to compile is missing")
+
+      {:ok, _opts, [_, other | _]} ->
+        CLI.misuse(__MODULE__, "one FILE at a time; there is also #{other}")
+
+      {:error, text} ->
+        CLI.misuse(__MODULE__, text)
+    end
+  end
+
+  defp settings(opts) do
+    level = opts[:opt_level] || "speed"
+
+    unless is_map_key(@levels, level),
+      do:
+        CLI.misuse(
+          __MODULE__,
+          "--opt-level: expected none, speed or speed_and_size, got #{inspect(level)}"
+        )
+
+    fuel = if opts[:fuel], do: [consume_fuel: true], else: []
+    if level == "speed", do: fuel, else: [{:cranelift_opt_level, @levels[level]} | fuel]
+  end
+
+  defp compile(file, output, engine) do
+    started = System.monotonic_time(:microsecond)
+
+    with {:ok, bytes} <- CLI.read(file),
+         {:ok, module} <-
+           Progress.run("compiling #{file}", fn -> Module.compile(engine, bytes) end),
+         {:ok, artefact} <- Module.serialize(module),
+         :ok <- CLI.write(output, artefact) do
+      time = System.monotonic_time(:microsecond) - started
+
+      IO.puts(
+        "#{output}: #{Quantity.bytes(byte_size(artefact))} from #{Quantity.bytes(byte_size(bytes))} in #{Quantity.time(time)}"
+      )
+    else
+      {:error, text} -> CLI.fail(text)
+    end
+  end
+end

@@ -1,0 +1,53 @@
+defmodule Mix.Tasks.Wasmex.Inspect do
+  @shortdoc "Tells what is in a wasm file"
+
+  @moduledoc """
+  Tells what is in a wasm file: its kind and language, imports and exports with their types, whether it
+  needs WASI, and what takes the space.
+
+      mix wasmex.inspect [--json] FILE
+      mix wasmex.inspect --json greet.wasm | jq '.exports[].name'
+
+  FILE is a `.wasm` or `.wat` file, a component, or what `mix wasmex.compile` made. `Wasmex.Inspection` is
+  the same for Elixir.
+
+    * `--json` - as JSON
+
+  The exit status is 1 when the file is no wasm, 2 for a wrong command line.
+  """
+
+  use Mix.Task
+
+  alias Wasmex.{CLI, Inspection}
+  alias Wasmex.Inspection.Report
+
+  @impl true
+  def run(argv) do
+    case CLI.Options.parse(argv, json: :flag) do
+      {:ok, opts, [file]} ->
+        CLI.start()
+        show(file, opts)
+
+      {:ok, _opts, []} ->
+        CLI.misuse(__MODULE__, "the FILE to inspect is missing")
+
+      {:ok, _opts, [_, other | _]} ->
+        CLI.misuse(__MODULE__, "one FILE at a time; there is also #{other}")
+
+      {:error, text} ->
+        CLI.misuse(__MODULE__, text)
+    end
+  end
+
+  defp show(file, opts) do
+    with {:ok, bytes} <- CLI.read(file),
+         {:ok, inspection} <- Inspection.from_bytes(bytes) do
+      if opts[:json],
+        do: IO.puts(CLI.JSON.encode(Report.plain(inspection))),
+        else: IO.puts(Report.text(inspection, file))
+    else
+      {:error, text} when is_binary(text) -> CLI.fail(text)
+      {:error, error} -> CLI.fail("#{file}: #{Exception.message(error)}")
+    end
+  end
+end

@@ -1,0 +1,140 @@
+defmodule Mix.Tasks.WasmexTest do
+  # The tasks as a user has them: from a shell, with its streams and exit statuses.
+  use ExUnit.Case, async: true
+
+  @moduletag :mix
+  @rust "test/guests/rust_wasi/rust_wasi.wasm"
+
+  setup_all do
+    dir = Path.join(System.tmp_dir!(), "wasmex-tasks-#{System.unique_integer([:positive])}")
+    File.mkdir_p!(dir)
+    on_exit(fn -> File.rm_rf!(dir) end)
+    {:ok, dir: dir}
+  end
+
+  # Standard output, standard error, exit status.
+  defp sh(command, dir, stdin \\ "") do
+    [input, err] =
+      for name <- ["in", "err"],
+          do: Path.join(dir, "#{name}-#{System.unique_integer([:positive])}")
+
+    File.write!(input, stdin)
+    opts = [env: [{"MIX_ENV", "test"}], stderr_to_stdout: false]
+    {out, status} = System.cmd("sh", ["-c", "mix #{command} <#{input} 2>#{err}"], opts)
+    {out, File.read!(err), status}
+  end
+
+  test "run: streams, binary safe, and the exit status", %{dir: dir} do
+    bytes = :rand.bytes(300_000) <> "ü\r\n"
+    assert {^bytes, "", 0} = sh("wasmex.run #{@rust} echo", dir, bytes)
+    assert {"", "", 42} = sh("wasmex.run #{@rust} exit 42", dir)
+
+    assert {"args: [go_main.wasm 3 --stats]\n", "a line on stderr\n", 0} =
+             sh("wasmex.run test/guests/go_main/go_main.wasm 3 --stats", dir)
+  end
+
+  test "run: traps, timeouts, other trouble", %{dir: dir} do
+    assert {"", err, 134} = sh("wasmex.run #{@rust} panic", dir)
+    assert err =~ "wasm backtrace" and err =~ "unreachable"
+    assert {"", err, 124} = sh("wasmex.run --timeout 100ms #{@rust} spin", dir)
+    assert err =~ "100 ms"
+    assert {"", err, 1} = sh("wasmex.run no/such.wasm", dir)
+    assert err =~ "no such file"
+    assert {"", err, 1} = sh("wasmex.run test/guests/rust_reactor/rust_reactor.wasm", dir)
+    assert err =~ "upcase"
+    assert {"", err, 2} = sh("wasmex.run --timout 1s #{@rust}", dir)
+    assert err =~ "did you mean --timeout?" and err =~ "mix help wasmex.run"
+    assert {"", _, 2} = sh("wasmex.run", dir)
+  end
+
+  test "run: grants and limits", %{dir: dir} do
+    File.write!(Path.join(dir, "file"), "content")
+    assert {"content", "", 0} = sh("wasmex.run --dir #{dir}::/d:ro #{@rust} cat /d/file", dir)
+    assert {_, _, 1} = sh("wasmex.run --dir #{dir}::/d:ro #{@rust} write /d/file x", dir)
+    assert {"", err, 1} = sh("wasmex.run --dir /no/such #{@rust} args", dir)
+    assert err =~ "/no/such"
+    assert {"A=1\nB=2\n", "", 0} = sh("wasmex.run --env A=1 --env B=2 #{@rust} env", dir)
+    assert {out, "", 0} = sh("wasmex.run --env-inherit #{@rust} env", dir)
+    assert out =~ "MIX_ENV=test"
+    assert {"", err, 134} = sh("wasmex.run --fuel 100000 #{@rust} spin", dir)
+    assert err =~ "fuel"
+    assert {_, err, 0} = sh("wasmex.run --stats --max-memory 4MiB #{@rust} grow", dir)
+    assert err =~ "MB of memory"
+  end
+
+  test "run: a function, a preloaded module", %{dir: dir} do
+    lib = Path.join(dir, "lib.wat")
+    main = Path.join(dir, "main.wat")
+
+    File.write!(
+      lib,
+      ~s|(module (func (export "half") (param f64) (result f64) (f64.div (local.get 0) (f64.const 2))))|
+    )
+
+    File.write!(
+      main,
+      ~s|(module (import "lib" "half" (func $h (param f64) (result f64))) (export "half" (func $h)))|
+    )
+
+    assert {"2.5\n", "", 0} = sh("wasmex.run --preload lib=#{lib} --invoke half #{main} 5", dir)
+    assert {"", err, 2} = sh("wasmex.run --preload lib=#{lib} --invoke half #{main}", dir)
+    assert err =~ "takes 1 parameters (f64), got 0"
+    assert {"", err, 1} = sh("wasmex.run --invoke halve #{lib}", dir)
+    assert err =~ ~s|did you mean "half"|
+  end
+
+  test "run: trace, profile, core dump", %{dir: dir} do
+    assert {"hi", err, 0} = sh("wasmex.run --trace #{@rust} echo", dir, "hi")
+    assert err =~ ~r/^fd_write\(1, 2 bytes "hi"\) = ok <.*>$/m
+    profile = Path.join(dir, "p.json")
+    assert {"", _, 124} = sh("wasmex.run --profile #{profile} --timeout 100ms #{@rust} spin", dir)
+    assert File.read!(profile) =~ "samples"
+    assert File.read!(Path.join(dir, "p.svg")) =~ "<svg"
+    assert File.read!(Path.join(dir, "p.folded")) =~ ~r/ \d+$/m
+    dump = Path.join(dir, "dump")
+    assert {"", err, 134} = sh("wasmex.run --coredump #{dump} #{@rust} panic", dir)
+    assert err =~ "wrote #{dump}"
+    assert <<0, "asm", _::binary>> = File.read!(dump)
+  end
+
+  test "compile, then run what it made", %{dir: dir} do
+    artefact = Path.join(dir, "rust.cwasm")
+    assert {out, "", 0} = sh("wasmex.compile #{@rust} -o #{artefact}", dir)
+    assert out =~ artefact
+    assert {"hi", "", 0} = sh("wasmex.run #{artefact} echo", dir, "hi")
+    assert {"", err, 1} = sh("wasmex.run --fuel 10 #{artefact} echo", dir)
+    assert err =~ "other engine settings"
+
+    File.write!(
+      artefact,
+      File.read!(artefact) |> String.replace_suffix(<<0>>, <<1>>) |> Kernel.<>("x")
+    )
+
+    assert {"", err, 1} = sh("wasmex.run #{artefact} echo", dir)
+    assert err =~ "altered or damaged"
+    assert {"", err, 1} = sh("wasmex.compile README.md", dir)
+    assert err =~ "parsing"
+    assert {"", err, 1} = sh("wasmex.compile #{@rust} -o /no/such/place.cwasm", dir)
+    assert err =~ "can't write"
+    assert {"", _, 2} = sh("wasmex.compile --opt-level fast #{@rust}", dir)
+  end
+
+  test "inspect, as text and as JSON", %{dir: dir} do
+    assert {out, "", 0} = sh("wasmex.inspect #{@rust}", dir)
+
+    assert out =~ "a command" and out =~ "language:  Rust" and
+             out =~ "fd_write: func (i32, i32, i32, i32) -> i32"
+
+    assert {"{\n" <> _, "", 0} = sh("wasmex.inspect --json #{@rust}", dir)
+    assert {"", err, 1} = sh("wasmex.inspect README.md", dir)
+    assert err =~ "README.md:"
+    assert {"", _, 2} = sh("wasmex.inspect", dir)
+  end
+
+  test "every task has help", %{dir: dir} do
+    for task <- ["wasmex.run", "wasmex.inspect", "wasmex.compile"] do
+      assert {help, _, 0} = sh("help #{task}", dir)
+      assert help =~ "mix #{task}"
+    end
+  end
+end

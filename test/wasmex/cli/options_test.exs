@@ -1,0 +1,79 @@
+defmodule Wasmex.CLI.OptionsTest do
+  use ExUnit.Case, async: true
+
+  alias Wasmex.CLI.{JSON, Options, Quantity}
+
+  @switches [
+    timeout: :duration,
+    max_memory: :size,
+    env: {:keep, :pair},
+    stats: :flag,
+    fuel: :integer,
+    output: :string
+  ]
+
+  defp parse(line, opts \\ []), do: Options.parse(String.split(line), @switches, opts)
+
+  test "options of every type" do
+    assert {:ok, opts, ["file"]} =
+             parse("--timeout 2s --max-memory=64MiB --env A=1 --env B=x=y --stats --fuel 10 file")
+
+    assert Enum.sort(opts) == [
+             env: [{"A", "1"}, {"B", "x=y"}],
+             fuel: 10,
+             max_memory: 64 * 1024 * 1024,
+             stats: true,
+             timeout: 2000
+           ]
+  end
+
+  test "what follows the first word belongs to the program, with head: true" do
+    assert {:ok, [stats: true], ["f", "--fuel", "x", "-v"]} =
+             parse("--stats f --fuel x -v", head: true)
+
+    assert {:ok, [fuel: 1], ["f"]} = parse("f --fuel 1")
+    assert {:ok, [], ["--fuel"]} = parse("-- --fuel")
+    assert {:ok, [output: "x"], []} = parse("-o x", aliases: [o: :output])
+  end
+
+  test "mistakes name the nearest option, and what is expected" do
+    assert {:error, "--timout: unknown option, did you mean --timeout?"} = parse("--timout 2s")
+    assert {:error, "--xyz: unknown option; there are " <> _} = parse("--xyz")
+    assert {:error, "-x: unknown option" <> _} = parse("-x")
+    assert {:error, "--fuel: a value is missing"} = parse("--fuel")
+    assert {:error, "--fuel: expected a number" <> _} = parse("--fuel x")
+    assert {:error, "--timeout: expected a time such as" <> _} = parse("--timeout 2d")
+    assert {:error, "--stats: takes no value" <> _} = parse("--stats=1")
+    assert {:error, "--env: expected NAME=VALUE" <> _} = parse("--env =1")
+  end
+
+  test "quantities" do
+    for {text, ms} <- [
+          {"150ms", 150},
+          {"2s", 2000},
+          {"1.5m", 90_000},
+          {"3", 3000},
+          {"1h", 3_600_000}
+        ],
+        do: assert(Quantity.duration(text) == {:ok, ms})
+
+    for {text, bytes} <- [
+          {"4096", 4096},
+          {"64MiB", 67_108_864},
+          {"1GB", 1_000_000_000},
+          {"2k", 2048}
+        ],
+        do: assert(Quantity.size(text) == {:ok, bytes})
+
+    for text <- ["", "x", "-1", "1 2", "MiB"], do: assert({:error, _} = Quantity.size(text))
+    assert Quantity.bytes(2_500_000) == "2.5 MB"
+    assert Quantity.time(1_500) == "1.5 ms"
+  end
+
+  test "JSON" do
+    assert JSON.encode(%{a: [1, 2.5, nil, true], b: "q\"\n\u0001ü", c: [], d: %{}}) ==
+             ~s|{\n  "a": [\n    1,\n    2.5,\n    null,\n    true\n  ],\n  "b": "q\\"\\n\\u0001ü",\n  "c": [],\n  "d": {}\n}|
+
+    assert JSON.encode(<<255>>) == ~s|"\uFFFD"|
+  end
+end

@@ -1,6 +1,7 @@
 # Runs all measures and reports them beside the baseline's figures; started by bench/run.
 
-for file <- ~w(support report measures/call measures/instantiate measures/latency measures/many) do
+for file <-
+      ~w(support report measures/call measures/instantiate measures/latency measures/many measures/programs) do
   Code.require_file("#{file}.exs", __DIR__)
 end
 
@@ -12,9 +13,12 @@ rust =
   |> Map.new(fn [_, key, value] -> {key, String.to_float(value)} end)
 
 rows =
-  Enum.flat_map([Bench.Call, Bench.Instantiate, Bench.Latency, Bench.Many], fn measure ->
-    IO.puts(:stderr, "==> #{inspect(measure)}")
-    measure.run(quick?)
-  end)
+  Enum.flat_map(
+    [Bench.Call, Bench.Instantiate, Bench.Programs, Bench.Latency, Bench.Many],
+    fn measure ->
+      IO.puts(:stderr, "==> #{inspect(measure)}")
+      measure.run(quick?)
+    end
+  )
 
 Bench.Report.finish(rows, rust)

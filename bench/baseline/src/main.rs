@@ -10,6 +10,7 @@ use wasmtime::{
 };
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 
 const GUEST: &str = r#"
 (module
@@ -32,7 +33,7 @@ const SMALL_WASI: &str = r#"
 
 fn main() -> Result<()> {
     let quick = std::env::args().any(|arg| arg == "--quick");
-    let compute = std::env::args().skip_while(|arg| arg != "--compute").nth(1);
+    let flag = |name: &str| std::env::args().skip_while(|arg| arg != name).nth(1);
     let mut figures = Vec::new();
     let n: u64 = if quick { 100_000 } else { 1_000_000 };
 
@@ -43,9 +44,14 @@ fn main() -> Result<()> {
     let pooled = Engine::new(&pooling())?;
     figures.push(("instantiate_pooled", instantiate(&pooled, n / 10)?));
     memory(n, &mut figures);
-    if let Some(path) = compute {
+    if let Some(path) = flag("--compute") {
         let rounds = if quick { 200_000 } else { 10_000_000 };
         figures.push(("compute_ms", compute_ms(&path, rounds)?));
+    }
+
+    if let Some(path) = flag("--program") {
+        let n = if quick { 20 } else { 200 };
+        figures.push(("program", program(&engine, &path, n)?));
     }
 
     let fields: Vec<String> = figures
@@ -210,6 +216,39 @@ fn memory(n: u64, figures: &mut Vec<(&str, f64)>) {
         });
         figures.push((name, copied.unwrap_or(f64::NAN)));
     }
+}
+
+/// A program from a template to its end, what it prints captured.
+fn program(engine: &Engine, path: &str, n: u64) -> Result<f64> {
+    let module = Module::from_file(engine, path)?;
+    let mut linker: Linker<WasiP1Ctx> = Linker::new(engine);
+    p1::add_to_linker_async(&mut linker, |context| context)?;
+    let template = linker.instantiate_pre(&module)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    measure(n, |n| {
+        for _ in 0..n {
+            let stdout = MemoryOutputPipe::new(1 << 20);
+            let context = WasiCtxBuilder::new()
+                .args(&["program", "hello"])
+                .stdout(stdout.clone())
+                .build_p1();
+            let mut store = Store::new(engine, context);
+            store.epoch_deadline_async_yield_and_update(1);
+            store.set_epoch_deadline(1);
+            let run = async {
+                let instance = template.instantiate_async(&mut store).await?;
+                let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+                // A Go program always ends with an exit, which is an error to its caller.
+                let _ = start.call_async(&mut store, ()).await;
+                Ok::<_, wasmtime::Error>(())
+            };
+            runtime.block_on(run)?;
+            assert!(!stdout.contents().is_empty());
+        }
+        Ok(())
+    })
 }
 
 /// The same work without epochs: the limit for guests that are never interrupted.

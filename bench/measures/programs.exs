@@ -1,0 +1,96 @@
+defmodule Bench.Programs do
+  @moduledoc "WASI programs: what a run costs beside the guest's own time, and bytes through pipes."
+
+  import Bench
+
+  @go "test/guests/programs/go/program.wasm"
+
+  @cat ~S"""
+  (module
+    (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 4)
+    (func (export "_start")
+      (loop $again
+        (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 131072))
+        (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 4)))
+        (if (i32.load (i32.const 4))
+          (then
+            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+            (br $again))))))
+  """
+
+  @empty ~s|(module (memory (export "memory") 1) (func (export "_start")))|
+
+  def run(quick?) do
+    n = if quick?, do: 20, else: 200
+    empty = template(@empty)
+    cat = template(@cat)
+    go = template(File.read!(@go))
+
+    [
+      row("Wasmex.run of an empty program", per_op(n * 50, &runs(empty, [], [], &1)), "µs",
+        goal: "at most 50 µs",
+        test: {:at_most, 50}
+      ),
+      row("a Go hello", per_op(n, &runs(go, ["hello"], [], &1)), "µs",
+        rust: "program",
+        goal: "at most 1.2x",
+        test: {:ratio, 1.2}
+      ),
+      row(
+        "the same, traced",
+        per_op(n, &runs(@go, ["hello"], [trace: fn _ -> :ok end], &1)),
+        "µs",
+        rust: "program"
+      ),
+      row("the same, profiled", per_op(n, &runs(go, ["hello"], [profile: true], &1)), "µs",
+        rust: "program"
+      ),
+      row("stdin to stdout", throughput(cat, quick?), "ns/kB",
+        goal: "1 GB/s: at most 1000 ns/kB",
+        test: {:at_most, 1000}
+      ),
+      row("the same as a stream", stream(cat, quick?), "ns/kB"),
+      row("1,000 Go hellos at once, each", concurrent(go, quick?), "µs", rust: "program")
+    ]
+  end
+
+  defp runs(_program, _args, _opts, 0), do: :ok
+
+  defp runs(program, args, opts, n) do
+    {:ok, %{status: 0}} = Wasmex.run(program, args, opts)
+    runs(program, args, opts, n - 1)
+  end
+
+  # Chunks of 1 MiB, so that the Enumerable costs nothing.
+  defp input(quick?), do: Stream.duplicate(:binary.copy("x", 1_048_576), megabytes(quick?))
+  defp megabytes(quick?), do: if(quick?, do: 64, else: 1024)
+
+  # Microseconds and MiB to nanoseconds and kB.
+  defp per_kb(us, quick?), do: us * 1000 / (megabytes(quick?) * 1048.576)
+
+  defp throughput(cat, quick?) do
+    per_op(1, fn 1 -> Wasmex.run(cat, [], stdin: input(quick?), stdout: fn _ -> :ok end) end)
+    |> per_kb(quick?)
+  end
+
+  defp stream(cat, quick?) do
+    per_op(1, fn 1 -> quick? |> input() |> Wasmex.stream!(cat) |> Stream.run() end)
+    |> per_kb(quick?)
+  end
+
+  # Wall time of all of them over their number: two cores work on them.
+  defp concurrent(go, quick?) do
+    n = if quick?, do: 100, else: 1000
+
+    {us, _} =
+      :timer.tc(fn ->
+        1..n
+        |> Enum.map(fn _ -> Task.async(fn -> Wasmex.run(go, ["hello"]) end) end)
+        |> Task.await_many(:infinity)
+      end)
+
+    us / n
+  end
+end

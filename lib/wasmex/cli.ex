@@ -13,8 +13,11 @@ defmodule Wasmex.CLI do
   end
 
   @doc "Ends the task: what went wrong, and the exit status (2 for a wrong command line)."
+  @spec fail(String.t()) :: no_return()
+  def fail(text), do: fail(text, 1)
+
   @spec fail(String.t(), pos_integer()) :: no_return()
-  def fail(text, status \\ 1) do
+  def fail(text, status) do
     IO.puts(:stderr, text)
     exit({:shutdown, status})
   end

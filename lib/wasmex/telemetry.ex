@@ -38,7 +38,6 @@ defmodule Wasmex.Telemetry do
       iex> assert_received {[:wasmex, :compile, :stop], 8}
   """
 
-  @compile {:no_warn_undefined, :telemetry}
   @compile {:inline, on?: 1}
 
   @spans [:compile, :instantiate, :call, :import, :run]
@@ -65,7 +64,7 @@ defmodule Wasmex.Telemetry do
 
   defp default_handler do
     if available?(),
-      do: &:telemetry.execute/3,
+      do: Function.capture(:telemetry, :execute, 3),
       else: raise(ArgumentError, "there is no :telemetry here: give a handler: function")
   end
 

@@ -28,6 +28,8 @@ defmodule Wasmex.Program.Options do
             profile: false,
             core_dump: false
 
+  @type t :: %__MODULE__{}
+
   @keys [
     :stdin,
     :stdout,

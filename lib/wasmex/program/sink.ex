@@ -131,7 +131,7 @@ defmodule Wasmex.Program.Sink do
 
   defp contents(pipe, gathered) do
     case Native.pipe_take(pipe.resource, @chunk) do
-      bytes when is_binary(bytes) -> contents(pipe, [gathered | bytes])
+      bytes when is_binary(bytes) -> contents(pipe, [gathered, bytes])
       _nothing -> gathered
     end
   end

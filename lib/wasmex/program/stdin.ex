@@ -112,7 +112,7 @@ defmodule Wasmex.Program.Stdin do
 
         case to_binary(element) do
           {:ok, bytes} ->
-            {gathered, size} = {[gathered | bytes], size + byte_size(bytes)}
+            {gathered, size} = {[gathered, bytes], size + byte_size(bytes)}
 
             if size == 0 or (stdin.batch? and size < @capacity),
               do: pull(stdin, gathered, size),

@@ -88,8 +88,8 @@ defmodule Wasmex.Program.Stream do
       fn -> [] end,
       fn chunk, rest ->
         case String.split(chunk, "\n") do
-          [part] -> {[], [rest | part]}
-          [first | parts] -> complete(IO.iodata_to_binary([rest | first]), parts)
+          [part] -> {[], [rest, part]}
+          [first | parts] -> complete(IO.iodata_to_binary([rest, first]), parts)
         end
       end,
       fn rest -> {if(rest == [], do: [], else: [IO.iodata_to_binary(rest)]), []} end,

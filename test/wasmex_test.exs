@@ -79,7 +79,7 @@ defmodule WasmexTest do
       [byte: "(module)"] |> Map.new() |> Wasmex.start_link()
     end
 
-    assert_raise ArgumentError, fn -> Wasmex.start_link(%{}) end
+    assert_raise ArgumentError, fn -> [] |> Map.new() |> Wasmex.start_link() end
     assert_raise ArgumentError, fn -> Wasmex.start_link(%{bytes: "(module)", wasi: %{}}) end
   end
 

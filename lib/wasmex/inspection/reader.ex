@@ -21,10 +21,9 @@ defmodule Wasmex.Inspection.Reader do
 
   @doc "So many bytes, and the rest."
   def take(bytes, size) do
-    case bytes do
-      <<taken::binary-size(size), rest::binary>> -> {taken, rest}
-      _ -> fail("#{size} bytes are announced and #{byte_size(bytes)} are there")
-    end
+    if size <= byte_size(bytes),
+      do: :erlang.split_binary(bytes, size),
+      else: fail("#{size} bytes are announced and #{byte_size(bytes)} are there")
   end
 
   def byte(<<byte, rest::binary>>), do: {byte, rest}

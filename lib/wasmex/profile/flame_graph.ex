@@ -89,7 +89,7 @@ defmodule Wasmex.Profile.FlameGraph do
     "hsl(#{rem(hash, 45) + 10},#{70 + rem(hash, 25)}%,#{62 + rem(hash, 14)}%)"
   end
 
-  defp round2(number), do: Float.round(number * 1.0, 2)
+  defp round2(number), do: :erlang.float_to_binary(number * 1.0, decimals: 2)
 
   defp escape(text) do
     text

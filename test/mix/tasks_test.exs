@@ -47,6 +47,16 @@ defmodule Mix.Tasks.WasmexTest do
     assert {"", _, 2} = sh("wasmex.run", dir)
   end
 
+  test "run: an interrupt stops the guest", %{dir: dir} do
+    if System.find_executable("timeout") do
+      timeout = "timeout --preserve-status --signal=INT 3"
+      err = Path.join(dir, "interrupt")
+      command = "#{timeout} mix wasmex.run #{@rust} spin 2>#{err} >#{err}"
+      assert {"", 130} = System.cmd("sh", ["-c", command], env: [{"MIX_ENV", "test"}])
+      assert File.read!(err) == ""
+    end
+  end
+
   test "run: grants and limits", %{dir: dir} do
     File.write!(Path.join(dir, "file"), "content")
     assert {"content", "", 0} = sh("wasmex.run --dir #{dir}::/d:ro #{@rust} cat /d/file", dir)

@@ -40,6 +40,12 @@ defmodule Wasmex.Guest do
     pipe
   end
 
+  @doc "The bytes with one bit changed."
+  def flip(bytes, bit) do
+    {head, <<byte, tail::binary>>} = :erlang.split_binary(bytes, div(bit, 8))
+    <<head::binary, Bitwise.bxor(byte, Bitwise.bsl(1, rem(bit, 8))), tail::binary>>
+  end
+
   @doc "Runs the function in a process, waits until it runs, and kills it."
   def kill_while(function) do
     {pid, monitor} = spawn_monitor(function)

@@ -227,6 +227,15 @@ defmodule Wasmex.RunTest do
       end
     end
 
+    test "to a file on a full disk is an error that the guest sees" do
+      if File.exists?("/dev/full") do
+        assert {:ok, %Run{status: 1, stderr: err}} =
+                 rust(["write", "/dev/full", "x"], dirs: %{"/dev" => "/dev"})
+
+        assert err =~ "space"
+      end
+    end
+
     test "to a function that raises goes through, and the guest is stopped" do
       assert_raise RuntimeError, "enough", fn ->
         rust(["flood"], stdout: fn _ -> raise "enough" end)

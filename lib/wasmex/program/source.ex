@@ -20,6 +20,8 @@ defmodule Wasmex.Program.Source do
   `options` are `Wasmex.Program.Options`: they say which engine a path or bytes are compiled for, and
   what the program may import.
   """
+  def resolve(%__MODULE__{template: %Template{}} = source, _options), do: {:ok, source}
+
   def resolve(program, options) do
     with {:ok, source} <- load(program, options),
          :ok <- check(source, options),

@@ -1,0 +1,123 @@
+defmodule Wasmex.HTTP do
+  @moduledoc """
+  Programs that answer HTTP requests: a request becomes a fresh instance's environment and input, and what
+  it prints becomes the response.
+
+  This module is the pure part, without a socket: `load/2` a function, `call/2` it with a
+  `Wasmex.HTTP.Request`. `Wasmex.HTTP.Server` serves a folder of functions, `Wasmex.Plug` does so inside
+  a Plug pipeline, `mix wasmex.serve` from the shell.
+
+  ## Conventions
+
+  - `:article`: the variables `http_path`, `http_method`, `http_host`, `http_query` (sorted, URL-encoded) and
+    `remote_addr`; standard output is the body, the status 200. The functions `env.log_i32` and
+    `env.log_string(pointer, length)` go to Logger.
+  - `:cgi`: CGI/1.1 (RFC 3875) as WAGI does it: `REQUEST_METHOD`, `PATH_INFO`, `QUERY_STRING`, `HTTP_…`; the body on
+    standard input; a header block, with `Status:` if it is not 200, before the answer.
+
+  Which one a program follows is found out by looking at it, unless `convention:` says.
+
+  ## Settings
+
+  | key | default | |
+  |---|---|---|
+  | `:timeout` | 5,000 ms | then the answer is 504 |
+  | `:max_memory` | 128 MiB | |
+  | `:max_output` | 16 MiB | beyond it the answer is 502, or broken off |
+  | `:max_body` | 8 MiB | a longer request is answered with 413 |
+  | `:methods` | all | others are answered with 405 |
+  | `:convention` | found out | `:article` or `:cgi` |
+  | `:env`, `:dirs`, `:fuel` | nothing | as in `Wasmex.run/3` |
+
+  ## Errors
+
+  A trap and an exit status other than 0 are 500, output that is no answer is 502; the exception is in the
+  response, and nothing of it in the body.
+
+  ## Example
+
+      iex> wat = ~S|(module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+      ...>   (memory (export "memory") 1) (data (i32.const 8) "hello")
+      ...>   (func (export "_start") (i32.store (i32.const 0) (i32.const 8)) (i32.store (i32.const 4) (i32.const 5))
+      ...>     (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))))|
+      iex> {:ok, function} = Wasmex.HTTP.load(wat, name: "hello")
+      iex> response = Wasmex.HTTP.call(function, Wasmex.HTTP.Request.new("GET", "/"))
+      iex> {response.status, response.body}
+      {200, "hello"}
+  """
+
+  alias Wasmex.HTTP.{Exchange, Function, Request, Response}
+
+  @doc """
+  Makes a function of a program: a path, wasm bytes or WAT. Options: `:name`, and the settings above.
+  """
+  @spec load(Path.t() | binary(), keyword()) :: {:ok, Function.t()} | {:error, Exception.t()}
+  def load(path_or_bytes, opts \\ []) when is_binary(path_or_bytes) do
+    {name, settings} = Keyword.pop(opts, :name)
+    settings = Function.settings!(settings, "Wasmex.HTTP.load")
+
+    with {:ok, bytes, default} <- bytes(path_or_bytes),
+         do: Function.load(name || default, bytes, settings)
+  end
+
+  defp bytes(<<0, "asm", _::binary>> = wasm), do: {:ok, wasm, "function"}
+
+  defp bytes(text_or_path) do
+    if String.match?(text_or_path, ~r/\A\s*(\(|;;)/),
+      do: {:ok, text_or_path, "function"},
+      else: file(text_or_path)
+  end
+
+  defp file(path) do
+    case File.read(path) do
+      {:ok, bytes} ->
+        {:ok, bytes, path |> Path.basename() |> Path.rootname()}
+
+      {:error, posix} ->
+        message = "can't read the function #{path}: #{:file.format_error(posix)}"
+        {:error, %Wasmex.Error{reason: :file, details: %{path: path, message: message}}}
+    end
+  end
+
+  @doc "Runs the function for a request, in this process. Always a response; see its `:error`."
+  @spec call(Function.t(), Request.t()) :: Response.t()
+  def call(%Function{} = function, %Request{} = request) do
+    case refuse(function, request) do
+      nil ->
+        {response, chunks} = Exchange.run(function, request, &gather/2, [])
+        if chunks == [], do: response, else: whole(response, chunks)
+
+      response ->
+        response
+    end
+  end
+
+  @doc false
+  # What is answered without running anything.
+  def refuse(function, request) do
+    cond do
+      function.methods != nil and request.method not in function.methods ->
+        allow = Enum.join(function.methods, ", ")
+        refused = Response.plain(405, "405 #{Response.reason(405)}")
+        %{refused | headers: [{"allow", allow} | refused.headers]}
+
+      is_binary(request.body) and byte_size(request.body) > function.max_body ->
+        Response.plain(413, "413 #{Response.reason(413)}")
+
+      true ->
+        nil
+    end
+  end
+
+  defp gather({:whole, _status, _headers, _body}, state), do: state
+  defp gather({:head, status, headers}, _state), do: [{status, headers}]
+  defp gather({:chunk, bytes}, state), do: [bytes | state]
+  defp gather(:done, state), do: state
+  # What was streamed is not an answer any more.
+  defp gather(:broken, _state), do: []
+
+  defp whole(response, chunks) do
+    [{status, headers} | body] = Enum.reverse(chunks)
+    %{response | status: status, headers: headers, body: IO.iodata_to_binary(body)}
+  end
+end

@@ -1,0 +1,73 @@
+defmodule Wasmex.HTTP.Article do
+  @moduledoc false
+  # The convention of the article: the request in five variables, standard output is the body. Two
+  # functions log, with the name of the function.
+
+  @behaviour Wasmex.HTTP.Convention
+
+  alias Wasmex.HTTP.{GuestLog, Request}
+
+  @impl true
+  def imports(name) do
+    %{
+      "env" => %{
+        "log_i32" => {:fn, [:i32], [], fn _context, n -> GuestLog.put(name, unsigned(n)) end},
+        "log_string" => {:fn, [:i32, :i32], [], &log_string(name, &1, &2, &3)}
+      }
+    }
+  end
+
+  defp unsigned(n) when n < 0, do: Integer.to_string(n + 0x1_0000_0000)
+  defp unsigned(n), do: Integer.to_string(n)
+
+  # A lie about pointer and length fails the guest, as any access out of bounds does.
+  defp log_string(name, context, pointer, length) do
+    <<pointer::32, length::32>> = <<pointer::32, length::32>>
+
+    case Wasmex.Memory.read(context.caller, context.memory, pointer, length) do
+      {:ok, bytes} -> GuestLog.put(name, bytes)
+      {:error, error} -> raise error
+    end
+  end
+
+  @impl true
+  def input(%Request{} = request) do
+    {[],
+     %{
+       "http_path" => request.script_name <> if(request.path == "/", do: "", else: request.path),
+       "http_method" => request.method,
+       "http_host" => Request.header(request, "host") || request.host,
+       "http_query" => sorted(request.query),
+       "remote_addr" => request.remote_addr
+     }}
+  end
+
+  # By name, each pair encoded anew: the same question always looks the same.
+  defp sorted(""), do: ""
+
+  defp sorted(query) do
+    query
+    |> String.split("&", trim: true)
+    |> Enum.map(fn pair ->
+      case String.split(pair, "=", parts: 2) do
+        [key, value] -> {decode(key), decode(value)}
+        [key] -> {decode(key), ""}
+      end
+    end)
+    |> Enum.sort_by(&elem(&1, 0))
+    |> Enum.map_join("&", fn {key, value} ->
+      URI.encode_www_form(key) <> "=" <> URI.encode_www_form(value)
+    end)
+  end
+
+  # What is no encoding stands for itself.
+  defp decode(text) do
+    URI.decode_www_form(text)
+  rescue
+    ArgumentError -> text
+  end
+
+  # The type is looked at when all of the body, or enough of it, is there.
+  @impl true
+  def head(printed), do: {:head, 200, [], printed}
+end

@@ -1,0 +1,39 @@
+defmodule Wasmex.HTTP.Convention do
+  @moduledoc false
+  # How a request becomes what a guest reads, and what it prints becomes a response. A convention says
+  # four things; `Exchange` does the rest.
+
+  alias Wasmex.HTTP.{Article, CGI, Request}
+
+  @doc "Elixir functions that the guest may import."
+  @callback imports(name :: String.t()) :: map()
+  @doc "Its arguments and its environment."
+  @callback input(Request.t()) :: {[String.t()], %{String.t() => String.t()}}
+  @doc """
+  Looks for the head of the response in what was printed so far: `{:head, status, headers, rest}`,
+  `:more`, or `{:error, why}`.
+  """
+  @callback head(printed :: binary()) ::
+              {:head, 200..599, [{String.t(), String.t()}], binary()}
+              | :more
+              | {:error, String.t()}
+
+  @conventions %{article: Article, cgi: CGI}
+
+  @doc "The module of a convention."
+  def module(name), do: Map.fetch!(@conventions, name)
+
+  def names, do: Map.keys(@conventions)
+
+  @doc """
+  The convention that a program seems to follow: one that imports `env.log_…` is of the article, one
+  that knows how to say `Content-Type` speaks CGI.
+  """
+  def guess(imports, bytes) do
+    cond do
+      Enum.any?(imports, &match?({"env", "log_" <> _, _}, &1)) -> :article
+      bytes =~ ~r/content-type:/i -> :cgi
+      true -> :article
+    end
+  end
+end

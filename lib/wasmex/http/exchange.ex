@@ -1,0 +1,283 @@
+defmodule Wasmex.HTTP.Exchange do
+  @moduledoc false
+  # One request and its answer: drives the program in this process and hands the answer on as it comes.
+  #
+  # Up to 64 KiB of the body are held back: an answer that is that short is sent whole, and one that
+  # fails until then is still a proper error. Longer ones are streamed.
+  #
+  # The reply is a function of `event, state` that returns the state, or `{:gone, state}` when nobody
+  # listens any more:
+  #
+  #     {:whole, status, headers, body}
+  #     {:head, status, headers}, {:chunk, bytes}…, then :done or :broken
+
+  alias Wasmex.{Call, Error}
+  alias Wasmex.HTTP.{Convention, Function, GuestLog, Request, Response}
+  alias Wasmex.Program.{Session, Sink}
+
+  @held 64 * 1024
+
+  defstruct [
+    :function,
+    :convention,
+    :reply,
+    :state,
+    :closed,
+    phase: :head,
+    held: [],
+    size: 0,
+    log: ""
+  ]
+
+  @doc """
+  `closed` is the message that tells that the client is gone, or nil. Returns `{response, state}`; the
+  body of the response is empty where it was streamed.
+  """
+  @spec run(Function.t(), Request.t(), fun(), term(), term()) :: {Response.t(), term()}
+  def run(%Function{} = function, %Request{} = request, reply, state, closed \\ nil) do
+    started = System.monotonic_time()
+    convention = Convention.module(function.convention)
+    {args, variables} = convention.input(request)
+    GuestLog.begin()
+
+    exchange = %__MODULE__{
+      function: function,
+      convention: convention,
+      reply: reply,
+      state: state,
+      closed: closed
+    }
+
+    options = function.options
+    options = %{options | env: environment(variables, options.env), stdin: request.body}
+
+    {response, exchange} =
+      case Session.start(function.source, args, options) do
+        {:ok, session} -> session |> Session.begin() |> drive(exchange)
+        {:error, error} -> failed(exchange, 500, error)
+      end
+
+    duration = System.monotonic_time() - started
+    us = System.convert_time_unit(duration, :native, :microsecond)
+    {%{response | log: GuestLog.take(), duration: us}, exchange.state}
+  end
+
+  # A header may hold bytes that no environment can; the function's own settings win.
+  defp environment(variables, own) do
+    variables = Map.new(variables, fn {key, value} -> {key, clean(value)} end)
+    Map.merge(variables, own)
+  end
+
+  defp clean(value) do
+    if String.valid?(value) and not String.contains?(value, <<0>>),
+      do: value,
+      else: value |> String.replace(<<0>>, "") |> latin1()
+  end
+
+  # Header values are bytes; those that are no UTF-8 are read as what HTTP/1.0 said they are.
+  defp latin1(bytes) do
+    if String.valid?(bytes), do: bytes, else: :unicode.characters_to_binary(bytes, :latin1)
+  end
+
+  defp drive({:over, result}, exchange), do: over(result, exchange)
+
+  defp drive(outcome, exchange) do
+    session = elem(outcome, tuple_size(outcome) - 1)
+    {stdout, sink} = Sink.take(session.stdout)
+    {stderr, errors} = Sink.take(session.stderr)
+    session = %{session | stdout: sink, stderr: errors}
+
+    case exchange |> log(stderr) |> printed(stdout) do
+      {:ok, exchange} ->
+        wait(outcome, session, exchange)
+
+      {:error, status, error, exchange} ->
+        Session.abort(session, error)
+        failed(exchange, status, error)
+    end
+  end
+
+  defp wait({:again, _}, session, exchange) do
+    if gone?(exchange.closed),
+      do: abandon(session, exchange),
+      else: session |> Session.go_on() |> drive(exchange)
+  end
+
+  defp wait({:wait, ref, _}, session, %{closed: closed} = exchange) do
+    receive do
+      {message, ^ref} when message in [:wasmex_wake, :wasmex_turn] ->
+        session |> Session.go_on() |> drive(exchange)
+
+      ^closed when closed != nil ->
+        abandon(session, exchange)
+    after
+      Call.remaining(session.call) -> session |> Session.stop() |> drive(exchange)
+    end
+  end
+
+  defp gone?(nil), do: false
+
+  defp gone?(closed) do
+    receive do
+      ^closed -> true
+    after
+      0 -> false
+    end
+  end
+
+  defp abandon(session, exchange) do
+    error = %Error{reason: :cancelled, details: %{}}
+    Session.abort(session, error)
+    {%Response{status: 499, error: error}, exchange}
+  end
+
+  # Standard error goes to the log, line by line.
+  defp log(exchange, []), do: exchange
+
+  defp log(exchange, chunks) do
+    {lines, [rest]} =
+      IO.iodata_to_binary([exchange.log | chunks]) |> String.split("\n") |> Enum.split(-1)
+
+    Enum.each(lines, &GuestLog.put(exchange.function.name, &1, :warning))
+    %{exchange | log: binary_part(rest, 0, min(byte_size(rest), 8192))}
+  end
+
+  defp printed(exchange, []), do: {:ok, exchange}
+
+  defp printed(%{phase: :head} = exchange, chunks) do
+    printed = IO.iodata_to_binary([exchange.held | chunks])
+
+    case exchange.convention.head(printed) do
+      :more ->
+        {:ok, %{exchange | held: [printed]}}
+
+      {:error, why} ->
+        {:error, 502, invalid(why), exchange}
+
+      {:head, status, headers, rest} ->
+        body(%{exchange | phase: {:body, status, headers}, held: []}, [rest])
+    end
+  end
+
+  defp printed(exchange, chunks), do: body(exchange, chunks)
+
+  defp invalid(why) do
+    message = "what the function printed is no answer: #{why}"
+    %Error{reason: :output, details: %{message: message}}
+  end
+
+  defp body(%{phase: {:body, status, headers}} = exchange, chunks) do
+    held = [exchange.held | chunks]
+    size = exchange.size + IO.iodata_length(chunks)
+
+    if size <= @held do
+      {:ok, %{exchange | held: held, size: size}}
+    else
+      bytes = IO.iodata_to_binary(held)
+      exchange = %{exchange | phase: :streaming, held: []}
+
+      with {:ok, exchange} <- reply(exchange, {:head, status, typed(headers, bytes)}),
+           do: reply(exchange, {:chunk, bytes})
+    end
+  end
+
+  defp body(%{phase: :streaming} = exchange, chunks), do: reply(exchange, {:chunk, chunks})
+
+  # Text where it is text: the convention that does not say has to be guessed.
+  defp typed(headers, bytes) do
+    if List.keymember?(headers, "content-type", 0) do
+      headers
+    else
+      type =
+        if String.valid?(bytes), do: "text/plain; charset=utf-8", else: "application/octet-stream"
+
+      [{"content-type", type} | headers]
+    end
+  end
+
+  defp reply(exchange, event) do
+    case exchange.reply.(event, exchange.state) do
+      {:gone, state} ->
+        {:error, 499, %Error{reason: :cancelled, details: %{}}, %{exchange | state: state}}
+
+      state ->
+        {:ok, %{exchange | state: state}}
+    end
+  end
+
+  # The program is over; what it printed last is in its result.
+  defp over({:ok, run}, exchange) do
+    case last(exchange, run) do
+      {:ok, exchange} -> finish(exchange, run)
+      {:error, status, error, exchange} -> failed(exchange, status, error)
+    end
+  end
+
+  defp over({:error, error}, exchange) do
+    exchange = log(exchange, error.run.stderr || [])
+    failed(exchange, status(error), error)
+  end
+
+  defp over({:raised, {kind, reason, stacktrace}}, _exchange),
+    do: :erlang.raise(kind, reason, stacktrace)
+
+  defp last(exchange, run) do
+    exchange = log(exchange, run.stderr)
+    if exchange.log != "", do: GuestLog.put(exchange.function.name, exchange.log, :warning)
+    printed(exchange, run.stdout)
+  end
+
+  # An exit status other than 0 is a failure of the function, if it has not answered by then.
+  defp finish(%{phase: :streaming} = exchange, %{status: 0}) do
+    {:ok, exchange} = done(exchange, :done)
+    {%Response{status: 200}, exchange}
+  end
+
+  defp finish(exchange, %{status: status} = run) when status != 0,
+    do: failed(exchange, 500, %Wasmex.Exit{status: status, run: run})
+
+  defp finish(%{phase: :head, held: []} = exchange, _run) do
+    case exchange.convention.head("") do
+      {:head, status, headers, ""} -> whole(exchange, status, headers, "")
+      _ -> failed(exchange, 502, invalid("it printed nothing"))
+    end
+  end
+
+  defp finish(%{phase: :head} = exchange, _run),
+    do: failed(exchange, 502, invalid("its header block has no end"))
+
+  defp finish(%{phase: {:body, status, headers}} = exchange, _run),
+    do: whole(exchange, status, headers, IO.iodata_to_binary(exchange.held))
+
+  defp whole(exchange, status, headers, body) do
+    headers = typed(headers, body)
+    {:ok, exchange} = done(exchange, {:whole, status, headers, body})
+    {%Response{status: status, headers: headers, body: body}, exchange}
+  end
+
+  defp done(exchange, event) do
+    case exchange.reply.(event, exchange.state) do
+      {:gone, state} -> {:ok, %{exchange | state: state}}
+      state -> {:ok, %{exchange | state: state}}
+    end
+  end
+
+  defp status(%Error{reason: :timeout}), do: 504
+  defp status(%Error{reason: :output_limit}), do: 502
+  defp status(%Error{reason: :input}), do: 400
+  defp status(_error), do: 500
+
+  # Of the inside nothing is told; what has begun can only be broken off.
+  defp failed(%{phase: :streaming} = exchange, status, error) do
+    {:ok, exchange} = done(exchange, :broken)
+    {%Response{status: status, error: error}, exchange}
+  end
+
+  defp failed(exchange, 499, error), do: {%Response{status: 499, error: error}, exchange}
+
+  defp failed(exchange, status, error) do
+    response = Response.plain(status, "#{status} #{Response.reason(status)}")
+    {:ok, exchange} = done(exchange, {:whole, status, response.headers, response.body})
+    {%{response | error: error}, exchange}
+  end
+end

@@ -1,0 +1,135 @@
+defmodule Wasmex.HTTP.Function do
+  @moduledoc false
+  # A program that answers requests: compiled, its imports resolved, its settings checked.
+
+  alias Wasmex.{Artefact, Engine, Error, Linker, Module, Native}
+  alias Wasmex.HTTP.Convention
+  alias Wasmex.Program.{Options, Source}
+
+  @enforce_keys [:name, :source, :convention, :options]
+  defstruct name: nil,
+            source: nil,
+            convention: nil,
+            # `Wasmex.Program.Options` for each run.
+            options: nil,
+            # Methods that it answers, nil for all.
+            methods: nil,
+            max_body: 0,
+            size: 0
+
+  @type t :: %__MODULE__{}
+
+  @defaults [
+    timeout: 5_000,
+    max_memory: 128 * 1024 * 1024,
+    max_output: 16 * 1024 * 1024,
+    max_body: 8 * 1024 * 1024,
+    convention: nil,
+    methods: nil,
+    env: %{},
+    dirs: %{},
+    fuel: nil
+  ]
+
+  @keys Keyword.keys(@defaults)
+
+  def keys, do: @keys
+
+  @doc """
+  From the bytes of a wasm file, WAT or an artefact. Settings were checked by `settings!/2`.
+  """
+  @spec load(String.t(), binary(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
+  def load(name, bytes, settings) do
+    settings = Keyword.merge(@defaults, settings)
+    options = options(settings)
+    engine = Engine.shared(if(options.fuel, do: [consume_fuel: true], else: []))
+
+    with {:ok, module} <- Source.compile(bytes, engine),
+         :ok <- command(module),
+         convention = settings[:convention] || guess(module, bytes),
+         {:ok, template} <- link(name, module, convention) do
+      {:ok,
+       %__MODULE__{
+         name: name,
+         source: %Source{module: module, template: template, name: name},
+         convention: convention,
+         options: %{options | name: name},
+         methods: settings[:methods],
+         max_body: settings[:max_body],
+         size: byte_size(bytes)
+       }}
+    end
+  end
+
+  defp options(settings) do
+    settings
+    |> Keyword.take([:timeout, :max_memory, :max_output, :env, :dirs, :fuel])
+    |> Options.new!(stdout: :hold, stderr: :hold)
+  end
+
+  defp command(module) do
+    case Native.module_exports(module.resource) |> List.keyfind("_start", 0) do
+      {"_start", {:fn, [], []}} ->
+        :ok
+
+      _ ->
+        message = "it exports no function _start: only WASI commands answer requests"
+        {:error, %Error{reason: :not_a_program, details: %{message: message}}}
+    end
+  end
+
+  # An artefact has no text of the module's in it that could be told from the compiler's.
+  defp guess(module, bytes) do
+    bytes = if Artefact.artefact?(bytes), do: "", else: bytes
+    Convention.guess(Native.module_imports(module.resource), bytes)
+  end
+
+  defp link(name, module, convention) do
+    imports = Convention.module(convention).imports(name)
+    Linker.instantiate_pre(%Linker{imports: imports, wasi: true}, module)
+  end
+
+  @doc "Raises with the name of the key that is wrong; `place` says where it stands."
+  @spec settings!(keyword() | map(), String.t()) :: keyword()
+  def settings!(settings, place) do
+    for {key, value} <- settings do
+      unless key in @keys do
+        known = Enum.map(@keys, &Atom.to_string/1)
+
+        raise ArgumentError,
+              "#{place}: unknown key #{inspect(key)}#{Error.suggestion(to_string(key), known)}"
+      end
+
+      unless valid?(key, value),
+        do:
+          raise(
+            ArgumentError,
+            "#{place}: #{key} must be #{expected(key)}, got: #{inspect(value)}"
+          )
+    end
+
+    settings = Enum.to_list(settings)
+
+    try do
+      options(Keyword.merge(@defaults, settings))
+    rescue
+      error in ArgumentError ->
+        reraise ArgumentError, "#{place}: #{error.message}", __STACKTRACE__
+    end
+
+    settings
+  end
+
+  defp valid?(:timeout, value), do: is_integer(value) and value > 0
+  defp valid?(:convention, value), do: value == nil or value in Convention.names()
+  defp valid?(:methods, nil), do: true
+  defp valid?(:methods, value), do: is_list(value) and Enum.all?(value, &is_binary/1)
+  defp valid?(:max_body, value), do: is_integer(value) and value >= 0
+  defp valid?(:max_output, value), do: is_integer(value) and value > 0
+  defp valid?(_key, _value), do: true
+
+  defp expected(:timeout), do: "milliseconds above 0"
+  defp expected(:convention), do: "one of #{inspect(Convention.names())}, or nil to find it out"
+  defp expected(:methods), do: "a list of methods such as [\"GET\"], or nil for all"
+  defp expected(_bytes), do: "a number of bytes"
+end

@@ -1,0 +1,98 @@
+defmodule Wasmex.HTTP.Request do
+  @moduledoc """
+  A request, as a function over HTTP is given it.
+
+  - `:method`, upper-case; `:path`, what follows the function's name, with a leading slash, not decoded;
+    `:query`, what follows `?`, as it came, or `""`
+  - `:headers`: `[{name, value}]`, names in lower case
+  - `:body`: iodata, or an Enumerable of it that is asked for more as the guest reads
+  - `:host`, `:port`, `:scheme`, `:remote_addr` (text), `:protocol`
+  - `:script_name`: the path of the function itself, such as `/goenv`
+
+  ## Example
+
+      iex> request = Wasmex.HTTP.Request.new("GET", "/goenv/a/b?x=1", [{"Accept", "text/plain"}])
+      iex> {request.script_name, request.path, request.query, request.headers}
+      {"", "/goenv/a/b", "x=1", [{"accept", "text/plain"}]}
+  """
+
+  defstruct method: "GET",
+            path: "/",
+            query: "",
+            headers: [],
+            body: "",
+            host: "localhost",
+            port: 80,
+            scheme: "http",
+            remote_addr: "",
+            protocol: "HTTP/1.1",
+            script_name: ""
+
+  @type t :: %__MODULE__{
+          method: String.t(),
+          path: String.t(),
+          query: String.t(),
+          headers: [{String.t(), String.t()}],
+          body: iodata() | Enumerable.t(),
+          host: String.t(),
+          port: :inet.port_number(),
+          scheme: String.t(),
+          remote_addr: String.t(),
+          protocol: String.t(),
+          script_name: String.t()
+        }
+
+  @doc "A request from a method, a target (path and query), headers and a body."
+  @spec new(String.t(), String.t(), [{String.t(), String.t()}], iodata() | Enumerable.t()) :: t()
+  def new(method, target, headers \\ [], body \\ "") do
+    {path, query} = split(target)
+    headers = for {name, value} <- headers, do: {String.downcase(name), value}
+    host = with {_, host} <- List.keyfind(headers, "host", 0, {nil, "localhost"}), do: host
+    {host, port} = host_and_port(host)
+
+    %__MODULE__{
+      method: method,
+      path: path,
+      query: query,
+      headers: headers,
+      body: body,
+      host: host,
+      port: port
+    }
+  end
+
+  defp split(target) do
+    case String.split(target, "?", parts: 2) do
+      [path, query] -> {path, query}
+      [path] -> {path, ""}
+    end
+  end
+
+  defp host_and_port(host) do
+    with [_, name, port] <- Regex.run(~r/\A(.*):(\d{1,5})\z/, host) do
+      {name, String.to_integer(port)}
+    else
+      _ -> {host, 80}
+    end
+  end
+
+  @doc "The value of a header, by its name in lower case, or nil."
+  @spec header(t(), String.t()) :: String.t() | nil
+  def header(%__MODULE__{headers: headers}, name) do
+    case List.keyfind(headers, name, 0) do
+      {_, value} -> value
+      nil -> nil
+    end
+  end
+
+  @doc false
+  # The function's name and the request with the rest of its path.
+  def shift(%__MODULE__{path: "/" <> path} = request) do
+    case String.split(path, "/", parts: 2) do
+      [name, rest] -> {name, %{request | script_name: "/" <> name, path: "/" <> rest}}
+      [name] -> {name, %{request | script_name: "/" <> name, path: "/"}}
+    end
+  end
+
+  def shift(%__MODULE__{} = request), do: {"", request}
+end

@@ -1,0 +1,70 @@
+defmodule Wasmex.HTTP.Response do
+  @moduledoc """
+  What a function over HTTP answered.
+
+  - `:status`, `:headers` (names in lower case), `:body`
+  - `:error`: the exception when the answer is not the function's own (a trap is 500, its time 504,
+    output that is no answer 502); nothing of it is in the body
+  - `:log`: what the function logged and printed to standard error, lines in order
+  - `:duration` in microseconds
+
+  ## Example
+
+      iex> Wasmex.HTTP.Response.plain(404, "no such function").headers
+      [{"content-type", "text/plain; charset=utf-8"}]
+  """
+
+  defstruct status: 200, headers: [], body: "", error: nil, log: [], duration: 0
+
+  @type t :: %__MODULE__{
+          status: 200..599,
+          headers: [{String.t(), String.t()}],
+          body: binary(),
+          error: Exception.t() | nil,
+          log: [String.t()],
+          duration: non_neg_integer()
+        }
+
+  @doc "A line of text."
+  @spec plain(pos_integer(), String.t()) :: t()
+  def plain(status, text),
+    do: %__MODULE__{
+      status: status,
+      headers: [{"content-type", "text/plain; charset=utf-8"}],
+      body: text <> "\n"
+    }
+
+  @reasons %{
+    200 => "OK",
+    201 => "Created",
+    202 => "Accepted",
+    204 => "No Content",
+    206 => "Partial Content",
+    301 => "Moved Permanently",
+    302 => "Found",
+    303 => "See Other",
+    304 => "Not Modified",
+    307 => "Temporary Redirect",
+    308 => "Permanent Redirect",
+    400 => "Bad Request",
+    401 => "Unauthorized",
+    403 => "Forbidden",
+    404 => "Not Found",
+    405 => "Method Not Allowed",
+    409 => "Conflict",
+    410 => "Gone",
+    413 => "Content Too Large",
+    415 => "Unsupported Media Type",
+    422 => "Unprocessable Content",
+    429 => "Too Many Requests",
+    500 => "Internal Server Error",
+    501 => "Not Implemented",
+    502 => "Bad Gateway",
+    503 => "Service Unavailable",
+    504 => "Gateway Timeout"
+  }
+
+  @doc "The reason phrase of a status (RFC 9110, section 15)."
+  @spec reason(pos_integer()) :: String.t()
+  def reason(status), do: Map.get(@reasons, status, "Unknown")
+end

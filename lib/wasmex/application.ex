@@ -1,7 +1,8 @@
 defmodule Wasmex.Application do
   @moduledoc false
-  # One process: the programs that were compiled from files. All else lives without the application
-  # being started, and programs do too, only that nothing is remembered.
+  # The programs that were compiled from files, and the names of the parts of HTTP servers. Modules,
+  # stores and instances live without the application being started; programs do too, only that nothing is
+  # remembered.
 
   use Application
 
@@ -9,7 +10,9 @@ defmodule Wasmex.Application do
   def start(_type, _args) do
     Wasmex.Telemetry.configure()
 
-    Supervisor.start_link([Wasmex.Program.Cache],
+    children = [Wasmex.Program.Cache, {Registry, keys: :unique, name: Wasmex.HTTP.Registry}]
+
+    Supervisor.start_link(children,
       strategy: :one_for_one,
       name: __MODULE__.Supervisor
     )

@@ -17,6 +17,7 @@ defmodule Wasmex.EngineConfig do
   | `:density` | `false` | 100,000 instances at once: no guard pages and no reservations, explicit bounds checks instead |
   | `:pooling` | `nil` | a pool of this many instances, reserved at once; instances start faster |
   | `:pooling_memory_size` | 64 MiB | most bytes of one memory in the pool |
+  | `:pooling_keep_resident` | 0 | bytes of each memory in the pool that stay with it between instances: they are cleared, not given back to the system, which is faster and keeps that much memory |
   | `:cache` | `nil` | a directory where wasmtime keeps compiled modules |
   | `:core_dump` | `false` | keep the state of a guest at its trap, see `Wasmex.run/3` |
 
@@ -51,6 +52,7 @@ defmodule Wasmex.EngineConfig do
             density: false,
             pooling: nil,
             pooling_memory_size: 64 * 1024 * 1024,
+            pooling_keep_resident: 0,
             cache: nil,
             core_dump: false
 
@@ -99,6 +101,9 @@ defmodule Wasmex.EngineConfig do
   defp valid?(:pooling_memory_size, value),
     do: is_integer(value) and value in 0..0x1_0000_0000
 
+  defp valid?(:pooling_keep_resident, value),
+    do: is_integer(value) and value in 0..0x1_0000_0000
+
   defp valid?(:cache, value), do: value == nil or (is_binary(value) and String.valid?(value))
   defp valid?(_flag, value), do: is_boolean(value)
 
@@ -106,6 +111,7 @@ defmodule Wasmex.EngineConfig do
   defp expected(:max_wasm_stack), do: "bytes between 16 KiB and 64 MiB"
   defp expected(:pooling), do: "nil or a number of instances between 1 and 1000000"
   defp expected(:pooling_memory_size), do: "bytes, at most 4 GiB"
+  defp expected(:pooling_keep_resident), do: "bytes, at most 4 GiB"
   defp expected(:cache), do: "nil or the path of a directory"
   defp expected(_flag), do: "a boolean"
 end

@@ -25,4 +25,12 @@ defmodule Wasmex.Utils do
 
   def stringify_keys(list) when is_list(list), do: Enum.map(list, &stringify_keys/1)
   def stringify_keys(other), do: other
+
+  @doc false
+  # `String.valid?/1` looks at each byte in Elixir before 1.17; this does so in C.
+  def utf8?(bytes), do: is_binary(:unicode.characters_to_binary(bytes))
+
+  @doc false
+  # What an argument or a variable of a program may be.
+  def text?(bytes), do: utf8?(bytes) and :binary.match(bytes, <<0>>) == :nomatch
 end

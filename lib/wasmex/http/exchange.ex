@@ -11,7 +11,7 @@ defmodule Wasmex.HTTP.Exchange do
   #     {:whole, status, headers, body}
   #     {:head, status, headers}, {:chunk, bytes}…, then :done or :broken
 
-  alias Wasmex.{Call, Error}
+  alias Wasmex.{Call, Error, Utils}
   alias Wasmex.HTTP.{Convention, Function, GuestLog, Request, Response}
   alias Wasmex.Program.{Session, Sink}
 
@@ -69,14 +69,14 @@ defmodule Wasmex.HTTP.Exchange do
   end
 
   defp clean(value) do
-    if String.valid?(value) and not String.contains?(value, <<0>>),
+    if Utils.text?(value),
       do: value,
       else: value |> String.replace(<<0>>, "") |> latin1()
   end
 
   # Header values are bytes; those that are no UTF-8 are read as what HTTP/1.0 said they are.
   defp latin1(bytes) do
-    if String.valid?(bytes), do: bytes, else: :unicode.characters_to_binary(bytes, :latin1)
+    if Utils.utf8?(bytes), do: bytes, else: :unicode.characters_to_binary(bytes, :latin1)
   end
 
   defp drive({:over, result}, exchange), do: over(result, exchange)
@@ -189,7 +189,7 @@ defmodule Wasmex.HTTP.Exchange do
       headers
     else
       type =
-        if String.valid?(bytes), do: "text/plain; charset=utf-8", else: "application/octet-stream"
+        if Utils.utf8?(bytes), do: "text/plain; charset=utf-8", else: "application/octet-stream"
 
       [{"content-type", type} | headers]
     end

@@ -2,7 +2,7 @@ defmodule Wasmex.HTTP.Function do
   @moduledoc false
   # A program that answers requests: compiled, its imports resolved, its settings checked.
 
-  alias Wasmex.{Artefact, Engine, Error, Linker, Module, Native}
+  alias Wasmex.{Artefact, Engine, Error, Linker, Native}
   alias Wasmex.HTTP.Convention
   alias Wasmex.Program.{Options, Source}
 
@@ -42,7 +42,7 @@ defmodule Wasmex.HTTP.Function do
   def load(name, bytes, settings) do
     settings = Keyword.merge(@defaults, settings)
     options = options(settings)
-    engine = Engine.shared(if(options.fuel, do: [consume_fuel: true], else: []))
+    engine = engine(options)
 
     with {:ok, module} <- Source.compile(bytes, engine),
          :ok <- command(module),
@@ -59,6 +59,29 @@ defmodule Wasmex.HTTP.Function do
          size: byte_size(bytes)
        }}
     end
+  end
+
+  # Instances of functions come from a pool: for a short-lived one the memory costs more than the work.
+  # The pool reserves addresses, not memory; what an instance leaves is cleared for the next.
+  @pool [
+    pooling: 1_000,
+    pooling_memory_size: 128 * 1024 * 1024,
+    pooling_keep_resident: 1024 * 1024
+  ]
+
+  defp engine(options) do
+    fuel = if options.fuel, do: [consume_fuel: true], else: []
+
+    if options.max_memory <= @pool[:pooling_memory_size],
+      do: pooled(fuel),
+      else: Engine.shared(fuel)
+  end
+
+  defp pooled(fuel) do
+    Engine.shared(@pool ++ fuel)
+  rescue
+    # Where so many addresses can't be had (a small `ulimit -v`), all works without, only slower.
+    Wasmex.Error -> Engine.shared(fuel)
   end
 
   defp options(settings) do
@@ -125,7 +148,10 @@ defmodule Wasmex.HTTP.Function do
   defp valid?(:methods, nil), do: true
   defp valid?(:methods, value), do: is_list(value) and Enum.all?(value, &is_binary/1)
   defp valid?(:max_body, value), do: is_integer(value) and value >= 0
-  defp valid?(:max_output, value), do: is_integer(value) and value > 0
+
+  defp valid?(key, value) when key in [:max_output, :max_memory],
+    do: is_integer(value) and value > 0
+
   defp valid?(_key, _value), do: true
 
   defp expected(:timeout), do: "milliseconds above 0"

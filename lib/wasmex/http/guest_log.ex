@@ -25,7 +25,7 @@ defmodule Wasmex.HTTP.GuestLog do
     :ok
   end
 
-  defp printable(bytes), do: if(String.valid?(bytes), do: bytes, else: inspect(bytes))
+  defp printable(bytes), do: if(Wasmex.Utils.utf8?(bytes), do: bytes, else: inspect(bytes))
 
   @doc "The lines, in order."
   def take do

@@ -91,7 +91,7 @@ defmodule Wasmex.Wasi.WasiOptions do
 
   defp env!(env) when is_map(env) and not is_struct(env) do
     for {key, value} <- env do
-      if is_binary(key) and (key == "" or String.contains?(key, "=")),
+      if is_binary(key) and (key == "" or :binary.match(key, "=") != :nomatch),
         do: fail(:env, "names without = that are not empty", key)
 
       {text!(:env, key), text!(:env, value)}
@@ -101,7 +101,7 @@ defmodule Wasmex.Wasi.WasiOptions do
   defp env!(other), do: fail(:env, "a map of strings", other)
 
   defp text!(field, text) when is_binary(text) do
-    if String.valid?(text) and not String.contains?(text, <<0>>),
+    if Wasmex.Utils.text?(text),
       do: text,
       else: fail(field, "UTF-8 without NUL", text)
   end

@@ -35,6 +35,7 @@ pub struct EngineConfig {
     pub density: bool,
     pub pooling: Option<u32>,
     pub pooling_memory_size: u64,
+    pub pooling_keep_resident: u64,
     pub cache: Option<String>,
     pub core_dump: bool,
 }
@@ -130,6 +131,11 @@ impl EngineConfig {
             pool.total_gc_heaps(instances);
             pool.max_memory_size(memory);
             pool.pagemap_scan(Enabled::Auto);
+            let resident = usize::try_from(self.pooling_keep_resident)?;
+            pool.linear_memory_keep_resident(resident);
+            pool.table_keep_resident(resident);
+            // A suspended call touches some pages of its stack, which need no zeroing either.
+            pool.async_stack_keep_resident(resident.min(64 * 1024));
             config.memory_reservation(memory as u64);
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         }

@@ -1,0 +1,239 @@
+defmodule Wasmex.HTTP.Folder do
+  @moduledoc false
+  # The functions of a folder, by name: compiled once, and again when a file changes. A file that does not
+  # compile leaves the version before it in place. Requests read a table; this process owns it and looks
+  # at the folder every half second.
+
+  use GenServer
+
+  require Logger
+
+  alias Wasmex.HTTP.{Function, Stats}
+
+  @extensions [".wasm", ".wat", ".cwasm"]
+  @every 500
+
+  defstruct [:dir, :table, :settings, :stats, files: %{}, loading: %{}]
+
+  @doc """
+  Options: `:dir`, `:functions` (settings by name), `:defaults` (settings of all), `:stats`. Raises where a
+  setting is wrong.
+  """
+  def start_link(opts) do
+    {defaults, functions} = check!(opts)
+    dir = Path.expand(Keyword.fetch!(opts, :dir))
+
+    unless File.dir?(dir),
+      do: raise(ArgumentError, "dir: #{inspect(dir)} is no directory")
+
+    settings = %{defaults: defaults, functions: functions}
+    GenServer.start_link(__MODULE__, {dir, settings, opts[:stats]}, Keyword.take(opts, [:name]))
+  end
+
+  @doc "The settings, checked: `{defaults, %{name => settings}}`."
+  def check!(opts) do
+    defaults = Function.settings!(Keyword.get(opts, :defaults, []), "defaults")
+
+    functions =
+      Map.new(Keyword.get(opts, :functions, %{}), fn {name, settings} ->
+        {to_string(name), Function.settings!(settings, "functions.#{name}")}
+      end)
+
+    {defaults, functions}
+  end
+
+  @doc "What requests read: the table of functions, and that of the counts."
+  def tables(folder), do: GenServer.call(folder, :tables, :infinity)
+
+  @doc "Waits until the folder was looked at again, and all that changed was compiled."
+  def refresh(folder), do: GenServer.call(folder, :refresh, :infinity)
+
+  @doc "`{:ok, function}`, `:refused` (a link out of the folder), `{:broken, error}` or `:unknown`."
+  def find(table, name) do
+    case :ets.lookup(table, name) do
+      [{_, {:ok, function}, _}] -> {:ok, function}
+      [{_, other, _}] -> other
+      [] -> :unknown
+    end
+  end
+
+  @doc "`[{name, found, error}]`, sorted; the error is that of a newer version that does not compile."
+  def list(table), do: table |> :ets.tab2list() |> Enum.sort()
+
+  @impl true
+  def init({dir, settings, stats}) do
+    table = :ets.new(__MODULE__, [:protected, read_concurrency: true])
+    state = %__MODULE__{dir: dir, table: table, settings: settings, stats: stats}
+    state = scan(state)
+    warn_of_missing(state)
+    # What is there at the start is served from the first request on.
+    {:ok, wait_all(state), @every}
+  end
+
+  defp warn_of_missing(state) do
+    for {name, _} <- state.settings.functions,
+        not Enum.any?(state.files, fn {_, f} -> f.name == name end) do
+      Logger.warning("functions.#{name}: there is no such function in #{state.dir}")
+    end
+  end
+
+  @impl true
+  def handle_call(:tables, _from, state),
+    do: {:reply, {state.table, state.stats}, state, @every}
+
+  def handle_call(:refresh, _from, state),
+    do: {:reply, :ok, state |> scan() |> wait_all(), @every}
+
+  @impl true
+  def handle_info(:timeout, state), do: {:noreply, scan(state), @every}
+
+  def handle_info({:DOWN, ref, :process, _, reason}, state) when is_map_key(state.loading, ref),
+    do: {:noreply, loaded(state, ref, reason), @every}
+
+  def handle_info(_message, state), do: {:noreply, state, @every}
+
+  defp wait_all(%{loading: loading} = state) when loading == %{}, do: state
+
+  defp wait_all(state) do
+    receive do
+      {:DOWN, ref, :process, _, reason} when is_map_key(state.loading, ref) ->
+        state |> loaded(ref, reason) |> wait_all()
+    end
+  end
+
+  # What is new or has changed is compiled by a process of its own; what is gone is forgotten.
+  defp scan(state) do
+    found = state.dir |> files() |> Map.new(&{&1, look(state, &1)})
+    state = Enum.reduce(state.files, state, &forget(&2, &1, found))
+    Enum.reduce(found, state, fn {file, now}, state -> update(state, file, now) end)
+  end
+
+  defp files(dir) do
+    case File.ls(dir) do
+      {:ok, names} ->
+        for name <- names, Path.extname(name) in @extensions, name?(Path.rootname(name)), do: name
+
+      {:error, _} ->
+        []
+    end
+  end
+
+  @doc "Whether a function may have this name."
+  def name?(name), do: String.match?(name, ~r/\A[A-Za-z0-9_][A-Za-z0-9_.\-]*\z/)
+
+  # A link is followed within the folder only.
+  defp look(state, file) do
+    path = Path.join(state.dir, file)
+    name = Path.rootname(file)
+
+    with {:ok, %{type: type} = info} <- File.lstat(path, time: :posix),
+         true <- type != :symlink or inside?(path, state.dir),
+         {:ok, info} <- if(type == :symlink, do: File.stat(path, time: :posix), else: {:ok, info}) do
+      %{name: name, path: path, stamp: {info.mtime, info.ctime, info.size, info.inode}, at: now()}
+    else
+      _ -> %{name: name, path: path, stamp: :refused, at: now()}
+    end
+  end
+
+  defp now, do: System.os_time(:second)
+
+  defp inside?(path, dir) do
+    case :file.read_link_all(path) do
+      {:ok, target} ->
+        target = target |> IO.chardata_to_string() |> Path.expand(dir)
+        String.starts_with?(target, dir <> "/") and not link?(target)
+
+      _ ->
+        false
+    end
+  end
+
+  # One step is enough for a folder of functions; a link to a link is refused.
+  defp link?(path), do: match?({:ok, _}, :file.read_link_all(path))
+
+  defp forget(state, {file, %{name: name}}, found) do
+    if is_map_key(found, file) do
+      state
+    else
+      unless Enum.any?(found, fn {_, now} -> now.name == name end),
+        do: :ets.delete(state.table, name)
+
+      %{state | files: Map.delete(state.files, file)}
+    end
+  end
+
+  defp update(state, file, %{stamp: :refused} = now) do
+    :ets.insert(state.table, {now.name, :refused, nil})
+    put_in(state.files[file], now)
+  end
+
+  defp update(state, file, now) do
+    known = state.files[file]
+
+    cond do
+      loading?(state, file) -> state
+      known == nil or known.stamp != now.stamp -> load(state, file, now)
+      # Times have the resolution of a second: a file that was young when it was read is read again.
+      fresh?(known) and digest(now.path) != known[:digest] -> load(state, file, now)
+      true -> state
+    end
+  end
+
+  defp loading?(state, file),
+    do: Enum.any?(state.loading, fn {_ref, {other, _}} -> other == file end)
+
+  defp fresh?(%{stamp: {mtime, ctime, _, _}, at: at}), do: max(mtime, ctime) + 2 >= at
+
+  defp digest(path) do
+    with {:ok, bytes} <- File.read(path), do: :crypto.hash(:sha256, bytes)
+  end
+
+  defp load(state, file, now) do
+    settings =
+      Keyword.merge(state.settings.defaults, Map.get(state.settings.functions, now.name, []))
+
+    # Monitored and not linked: one that fails must not take this one along.
+    {_pid, ref} = spawn_monitor(fn -> exit({:loaded, read(now, settings)}) end)
+    %{state | loading: Map.put(state.loading, ref, {file, now})}
+  end
+
+  defp read(now, settings) do
+    case File.read(now.path) do
+      {:ok, bytes} ->
+        {:crypto.hash(:sha256, bytes), Function.load(now.name, bytes, settings)}
+
+      {:error, posix} ->
+        {nil, {:error, %File.Error{reason: posix, path: now.path, action: "read"}}}
+    end
+  end
+
+  defp loaded(state, ref, reason) do
+    {{file, now}, loading} = Map.pop(state.loading, ref)
+
+    {digest, result} =
+      case reason do
+        {:loaded, loaded} -> loaded
+        other -> {nil, {:error, %ErlangError{original: other}}}
+      end
+
+    put(state, now.name, result)
+    %{state | loading: loading, files: Map.put(state.files, file, Map.put(now, :digest, digest))}
+  end
+
+  defp put(state, name, {:ok, function}) do
+    :ets.insert(state.table, {name, {:ok, function}, nil})
+    if state.stats, do: Stats.open(state.stats, name)
+    Logger.info("function #{name}: loaded, #{function.convention}", wasm: name)
+  end
+
+  # The version before goes on serving.
+  defp put(state, name, {:error, error}) do
+    text = Exception.message(error)
+    Logger.error("function #{name}: #{text}", wasm: name)
+
+    case :ets.lookup(state.table, name) do
+      [{_, {:ok, _} = before, _}] -> :ets.insert(state.table, {name, before, text})
+      _ -> :ets.insert(state.table, {name, {:broken, text}, text})
+    end
+  end
+end

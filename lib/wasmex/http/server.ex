@@ -1,0 +1,106 @@
+defmodule Wasmex.HTTP.Server do
+  @moduledoc """
+  Serves a folder of functions over HTTP/1.1, on OTP's own `:httpd`: for projects without Plug.
+
+      children = [{Wasmex.HTTP.Server, dir: "functions", port: 8080}]
+
+  `GET /name/rest?query` runs `name.wasm` (or `.wat`, `.cwasm`) of the folder: `Wasmex.HTTP` tells how.
+
+  Options:
+
+  | key | default | |
+  |---|---|---|
+  | `:dir` | needed | the folder |
+  | `:port` | 8080 | 0 for any that is free, see `port/1` |
+  | `:ip` | `{127, 0, 0, 1}` | the address to listen on |
+  | `:concurrency` | 64 | requests that run at once |
+  | `:queue` | 256 | requests that wait for a place, a second at most; others are answered with 503 |
+  | `:defaults` | `[]` | settings of all functions, see `Wasmex.HTTP` |
+  | `:functions` | `%{}` | settings by name, `%{"goenv" => [timeout: 100]}` |
+  | `:log` | `false` | a line to Logger for each request |
+  | `:page` | `true` | what `GET /` shows: the functions and how they do |
+  | `:name` | | of the supervisor |
+
+  A setting that is wrong raises and names its key.
+
+  Files that change are picked up within a second; requests under way finish on what they began with. A
+  file that does not compile leaves the version before it in place.
+
+  ## Example
+
+      iex> {:ok, server} = Wasmex.HTTP.Server.start_link(dir: "examples/faas", port: 0)
+      iex> port = Wasmex.HTTP.Server.port(server)
+      iex> {:ok, {{_, 200, _}, _, body}} = :httpc.request('http://127.0.0.1:\#{port}/rustenv?b=2&a=1')
+      iex> to_string(body) =~ "http_query=a=1&b=2"
+      true
+      iex> Wasmex.HTTP.Server.stop(server)
+      :ok
+  """
+
+  use Supervisor
+
+  alias Wasmex.HTTP.{Daemon, Folder, Gate, Service}
+
+  @own [port: 8080, ip: {127, 0, 0, 1}, page: true]
+  @keys [:name | Keyword.keys(@own)]
+
+  @doc "Starts it; raises where an option is wrong, and fails where the port is taken."
+  @spec start_link(keyword()) :: Supervisor.on_start()
+  def start_link(opts) do
+    {own, service} = opts |> Keyword.split(@keys -- [:page])
+    own = Keyword.merge(@own, own)
+    Service.check!(service)
+    check!(own)
+    service = Keyword.put_new(service, :page, true)
+    Supervisor.start_link(__MODULE__, {own, service}, Keyword.take(own, [:name]))
+  end
+
+  defp check!(own) do
+    unless own[:port] in 0..65_535,
+      do: raise(ArgumentError, "port: must be a number up to 65535, got: #{inspect(own[:port])}")
+
+    unless is_tuple(own[:ip]) and :inet.ntoa(own[:ip]) != {:error, :einval},
+      do:
+        raise(
+          ArgumentError,
+          "ip: must be an address such as {127, 0, 0, 1}, got: #{inspect(own[:ip])}"
+        )
+  end
+
+  @impl true
+  def init({own, service}) do
+    key = make_ref()
+
+    children = [
+      %{id: Service, start: {Service, :start_link, [key, service]}, type: :supervisor},
+      %{id: Daemon, start: {Daemon, :start_link, [key, own, service]}, shutdown: 10_000}
+    ]
+
+    # The daemon holds tables that the service made.
+    Supervisor.init(children, strategy: :rest_for_one)
+  end
+
+  @doc "The port that it listens on."
+  @spec port(Supervisor.supervisor()) :: :inet.port_number()
+  def port(server), do: server |> child(Daemon) |> Daemon.port()
+
+  @doc "Looks at the folder now; returns when all that changed was compiled."
+  @spec refresh(Supervisor.supervisor()) :: :ok
+  def refresh(server), do: server |> part(Folder) |> Folder.refresh()
+
+  @doc """
+  Stops it gracefully: requests that come are answered with 503, those under way have `timeout` ms to end.
+  """
+  @spec stop(Supervisor.supervisor(), timeout()) :: :ok
+  def stop(server, timeout \\ 5_000) do
+    server |> part(Gate) |> Gate.drain(timeout)
+    Supervisor.stop(server)
+  end
+
+  defp part(server, id), do: server |> child(Service) |> child(id)
+
+  defp child(supervisor, id) do
+    {^id, pid, _, _} = supervisor |> Supervisor.which_children() |> List.keyfind(id, 0)
+    pid
+  end
+end

@@ -1,0 +1,175 @@
+defmodule Wasmex.HTTP.Service do
+  @moduledoc false
+  # What serves requests, whoever brings them: finds the function, asks the gate, runs the exchange,
+  # counts and logs. The server and the plug are ways to get here.
+
+  use Supervisor
+
+  require Logger
+
+  alias Wasmex.HTTP.{Exchange, Folder, Gate, Page, Request, Response, Stats}
+
+  @defaults [concurrency: 64, queue: 256, functions: %{}, defaults: [], log: false]
+  @keys [:dir, :page | Keyword.keys(@defaults)]
+
+  defstruct [:folder, :table, :gate, :stats, :dir, log: false, page: false]
+
+  @type t :: %__MODULE__{}
+
+  def keys, do: @keys
+
+  @doc "Raises for options that make no sense; starting is left to `start_link/1`."
+  def check!(opts) do
+    for {key, _} <- opts, key not in @keys do
+      known = Enum.map(@keys, &Atom.to_string/1)
+
+      raise ArgumentError,
+            "unknown option #{inspect(key)}#{Wasmex.Error.suggestion(to_string(key), known)}"
+    end
+
+    for key <- [:concurrency, :queue], value = opts[key], not (is_integer(value) and value > 0) do
+      raise ArgumentError, "#{key}: must be a number above 0, got: #{inspect(value)}"
+    end
+
+    unless is_binary(opts[:dir]),
+      do: raise(ArgumentError, "dir: the folder of the functions is missing")
+
+    Folder.check!(opts)
+    opts
+  end
+
+  @doc "`key` is any term that names this service among others."
+  def start_link(key, opts), do: Supervisor.start_link(__MODULE__, {key, opts})
+
+  @doc "What a part of the service is registered as."
+  def name(key, part), do: {:via, Registry, {Wasmex.HTTP.Registry, {key, part}}}
+
+  @impl true
+  def init({key, opts}) do
+    opts = Keyword.merge(@defaults, opts)
+    stats = Stats.new()
+    folder = Keyword.take(opts, [:dir, :functions, :defaults])
+    folder = [name: name(key, Folder), stats: stats] ++ folder
+    gate = [name: name(key, Gate)] ++ Keyword.take(opts, [:concurrency, :queue])
+    Supervisor.init([{Folder, folder}, {Gate, gate}], strategy: :one_for_one)
+  end
+
+  @doc "The handle that requests are served with."
+  def handle(key, opts) do
+    folder = name(key, Folder)
+    {table, stats} = Folder.tables(folder)
+
+    %__MODULE__{
+      folder: folder,
+      table: table,
+      gate: name(key, Gate),
+      stats: stats,
+      dir: opts[:dir],
+      log: Keyword.get(opts, :log, false),
+      page: Keyword.get(opts, :page, false)
+    }
+  end
+
+  @doc "Answers a request through `reply`; see `Exchange.run/5`. Returns `{response, state}`."
+  def serve(%__MODULE__{} = service, %Request{} = request, reply, state, closed \\ nil) do
+    {response, state} = route(service, request, reply, state, closed)
+    if service.log, do: log(request, response)
+    {response, state}
+  end
+
+  defp log(request, response) do
+    query = if request.query == "", do: "", else: "?" <> request.query
+    target = printable(request.script_name <> request.path <> query)
+    Logger.info("#{request.method} #{target} #{response.status} #{response.duration} µs")
+  end
+
+  defp printable(text), do: text |> String.slice(0, 200) |> String.replace(~r/[^ -~]/, "?")
+
+  defp route(
+         %{page: true} = service,
+         %Request{path: "/", script_name: ""} = request,
+         reply,
+         state,
+         _closed
+       ),
+       do: answer(Page.response(service, request), reply, state)
+
+  defp route(service, request, reply, state, closed) do
+    {name, request} = Request.shift(request)
+
+    with :ok <- check_name(name, request.path),
+         {:ok, function} <- find(service, name) do
+      run(service, function, request, reply, state, closed)
+    else
+      status -> answer(refusal(status), reply, state)
+    end
+  end
+
+  # Before anything is looked up: names that try to be paths.
+  defp check_name(name, path) do
+    cond do
+      not Folder.name?(name) -> 400
+      dots?(path) -> 400
+      true -> :ok
+    end
+  end
+
+  defp dots?(path) do
+    decoded = path |> String.replace(~r/%2e/i, ".") |> String.replace(~r/%2f/i, "/")
+    String.contains?(path, [<<0>>, "%00", "\\"]) or ".." in String.split(decoded, "/")
+  end
+
+  defp find(service, name) do
+    case Folder.find(service.table, name) do
+      {:ok, function} -> {:ok, function}
+      :refused -> 400
+      {:broken, _error} -> 500
+      :unknown -> 404
+    end
+  end
+
+  defp refusal(status), do: Response.plain(status, "#{status} #{Response.reason(status)}")
+
+  defp run(service, function, request, reply, state, closed) do
+    case Wasmex.HTTP.refuse(function, request) do
+      nil -> admitted(service, function, request, reply, state, closed)
+      refused -> answer(refused, reply, state)
+    end
+  end
+
+  defp admitted(service, function, request, reply, state, closed) do
+    case Gate.enter(service.gate) do
+      :ok ->
+        try do
+          {response, state} = Exchange.run(function, request, reply, state, closed)
+          done(service, function, response)
+          {response, state}
+        after
+          Gate.leave(service.gate)
+        end
+
+      :full ->
+        busy = refusal(503)
+        answer(%{busy | headers: [{"retry-after", "1"} | busy.headers]}, reply, state)
+    end
+  end
+
+  defp done(service, function, response) do
+    Stats.count(service.stats, function.name, response)
+
+    if response.error && response.status != 499 do
+      Logger.error("function #{function.name}: #{details(response.error)}", wasm: function.name)
+    end
+  end
+
+  # With the backtrace, which only the log may show.
+  defp details(%Wasmex.Trap{detail: detail}), do: detail
+  defp details(error), do: Exception.message(error)
+
+  defp answer(response, reply, state) do
+    case reply.({:whole, response.status, response.headers, response.body}, state) do
+      {:gone, state} -> {response, state}
+      state -> {response, state}
+    end
+  end
+end

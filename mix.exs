@@ -20,7 +20,7 @@ defmodule Wasmex.MixProject do
   end
 
   def application do
-    [mod: {Wasmex.Application, []}, extra_applications: [:logger, :crypto, :inets]]
+    [mod: {Wasmex.Application, []}, extra_applications: [:logger, :crypto]]
   end
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]

@@ -218,6 +218,12 @@ defmodule Wasmex.HTTP.Exchange do
     failed(exchange, status(error), error)
   end
 
+  # The request itself was wrong, which showed when the guest read on.
+  defp over({:raised, {:throw, {:wasmex_http, status}, _stacktrace}}, exchange) do
+    message = "the body of the request ended with #{status}"
+    failed(exchange, status, %Error{reason: :input, details: %{message: message}})
+  end
+
   defp over({:raised, {kind, reason, stacktrace}}, _exchange),
     do: :erlang.raise(kind, reason, stacktrace)
 

@@ -50,18 +50,22 @@ defmodule Wasmex.HTTP.Response do
     401 => "Unauthorized",
     403 => "Forbidden",
     404 => "Not Found",
+    408 => "Request Timeout",
     405 => "Method Not Allowed",
     409 => "Conflict",
     410 => "Gone",
     413 => "Content Too Large",
+    414 => "URI Too Long",
     415 => "Unsupported Media Type",
     422 => "Unprocessable Content",
     429 => "Too Many Requests",
+    431 => "Request Header Fields Too Large",
     500 => "Internal Server Error",
     501 => "Not Implemented",
     502 => "Bad Gateway",
     503 => "Service Unavailable",
-    504 => "Gateway Timeout"
+    504 => "Gateway Timeout",
+    505 => "HTTP Version Not Supported"
   }
 
   @doc "The reason phrase of a status (RFC 9110, section 15)."

@@ -1,6 +1,6 @@
 defmodule Wasmex.HTTP.Server do
   @moduledoc """
-  Serves a folder of functions over HTTP/1.1, on OTP's own `:httpd`: for projects without Plug.
+  Serves a folder of functions over HTTP/1.1, for projects without Plug.
 
       children = [{Wasmex.HTTP.Server, dir: "functions", port: 8080}]
 
@@ -30,8 +30,10 @@ defmodule Wasmex.HTTP.Server do
 
       iex> {:ok, server} = Wasmex.HTTP.Server.start_link(dir: "examples/faas", port: 0)
       iex> port = Wasmex.HTTP.Server.port(server)
-      iex> {:ok, {{_, 200, _}, _, body}} = :httpc.request('http://127.0.0.1:\#{port}/rustenv?b=2&a=1')
-      iex> to_string(body) =~ "http_query=a=1&b=2"
+      iex> {:ok, socket} = :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, active: false])
+      iex> :gen_tcp.send(socket, "GET /rustenv?b=2&a=1 HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+      iex> {:ok, answer} = :gen_tcp.recv(socket, 0)
+      iex> answer =~ "HTTP/1.1 200 OK" and answer =~ "http_query=a=1&b=2"
       true
       iex> Wasmex.HTTP.Server.stop(server)
       :ok
@@ -39,7 +41,7 @@ defmodule Wasmex.HTTP.Server do
 
   use Supervisor
 
-  alias Wasmex.HTTP.{Daemon, Folder, Gate, Service}
+  alias Wasmex.HTTP.{Listener, Folder, Gate, Service}
 
   @own [port: 8080, ip: {127, 0, 0, 1}, page: true]
   @keys [:name | Keyword.keys(@own)]
@@ -73,16 +75,16 @@ defmodule Wasmex.HTTP.Server do
 
     children = [
       %{id: Service, start: {Service, :start_link, [key, service]}, type: :supervisor},
-      %{id: Daemon, start: {Daemon, :start_link, [key, own, service]}, shutdown: 10_000}
+      %{id: Listener, start: {Listener, :start_link, [key, own, service]}}
     ]
 
-    # The daemon holds tables that the service made.
+    # The listener's connections hold tables that the service made.
     Supervisor.init(children, strategy: :rest_for_one)
   end
 
   @doc "The port that it listens on."
   @spec port(Supervisor.supervisor()) :: :inet.port_number()
-  def port(server), do: server |> child(Daemon) |> Daemon.port()
+  def port(server), do: server |> child(Listener) |> Listener.port()
 
   @doc "Looks at the folder now; returns when all that changed was compiled."
   @spec refresh(Supervisor.supervisor()) :: :ok

@@ -7,7 +7,7 @@ defmodule Wasmex.HTTP.Service do
 
   require Logger
 
-  alias Wasmex.HTTP.{Exchange, Folder, Gate, Page, Request, Response, Stats}
+  alias Wasmex.HTTP.{Body, Exchange, Folder, Gate, Page, Request, Response, Stats}
 
   @defaults [concurrency: 64, queue: 256, functions: %{}, defaults: [], log: false]
   @keys [:dir, :page | Keyword.keys(@defaults)]
@@ -129,6 +129,21 @@ defmodule Wasmex.HTTP.Service do
   end
 
   defp refusal(status), do: Response.plain(status, "#{status} #{Response.reason(status)}")
+
+  # A body that is still on the wire is read as the guest reads, up to the function's own limit.
+  defp run(service, function, %{body: {:stream, length}} = request, reply, state, closed) do
+    if is_integer(length) and length > function.max_body,
+      do: answer(refusal(413), reply, state),
+      else:
+        run(
+          service,
+          function,
+          %{request | body: Body.stream(function.max_body)},
+          reply,
+          state,
+          closed
+        )
+  end
 
   defp run(service, function, request, reply, state, closed) do
     case Wasmex.HTTP.refuse(function, request) do

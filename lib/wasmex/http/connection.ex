@@ -1,0 +1,145 @@
+defmodule Wasmex.HTTP.Connection do
+  @moduledoc false
+  # One connection: request after request, each read, served and answered in this process.
+
+  alias Wasmex.HTTP.{Body, Request, Response, Service, Wire}
+
+  # Ms between requests, and for the head of one.
+  @idle 60_000
+  @patience 10_000
+
+  def run(socket, service) do
+    {:ok, {address, _port}} = :inet.peername(socket)
+    {:ok, {_, port}} = :inet.sockname(socket)
+    remote = address |> :inet.ntoa() |> to_string()
+    serve(%Wire{socket: socket}, %{service: service, remote: remote, port: port})
+  rescue
+    # The client was gone before it was served.
+    MatchError -> :ok
+  after
+    :gen_tcp.close(socket)
+  end
+
+  defp serve(wire, context) do
+    case Wire.head(wire, @idle, @patience) do
+      {:ok, head, wire} -> answer(head, wire, context)
+      {:refuse, status, wire} -> refuse(wire.socket, status)
+      :closed -> :ok
+    end
+  end
+
+  # What is wrong with the form of a request may be wrong with what follows it.
+  defp refuse(socket, status) do
+    response = Response.plain(status, "#{status} #{Response.reason(status)}")
+    headers = [{"connection", "close"} | response.headers]
+    state = %{socket: socket, head?: false, chunked?: true, keep?: false}
+    reply({:whole, status, headers, response.body}, state)
+    linger(socket)
+  end
+
+  # Closed with bytes unread, a connection is reset, and the answer may be lost on its way.
+  defp linger(socket) do
+    :gen_tcp.shutdown(socket, :write)
+    :gen_tcp.recv(socket, 0, 200)
+  end
+
+  defp answer(head, wire, context) do
+    Body.begin(wire, head.body, "100-continue" in Wire.values(head, "expect"))
+
+    state = %{
+      socket: wire.socket,
+      head?: head.method == "HEAD",
+      chunked?: head.version == {1, 1},
+      keep?: head.keep?
+    }
+
+    # Without a body to come, what arrives is the next request or the end: the end is listened for.
+    if head.body == 0, do: :inet.setopts(wire.socket, active: :once)
+    closed = if head.body == 0, do: {:tcp_closed, wire.socket}
+
+    {_response, state} =
+      Service.serve(context.service, request(head, context), &reply/2, state, closed)
+
+    with {:ok, wire} <- Body.finish(),
+         true <- state.keep?,
+         {:ok, wire} <- passive(wire) do
+      serve(wire, context)
+    else
+      _ -> if state.keep?, do: linger(wire.socket)
+    end
+  end
+
+  # Back to reading when we want to; what came meanwhile is the beginning of the next request.
+  defp passive(%{socket: socket} = wire) do
+    :inet.setopts(socket, active: false)
+
+    receive do
+      {:tcp, ^socket, bytes} -> {:ok, %{wire | buffer: wire.buffer <> bytes}}
+      {:tcp_closed, ^socket} -> :closed
+      {:tcp_error, ^socket, _} -> :closed
+    after
+      0 -> {:ok, wire}
+    end
+  end
+
+  defp request(head, context) do
+    request = Request.new(head.method, head.target, head.headers, {:stream, head.body})
+    {major, minor} = head.version
+
+    %{
+      request
+      | remote_addr: context.remote,
+        protocol: "HTTP/#{major}.#{minor}",
+        port: context.port,
+        body: if(head.body == 0, do: "", else: {:stream, head.body})
+    }
+  end
+
+  defp reply({:whole, status, headers, body}, state) do
+    length = {"content-length", Integer.to_string(byte_size(body))}
+
+    send_all(state, [head(status, [length | headers], state), if(state.head?, do: "", else: body)])
+  end
+
+  defp reply({:head, status, headers}, %{chunked?: true} = state),
+    do: send_all(state, head(status, [{"transfer-encoding", "chunked"} | headers], state))
+
+  # HTTP/1.0 has no chunks: the end of the connection is the end of the body.
+  defp reply({:head, status, headers}, state) do
+    state = %{state | keep?: false}
+    send_all(state, head(status, headers, state))
+  end
+
+  defp reply({:chunk, _bytes}, %{head?: true} = state), do: state
+
+  defp reply({:chunk, bytes}, %{chunked?: true} = state) do
+    size = bytes |> IO.iodata_length() |> Integer.to_string(16)
+    send_all(state, [size, "\r\n", bytes, "\r\n"])
+  end
+
+  defp reply({:chunk, bytes}, state), do: send_all(state, bytes)
+  defp reply(:done, %{chunked?: true, head?: false} = state), do: send_all(state, "0\r\n\r\n")
+  defp reply(:done, state), do: state
+  # Half an answer must not look like a whole one.
+  defp reply(:broken, state), do: %{state | keep?: false}
+
+  defp send_all(state, iodata) do
+    case :gen_tcp.send(state.socket, iodata) do
+      :ok -> state
+      {:error, _} -> {:gone, %{state | keep?: false}}
+    end
+  end
+
+  defp head(status, headers, state) do
+    connection = if state.keep?, do: [], else: [{"connection", "close"}]
+
+    headers =
+      if List.keymember?(headers, "connection", 0), do: headers, else: connection ++ headers
+
+    [
+      "HTTP/1.1 #{status} #{Response.reason(status)}\r\n",
+      for({name, value} <- headers, do: [name, ": ", value, "\r\n"]),
+      "\r\n"
+    ]
+  end
+end

@@ -1,0 +1,87 @@
+defmodule Wasmex.HTTP.Listener do
+  @moduledoc false
+  # Owns the listening socket; a few acceptors hand each connection to a process of its own.
+
+  use GenServer
+
+  alias Wasmex.HTTP.{Connection, Service}
+
+  @acceptors 8
+  @connections 10_000
+
+  @options [
+    :binary,
+    active: false,
+    nodelay: true,
+    reuseaddr: true,
+    backlog: 1024,
+    # A client that does not read what it asked for.
+    send_timeout: 30_000,
+    send_timeout_close: true
+  ]
+
+  @doc "`key` names the service that connections are served by."
+  def start_link(key, own, service), do: GenServer.start_link(__MODULE__, {key, own, service})
+
+  def port(listener), do: GenServer.call(listener, :port)
+
+  @impl true
+  def init({key, own, service}) do
+    Process.flag(:trap_exit, true)
+    family = if tuple_size(own[:ip]) == 8, do: [:inet6], else: []
+
+    with {:ok, socket} <- :gen_tcp.listen(own[:port], family ++ [ip: own[:ip]] ++ @options),
+         {:ok, connections} <- Task.Supervisor.start_link(max_children: @connections) do
+      handle = Service.handle(key, service)
+      for _ <- 1..@acceptors, do: spawn_link(fn -> accept(socket, connections, handle) end)
+      {:ok, %{socket: socket, connections: connections}}
+    else
+      {:error, reason} -> {:stop, {:shutdown, {:listen, own[:port], reason}}}
+    end
+  end
+
+  defp accept(listening, connections, handle) do
+    case :gen_tcp.accept(listening) do
+      {:ok, socket} ->
+        hand_over(socket, connections, handle)
+        accept(listening, connections, handle)
+
+      {:error, :closed} ->
+        :ok
+
+      # Out of file descriptors, most likely: some will be free again.
+      {:error, _reason} ->
+        Process.sleep(50)
+        accept(listening, connections, handle)
+    end
+  end
+
+  # The connection begins when the socket is its own.
+  defp hand_over(socket, connections, handle) do
+    started =
+      Task.Supervisor.start_child(connections, fn ->
+        receive do
+          :yours -> Connection.run(socket, handle)
+        after
+          5_000 -> :ok
+        end
+      end)
+
+    with {:ok, pid} <- started, :ok <- :gen_tcp.controlling_process(socket, pid) do
+      send(pid, :yours)
+    else
+      _ -> :gen_tcp.close(socket)
+    end
+  end
+
+  @impl true
+  def handle_call(:port, _from, state) do
+    {:ok, port} = :inet.port(state.socket)
+    {:reply, port, state}
+  end
+
+  @impl true
+  def handle_info({:EXIT, _pid, :normal}, state), do: {:noreply, state}
+  def handle_info({:EXIT, _pid, reason}, state), do: {:stop, reason, state}
+  def handle_info(_message, state), do: {:noreply, state}
+end

@@ -83,7 +83,7 @@ defmodule Wasmex.HTTP.Connection do
   end
 
   defp request(head, context) do
-    request = Request.new(head.method, head.target, head.headers, {:stream, head.body})
+    request = Request.new(head.method, head.target, head.headers)
     {major, minor} = head.version
 
     %{
@@ -91,7 +91,7 @@ defmodule Wasmex.HTTP.Connection do
       | remote_addr: context.remote,
         protocol: "HTTP/#{major}.#{minor}",
         port: context.port,
-        body: if(head.body == 0, do: "", else: {:stream, head.body})
+        body: if(head.body == 0, do: "", else: {:stream, head.body, &Body.stream/1})
     }
   end
 

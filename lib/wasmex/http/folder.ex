@@ -13,21 +13,30 @@ defmodule Wasmex.HTTP.Folder do
   @extensions [".wasm", ".wat", ".cwasm"]
   @every 500
 
-  defstruct [:dir, :table, :settings, :stats, files: %{}, loading: %{}]
+  # `only` is the one file of the folder that is looked at, or nil.
+  defstruct [:dir, :only, :table, :settings, :stats, files: %{}, loading: %{}]
 
   @doc """
-  Options: `:dir`, `:functions` (settings by name), `:defaults` (settings of all), `:stats`. Raises where a
+  Options: `:dir` or `:file`, `:functions` (settings by name), `:defaults` (settings of all), `:stats`. Raises where a
   setting is wrong.
   """
   def start_link(opts) do
     {defaults, functions} = check!(opts)
-    dir = Path.expand(Keyword.fetch!(opts, :dir))
+    {dir, only} = place(opts)
 
     unless File.dir?(dir),
       do: raise(ArgumentError, "dir: #{inspect(dir)} is no directory")
 
     settings = %{defaults: defaults, functions: functions}
-    GenServer.start_link(__MODULE__, {dir, settings, opts[:stats]}, Keyword.take(opts, [:name]))
+    start = {dir, only, settings, opts[:stats]}
+    GenServer.start_link(__MODULE__, start, Keyword.take(opts, [:name]))
+  end
+
+  defp place(opts) do
+    case opts[:file] do
+      nil -> {Path.expand(Keyword.fetch!(opts, :dir)), nil}
+      file -> {file |> Path.expand() |> Path.dirname(), Path.basename(file)}
+    end
   end
 
   @doc "The settings, checked: `{defaults, %{name => settings}}`."
@@ -61,9 +70,9 @@ defmodule Wasmex.HTTP.Folder do
   def list(table), do: table |> :ets.tab2list() |> Enum.sort()
 
   @impl true
-  def init({dir, settings, stats}) do
+  def init({dir, only, settings, stats}) do
     table = :ets.new(__MODULE__, [:protected, read_concurrency: true])
-    state = %__MODULE__{dir: dir, table: table, settings: settings, stats: stats}
+    state = %__MODULE__{dir: dir, only: only, table: table, settings: settings, stats: stats}
     state = scan(state)
     warn_of_missing(state)
     # What is there at the start is served from the first request on.
@@ -103,20 +112,19 @@ defmodule Wasmex.HTTP.Folder do
 
   # What is new or has changed is compiled by a process of its own; what is gone is forgotten.
   defp scan(state) do
-    found = state.dir |> files() |> Map.new(&{&1, look(state, &1)})
+    found = state |> files() |> Map.new(&{&1, look(state, &1)})
     state = Enum.reduce(state.files, state, &forget(&2, &1, found))
     Enum.reduce(found, state, fn {file, now}, state -> update(state, file, now) end)
   end
 
-  defp files(dir) do
+  defp files(%{dir: dir, only: only}) do
     case File.ls(dir) do
-      {:ok, names} ->
-        for name <- names, Path.extname(name) in @extensions, name?(Path.rootname(name)), do: name
-
-      {:error, _} ->
-        []
+      {:ok, names} -> Enum.filter(names, &(function?(&1) and (only == nil or &1 == only)))
+      {:error, _} -> []
     end
   end
+
+  defp function?(file), do: Path.extname(file) in @extensions and name?(Path.rootname(file))
 
   @doc "Whether a function may have this name."
   def name?(name), do: String.match?(name, ~r/\A[A-Za-z0-9_][A-Za-z0-9_.\-]*\z/)

@@ -7,12 +7,13 @@ defmodule Wasmex.HTTP.Service do
 
   require Logger
 
-  alias Wasmex.HTTP.{Body, Exchange, Folder, Gate, Page, Request, Response, Stats}
+  alias Wasmex.HTTP.{Exchange, Folder, Gate, Page, Request, Response, Stats}
 
   @defaults [concurrency: 64, queue: 256, functions: %{}, defaults: [], log: false]
-  @keys [:dir, :page | Keyword.keys(@defaults)]
+  @keys [:dir, :file, :page | Keyword.keys(@defaults)]
 
-  defstruct [:folder, :table, :gate, :stats, :dir, log: false, page: false]
+  # `only` is the one function of a service of one file.
+  defstruct [:folder, :table, :gate, :stats, :only, log: false, page: false]
 
   @type t :: %__MODULE__{}
 
@@ -48,7 +49,7 @@ defmodule Wasmex.HTTP.Service do
   def init({key, opts}) do
     opts = Keyword.merge(@defaults, opts)
     stats = Stats.new()
-    folder = Keyword.take(opts, [:dir, :functions, :defaults])
+    folder = Keyword.take(opts, [:dir, :file, :functions, :defaults])
     folder = [name: name(key, Folder), stats: stats] ++ folder
     gate = [name: name(key, Gate)] ++ Keyword.take(opts, [:concurrency, :queue])
     Supervisor.init([{Folder, folder}, {Gate, gate}], strategy: :one_for_one)
@@ -64,7 +65,7 @@ defmodule Wasmex.HTTP.Service do
       table: table,
       gate: name(key, Gate),
       stats: stats,
-      dir: opts[:dir],
+      only: opts[:file] && opts[:file] |> Path.basename() |> Path.rootname(),
       log: Keyword.get(opts, :log, false),
       page: Keyword.get(opts, :page, false)
     }
@@ -95,7 +96,7 @@ defmodule Wasmex.HTTP.Service do
        do: answer(Page.response(service, request), reply, state)
 
   defp route(service, request, reply, state, closed) do
-    {name, request} = Request.shift(request)
+    {name, request} = if service.only, do: {service.only, request}, else: Request.shift(request)
 
     with :ok <- check_name(name, request.path),
          {:ok, function} <- find(service, name) do
@@ -131,18 +132,13 @@ defmodule Wasmex.HTTP.Service do
   defp refusal(status), do: Response.plain(status, "#{status} #{Response.reason(status)}")
 
   # A body that is still on the wire is read as the guest reads, up to the function's own limit.
-  defp run(service, function, %{body: {:stream, length}} = request, reply, state, closed) do
-    if is_integer(length) and length > function.max_body,
-      do: answer(refusal(413), reply, state),
-      else:
-        run(
-          service,
-          function,
-          %{request | body: Body.stream(function.max_body)},
-          reply,
-          state,
-          closed
-        )
+  defp run(service, function, %{body: {:stream, length, stream}} = request, reply, state, closed) do
+    if is_integer(length) and length > function.max_body do
+      answer(refusal(413), reply, state)
+    else
+      request = %{request | body: stream.(function.max_body)}
+      run(service, function, request, reply, state, closed)
+    end
   end
 
   defp run(service, function, request, reply, state, closed) do

@@ -1,0 +1,148 @@
+defmodule Mix.Tasks.Wasmex.Serve do
+  @shortdoc "Serves a folder of functions over HTTP"
+
+  @moduledoc """
+  Serves a folder of functions over HTTP: each `.wasm`, `.wat` or `.cwasm` file answers under its name.
+
+      mix wasmex.serve DIR [--port 8080]
+      mix wasmex.serve examples/faas
+      curl "localhost:8080/goenv?foo=bar&id=1234"
+
+  `GET /` shows the functions and how they do. A file that changes is picked up within a second. `Wasmex.HTTP`
+  tells how a program gets the request and how it answers.
+
+    * `--port N` - the port, by default 8080; 0 for any that is free
+    * `--ip ADDRESS` - the address to listen on, by default 127.0.0.1
+    * `--config FILE` - settings by function, by default DIR/functions.exs where there is one: an Elixir file
+      whose value is such as `%{"goenv" => [timeout: 100, env: %{"A" => "1"}]}`
+    * `--timeout 2s`, `--max-memory 64MiB`, `--max-output 1MiB`, `--max-body 1MiB` - of all functions
+    * `--concurrency N` - requests that run at once, by default 64
+    * `--quiet` - no line for each request
+
+  Ctrl-C stops it, once the requests under way have ended.
+  """
+
+  use Mix.Task
+
+  alias Wasmex.CLI
+  alias Wasmex.HTTP.{Folder, Server, Service}
+
+  @switches [
+    port: :integer,
+    ip: :string,
+    config: :string,
+    timeout: :duration,
+    max_memory: :size,
+    max_output: :size,
+    max_body: :size,
+    concurrency: :integer,
+    quiet: :flag
+  ]
+
+  @impl true
+  def run(argv) do
+    case CLI.Options.parse(argv, @switches) do
+      {:ok, opts, [dir]} ->
+        CLI.start()
+        serve(dir, opts)
+
+      {:ok, _opts, []} ->
+        CLI.misuse(__MODULE__, "the folder of the functions is missing")
+
+      {:ok, _opts, [_, other | _]} ->
+        CLI.misuse(__MODULE__, "one folder at a time; there is also #{other}")
+
+      {:error, text} ->
+        CLI.misuse(__MODULE__, text)
+    end
+  end
+
+  defp serve(dir, opts) do
+    unless File.dir?(dir), do: CLI.fail("#{dir} is no folder")
+    ref = make_ref()
+    Wasmex.Native.interrupt_notify(ref)
+    Process.flag(:trap_exit, true)
+
+    case start(dir, opts) do
+      {:ok, server} ->
+        announce(server, dir)
+        wait(server, ref)
+
+      {:error, reason} ->
+        CLI.fail("the server does not start: #{why(reason)}")
+    end
+  end
+
+  defp start(dir, opts) do
+    Server.start_link(
+      dir: dir,
+      port: opts[:port] || 8080,
+      ip: ip(opts[:ip] || "127.0.0.1"),
+      concurrency: opts[:concurrency] || 64,
+      defaults: Keyword.take(opts, [:timeout, :max_memory, :max_output, :max_body]),
+      functions: config(dir, opts[:config]),
+      log: !opts[:quiet]
+    )
+  rescue
+    error in ArgumentError -> CLI.fail(Exception.message(error))
+  end
+
+  defp ip(text) do
+    case text |> String.to_charlist() |> :inet.parse_address() do
+      {:ok, ip} -> ip
+      {:error, _} -> CLI.fail("--ip: #{inspect(text)} is no address", 2)
+    end
+  end
+
+  defp config(dir, nil) do
+    file = Path.join(dir, "functions.exs")
+    if File.exists?(file), do: config(dir, file), else: %{}
+  end
+
+  defp config(_dir, file) do
+    unless File.exists?(file), do: CLI.fail("--config: there is no file #{file}")
+    {value, _} = Code.eval_file(file)
+
+    if is_map(value) and Enum.all?(value, fn {_, settings} -> Keyword.keyword?(settings) end),
+      do: value,
+      else:
+        CLI.fail(
+          ~s|#{file}: expected such as %{"goenv" => [timeout: 100]}, got: #{inspect(value)}|
+        )
+  end
+
+  defp why({:shutdown, {:failed_to_start_child, _, {:shutdown, {:listen, port, posix}}}}),
+    do: "can't listen on port #{port}: #{:inet.format_error(posix)}"
+
+  defp why({:shutdown, {:failed_to_start_child, _, reason}}), do: why(reason)
+  defp why(reason), do: Exception.format_exit(reason)
+
+  defp announce(server, dir) do
+    url = "http://localhost:#{Server.port(server)}"
+    IO.puts("serving #{dir} at #{url}/")
+
+    for {name, found, error} <- Folder.list(table(server)) do
+      case found do
+        {:ok, function} -> IO.puts("  #{url}/#{name}  (#{function.convention})")
+        _ -> IO.puts("  #{name}: not served: #{error || "a link out of the folder"}")
+      end
+    end
+  end
+
+  defp table(server) do
+    {Service, service, _, _} = server |> Supervisor.which_children() |> List.keyfind(Service, 0)
+    {Folder, folder, _, _} = service |> Supervisor.which_children() |> List.keyfind(Folder, 0)
+    folder |> Folder.tables() |> elem(0)
+  end
+
+  defp wait(server, ref) do
+    receive do
+      {:wasmex_interrupt, ^ref} ->
+        IO.puts("stopping")
+        Server.stop(server)
+
+      {:EXIT, ^server, reason} ->
+        CLI.fail("the server ended: #{Exception.format_exit(reason)}")
+    end
+  end
+end

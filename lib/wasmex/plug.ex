@@ -1,0 +1,157 @@
+defmodule Wasmex.Plug do
+  @moduledoc """
+  Serves functions inside a Plug pipeline: under Bandit or Cowboy, in a Phoenix router.
+
+  The functions live under your supervisor:
+
+      children = [{Wasmex.Plug, name: MyApp.Functions, dir: "functions"}]
+
+  and requests come to them by
+
+      plug Wasmex.Plug, name: MyApp.Functions                          # in a Plug.Builder or Plug.Router
+      forward "/f", Wasmex.Plug, name: MyApp.Functions                 # in a Phoenix router
+      forward "/f", to: Wasmex.Plug, init_opts: [name: MyApp.Functions]  # in a Plug.Router
+
+  `GET /f/goenv/rest?query` then runs `goenv.wasm` of the folder. With `file: "goenv.wasm"` instead of `dir:`
+  there is one function, and the whole path is its own.
+
+  The child's options are those of `Wasmex.HTTP.Server` without its port and address; `:page` is `false`
+  unless it is asked for.
+
+  Bodies are streamed both ways: the request's is read as the function reads, an answer of more than
+  64 KiB is sent as it is printed. When writing to a client fails, or the web server ends the process of a
+  client that has gone, the guest is stopped.
+
+  There is no dependency on Plug: it is called when it is there.
+  """
+
+  @compile {:no_warn_undefined, Plug.Conn}
+
+  alias Wasmex.HTTP.{Request, Service}
+
+  # The connection as the last reading of the body left it.
+  @key :"$wasmex_plug_conn"
+  @read [length: 65_536, read_length: 65_536, read_timeout: 10_000]
+
+  @doc "The functions, for a supervisor."
+  @spec child_spec(keyword()) :: Supervisor.child_spec()
+  def child_spec(opts) do
+    {name, opts} = Keyword.pop(opts, :name)
+    name || raise ArgumentError, "name: is missing; the plug finds its functions by it"
+    Service.check!(opts)
+    %{id: {__MODULE__, name}, start: {__MODULE__, :start_link, [name, opts]}, type: :supervisor}
+  end
+
+  @doc false
+  def start_link(name, opts) do
+    with {:ok, pid} <- Service.start_link(name, opts) do
+      :persistent_term.put({__MODULE__, name}, Service.handle(name, opts))
+      {:ok, pid}
+    end
+  end
+
+  @doc "Plug's `init/1`: the option `:name` of the child."
+  @spec init(keyword()) :: term()
+  def init(opts) do
+    case Keyword.validate!(opts, [:name]) do
+      [name: name] -> name
+      [] -> raise ArgumentError, "name: is missing; it is that of {Wasmex.Plug, name: …, dir: …}"
+    end
+  end
+
+  @doc "Plug's `call/2`: answers the request."
+  @spec call(struct(), term()) :: struct()
+  def call(conn, name) do
+    service =
+      :persistent_term.get({__MODULE__, name}, nil) ||
+        raise ArgumentError,
+              "there are no functions named #{inspect(name)}: put {Wasmex.Plug, name: #{inspect(name)}, dir: …} under a supervisor"
+
+    {_response, {conn, ended}} = Service.serve(service, request(conn), &reply/2, {conn, :ok})
+    Process.delete(@key)
+
+    # Half an answer must not look like a whole one: web servers close the connection of a process that ends so.
+    if ended == :broken, do: exit({:shutdown, :wasmex_answer_broken_off}), else: conn
+  end
+
+  defp request(conn) do
+    # As it came, without what the routers before have taken off.
+    path = conn.request_path |> String.split("/") |> Enum.drop(1 + length(conn.script_name))
+
+    request = %Request{
+      method: conn.method,
+      path: "/" <> Enum.join(path, "/"),
+      query: conn.query_string,
+      headers: conn.req_headers,
+      host: conn.host,
+      port: conn.port,
+      scheme: Atom.to_string(conn.scheme),
+      remote_addr: conn.remote_ip |> :inet.ntoa() |> to_string()
+    }
+
+    %{request | body: {:stream, content_length(request), &body(conn, &1)}}
+  end
+
+  defp content_length(request) do
+    case Integer.parse(Request.header(request, "content-length") || "") do
+      {length, ""} -> length
+      _ -> :unknown
+    end
+  end
+
+  defp body(conn, most) do
+    Stream.resource(
+      fn -> {conn, 0} end,
+      fn
+        :end -> {:halt, :end}
+        {conn, read} -> read(Plug.Conn.read_body(conn, @read), read, most)
+      end,
+      fn _ -> :ok end
+    )
+  end
+
+  defp read({:error, :timeout}, _read, _most), do: throw({:wasmex_http, 408})
+  defp read({:error, _}, _read, _most), do: throw({:wasmex_http, 400})
+
+  defp read({more, bytes, conn}, read, most) do
+    Process.put(@key, conn)
+    read = read + byte_size(bytes)
+
+    cond do
+      read > most -> throw({:wasmex_http, 413})
+      more == :ok -> {[bytes], :end}
+      true -> {[bytes], {conn, read}}
+    end
+  end
+
+  # Reading has moved the connection on.
+  defp current(conn) do
+    case Process.delete(@key) do
+      nil -> conn
+      %{adapter: adapter} -> %{conn | adapter: adapter}
+    end
+  end
+
+  defp reply({:whole, status, headers, body}, {conn, _}) do
+    conn = conn |> current() |> put(headers)
+    {Plug.Conn.send_resp(conn, status, body), :ok}
+  end
+
+  defp reply({:head, status, headers}, {conn, _}) do
+    conn = conn |> current() |> put(headers)
+    {Plug.Conn.send_chunked(conn, status), :ok}
+  end
+
+  defp reply({:chunk, bytes}, {conn, _}) do
+    case Plug.Conn.chunk(current(conn), IO.iodata_to_binary(bytes)) do
+      {:ok, conn} -> {conn, :ok}
+      {:error, _} -> {:gone, {conn, :ok}}
+    end
+  end
+
+  defp reply(:done, {conn, _}), do: {conn, :ok}
+  defp reply(:broken, {conn, _}), do: {conn, :broken}
+
+  # Several of one name are several (Set-Cookie).
+  defp put(conn, headers), do: %{conn | resp_headers: conn.resp_headers ++ headers}
+end

@@ -52,7 +52,7 @@ defmodule Wasmex.HTTP.Exchange do
     options = %{options | env: environment(variables, options.env), stdin: request.body}
 
     {response, exchange} =
-      case Session.start(function.source, args, options) do
+      case Session.start(function.source, Enum.map(args, &clean/1), options) do
         {:ok, session} -> session |> Session.begin() |> drive(exchange)
         {:error, error} -> failed(exchange, 500, error)
       end
@@ -62,7 +62,7 @@ defmodule Wasmex.HTTP.Exchange do
     {%{response | log: GuestLog.take(), duration: us}, exchange.state}
   end
 
-  # A header may hold bytes that no environment can; the function's own settings win.
+  # A request may hold bytes that no variable can; the function's own settings win.
   defp environment(variables, own) do
     variables = Map.new(variables, fn {key, value} -> {key, clean(value)} end)
     Map.merge(variables, own)

@@ -28,7 +28,7 @@ defmodule Wasmex.HTTP.Folder do
       do: raise(ArgumentError, "dir: #{inspect(dir)} is no directory")
 
     settings = %{defaults: defaults, functions: functions}
-    start = {dir, only, settings, opts[:stats]}
+    start = {dir, only, settings, Keyword.take(opts, [:stats, :table])}
     GenServer.start_link(__MODULE__, start, Keyword.take(opts, [:name]))
   end
 
@@ -38,6 +38,9 @@ defmodule Wasmex.HTTP.Folder do
       file -> {file |> Path.expand() |> Path.dirname(), Path.basename(file)}
     end
   end
+
+  @doc "A table for the functions of a folder."
+  def new, do: :ets.new(__MODULE__, [:public, read_concurrency: true])
 
   @doc "The settings, checked: `{defaults, %{name => settings}}`."
   def check!(opts) do
@@ -70,9 +73,8 @@ defmodule Wasmex.HTTP.Folder do
   def list(table), do: table |> :ets.tab2list() |> Enum.sort()
 
   @impl true
-  def init({dir, only, settings, stats}) do
-    table = :ets.new(__MODULE__, [:protected, read_concurrency: true])
-    state = %__MODULE__{dir: dir, only: only, table: table, settings: settings, stats: stats}
+  def init({dir, only, settings, tables}) do
+    state = struct!(__MODULE__, [dir: dir, only: only, settings: settings] ++ tables)
     state = scan(state)
     warn_of_missing(state)
     # What is there at the start is served from the first request on.

@@ -50,7 +50,8 @@ defmodule Wasmex.HTTP.Service do
     opts = Keyword.merge(@defaults, opts)
     stats = Stats.new()
     folder = Keyword.take(opts, [:dir, :file, :functions, :defaults])
-    folder = [name: name(key, Folder), stats: stats] ++ folder
+    # The tables are the supervisor's, so that what was found and counted outlives a fault.
+    folder = [name: name(key, Folder), stats: stats, table: Folder.new()] ++ folder
     gate = [name: name(key, Gate)] ++ Keyword.take(opts, [:concurrency, :queue])
     Supervisor.init([{Folder, folder}, {Gate, gate}], strategy: :one_for_one)
   end

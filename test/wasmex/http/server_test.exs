@@ -1,0 +1,306 @@
+defmodule Wasmex.HTTP.ServerTest do
+  use ExUnit.Case, async: true
+
+  import ExUnit.CaptureLog
+
+  alias Wasmex.{Answers, Client}
+  alias Wasmex.HTTP.Server
+
+  @moduletag :capture_log
+
+  doctest Server
+
+  setup do
+    dir = Path.join(System.tmp_dir!(), "wasmex-server-#{System.unique_integer([:positive])}")
+    File.mkdir_p!(dir)
+    on_exit(fn -> File.rm_rf!(dir) end)
+
+    put = fn name, bytes -> File.write!(Path.join(dir, name), bytes) end
+    put.("hello.wat", Answers.prints("hello"))
+    {:ok, dir: dir, put: put}
+  end
+
+  defp start(dir, opts \\ []) do
+    server = start_supervised!({Server, [dir: dir, port: 0] ++ opts}, id: make_ref())
+    {server, Server.port(server)}
+  end
+
+  test "the functions of the article", _ do
+    {_, port} = start("examples/faas")
+
+    for name <- ["goenv", "rustenv", "watenv"] do
+      assert {200, _, body} = Client.get(port, "/#{name}?foo=bar&id=1234")
+      assert body =~ "http_path=/#{name}\n" and body =~ "http_query=foo=bar&id=1234\n"
+      assert body =~ "remote_addr=127.0.0.1\n"
+    end
+
+    assert {201, %{"x-count" => "2"}, ~s|{"count":2,"sum":3}\n|} =
+             Client.request(port, "POST", "/cgi", [], "[1,2]")
+  end
+
+  test "names: unknown ones are 404, those that try to be paths 400", %{dir: dir, put: put} do
+    File.ln_s!("/etc/hostname", Path.join(dir, "out.wasm"))
+    File.ln_s!(Path.join(dir, "hello.wat"), Path.join(dir, "link.wat"))
+    put.("deep.txt", "no function")
+    {_, port} = start(dir)
+
+    assert {404, _, _} = Client.get(port, "/nope")
+    assert {404, _, _} = Client.get(port, "/deep")
+    assert {200, _, "hello"} = Client.get(port, "/link")
+
+    for target <- [
+          "/..",
+          "/../hello",
+          "/%2e%2e/hello",
+          "/hello/../x",
+          "/hello/%2E%2e",
+          "//etc/passwd",
+          "/%2fetc%2fpasswd",
+          "/hello%00",
+          "/hello/%00",
+          "/.hidden",
+          "/out",
+          "/a\\b",
+          "/%2e"
+        ] do
+      assert {400, _, "400 Bad Request\n"} = Client.get(port, target), target
+    end
+  end
+
+  test "requests that are malformed get the right status, and the server serves on", %{dir: dir} do
+    {_, port} = start(dir, functions: %{hello: [max_body: 100]})
+    get = "GET /hello HTTP/1.1\r\n"
+    post = "POST /hello HTTP/1.1\r\nHost: x\r\n"
+    line = fn line -> "GET /hello HTTP/1.1\r\nHost: x\r\n#{line}\r\n\r\n" end
+
+    for {status, bytes} <- [
+          {200, get <> "Host: x\r\n\r\n"},
+          {200, "\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n"},
+          {200, "GET /hello HTTP/1.0\r\n\r\n"},
+          {200, "GET http://x/hello HTTP/1.1\r\nHost: x\r\n\r\n"},
+          {200, ["GET /he", "llo HTTP/1.1\r\nHo", "st: x\r\n\r", "\n"]},
+          {200, "HEAD /hello HTTP/1.1\r\nHost: x\r\n\r\n"},
+          {200, "GET /hello?\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n"},
+          {200, post <> "Content-Length: 3\r\n\r\nabc"},
+          {200,
+           [
+             post <> "Transfer-Encoding: chunked\r\n\r\n",
+             "1\r\na\r\n",
+             "2;x=y\r\nbc\r\n0\r\nT: x\r\n\r\n"
+           ]},
+          {400, "nonsense\r\n\r\n"},
+          {400, get <> "\r\n"},
+          {400, get <> "Host: x\r\nHost: y\r\n\r\n"},
+          {400, line.("no colon")},
+          {400, line.("Content-Length: -5")},
+          {400, line.("Content-Length: abc")},
+          {400, line.("Content-Length: 1\r\nContent-Length: 2")},
+          {400, line.("Content-Length: 99999999999999999999")},
+          {400, post <> "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc"},
+          {400, "GET /hello?\x01 HTTP/1.1\r\nHost: x\r\n\r\n"},
+          {400, "GET hello HTTP/1.1\r\nHost: x\r\n\r\n"},
+          {400, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"},
+          {413, post <> "Content-Length: 101\r\n\r\n" <> String.duplicate("a", 101)},
+          {414, "GET /#{String.duplicate("a", 20_000)} HTTP/1.1\r\nHost: x\r\n\r\n"},
+          {431, line.("X: " <> String.duplicate("a", 70_000))},
+          {431, line.(Enum.map_join(1..300, "\r\n", &"X-#{&1}: 1"))},
+          {501, "BREW /hello HTTP/1.1\r\nHost: x\r\n\r\n"},
+          {501, post <> "Transfer-Encoding: gzip\r\n\r\n"},
+          {505, "GET /hello HTTP/2.0\r\nHost: x\r\n\r\n"}
+        ] do
+      assert {status, bytes} == {port |> Client.raw(bytes) |> Client.status(), bytes}
+    end
+
+    # A body that is cut short or is no chunks matters to those who read it.
+    {_, port} = start("examples/faas")
+    chunked = "POST /cgi HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert 400 == port |> Client.raw(chunked <> "zz\r\nabc\r\n") |> Client.status()
+    assert 400 == port |> Client.raw(chunked <> "3\r\nabcd\r\n0\r\n\r\n") |> Client.status()
+
+    assert "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201" <> _ =
+             Client.raw(port, [
+               "POST /cgi HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+               "[]"
+             ])
+
+    {:ok, socket} = :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, active: false])
+    :gen_tcp.send(socket, chunked <> "5\r\nab")
+    :gen_tcp.shutdown(socket, :write)
+    assert {:ok, "HTTP/1.1 400" <> _} = :gen_tcp.recv(socket, 0, 2_000)
+    assert {200, _, _} = Client.get(port, "/rustenv")
+  end
+
+  test "a connection is kept, and requests sent ahead are answered in order", %{
+    dir: dir,
+    put: put
+  } do
+    put.("two.wat", Answers.prints("two"))
+    {_, port} = start(dir)
+    one = "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+    answers = Client.raw(port, one <> "GET /two HTTP/1.1\r\nHost: x\r\n\r\n" <> one)
+
+    assert [_, "hello", "two", "hello"] = [
+             nil | Regex.scan(~r/(hello|two)(?=HTTP|$)/, answers) |> Enum.map(&hd/1)
+           ]
+
+    assert Client.raw(port, ["GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", one])
+           |> String.split("HTTP/1.1 ")
+           |> length() == 2
+  end
+
+  test "limits: time 504, output 502, methods 405, a trap 500, with the backtrace in the log alone",
+       %{dir: dir, put: put} do
+    put.("spin.wat", Answers.spins())
+    put.("flood.wat", Answers.floods())
+    put.("trap.wat", Answers.traps())
+
+    {_, port} =
+      start(dir,
+        defaults: [timeout: 50, max_output: 10_000],
+        functions: %{"hello" => [methods: ["POST"]]}
+      )
+
+    assert {504, _, "504 Gateway Timeout\n"} = Client.get(port, "/spin")
+    assert {502, _, "502 Bad Gateway\n"} = Client.get(port, "/flood")
+    assert {405, %{"allow" => "POST"}, _} = Client.get(port, "/hello")
+
+    log =
+      capture_log(fn ->
+        assert {500, _, "500 Internal Server Error\n"} = Client.get(port, "/trap")
+      end)
+
+    assert log =~ "wasm backtrace"
+  end
+
+  test "a long answer is streamed; one that breaks off does not end as a whole one", %{
+    dir: dir,
+    put: put
+  } do
+    put.("long.wat", Answers.floods(50_000))
+    put.("breaks.wat", Answers.floods(50_000, true))
+    {_, port} = start(dir)
+    assert {200, %{"transfer-encoding" => "chunked"}, body} = Client.get(port, "/long")
+    assert byte_size(body) == 16 * 50_000
+    assert {200, _, _} = Client.get(port, "/breaks")
+
+    refute Client.raw(port, "GET /breaks HTTP/1.1\r\nHost: x\r\n\r\n")
+           |> String.ends_with?("0\r\n\r\n")
+
+    # Without chunks the end of the connection is the end.
+    assert Client.raw(port, "GET /long HTTP/1.0\r\n\r\n") =~ ~r/0123456789abcdef\z/
+  end
+
+  test "too many at once wait, and too many that wait are turned away", %{dir: dir, put: put} do
+    put.("spin.wat", Answers.spins())
+    {_, port} = start(dir, concurrency: 2, queue: 2, functions: %{spin: [timeout: 600]})
+    tasks = for _ <- 1..4, do: Task.async(fn -> Client.get(port, "/spin") end)
+    Process.sleep(100)
+    assert {503, %{"retry-after" => "1"}, _} = Client.get(port, "/hello")
+
+    assert [504, 504, _, _] =
+             tasks |> Task.await_many() |> Enum.map(&elem(&1, 0)) |> Enum.sort(:desc)
+
+    assert {200, _, "hello"} = Client.get(port, "/hello")
+  end
+
+  test "a client that goes away stops the guest", %{dir: dir, put: put} do
+    put.("spin.wat", Answers.spins())
+    put.("flood.wat", Answers.floods())
+
+    {server, port} =
+      start(dir, concurrency: 1, defaults: [timeout: 60_000, max_output: 1_000_000_000_000])
+
+    for name <- ["spin", "flood"] do
+      {:ok, socket} = :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, active: false])
+      :gen_tcp.send(socket, "GET /#{name} HTTP/1.1\r\nHost: x\r\n\r\n")
+      Process.sleep(100)
+      :gen_tcp.close(socket)
+      # Its place is free again long before its time is up.
+      assert {200, _, "hello"} = Client.get(port, "/hello"), name
+    end
+
+    assert Process.alive?(server)
+  end
+
+  test "a changed file is picked up; requests under way end on the old one", %{dir: dir, put: put} do
+    put.("change.wat", Answers.spins())
+    {server, port} = start(dir, defaults: [timeout: 500])
+    old = Task.async(fn -> Client.get(port, "/change") end)
+    Process.sleep(50)
+    put.("change.wat", Answers.prints("new"))
+    :ok = Server.refresh(server)
+    assert {200, _, "new"} = Client.get(port, "/change")
+    assert {504, _, _} = Task.await(old)
+
+    # Of the same size, within the same second.
+    put.("change.wat", Answers.prints("neu"))
+    :ok = Server.refresh(server)
+    assert {200, _, "neu"} = Client.get(port, "/change")
+
+    log =
+      capture_log(fn ->
+        put.("change.wat", "(module (broken")
+        :ok = Server.refresh(server)
+      end)
+
+    assert log =~ "function change" and log =~ "broken"
+    assert {200, _, "neu"} = Client.get(port, "/change")
+
+    File.rm!(Path.join(dir, "change.wat"))
+    put.("fresh.wat", Answers.prints("fresh"))
+    :ok = Server.refresh(server)
+    assert {404, _, _} = Client.get(port, "/change")
+    assert {200, _, "fresh"} = Client.get(port, "/fresh")
+  end
+
+  test "no request is dropped while a file changes", %{dir: dir, put: put} do
+    {server, port} = start(dir)
+
+    clients =
+      for _ <- 1..4,
+          do: Task.async(fn -> for _ <- 1..50, do: Client.get(port, "/hello") |> elem(0) end)
+
+    for n <- 1..10 do
+      put.("hello.wat", Answers.prints("hello #{n}"))
+      Server.refresh(server)
+    end
+
+    assert clients |> Task.await_many(30_000) |> List.flatten() |> Enum.uniq() == [200]
+  end
+
+  test "a function that was broken from the start is 500", %{dir: dir, put: put} do
+    put.("broken.wat", "(module")
+    {_, port} = start(dir)
+    assert {500, _, _} = Client.get(port, "/broken")
+    assert {200, _, _} = Client.get(port, "/hello")
+  end
+
+  test "stops gracefully: what is under way ends", %{dir: dir} do
+    {:ok, server} = Server.start_link(dir: dir, port: 0)
+    File.cp!("test/guests/programs/zig/program.wasm", Path.join(dir, "zig.wasm"))
+    Server.refresh(server)
+    port = Server.port(server)
+    assert Server.stop(server) == :ok
+    assert {:error, :econnrefused} = :gen_tcp.connect({127, 0, 0, 1}, port, [])
+  end
+
+  test "settings that are wrong raise and name the key", %{dir: dir} do
+    for {opts, text} <- [
+          {[prt: 1], ~r/unknown option :prt; did you mean "port"/},
+          {[port: 70_000], ~r/port:/},
+          {[ip: "x"], ~r/ip:/},
+          {[concurrency: 0], ~r/concurrency:/},
+          {[defaults: [timout: 1]], ~r/defaults: unknown key :timout/},
+          {[functions: %{"hello" => [timeout: "1s"]}], ~r/functions.hello: timeout must be/},
+          {[functions: %{"hello" => [env: 5]}], ~r/functions.hello: env/}
+        ] do
+      assert_raise ArgumentError, text, fn -> Server.start_link([dir: dir] ++ opts) end
+    end
+
+    assert_raise ArgumentError, ~r/dir: the folder/, fn -> Server.start_link(port: 0) end
+    Process.flag(:trap_exit, true)
+    assert {:error, _} = Server.start_link(dir: "no/such", port: 0)
+    {_, port} = start(dir)
+    assert {:error, _} = Server.start_link(dir: dir, port: port)
+  end
+end

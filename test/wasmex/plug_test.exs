@@ -1,0 +1,76 @@
+defmodule Wasmex.PlugTest do
+  use ExUnit.Case, async: true
+
+  alias Wasmex.Answers
+
+  @moduletag :capture_log
+
+  setup do
+    dir = Path.join(System.tmp_dir!(), "wasmex-plug-#{System.unique_integer([:positive])}")
+    File.mkdir_p!(dir)
+    on_exit(fn -> File.rm_rf!(dir) end)
+    File.cp!("examples/faas/rustenv.wasm", Path.join(dir, "rustenv.wasm"))
+    File.cp!("examples/faas/cgi.wasm", Path.join(dir, "cgi.wasm"))
+    File.write!(Path.join(dir, "long.wat"), Answers.floods(10_000))
+    File.write!(Path.join(dir, "endless.wat"), Answers.floods())
+    File.write!(Path.join(dir, "breaks.wat"), Answers.floods(10_000, true))
+    name = {:functions, dir}
+    start_supervised!({Wasmex.Plug, name: name, dir: dir, defaults: [max_output: 10_000_000_000]})
+    {:ok, name: name, dir: dir}
+  end
+
+  defp conn(method, path, opts \\ []) do
+    {body, opts} = Keyword.pop(opts, :body, [])
+    struct!(Plug.Conn, [method: method, request_path: path, adapter: {body, self()}] ++ opts)
+  end
+
+  defp call(conn, name), do: Wasmex.Plug.call(conn, Wasmex.Plug.init(name: name))
+
+  test "answers under the path it was forwarded", %{name: name} do
+    conn = conn("GET", "/f/rustenv/a%20b", script_name: ["f"], query_string: "b=2&a=1")
+    assert %{state: :sent, status: 200} = call(conn, name)
+    assert_received {:resp, 200, headers, body}
+    assert {"content-type", "text/plain; charset=utf-8"} in headers
+    assert body =~ "http_path=/rustenv/a%20b\n" and body =~ "http_query=a=1&b=2\n"
+    call(conn("GET", "/nope"), name)
+    assert_received {:resp, 404, _, _}
+    call(conn("GET", "/"), name)
+    assert_received {:resp, 400, _, _}
+  end
+
+  test "streams the request's body, within its limits", %{name: name, dir: dir} do
+    call(conn("POST", "/cgi", body: ["[1,", "2", ",3]"]), name)
+    assert_received {:resp, 201, _, ~s|{"count":3,"sum":6}\n|}
+    call(conn("POST", "/cgi", body: ["[1", :timeout]), name)
+    assert_received {:resp, 408, _, _}
+    start_supervised!({Wasmex.Plug, name: :small, dir: dir, defaults: [max_body: 4]})
+    call(conn("POST", "/cgi", body: ["[1,2,3", "]"]), :small)
+    assert_received {:resp, 413, _, _}
+    call(conn("POST", "/cgi", body: [], req_headers: [{"content-length", "5"}]), :small)
+    assert_received {:resp, 413, _, _}
+  end
+
+  test "streams the answer; a client that goes away stops the guest", %{name: name} do
+    assert %{state: :chunked} = call(conn("GET", "/long"), name)
+    assert_received {:chunked, 200, _}
+    assert_received {:chunk, <<"0123456789abcdef", _::binary>>}
+    send(self(), :client_is_gone)
+    assert %{state: :chunked} = call(conn("GET", "/endless"), name)
+    # Half an answer ends the process, and so the connection.
+    assert {:shutdown, _} = catch_exit(call(conn("GET", "/breaks"), name))
+  end
+
+  test "one function can have the whole path", %{dir: dir} do
+    start_supervised!({Wasmex.Plug, name: :one, file: Path.join(dir, "rustenv.wasm")})
+    call(conn("GET", "/any/path"), :one)
+    assert_received {:resp, 200, _, body}
+    assert body =~ "http_path=/any/path\n"
+  end
+
+  test "mistakes say what to do" do
+    assert_raise ArgumentError, ~r/name: is missing/, fn -> Wasmex.Plug.init([]) end
+    assert_raise ArgumentError, ~r/under a supervisor/, fn -> call(conn("GET", "/x"), :nobody) end
+    assert_raise ArgumentError, ~r/name: is missing/, fn -> Wasmex.Plug.child_spec(dir: ".") end
+    assert_raise ArgumentError, ~r/dir: the folder/, fn -> Wasmex.Plug.child_spec(name: :x) end
+  end
+end

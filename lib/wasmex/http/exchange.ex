@@ -274,12 +274,13 @@ defmodule Wasmex.HTTP.Exchange do
   defp status(_error), do: 500
 
   # Of the inside nothing is told; what has begun can only be broken off.
+  # Nobody listens.
+  defp failed(exchange, 499, error), do: {%Response{status: 499, error: error}, exchange}
+
   defp failed(%{phase: :streaming} = exchange, status, error) do
     {:ok, exchange} = done(exchange, :broken)
     {%Response{status: status, error: error}, exchange}
   end
-
-  defp failed(exchange, 499, error), do: {%Response{status: 499, error: error}, exchange}
 
   defp failed(exchange, status, error) do
     response = Response.plain(status, "#{status} #{Response.reason(status)}")

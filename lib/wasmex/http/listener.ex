@@ -13,6 +13,8 @@ defmodule Wasmex.HTTP.Listener do
     :binary,
     active: false,
     nodelay: true,
+    # A client that has said all may still listen.
+    exit_on_close: false,
     reuseaddr: true,
     backlog: 1024,
     # A client that does not read what it asked for.
@@ -84,4 +86,7 @@ defmodule Wasmex.HTTP.Listener do
   def handle_info({:EXIT, _pid, :normal}, state), do: {:noreply, state}
   def handle_info({:EXIT, _pid, reason}, state), do: {:stop, reason, state}
   def handle_info(_message, state), do: {:noreply, state}
+
+  @impl true
+  def terminate(_reason, state), do: :gen_tcp.close(state.socket)
 end

@@ -51,7 +51,7 @@ defmodule Wasmex.HTTP.Server do
   def start_link(opts) do
     {own, service} = opts |> Keyword.split(@keys -- [:page])
     own = Keyword.merge(@own, own)
-    Service.check!(service)
+    Service.check!(service, @keys)
     check!(own)
     service = Keyword.put_new(service, :page, true)
     Supervisor.start_link(__MODULE__, {own, service}, Keyword.take(own, [:name]))

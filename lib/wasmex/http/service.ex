@@ -19,10 +19,10 @@ defmodule Wasmex.HTTP.Service do
 
   def keys, do: @keys
 
-  @doc "Raises for options that make no sense; starting is left to `start_link/1`."
-  def check!(opts) do
+  @doc "Raises for options that make no sense (`more` are those of the caller); starting is left to `start_link/1`."
+  def check!(opts, more \\ []) do
     for {key, _} <- opts, key not in @keys do
-      known = Enum.map(@keys, &Atom.to_string/1)
+      known = Enum.map(@keys ++ more, &Atom.to_string/1)
 
       raise ArgumentError,
             "unknown option #{inspect(key)}#{Wasmex.Error.suggestion(to_string(key), known)}"
@@ -32,8 +32,12 @@ defmodule Wasmex.HTTP.Service do
       raise ArgumentError, "#{key}: must be a number above 0, got: #{inspect(value)}"
     end
 
-    unless is_binary(opts[:dir]),
-      do: raise(ArgumentError, "dir: the folder of the functions is missing")
+    unless is_binary(opts[:dir] || opts[:file]),
+      do:
+        raise(
+          ArgumentError,
+          "dir: the folder of the functions is missing (or file:, one function)"
+        )
 
     Folder.check!(opts)
     opts

@@ -141,8 +141,47 @@ defmodule Mix.Tasks.WasmexTest do
     assert {"", _, 2} = sh("wasmex.inspect", dir)
   end
 
+  test "serve: says what it serves, answers, and stops at an interrupt", %{dir: dir} do
+    File.write!(Path.join(dir, "hi.wat"), Wasmex.Answers.prints("hi"))
+    File.write!(Path.join(dir, "functions.exs"), ~s|%{"hi" => [methods: ["GET"]]}|)
+
+    shell =
+      "timeout --preserve-status --signal=INT 20 mix wasmex.serve --port 0 --quiet #{dir} 2>/dev/null"
+
+    opts = [:binary, :exit_status, args: ["-c", shell], env: [{'MIX_ENV', 'test'}]]
+    port = Port.open({:spawn_executable, System.find_executable("sh")}, opts)
+    said = until(port, "(article)")
+    assert [_, number] = Regex.run(~r|http://localhost:(\d+)/hi|, said)
+    number = String.to_integer(number)
+    assert {200, _, "hi"} = Wasmex.Client.get(number, "/hi")
+    assert {405, _, _} = Wasmex.Client.request(number, "POST", "/hi", [], "x")
+    {:os_pid, pid} = Port.info(port, :os_pid)
+    System.cmd("pkill", ["-INT", "-P", "#{pid}"])
+    assert until(port, "stopping") =~ "stopping"
+    assert_receive {^port, {:exit_status, 0}}, 10_000
+
+    assert {_, err, 1} = sh("wasmex.serve /no/such", dir)
+    assert err =~ "/no/such is no folder"
+    File.write!(Path.join(dir, "bad.exs"), ~s|%{"hi" => [timout: 5]}|)
+    assert {_, err, 1} = sh("wasmex.serve --config #{dir}/bad.exs #{dir}", dir)
+    assert err =~ "functions.hi: unknown key :timout"
+    assert {_, _, 2} = sh("wasmex.serve --prt 1 #{dir}", dir)
+  end
+
+  defp until(port, text, said \\ "") do
+    if said =~ text do
+      said
+    else
+      receive do
+        {^port, {:data, more}} -> until(port, text, said <> more)
+      after
+        15_000 -> flunk("it said only: #{said}")
+      end
+    end
+  end
+
   test "every task has help", %{dir: dir} do
-    for task <- ["wasmex.run", "wasmex.inspect", "wasmex.compile"] do
+    for task <- ["wasmex.run", "wasmex.inspect", "wasmex.compile", "wasmex.serve"] do
       assert {help, _, 0} = sh("help #{task}", dir)
       assert help =~ "mix #{task}"
     end

@@ -17,6 +17,10 @@ defmodule Wasmex.HTTP.Exchange do
 
   @held 64 * 1024
 
+  # Slices (of a quarter of a millisecond) after which a guest is a long one. Such a request goes on with
+  # low priority: short ones do not wait behind it, and each waits several times on its way.
+  @long 20
+
   defstruct [
     :function,
     :convention,
@@ -26,7 +30,8 @@ defmodule Wasmex.HTTP.Exchange do
     phase: :head,
     held: [],
     size: 0,
-    log: ""
+    log: "",
+    slices: 0
   ]
 
   @doc """
@@ -57,6 +62,7 @@ defmodule Wasmex.HTTP.Exchange do
         {:error, error} -> failed(exchange, 500, error)
       end
 
+    if exchange.slices > @long, do: Process.flag(:priority, :normal)
     duration = System.monotonic_time() - started
     us = System.convert_time_unit(duration, :native, :microsecond)
     {%{response | log: GuestLog.take(), duration: us}, exchange.state}
@@ -98,6 +104,9 @@ defmodule Wasmex.HTTP.Exchange do
   end
 
   defp wait({:again, _}, session, exchange) do
+    if exchange.slices == @long, do: Process.flag(:priority, :low)
+    exchange = %{exchange | slices: exchange.slices + 1}
+
     if gone?(exchange.closed),
       do: abandon(session, exchange),
       else: session |> Session.go_on() |> drive(exchange)

@@ -1,73 +1,117 @@
 defmodule Wasmex.HTTP.Gate do
   @moduledoc false
   # How many requests run at once: so many do, so many wait for at most a second, the others are turned
-  # away. A request that dies gives its place back.
+  # away.
+  #
+  # Who runs has a row in a table, so that entering asks no process while there is room: on a busy machine
+  # each wait for another process costs a turn of all that compute. This process keeps the queue, and
+  # takes away the rows of processes that die.
 
   use GenServer
 
   # Milliseconds that a request waits for a place.
   @patience 1_000
+  @watched :"$wasmex_http_gate"
 
-  # `drained` is who waits for the last request to end; then nobody is let in.
-  defstruct [:drained, :most, :queue_most, running: %{}, queue: :queue.new(), queued: 0]
+  defstruct [:name, :table, :most]
 
-  def start_link(opts) do
-    state = %__MODULE__{
-      most: Keyword.fetch!(opts, :concurrency),
-      queue_most: Keyword.fetch!(opts, :queue)
-    }
-
-    GenServer.start_link(__MODULE__, state, Keyword.take(opts, [:name]))
+  defmodule Queue do
+    @moduledoc false
+    # `drained` is who waits for the last request to end, then `:told`; nobody is let in.
+    defstruct [:table, :most, :queue_most, :drained, watched: %{}, queue: :queue.new(), queued: 0]
   end
 
-  @doc "`:ok` when this process may go on, `:full` when it may not."
-  def enter(gate), do: GenServer.call(gate, :enter, :infinity)
+  @doc "A table for those who run."
+  def new, do: :ets.new(__MODULE__, [:public, write_concurrency: true, read_concurrency: true])
 
-  def leave(gate), do: GenServer.cast(gate, {:leave, self()})
+  def start_link(opts) do
+    state = %Queue{table: opts[:table], most: opts[:concurrency], queue_most: opts[:queue]}
+    GenServer.start_link(__MODULE__, state, name: opts[:name])
+  end
+
+  @doc "What requests enter by."
+  def handle(name), do: GenServer.call(name, {:handle, name})
+
+  @doc "`:ok` when this process may go on, `:full` when it may not."
+  def enter(%__MODULE__{name: name, table: table, most: most}) do
+    # Watched first: a process that dies at any point from here on leaves no row behind.
+    unless Process.get(@watched) == name do
+      GenServer.cast(name, {:watch, self()})
+      Process.put(@watched, name)
+    end
+
+    :ets.insert(table, {self(), :runs})
+
+    if :ets.info(table, :size) <= most and not :ets.member(table, :queue) do
+      :ok
+    else
+      :ets.delete(table, self())
+      GenServer.call(name, :enter, :infinity)
+    end
+  end
+
+  def leave(%__MODULE__{name: name, table: table}) do
+    :ets.delete(table, self())
+    if :ets.member(table, :queue), do: GenServer.cast(name, :left)
+    :ok
+  end
 
   @doc "Lets nobody in any more, and waits until all are out, `timeout` ms at most."
-  def drain(gate, timeout) do
-    GenServer.call(gate, :drain, timeout)
+  def drain(name, timeout) do
+    GenServer.call(name, :drain, timeout)
   catch
     :exit, {:timeout, _} -> :ok
   end
 
-  @doc "`{running, waiting}`"
-  def count(gate), do: GenServer.call(gate, :count)
+  @impl true
+  def init(state) do
+    # Requests wait for its few microseconds, which must not wait behind guests.
+    Process.flag(:priority, :high)
+    {:ok, state}
+  end
 
   @impl true
-  def init(state), do: {:ok, state}
+  def handle_call({:handle, name}, _from, state),
+    do: {:reply, %__MODULE__{name: name, table: state.table, most: state.most}, state}
 
-  @impl true
   def handle_call(:enter, {pid, _} = from, state) do
     cond do
       state.drained != nil ->
         {:reply, :full, state}
 
-      map_size(state.running) < state.most ->
-        {:reply, :ok, admit(state, pid)}
+      running(state) < state.most and state.queued == 0 ->
+        :ets.insert(state.table, {pid, :runs})
+        {:reply, :ok, state}
 
       state.queued < state.queue_most ->
         timer = Process.send_after(self(), {:enough, from}, @patience)
-
-        {:noreply,
-         %{state | queue: :queue.in({from, timer}, state.queue), queued: state.queued + 1}}
+        # From now on those who leave say so, and nobody passes those who wait.
+        :ets.insert(state.table, {:queue, true})
+        state = %{state | queue: :queue.in({from, timer}, state.queue), queued: state.queued + 1}
+        {:noreply, admit(state)}
 
       true ->
         {:reply, :full, state}
     end
   end
 
-  def handle_call(:drain, from, state), do: {:noreply, drained(%{state | drained: from})}
-
-  def handle_call(:count, _from, state),
-    do: {:reply, {map_size(state.running), state.queued}, state}
-
-  @impl true
-  def handle_cast({:leave, pid}, state), do: {:noreply, release(state, pid)}
+  def handle_call(:drain, from, state) do
+    :ets.insert(state.table, {:queue, true})
+    {:noreply, drained(%{state | drained: from})}
+  end
 
   @impl true
-  def handle_info({:DOWN, _, :process, pid, _}, state), do: {:noreply, release(state, pid)}
+  def handle_cast({:watch, pid}, state),
+    do: {:noreply, put_in(state.watched[Process.monitor(pid)], pid)}
+
+  def handle_cast(:left, state), do: {:noreply, admit(state)}
+
+  @impl true
+  def handle_info({:DOWN, monitor, :process, pid, _}, state) do
+    :ets.delete(state.table, pid)
+    {_, watched} = Map.pop(state.watched, monitor)
+    {:noreply, admit(%{state | watched: watched})}
+  end
 
   def handle_info({:enough, from}, state) do
     case :queue.to_list(state.queue) |> Enum.split_with(fn {waiting, _} -> waiting == from end) do
@@ -76,49 +120,50 @@ defmodule Wasmex.HTTP.Gate do
 
       {[_], others} ->
         GenServer.reply(from, :full)
-        {:noreply, %{state | queue: :queue.from_list(others), queued: state.queued - 1}}
+        {:noreply, admit(%{state | queue: :queue.from_list(others), queued: state.queued - 1})}
     end
   end
 
   def handle_info(_message, state), do: {:noreply, state}
 
-  defp admit(state, pid),
-    do: %{state | running: Map.put(state.running, pid, Process.monitor(pid))}
-
-  defp release(state, pid) do
-    case Map.pop(state.running, pid) do
-      {nil, _} ->
-        state
-
-      {monitor, running} ->
-        Process.demonitor(monitor, [:flush])
-        drained(next(%{state | running: running}))
-    end
+  # The row that says that there is a queue is none of theirs.
+  defp running(state) do
+    size = :ets.info(state.table, :size)
+    if :ets.member(state.table, :queue), do: size - 1, else: size
   end
 
-  defp drained(%{drained: from, running: running, queued: 0} = state)
-       when from != nil and running == %{} do
-    GenServer.reply(from, :ok)
+  defp admit(%{queued: 0, drained: nil} = state) do
+    :ets.delete(state.table, :queue)
     state
   end
 
-  defp drained(state), do: state
+  defp admit(%{queued: 0} = state), do: drained(state)
 
-  defp next(state) do
-    case :queue.out(state.queue) do
-      {{:value, {{pid, _} = from, timer}}, queue} ->
-        Process.cancel_timer(timer)
-        state = %{state | queue: queue, queued: state.queued - 1}
+  defp admit(state) do
+    if running(state) < state.most do
+      {{:value, {{pid, _} = from, timer}}, queue} = :queue.out(state.queue)
+      Process.cancel_timer(timer)
 
-        if Process.alive?(pid) do
-          GenServer.reply(from, :ok)
-          admit(state, pid)
-        else
-          next(state)
-        end
+      if Process.alive?(pid) do
+        :ets.insert(state.table, {pid, :runs})
+        GenServer.reply(from, :ok)
+      end
 
-      {:empty, _} ->
-        state
+      admit(%{state | queue: queue, queued: state.queued - 1})
+    else
+      state
+    end
+  end
+
+  # Told once; those who come after that still find it shut.
+  defp drained(%{drained: :told} = state), do: state
+
+  defp drained(state) do
+    if running(state) == 0 do
+      GenServer.reply(state.drained, :ok)
+      %{state | drained: :told}
+    else
+      state
     end
   end
 end

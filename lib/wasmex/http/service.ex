@@ -56,7 +56,10 @@ defmodule Wasmex.HTTP.Service do
     folder = Keyword.take(opts, [:dir, :file, :functions, :defaults])
     # The tables are the supervisor's, so that what was found and counted outlives a fault.
     folder = [name: name(key, Folder), stats: stats, table: Folder.new()] ++ folder
-    gate = [name: name(key, Gate)] ++ Keyword.take(opts, [:concurrency, :queue])
+
+    gate =
+      [name: name(key, Gate), table: Gate.new()] ++ Keyword.take(opts, [:concurrency, :queue])
+
     Supervisor.init([{Folder, folder}, {Gate, gate}], strategy: :one_for_one)
   end
 
@@ -68,7 +71,7 @@ defmodule Wasmex.HTTP.Service do
     %__MODULE__{
       folder: folder,
       table: table,
-      gate: name(key, Gate),
+      gate: key |> name(Gate) |> Gate.handle(),
       stats: stats,
       only: opts[:file] && opts[:file] |> Path.basename() |> Path.rootname(),
       log: Keyword.get(opts, :log, false),

@@ -146,7 +146,7 @@ defmodule Mix.Tasks.WasmexTest do
     File.write!(Path.join(dir, "functions.exs"), ~s|%{"hi" => [methods: ["GET"]]}|)
 
     shell =
-      "timeout --preserve-status --signal=INT 20 mix wasmex.serve --port 0 --quiet #{dir} 2>/dev/null"
+      "exec timeout --preserve-status --signal=INT 20 mix wasmex.serve --port 0 --quiet #{dir} 2>/dev/null"
 
     opts = [:binary, :exit_status, args: ["-c", shell], env: [{'MIX_ENV', 'test'}]]
     port = Port.open({:spawn_executable, System.find_executable("sh")}, opts)
@@ -156,7 +156,7 @@ defmodule Mix.Tasks.WasmexTest do
     assert {200, _, "hi"} = Wasmex.Client.get(number, "/hi")
     assert {405, _, _} = Wasmex.Client.request(number, "POST", "/hi", [], "x")
     {:os_pid, pid} = Port.info(port, :os_pid)
-    System.cmd("pkill", ["-INT", "-P", "#{pid}"])
+    System.cmd("sh", ["-c", "kill -INT #{pid}"])
     assert until(port, "stopping") =~ "stopping"
     assert_receive {^port, {:exit_status, 0}}, 10_000
 

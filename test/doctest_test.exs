@@ -23,6 +23,7 @@ defmodule Wasmex.DoctestTest do
         Wasmex.StoreLimits,
         Wasmex.StoreOrCaller,
         Wasmex.Table,
+        Wasmex.Tag,
         Wasmex.Template,
         Wasmex.Trace,
         Wasmex.Trap,

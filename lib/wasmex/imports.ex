@@ -5,7 +5,7 @@ defmodule Wasmex.Imports do
   #
   #     %{"env" => %{"add" => {:fn, [:i32, :i32], [:i32], fun}, "memory" => %Wasmex.Memory{}}}
 
-  alias Wasmex.{Func, Global, Memory, Table, Utils}
+  alias Wasmex.{Func, Global, Memory, Table, Tag, Utils}
 
   @types [:i32, :i64, :f32, :f64, :v128] ++
            [:externref, :funcref, :anyref, :eqref, :i31ref, :structref, :arrayref, :exnref]
@@ -65,7 +65,7 @@ defmodule Wasmex.Imports do
   end
 
   defp entry(namespace, name, %module{resource: resource} = definition)
-       when module in [Memory, Table, Global, Func] do
+       when module in [Memory, Table, Global, Func, Tag] do
     if is_reference(resource),
       do: {{namespace, name, {:extern, resource}}, nil},
       else: fail(namespace, name, "the handle is empty", definition)
@@ -76,7 +76,7 @@ defmodule Wasmex.Imports do
       fail(
         namespace,
         name,
-        "expected {:fn, param_types, result_types, function} or a memory, table, global or function",
+        "expected {:fn, param_types, result_types, function} or a memory, table, global, function or tag",
         definition
       )
 

@@ -8,6 +8,7 @@ for module <- [
       Wasmex.Memory,
       Wasmex.Table,
       Wasmex.Global,
+      Wasmex.Tag,
       Wasmex.Func,
       Wasmex.Reference,
       Wasmex.Pipe

@@ -18,11 +18,11 @@ defmodule Wasmex.Instance do
   | wasm | Elixir |
   |---|---|
   | `i32`, `i64` | integer; signed as a result, signed or unsigned as an argument |
-  | `f32`, `f64` | float (an integer is accepted), `:nan`, `:infinity`, `:neg_infinity` |
+  | `f32`, `f64` | float (an integer is accepted), `:nan`, `:infinity`, `:neg_infinity`; as an argument also `{:bits, n}`, the bits as an unsigned integer |
   | `v128` | integer from 0 to 2^128 - 1 |
   | `externref` | any term; `nil` is the null reference |
   | `funcref` | `%Wasmex.Func{}` or `nil` |
-  | other references | `%Wasmex.Reference{}`, `{:i31, n}` or `nil` |
+  | other references | `%Wasmex.Reference{}`, `{:i31, n}` or `nil`; `{:extern, term}` as an argument for an `anyref` |
 
   `{:bytes, binary}` among the arguments of `call/4` is copied into the guest's memory and passed as
   pointer and length, see there.
@@ -44,7 +44,8 @@ defmodule Wasmex.Instance do
 
   Imports are `%{namespace => %{name => {:fn, param_types, result_types, function}}}`; the function
   gets a context map (`:memory`, `:caller`, `:pid`, `:instance`) and then the arguments. In place of a
-  function definition a `%Wasmex.Memory{}`, `Global`, `Table` or `Func` of the same store does too.
+  function definition a `%Wasmex.Memory{}`, `Global`, `Table`, `Func` or `Tag` of the same
+  store does too.
   `links` are modules whose exports are imported by name: `[%{name: "lib", module: module}]`.
 
   The module's `start` function and, for a reactor, its exported `_initialize` run before this
@@ -96,6 +97,7 @@ defmodule Wasmex.Instance do
   - `:timeout`: ms after which the guest is stopped, default `:infinity`. Waiting for the store counts;
     the time of an imported Elixir function counts, but it is not interrupted.
   - `:fuel`: a budget for this call alone, apart from the store's own; needs `consume_fuel: true`.
+  - `:floats`: `:bits` returns floats as `{:bits, n}`, exact, also where it is a NaN with a payload.
   - `:allocator`, `:deallocator`: the exported functions for `{:bytes, binary}` arguments, by default
     the first that is exported of `malloc`, `cabi_realloc`, `allocate`, `alloc` and `free`,
     `deallocate`, `dealloc`. What was allocated is freed after the call.
@@ -141,16 +143,17 @@ defmodule Wasmex.Instance do
   end
 
   defp full_call(%__MODULE__{resource: resource} = instance, name, params, opts) do
-    opts = Keyword.validate!(opts, [:fuel, :allocator, :deallocator, timeout: :infinity])
+    defaults = [:fuel, :allocator, :deallocator, timeout: :infinity, floats: :values]
+    opts = Keyword.validate!(opts, defaults)
+    floats = floats!(opts[:floats])
     timeout = timeout!(opts[:timeout])
     fuel = fuel!(opts[:fuel])
 
     if Bytes.any?(params) do
       Bytes.call(instance, name, params, opts)
     else
-      resource
-      |> Native.instance_call(name, params, fuel, nil)
-      |> drive(instance, name, params, fuel, timeout)
+      again = again(floats, resource, name, params, fuel)
+      Call.run(again.(), Call.new(Native.instance_store(resource), timeout, instance, again))
     end
   end
 
@@ -164,6 +167,17 @@ defmodule Wasmex.Instance do
     again = fn -> Native.instance_call(resource, name, params, fuel, nil) end
     Call.run(step, Call.new(Native.instance_store(resource), timeout, instance, again))
   end
+
+  defp again(:values, resource, name, params, fuel),
+    do: fn -> Native.instance_call(resource, name, params, fuel, nil) end
+
+  defp again(:bits, resource, name, params, fuel),
+    do: fn -> Native.instance_call_bits(resource, name, params, fuel, nil) end
+
+  defp floats!(floats) when floats in [:values, :bits], do: floats
+
+  defp floats!(other),
+    do: raise(ArgumentError, "floats: must be :values or :bits, got: #{inspect(other)}")
 
   @doc "As `call/4`, but returns the list of results or raises the exception."
   @spec call!(t(), String.t() | atom(), [term()], keyword()) :: [term()]
@@ -248,7 +262,7 @@ defmodule Wasmex.Instance do
   def memory(store_or_caller, instance), do: Memory.from_instance(store_or_caller, instance)
 
   @doc """
-  An export as a handle: `:memory`, `:global`, `:table` or `:func`.
+  An export as a handle: `:memory`, `:global`, `:table`, `:func` or `:tag`.
 
       iex> {:ok, store} = Wasmex.Store.new()
       iex> {:ok, module} = Wasmex.Module.compile(store, ~s|(module (global (export "g") i32 i32.const 7))|)
@@ -257,7 +271,7 @@ defmodule Wasmex.Instance do
       iex> Wasmex.Global.get(global)
       {:ok, 7}
   """
-  @spec export(t(), :memory | :global | :table | :func, String.t() | atom()) ::
+  @spec export(t(), :memory | :global | :table | :func | :tag, String.t() | atom()) ::
           {:ok, struct()} | {:error, Exception.t()}
   def export(%__MODULE__{} = instance, kind, name) do
     with {:ok, resource} <- native_export(instance, kind, Wasmex.Utils.stringify(name), nil),
@@ -265,6 +279,7 @@ defmodule Wasmex.Instance do
   end
 
   defp wrap(:memory, resource), do: Memory.__wrap_resource__(resource)
+  defp wrap(:tag, resource), do: %Wasmex.Tag{resource: resource, reference: make_ref()}
   defp wrap(:global, resource), do: %Wasmex.Global{resource: resource, reference: make_ref()}
   defp wrap(:table, resource), do: %Wasmex.Table{resource: resource, reference: make_ref()}
   defp wrap(:func, resource), do: %Wasmex.Func{resource: resource, reference: make_ref()}

@@ -62,6 +62,7 @@ defmodule Wasmex.Native do
   def instance_new(_store, _module, _declarations, _functions, _links, _via), do: error()
   def instance_from_template(_store, _template, _fuel, _via), do: error()
   def instance_call(_instance, _name, _params, _fuel, _via), do: error()
+  def instance_call_bits(_instance, _name, _params, _fuel, _via), do: error()
   def instance_store(_instance), do: error()
   def instance_export(_instance, _kind, _name, _via), do: error()
   def instance_export_type(_instance, _name), do: error()

@@ -37,7 +37,7 @@ rustler::atoms! {
     null_reference, array_out_of_bounds, allocation_too_large, cast_failure, unhandled_tag,
     uncaught_exception, other,
     // options
-    traced, stdout, stderr, wasmex_interrupt, output_limit, bytes, unfinished, trace, profile,
+    traced, bits, stdout, stderr, wasmex_interrupt, output_limit, bytes, unfinished, trace, profile,
     none, speed, speed_and_size, inherit, null, real, buffer, stream,
     exports, imports, resource,
 }

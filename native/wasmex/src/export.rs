@@ -1,9 +1,10 @@
-//! Memories, globals, tables and functions of instances as things that can be imported.
+//! Memories, globals, tables, functions and tags of instances as things that can be imported.
 
 use crate::func::FuncResource;
 use crate::global::GlobalResource;
 use crate::memory::MemoryResource;
 use crate::table::TableResource;
+use crate::tag::TagResource;
 use crate::values::resource;
 use rustler::Term;
 use wasmtime::Extern;
@@ -21,6 +22,9 @@ pub fn decode(term: Term) -> Option<(Extern, u64)> {
     }
     if let Some(global) = resource::<GlobalResource>(term) {
         return Some((global.global.into(), global.cell.id));
+    }
+    if let Some(tag) = resource::<TagResource>(term) {
+        return Some((tag.tag.into(), tag.cell.id));
     }
     None
 }

@@ -45,6 +45,7 @@ fn func_call<'a>(
             let task = Task::Call {
                 signature: func.signature.clone(),
                 args,
+                floats: crate::values::Floats::Values,
             };
             store_cell::begin(env, &func.cell, Via::Store, Job::new(task, fuel))
         }

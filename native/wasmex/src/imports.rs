@@ -8,7 +8,7 @@ use crate::live::{Kind, Live};
 use crate::memory::MemoryResource;
 use crate::store_data::StoreData;
 use crate::term_box::TermBox;
-use crate::values;
+use crate::values::{self, Floats};
 use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, Env, ResourceArc, Term};
 use std::sync::Arc;
@@ -83,7 +83,8 @@ async fn call(
     slots: &mut [Val],
 ) -> wasmtime::Result<()> {
     let params = handoff::in_env(|env| {
-        values::encode_list(env, caller.as_context_mut(), params).map(|list| list.as_c_arg())
+        values::encode_list(env, caller.as_context_mut(), params, Floats::Values)
+            .map(|list| list.as_c_arg())
     });
     let params = match params {
         Some(Ok(params)) => params,

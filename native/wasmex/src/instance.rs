@@ -13,7 +13,9 @@ use crate::signature::Signature;
 use crate::store_cell::{self, StoreCell, Via};
 use crate::store_data::StoreData;
 use crate::table::TableResource;
+use crate::tag::TagResource;
 use crate::types;
+use crate::values::Floats;
 use rustler::sys::ErlNifTerm;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::collections::HashMap;
@@ -191,7 +193,7 @@ impl InstanceResource {
             ExternType::Global(_) => kind == atoms::global(),
             ExternType::Table(_) => kind == atoms::table(),
             ExternType::Memory(_) => kind == atoms::memory(),
-            ExternType::Tag(_) => false,
+            ExternType::Tag(_) => kind == atoms::tag(),
         };
         let exports = self.module.exports();
         let names = exports
@@ -225,7 +227,21 @@ fn instance_call<'a>(
         params,
         fast_nif::option(fuel)?,
         fast_nif::option(via)?,
+        Floats::Values,
     ))
+}
+
+/// The same with floats among the results as `{:bits, n}`.
+#[rustler::nif]
+fn instance_call_bits<'a>(
+    env: Env<'a>,
+    instance: ResourceArc<InstanceResource>,
+    name: Binary<'a>,
+    params: Term<'a>,
+    fuel: Option<u64>,
+    via: Option<u64>,
+) -> Term<'a> {
+    call(env, &instance, text(&name), params, fuel, via, Floats::Bits)
 }
 
 fn call<'a>(
@@ -235,6 +251,7 @@ fn call<'a>(
     params: Term<'a>,
     fuel: Option<u64>,
     via: Option<u64>,
+    floats: Floats,
 ) -> Term<'a> {
     let via = via.map_or(Via::Store, Via::Caller);
     let signature = match instance.known(name) {
@@ -250,7 +267,12 @@ fn call<'a>(
     }
     match signature.args(params) {
         Ok(args) => {
-            let job = Job::new(Task::Call { signature, args }, fuel);
+            let task = Task::Call {
+                signature,
+                args,
+                floats,
+            };
+            let job = Job::new(task, fuel);
             store_cell::begin(env, &instance.cell, via, job)
         }
         Err(error) => error.to_term(env),
@@ -330,6 +352,7 @@ fn wrap<'a>(
             MemoryResource::new(cell, memory).encode(env)
         }
         Extern::Table(table) if is(atoms::table()) => TableResource::new(cell, table).encode(env),
+        Extern::Tag(tag) if is(atoms::tag()) => TagResource::new(cell, tag).encode(env),
         Extern::Global(global) if is(atoms::global()) => {
             GlobalResource::new(cell, global).encode(env)
         }

@@ -6,6 +6,7 @@ use crate::handoff;
 use crate::instance::{self, Plan};
 use crate::signature::{Args, Signature};
 use crate::store_data::StoreData;
+use crate::values::Floats;
 use rustler::sys::ErlNifTerm;
 use std::future::Future;
 use std::pin::pin;
@@ -25,6 +26,7 @@ pub enum Task {
     Call {
         signature: Arc<Signature>,
         args: Args,
+        floats: Floats,
     },
     Instantiate(Box<Plan>),
 }
@@ -63,7 +65,11 @@ impl Job {
 
 async fn run_task(task: Task, cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
     match task {
-        Task::Call { signature, args } => signature.call(cx, args).await,
+        Task::Call {
+            signature,
+            args,
+            floats,
+        } => signature.call(cx, args, floats).await,
         // Boxed: its state is some kilobytes, which every call would carry along.
         Task::Instantiate(plan) => Box::pin(instance::run(*plan, cx)).await,
     }

@@ -37,6 +37,7 @@ mod store;
 mod store_cell;
 mod store_data;
 mod table;
+mod tag;
 mod term_box;
 mod ticker;
 mod trace;
@@ -59,6 +60,7 @@ fn load(env: Env, _info: Term) -> bool {
         && env.register::<memory::MemoryResource>().is_ok()
         && env.register::<table::TableResource>().is_ok()
         && env.register::<global::GlobalResource>().is_ok()
+        && env.register::<tag::TagResource>().is_ok()
         && env.register::<func::FuncResource>().is_ok()
         && env.register::<reference::ReferenceResource>().is_ok()
         && env.register::<pipe::PipeResource>().is_ok()

@@ -15,13 +15,14 @@ pub enum Kind {
     Memory,
     Table,
     Global,
+    Tag,
     Func,
     Reference,
     Pipe,
     Term,
 }
 
-const KINDS: usize = 13;
+const KINDS: usize = 14;
 
 static COUNTS: [AtomicI64; KINDS] = [const { AtomicI64::new(0) }; KINDS];
 
@@ -53,6 +54,7 @@ fn live_objects(env: Env) -> Term {
         atoms::memory(),
         atoms::table(),
         atoms::global(),
+        atoms::tag(),
         atoms::func(),
         atoms::reference(),
         atoms::pipe(),

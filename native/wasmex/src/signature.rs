@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::store_data::StoreData;
-use crate::values::{self, Number};
+use crate::values::{self, Floats, Number};
 use rustler::sys::ErlNifTerm;
 use rustler::{Env, ListIterator, Term};
 use wasmtime::{AsContext, AsContextMut, Func, FuncType, StoreContextMut, TypedFunc, Val, ValType};
@@ -128,15 +128,20 @@ impl Signature {
 
     /// Calls the function; the result is the list of its results, a term of the environment of the
     /// NIF that polls at the end.
-    pub async fn call(&self, cx: StoreContextMut<'_, StoreData>, args: Args) -> Result<ErlNifTerm> {
+    pub async fn call(
+        &self,
+        cx: StoreContextMut<'_, StoreData>,
+        args: Args,
+        floats: Floats,
+    ) -> Result<ErlNifTerm> {
         match (args, &self.numbers) {
             (Args::Raw(raw), Some(numbers)) => {
                 let result = numbers.call.call(cx, raw).await.map_err(Error::Guest)?;
-                encode(|env| Ok(numbers.encode(env, result)))
+                encode(|env| Ok(numbers.encode(env, result, floats)))
             }
             (Args::Raw(_), None) => Err(Error::Broken("raw arguments for a generic call".into())),
             // Boxed: its state would make that of every call larger.
-            (Args::Terms(list), _) => Box::pin(self.call_generic(cx, list)).await,
+            (Args::Terms(list), _) => Box::pin(self.call_generic(cx, list, floats)).await,
         }
     }
 
@@ -145,6 +150,7 @@ impl Signature {
         &self,
         mut cx: StoreContextMut<'_, StoreData>,
         list: ErlNifTerm,
+        floats: Floats,
     ) -> Result<ErlNifTerm> {
         // References made for this call are unrooted when it ends.
         let mut scope = wasmtime::RootScope::new(&mut cx);
@@ -154,7 +160,7 @@ impl Signature {
             .call_async(&mut scope, &params, &mut results)
             .await
             .map_err(Error::Guest)?;
-        encode(|env| values::encode_list(env, scope.as_context_mut(), &results))
+        encode(|env| values::encode_list(env, scope.as_context_mut(), &results, floats))
     }
 
     fn decode_terms(
@@ -213,9 +219,9 @@ impl Numbers {
         })
     }
 
-    fn encode<'a>(&self, env: Env<'a>, raw: i64) -> Term<'a> {
+    fn encode<'a>(&self, env: Env<'a>, raw: i64, floats: Floats) -> Term<'a> {
         match self.result {
-            Some(kind) => Term::list_new_empty(env).list_prepend(kind.encode(env, raw)),
+            Some(kind) => Term::list_new_empty(env).list_prepend(kind.encode(env, raw, floats)),
             None => Term::list_new_empty(env),
         }
     }

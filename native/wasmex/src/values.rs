@@ -20,6 +20,15 @@ use wasmtime::{
     AnyRef, AsContextMut, ExternRef, HeapType, I31, Ref, StoreContextMut, Val, ValType,
 };
 
+/// How results that are floats come back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Floats {
+    /// A float or an atom; every NaN is `:nan`.
+    Values,
+    /// `{:bits, n}`, exact.
+    Bits,
+}
+
 /// The numbers that fit a slot of 64 bits.
 #[derive(Clone, Copy)]
 pub enum Number {
@@ -50,7 +59,14 @@ impl Number {
         }
     }
 
-    pub fn encode<'a>(self, env: Env<'a>, raw: i64) -> Term<'a> {
+    pub fn encode<'a>(self, env: Env<'a>, raw: i64, floats: Floats) -> Term<'a> {
+        if let Floats::Bits = floats {
+            match self {
+                Number::F32 => return (atoms::bits(), raw as u32).encode(env),
+                Number::F64 => return (atoms::bits(), raw as u64).encode(env),
+                Number::I32 | Number::I64 => {}
+            }
+        }
         match self {
             Number::I32 => (raw as i32).encode(env),
             Number::I64 => raw.encode(env),
@@ -80,12 +96,22 @@ fn decode_f64(term: Term) -> Option<f64> {
         TermType::Float => term.decode::<f64>().ok(),
         TermType::Integer => term.decode::<i64>().ok().map(|value| value as f64),
         TermType::Atom => special(term),
+        TermType::Tuple => bits(term).map(f64::from_bits),
         _ => None,
     }
 }
 
+/// `{:bits, n}`
+fn bits(term: Term) -> Option<u64> {
+    let (tag, bits): (Atom, u64) = term.decode().ok()?;
+    (tag == atoms::bits()).then_some(bits)
+}
+
 /// A finite number that is too large for an f32 is an error, not an infinity.
 fn decode_f32(term: Term) -> Option<f32> {
+    if term.is_tuple() {
+        return u32::try_from(bits(term)?).ok().map(f32::from_bits);
+    }
     let wide = decode_f64(term)?;
     let narrow = wide as f32;
     (narrow.is_finite() == wide.is_finite()).then_some(narrow)
@@ -165,6 +191,13 @@ fn decode_reference(
         Val::ExternRef(Some(reference))
     } else if matches!(heap.top(), HeapType::Func) {
         Val::FuncRef(Some(func::decode(&cx, term, ty)?))
+    } else if let Ok((tag, host)) = term.decode::<(Atom, Term)>()
+        && tag == atoms::extern_()
+    {
+        // A term of the host as an anyref, as `any.convert_extern` makes it.
+        let reference = ExternRef::new(&mut cx, TermBox::new(host)).map_err(Error::Guest)?;
+        let any = AnyRef::convert_extern(&mut cx, reference).map_err(Error::Guest)?;
+        Val::AnyRef(Some(any))
     } else if let Ok((tag, number)) = term.decode::<(Atom, i64)>() {
         let i31 = u32::try_from(number)
             .ok()
@@ -225,10 +258,16 @@ pub fn encode_list<'a>(
     env: Env<'a>,
     mut cx: StoreContextMut<'_, StoreData>,
     values: &[Val],
+    floats: Floats,
 ) -> Result<Term<'a>> {
     let mut list = Term::list_new_empty(env);
     for value in values.iter().rev() {
-        list = list.list_prepend(encode(env, cx.as_context_mut(), value)?);
+        let term = match (floats, value) {
+            (Floats::Bits, Val::F32(bits)) => (atoms::bits(), bits).encode(env),
+            (Floats::Bits, Val::F64(bits)) => (atoms::bits(), bits).encode(env),
+            _ => encode(env, cx.as_context_mut(), value)?,
+        };
+        list = list.list_prepend(term);
     }
     Ok(list)
 }

@@ -1,0 +1,2 @@
+# Cases that are known to fail: %{"file:line" => "why"}.
+%{}

@@ -112,4 +112,53 @@ defmodule Wasmex.ValuesTest do
   end
 
   defp left <<< right, do: Bitwise.bsl(left, right)
+
+  test "floats bit by bit: NaNs with payloads, in and out, alone and among others" do
+    wat = """
+    (module
+      (func (export "f32") (param f32) (result f32) local.get 0)
+      (func (export "f64") (param f64) (result f64) local.get 0)
+      (func (export "many") (param f32 f64 i32) (result f32 f64 i32) local.get 0 local.get 1 local.get 2))
+    """
+
+    {_store, instance} = Wasmex.Guest.start(wat)
+    call = &Wasmex.Instance.call(instance, &1, &2, floats: :bits)
+
+    for bits <- [0x7FA00001, 0xFFC00000, 0, 0x80000000],
+        do: assert(call.("f32", [{:bits, bits}]) == {:ok, [{:bits, bits}]})
+
+    for bits <- [0x7FF4000000000001, 0xFFF0000000000000],
+        do: assert(call.("f64", [{:bits, bits}]) == {:ok, [{:bits, bits}]})
+
+    params = [{:bits, 0x7FA00001}, {:bits, 0x7FF4000000000001}, 3]
+    assert call.("many", params) == {:ok, params}
+    assert Wasmex.Instance.call(instance, "f32", [{:bits, 0x3F800000}]) == {:ok, [1.0]}
+    assert Wasmex.Instance.call(instance, "f64", [{:bits, 0x7FF4000000000001}]) == {:ok, [:nan]}
+
+    for bad <- [
+          {:bits, -1},
+          {:bits, 0x1_0000_0000},
+          {:bits, 1.0},
+          {:bit, 1},
+          {:bits},
+          {:bits, 1, 2}
+        ] do
+      assert {:error, %Wasmex.Error{reason: :value}} = call.("f32", [bad])
+    end
+
+    assert_raise ArgumentError, ~r/floats/, fn ->
+      Wasmex.Instance.call(instance, "f32", [1.0], floats: :exact)
+    end
+  end
+
+  test "a term of the host as an anyref comes back through a conversion" do
+    wat = """
+    (module (func (export "f") (param anyref) (result externref) (extern.convert_any (local.get 0))))
+    """
+
+    {_store, instance} = Wasmex.Guest.start(wat)
+
+    assert Wasmex.Instance.call(instance, "f", [{:extern, %{any: "term"}}]) ==
+             {:ok, [%{any: "term"}]}
+  end
 end

@@ -155,6 +155,11 @@ defmodule Mix.Tasks.WasmexTest do
     assert err =~ "parsing"
     assert {"", err, 1} = sh("wasmex.compile #{@rust} -o /no/such/place.cwasm", dir)
     assert err =~ "can't write"
+    assert {"", err, 2} = sh("wasmex.compile #{artefact} -o #{artefact}", dir)
+    assert err =~ "written over"
+    assert {_, _, 0} = sh("wasmex.compile #{@rust} -o #{artefact}", dir)
+    assert {"", err, 1} = sh("wasmex.compile #{artefact} -o #{artefact}2", dir)
+    assert err =~ "compiled already"
     assert {"", _, 2} = sh("wasmex.compile --opt-level fast #{@rust}", dir)
   end
 

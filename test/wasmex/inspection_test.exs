@@ -126,6 +126,13 @@ defmodule Wasmex.InspectionTest do
              )
   end
 
+  test "names that a terminal would obey are shown harmlessly" do
+    {:ok, i} = Inspection.read(~S|(module (func (export "\1b[2Jgone\0d")))|)
+    text = Wasmex.Inspection.Report.text(i, "x.wasm")
+    refute text =~ "\e" or text =~ "\r"
+    assert text =~ "[2Jgone"
+  end
+
   test "says what else a file is" do
     assert {:error, %Error{} = error} = Inspection.from_bytes(<<0x7F, "ELF", 0xFF, 0>>)
     assert Exception.message(error) =~ "ELF"

@@ -46,6 +46,10 @@ defmodule Mix.Tasks.Wasmex.Compile do
     end
   end
 
+  defp source(file, bytes) do
+    if Wasmex.Artefact.artefact?(bytes), do: {:error, "#{file} is compiled already"}, else: :ok
+  end
+
   defp settings(opts) do
     level = opts[:opt_level] || "speed"
 
@@ -63,7 +67,12 @@ defmodule Mix.Tasks.Wasmex.Compile do
   defp compile(file, output, engine) do
     started = System.monotonic_time(:microsecond)
 
+    if Path.expand(file) == Path.expand(output),
+      do:
+        CLI.fail("#{output} would be written over what it is made from: name another --output", 2)
+
     with {:ok, bytes} <- CLI.read(file),
+         :ok <- source(file, bytes),
          {:ok, module} <-
            Progress.run("compiling #{file}", fn -> Module.compile(engine, bytes) end),
          {:ok, artefact} <- Module.serialize(module),

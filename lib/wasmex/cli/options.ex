@@ -75,6 +75,13 @@ defmodule Wasmex.CLI.Options do
     do: {:error, "--#{dashed(name)}: takes no value, got #{inspect(inline)}"}
 
   defp value(name, _type, nil, []), do: {:error, "--#{dashed(name)}: a value is missing"}
+
+  # An option in the place of a value means that the value was forgotten; --name=--value is meant.
+  defp value(name, _type, nil, ["--" <> _ = word | _argv]),
+    do:
+      {:error,
+       "--#{dashed(name)}: a value is missing, there is #{word}; write --#{dashed(name)}=… if that is it"}
+
   defp value(name, type, nil, [word | argv]), do: read(name, type, word, argv)
   defp value(name, type, inline, argv), do: read(name, type, inline, argv)
 

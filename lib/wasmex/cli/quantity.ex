@@ -33,13 +33,21 @@ defmodule Wasmex.CLI.Quantity do
   def size(text), do: read(text, @sizes, "a size such as 65536, 64MiB or 1GB")
 
   defp read(text, units, expected) do
-    with [_, number, unit] <- Regex.run(~r/\A(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\z/, text),
+    with [_, whole, part, unit] <- Regex.run(~r/\A(\d{1,18})(\.\d{1,9})?\s*([a-zA-Z]*)\z/, text),
          {:ok, factor} <- Map.fetch(units, String.downcase(unit)) do
-      {number, ""} = Float.parse(number)
-      {:ok, round(number * factor)}
+      # Whole numbers are exact; a time that is more than nothing is a millisecond at least.
+      number = round(String.to_integer(whole) * factor + fraction(part) * factor)
+      {:ok, if(number == 0 and text =~ ~r/[1-9]/, do: 1, else: number)}
     else
-      _ -> {:error, "expected #{expected}, got #{inspect(text)}"}
+      _ -> {:error, "expected #{expected}, got #{inspect(text, printable_limit: 40)}"}
     end
+  end
+
+  defp fraction(""), do: 0
+
+  defp fraction(part) do
+    {fraction, ""} = Float.parse("0" <> part)
+    fraction
   end
 
   @doc "A size for people: `\"2.5 MB\"`."

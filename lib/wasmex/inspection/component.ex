@@ -94,6 +94,12 @@ defmodule Wasmex.Inspection.Component do
           {_resource, rest} -> {:type, rest}
         end
 
+      {2, rest} ->
+        # A value that equals another, or one of a type.
+        {_bound, rest} = byte(rest)
+        {_index, rest} = number(rest)
+        {:value, rest}
+
       {code, rest} when is_map_key(@sorts, code) ->
         {_index, rest} = number(rest)
         {@sorts[code], rest}

@@ -35,7 +35,13 @@ defmodule Wasmex.Inspection.Core do
     memories = imported(imports, :memory) ++ all(content.(5), &Types.memory/1)
     globals = imported(imports, :global) ++ all(content.(6), &global/1)
     tags = imported(imports, :tag) ++ all(content.(13), &Types.tag(&1, types))
-    spaces = %{0 => functions, 1 => tables, 2 => memories, 3 => globals, 4 => tags}
+    # Looked up by index: a list would take a crafted file's millions of exports each to its end.
+    spaces =
+      Map.new(%{0 => functions, 1 => tables, 2 => memories, 3 => globals, 4 => tags}, fn {kind,
+                                                                                          types} ->
+        {kind, List.to_tuple(types)}
+      end)
+
     exports = exports(content.(7), spaces)
 
     %Inspection{
@@ -142,8 +148,9 @@ defmodule Wasmex.Inspection.Core do
         {name, rest} = name(bytes)
         {kind, rest} = byte(rest)
         {index, rest} = number(rest)
-        type = spaces |> Map.get(kind, []) |> Enum.at(index)
-        {%{name: name, type: type || fail("the export #{inspect(name)} of nothing")}, rest}
+        space = Map.get(spaces, kind, {})
+        if index >= tuple_size(space), do: fail("the export #{inspect(name)} of nothing")
+        {%{name: name, type: elem(space, index)}, rest}
       end)
 
     exports

@@ -42,6 +42,11 @@ defmodule Wasmex.CLI.OptionsTest do
     assert {:error, "-x: unknown option" <> _} = parse("-x")
     assert {:error, "--fuel: a value is missing"} = parse("--fuel")
     assert {:error, "--fuel: expected a number" <> _} = parse("--fuel x")
+
+    assert {:error, "--output: a value is missing, there is --fuel" <> _} =
+             parse("--output --fuel 1")
+
+    assert {:ok, [output: "--x"], []} = parse("--output=--x")
     assert {:error, "--timeout: expected a time such as" <> _} = parse("--timeout 2d")
     assert {:error, "--stats: takes no value" <> _} = parse("--stats=1")
     assert {:error, "--env: expected NAME=VALUE" <> _} = parse("--env =1")
@@ -64,6 +69,11 @@ defmodule Wasmex.CLI.OptionsTest do
           {"2k", 2048}
         ],
         do: assert(Quantity.size(text) == {:ok, bytes})
+
+    assert Quantity.size("9007199254740993") == {:ok, 9_007_199_254_740_993}
+    assert Quantity.duration("2us") == {:ok, 1}
+    assert Quantity.duration("0s") == {:ok, 0}
+    assert {:error, _} = Quantity.size(String.duplicate("9", 400))
 
     for text <- ["", "x", "-1", "1 2", "MiB"], do: assert({:error, _} = Quantity.size(text))
     assert Quantity.bytes(2_500_000) == "2.5 MB"

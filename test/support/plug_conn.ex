@@ -20,7 +20,7 @@ unless Code.ensure_loaded?(Plug.Conn) do
 
     # `adapter` is `{pieces of the body, who is told}`.
     def read_body(%{adapter: {[], to}} = conn, _opts), do: {:ok, "", %{conn | adapter: {[], to}}}
-    def read_body(%{adapter: {[:timeout | _], _}}, _opts), do: {:error, :timeout}
+    def read_body(%{adapter: {[{:error, reason} | _], _}}, _opts), do: {:error, reason}
 
     def read_body(%{adapter: {[last], to}} = conn, _opts),
       do: {:ok, last, %{conn | adapter: {[], to}}}

@@ -41,8 +41,10 @@ defmodule Wasmex.PlugTest do
   test "streams the request's body, within its limits", %{name: name, dir: dir} do
     call(conn("POST", "/cgi", body: ["[1,", "2", ",3]"]), name)
     assert_received {:resp, 201, _, ~s|{"count":3,"sum":6}\n|}
-    call(conn("POST", "/cgi", body: ["[1", :timeout]), name)
+    call(conn("POST", "/cgi", body: ["[1", {:error, :timeout}]), name)
     assert_received {:resp, 408, _, _}
+    call(conn("POST", "/cgi", body: [{:error, :closed}]), name)
+    assert_received {:resp, 400, _, _}
     start_supervised!({Wasmex.Plug, name: :small, dir: dir, defaults: [max_body: 4]})
     call(conn("POST", "/cgi", body: ["[1,2,3", "]"]), :small)
     assert_received {:resp, 413, _, _}

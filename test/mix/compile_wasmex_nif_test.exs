@@ -3,6 +3,7 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
   # this checkout's library nor this VM's environment is touched.
   use ExUnit.Case, async: true
 
+  @moduletag :mix
   @moduletag :tmp_dir
   @moduletag timeout: 180_000
 

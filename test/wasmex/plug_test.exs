@@ -11,9 +11,9 @@ defmodule Wasmex.PlugTest do
     on_exit(fn -> File.rm_rf!(dir) end)
     File.cp!("examples/faas/rustenv.wasm", Path.join(dir, "rustenv.wasm"))
     File.cp!("examples/faas/cgi.wasm", Path.join(dir, "cgi.wasm"))
-    File.write!(Path.join(dir, "long.wat"), Answers.floods(10_000))
+    File.write!(Path.join(dir, "long.wat"), Answers.floods(100_000))
     File.write!(Path.join(dir, "endless.wat"), Answers.floods())
-    File.write!(Path.join(dir, "breaks.wat"), Answers.floods(10_000, true))
+    File.write!(Path.join(dir, "breaks.wat"), Answers.floods(100_000, true))
     name = {:functions, dir}
     start_supervised!({Wasmex.Plug, name: name, dir: dir, defaults: [max_output: 10_000_000_000]})
     {:ok, name: name, dir: dir}

@@ -37,10 +37,18 @@ defmodule Wasmex.HTTP.Connection do
     linger(socket)
   end
 
-  # Closed with bytes unread, a connection is reset, and the answer may be lost on its way.
+  # Closed with bytes unread, a connection is reset, and the answer may be lost on its way: what still
+  # comes is read away until the client has closed too, or has had time enough to read the answer.
+  @linger 2_000
+
   defp linger(socket) do
     :gen_tcp.shutdown(socket, :write)
-    :gen_tcp.recv(socket, 0, 200)
+    drain(socket, System.monotonic_time(:millisecond) + @linger)
+  end
+
+  defp drain(socket, deadline) do
+    left = deadline - System.monotonic_time(:millisecond)
+    if left > 0 and match?({:ok, _}, :gen_tcp.recv(socket, 0, left)), do: drain(socket, deadline)
   end
 
   defp answer(head, wire, context) do
@@ -65,7 +73,8 @@ defmodule Wasmex.HTTP.Connection do
          {:ok, wire} <- passive(wire) do
       serve(wire, context)
     else
-      _ -> if state.keep?, do: linger(wire.socket)
+      :unread -> linger(wire.socket)
+      _ -> :ok
     end
   end
 

@@ -22,7 +22,10 @@ defmodule Wasmex.MixProject do
   end
 
   def application do
-    [mod: {Wasmex.Application, []}, extra_applications: [:logger, :crypto]]
+    [
+      mod: {Wasmex.Application, []},
+      extra_applications: [:logger, :crypto, :inets, :ssl, :public_key]
+    ]
   end
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]

@@ -10,7 +10,11 @@ defmodule Wasmex.Application do
   def start(_type, _args) do
     Wasmex.Telemetry.configure()
 
-    children = [Wasmex.Program.Cache, {Registry, keys: :unique, name: Wasmex.HTTP.Registry}]
+    children = [
+      Wasmex.Program.Cache,
+      {Registry, keys: :unique, name: Wasmex.HTTP.Registry},
+      Wasmex.Components.HTTP.Client
+    ]
 
     Supervisor.start_link(children,
       strategy: :one_for_one,

@@ -32,7 +32,16 @@ defmodule Wasmex.Artefact do
   end
 
   def unpack(_engine, _bytes, _key),
-    do: refuse("this is no artefact of Wasmex.Module.serialize/2")
+    do: refuse("this is no artefact of Wasmex.Module.serialize/2 or its like")
+
+  @doc "The option `:key` of those who make or load artefacts."
+  def key!(opts) do
+    case Keyword.validate!(opts, [:key]) do
+      [key: key] when is_binary(key) and byte_size(key) > 0 -> key
+      [] -> nil
+      _ -> raise ArgumentError, "key: must be a non-empty binary"
+    end
+  end
 
   @doc "The payload without any check, also of artefacts that are only wasmtime's."
   def payload(@magic <> <<_digest::binary-32, _fingerprint::64, artefact::binary>>), do: artefact

@@ -170,12 +170,22 @@ defmodule Wasmex.Call do
   def span({:stop, started, raised}),
     do: Telemetry.exception(started, raised.kind, raised.exception, raised.stacktrace)
 
+  # Functions of components get no context.
+  defp apply_import({{:plain, function}, _interface, _name}, _context, params) do
+    {:returned, apply(function, params)}
+  catch
+    kind, reason -> caught(kind, reason, __STACKTRACE__)
+  end
+
   defp apply_import({function, _namespace, _name}, context, params) do
     {:returned, apply(function, [context | params])}
   catch
-    kind, reason ->
-      exception = if kind == :error, do: Exception.normalize(:error, reason, __STACKTRACE__)
-      %{kind: kind, exception: exception || reason, stacktrace: __STACKTRACE__}
+    kind, reason -> caught(kind, reason, __STACKTRACE__)
+  end
+
+  defp caught(kind, reason, stacktrace) do
+    exception = if kind == :error, do: Exception.normalize(:error, reason, stacktrace)
+    %{kind: kind, exception: exception || reason, stacktrace: stacktrace}
   end
 
   defp await({:done, result}), do: result

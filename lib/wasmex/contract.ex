@@ -3,6 +3,7 @@ defmodule Wasmex.Contract do
   # The drop-in half of the API answers `{:error, text}`; the text comes from the same exceptions that
   # the rest of the library answers with, through this one function.
 
+  alias Wasmex.Components.Conversion
   alias Wasmex.{Error, Exit, Trap}
 
   def result({:ok, _} = ok), do: ok
@@ -18,7 +19,7 @@ defmodule Wasmex.Contract do
   def text(%Exit{} = exit), do: "Error during function execution: #{Exception.message(exit)}"
 
   def text(%Error{reason: reason, details: %{detail: detail}} = error)
-      when reason in [:import_raised, :bad_results],
+      when reason in [:import_raised, :bad_results, :bad_value],
       do: "Error during function execution: #{detail}\n#{Exception.message(error)}"
 
   def text(%Error{reason: :guest, details: %{detail: detail, backtrace: [_ | _]}}),
@@ -26,6 +27,19 @@ defmodule Wasmex.Contract do
 
   def text(%Error{reason: :unknown_export, details: %{kind: kind, name: name}}),
     do: "exported #{if kind == :func, do: "function", else: kind} `#{name}` not found"
+
+  def text(%Error{reason: :conversion, details: problem}), do: Conversion.contract(problem)
+
+  def text(%Error{reason: :unknown_path, details: %{path: [name]}}),
+    do: "exported function `#{name}` not found."
+
+  def text(%Error{reason: :unknown_path, details: %{path: []}}),
+    do: "exported function `` not found."
+
+  def text(%Error{reason: :unknown_path, details: %{path: path, position: position}}),
+    do:
+      "exported function `[#{Enum.join(path, ", ")}]` not found. " <>
+        "Could not find `#{Enum.at(path, position)}` at position #{position}"
 
   def text(%Error{reason: :parse, details: %{message: message}}),
     do: "Error while parsing bytes: #{message}."

@@ -17,6 +17,11 @@ defmodule Wasmex.Error do
   | `:output_limit` | `:limit`: the bytes that a program may print |
   | `:input`, `:output` | `:message`: what went wrong with a source of input or a sink of output |
   | `:file`, `:not_a_program` | `:path`, `:message` |
+  | `:conversion` | an argument of a component's function: `:what` is wrong, and the `:path` to it |
+  | `:bad_value` | `:message`: the same for what an imported function returned |
+  | `:unknown_path` | `:path`, `:position` of what is not there, `:names` that are |
+  | `:missing_imports` | `:names`: interface, name and type of each |
+  | `:spent` | a component's call was cut off; none of the store's can run again |
   | `:closed`, `:broken`, `:cancelled`, `:deadlock` | the store is gone, lost to a panic, was taken away, or can never come free |
   | `:caller_expired`, `:caller_elsewhere` | a `caller` used after its import, or by another process |
   | `:foreign_store`, `:foreign_engine` | a handle of another store or engine |
@@ -37,6 +42,7 @@ defmodule Wasmex.Error do
   """
 
   alias Wasmex.{Exit, Trap}
+  alias Wasmex.Components.Conversion
 
   defexception [:reason, details: %{}, run: nil]
 
@@ -104,6 +110,31 @@ defmodule Wasmex.Error do
     "unknown import: `#{namespace}::#{name}` has not been defined (wanted: #{wanted})" <>
       if(others == [], do: "", else: "; also missing: #{Enum.join(others, ", ")}") <>
       wasi_hint(names)
+  end
+
+  defp sentence(:conversion, problem), do: Conversion.sentence(problem)
+
+  defp sentence(:bad_value, %{message: problem}),
+    do: "an imported function returned the wrong thing: #{Conversion.sentence(problem)}"
+
+  defp sentence(:spent, _),
+    do:
+      "a call of a component in this store was cut off (a trap, a timeout, a failed import), after which " <>
+        "none of its components can run again; make a new store and instance"
+
+  defp sentence(:unknown_path, %{path: path, position: position, names: names}) do
+    name = Enum.at(path, position, "")
+    place = if position > 0, do: " in #{inspect(hd(path))}", else: ""
+    "there is no exported function #{inspect(name)}#{place}#{suggestion(name, names)}"
+  end
+
+  defp sentence(:missing_imports, %{names: names}) do
+    list =
+      Enum.map_join(names, "\n", fn {interface, name, type} ->
+        "  #{if interface, do: "#{interface} "}#{name}: #{type}"
+      end)
+
+    "nobody gives what the component imports:\n#{list}"
   end
 
   defp sentence(:import_raised, %{kind: kind, exception: reason} = details),

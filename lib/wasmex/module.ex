@@ -146,7 +146,7 @@ defmodule Wasmex.Module do
   def serialize(%__MODULE__{resource: resource}, opts \\ []) do
     case native(Native.module_serialize(resource)) do
       {:ok, artefact} ->
-        {:ok, Artefact.pack(Native.module_engine(resource), artefact, key!(opts))}
+        {:ok, Artefact.pack(Native.module_engine(resource), artefact, Artefact.key!(opts))}
 
       {:error, error} ->
         {:error, Contract.text(error)}
@@ -164,7 +164,7 @@ defmodule Wasmex.Module do
   def deserialize(bytes, engine \\ nil, opts \\ []) when is_binary(bytes) do
     engine = Engine.resource(engine)
 
-    with {:ok, artefact} <- Artefact.unpack(engine, bytes, key!(opts)),
+    with {:ok, artefact} <- Artefact.unpack(engine, bytes, Artefact.key!(opts)),
          {:ok, resource} <- native(Native.module_deserialize(engine, artefact)),
          do: {:ok, __wrap_resource__(resource)}
   end
@@ -178,14 +178,6 @@ defmodule Wasmex.Module do
     case native(Native.module_deserialize(Engine.resource(engine), Artefact.payload(bytes))) do
       {:ok, resource} -> {:ok, __wrap_resource__(resource)}
       {:error, error} -> {:error, "Could not deserialize module: #{Exception.message(error)}"}
-    end
-  end
-
-  defp key!(opts) do
-    case Keyword.validate!(opts, [:key]) do
-      [key: key] when is_binary(key) and byte_size(key) > 0 -> key
-      [] -> nil
-      _ -> raise ArgumentError, "key: must be a non-empty binary"
     end
   end
 

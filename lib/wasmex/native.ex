@@ -27,6 +27,7 @@ defmodule Wasmex.Native do
   def engine_fingerprint(_engine), do: error()
   def engine_same(_left, _right), do: error()
 
+  def wit_world(_source, _world), do: error()
   def wat_to_wasm(_text), do: error()
 
   def module_compile(_engine, _bytes), do: error()
@@ -71,6 +72,24 @@ defmodule Wasmex.Native do
   def template_new(_module, _declarations, _functions, _wasi, _store), do: error()
   def template_module(_template), do: error()
 
+  def component_compile(_engine, _bytes, _names), do: error()
+  def component_serialize(_component), do: error()
+  def component_deserialize(_engine, _bytes, _names), do: error()
+  def component_engine(_component), do: error()
+  def component_code_size(_component), do: error()
+  def component_describe(_component), do: error()
+  def component_template_new(_component, _declarations, _functions, _style), do: error()
+  def component_template_component(_template), do: error()
+  def component_instantiate(_store, _template, _fuel, _via), do: error()
+  def component_call(_instance, _path, _params, _style, _fuel, _via), do: error()
+  def component_instance_store(_instance), do: error()
+  def component_instance_component(_instance), do: error()
+  def component_store_spent(_store), do: error()
+  def component_resource_drop(_handle, _via), do: error()
+  def component_resource_store(_handle), do: error()
+  def component_resource_origin(_handle), do: error()
+  def component_resource_alive(_handle), do: error()
+
   def memory_size(_memory, _via), do: error()
   def memory_grow(_memory, _pages, _via), do: error()
   def memory_read(_memory, _offset, _length, _via), do: error()
@@ -106,6 +125,9 @@ defmodule Wasmex.Native do
   def pipe_write(_pipe, _bytes), do: error()
   def pipe_stop_waiting(_pipe), do: error()
   def pipe_close(_pipe), do: error()
+
+  def http_respond(_exchange, _status, _headers, _body), do: error()
+  def http_fail(_exchange, _reason, _message), do: error()
 
   def interrupt_notify(_reference), do: error()
 

@@ -1,6 +1,7 @@
 defmodule Wasmex.Server do
   @moduledoc false
-  # The state of a `Wasmex` process and what happens to it; README.md in server/ explains the process.
+  # The state of a `Wasmex` or `Wasmex.Components` process and what happens to it; README.md in server/
+  # explains the process.
   #
   # *begin* starts a queued call, *settle* looks at what a step came to, *finish* answers the caller.
 
@@ -14,6 +15,9 @@ defmodule Wasmex.Server do
             memory: nil,
             # Whether the store was made for this process, which then closes it.
             owned?: false,
+            # How a call begins, and how its result is told: of modules, or of components.
+            begin: &Instance.begin/4,
+            answer: &Contract.result/1,
             current: nil,
             queue: :queue.new()
 
@@ -35,26 +39,26 @@ defmodule Wasmex.Server do
   defp begin(server, from, name, params, timeout) do
     span = Telemetry.start(:call, %{instance: server.instance, function: name})
 
-    case first_step(server.instance, name, params, timeout) do
+    case first_step(server, name, params, timeout) do
       {:done, result} ->
         Telemetry.stop(span, result)
 
         if match?({:error, %Error{reason: :timeout}}, result),
           do: {:noreply, server},
-          else: {:reply, Contract.result(result), server}
+          else: {:reply, server.answer.(result), server}
 
       outcome ->
         {:noreply, server |> start(from, span, outcome) |> settle(outcome)}
     end
   end
 
-  defp first_step(_instance, _name, params, _timeout) when not is_list(params),
+  defp first_step(_server, _name, params, _timeout) when not is_list(params),
     do:
       {:done,
        {:error, %Error{reason: :guest, details: %{message: "could not load 'function params'"}}}}
 
-  defp first_step(instance, name, params, timeout),
-    do: Instance.begin(instance, name, params, timeout)
+  defp first_step(server, name, params, timeout),
+    do: server.begin.(server.instance, name, params, timeout)
 
   # Only calls that last are watched: most end before that would be worth it.
   defp start(server, {caller, _tag} = from, span, outcome) do
@@ -84,7 +88,7 @@ defmodule Wasmex.Server do
 
     # Its time is up, or its caller is gone: nobody waits for an answer.
     unless match?({:error, %Error{reason: :timeout}}, result),
-      do: GenServer.reply(current.from, Contract.result(result))
+      do: GenServer.reply(current.from, server.answer.(result))
 
     finish(server)
   end

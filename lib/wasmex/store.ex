@@ -25,7 +25,7 @@ defmodule Wasmex.Store do
   """
 
   alias Wasmex.{Access, Contract, Engine, Error, Native, StoreLimits, StoreOrCaller}
-  alias Wasmex.Wasi.WasiOptions
+  alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
 
   @doc """
   A store without WASI. `nil` limits are none, a `nil` engine is `Wasmex.Engine.default/0`.
@@ -53,9 +53,10 @@ defmodule Wasmex.Store do
 
   @doc false
   # With what is to be observed: `:trace` for instances of traced templates, `:profile`.
-  def make(%WasiOptions{} = options, limits, engine, observe) do
+  def make(%kind{} = options, limits, engine, observe)
+      when kind in [WasiOptions, WasiP2Options] do
     limits = StoreLimits.validate!(limits || %StoreLimits{})
-    native = WasiOptions.to_native!(options)
+    native = kind.to_native!(options)
     engine = Engine.resource(engine)
 
     # Opening directories may touch a disk.

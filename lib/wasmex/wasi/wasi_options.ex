@@ -61,7 +61,9 @@ defmodule Wasmex.Wasi.WasiOptions do
       :clock,
       :seed,
       :max_output,
-      :counted
+      :counted,
+      # What only components have: `Wasmex.Wasi.WasiP2Options.Native`.
+      :p2
     ]
   end
 

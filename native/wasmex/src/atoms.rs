@@ -40,4 +40,17 @@ rustler::atoms! {
     traced, bits, stdout, stderr, wasmex_interrupt, output_limit, bytes, unfinished, trace, profile,
     none, speed, speed_and_size, inherit, null, real, buffer, stream,
     exports, imports, resource,
+    // components
+    wasmex_guest_resource = "Elixir.Wasmex.Components.GuestResource",
+    component_instance, handle, conversion, spent, unknown_path, missing_imports, bad_value,
+    range, fields, missing, unknown, case_ = "case", payload, length, utf8, what, param, result,
+    field, item, element, key, some,
+    bool_ = "bool", s8, u8_ = "u8", s16, u16_ = "u16", s32, u32_ = "u32", s64, u64_ = "u64",
+    char_ = "char", string, list, map, record, tuple, variant, enum_ = "enum", option, flags, own,
+    borrow,
+    // WASI 0.2
+    any, ip, suffix, wasmex_http, exchange, denied, timeout, refused, dns, too_large,
+    // WIT
+    wit, docs, interface, functions, method, static_ = "static", constructor, async_ = "async",
+    params, named, alias,
 }

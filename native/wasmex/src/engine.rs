@@ -7,16 +7,18 @@ use crate::live::{Kind, Live};
 use crate::store_data::StoreData;
 use crate::ticker;
 use crate::wasi::{self, Wasi};
+use crate::wasi_p2;
 use crate::wasi_trace;
 use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::sync::OnceLock;
-use wasmtime::{Engine, Linker};
+use wasmtime::{Engine, Linker, component};
 
 pub struct EngineResource {
     pub engine: Engine,
     pub ticker_id: u64,
     /// The WASI functions, defined once: cloned by each linker that wants them.
     wasi: OnceLock<Option<Linker<StoreData>>>,
+    components: OnceLock<Option<component::Linker<StoreData>>>,
     _live: Live,
 }
 
@@ -29,6 +31,7 @@ impl EngineResource {
             ticker_id: ticker::register(engine.weak()),
             engine,
             wasi: OnceLock::new(),
+            components: OnceLock::new(),
             _live: Live::new(Kind::Engine),
         }
     }
@@ -45,6 +48,17 @@ impl EngineResource {
         let mut linker = linker.unwrap_or_else(|| Linker::new(&self.engine));
         linker.allow_shadowing(wasi != Wasi::None);
         linker
+    }
+
+    /// With all of WASI 0.2: what a store grants is decided when a guest calls.
+    pub fn component_linker(&self) -> wasmtime::Result<component::Linker<StoreData>> {
+        let mut linker = self
+            .components
+            .get_or_init(|| wasi_p2::linker(&self.engine).ok())
+            .clone()
+            .ok_or_else(|| wasmtime::Error::msg("WASI 0.2 can't be linked"))?;
+        linker.allow_shadowing(true);
+        Ok(linker)
     }
 }
 

@@ -4,6 +4,7 @@
 
 use crate::atoms;
 use crate::budget::OutputLimit;
+use crate::component::problem::{BadValue, Problem};
 use crate::types;
 use rustler::{Atom, Encoder, Env, Term};
 use wasmtime::{Trap, WasmBacktrace};
@@ -31,6 +32,17 @@ pub enum Error {
         wanted: String,
         given: Atom,
     },
+    /// An argument of a component's function.
+    Conversion(Box<Problem>),
+    /// A component's call ended in the middle, earlier: none of the store's may run again.
+    Spent,
+    UnknownPath {
+        path: Vec<String>,
+        position: usize,
+        names: Vec<String>,
+    },
+    /// Interface, name and type of each.
+    MissingImports(Vec<(Option<String>, String, String)>),
     UnknownExport {
         kind: Atom,
         name: String,
@@ -105,6 +117,24 @@ impl Error {
                     (atoms::wanted(), wanted.encode(env)),
                     (atoms::given(), given.encode(env)),
                 ]),
+            ),
+            Error::Conversion(problem) => (atoms::conversion(), problem.to_term(env)),
+            Error::Spent => (atoms::spent(), map(&[])),
+            Error::UnknownPath {
+                path,
+                position,
+                names,
+            } => (
+                atoms::unknown_path(),
+                map(&[
+                    (atoms::path(), path.encode(env)),
+                    (atoms::position(), position.encode(env)),
+                    (atoms::names(), names.encode(env)),
+                ]),
+            ),
+            Error::MissingImports(missing) => (
+                atoms::missing_imports(),
+                map(&[(atoms::names(), missing.encode(env))]),
             ),
             Error::UnknownExport { kind, name, names } => (
                 atoms::unknown_export(),
@@ -190,6 +220,9 @@ fn judge<'a>(env: Env<'a>, error: &wasmtime::Error) -> (Atom, Term<'a>) {
     ];
     let kind = if error.downcast_ref::<ImportRaised>().is_some() {
         atoms::import_raised()
+    } else if let Some(BadValue(problem)) = error.downcast_ref::<BadValue>() {
+        pairs.push((atoms::message(), problem.to_term(env)));
+        atoms::bad_value()
     } else if let Some(BadResults(text)) = error.downcast_ref::<BadResults>() {
         pairs.push((atoms::message(), text.encode(env)));
         atoms::bad_results()

@@ -44,6 +44,17 @@ pub struct Import {
     results: Box<[ValType]>,
 }
 
+impl Import {
+    /// A function whose results are somebody else's to convert.
+    pub fn untyped(table: &Arc<ImportTable>, index: u32) -> Self {
+        Import {
+            table: table.clone(),
+            index,
+            results: Box::new([]),
+        }
+    }
+}
+
 /// An import that waits for Elixir.
 pub struct PendingImport {
     pub import: Arc<Import>,
@@ -54,6 +65,19 @@ pub struct PendingImport {
     pub memory: Option<Memory>,
     /// Where that memory lies: tells Elixir when the memory it knows is not the one.
     memory_key: usize,
+}
+
+impl PendingImport {
+    /// A call from where there is no memory to speak of.
+    pub fn new(import: Arc<Import>, serial: u64, params: ErlNifTerm) -> Self {
+        PendingImport {
+            import,
+            serial,
+            params,
+            memory: None,
+            memory_key: 0,
+        }
+    }
 }
 
 /// Defines function `index` of the table as `namespace.name`.
@@ -93,29 +117,39 @@ async fn call(
     };
     let (memory, memory_key) = calling_memory(&mut caller);
     let serial = caller.data_mut().next_serial();
-    handoff::emit(Event::Import(PendingImport {
+    let pending = PendingImport {
         import: import.clone(),
         serial,
         params,
         memory,
         memory_key,
-    }));
+    };
+    let results = suspend(caller.as_context_mut(), pending).await?;
+    store_results(caller.as_context_mut(), results, &import.results, slots)
+}
+
+/// Lets Elixir run the function, and does what it asks for meanwhile. The results are a term of the NIF
+/// that polls when this returns.
+pub async fn suspend(
+    mut cx: StoreContextMut<'_, StoreData>,
+    pending: PendingImport,
+) -> wasmtime::Result<ErlNifTerm> {
+    handoff::emit(Event::Import(pending));
     loop {
         match handoff::next_command().await {
             Command::Resume(results) => {
                 // The slice that ended here is over; the guest goes on with a fresh one.
-                let mut cx = caller.as_context_mut();
                 cx.set_epoch_deadline(1);
-                return store_results(cx, results, &import.results, slots);
+                return Ok(results);
             }
             Command::Raise => return Err(ImportRaised.into()),
             Command::Visit(visit) => {
-                visit.run(caller.as_context_mut());
+                visit.run(cx.as_context_mut());
                 handoff::emit(Event::Visited);
             }
             Command::Job(job) => {
                 // Boxed: a nested job is rare, and its state would make every import's larger.
-                let result = Box::pin(job.run(caller.as_context_mut())).await;
+                let result = Box::pin(job.run(cx.as_context_mut())).await;
                 handoff::emit(Event::JobDone(result));
             }
         }

@@ -8,6 +8,7 @@
 mod atoms;
 mod budget;
 mod byte_queue;
+mod component;
 mod core_dump;
 mod engine;
 mod engine_config;
@@ -18,6 +19,8 @@ mod fast_nif;
 mod func;
 mod global;
 mod handoff;
+mod http_body;
+mod http_client;
 mod imports;
 mod instance;
 mod interrupt;
@@ -26,6 +29,7 @@ mod linker;
 mod live;
 mod memory;
 mod module;
+mod network;
 mod pipe;
 mod pipe_stream;
 mod profiler;
@@ -46,8 +50,10 @@ mod values;
 mod waits;
 mod waker;
 mod wasi;
+mod wasi_p2;
 mod wasi_trace;
 mod wat;
+mod wit;
 
 use rustler::{Env, Term};
 
@@ -64,6 +70,8 @@ fn load(env: Env, _info: Term) -> bool {
         && env.register::<func::FuncResource>().is_ok()
         && env.register::<reference::ReferenceResource>().is_ok()
         && env.register::<pipe::PipeResource>().is_ok()
+        && env.register::<http_client::ExchangeResource>().is_ok()
+        && component::resource::register(env)
 }
 
 rustler::init!("Elixir.Wasmex.Native", load = load);

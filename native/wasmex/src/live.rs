@@ -20,9 +20,13 @@ pub enum Kind {
     Reference,
     Pipe,
     Term,
+    Component,
+    ComponentInstance,
+    Handle,
+    Exchange,
 }
 
-const KINDS: usize = 14;
+const KINDS: usize = 18;
 
 static COUNTS: [AtomicI64; KINDS] = [const { AtomicI64::new(0) }; KINDS];
 
@@ -59,6 +63,10 @@ fn live_objects(env: Env) -> Term {
         atoms::reference(),
         atoms::pipe(),
         atoms::term(),
+        atoms::component(),
+        atoms::component_instance(),
+        atoms::handle(),
+        atoms::exchange(),
     ];
     names
         .iter()

@@ -257,6 +257,26 @@ fn pipe_new(mode: Atom, capacity: Option<u64>) -> NifResult<ResourceArc<PipeReso
     }))
 }
 
+/// Bytes that a stream of the library's own holds at most.
+const STREAM: usize = 256 * 1024;
+
+impl PipeResource {
+    pub fn streaming() -> ResourceArc<Self> {
+        let state = State {
+            content: Content::Stream(ByteQueue::default()),
+            capacity: Some(STREAM),
+            closed: false,
+            wanted: false,
+            guests: Vec::new(),
+            processes: Vec::new(),
+        };
+        ResourceArc::new(PipeResource {
+            pipe: Arc::new(Pipe(Mutex::new(state))),
+            _live: Live::new(Kind::Pipe),
+        })
+    }
+}
+
 #[rustler::nif]
 fn pipe_size(pipe: ResourceArc<PipeResource>) -> usize {
     match &pipe.pipe.lock().content {

@@ -5,6 +5,7 @@
 //! - in use by somebody else: queue, first come first served; the turn comes as a message.
 
 use crate::atoms;
+use crate::component::state::Components;
 use crate::engine::EngineResource;
 use crate::error::{Error, Result};
 use crate::execution::{Execution, Polled, panic_text};
@@ -37,6 +38,7 @@ pub struct StoreCell {
     pub engine: ResourceArc<EngineResource>,
     pub has_wasi: bool,
     pub trace: Option<SharedTrace>,
+    pub components: Components,
     wake: Arc<WakeCell>,
     inner: Mutex<Inner>,
     _live: Live,
@@ -132,6 +134,7 @@ impl StoreCell {
             engine,
             has_wasi,
             trace: store.data().observed.trace.clone(),
+            components: Components::default(),
             wake: WakeCell::new(),
             inner: Mutex::new(Inner {
                 phase: Phase::Idle(store),

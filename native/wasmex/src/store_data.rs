@@ -3,6 +3,7 @@
 use crate::profiler::Profiler;
 use crate::trace::SharedTrace;
 use crate::wasi::WasiSpec;
+use crate::wasi_p2::P2;
 use rustler::NifStruct;
 use wasmtime::{Memory, ResourceLimiter};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -12,7 +13,7 @@ pub struct StoreData {
     pub id: u64,
     pub limits: Limits,
     wasi_spec: Option<WasiSpec>,
-    wasi: Option<Box<WasiP1Ctx>>,
+    wasi: Option<Box<(WasiP1Ctx, P2)>>,
     serial: u64,
     instances: u64,
     /// The `memory` of the store's one instance, once it was asked for.
@@ -74,21 +75,32 @@ impl StoreData {
 
     /// Built at the guest's first WASI call: many guests make none, and it costs more than an instance.
     pub fn wasi(&mut self) -> &mut WasiP1Ctx {
+        self.wasi_and_p2().0
+    }
+
+    /// With what components have besides.
+    pub fn wasi_and_p2(&mut self) -> (&mut WasiP1Ctx, &mut P2) {
         if self.wasi.is_none() && self.build_wasi().is_err() {
-            self.wasi = Some(Box::new(wasmtime_wasi::WasiCtxBuilder::new().build_p1()));
+            self.wasi = None;
         }
-        self.wasi
-            .get_or_insert_with(|| Box::new(wasmtime_wasi::WasiCtxBuilder::new().build_p1()))
+        let (wasi, p2) = &mut **self.wasi.get_or_insert_with(|| Box::new(no_wasi()));
+        (wasi, p2)
     }
 
     fn build_wasi(&mut self) -> wasmtime::Result<()> {
         let context = match self.wasi_spec.take() {
             Some(spec) => spec.build()?,
-            None => wasmtime_wasi::WasiCtxBuilder::new().build_p1(),
+            None => no_wasi(),
         };
         self.wasi = Some(Box::new(context));
         Ok(())
     }
+}
+
+/// A context that grants nothing.
+fn no_wasi() -> (WasiP1Ctx, P2) {
+    let context = wasmtime_wasi::WasiCtxBuilder::new().build_p1();
+    (context, P2::default())
 }
 
 /// `Wasmex.StoreLimits`, and what has been used of it.

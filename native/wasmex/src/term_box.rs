@@ -1,6 +1,9 @@
 //! Keeps one Erlang term outside any process, for as long as Rust needs it.
 
-use rustler::sys::{ErlNifEnv, ErlNifTerm, enif_alloc_env, enif_free_env, enif_make_copy};
+use rustler::sys::{
+    ErlNifBinary, ErlNifEnv, ErlNifTerm, enif_alloc_env, enif_free_env, enif_inspect_binary,
+    enif_make_copy,
+};
 use rustler::{Env, Term};
 
 /// A term in an environment of its own. Reading copies it into the reader's environment.
@@ -35,6 +38,35 @@ impl TermBox {
             TermBox {
                 env,
                 term: enif_make_copy(env, other.term),
+            }
+        }
+    }
+
+    /// Makes the term in the environment of its own.
+    pub fn build(make: impl for<'a> FnOnce(Env<'a>) -> Term<'a>) -> Self {
+        // SAFETY: as in `new`; the term that `make` returns is one of this environment.
+        unsafe {
+            let env = enif_alloc_env();
+            let lifetime = ();
+            let term = make(Env::new(&lifetime, env)).as_c_arg();
+            TermBox { env, term }
+        }
+    }
+
+    /// The bytes of a binary, which stay where they are as long as the box does.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the term lives in `env`, and nothing moves or frees there before `drop`.
+        unsafe {
+            let mut binary = std::mem::MaybeUninit::<ErlNifBinary>::uninit();
+            match enif_inspect_binary(self.env, self.term, binary.as_mut_ptr()) {
+                0 => &[],
+                _ => {
+                    let binary = binary.assume_init();
+                    match binary.size {
+                        0 => &[],
+                        size => std::slice::from_raw_parts(binary.data, size),
+                    }
+                }
             }
         }
     }

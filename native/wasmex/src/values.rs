@@ -91,7 +91,7 @@ fn decode_i64(term: Term) -> Option<i64> {
         .ok()
 }
 
-fn decode_f64(term: Term) -> Option<f64> {
+pub fn decode_f64(term: Term) -> Option<f64> {
     match term.get_type() {
         TermType::Float => term.decode::<f64>().ok(),
         TermType::Integer => term.decode::<i64>().ok().map(|value| value as f64),
@@ -127,7 +127,7 @@ fn special(term: Term) -> Option<f64> {
     }
 }
 
-fn encode_float(env: Env, value: f64) -> Term {
+pub fn encode_float(env: Env, value: f64) -> Term {
     if value.is_finite() {
         value.encode(env)
     } else if value.is_nan() {

@@ -11,7 +11,7 @@ use rustler::sys::{
     ErlNifEnv, enif_alloc_env, enif_free_env, enif_make_tuple_from_array, enif_send,
     enif_thread_type,
 };
-use rustler::{Encoder, Env, LocalPid, Term};
+use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Wake;
@@ -108,6 +108,13 @@ pub enum Tag {
     Pipe,
     /// Ctrl-C: `{:wasmex_interrupt, reference}`.
     Interrupt,
+}
+
+/// Sends what `make` makes from a thread that is no scheduler of the VM.
+pub fn send_term(pid: LocalPid, make: impl for<'a> FnOnce(Env<'a>) -> Term<'a>) {
+    let mut message = OwnedEnv::new();
+    // The process may be gone, which is nobody's error.
+    let _ = message.send_and_clear(&pid, make);
 }
 
 /// Sends `{tag, reference}` to `pid` from whatever thread this is.

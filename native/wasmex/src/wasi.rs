@@ -6,6 +6,7 @@ use crate::pipe::PipeResource;
 use crate::pipe_stream::PipeStream;
 use crate::store_data::StoreData;
 use crate::values;
+use crate::wasi_p2::{P2, P2Options};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rustler::{Atom, Decoder, NifResult, NifStruct, Term};
@@ -32,6 +33,8 @@ pub struct WasiOptions {
     /// Bytes that may be printed to the streams in `counted`, together.
     max_output: Option<u64>,
     counted: Vec<Atom>,
+    /// What only components can use.
+    p2: Option<P2Options>,
 }
 
 #[derive(NifStruct)]
@@ -85,7 +88,7 @@ impl WasiSpec {
             .unwrap_or(true)
     }
 
-    pub fn build(self) -> Result<WasiP1Ctx> {
+    pub fn build(self) -> Result<(WasiP1Ctx, P2)> {
         let options = self
             .0
             .into_inner()
@@ -146,7 +149,17 @@ impl WasiSpec {
             builder.insecure_random(StdRng::seed_from_u64(seed));
             builder.insecure_random_seed(u128::from(seed));
         }
-        Ok(builder.build_p1())
+        let p2 = match options.p2 {
+            Some(options) => {
+                if let Some(cwd) = &options.cwd {
+                    builder.initial_cwd(cwd);
+                }
+                P2::new(options)
+            }
+            None => P2::default(),
+        };
+        p2.network.apply(&mut builder);
+        Ok((builder.build_p1(), p2))
     }
 }
 

@@ -1,0 +1,286 @@
+defmodule Wasmex.Components do
+  @moduledoc """
+  Components: guests that are called with strings, records, lists, variants and resources.
+
+  This module is a process around one instance of a component, for use under a supervisor: `start_link/1`,
+  then `call_function/4`. The same calls without a process of their own are `Wasmex.Components.Instance.call/4`; a module of
+  functions made from a component's own types is `use Wasmex.Component`.
+
+  Either way the guest runs on the VM's own schedulers in slices of a quarter of a millisecond, and
+  imported Elixir functions run in the process that calls the guest.
+
+  ## Example
+
+      iex> wat = ~s|(component
+      ...>   (core module $m (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))
+      ...>   (core instance $i (instantiate $m))
+      ...>   (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))|
+      iex> {:ok, pid} = Wasmex.Components.start_link(bytes: wat)
+      iex> Wasmex.Components.call_function(pid, "add", [40, 2])
+      {:ok, 42}
+
+  ## The drop-in style
+
+  `call_function/4` and `Wasmex.Components.Instance.new/3` keep the contract of Wasmex 0.15: names in
+  results are atoms where such atoms exist in the VM, else strings (which depends on what else is
+  loaded); lists of bytes are lists; extra arguments and fields are ignored. `Wasmex.Components.Instance.call/4`
+  and `use Wasmex.Component` are deterministic instead, and stricter.
+
+  ## Lifetime
+
+  The process ends with its supervisor or `GenServer.stop/1`. After a call that trapped or was cut off the
+  instance is dead, as the component model wants it: later calls say so. `on_trap: :stop` stops the
+  process then, so that a supervisor starts a fresh one; `on_trap: :renew` makes a fresh instance for
+  the next call.
+  """
+
+  use GenServer
+
+  alias Wasmex.{Contract, Error, Server}
+  alias Wasmex.Components.{Component, Instance, Path, Store, Style, Template}
+  alias Wasmex.Wasi.WasiP2Options
+
+  @keys [
+    :bytes,
+    :path,
+    :store,
+    :component,
+    :imports,
+    :wasi,
+    :name,
+    :engine,
+    :store_limits,
+    :start_timeout,
+    :on_trap
+  ]
+
+  @doc """
+  Starts a process around an instance. A keyword list or a map of options:
+
+  | key | value | default |
+  |---|---|---|
+  | `:bytes` | the component, as bytes or text | |
+  | `:path` | its file instead | |
+  | `:component` | a compiled component instead (with `:store` or an engine of its own) | |
+  | `:store` | the store to use; `:wasi` is then ignored | a new one |
+  | `:imports` | see `Wasmex.Components.Instance.instantiate/4` | `%{}` |
+  | `:wasi` | `%Wasmex.Wasi.WasiP2Options{}` or `true` (its defaults) | nothing is granted |
+  | `:name` | any GenServer name | |
+  | `:engine`, `:store_limits` | for the new store | the default engine, no limits |
+  | `:start_timeout` | ms for the component's start code | `:infinity` |
+  | `:on_trap` | `:keep`, `:stop` or `:renew`, see above | `:keep` |
+  """
+  @spec start_link(keyword() | map()) :: GenServer.on_start()
+  def start_link(opts) when is_list(opts), do: opts |> Map.new() |> start_link()
+
+  def start_link(%{} = opts) do
+    check_keys!(opts)
+    on_trap = on_trap!(Map.get(opts, :on_trap, :keep))
+
+    with {:ok, make_store} <- store_maker(opts),
+         {:ok, store} <- make_store.(),
+         {:ok, component} <- component(opts, store) do
+      state = %{
+        store: store,
+        make_store: make_store,
+        component: component,
+        imports: Map.get(opts, :imports, %{}),
+        timeout: Map.get(opts, :start_timeout, :infinity),
+        owned?: not is_map_key(opts, :store),
+        on_trap: on_trap
+      }
+
+      start_opts = if opts[:name], do: [name: opts.name], else: []
+      GenServer.start_link(__MODULE__, state, start_opts)
+    end
+  end
+
+  defp check_keys!(opts) do
+    for key <- Map.keys(opts), key not in @keys do
+      raise ArgumentError,
+            "unknown option #{inspect(key)}#{Error.suggestion(to_string(key), Enum.map(@keys, &to_string/1))}"
+    end
+  end
+
+  defp on_trap!(on_trap) when on_trap in [:keep, :stop, :renew], do: on_trap
+
+  defp on_trap!(other),
+    do: raise(ArgumentError, "on_trap: must be :keep, :stop or :renew, got: #{inspect(other)}")
+
+  defp store_maker(%{store: %Store{} = store}), do: {:ok, fn -> {:ok, store} end}
+
+  defp store_maker(opts) do
+    {limits, engine} = {opts[:store_limits], opts[:engine]}
+
+    case Map.get(opts, :wasi, false) do
+      false ->
+        {:ok, fn -> Store.new(limits, engine) end}
+
+      true ->
+        {:ok, fn -> Store.new_wasi(%WasiP2Options{}, limits, engine) end}
+
+      %WasiP2Options{} = wasi ->
+        {:ok, fn -> Store.new_wasi(wasi, limits, engine) end}
+
+      other ->
+        raise ArgumentError,
+              "wasi: must be true, false or %Wasmex.Wasi.WasiP2Options{}, got: #{inspect(other)}"
+    end
+  end
+
+  defp component(%{component: %Component{} = component}, _store), do: {:ok, component}
+
+  defp component(%{bytes: bytes}, store) when is_binary(bytes), do: Component.new(store, bytes)
+
+  defp component(%{path: path}, store) do
+    case File.read(path) do
+      {:ok, bytes} -> Component.new(store, bytes)
+      {:error, reason} -> {:error, "could not read #{path}: #{:file.format_error(reason)}"}
+    end
+  end
+
+  defp component(opts, _store),
+    do:
+      raise(ArgumentError, "start_link needs :bytes, :path or :component; got: #{inspect(opts)}")
+
+  @doc """
+  Calls an exported function: `{:ok, value}` (`{:ok, []}` when it has no result) or `{:error, text}`.
+
+  `name_or_path` is a name or the way to it: `{"ns:pkg/iface@1.0.0", "fun"}`, a list, or one text with a dot between.
+
+  Calls to one process run one at a time, in order. After `timeout` ms, waiting included, the caller
+  exits as from `GenServer.call/3`, and the guest is stopped, which ends its instance.
+  """
+  @spec call_function(GenServer.server(), Instance.path(), [term()], timeout()) ::
+          {:ok, term()} | {:error, String.t()}
+  def call_function(server, name_or_path, params, timeout \\ 5000) do
+    path = Path.parse(name_or_path)
+
+    if server == self(),
+      do: nested_call(path, params, timeout),
+      else: GenServer.call(server, {:call_function, path, params, native(timeout)}, timeout)
+  end
+
+  defp native(:infinity), do: nil
+  defp native(timeout), do: timeout
+
+  # Inside an import the process can call on directly.
+  defp nested_call(path, params, timeout) do
+    case Process.get(:"$wasmex_component_instance") do
+      nil ->
+        exit({:calling_self, {GenServer, :call, [self(), {:call_function, path, params}]}})
+
+      instance ->
+        instance
+        |> Instance.call(path, params, timeout: timeout, style: :contract)
+        |> Instance.contract()
+    end
+  end
+
+  @doc "The instance, for direct calls and resources."
+  @spec instance(GenServer.server()) :: Instance.t()
+  def instance(server), do: GenServer.call(server, :instance)
+
+  @doc false
+  # An instance, of itself or of a process around one.
+  def instance!(%Instance{} = instance), do: instance
+
+  def instance!(server) when server == self(),
+    do: Process.get(:"$wasmex_component_instance") || exit(:calling_self)
+
+  def instance!(server), do: instance(server)
+
+  @impl true
+  def init(config) do
+    with {:ok, template} <- Template.new(config.component, config.imports, style: :contract),
+         config = Map.put(config, :template, template),
+         {:ok, instance} <-
+           Template.instantiate(template, config.store, timeout: config.timeout) do
+      {:ok, {config, server(config, instance)}}
+    else
+      {:error, error} -> {:stop, {:bad_return_value, {:error, Contract.text(error)}}}
+    end
+  end
+
+  defp server(config, instance) do
+    Process.put(:"$wasmex_component_instance", instance)
+
+    %Server{
+      store: config.store,
+      module: config.component,
+      instance: instance,
+      owned?: config.owned?,
+      begin: &begin/4,
+      answer: &answer/1
+    }
+  end
+
+  defp begin(instance, path, params, timeout),
+    do: Instance.begin(instance, path, params, timeout, Style.contract())
+
+  defp answer({:ok, [value]}), do: {:ok, value}
+  defp answer({:ok, []}), do: {:ok, []}
+
+  defp answer({:error, %Error{reason: :arity, details: details}}),
+    do:
+      {:error,
+       "Error during function execution: expected #{details.expected} argument(s), got #{details.given}"}
+
+  defp answer(result), do: Contract.result(result)
+
+  @impl true
+  def handle_call({:call_function, path, params, timeout}, from, {config, server}) do
+    case renewed(config, server) do
+      {:ok, config, server} ->
+        server
+        |> Server.call(from, path, params, timeout || :infinity)
+        |> settled(config)
+
+      {:error, error} ->
+        {:reply, {:error, Contract.text(error)}, {config, server}}
+    end
+  end
+
+  def handle_call(:instance, _from, {_config, server} = state),
+    do: {:reply, server.instance, state}
+
+  # A spent store is replaced before the next call; not while one is under way.
+  defp renewed(%{on_trap: :renew, owned?: true} = config, %{current: nil} = server) do
+    if Store.spent?(config.store) do
+      Store.close(config.store)
+
+      with {:ok, store} <- config.make_store.(),
+           config = %{config | store: store},
+           {:ok, instance} <-
+             Template.instantiate(config.template, store, timeout: config.timeout),
+           do: {:ok, config, server(config, instance)}
+    else
+      {:ok, config, server}
+    end
+  end
+
+  defp renewed(config, server), do: {:ok, config, server}
+
+  defp settled({:reply, answer, server}, config) do
+    if over?(config, server),
+      do: {:stop, :spent, answer, {config, server}},
+      else: {:reply, answer, {config, server}}
+  end
+
+  defp settled({:noreply, server}, config) do
+    if over?(config, server),
+      do: {:stop, :spent, {config, server}},
+      else: {:noreply, {config, server}}
+  end
+
+  defp over?(%{on_trap: :stop, store: store}, %{current: nil}), do: Store.spent?(store)
+  defp over?(_config, _server), do: false
+
+  @impl true
+  def handle_info(message, {config, server}),
+    do: settled({:noreply, Server.info(message, server)}, config)
+
+  @impl true
+  def terminate(_reason, {%{owned?: true, store: store}, _server}), do: Store.close(store)
+  def terminate(_reason, _state), do: :ok
+end

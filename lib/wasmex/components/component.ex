@@ -1,0 +1,163 @@
+defmodule Wasmex.Components.Component do
+  @moduledoc """
+  A compiled component: code and types, no state. Compile once, instantiate as often as you like.
+
+  Compiling runs on a dirty CPU scheduler while the calling process waits: a Rust component takes some
+  tenths of a second, a JavaScript or Python one with its interpreter inside more than ten. `serialize/2`
+  keeps the result, and `deserialize/3` loads it in milliseconds.
+
+  ## Example
+
+      iex> {:ok, component} = Wasmex.Components.Component.compile(Wasmex.Engine.default(), "(component)")
+      iex> Wasmex.Components.Component.exports(component)
+      %{}
+
+  ## Lifetime
+
+  Freed with its last handle; instances and templates keep what they need of it.
+  """
+
+  alias Wasmex.{Artefact, Contract, Engine, Error, Native, Telemetry}
+  alias Wasmex.Components.Store
+
+  defstruct resource: nil, reference: nil
+
+  @type t :: %__MODULE__{resource: reference(), reference: reference()}
+
+  @typedoc """
+  A type of WIT: `:bool`, `:u8`, `:string`, …, `{:list, type}`, `{:list, type, length}`, `{:map, key, value}`,
+  `{:record, [{name, type}]}`, `{:tuple, types}`, `{:variant, [{name, type | nil}]}`, `{:enum, names}`,
+  `{:option, type}`, `{:result, ok | nil, error | nil}`, `{:flags, names}`, `:own`, `:borrow`.
+  """
+  @type wit_type :: atom() | tuple()
+  @type item ::
+          {:func, [{String.t(), wit_type()}], wit_type() | nil}
+          | {:instance, %{String.t() => item()}}
+          | {:type, wit_type()}
+          | :resource
+          | :module
+          | :component
+
+  @magic <<0, "asm">>
+
+  @doc "Compiles a component (bytes or text) for the engine of a store."
+  @spec new(Store.t() | Engine.t(), binary()) :: {:ok, t()} | {:error, String.t()}
+  def new(store_or_engine, bytes) do
+    case compile(store_or_engine, bytes) do
+      {:error, error} -> {:error, Contract.text(error)}
+      ok -> ok
+    end
+  end
+
+  @doc """
+  As `new/2`, with an exception as the error.
+
+  Option `:names`: a map from names in WIT (of fields, cases and flags) to the atoms that stand for
+  them in results. Names without one are strings, for a component can't make atoms.
+  """
+  @spec compile(Store.t() | Engine.t(), binary(), keyword()) ::
+          {:ok, t()} | {:error, Exception.t()}
+  def compile(store_or_engine, bytes, opts \\ []) when is_binary(bytes) do
+    opts = Keyword.validate!(opts, names: %{})
+    engine = engine(store_or_engine)
+
+    with {:ok, wasm} <- to_component(bytes) do
+      span = Telemetry.start(:compile, %{size: byte_size(wasm)})
+      compiled = Native.component_compile(engine, wasm, names!(opts[:names]))
+      Telemetry.stop(span, wrap(compiled))
+    end
+  end
+
+  defp engine(%Engine{} = engine), do: Engine.resource(engine)
+  defp engine(store), do: Native.store_engine(Store.resource!(store))
+
+  defp names!(names) do
+    for {name, atom} <- names do
+      if is_binary(name) and is_atom(atom),
+        do: {name, atom},
+        else:
+          raise(
+            ArgumentError,
+            "names: must map strings to atoms, got: #{inspect({name, atom})}"
+          )
+    end
+  end
+
+  defp wrap({:ok, resource}), do: {:ok, __wrap_resource__(resource)}
+  defp wrap({:error, native}), do: {:error, Error.from_native(native)}
+
+  @doc false
+  # Component bytes from bytes or text.
+  def to_component(@magic <> <<_version::16, layer::little-16, _::binary>> = wasm)
+      when layer != 0,
+      do: {:ok, wasm}
+
+  def to_component(@magic <> _),
+    do:
+      error(
+        :module,
+        "these are the bytes of a core module; a component is needed here (see Wasmex.Module)"
+      )
+
+  def to_component(text) do
+    if String.valid?(text) do
+      case Native.wat_to_wasm(text) do
+        {:ok, @magic <> _ = wasm} -> to_component(wasm)
+        {:error, native} -> {:error, Error.from_native(native)}
+      end
+    else
+      error(:parse, "neither wasm (no \\0asm at the start) nor text (no valid UTF-8)")
+    end
+  end
+
+  defp error(reason, message), do: {:error, %Error{reason: reason, details: %{message: message}}}
+
+  @doc "What the component exports: name to item; interfaces are `{:instance, items}`."
+  @spec exports(t()) :: %{String.t() => item()}
+  def exports(%__MODULE__{resource: resource}),
+    do: resource |> Native.component_describe() |> elem(1) |> items()
+
+  @doc "What it imports, in the same form."
+  @spec imports(t()) :: %{String.t() => item()}
+  def imports(%__MODULE__{resource: resource}),
+    do: resource |> Native.component_describe() |> elem(0) |> items()
+
+  defp items(list), do: Map.new(list, fn {name, item} -> {name, item(item)} end)
+  defp item({:instance, list}), do: {:instance, items(list)}
+  defp item(other), do: other
+
+  @doc "Bytes of machine code."
+  @spec code_size(t()) :: non_neg_integer()
+  def code_size(%__MODULE__{resource: resource}), do: Native.component_code_size(resource)
+
+  @doc "The compiled component as bytes, for `deserialize/3`; `key:` as in `Wasmex.Module.serialize/2`."
+  @spec serialize(t(), keyword()) :: {:ok, binary()} | {:error, Exception.t()}
+  def serialize(%__MODULE__{resource: resource}, opts \\ []) do
+    key = Artefact.key!(opts)
+
+    case Native.component_serialize(resource) do
+      {:ok, artefact} ->
+        {:ok, Artefact.pack(Native.component_engine(resource), artefact, key)}
+
+      {:error, native} ->
+        {:error, Error.from_native(native)}
+    end
+  end
+
+  @doc """
+  Loads what `serialize/2` made, after verifying that it was made by this library, this wasmtime and
+  these settings, and is unaltered. Options: `:key`, and `:names` as in `compile/3`.
+  """
+  @spec deserialize(binary(), Engine.t() | nil, keyword()) ::
+          {:ok, t()} | {:error, Exception.t()}
+  def deserialize(bytes, engine \\ nil, opts \\ []) when is_binary(bytes) do
+    engine = Engine.resource(engine)
+    {names, opts} = Keyword.pop(opts, :names, %{})
+
+    with {:ok, artefact} <- Artefact.unpack(engine, bytes, Artefact.key!(opts)),
+         do: wrap(Native.component_deserialize(engine, artefact, names!(names)))
+  end
+
+  @doc false
+  def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}
+end

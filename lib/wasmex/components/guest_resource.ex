@@ -1,0 +1,166 @@
+defmodule Wasmex.Components.GuestResource do
+  @moduledoc """
+  A resource that a guest owns, as Elixir holds it: made by its constructor or returned by a function,
+  used by its methods and as an argument of any function, dropped at the end.
+
+  Passed where the guest borrows it, the handle stays yours; where the guest takes it (`own`), the handle is
+  gone. Handles can be used from any process; calls into one store take turns.
+
+  ## Example
+
+      iex> bytes = File.read!("test/guests/component_resources/component_resources.wasm")
+      iex> alias Wasmex.Components.{Component, GuestResource, Instance, Store}
+      iex> {:ok, component} = Component.compile(Wasmex.Engine.default(), bytes)
+      iex> imports = Map.new(Component.imports(component), fn {name, {:instance, items}} ->
+      ...>   {name, Map.new(items, fn
+      ...>     {item, {:func, _, _}} -> {item, {:fn, fn _ -> nil end}}
+      ...>     {item, :resource} -> {item, {:resource, fn _ -> :ok end}}
+      ...>   end)} end)
+      iex> {:ok, store} = Store.new()
+      iex> {:ok, instance} = Instance.instantiate(store, component, imports)
+      iex> {:ok, counter} = GuestResource.new(instance, ["test:resources/counters@1.0.0", "counter"], [40])
+      iex> GuestResource.call(counter, :method, :add, [2])
+      {:ok, 42}
+      iex> GuestResource.drop(counter)
+      :ok
+
+  ## A module per resource
+
+  `use Wasmex.Components.GuestResource, wit: wit, resource: "counter"` defines `new`, a function per method
+  and static function (names with underscores), and `drop`, from the text of a WIT file. All take `timeout:`
+  as a last keyword list.
+
+  ## Lifetime
+
+  `drop/2` runs the guest's destructor. A handle that is garbage collected is dropped before the next
+  call into its store.
+  """
+
+  alias Wasmex.{Call, Contract, Error, Native}
+  alias Wasmex.Components
+  alias Wasmex.Components.{Instance, Path, Store}
+
+  @enforce_keys [:resource]
+  defstruct [:resource, :reference]
+
+  @type t :: %__MODULE__{resource: reference(), reference: reference()}
+  @type result :: :ok | {:ok, term()} | {:error, String.t() | :timeout}
+
+  @doc "Calls a resource's constructor; `path` is `[interface, resource]`."
+  @spec new(Instance.t() | GenServer.server(), tuple() | list(), [term()], timeout()) ::
+          {:ok, t()} | {:error, String.t() | :timeout}
+  def new(instance_or_server, path, params \\ [], timeout \\ 5000) do
+    with {:ok, interface, name} <- path(path) do
+      instance = Components.instance!(instance_or_server)
+      run(instance, interface, "[constructor]#{name}", params, timeout)
+    end
+  end
+
+  @doc "Calls a method. `:ok` when it has no result."
+  @spec call(t(), :method | :async_method, String.t() | atom(), [term()], timeout()) :: result()
+  def call(%__MODULE__{resource: resource} = handle, kind, name, params \\ [], timeout \\ 5000)
+      when kind in [:method, :async_method] do
+    case Native.component_resource_origin(resource) do
+      {instance, interface, type} ->
+        store = Native.component_resource_store(resource)
+        function = "[method]#{type}.#{wit_name(name)}"
+
+        store
+        |> Instance.wrap(instance)
+        |> run(interface, function, [handle | params], timeout)
+        |> plain()
+
+      nil ->
+        {:error, "this resource is of none that the component exports, so it has no methods"}
+    end
+  end
+
+  @doc "Calls a static function of a resource."
+  @spec call_static(
+          Instance.t() | GenServer.server(),
+          tuple() | list(),
+          :static | :async_static,
+          String.t() | atom(),
+          [term()],
+          timeout()
+        ) :: result()
+  def call_static(instance_or_server, path, kind, name, params \\ [], timeout \\ 5000)
+      when kind in [:static, :async_static] do
+    with {:ok, interface, type} <- path(path) do
+      instance_or_server
+      |> Components.instance!()
+      |> run(interface, "[static]#{type}.#{wit_name(name)}", params, timeout)
+      |> plain()
+    end
+  end
+
+  @doc "Runs the guest's destructor. A handle that was dropped or moved before is left alone."
+  @spec drop(t(), timeout()) :: :ok | {:error, String.t() | :timeout}
+  def drop(%__MODULE__{resource: resource}, timeout \\ 5000) do
+    store = Native.component_resource_store(resource)
+    again = fn -> Native.component_resource_drop(resource, nil) end
+
+    case Call.run(Call.new(store, Wasmex.Instance.timeout!(timeout), nil, again)) do
+      {:ok, _} -> :ok
+      {:error, error} -> {:error, text(error, "drop")}
+    end
+  end
+
+  @doc "Whether the handle was neither dropped nor moved."
+  @spec alive?(t()) :: boolean()
+  def alive?(%__MODULE__{resource: resource}), do: Native.component_resource_alive(resource)
+
+  defp path(path) do
+    case path do
+      {interface, name} -> {:ok, to_string(interface), to_string(name)}
+      [interface, name] -> {:ok, to_string(interface), to_string(name)}
+      _ -> {:error, "Guest resource path must contain an exported interface and a resource name"}
+    end
+  end
+
+  defp wit_name(name), do: name |> to_string() |> String.replace("_", "-")
+
+  defp run(instance, interface, function, params, timeout) do
+    opts = [timeout: timeout, style: :contract]
+
+    case Instance.call(instance, Path.parse([interface, function]), params, opts) do
+      {:ok, value} -> {:ok, value}
+      {:error, error} -> {:error, text(error, function)}
+    end
+  end
+
+  defp plain({:ok, nil}), do: :ok
+  defp plain(result), do: result
+
+  defp text(%Error{reason: :timeout}, _function), do: :timeout
+
+  defp text(%Error{reason: :unknown_path, details: %{path: path, position: 0}}, _function),
+    do: "Export path segment `#{hd(path)}` was not found"
+
+  defp text(%Error{reason: :unknown_path, details: %{path: [interface, _]}}, function),
+    do: "Guest resource function `#{function}` was not found in `#{interface}`"
+
+  # The receiver is the first of a method's arguments to the guest, and none to the user.
+  defp text(%Error{reason: :arity, details: details}, function) do
+    own = if String.starts_with?(function, "[method]"), do: 1, else: 0
+    "Expected #{details.expected - own} guest resource arguments, got #{details.given - own}"
+  end
+
+  defp text(
+         %Error{reason: :conversion, details: %{what: :resource, message: message}},
+         _function
+       ),
+       do: message
+
+  defp text(%Error{reason: :conversion} = error, _function),
+    do: "Could not convert guest resource arguments: #{Contract.text(error)}"
+
+  defp text(error, function),
+    do: "Error calling guest resource function `#{function}`: #{Contract.text(error)}"
+
+  @doc false
+  def store(%__MODULE__{resource: resource}),
+    do: resource |> Native.component_resource_store() |> Store.__wrap_resource__()
+
+  defmacro __using__(opts), do: Wasmex.Components.GuestResource.Macro.define(opts, __CALLER__)
+end

@@ -1,0 +1,204 @@
+defmodule Wasmex.Components.Instance do
+  @moduledoc """
+  An instance of a component: its functions, called with Elixir values.
+
+  `call/4` runs the guest in the calling process, as `Wasmex.Instance.call/4` does for modules; imported
+  Elixir functions run in that process too.
+
+  ## Example
+
+      iex> bytes = File.read!("test/guests/component_types/component_types.wasm")
+      iex> {:ok, component} = Wasmex.Components.Component.compile(Wasmex.Engine.default(), bytes)
+      iex> {:ok, store} = Wasmex.Components.Store.new()
+      iex> imports = Map.new(Wasmex.Components.Component.imports(component), fn
+      ...>   {name, {:instance, items}} -> {name, for({f, {:func, _, _}} <- items, into: %{}, do: {f, {:fn, fn _ -> 0 end}})}
+      ...>   {name, _} -> {name, {:fn, fn _question -> 42 end}}
+      ...> end) |> Map.take(["ask", "test:types/host@1.0.0"])
+      iex> {:ok, instance} = Wasmex.Components.Instance.instantiate(store, component, imports)
+      iex> Wasmex.Components.Instance.call(instance, "greet", ["Wasm"])
+      {:ok, "Hello, Wasm!"}
+      iex> Wasmex.Components.Instance.call(instance, {"test:types/calls@1.2.0", "ask"}, ["what?"])
+      {:ok, 42}
+
+  ## Values
+
+  | WIT | Elixir |
+  |---|---|
+  | `bool` | boolean |
+  | `u8` … `s64` | integer in range |
+  | `f32`, `f64` | float (an integer is accepted), `:nan`, `:infinity`, `:neg_infinity` |
+  | `char` | string of one character; a code point is accepted |
+  | `string` | binary of valid UTF-8 |
+  | `list<u8>` | binary (a list is accepted; `bytes: :list` returns one) |
+  | `list<T>`, `list<T, N>` | list |
+  | `map<K, V>` | map |
+  | `tuple<…>` | tuple |
+  | `record` | map with all fields; keys are strings as in WIT (`"first-name"`), or the atoms given by `names:`; as an argument also a struct, atoms, and atoms with underscores |
+  | `option<T>` | `:none`, `{:some, value}` |
+  | `result<T, E>` | `{:ok, value}`, `{:error, value}`; `:ok`, `:error` where there is no payload |
+  | `variant` | `"case"` or `{"case", value}`; as an argument also atoms |
+  | `enum` | `"case"`; as an argument also an atom |
+  | `flags` | map of those that are set, `%{"read" => true}`; as an argument also a list of names |
+  | `own<R>`, `borrow<R>` | `%Wasmex.Components.GuestResource{}`; any term where Elixir implements the resource |
+
+  A component can't make atoms: names come out as strings unless Elixir named the atoms (`names:` of
+  `Wasmex.Components.Component.compile/3`, generated modules).
+
+  ## Errors
+
+  `Wasmex.Error` with reason `:conversion` says where a value is wrong: ``param 1 ("order"), field
+  "lines", item 3, field "qty": expected u32, got -1``; the guest has seen nothing of such a call. After
+  a trap or a timeout the whole store is spent (reason `:spent`): the component model lets no instance
+  go on whose call was cut off.
+  """
+
+  alias Wasmex.{Call, Contract, Error, Native, Telemetry}
+  alias Wasmex.Components.{Component, Path, Store, Style, Template}
+
+  defstruct store_resource: nil, instance_resource: nil, reference: nil
+
+  @type t :: %__MODULE__{
+          store_resource: reference(),
+          instance_resource: reference(),
+          reference: reference()
+        }
+  @type path :: String.t() | atom() | tuple() | [String.t() | atom()]
+
+  @doc "As `instantiate/4` in the drop-in style, with a text as the error."
+  @spec new(Store.t(), Component.t(), map()) :: {:ok, t()} | {:error, String.t()}
+  def new(store, component, imports) do
+    store
+    |> instantiate(component, imports, style: :contract)
+    |> Contract.result()
+  end
+
+  @doc """
+  Instantiates a component.
+
+  Imports are `%{"name" => {:fn, function}}` for functions of the world and
+  `%{"ns:pkg/iface@1.0.0" => %{"name" => {:fn, function}, "res" => {:resource, drop}}}` for interfaces;
+  versions that semantic versioning calls compatible fit. A function gets the arguments and returns
+  the result; `drop` gets the term of a resource that the guest drops. WASI is there without being
+  named, and what is named takes its place.
+
+  Options: `:timeout` in ms and `:fuel` for the guest's start code; `:bytes`, `:binary` or `:list`, for
+  arguments of imported functions.
+  """
+  @spec instantiate(Store.t(), Component.t(), map(), keyword()) ::
+          {:ok, t()} | {:error, Exception.t()}
+  def instantiate(store, component, imports, opts \\ []) do
+    {opts, style} = Keyword.split(opts, [:timeout, :fuel])
+    style = Keyword.validate!(style, [:style, :bytes])
+
+    with {:ok, template} <- Template.new(component, imports, style),
+         do: Template.instantiate(template, store, opts)
+  end
+
+  @doc false
+  def wrap(store, resource),
+    do: %__MODULE__{
+      store_resource: store,
+      instance_resource: resource,
+      reference: make_ref()
+    }
+
+  @doc """
+  Calls an exported function in this process. `path` is its name, or that of an interface and its own:
+  `{"ns:pkg/iface@1.0.0", "fun"}` (or a list, or one text with a dot between).
+
+  Returns `{:ok, value}`, `{:ok, nil}` for a function without a result, or `{:error, exception}`.
+
+  Options: `:timeout` in ms after which the guest is stopped (default `:infinity`), `:fuel` for this
+  call alone, `:bytes` (`:binary` or `:list`) for results of type `list<u8>`.
+  """
+  @spec call(t(), path(), [term()], keyword()) :: {:ok, term()} | {:error, Exception.t()}
+  def call(instance, path, params, opts \\ [])
+
+  def call(%__MODULE__{} = instance, path, params, []) when is_list(params),
+    do: spanned(instance, Path.parse(path), params, Style.direct(), nil, :infinity)
+
+  def call(%__MODULE__{} = instance, path, params, opts) when is_list(params) do
+    opts = Keyword.validate!(opts, [:fuel, :bytes, :style, timeout: :infinity])
+    timeout = Wasmex.Instance.timeout!(opts[:timeout])
+    style = Style.bits(Keyword.take(opts, [:bytes, :style]))
+    spanned(instance, Path.parse(path), params, style, opts[:fuel], timeout)
+  end
+
+  def call(%__MODULE__{}, _path, params, _opts),
+    do: raise(ArgumentError, "expected a list of params, got: #{inspect(params)}")
+
+  @doc "As `call/4`, but returns the value or raises the exception."
+  @spec call!(t(), path(), [term()], keyword()) :: term()
+  def call!(instance, path, params, opts \\ []) do
+    case call(instance, path, params, opts) do
+      {:ok, value} -> value
+      {:error, exception} -> raise exception
+    end
+  end
+
+  defp spanned(instance, path, params, style, fuel, timeout) do
+    if Telemetry.on?(:call) do
+      span = Telemetry.start(:call, %{instance: instance, function: Enum.join(path, "#")})
+      Telemetry.stop(span, run(instance, path, params, style, fuel, timeout))
+    else
+      run(instance, path, params, style, fuel, timeout)
+    end
+  end
+
+  defp run(%{instance_resource: resource} = instance, path, params, style, fuel, timeout) do
+    case Native.component_call(resource, path, params, style, fuel, nil) do
+      {:ok, [value]} -> {:ok, value}
+      {:ok, []} -> {:ok, nil}
+      step -> drive(step, instance, path, params, style, fuel, timeout)
+    end
+  end
+
+  defp drive(step, instance, path, params, style, fuel, timeout) do
+    %{instance_resource: resource, store_resource: store} = instance
+    again = fn -> Native.component_call(resource, path, params, style, fuel, nil) end
+
+    case Call.run(step, Call.new(store, timeout, nil, again)) do
+      {:ok, [value]} -> {:ok, value}
+      {:ok, []} -> {:ok, nil}
+      error -> error
+    end
+  end
+
+  @doc false
+  # The first step of a call, for processes that drive it themselves (the server).
+  def begin(%__MODULE__{} = instance, path, params, timeout, style) do
+    %{instance_resource: resource, store_resource: store} = instance
+
+    case Native.component_call(resource, path, params, style, nil, nil) do
+      {:ok, _} = ok ->
+        {:done, ok}
+
+      step ->
+        again = fn -> Native.component_call(resource, path, params, style, nil, nil) end
+        Call.advance(step, Call.new(store, timeout, nil, again))
+    end
+  end
+
+  @doc """
+  The asynchronous form: answers `{tag, result}` to the pid of `from`, driven by a small process of its
+  own. Returns `:ok` at once; nothing is sent when `timeout` runs out first.
+  """
+  @spec call_function(t(), path(), [term()], {pid(), term()}, timeout() | nil) :: :ok
+  def call_function(%__MODULE__{} = instance, path, params, {pid, tag}, timeout \\ nil) do
+    timeout = Wasmex.Instance.timeout!(timeout || :infinity)
+
+    spawn(fn ->
+      case call(instance, path, params, timeout: timeout, style: :contract) do
+        {:error, %Error{reason: :timeout}} -> :ok
+        result -> send(pid, {tag, contract(result)})
+      end
+    end)
+
+    :ok
+  end
+
+  @doc false
+  # `{:ok, []}` is what the drop-in calls say for a function without a result.
+  def contract({:ok, nil}), do: {:ok, []}
+  def contract(result), do: Contract.result(result)
+end

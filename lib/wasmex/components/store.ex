@@ -1,0 +1,63 @@
+defmodule Wasmex.Components.Store do
+  @moduledoc """
+  Makes stores for components. As with `Wasmex.Store`, one process at a time uses a store, others wait.
+
+  Components may call all of WASI 0.2 in any store, but find nothing there unless the store grants it:
+  see `Wasmex.Wasi.WasiP2Options`.
+
+  ## Example
+
+      iex> {:ok, store} = Wasmex.Components.Store.new()
+      iex> {:ok, component} = Wasmex.Components.Component.new(store, "(component)")
+      iex> {:ok, %Wasmex.Components.Instance{}} = Wasmex.Components.Instance.new(store, component, %{})
+
+  ## Lifetime
+
+  Freed with its last handle, or by `close/1`. After a call that trapped, timed out or was cut off no
+  component of the store can run again (the component model wants it so): make a new store.
+  """
+
+  alias Wasmex.{Contract, Engine, StoreLimits}
+  alias Wasmex.Wasi.WasiP2Options
+
+  defstruct resource: nil, reference: nil
+
+  @type t :: %__MODULE__{resource: reference(), reference: reference()}
+
+  @doc "A store that grants nothing. `nil` limits are none, a `nil` engine is the default one."
+  @spec new(StoreLimits.t() | nil, Engine.t() | nil) :: {:ok, t()} | {:error, String.t()}
+  def new(limits \\ nil, engine \\ nil), do: make(WasiP2Options.nothing(), limits, engine)
+
+  @doc "A store that grants what the options say. `{:error, text}` when a directory can't be opened."
+  @spec new_wasi(WasiP2Options.t(), StoreLimits.t() | nil, Engine.t() | nil) ::
+          {:ok, t()} | {:error, String.t()}
+  def new_wasi(options \\ %WasiP2Options{}, limits \\ nil, engine \\ nil),
+    do: make(options, limits, engine)
+
+  defp make(%WasiP2Options{} = options, limits, engine) do
+    case Wasmex.Store.make(options, limits, engine, []) do
+      {:ok, %{resource: resource}} -> {:ok, __wrap_resource__(resource)}
+      {:error, error} -> {:error, Contract.text(error)}
+    end
+  end
+
+  defp make(other, _limits, _engine),
+    do: raise(ArgumentError, "expected %Wasmex.Wasi.WasiP2Options{}, got: #{inspect(other)}")
+
+  @doc "As `Wasmex.Store.close/1`."
+  @spec close(t()) :: :ok
+  def close(%__MODULE__{resource: resource}), do: Wasmex.Native.store_close(resource)
+
+  @doc "Whether a call ended in the middle, so that no component of this store can run any more."
+  @spec spent?(t()) :: boolean()
+  def spent?(%__MODULE__{resource: resource}), do: Wasmex.Native.component_store_spent(resource)
+
+  @doc false
+  def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}
+
+  @doc false
+  def resource!(%__MODULE__{resource: resource}) when is_reference(resource), do: resource
+
+  def resource!(other),
+    do: raise(ArgumentError, "expected a %Wasmex.Components.Store{}, got: #{inspect(other)}")
+end

@@ -1,0 +1,54 @@
+defmodule Wasmex.Components.Template do
+  @moduledoc """
+  A component with all its imports resolved. Processes share it freely; each instance goes into a store
+  of the caller's choice.
+
+  ## Example
+
+      iex> {:ok, component} = Wasmex.Components.Component.compile(Wasmex.Engine.default(), "(component)")
+      iex> {:ok, template} = Wasmex.Components.Template.new(component, %{})
+      iex> {:ok, store} = Wasmex.Components.Store.new()
+      iex> {:ok, %Wasmex.Components.Instance{}} = Wasmex.Components.Template.instantiate(template, store)
+
+  ## Lifetime
+
+  Keeps the component and the imported functions; freed with its last handle.
+  """
+
+  alias Wasmex.{Call, Error, Native, Telemetry}
+  alias Wasmex.Components.{Component, Imports, Instance, Store, Style}
+
+  defstruct resource: nil, reference: nil
+
+  @type t :: %__MODULE__{resource: reference(), reference: reference()}
+
+  @doc """
+  Resolves the imports (see `Wasmex.Components.Instance.instantiate/4` for their form). The error names
+  all that are missing, with their types.
+  """
+  @spec new(Component.t(), map(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
+  def new(%Component{resource: component}, imports, opts \\ []) do
+    {declarations, functions} = Imports.prepare(imports)
+    style = Style.bits(opts)
+
+    case Native.component_template_new(component, declarations, functions, style) do
+      {:ok, resource} -> {:ok, %__MODULE__{resource: resource, reference: make_ref()}}
+      {:error, native} -> {:error, Error.from_native(native)}
+    end
+  end
+
+  @doc "Makes an instance. Options: `:timeout` in ms and `:fuel`, for the guest's start code."
+  @spec instantiate(t(), Store.t(), keyword()) :: {:ok, Instance.t()} | {:error, Exception.t()}
+  def instantiate(%__MODULE__{resource: template}, store, opts \\ []) do
+    store = Store.resource!(store)
+    opts = Keyword.validate!(opts, [:fuel, timeout: :infinity])
+    again = fn -> Native.component_instantiate(store, template, opts[:fuel], nil) end
+    call = Call.new(store, Wasmex.Instance.timeout!(opts[:timeout]), nil, again)
+    span = Telemetry.start(:instantiate, %{})
+
+    case Telemetry.stop(span, Call.run(call)) do
+      {:ok, resource} -> {:ok, Instance.wrap(store, resource)}
+      error -> error
+    end
+  end
+end

@@ -1,0 +1,122 @@
+//! Compiled components.
+
+use super::describe;
+use super::shared::Shared;
+use crate::atoms;
+use crate::engine::EngineResource;
+use crate::error::Error;
+use crate::live::{Kind, Live};
+use rustler::{Atom, Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use std::sync::Arc;
+use wasmtime::component::Component;
+use wasmtime::{Engine, Precompiled};
+
+pub struct ComponentResource {
+    pub component: Component,
+    pub engine: ResourceArc<EngineResource>,
+    pub shared: Arc<Shared>,
+    _live: Live,
+}
+
+impl Resource for ComponentResource {}
+impl std::panic::RefUnwindSafe for ComponentResource {}
+
+/// Atoms that Elixir named for names in WIT.
+type Names = Vec<(String, Atom)>;
+
+fn resource<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    component: Component,
+    names: Names,
+) -> Term<'a> {
+    let types = component.component_type().instance_type().types.clone();
+    let names = names
+        .into_iter()
+        .map(|(name, atom)| (name, atom.to_term(env).as_c_arg()))
+        .collect();
+    let resource = ResourceArc::new(ComponentResource {
+        component,
+        engine,
+        shared: Shared::new(types, names),
+        _live: Live::new(Kind::Component),
+    });
+    (atoms::ok(), resource).encode(env)
+}
+
+/// The bytes of a component: Elixir has turned text into bytes and told modules apart.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn component_compile<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    bytes: Binary,
+    names: Names,
+) -> Term<'a> {
+    match Component::from_binary(&engine.engine, bytes.as_slice()) {
+        Ok(component) => resource(env, engine, component, names),
+        Err(error) => Error::chain(atoms::compile(), &error).to_term(env),
+    }
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn component_serialize<'a>(
+    env: Env<'a>,
+    component: ResourceArc<ComponentResource>,
+) -> NifResult<Term<'a>> {
+    Ok(match component.component.serialize() {
+        Ok(artefact) => (atoms::ok(), crate::module::binary(env, &artefact)?).encode(env),
+        Err(error) => Error::chain(atoms::artefact(), &error).to_term(env),
+    })
+}
+
+/// The bytes must come from `component_serialize`, unaltered: they are run as machine code.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn component_deserialize<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    bytes: Binary,
+    names: Names,
+) -> Term<'a> {
+    if !matches!(
+        Engine::detect_precompiled(bytes.as_slice()),
+        Some(Precompiled::Component)
+    ) {
+        return Error::text(
+            atoms::artefact(),
+            "failed to parse precompiled artifact as an ELF",
+        )
+        .to_term(env);
+    }
+    // SAFETY: as for `module_deserialize`: a checksum of the library's own, or the caller's word.
+    match unsafe { Component::deserialize(&engine.engine, bytes.as_slice()) } {
+        Ok(component) => resource(env, engine, component, names),
+        Err(error) => Error::chain(atoms::artefact(), &error).to_term(env),
+    }
+}
+
+#[rustler::nif]
+fn component_engine(component: ResourceArc<ComponentResource>) -> ResourceArc<EngineResource> {
+    component.engine.clone()
+}
+
+/// Bytes of machine code.
+#[rustler::nif]
+fn component_code_size(component: ResourceArc<ComponentResource>) -> usize {
+    component.component.text().len()
+}
+
+/// `{imports, exports}`, each `[{name, item}]` in the component's order.
+#[rustler::nif]
+fn component_describe<'a>(env: Env<'a>, component: ResourceArc<ComponentResource>) -> Term<'a> {
+    let engine = &component.engine.engine;
+    let ty = component.component.component_type();
+    let imports: Vec<Term> = ty
+        .imports(engine)
+        .map(|(name, item)| (name, describe::item(env, engine, &item.ty)).encode(env))
+        .collect();
+    let exports: Vec<Term> = ty
+        .exports(engine)
+        .map(|(name, item)| (name, describe::item(env, engine, &item.ty)).encode(env))
+        .collect();
+    (imports, exports).encode(env)
+}

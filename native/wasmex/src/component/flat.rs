@@ -1,0 +1,136 @@
+//! Between the two forms of the canonical ABI: a value in memory, and the same value as core values
+//! on the stack (canonical ABI, "flattening").
+//!
+//! A lane that a variant's cases share is as wide as the widest; the bits of a narrower one lie in its
+//! low end, which is how wasmtime stores every core value.
+
+use super::numbers;
+use super::shape::{Case, Cases, Kind, Shape};
+use wasmtime::ValRaw;
+
+/// Reads the value in `bytes` as core values.
+pub fn flatten(shape: &Shape, bytes: &[u8], out: &mut Vec<ValRaw>) {
+    match &shape.kind {
+        Kind::Bool => out.push(ValRaw::u32(u32::from(bytes[0]))),
+        Kind::Number(number) => {
+            let bits = numbers::read(bytes, number.size());
+            out.push(match number.size() {
+                8 => ValRaw::u64(bits),
+                _ => ValRaw::u32(number.extend(bits)),
+            });
+        }
+        Kind::Char | Kind::Resource(_) => out.push(word(bytes, 0)),
+        Kind::String | Kind::List(_) | Kind::Map(_) => {
+            out.push(word(bytes, 0));
+            out.push(word(bytes, 4));
+        }
+        Kind::FixedList(element, length) => {
+            for index in 0..*length {
+                flatten(element, &bytes[index * element.size..], out);
+            }
+        }
+        Kind::Record(fields) => {
+            for field in fields {
+                flatten(&field.item.shape, &bytes[field.item.offset..], out);
+            }
+        }
+        Kind::Tuple(items) => {
+            for item in items {
+                flatten(&item.shape, &bytes[item.offset..], out);
+            }
+        }
+        Kind::Flags(names) => {
+            if !names.is_empty() {
+                out.push(ValRaw::u32(numbers::read(bytes, shape.size) as u32));
+            }
+        }
+        Kind::Enum(cases) => out.push(ValRaw::u32(tag(cases, bytes) as u32)),
+        Kind::Variant(cases) | Kind::Option(cases) | Kind::Result(cases) => {
+            let end = out.len() + shape.flat.unwrap_or(1);
+            let index = tag(cases, bytes);
+            out.push(ValRaw::u32(index as u32));
+            if let Some(payload) = cases
+                .cases
+                .get(index)
+                .and_then(|case| case.payload.as_ref())
+            {
+                flatten(payload, &bytes[cases.payload_offset..], out);
+            }
+            while out.len() < end {
+                out.push(ValRaw::u64(0));
+            }
+        }
+    }
+}
+
+/// Writes core values as the value in `bytes`.
+pub fn unflatten(
+    shape: &Shape,
+    values: &mut std::slice::Iter<'_, ValRaw>,
+    bytes: &mut [u8],
+) -> wasmtime::Result<()> {
+    let mut next = || values.next().map_or(0, ValRaw::get_u64);
+    match &shape.kind {
+        // Any number but zero is true.
+        Kind::Bool => bytes[0] = u8::from(next() as u32 != 0),
+        Kind::Number(number) => numbers::write(bytes, next(), number.size()),
+        Kind::Char | Kind::Resource(_) => numbers::write(bytes, next(), 4),
+        Kind::String | Kind::List(_) | Kind::Map(_) => {
+            numbers::write(bytes, next(), 4);
+            numbers::write(&mut bytes[4..], next(), 4);
+        }
+        Kind::FixedList(element, length) => {
+            for index in 0..*length {
+                unflatten(element, values, &mut bytes[index * element.size..])?;
+            }
+        }
+        Kind::Record(fields) => {
+            for field in fields {
+                unflatten(&field.item.shape, values, &mut bytes[field.item.offset..])?;
+            }
+        }
+        Kind::Tuple(items) => {
+            for item in items {
+                unflatten(&item.shape, values, &mut bytes[item.offset..])?;
+            }
+        }
+        Kind::Flags(names) => {
+            if !names.is_empty() {
+                numbers::write(bytes, next(), shape.size);
+            }
+        }
+        Kind::Enum(cases) => {
+            let index = next() as u32;
+            case(cases, index as usize)?;
+            numbers::write(bytes, u64::from(index), cases.tag_size);
+        }
+        Kind::Variant(cases) | Kind::Option(cases) | Kind::Result(cases) => {
+            let index = next() as u32;
+            let payload = case(cases, index as usize)?.payload.as_ref();
+            numbers::write(bytes, u64::from(index), cases.tag_size);
+            let rest = values.as_slice();
+            if let Some(payload) = payload {
+                unflatten(payload, values, &mut bytes[cases.payload_offset..])?;
+            }
+            // Past the lanes that this case does not use.
+            let lanes = shape.flat.unwrap_or(1).saturating_sub(1);
+            *values = rest.get(lanes..).unwrap_or(&[]).iter();
+        }
+    }
+    Ok(())
+}
+
+pub fn case(cases: &Cases, index: usize) -> wasmtime::Result<&Case> {
+    cases
+        .cases
+        .get(index)
+        .ok_or_else(|| wasmtime::Error::msg(format!("unexpected discriminant: {index}")))
+}
+
+pub fn tag(cases: &Cases, bytes: &[u8]) -> usize {
+    numbers::read(bytes, cases.tag_size) as usize
+}
+
+fn word(bytes: &[u8], at: usize) -> ValRaw {
+    ValRaw::u32(numbers::read(&bytes[at..], 4) as u32)
+}

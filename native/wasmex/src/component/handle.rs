@@ -1,0 +1,119 @@
+//! Handles of resources that a guest (or WASI) owns, as Elixir holds them.
+
+use super::instance::ComponentInstance;
+use super::problem::{Checked, Problem, What};
+use crate::live::{Kind, Live};
+use crate::store_cell::StoreCell;
+use rustler::{Resource, ResourceArc};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use wasmtime::component::{ResourceAny, ResourceType};
+
+pub struct HandleResource {
+    pub cell: ResourceArc<StoreCell>,
+    /// The instance it came from, which has its methods.
+    pub instance: Option<ResourceArc<ComponentInstance>>,
+    pub ty: ResourceType,
+    /// `None` once it was dropped or moved.
+    any: Mutex<Option<ResourceAny>>,
+    _live: Live,
+}
+
+impl Resource for HandleResource {}
+impl std::panic::RefUnwindSafe for HandleResource {}
+
+impl HandleResource {
+    pub fn new(
+        cell: ResourceArc<StoreCell>,
+        instance: Option<ResourceArc<ComponentInstance>>,
+        any: ResourceAny,
+    ) -> ResourceArc<Self> {
+        ResourceArc::new(HandleResource {
+            cell,
+            instance,
+            ty: any.ty(),
+            any: Mutex::new(Some(any)),
+            _live: Live::new(Kind::Handle),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<ResourceAny>> {
+        self.any.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the handle; whoever takes it drops the resource or hands it to a guest.
+    pub fn take(&self) -> Option<ResourceAny> {
+        self.lock().take()
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.lock().is_some()
+    }
+}
+
+impl Drop for HandleResource {
+    /// A destructor may be guest code, which can't run here: the store's next call runs it.
+    fn drop(&mut self) {
+        if let Some(any) = self.take()
+            && any.owned()
+        {
+            self.cell.components.doom(any);
+        }
+    }
+}
+
+/// A handle among the arguments of a call.
+pub struct Passed {
+    handle: ResourceArc<HandleResource>,
+    owned: bool,
+    any: Option<ResourceAny>,
+}
+
+impl Passed {
+    pub fn new(handle: ResourceArc<HandleResource>, owned: bool) -> Self {
+        Passed {
+            handle,
+            owned,
+            any: None,
+        }
+    }
+
+    pub fn lowered(&self) -> wasmtime::Result<ResourceAny> {
+        self.any
+            .ok_or_else(|| wasmtime::Error::msg("a resource handle was not resolved"))
+    }
+
+    fn is(&self, other: &Passed) -> bool {
+        std::ptr::eq(&raw const *self.handle, &raw const *other.handle)
+    }
+}
+
+/// Takes what is moved and looks up what is lent: when one of them can't be, none is moved.
+pub fn resolve(passed: &mut [Passed]) -> Checked<()> {
+    let refuse = |why| Err(Problem::new(What::Handle(why)));
+    for (index, one) in passed.iter().enumerate() {
+        for other in &passed[..index] {
+            if one.is(other) && one.owned && other.owned {
+                return refuse("The same guest resource cannot be moved more than once");
+            }
+            if one.is(other) && (one.owned || other.owned) {
+                return refuse("A guest resource method cannot move its own receiver");
+            }
+        }
+    }
+    for index in 0..passed.len() {
+        let any = *passed[index].handle.lock();
+        match any {
+            None => {
+                return refuse("Guest resource has already been dropped or moved");
+            }
+            Some(any) if passed[index].owned && !any.owned() => {
+                return refuse("A borrowed guest resource cannot be moved");
+            }
+            any => passed[index].any = any,
+        }
+    }
+    for one in passed.iter().filter(|one| one.owned) {
+        one.handle.take();
+    }
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Values in the guest's own layout, before they are copied into the guest: blobs of bytes, and what
+//! is to be written into them once it is known where the guest has room for the others.
+//!
+//! In between, the guest's allocator runs, which may take more than a slice; so an image holds no
+//! term of a NIF, and nothing of it depends on the guest.
+
+use super::handle::Passed;
+use crate::term_box::TermBox;
+use wasmtime::component::__internal::InterfaceType;
+
+pub struct Image {
+    /// The first is the root, the others are lists. A blob comes before those it points to.
+    pub blobs: Vec<Blob>,
+    arena: Vec<u8>,
+    /// Binaries that are too large to be copied more than once.
+    kept: Vec<TermBox>,
+    pub handles: Vec<Passed>,
+    /// Terms that become resources which Elixir owns, with the ids of their types.
+    pub hosted: Vec<Hosted>,
+}
+
+pub struct Blob {
+    pub bytes: Vec<u8>,
+    pub align: u32,
+    pub links: Vec<Link>,
+}
+
+/// What is written at an offset of a blob when it is placed.
+pub struct Link {
+    pub at: u32,
+    pub target: Target,
+}
+
+pub enum Target {
+    /// Pointer and length of a list.
+    List {
+        blob: u32,
+        length: u32,
+    },
+    /// Pointer and length of bytes, or of a string in the guest's encoding.
+    Bytes(Chunk),
+    Text(Chunk),
+    /// The index of a handle in the guest's table.
+    Handle {
+        index: u32,
+        ty: InterfaceType,
+    },
+    Hosted {
+        index: u32,
+        ty: InterfaceType,
+    },
+}
+
+pub enum Chunk {
+    Arena { start: u32, length: u32 },
+    Kept(u32),
+}
+
+pub struct Hosted {
+    pub term: Option<TermBox>,
+    pub id: u32,
+    pub owned: bool,
+    /// Where it is in the store's table, once it is.
+    pub rep: u32,
+}
+
+/// Longer binaries are referred to, not copied.
+const SMALL: usize = 256;
+
+impl Image {
+    pub fn new(size: usize) -> Self {
+        Image {
+            blobs: vec![Blob::new(size, 1)],
+            arena: Vec::new(),
+            kept: Vec::new(),
+            handles: Vec::new(),
+            hosted: Vec::new(),
+        }
+    }
+
+    pub fn blob(&mut self, size: usize, align: usize) -> usize {
+        self.blobs.push(Blob::new(size, align));
+        self.blobs.len() - 1
+    }
+
+    pub fn chunk(&mut self, term: rustler::Term, bytes: &[u8]) -> Chunk {
+        if bytes.len() > SMALL {
+            self.kept.push(TermBox::new(term));
+            return Chunk::Kept(self.kept.len() as u32 - 1);
+        }
+        self.text(bytes)
+    }
+
+    pub fn text(&mut self, bytes: &[u8]) -> Chunk {
+        let start = self.arena.len() as u32;
+        self.arena.extend_from_slice(bytes);
+        Chunk::Arena {
+            start,
+            length: bytes.len() as u32,
+        }
+    }
+
+    pub fn bytes(&self, chunk: &Chunk) -> &[u8] {
+        match chunk {
+            Chunk::Arena { start, length } => &self.arena[*start as usize..][..*length as usize],
+            Chunk::Kept(index) => self.kept[*index as usize].bytes(),
+        }
+    }
+
+    pub fn link(&mut self, blob: usize, at: usize, target: Target) {
+        self.blobs[blob].links.push(Link {
+            at: at as u32,
+            target,
+        });
+    }
+}
+
+impl Blob {
+    fn new(size: usize, align: usize) -> Self {
+        Blob {
+            bytes: vec![0; size],
+            align: align as u32,
+            links: Vec::new(),
+        }
+    }
+}

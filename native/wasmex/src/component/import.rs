@@ -1,0 +1,109 @@
+//! Elixir functions as imports of a component, and as destructors of resources that Elixir owns.
+
+use super::abi::{Given, Returned};
+use super::handle::HandleResource;
+use super::style::Style;
+use crate::error::ImportRaised;
+use crate::handoff;
+use crate::imports::{self, Import, ImportTable, PendingImport};
+use crate::store_data::StoreData;
+use rustler::sys::ErlNifTerm;
+use rustler::{Encoder, ResourceArc};
+use std::sync::Arc;
+use wasmtime::component::{LinkerInstance, ResourceType};
+use wasmtime::{AsContextMut, Result, StoreContextMut};
+
+pub struct ComponentImport {
+    import: Arc<Import>,
+    pub style: Style,
+}
+
+impl ComponentImport {
+    pub fn new(table: &Arc<ImportTable>, index: u32, style: Style) -> Arc<Self> {
+        Arc::new(ComponentImport {
+            import: Arc::new(Import::untyped(table, index)),
+            style,
+        })
+    }
+}
+
+pub fn define(
+    linker: &mut LinkerInstance<'_, StoreData>,
+    name: &str,
+    import: Arc<ComponentImport>,
+) -> Result<()> {
+    macro_rules! define {
+        ($style:literal) => {
+            linker.func_wrap_async(name, move |cx, given: Given<$style>| {
+                Box::new(call(cx, import.clone(), given.params, given.borrowed))
+            })
+        };
+    }
+    match import.style.outward() {
+        0 => define!(0),
+        1 => define!(1),
+        2 => define!(2),
+        _ => define!(3),
+    }
+}
+
+async fn call(
+    mut cx: StoreContextMut<'_, StoreData>,
+    import: Arc<ComponentImport>,
+    params: ErlNifTerm,
+    borrowed: Vec<ResourceArc<HandleResource>>,
+) -> Result<Returned> {
+    let pending = pending(&mut cx, &import, params);
+    let term = imports::suspend(cx.as_context_mut(), pending).await;
+    for handle in borrowed {
+        if let Some(any) = handle.take() {
+            any.resource_drop_async(&mut cx).await?;
+        }
+    }
+    Ok(Returned {
+        term: term?,
+        import,
+    })
+}
+
+fn pending(
+    cx: &mut StoreContextMut<'_, StoreData>,
+    import: &ComponentImport,
+    params: ErlNifTerm,
+) -> PendingImport {
+    let serial = cx.data_mut().next_serial();
+    PendingImport::new(import.import.clone(), serial, params)
+}
+
+/// A resource type of Elixir's; `dropped`, if any, is called with the term of one that is dropped.
+pub fn define_resource(
+    linker: &mut LinkerInstance<'_, StoreData>,
+    name: &str,
+    id: u32,
+    dropped: Option<Arc<ComponentImport>>,
+) -> Result<()> {
+    linker.resource_async(name, ResourceType::host_dynamic(id), move |cx, rep| {
+        Box::new(drop_hosted(cx, rep, dropped.clone()))
+    })
+}
+
+async fn drop_hosted(
+    mut cx: StoreContextMut<'_, StoreData>,
+    rep: u32,
+    dropped: Option<Arc<ComponentImport>>,
+) -> Result<()> {
+    let cell = handoff::current_cell().ok_or(ImportRaised)?;
+    let Some(import) = dropped else {
+        cell.components.hosted.remove(rep);
+        return Ok(());
+    };
+    let params = handoff::in_env(|env| {
+        let term = cell.components.hosted.get(env, rep, true)?;
+        Some([term].encode(env).as_c_arg())
+    });
+    let params = params.flatten().ok_or(ImportRaised)?;
+    let pending = pending(&mut cx, &import, params);
+    imports::suspend(cx.as_context_mut(), pending)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,305 @@
+//! A guest's values into terms, straight from its memory (canonical ABI, "loading").
+//!
+//! No guest code runs meanwhile, so the terms are complete when this returns.
+
+use super::flat;
+use super::handle::HandleResource;
+use super::instance::ComponentInstance;
+use super::numbers;
+use super::shape::{Cases, Field, Kind, Resource, Shape};
+use super::shared::Shared;
+use super::style::Style;
+use crate::atoms;
+use crate::handoff;
+use crate::store_cell::StoreCell;
+use rustler::sys::{ErlNifTerm, enif_make_map_from_arrays};
+use rustler::{Encoder, Env, NewBinary, ResourceArc, Term};
+use std::collections::HashMap;
+use std::sync::Arc;
+use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
+use wasmtime::component::__internal::{InterfaceType, LiftContext};
+use wasmtime::component::{Lift, ResourceAny, ResourceDynamic};
+use wasmtime::{Result, ValRaw};
+
+pub struct Lifter<'l, 'c, 'e> {
+    pub cx: &'l mut LiftContext<'c>,
+    pub env: Env<'e>,
+    pub style: Style,
+    pub shared: Arc<Shared>,
+    /// Handles that were only lent: they end with the call of the import that got them.
+    pub borrowed: Vec<ResourceArc<HandleResource>>,
+    /// The keys of the records met so far, as terms of `env`.
+    keys: HashMap<*const Field, Vec<ErlNifTerm>>,
+}
+
+impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
+    pub fn new(
+        cx: &'l mut LiftContext<'c>,
+        env: Env<'e>,
+        style: Style,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Lifter {
+            cx,
+            env,
+            style,
+            shared,
+            borrowed: Vec::new(),
+            keys: HashMap::new(),
+        }
+    }
+
+    /// The items of a tuple as a list: how arguments come, and results.
+    pub fn list(&mut self, tuple: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
+        let mut terms = Vec::with_capacity(tuple.items().len());
+        for item in tuple.items() {
+            terms.push(self.value(&item.shape, &bytes[item.offset..])?);
+        }
+        Ok(terms.encode(self.env))
+    }
+
+    /// The same from core values.
+    pub fn flat_list(&mut self, tuple: &Shape, values: &[ValRaw]) -> Result<Term<'e>> {
+        let mut bytes = vec![0; tuple.size];
+        flat::unflatten(tuple, &mut values.iter(), &mut bytes)?;
+        self.list(tuple, &bytes)
+    }
+
+    /// The same from where a pointer says.
+    pub fn list_at(&mut self, tuple: &Shape, at: u32) -> Result<Term<'e>> {
+        let bytes = self.slice(at as usize, tuple.size, tuple.align)?;
+        self.list(tuple, bytes)
+    }
+
+    fn slice(&self, at: usize, size: usize, align: usize) -> Result<&'c [u8]> {
+        if !at.is_multiple_of(align) {
+            return Err(wasmtime::Error::msg("a pointer is not aligned"));
+        }
+        self.cx
+            .memory()
+            .get(at..)
+            .and_then(|memory| memory.get(..size))
+            .ok_or_else(|| wasmtime::Error::msg("a pointer is out of bounds of memory"))
+    }
+
+    fn value(&mut self, shape: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
+        let env = self.env;
+        Ok(match &shape.kind {
+            Kind::Bool => (bytes[0] != 0).encode(env),
+            Kind::Number(number) => number.encode(env, bytes),
+            Kind::Char => self.char(bytes)?,
+            Kind::String => self.string(bytes)?,
+            Kind::List(element) => self.elements(element, bytes)?,
+            Kind::FixedList(element, length) => self.items(element, bytes, *length)?,
+            Kind::Map(entry) => self.map(entry, bytes)?,
+            Kind::Record(fields) => self.record(fields, bytes)?,
+            Kind::Tuple(items) => {
+                let mut terms = Vec::with_capacity(items.len());
+                for item in items {
+                    terms.push(self.value(&item.shape, &bytes[item.offset..])?);
+                }
+                rustler::types::tuple::make_tuple(env, &terms)
+            }
+            Kind::Variant(cases) => self.variant(cases, bytes)?,
+            Kind::Enum(cases) => {
+                let case = flat::case(cases, flat::tag(cases, bytes))?;
+                case.name.encode(env, self.style)
+            }
+            Kind::Option(cases) => self.tagged(cases, bytes, [atoms::none(), atoms::some()])?,
+            Kind::Result(cases) => self.tagged(cases, bytes, [atoms::ok(), atoms::error()])?,
+            Kind::Flags(names) => {
+                let bits = numbers::read(bytes, shape.size);
+                let mut map = Term::map_new(env);
+                for (index, name) in names.iter().enumerate() {
+                    if bits & (1 << index) != 0 {
+                        map = put(map, name.encode(env, self.style), true.encode(env))?;
+                    }
+                }
+                map
+            }
+            Kind::Resource(resource) => self.resource(resource, bytes)?,
+        })
+    }
+
+    fn char(&self, bytes: &[u8]) -> Result<Term<'e>> {
+        let code = numbers::read(bytes, 4) as u32;
+        let character = char::from_u32(code)
+            .ok_or_else(|| wasmtime::Error::msg(format!("{code:#x} is no character")))?;
+        let mut buffer = [0; 4];
+        Ok(self.binary(character.encode_utf8(&mut buffer).as_bytes()))
+    }
+
+    fn binary(&self, bytes: &[u8]) -> Term<'e> {
+        let mut binary = NewBinary::new(self.env, bytes.len());
+        binary.as_mut_slice().copy_from_slice(bytes);
+        binary.into()
+    }
+
+    /// UTF-8 is copied; the other encodings are wasmtime's business.
+    fn string(&mut self, bytes: &[u8]) -> Result<Term<'e>> {
+        let (at, length) = pair(bytes);
+        if !matches!(self.cx.options().string_encoding, StringEncoding::Utf8) {
+            let flat = [ValRaw::u32(at as u32), ValRaw::u32(length as u32)];
+            let text = String::linear_lift_from_flat(self.cx, InterfaceType::String, &flat)?;
+            return Ok(self.binary(text.as_bytes()));
+        }
+        let text = self.slice(at, length, 1)?;
+        self.cx.consume_fuel(length)?;
+        std::str::from_utf8(text)?;
+        Ok(self.binary(text))
+    }
+
+    fn elements(&mut self, element: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
+        let (at, length) = pair(bytes);
+        if self.style.bytes && element.is_byte() {
+            let bytes = self.slice(at, length, 1)?;
+            self.cx.consume_fuel(length)?;
+            return Ok(self.binary(bytes));
+        }
+        let bytes = self.list_bytes(element, at, length)?;
+        self.items(element, bytes, length)
+    }
+
+    /// The bytes of a list, whose terms are paid for before they are made.
+    fn list_bytes(&mut self, element: &Shape, at: usize, length: usize) -> Result<&'c [u8]> {
+        let size = length
+            .checked_mul(element.size)
+            .ok_or_else(|| wasmtime::Error::msg("a list is too long"))?;
+        let bytes = self.slice(at, size, element.align)?;
+        // A list cell takes two words.
+        self.cx.consume_fuel_array(length, element.size.max(16))?;
+        Ok(bytes)
+    }
+
+    fn items(&mut self, element: &Shape, bytes: &[u8], length: usize) -> Result<Term<'e>> {
+        let mut list = Term::list_new_empty(self.env);
+        if let Kind::Number(number) = element.kind {
+            for bytes in bytes.chunks_exact(element.size).take(length).rev() {
+                list = list.list_prepend(number.encode(self.env, bytes));
+            }
+            return Ok(list);
+        }
+        for index in (0..length).rev() {
+            let term = self.value(element, &bytes[index * element.size..])?;
+            list = list.list_prepend(term);
+        }
+        Ok(list)
+    }
+
+    /// Of entries with the same key the last one counts.
+    fn map(&mut self, entry: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
+        let (at, length) = pair(bytes);
+        let bytes = self.list_bytes(entry, at, length)?;
+        let mut map = Term::map_new(self.env);
+        if let [key, value] = entry.items() {
+            for index in 0..length {
+                let bytes = &bytes[index * entry.size..];
+                let key = self.value(&key.shape, &bytes[key.offset..])?;
+                let value = self.value(&value.shape, &bytes[value.offset..])?;
+                map = put(map, key, value)?;
+            }
+        }
+        Ok(map)
+    }
+
+    fn record(&mut self, fields: &[Field], bytes: &[u8]) -> Result<Term<'e>> {
+        let mut values = Vec::with_capacity(fields.len());
+        for field in fields {
+            let value = self.value(&field.item.shape, &bytes[field.item.offset..])?;
+            values.push(value.as_c_arg());
+        }
+        let (env, style) = (self.env, self.style);
+        let keys = self.keys.entry(fields.as_ptr()).or_insert_with(|| {
+            fields
+                .iter()
+                .map(|field| field.name.encode(env, style).as_c_arg())
+                .collect()
+        });
+        let mut map = std::mem::MaybeUninit::uninit();
+        // SAFETY: two arrays of terms of this environment, both as long as said; `map` is written
+        // when the keys differ, as the names of a record's fields do.
+        let made = unsafe {
+            enif_make_map_from_arrays(
+                env.as_c_arg(),
+                keys.as_ptr(),
+                values.as_ptr(),
+                values.len(),
+                map.as_mut_ptr(),
+            )
+        };
+        match made {
+            0 => Err(wasmtime::Error::msg("two fields of a record have one name")),
+            // SAFETY: made in this environment just now.
+            _ => Ok(unsafe { Term::new(env, map.assume_init()) }),
+        }
+    }
+
+    fn variant(&mut self, cases: &Cases, bytes: &[u8]) -> Result<Term<'e>> {
+        let case = flat::case(cases, flat::tag(cases, bytes))?;
+        let name = case.name.encode(self.env, self.style);
+        Ok(match &case.payload {
+            Some(payload) => {
+                let payload = self.value(payload, &bytes[cases.payload_offset..])?;
+                (name, payload).encode(self.env)
+            }
+            None => name,
+        })
+    }
+
+    /// Options and results, whose tags are atoms of our own.
+    fn tagged(
+        &mut self,
+        cases: &Cases,
+        bytes: &[u8],
+        tags: [rustler::Atom; 2],
+    ) -> Result<Term<'e>> {
+        let index = flat::tag(cases, bytes);
+        let case = flat::case(cases, index)?;
+        let tag = tags[index.min(1)];
+        Ok(match &case.payload {
+            Some(payload) => {
+                let payload = self.value(payload, &bytes[cases.payload_offset..])?;
+                (tag, payload).encode(self.env)
+            }
+            None => tag.encode(self.env),
+        })
+    }
+
+    fn resource(&mut self, resource: &Resource, bytes: &[u8]) -> Result<Term<'e>> {
+        let index = ValRaw::u32(numbers::read(bytes, 4) as u32);
+        let cell: ResourceArc<StoreCell> = handoff::current_cell()
+            .ok_or_else(|| wasmtime::Error::msg("a resource came outside of a call"))?;
+        let ty = self.cx.resource_type(resource.table);
+        if self.shared.implemented(ty).is_some() {
+            let hosted = ResourceDynamic::linear_lift_from_flat(self.cx, resource.ty, &index)?;
+            return cell
+                .components
+                .hosted
+                .get(self.env, hosted.rep(), resource.owned)
+                .ok_or_else(|| wasmtime::Error::msg("unknown handle of a host resource"));
+        }
+        let any = ResourceAny::linear_lift_from_flat(self.cx, resource.ty, &index)?;
+        let instance: Option<ResourceArc<ComponentInstance>> = cell.components.current();
+        let handle = HandleResource::new(cell, instance, any);
+        if !resource.owned {
+            self.borrowed.push(handle.clone());
+        }
+        Ok(crate::values::handle(
+            self.env,
+            atoms::wasmex_guest_resource(),
+            handle,
+        ))
+    }
+}
+
+fn pair(bytes: &[u8]) -> (usize, usize) {
+    (
+        numbers::read(bytes, 4) as usize,
+        numbers::read(&bytes[4..], 4) as usize,
+    )
+}
+
+fn put<'a>(map: Term<'a>, key: Term<'a>, value: Term<'a>) -> Result<Term<'a>> {
+    map.map_put(key, value)
+        .map_err(|_| wasmtime::Error::msg("a map can't be made"))
+}

@@ -1,0 +1,156 @@
+//! An [`Image`] into the guest: room is asked of the guest for each blob, children first, and
+//! pointers are written as they become known (canonical ABI, "storing" and "flat lowering").
+
+use super::flat;
+use super::image::{Chunk, Image, Target};
+use super::numbers;
+use super::shape::Shape;
+use std::mem::MaybeUninit;
+use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
+use wasmtime::component::__internal::{InterfaceType, LowerContext};
+use wasmtime::component::{ComponentType, Lower, ResourceDynamic};
+use wasmtime::{Result, ValRaw};
+
+/// The most core values that travel on the stack.
+pub const MAX_FLAT_PARAMS: usize = 16;
+
+/// Lowers the root as arguments: on the stack if they fit, else in memory.
+pub fn arguments<T>(
+    image: &mut Image,
+    shape: &Shape,
+    cx: &mut LowerContext<'_, T>,
+    slots: &mut [MaybeUninit<ValRaw>],
+) -> Result<()> {
+    let root = place_children(image, cx)?;
+    match shape.flat {
+        Some(count) if count <= MAX_FLAT_PARAMS => {
+            let mut values = Vec::with_capacity(MAX_FLAT_PARAMS);
+            flat::flatten(shape, &root, &mut values);
+            for (slot, value) in slots.iter_mut().zip(values) {
+                slot.write(value);
+            }
+        }
+        _ => {
+            let at = cx.realloc(0, 0, shape.align as u32, root.len())?;
+            cx.as_slice_mut()[at..][..root.len()].copy_from_slice(&root);
+            slots[0].write(ValRaw::i64(at as i64));
+        }
+    }
+    Ok(())
+}
+
+/// Lowers the root as a result into the slot that it fits in.
+pub fn flat_result<T>(
+    image: &mut Image,
+    shape: &Shape,
+    cx: &mut LowerContext<'_, T>,
+) -> Result<Option<ValRaw>> {
+    let root = place_children(image, cx)?;
+    let mut values = Vec::with_capacity(1);
+    flat::flatten(shape, &root, &mut values);
+    Ok(values.pop())
+}
+
+/// Lowers the root as a result into memory that the guest provides.
+pub fn memory_result<T>(
+    image: &mut Image,
+    cx: &mut LowerContext<'_, T>,
+    offset: usize,
+) -> Result<()> {
+    let root = place_children(image, cx)?;
+    cx.as_slice_mut()[offset..][..root.len()].copy_from_slice(&root);
+    Ok(())
+}
+
+/// Places all blobs but the root, whose bytes come back complete.
+fn place_children<T>(image: &mut Image, cx: &mut LowerContext<'_, T>) -> Result<Vec<u8>> {
+    let mut places = vec![0u32; image.blobs.len()];
+    for index in (1..image.blobs.len()).rev() {
+        let bytes = complete(image, index, &places, cx)?;
+        let align = image.blobs[index].align;
+        let at = cx.realloc(0, 0, align, bytes.len())?;
+        cx.as_slice_mut()[at..][..bytes.len()].copy_from_slice(&bytes);
+        places[index] = at as u32;
+    }
+    complete(image, 0, &places, cx)
+}
+
+fn complete<T>(
+    image: &mut Image,
+    index: usize,
+    places: &[u32],
+    cx: &mut LowerContext<'_, T>,
+) -> Result<Vec<u8>> {
+    let blob = &mut image.blobs[index];
+    let (mut bytes, links) = (
+        std::mem::take(&mut blob.bytes),
+        std::mem::take(&mut blob.links),
+    );
+    for link in links {
+        let slot = &mut bytes[link.at as usize..];
+        match link.target {
+            Target::List { blob, length } => pointer(slot, places[blob as usize], length),
+            Target::Bytes(chunk) => {
+                let (at, length) = place_bytes(image, &chunk, cx)?;
+                pointer(slot, at, length);
+            }
+            Target::Text(chunk) => {
+                let (at, length) = place_text(image, &chunk, cx)?;
+                pointer(slot, at, length);
+            }
+            Target::Handle { index, ty } => {
+                let handle = image.handles[index as usize].lowered()?;
+                numbers::write(slot, u64::from(lower_index(&handle, cx, ty)?), 4);
+            }
+            Target::Hosted { index, ty } => {
+                let hosted = &image.hosted[index as usize];
+                let resource = match hosted.owned {
+                    true => ResourceDynamic::new_own(hosted.rep, hosted.id),
+                    false => ResourceDynamic::new_borrow(hosted.rep, hosted.id),
+                };
+                numbers::write(slot, u64::from(lower_index(&resource, cx, ty)?), 4);
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+fn pointer(slot: &mut [u8], at: u32, length: u32) {
+    numbers::write(slot, u64::from(at), 4);
+    numbers::write(&mut slot[4..], u64::from(length), 4);
+}
+
+fn place_bytes<T>(
+    image: &Image,
+    chunk: &Chunk,
+    cx: &mut LowerContext<'_, T>,
+) -> Result<(u32, u32)> {
+    let bytes = image.bytes(chunk);
+    let length = u32::try_from(bytes.len())?;
+    let at = cx.realloc(0, 0, 1, bytes.len())?;
+    cx.as_slice_mut()[at..][..bytes.len()].copy_from_slice(bytes);
+    Ok((at as u32, length))
+}
+
+/// UTF-8 is copied; the other encodings are wasmtime's business.
+fn place_text<T>(image: &Image, chunk: &Chunk, cx: &mut LowerContext<'_, T>) -> Result<(u32, u32)> {
+    if matches!(cx.options().string_encoding, StringEncoding::Utf8) {
+        return place_bytes(image, chunk, cx);
+    }
+    let text = std::str::from_utf8(image.bytes(chunk))?;
+    let mut pair = MaybeUninit::<<str as ComponentType>::Lower>::uninit();
+    text.linear_lower_to_flat(cx, InterfaceType::String, &mut pair)?;
+    // SAFETY: initialized by the call above, as it says when it returns `Ok`.
+    let [at, length] = unsafe { pair.assume_init() };
+    Ok((at.get_u32(), length.get_u32()))
+}
+
+fn lower_index<T, R>(resource: &R, cx: &mut LowerContext<'_, T>, ty: InterfaceType) -> Result<u32>
+where
+    R: Lower + ComponentType<Lower = ValRaw>,
+{
+    let mut slot = MaybeUninit::<ValRaw>::uninit();
+    resource.linear_lower_to_flat(cx, ty, &mut slot)?;
+    // SAFETY: initialized by the call above, as it says when it returns `Ok`.
+    Ok(unsafe { slot.assume_init() }.get_u32())
+}

@@ -1,0 +1,111 @@
+//! Names of fields, cases and flags as terms. No atom is ever made from what a guest says.
+
+use super::style::Style;
+use rustler::sys::{ErlNifCharEncoding, ErlNifTerm, enif_make_existing_atom_len};
+use rustler::{Encoder, Env, Term};
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
+
+/// A name in WIT spelling, and the atoms it may be known by.
+pub struct Name {
+    pub text: Box<str>,
+    /// The atom that Elixir named for it.
+    given: Option<ErlNifTerm>,
+    /// The atom of this very spelling, once it was seen to exist; atoms never cease to.
+    existing: OnceLock<ErlNifTerm>,
+    /// The same for the name with underscores, which is how Elixir spells it; taken, never given.
+    snake: OnceLock<ErlNifTerm>,
+}
+
+impl Name {
+    pub fn new(text: &str, given: Option<ErlNifTerm>) -> Self {
+        Name {
+            text: text.into(),
+            given,
+            existing: OnceLock::new(),
+            snake: OnceLock::new(),
+        }
+    }
+
+    pub fn encode<'a>(&self, env: Env<'a>, style: Style) -> Term<'a> {
+        let atom = match style.existing_atoms {
+            true => self.existing(env),
+            false => self.given,
+        };
+        match atom {
+            // SAFETY: an atom is an immediate, valid in every environment.
+            Some(atom) => unsafe { Term::new(env, atom) },
+            None => (*self.text).encode(env),
+        }
+    }
+
+    /// Whether the term is this name: its atom, given or of the same spelling, or its string.
+    pub fn is(&self, term: Term) -> bool {
+        let raw = term.as_c_arg();
+        if term.is_atom() {
+            let env = term.get_env();
+            return self.given == Some(raw)
+                || self.existing(env) == Some(raw)
+                || self.snake(env) == Some(raw);
+        }
+        rustler::Binary::from_term(term)
+            .is_ok_and(|binary| binary.as_slice() == self.text.as_bytes())
+    }
+
+    /// The value under this name in a map.
+    pub fn look_up<'a>(&self, map: Term<'a>) -> Option<Term<'a>> {
+        let env = map.get_env();
+        let under = |key: ErlNifTerm| {
+            // SAFETY: an atom is an immediate, valid in every environment.
+            map.map_get(unsafe { Term::new(env, key) }).ok()
+        };
+        self.given
+            .and_then(under)
+            .or_else(|| self.existing(env).and_then(under))
+            .or_else(|| self.snake(env).and_then(under))
+            .or_else(|| map.map_get((*self.text).encode(env)).ok())
+    }
+
+    fn existing(&self, env: Env) -> Option<ErlNifTerm> {
+        remembered(&self.existing, || existing_atom(env, &self.text))
+    }
+
+    fn snake(&self, env: Env) -> Option<ErlNifTerm> {
+        if !self.text.contains('-') {
+            return None;
+        }
+        remembered(&self.snake, || {
+            existing_atom(env, &self.text.replace('-', "_"))
+        })
+    }
+}
+
+/// Once the atom is there it stays.
+fn remembered(
+    slot: &OnceLock<ErlNifTerm>,
+    find: impl FnOnce() -> Option<ErlNifTerm>,
+) -> Option<ErlNifTerm> {
+    if let Some(known) = slot.get() {
+        return Some(*known);
+    }
+    let atom = find()?;
+    Some(*slot.get_or_init(|| atom))
+}
+
+/// The atom of this spelling if there is one.
+fn existing_atom(env: Env, text: &str) -> Option<ErlNifTerm> {
+    let mut atom = MaybeUninit::uninit();
+    // SAFETY: the pointer and the length describe `text`; `atom` is written when 1 is returned. Names
+    // in WIT are ASCII, which is latin1.
+    let found = unsafe {
+        enif_make_existing_atom_len(
+            env.as_c_arg(),
+            text.as_ptr().cast(),
+            text.len(),
+            atom.as_mut_ptr(),
+            ErlNifCharEncoding::ERL_NIF_LATIN1,
+        )
+    };
+    // SAFETY: written, as the return value says.
+    (found != 0).then(|| unsafe { atom.assume_init() })
+}

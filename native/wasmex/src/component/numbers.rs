@@ -1,0 +1,154 @@
+//! Integers and floats between terms and little-endian bytes.
+
+use crate::atoms;
+use crate::values;
+use rustler::{Atom, Encoder, Env, Term, TermType};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Number {
+    S8,
+    U8,
+    S16,
+    U16,
+    S32,
+    U32,
+    S64,
+    U64,
+    F32,
+    F64,
+}
+
+/// Why a term is no such number.
+pub enum NoNumber {
+    Kind,
+    Range,
+}
+
+impl Number {
+    pub fn name(self) -> &'static str {
+        match self {
+            Number::S8 => "s8",
+            Number::U8 => "u8",
+            Number::S16 => "s16",
+            Number::U16 => "u16",
+            Number::S32 => "s32",
+            Number::U32 => "u32",
+            Number::S64 => "s64",
+            Number::U64 => "u64",
+            Number::F32 => "f32",
+            Number::F64 => "f64",
+        }
+    }
+
+    pub fn size(self) -> usize {
+        match self {
+            Number::S8 | Number::U8 => 1,
+            Number::S16 | Number::U16 => 2,
+            Number::S32 | Number::U32 | Number::F32 => 4,
+            Number::S64 | Number::U64 | Number::F64 => 8,
+        }
+    }
+
+    /// The bits in the low end. `lenient`: floats only from floats, as the drop-in contract has it.
+    pub fn decode(self, term: Term, lenient: bool) -> Result<u64, NoNumber> {
+        match self {
+            Number::F32 | Number::F64 => self.decode_float(term, lenient),
+            Number::U64 => term.decode::<u64>().map_err(|_| not_integer(term)),
+            _ => {
+                let value: i64 = term.decode().map_err(|_| not_integer(term))?;
+                let (low, high) = self.range();
+                if (low..=high).contains(&value) {
+                    Ok(value as u64)
+                } else {
+                    Err(NoNumber::Range)
+                }
+            }
+        }
+    }
+
+    fn range(self) -> (i64, i64) {
+        match self {
+            Number::S8 => (i64::from(i8::MIN), i64::from(i8::MAX)),
+            Number::U8 => (0, i64::from(u8::MAX)),
+            Number::S16 => (i64::from(i16::MIN), i64::from(i16::MAX)),
+            Number::U16 => (0, i64::from(u16::MAX)),
+            Number::S32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+            Number::U32 => (0, i64::from(u32::MAX)),
+            _ => (i64::MIN, i64::MAX),
+        }
+    }
+
+    fn decode_float(self, term: Term, lenient: bool) -> Result<u64, NoNumber> {
+        if lenient && term.get_type() == TermType::Integer {
+            return Err(NoNumber::Kind);
+        }
+        let wide = values::decode_f64(term).ok_or(NoNumber::Kind)?;
+        if self == Number::F64 {
+            return Ok(wide.to_bits());
+        }
+        let narrow = wide as f32;
+        if narrow.is_finite() != wide.is_finite() {
+            return Err(NoNumber::Range);
+        }
+        Ok(u64::from(narrow.to_bits()))
+    }
+
+    /// The bits of a narrow number as an i32 of the stack.
+    pub fn extend(self, bits: u64) -> u32 {
+        match self {
+            Number::S8 => i32::from(bits as i8) as u32,
+            Number::S16 => i32::from(bits as i16) as u32,
+            _ => bits as u32,
+        }
+    }
+
+    pub fn encode<'a>(self, env: Env<'a>, bytes: &[u8]) -> Term<'a> {
+        let bits = read(bytes, self.size());
+        match self {
+            Number::S8 => (bits as i8).encode(env),
+            Number::S16 => (bits as i16).encode(env),
+            Number::S32 => (bits as i32).encode(env),
+            Number::S64 => (bits as i64).encode(env),
+            Number::U8 | Number::U16 | Number::U32 => (bits as u32).encode(env),
+            Number::U64 => bits.encode(env),
+            Number::F32 => values::encode_float(env, f64::from(f32::from_bits(bits as u32))),
+            Number::F64 => values::encode_float(env, f64::from_bits(bits)),
+        }
+    }
+}
+
+fn not_integer(term: Term) -> NoNumber {
+    match term.get_type() {
+        TermType::Integer => NoNumber::Range,
+        _ => NoNumber::Kind,
+    }
+}
+
+/// Up to eight bytes, little-endian.
+pub fn read(bytes: &[u8], size: usize) -> u64 {
+    match (size, bytes) {
+        (1, [a, ..]) => u64::from(*a),
+        (2, [a, b, ..]) => u64::from(u16::from_le_bytes([*a, *b])),
+        (4, [a, b, c, d, ..]) => u64::from(u32::from_le_bytes([*a, *b, *c, *d])),
+        _ => {
+            let mut wide = [0; 8];
+            wide[..size].copy_from_slice(&bytes[..size]);
+            u64::from_le_bytes(wide)
+        }
+    }
+}
+
+pub fn write(bytes: &mut [u8], value: u64, size: usize) {
+    match size {
+        1 => bytes[0] = value as u8,
+        4 => bytes[..4].copy_from_slice(&(value as u32).to_le_bytes()),
+        _ => bytes[..size].copy_from_slice(&value.to_le_bytes()[..size]),
+    }
+}
+
+/// Elixir's idea of falsehood: `nil` and `false`.
+pub fn truthy(term: Term) -> bool {
+    !term
+        .decode::<Atom>()
+        .is_ok_and(|atom| atom == atoms::nil() || atom == atoms::false_())
+}

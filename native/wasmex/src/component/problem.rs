@@ -1,0 +1,186 @@
+//! What is wrong with a value, and where: the leaf says what, each level on the way up adds where.
+
+use crate::atoms;
+use crate::term_box::TermBox;
+use rustler::{Encoder, Env, Term};
+
+pub struct Problem {
+    what: What,
+    /// Innermost first while it grows.
+    path: Vec<Step>,
+}
+
+pub enum What {
+    /// The term is of another kind, or out of the type's range.
+    Kind {
+        wanted: String,
+        given: TermBox,
+    },
+    Range {
+        wanted: String,
+        given: TermBox,
+    },
+    /// A record: fields that are missing, keys that name none.
+    Fields {
+        expected: usize,
+        missing: Vec<String>,
+        unknown: Vec<TermBox>,
+        names: Vec<String>,
+    },
+    /// A case or flag of no such name.
+    Case {
+        of: &'static str,
+        given: TermBox,
+        names: Vec<String>,
+    },
+    /// A case that has a payload and was given none, or the other way round.
+    Payload {
+        case: String,
+        wanted: bool,
+    },
+    /// A tuple or fixed-length list of another length.
+    Length {
+        wanted: usize,
+        given: usize,
+    },
+    /// A string that is no UTF-8 from this byte on.
+    Utf8 {
+        offset: usize,
+    },
+    /// A resource handle that can't be used here.
+    Handle(&'static str),
+}
+
+pub enum Step {
+    Param(usize, Box<str>),
+    Result,
+    Field(Box<str>),
+    Item(usize),
+    Element(usize),
+    Case(Box<str>),
+    Key(usize),
+    Value(usize),
+}
+
+pub type Checked<T> = Result<T, Box<Problem>>;
+
+impl Problem {
+    pub fn new(what: What) -> Box<Self> {
+        Box::new(Problem {
+            what,
+            path: Vec::new(),
+        })
+    }
+
+    pub fn kind(wanted: impl Into<String>, given: Term) -> Box<Self> {
+        Problem::new(What::Kind {
+            wanted: wanted.into(),
+            given: TermBox::new(given),
+        })
+    }
+
+    pub fn at(mut self: Box<Self>, step: Step) -> Box<Self> {
+        self.path.push(step);
+        self
+    }
+
+    /// A map for Elixir, which writes the sentence.
+    pub fn to_term<'a>(&self, env: Env<'a>) -> Term<'a> {
+        let mut pairs: Vec<(rustler::Atom, Term<'a>)> = Vec::new();
+        let names = |names: &[String]| names.encode(env);
+        let what = match &self.what {
+            What::Kind { wanted, given } => {
+                pairs.push((atoms::wanted(), wanted.encode(env)));
+                pairs.push((atoms::given(), given.get(env)));
+                atoms::kind()
+            }
+            What::Range { wanted, given } => {
+                pairs.push((atoms::wanted(), wanted.encode(env)));
+                pairs.push((atoms::given(), given.get(env)));
+                atoms::range()
+            }
+            What::Fields {
+                expected,
+                missing,
+                unknown,
+                names: all,
+            } => {
+                let unknown: Vec<Term> = unknown.iter().map(|key| key.get(env)).collect();
+                pairs.push((atoms::expected(), expected.encode(env)));
+                pairs.push((atoms::missing(), names(missing)));
+                pairs.push((atoms::unknown(), unknown.encode(env)));
+                pairs.push((atoms::names(), names(all)));
+                atoms::fields()
+            }
+            What::Case {
+                of,
+                given,
+                names: all,
+            } => {
+                pairs.push((atoms::wanted(), of.encode(env)));
+                pairs.push((atoms::given(), given.get(env)));
+                pairs.push((atoms::names(), names(all)));
+                atoms::case_()
+            }
+            What::Payload { case, wanted } => {
+                pairs.push((atoms::name(), case.encode(env)));
+                pairs.push((atoms::wanted(), wanted.encode(env)));
+                atoms::payload()
+            }
+            What::Length { wanted, given } => {
+                pairs.push((atoms::wanted(), wanted.encode(env)));
+                pairs.push((atoms::given(), given.encode(env)));
+                atoms::length()
+            }
+            What::Utf8 { offset } => {
+                pairs.push((atoms::offset(), offset.encode(env)));
+                atoms::utf8()
+            }
+            What::Handle(why) => {
+                pairs.push((atoms::message(), why.encode(env)));
+                atoms::resource()
+            }
+        };
+        let path: Vec<Term> = self
+            .path
+            .iter()
+            .rev()
+            .map(|step| step.encode(env))
+            .collect();
+        pairs.push((atoms::what(), what.encode(env)));
+        pairs.push((atoms::path(), path.encode(env)));
+        crate::types::pairs(env, &pairs)
+    }
+}
+
+impl Encoder for Step {
+    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
+        match self {
+            Step::Param(index, name) => (atoms::param(), index, &**name).encode(env),
+            Step::Result => atoms::result().encode(env),
+            Step::Field(name) => (atoms::field(), &**name).encode(env),
+            Step::Item(index) => (atoms::item(), index).encode(env),
+            Step::Element(index) => (atoms::element(), index).encode(env),
+            Step::Case(name) => (atoms::case_(), &**name).encode(env),
+            Step::Key(index) => (atoms::key(), index).encode(env),
+            Step::Value(index) => (atoms::value(), index).encode(env),
+        }
+    }
+}
+
+/// A problem on its way through wasmtime, from a host function's result.
+pub struct BadValue(pub Box<Problem>);
+
+impl std::fmt::Debug for BadValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BadValue")
+    }
+}
+
+impl std::fmt::Display for BadValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an imported function returned a value of another type")
+    }
+}
+
+impl std::error::Error for BadValue {}

@@ -1,0 +1,57 @@
+//! What Elixir may ask of a resource handle.
+
+use super::component::ComponentResource;
+use super::handle::HandleResource;
+use super::instance::ComponentInstance;
+use super::task::ComponentTask;
+use crate::atoms;
+use crate::error::Error;
+use crate::job::{Job, Task};
+use crate::store_cell::{self, StoreCell, Via};
+use rustler::{Encoder, Env, ResourceArc, Term};
+
+/// Runs the destructor; a handle that was dropped before, or moved, is left alone.
+#[rustler::nif]
+fn component_resource_drop<'a>(
+    env: Env<'a>,
+    handle: ResourceArc<HandleResource>,
+    via: Option<u64>,
+) -> Term<'a> {
+    if !handle.is_alive() {
+        return (atoms::ok(), atoms::nil()).encode(env);
+    }
+    if handle.cell.components.is_spent() {
+        return Error::Spent.to_term(env);
+    }
+    let cell = handle.cell.clone();
+    let via = via.map_or(Via::Store, Via::Caller);
+    let task = Task::Component(Box::new(ComponentTask::Drop(handle)));
+    store_cell::begin(env, &cell, via, Job::new(task, None))
+}
+
+#[rustler::nif]
+fn component_resource_store(handle: ResourceArc<HandleResource>) -> ResourceArc<StoreCell> {
+    handle.cell.clone()
+}
+
+/// `{instance, interface, name}`; nil when the resource is of none that an instance exports.
+#[rustler::nif]
+fn component_resource_origin<'a>(env: Env<'a>, handle: ResourceArc<HandleResource>) -> Term<'a> {
+    let origin = handle.instance.as_ref().and_then(|instance| {
+        let (interface, name) = instance.resource(handle.ty)?;
+        Some((instance.clone(), interface, name))
+    });
+    origin.encode(env)
+}
+
+#[rustler::nif]
+fn component_resource_alive(handle: ResourceArc<HandleResource>) -> bool {
+    handle.is_alive()
+}
+
+pub fn register(env: Env) -> bool {
+    env.register::<ComponentResource>().is_ok()
+        && env.register::<ComponentInstance>().is_ok()
+        && env.register::<super::linker::ComponentTemplate>().is_ok()
+        && env.register::<HandleResource>().is_ok()
+}

@@ -1,0 +1,111 @@
+//! What all users of one component share: the shapes of its types and the names Elixir gave them.
+//!
+//! wasmtime lifts values without a word about whose they are, except for the component's types; so a
+//! component is found again by the address of those.
+
+use super::names::Name;
+use super::shape::{Builder, Shape};
+use rustler::sys::ErlNifTerm;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use wasmtime::component::__internal::{ComponentTypes, InterfaceType};
+use wasmtime::component::ResourceType;
+
+pub struct Shared {
+    pub types: Arc<ComponentTypes>,
+    /// Atoms by the WIT name they stand for.
+    atoms: HashMap<String, ErlNifTerm>,
+    shapes: RwLock<HashMap<InterfaceType, Arc<Shape>>>,
+    /// wasmtime's ids of the resources that Elixir implements, by interface and name.
+    host_resources: Mutex<HashMap<(String, String), u32>>,
+}
+
+static REGISTRY: RwLock<Option<HashMap<usize, Weak<Shared>>>> = RwLock::new(None);
+static NEXT_RESOURCE: AtomicU32 = AtomicU32::new(1);
+
+impl Shared {
+    pub fn new(types: Arc<ComponentTypes>, atoms: HashMap<String, ErlNifTerm>) -> Arc<Self> {
+        let key = Arc::as_ptr(&types) as usize;
+        let shared = Arc::new(Shared {
+            types,
+            atoms,
+            shapes: RwLock::new(HashMap::new()),
+            host_resources: Mutex::new(HashMap::new()),
+        });
+        REGISTRY
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_default()
+            .insert(key, Arc::downgrade(&shared));
+        shared
+    }
+
+    /// The component that these types belong to. Somebody holds it while its guests run.
+    pub fn find(types: &Arc<ComponentTypes>) -> wasmtime::Result<Arc<Self>> {
+        REGISTRY
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .and_then(|registry| registry.get(&(Arc::as_ptr(types) as usize)))
+            .and_then(Weak::upgrade)
+            .ok_or_else(|| wasmtime::Error::msg("the component of this value is gone"))
+    }
+
+    pub fn shape(&self, ty: InterfaceType) -> wasmtime::Result<Arc<Shape>> {
+        if let Some(shape) = self
+            .shapes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&ty)
+        {
+            return Ok(shape.clone());
+        }
+        let mut shapes = self.shapes.write().unwrap_or_else(PoisonError::into_inner);
+        Builder {
+            types: &self.types,
+            shared: self,
+            shapes: &mut shapes,
+        }
+        .shape(ty, 0)
+    }
+
+    pub fn name(&self, text: &str) -> Name {
+        Name::new(text, self.atoms.get(text).copied())
+    }
+
+    /// The id of a resource that Elixir implements.
+    pub fn host_resource(&self, interface: &str, name: &str) -> u32 {
+        *self
+            .host_resources
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry((interface.to_string(), name.to_string()))
+            .or_insert_with(|| NEXT_RESOURCE.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The id again, when Elixir implements this resource.
+    pub fn implemented(&self, ty: ResourceType) -> Option<u32> {
+        self.host_resources
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .copied()
+            .find(|id| ResourceType::host_dynamic(*id) == ty)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // These types live until this function ends, so the address is still this component's.
+        let key = Arc::as_ptr(&self.types) as usize;
+        let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(registry) = registry.as_mut()
+            && registry
+                .get(&key)
+                .is_some_and(|weak| weak.strong_count() == 0)
+        {
+            registry.remove(&key);
+        }
+    }
+}

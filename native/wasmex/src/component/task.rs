@@ -1,0 +1,163 @@
+//! What a component is asked to do: be instantiated, call a function, drop a resource.
+
+use super::abi::{self, Answer, Args};
+use super::component::ComponentResource;
+use super::decode::Decoder;
+use super::handle::HandleResource;
+use super::instance::{ComponentInstance, Signature};
+use super::problem::{Problem, Step};
+use super::state::Underway;
+use super::style::Style;
+use crate::error::{Error, Result};
+use crate::handoff;
+use crate::store_data::StoreData;
+use rustler::sys::ErlNifTerm;
+use rustler::{Encoder, ListIterator, ResourceArc, Term};
+use std::sync::Arc;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{InstancePre, TypedFunc};
+
+pub enum ComponentTask {
+    Instantiate {
+        template: InstancePre<StoreData>,
+        component: ResourceArc<ComponentResource>,
+    },
+    Call(Call),
+    Drop(ResourceArc<HandleResource>),
+}
+
+pub struct Call {
+    pub instance: ResourceArc<ComponentInstance>,
+    pub signature: Arc<Signature>,
+    /// A list of terms of the NIF that begins the call.
+    pub params: ErlNifTerm,
+    pub style: Style,
+}
+
+pub async fn run(
+    task: ComponentTask,
+    mut cx: StoreContextMut<'_, StoreData>,
+) -> Result<ErlNifTerm> {
+    match task {
+        ComponentTask::Instantiate {
+            template,
+            component,
+        } => instantiate(template, component, cx).await,
+        ComponentTask::Call(call) => {
+            // Before anything that may take longer than the terms live.
+            let args = call.args()?;
+            drop_doomed(&call.instance, &mut cx).await?;
+            call.run(args, cx).await
+        }
+        ComponentTask::Drop(handle) => {
+            if let Some(any) = handle.take() {
+                let underway = handle.instance.as_ref().map(Underway::begin);
+                any.resource_drop_async(&mut cx)
+                    .await
+                    .map_err(Error::Guest)?;
+                if let Some(underway) = underway {
+                    underway.end();
+                }
+            }
+            handoff::in_env(|env| crate::atoms::nil().encode(env).as_c_arg())
+                .ok_or(Error::Cancelled)
+        }
+    }
+}
+
+async fn instantiate(
+    template: InstancePre<StoreData>,
+    component: ResourceArc<ComponentResource>,
+    mut cx: StoreContextMut<'_, StoreData>,
+) -> Result<ErlNifTerm> {
+    cx.data_mut().count_instance();
+    let instance = template
+        .instantiate_async(&mut cx)
+        .await
+        .map_err(Error::Guest)?;
+    handoff::in_env(|env| {
+        let cell = handoff::current_cell()?;
+        let instance = ComponentInstance::new(cell, component, instance);
+        Some(instance.encode(env).as_c_arg())
+    })
+    .flatten()
+    .ok_or(Error::Cancelled)
+}
+
+/// Resources whose handles Elixir has lost.
+async fn drop_doomed(
+    instance: &ResourceArc<ComponentInstance>,
+    cx: &mut StoreContextMut<'_, StoreData>,
+) -> Result<()> {
+    for any in instance.cell.components.take_doomed() {
+        let underway = Underway::begin(instance);
+        any.resource_drop_async(&mut *cx)
+            .await
+            .map_err(Error::Guest)?;
+        underway.end();
+    }
+    Ok(())
+}
+
+impl Call {
+    fn args(&self) -> Result<Args> {
+        handoff::in_env(|env| {
+            // SAFETY: it came with the NIF that is polling for the first time right now.
+            let list = unsafe { handoff::term(env, self.params) };
+            self.decode(list)
+        })
+        .unwrap_or(Err(Error::Cancelled))
+    }
+
+    fn decode(&self, list: Term) -> Result<Args> {
+        let shape = &self.signature.params.shape;
+        let expected = shape.items().len();
+        let given = list.list_length().unwrap_or(0);
+        if given < expected || (given > expected && !self.style.lenient) {
+            return Err(Error::Arity { expected, given });
+        }
+        let cell = &self.instance.cell;
+        let resources = &self.signature.params.resources;
+        let mut decoder = Decoder::new(shape.size, self.style, resources, cell.id);
+        let terms = list.decode::<ListIterator>();
+        for (index, (term, item)) in terms.into_iter().flatten().zip(shape.items()).enumerate() {
+            decoder
+                .value(term, &item.shape, 0, item.offset)
+                .map_err(|problem| self.wrong(problem, index))?;
+        }
+        let image = abi::settle(decoder.image, &cell.components.hosted);
+        let image = image.map_err(Error::Conversion)?;
+        Ok(Args::new(image, shape.clone()))
+    }
+
+    fn wrong(&self, problem: Box<Problem>, index: usize) -> Error {
+        let name = self.signature.param(index).into();
+        Error::Conversion(problem.at(Step::Param(index, name)))
+    }
+
+    async fn run(self, args: Args, cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+        match self.style.outward() {
+            0 => self.styled::<0>(args, cx).await,
+            1 => self.styled::<1>(args, cx).await,
+            2 => self.styled::<2>(args, cx).await,
+            _ => self.styled::<3>(args, cx).await,
+        }
+    }
+
+    async fn styled<const STYLE: u32>(
+        self,
+        args: Args,
+        cx: StoreContextMut<'_, StoreData>,
+    ) -> Result<ErlNifTerm> {
+        let lent = args.lent();
+        let underway = Underway::begin(&self.instance);
+        // SAFETY: these types take any function; what they convert is what its own type says.
+        let func = unsafe { TypedFunc::<Args, Answer<STYLE>>::new_unchecked(self.signature.func) };
+        let answer = func.call_async(cx, args).await.map_err(Error::Guest)?;
+        underway.end();
+        for rep in lent {
+            self.instance.cell.components.hosted.remove(rep);
+        }
+        handoff::in_env(|env| answer.term(env).as_c_arg()).ok_or(Error::Cancelled)
+    }
+}

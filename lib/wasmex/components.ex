@@ -51,7 +51,9 @@ defmodule Wasmex.Components do
     :engine,
     :store_limits,
     :start_timeout,
-    :on_trap
+    :on_trap,
+    # Of generated modules: `:direct` calls answer with values and exceptions as they are.
+    :style
   ]
 
   @doc """
@@ -87,7 +89,8 @@ defmodule Wasmex.Components do
         imports: Map.get(opts, :imports, %{}),
         timeout: Map.get(opts, :start_timeout, :infinity),
         owned?: not is_map_key(opts, :store),
-        on_trap: on_trap
+        on_trap: on_trap,
+        style: Map.get(opts, :style, :contract)
       }
 
       start_opts = if opts[:name], do: [name: opts.name], else: []
@@ -192,7 +195,7 @@ defmodule Wasmex.Components do
 
   @impl true
   def init(config) do
-    with {:ok, template} <- Template.new(config.component, config.imports, style: :contract),
+    with {:ok, template} <- Template.new(config.component, config.imports, style: config.style),
          config = Map.put(config, :template, template),
          {:ok, instance} <-
            Template.instantiate(template, config.store, timeout: config.timeout) do
@@ -210,13 +213,21 @@ defmodule Wasmex.Components do
       module: config.component,
       instance: instance,
       owned?: config.owned?,
-      begin: &begin/4,
-      answer: &answer/1
+      begin: if(config.style == :direct, do: &begin_direct/4, else: &begin/4),
+      answer: if(config.style == :direct, do: &direct/1, else: &answer/1),
+      answer_timeouts?: config.style == :direct
     }
   end
 
   defp begin(instance, path, params, timeout),
     do: Instance.begin(instance, path, params, timeout, Style.contract())
+
+  defp begin_direct(instance, path, params, timeout),
+    do: Instance.begin(instance, path, params, timeout, Style.direct())
+
+  defp direct({:ok, [value]}), do: {:ok, value}
+  defp direct({:ok, []}), do: {:ok, nil}
+  defp direct(error), do: error
 
   defp answer({:ok, [value]}), do: {:ok, value}
   defp answer({:ok, []}), do: {:ok, []}

@@ -18,6 +18,8 @@ defmodule Wasmex.Server do
             # How a call begins, and how its result is told: of modules, or of components.
             begin: &Instance.begin/4,
             answer: &Contract.result/1,
+            # Whether callers wait to be told of a timeout; the drop-in calls exit by themselves.
+            answer_timeouts?: false,
             current: nil,
             queue: :queue.new()
 
@@ -43,7 +45,7 @@ defmodule Wasmex.Server do
       {:done, result} ->
         Telemetry.stop(span, result)
 
-        if match?({:error, %Error{reason: :timeout}}, result),
+        if untold?(result, server),
           do: {:noreply, server},
           else: {:reply, server.answer.(result), server}
 
@@ -80,6 +82,9 @@ defmodule Wasmex.Server do
     %{server | current: current}
   end
 
+  defp untold?({:error, %Error{reason: :timeout}}, server), do: not server.answer_timeouts?
+  defp untold?(_result, _server), do: false
+
   defp call_of({_kind, call}), do: call
   defp call_of({_kind, _ref, call}), do: call
 
@@ -87,7 +92,7 @@ defmodule Wasmex.Server do
     Telemetry.stop(current.span, result)
 
     # Its time is up, or its caller is gone: nobody waits for an answer.
-    unless match?({:error, %Error{reason: :timeout}}, result),
+    unless untold?(result, server),
       do: GenServer.reply(current.from, server.answer.(result))
 
     finish(server)

@@ -58,15 +58,13 @@ defmodule Wasmex.Components.GuestResource do
 
   @doc "Calls a method. `:ok` when it has no result."
   @spec call(t(), :method | :async_method, String.t() | atom(), [term()], timeout()) :: result()
-  def call(%__MODULE__{resource: resource} = handle, kind, name, params \\ [], timeout \\ 5000)
+  def call(%__MODULE__{} = handle, kind, name, params \\ [], timeout \\ 5000)
       when kind in [:method, :async_method] do
-    case Native.component_resource_origin(resource) do
+    case origin(handle) do
       {instance, interface, type} ->
-        store = Native.component_resource_store(resource)
         function = "[method]#{type}.#{wit_name(name)}"
 
-        store
-        |> Instance.wrap(instance)
+        instance
         |> run(interface, function, [handle | params], timeout)
         |> plain()
 
@@ -157,6 +155,13 @@ defmodule Wasmex.Components.GuestResource do
 
   defp text(error, function),
     do: "Error calling guest resource function `#{function}`: #{Contract.text(error)}"
+
+  @doc false
+  # The instance that exports the resource, the interface and the resource's name; nil for none.
+  def origin(%__MODULE__{resource: resource}) do
+    with {instance, interface, type} <- Native.component_resource_origin(resource),
+         do: {Instance.wrap(Native.component_resource_store(resource), instance), interface, type}
+  end
 
   @doc false
   def store(%__MODULE__{resource: resource}),

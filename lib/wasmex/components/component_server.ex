@@ -1,0 +1,85 @@
+defmodule Wasmex.Components.ComponentServer do
+  @moduledoc """
+  A process around a component with a function for each function that its world exports.
+
+      defmodule Greeter do
+        use Wasmex.Components.ComponentServer, wit: "priv/greeter.wit", imports: %{"now" => {:fn, &Greeter.now/0}}
+      end
+
+      {:ok, pid} = Greeter.start_link(path: "priv/greeter.wasm")
+      Greeter.greet(pid, "Ada")
+
+  Options: `wit:`, the path of a WIT file, relative to the project; `imports:`, evaluated when a process
+  starts; `convert_field_names:` (default true) spells names `:first_name` instead of `"first-name"`, at every
+  level.
+
+  `use Wasmex.Component` does more: types from the component itself, interfaces, resources, specs.
+  """
+
+  @doc false
+  defmacro __using__(opts) do
+    wit = opts[:wit]
+    functions = if wit, do: root_functions(wit), else: []
+    convert? = Keyword.get(opts, :convert_field_names, true)
+    imports = Keyword.get(opts, :imports, Macro.escape(%{}))
+
+    # Named here, so that results can use them.
+    names = if wit && convert?, do: value_atoms(wit), else: []
+
+    [
+      quote do
+        if unquote(wit), do: @external_resource(unquote(wit))
+
+        @doc "Starts the process; options as for `Wasmex.Components.start_link/1`."
+        def start_link(opts) when is_list(opts),
+          do: Wasmex.Components.start_link(Keyword.put(opts, :imports, unquote(imports)))
+
+        @doc false
+        def child_spec(opts),
+          do: %{id: __MODULE__, start: {__MODULE__, :start_link, [opts]}, type: :worker}
+
+        @doc false
+        def handle_call(request, from, state),
+          do: Wasmex.Components.handle_call(request, from, state)
+
+        @doc false
+        def __wit_names__, do: unquote(names)
+
+        defoverridable child_spec: 1
+      end
+      | Enum.map(functions, &define(&1, convert?))
+    ]
+  end
+
+  defp root_functions(wit),
+    do: for({:func, name, function} <- world(wit).exports, do: {name, function})
+
+  defp value_atoms(wit),
+    do: wit |> world() |> Wasmex.WIT.value_names() |> Enum.map(&atom/1)
+
+  defp atom(name), do: name |> Wasmex.WIT.elixir_name() |> String.to_atom()
+
+  defp world(wit) do
+    case Wasmex.WIT.world({:text, wit, File.read!(wit)}) do
+      {:ok, world} -> world
+      {:error, error} -> raise CompileError, description: Exception.message(error)
+    end
+  end
+
+  defp define({name, function}, convert?) do
+    args = Macro.generate_arguments(length(function.params), __MODULE__)
+
+    quote do
+      @doc unquote(function.docs || "Calls `#{name}` of the component.")
+      def unquote(atom(name))(pid, unquote_splicing(args)) do
+        alias Wasmex.Components.FieldConverter
+
+        params = FieldConverter.maybe_convert_args(unquote(args), unquote(convert?))
+
+        pid
+        |> Wasmex.Components.call_function(unquote(name), params)
+        |> FieldConverter.maybe_convert_result(unquote(convert?))
+      end
+    end
+  end
+end

@@ -1,0 +1,77 @@
+defmodule Wasmex.Components.Discovery do
+  @moduledoc false
+  # The resources of a world and their functions: of its exports (the guest's) or its imports (the host's).
+
+  alias Wasmex.WIT
+
+  @spec resources(WIT.source(), :imports | :exports, keyword()) ::
+          {:ok, [map()]} | {:error, String.t()}
+  def resources(source, side, opts) do
+    case WIT.world(source, world: opts[:world]) do
+      {:ok, world} ->
+        {:ok,
+         for({:interface, name, interface} <- world[side], info <- of(name, interface), do: info)}
+
+      {:error, error} ->
+        {:error, Exception.message(error)}
+    end
+  end
+
+  defp of(path, interface) do
+    for {name, %{type: :resource}} <- interface.types do
+      functions = Enum.filter(interface.functions, &(&1.resource == name))
+
+      %{
+        name: name,
+        interface: interface.name || path,
+        interface_path: [path],
+        functions: Enum.map(functions, &function(&1, name))
+      }
+    end
+  end
+
+  defp function(function, resource) do
+    {name, kind} =
+      case function do
+        %{kind: :constructor} -> {"constructor", :constructor}
+        %{kind: kind, async: async?} -> {short(function.name, resource), kind(kind, async?)}
+      end
+
+    # The receiver is no argument of the user's.
+    own = if kind in [:method, :async_method], do: 1, else: 0
+
+    %{
+      wit_name: name,
+      canonical_name: function.name,
+      elixir_name: WIT.elixir_name(name),
+      kind: kind,
+      arity: length(function.params) - own,
+      has_return: function.kind == :constructor or function.result != nil
+    }
+  end
+
+  defp short(name, resource), do: name |> String.split("#{resource}.", parts: 2) |> List.last()
+
+  defp kind(:method, true), do: :async_method
+  defp kind(:static, true), do: :async_static
+  defp kind(kind, _), do: kind
+
+  @doc "Names that would clash in a generated module."
+  def check_names!(info, reserved, module) do
+    names = for %{kind: kind, elixir_name: name} <- info.functions, kind != :constructor, do: name
+
+    for name <- names, name in reserved do
+      fail(module, "the resource function `#{name}` has the name of a generated function")
+    end
+
+    for name <- names -- Enum.uniq(names) do
+      fail(module, "two functions of the resource become `#{name}`")
+    end
+
+    :ok
+  end
+
+  @spec fail(module(), String.t()) :: no_return()
+  def fail(module, description),
+    do: raise(CompileError, description: "#{inspect(module)}: #{description}")
+end

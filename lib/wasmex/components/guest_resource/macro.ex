@@ -1,0 +1,93 @@
+defmodule Wasmex.Components.GuestResource.Macro do
+  @moduledoc false
+  # The functions of `use Wasmex.Components.GuestResource`.
+
+  alias Wasmex.Components.{Discovery, GuestResource}
+
+  def define(opts, env) do
+    {wit, _} = opts |> Keyword.fetch!(:wit) |> Code.eval_quoted([], env)
+    {name, _} = opts |> Keyword.fetch!(:resource) |> Code.eval_quoted([], env)
+    {world, _} = opts |> Keyword.get(:world) |> Code.eval_quoted([], env)
+
+    case GuestResource.Discovery.get_resource_from_wit(wit, to_string(name), world: world) do
+      {:ok, info} ->
+        Discovery.check_names!(info, ["drop", "new"], env.module)
+        [drop() | Enum.map(info.functions, &function(&1, info))]
+
+      {:error, reason} ->
+        Discovery.fail(
+          env.module,
+          "Failed to discover guest resource #{inspect(name)}: #{inspect(reason)}"
+        )
+    end
+  end
+
+  defp drop do
+    quote do
+      @doc "Runs the guest's destructor."
+      def drop(resource, opts \\ []) do
+        timeout = Keyword.get(opts, :timeout, 5000)
+        Wasmex.Components.GuestResource.drop(resource, timeout)
+      end
+    end
+  end
+
+  defp function(%{kind: :constructor, arity: arity}, info) do
+    args = Macro.generate_arguments(arity, __MODULE__)
+
+    quote do
+      @doc unquote("Makes a `#{info.name}`.")
+      def new(instance, unquote_splicing(args), opts \\ []) do
+        Wasmex.Components.GuestResource.new(
+          instance,
+          unquote(info.constructor_path),
+          unquote(args),
+          Keyword.get(opts, :timeout, 5000)
+        )
+      end
+    end
+  end
+
+  defp function(%{kind: kind} = function, info) when kind in [:static, :async_static] do
+    args = Macro.generate_arguments(function.arity, __MODULE__)
+
+    quote do
+      @doc unquote("Calls the static function `#{function.wit_name}`.")
+      def unquote(String.to_atom(function.elixir_name))(
+            instance,
+            unquote_splicing(args),
+            opts \\ []
+          ) do
+        Wasmex.Components.GuestResource.call_static(
+          instance,
+          unquote(info.constructor_path),
+          unquote(kind),
+          unquote(function.wit_name),
+          unquote(args),
+          Keyword.get(opts, :timeout, 5000)
+        )
+      end
+    end
+  end
+
+  defp function(%{kind: kind} = function, _info) do
+    args = Macro.generate_arguments(function.arity, __MODULE__)
+
+    quote do
+      @doc unquote("Calls the method `#{function.wit_name}`.")
+      def unquote(String.to_atom(function.elixir_name))(
+            resource,
+            unquote_splicing(args),
+            opts \\ []
+          ) do
+        Wasmex.Components.GuestResource.call(
+          resource,
+          unquote(kind),
+          unquote(function.wit_name),
+          unquote(args),
+          Keyword.get(opts, :timeout, 5000)
+        )
+      end
+    end
+  end
+end

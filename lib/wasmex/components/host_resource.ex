@@ -1,0 +1,146 @@
+defmodule Wasmex.Components.HostResource do
+  @moduledoc """
+  A resource that Elixir implements and a guest uses: any term is one.
+
+      defmodule Counter do
+        use Wasmex.Components.HostResource, wit_path: "priv/wit", resource: "counter"
+
+        def new(start), do: Agent.start_link(fn -> start end) |> elem(1)
+        def increment(agent), do: Agent.get_and_update(agent, &{&1 + 1, &1 + 1})
+        def drop(agent), do: Agent.stop(agent)
+      end
+
+      Wasmex.Components.start_link(path: "guest.wasm", imports: Counter.imports())
+
+  Options: `wit:` (text) or `wit_path:` (a file, or a folder with its `deps/`), `resource:`, and where needed `world:` and
+  `interface:`. The module defines `new` (the constructor, which returns the term), each method (the
+  term comes first), each static function, and `drop/1` if something is to happen when the guest drops
+  the resource; what is missing is a compile error. `imports/0` is what to give the component.
+
+  A function that borrows a resource gets its term; one that takes it gets it for good, and `drop/1` is not
+  called for it. A term that a function returns as a resource is the guest's from then on.
+
+  ## Example
+
+      iex> Wasmex.Components.HostResource.merge_imports([%{"a" => %{"f" => 1}}, %{"a" => %{"g" => 2}}])
+      %{"a" => %{"f" => 1, "g" => 2}}
+  """
+
+  alias Wasmex.Components.Discovery
+
+  @doc "Imports of several modules (or maps) as one."
+  @spec merge_imports([module() | map()]) :: map()
+  def merge_imports(list) do
+    list
+    |> Enum.map(fn
+      module when is_atom(module) -> module.imports()
+      imports when is_map(imports) -> imports
+    end)
+    |> Enum.reduce(%{}, fn imports, merged ->
+      Map.merge(merged, imports, fn
+        _name, %{} = left, %{} = right -> Map.merge(left, right)
+        _name, _left, right -> right
+      end)
+    end)
+  end
+
+  @doc false
+  defmacro __using__(opts) do
+    opts = Enum.map(opts, fn {key, value} -> {key, evaluate(value, __CALLER__)} end)
+    info = discover!(opts, __CALLER__.module)
+    constructor? = Enum.any?(info.functions, &(&1.kind == :constructor))
+    reserved = if constructor?, do: ["drop", "imports", "new"], else: ["drop", "imports"]
+    Discovery.check_names!(info, reserved, __CALLER__.module)
+
+    quote do
+      for path <- unquote(external(opts[:wit_path])), do: @external_resource(path)
+      @wasmex_host_resource unquote(Macro.escape(info))
+      @before_compile Wasmex.Components.HostResource
+
+      @doc "What to give a component as imports."
+      def imports do
+        %{unquote(hd(info.interface_path)) => %{unquote_splicing(entries(info))}}
+      end
+
+      @doc "Called when the guest drops a resource."
+      def drop(_term), do: :ok
+
+      defoverridable drop: 1
+    end
+  end
+
+  defp evaluate(value, env), do: value |> Code.eval_quoted([], env) |> elem(0)
+
+  defp discover!(opts, module) do
+    name = to_string(Keyword.fetch!(opts, :resource))
+    options = Keyword.take(opts, [:world, :interface])
+
+    found =
+      case {opts[:wit], opts[:wit_path]} do
+        {nil, nil} ->
+          Discovery.fail(module, "Missing required :wit or :wit_path option")
+
+        {wit, nil} ->
+          __MODULE__.Discovery.get_resource_from_wit(wit, name, options)
+
+        {nil, path} ->
+          __MODULE__.Discovery.get_resource_from_path(path, name, options)
+
+        _both ->
+          Discovery.fail(module, "Pass either :wit or :wit_path, not both")
+      end
+
+    case found do
+      {:ok, info} ->
+        info
+
+      {:error, reason} ->
+        text = if is_binary(reason), do: reason, else: inspect(reason)
+        Discovery.fail(module, "Failed to discover host resource #{inspect(name)}: #{text}")
+    end
+  end
+
+  # A folder, all that is in it, and the folders in it: a new file is a change too.
+  defp external(nil), do: []
+
+  defp external(path) do
+    if File.dir?(path), do: [path | Path.wildcard(Path.join(path, "**"))], else: [path]
+  end
+
+  defp entries(info) do
+    functions =
+      for function <- info.functions do
+        {name, arity} = callback(function)
+        {function.canonical_name, {:fn, capture(name, arity)}}
+      end
+
+    [{info.name, {:resource, capture(:drop, 1)}} | functions]
+  end
+
+  defp capture(name, arity), do: quote(do: &(__MODULE__.unquote(name) / unquote(arity)))
+
+  @doc false
+  # The Elixir function behind one of a resource's.
+  def callback(%{kind: :constructor, arity: arity}), do: {:new, arity}
+
+  def callback(%{kind: kind, elixir_name: name, arity: arity})
+      when kind in [:method, :async_method],
+      do: {String.to_atom(name), arity + 1}
+
+  def callback(%{elixir_name: name, arity: arity}), do: {String.to_atom(name), arity}
+
+  @doc false
+  defmacro __before_compile__(env) do
+    info = Module.get_attribute(env.module, :wasmex_host_resource)
+    wanted = Enum.map(info.functions, &callback/1)
+
+    case Enum.reject(wanted, &Module.defines?(env.module, &1, :def)) do
+      [] ->
+        nil
+
+      missing ->
+        list = Enum.map_join(missing, ", ", fn {name, arity} -> "#{name}/#{arity}" end)
+        Discovery.fail(env.module, "Missing host resource callbacks: #{list}")
+    end
+  end
+end

@@ -1,0 +1,98 @@
+defmodule Wasmex.WIT do
+  @moduledoc """
+  Worlds of WIT, read from its text, from a file or folder, or from a component.
+
+  What comes back is plain data: a world is a map with `:name`, `:docs`, `:imports` and `:exports`, lists of
+
+  - `{:func, name, function}`
+  - `{:interface, name, %{name:, docs:, types: [{name, %{docs:, type:}}], functions: [function]}}`
+  - `{:type, name, %{docs:, type:}}`
+
+  A function is a map with `:name` (as in a component: `"[method]counter.add"`), `:docs`, `:kind` (`:func`, `:method`,
+  `:static`, `:constructor`), `:resource`, `:async`, `:params` (`[{name, type}]`) and `:result` (a type or nil). Types are those
+  of `Wasmex.Components.Component`, with `{:named, interface | nil, name}` for those that have a name, and docs behind
+  the type of each field and case.
+
+  ## Example
+
+      iex> {:ok, world} = Wasmex.WIT.world({:text, "package a:b; world w { export add: func(a: s32, b: s32) -> s32; }"})
+      iex> [{:func, "add", function}] = world.exports
+      iex> {function.params, function.result}
+      {[{"a", :s32}, {"b", :s32}], :s32}
+
+  Source: [WIT](https://github.com/WebAssembly/component-model/blob/main/design/mvp/WIT.md).
+  """
+
+  alias Wasmex.{Error, Native}
+
+  @type source ::
+          {:text, String.t()}
+          | {:text, String.t(), String.t()}
+          | {:path, Path.t()}
+          | {:component, binary()}
+  @type world :: %{name: String.t(), docs: String.t() | nil, imports: list(), exports: list()}
+
+  @doc """
+  Reads a world. `{:text, label, text}` gives the text a name for messages. Option `:world` chooses among
+  several.
+  """
+  @spec world(source(), keyword()) :: {:ok, world()} | {:error, Exception.t()}
+  def world(source, opts \\ []) do
+    opts = Keyword.validate!(opts, world: nil)
+
+    case Native.wit_world(source(source), opts[:world]) do
+      {:ok, world} -> {:ok, world}
+      {:error, native} -> {:error, Error.from_native(native)}
+    end
+  end
+
+  defp source({:text, text}), do: {:text, "text.wit", text}
+  defp source({:text, label, text}), do: {:text, label, text}
+  defp source({kind, bytes}) when kind in [:path, :component], do: {kind, bytes}
+
+  @doc "A name of WIT as Elixir spells it: `\"first-name\"` is `\"first_name\"`."
+  @spec elixir_name(String.t()) :: String.t()
+  def elixir_name(name), do: String.replace(name, "-", "_")
+
+  @doc "The last part of a function's name: `add` of `[method]counter.add`; `new` of a constructor."
+  @spec function_name(map()) :: String.t()
+  def function_name(%{kind: :constructor}), do: "new"
+  def function_name(%{kind: :func, name: name}), do: elixir_name(name)
+
+  def function_name(%{name: name}),
+    do: name |> String.split(".", parts: 2) |> List.last() |> elixir_name()
+
+  @doc "All names of fields, cases and flags in the world."
+  @spec value_names(world()) :: [String.t()]
+  def value_names(world) do
+    (world.imports ++ world.exports)
+    |> Enum.flat_map(&item_types/1)
+    |> Enum.flat_map(&names/1)
+    |> Enum.uniq()
+  end
+
+  defp item_types({:func, _name, function}), do: function_types(function)
+  defp item_types({:type, _name, %{type: type}}), do: [type]
+
+  defp item_types({:interface, _name, interface}) do
+    Enum.map(interface.types, fn {_name, %{type: type}} -> type end) ++
+      Enum.flat_map(interface.functions, &function_types/1)
+  end
+
+  defp function_types(function),
+    do: Enum.map(function.params, &elem(&1, 1)) ++ List.wrap(function.result)
+
+  defp names({:record, fields}),
+    do: Enum.flat_map(fields, fn {name, type, _docs} -> [name | names(type)] end)
+
+  defp names({:variant, cases}),
+    do: Enum.flat_map(cases, fn {name, type, _docs} -> [name | names(type)] end)
+
+  defp names({kind, names}) when kind in [:enum, :flags], do: names
+  defp names({:tuple, types}), do: Enum.flat_map(types, &names/1)
+  defp names({:named, _interface, _name}), do: []
+  defp names({_kind, type}), do: names(type)
+  defp names({:list, type, _length}), do: names(type)
+  defp names({_kind, one, other}), do: names(one) ++ names(other)
+  defp names(_atom), do: []
+end

@@ -85,6 +85,7 @@ defmodule Wasmex.Native do
   def component_instance_store(_instance), do: error()
   def component_instance_component(_instance), do: error()
   def component_store_spent(_store), do: error()
+  def component_handle_http(_instance, _head, _body, _answer), do: error()
   def component_resource_drop(_handle, _via), do: error()
   def component_resource_store(_handle), do: error()
   def component_resource_origin(_handle), do: error()

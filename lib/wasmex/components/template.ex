@@ -37,6 +37,10 @@ defmodule Wasmex.Components.Template do
     end
   end
 
+  @doc false
+  def component(%__MODULE__{resource: template}),
+    do: Component.__wrap_resource__(Native.component_template_component(template))
+
   @doc "Makes an instance. Options: `:timeout` in ms and `:fuel`, for the guest's start code."
   @spec instantiate(t(), Store.t(), keyword()) :: {:ok, Instance.t()} | {:error, Exception.t()}
   def instantiate(%__MODULE__{resource: template}, store, opts \\ []) do

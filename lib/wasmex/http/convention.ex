@@ -3,7 +3,7 @@ defmodule Wasmex.HTTP.Convention do
   # How a request becomes what a guest reads, and what it prints becomes a response. A convention says
   # four things; `Exchange` does the rest.
 
-  alias Wasmex.HTTP.{Article, CGI, Request}
+  alias Wasmex.HTTP.{Article, CGI, Component, Request}
 
   @doc "Elixir functions that the guest may import."
   @callback imports(name :: String.t()) :: map()
@@ -18,7 +18,16 @@ defmodule Wasmex.HTTP.Convention do
               | :more
               | {:error, String.t()}
 
-  @conventions %{article: Article, cgi: CGI}
+  @doc "What is called in place of the program's start; nil for that."
+  @callback invoke(Request.t()) :: nil | {:http, tuple()}
+  @optional_callbacks invoke: 1
+
+  @conventions %{article: Article, cgi: CGI, component: Component}
+
+  @doc "What is called for a request, in place of the program's start."
+  def invoke(module, request) do
+    if function_exported?(module, :invoke, 1), do: module.invoke(request)
+  end
 
   @doc "The module of a convention."
   def module(name), do: Map.fetch!(@conventions, name)

@@ -54,7 +54,13 @@ defmodule Wasmex.HTTP.Exchange do
     }
 
     options = function.options
-    options = %{options | env: environment(variables, options.env), stdin: request.body}
+
+    options = %{
+      options
+      | env: environment(variables, options.env),
+        stdin: request.body,
+        invoke: Convention.invoke(convention, request)
+    }
 
     {response, exchange} =
       case Session.start(function.source, Enum.map(args, &clean/1), options) do

@@ -2,9 +2,10 @@ defmodule Wasmex.HTTP.Function do
   @moduledoc false
   # A program that answers requests: compiled, its imports resolved, its settings checked.
 
-  alias Wasmex.{Artefact, Engine, Error, Linker, Native}
+  alias Wasmex.{Artefact, Engine, Error, Module, Native}
+  alias Wasmex.Components.Component
   alias Wasmex.HTTP.Convention
-  alias Wasmex.Program.{Options, Source}
+  alias Wasmex.Program.{Kind, Options, Source}
 
   @enforce_keys [:name, :source, :convention, :options]
   defstruct name: nil,
@@ -28,7 +29,11 @@ defmodule Wasmex.HTTP.Function do
     methods: nil,
     env: %{},
     dirs: %{},
-    fuel: nil
+    fuel: nil,
+    tcp: [],
+    udp: [],
+    lookup: [],
+    allowed_hosts: nil
   ]
 
   @keys Keyword.keys(@defaults)
@@ -45,8 +50,18 @@ defmodule Wasmex.HTTP.Function do
     engine = engine(options)
 
     with {:ok, module} <- Source.compile(bytes, engine),
-         :ok <- command(module),
-         convention = settings[:convention] || guess(module, bytes),
+         do: make(name, module, bytes, settings)
+  end
+
+  @doc "From what is compiled already."
+  @spec of(Component.t(), String.t(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
+  def of(compiled, name, settings),
+    do: make(name, compiled, "", Keyword.merge(@defaults, settings))
+
+  defp make(name, module, bytes, settings) do
+    options = options(settings)
+
+    with {:ok, convention} <- convention(module, bytes, settings[:convention]),
          {:ok, template} <- link(name, module, convention) do
       {:ok,
        %__MODULE__{
@@ -87,29 +102,35 @@ defmodule Wasmex.HTTP.Function do
   defp options(settings) do
     settings
     |> Keyword.take([:timeout, :max_memory, :max_output, :env, :dirs, :fuel])
+    |> Keyword.merge(Keyword.take(settings, [:tcp, :udp, :lookup, :allowed_hosts]))
     |> Options.new!(stdout: :hold, stderr: :hold)
   end
 
-  defp command(module) do
-    case Native.module_exports(module.resource) |> List.keyfind("_start", 0) do
-      {"_start", {:fn, [], []}} ->
-        :ok
-
-      _ ->
-        message = "it exports no function _start: only WASI commands answer requests"
-        {:error, %Error{reason: :not_a_program, details: %{message: message}}}
+  # A component that has a handler is asked; anything else is a command, whose convention is said or found out.
+  defp convention(compiled, bytes, said) do
+    cond do
+      Kind.http?(compiled) -> {:ok, :component}
+      said == :component -> none("it exports no wasi:http/incoming-handler")
+      Kind.program?(compiled) == :ok -> {:ok, said || guess(compiled, bytes)}
+      true -> none("it is no WASI command and exports no wasi:http/incoming-handler")
     end
   end
 
+  defp none(message),
+    do: {:error, %Error{reason: :not_a_program, details: %{message: message}}}
+
   # An artefact has no text of the module's in it that could be told from the compiler's.
-  defp guess(module, bytes) do
+  defp guess(%Component{}, bytes), do: Convention.guess([], bytes)
+
+  defp guess(%Module{} = module, bytes) do
     bytes = if Artefact.artefact?(bytes), do: "", else: bytes
     Convention.guess(Native.module_imports(module.resource), bytes)
   end
 
   defp link(name, module, convention) do
     imports = Convention.module(convention).imports(name)
-    Linker.instantiate_pre(%Linker{imports: imports, wasi: true}, module)
+    imports = if is_struct(module, Component), do: %{}, else: imports
+    Kind.link(module, imports, false)
   end
 
   @doc "Raises with the name of the key that is wrong; `place` says where it stands."

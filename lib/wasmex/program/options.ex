@@ -3,7 +3,8 @@ defmodule Wasmex.Program.Options do
   # The options of a program, checked: see `Wasmex.run/3` for what they mean.
 
   alias Wasmex.{Engine, Error, Module}
-  alias Wasmex.Wasi.{PreopenOptions, WasiOptions}
+  alias Wasmex.Components.Component
+  alias Wasmex.Wasi.{PreopenOptions, WasiOptions, WasiP2Options}
 
   # What is captured without a limit of the user's own.
   @captured 64 * 1024 * 1024
@@ -26,7 +27,15 @@ defmodule Wasmex.Program.Options do
             engine: nil,
             trace: nil,
             profile: false,
-            core_dump: false
+            core_dump: false,
+            # Of components alone.
+            tcp: [],
+            udp: [],
+            listen: [],
+            lookup: [],
+            allow_http: false,
+            allowed_hosts: nil,
+            http: nil
 
   @type t :: %__MODULE__{}
 
@@ -49,7 +58,14 @@ defmodule Wasmex.Program.Options do
     :engine,
     :trace,
     :profile,
-    :core_dump
+    :core_dump,
+    :tcp,
+    :udp,
+    :listen,
+    :lookup,
+    :allow_http,
+    :allowed_hosts,
+    :http
   ]
 
   @doc "Raises for what makes no sense; `defaults` are those of the function that asks."
@@ -157,8 +173,26 @@ defmodule Wasmex.Program.Options do
     end
   end
 
+  # What a module can't use, and so is not to be believed granted.
+  @network [:tcp, :udp, :listen, :lookup, :allow_http, :allowed_hosts, :http]
+
   @doc "What WASI grants, given the pipes of the standard streams."
-  def wasi(options, argv, stdin, stdout, stderr) do
+  def wasi(options, %Component{}, argv, pipes) do
+    granted = options |> preview1(argv, pipes) |> Map.from_struct()
+    network = Map.take(options, @network)
+
+    WasiP2Options.nothing() |> struct!(granted) |> struct!(network)
+  end
+
+  def wasi(options, _module, argv, pipes) do
+    for key <- @network, Map.fetch!(options, key) != Map.fetch!(%__MODULE__{}, key) do
+      raise ArgumentError, "#{key}: is for components; WASI preview 1 has no sockets"
+    end
+
+    preview1(options, argv, pipes)
+  end
+
+  defp preview1(options, argv, {stdin, stdout, stderr}) do
     {max_output, counted} = max_output(options)
 
     %WasiOptions{

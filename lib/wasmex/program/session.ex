@@ -12,9 +12,9 @@ defmodule Wasmex.Program.Session do
   # `await/1` does that until it is over; streams and `Wasmex.Program` go step by step. Whatever way
   # it ends, `finish/2` has let go of everything.
 
-  alias Wasmex.{Call, Error, Exit, Imports, Instance, Native, Profile, Run, Store, StoreLimits}
+  alias Wasmex.{Call, Error, Exit, Native, Pipe, Profile, Run, Store, StoreLimits}
   alias Wasmex.{StoreOrCaller, Telemetry, Trace}
-  alias Wasmex.Program.{Options, Sink, Source, Stdin}
+  alias Wasmex.Program.{Kind, Options, Sink, Source, Stdin}
 
   @enforce_keys [:source, :options, :store]
   defstruct source: nil,
@@ -64,9 +64,9 @@ defmodule Wasmex.Program.Session do
         else: Sink.open(options.stderr, :stderr, source.name)
 
     stdin = Stdin.open(options.stdin)
-    wasi = Options.wasi(options, [source.name | args], stdin.pipe, stdout.pipe, stderr.pipe)
+    wasi = wasi(source, options, args, {stdin.pipe, stdout.pipe, stderr.pipe})
     limits = %StoreLimits{memory_size: options.max_memory}
-    engine = %Wasmex.Engine{resource: Native.module_engine(source.module.resource)}
+    engine = Kind.engine(source.module)
 
     with {:ok, store} <- Store.make(wasi, limits, engine, observed(options)),
          session = %__MODULE__{source: source, options: options, store: store},
@@ -80,6 +80,13 @@ defmodule Wasmex.Program.Session do
         {:error, error}
     end
   end
+
+  # A component that answers a request has the streams for that; what it prints is for the log.
+  defp wasi(source, %{invoke: {:http, _}} = options, args, {_stdin, _stdout, stderr}),
+    do: Options.wasi(options, source.module, [source.name | args], {:null, stderr, stderr})
+
+  defp wasi(source, options, args, pipes),
+    do: Options.wasi(options, source.module, [source.name | args], pipes)
 
   defp observed(options) do
     for {what, true} <- [trace: options.trace != nil, profile: options.profile], do: what
@@ -114,19 +121,10 @@ defmodule Wasmex.Program.Session do
   @doc "Runs it for the first time."
   @spec begin(t()) :: outcome()
   def begin(%{store: %{resource: store}, source: source} = session) do
-    again = instantiation(store, source, session.options)
+    again = Kind.instantiation(store, source.module, source.template, session.options)
     call = Call.new(store, session.options.timeout, nil, again)
     call = %{call | observer: Trace.observer(session.options.trace)}
     settle(session, call.again.() |> Call.advance(call))
-  end
-
-  defp instantiation(store, %{template: %{resource: template}}, _options),
-    do: fn -> Native.instance_from_template(store, template, nil, nil) end
-
-  defp instantiation(store, %{module: %{resource: module}}, options) do
-    {declarations, functions} = Imports.prepare(options.imports)
-    links = for {name, %{resource: resource}} <- options.links, do: {name, resource}
-    fn -> Native.instance_new(store, module, declarations, functions, links, nil) end
   end
 
   @doc "Runs it on, after `:again` or when the message came."
@@ -167,7 +165,7 @@ defmodule Wasmex.Program.Session do
   defp settle(session, outcome) do
     case outcome do
       {:done, {:ok, instance}} when session.phase == :instantiate ->
-        begin_start(session, Instance.__wrap_resource__(instance))
+        begin_start(session, instance)
 
       {:done, result} ->
         over(session, result)
@@ -186,15 +184,29 @@ defmodule Wasmex.Program.Session do
   end
 
   # The deadline of the first call is that of the whole run.
-  defp begin_start(%{call: before} = session, instance) do
-    resource = instance.resource
-    {function, params} = session.options.invoke || {"_start", []}
-    again = fn -> Native.instance_call(resource, function, params, nil, nil) end
+  defp begin_start(%{call: before, source: source} = session, resource) do
+    {instance, again} =
+      Kind.entering(source.module, resource, session.options.invoke, pipes(session))
+
     call = Call.new(session.store.resource, session.options.timeout, instance, again)
     call = %{call | observer: Trace.observer(session.options.trace)}
     call = if before, do: %{call | deadline: before.deadline}, else: call
     session = %{session | phase: :start, instance: instance, call: call}
     settle(session, again.() |> Call.advance(call))
+  end
+
+  defp pipes(%{options: %{invoke: {:http, _}}} = session),
+    do: {input(session.stdin.pipe), session.stdout.pipe.resource}
+
+  defp pipes(_session), do: nil
+
+  # A request without a body has an empty one.
+  defp input(%Pipe{resource: resource}), do: resource
+
+  defp input(:null) do
+    {:ok, pipe} = Pipe.new(mode: :stream)
+    Pipe.close(pipe)
+    pipe.resource
   end
 
   @doc "Hands on what was printed; for sinks that were paused."
@@ -313,7 +325,8 @@ defmodule Wasmex.Program.Session do
     kind, reason -> {{kind, reason, __STACKTRACE__}, run}
   end
 
-  defp complete({:ok, []}, run, nil), do: {:ok, %{run | status: 0}}
+  defp complete({:ok, results}, run, nil), do: {:ok, %{run | status: Kind.status(results)}}
+  defp complete({:ok, _}, run, {:http, _}), do: {:ok, %{run | status: 0}}
   defp complete({:ok, results}, run, _invoke), do: {:ok, %{run | results: results}}
   defp complete({:error, %Exit{status: status}}, run, _), do: {:ok, %{run | status: status}}
   defp complete({:error, exception}, run, _), do: {:error, %{exception | run: run}}

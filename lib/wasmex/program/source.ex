@@ -2,9 +2,11 @@ defmodule Wasmex.Program.Source do
   @moduledoc false
   # What is to be run, ready to be instantiated: from a path, bytes, a module or a template.
 
-  alias Wasmex.{Artefact, Engine, Error, Linker, Module, Native, Template}
-  alias Wasmex.Program.Cache
+  alias Wasmex.{Artefact, Components, Engine, Error, Module, Template}
+  alias Wasmex.Components.Component
+  alias Wasmex.Program.{Cache, Kind}
 
+  # `module` is a `Wasmex.Module` or a component.
   @enforce_keys [:module, :name]
   defstruct module: nil,
             # nil when the imports of this run have to be resolved first.
@@ -12,7 +14,11 @@ defmodule Wasmex.Program.Source do
             # argv[0], and the name in logs and profiles.
             name: nil
 
-  @type t :: %__MODULE__{module: Module.t(), template: Template.t() | nil, name: String.t()}
+  @type t :: %__MODULE__{
+          module: Kind.compiled(),
+          template: Template.t() | Components.Template.t() | nil,
+          name: String.t()
+        }
 
   @wasm <<0, "asm">>
 
@@ -20,10 +26,12 @@ defmodule Wasmex.Program.Source do
   `options` are `Wasmex.Program.Options`: they say which engine a path or bytes are compiled for, and
   what the program may import.
   """
-  def resolve(%__MODULE__{template: %Template{}} = source, _options), do: {:ok, source}
+  def resolve(%__MODULE__{template: template} = source, _options) when template != nil,
+    do: {:ok, source}
 
   def resolve(program, options) do
     with {:ok, source} <- load(program, options),
+         :ok <- Kind.supported(source.module, options),
          :ok <- check(source, options),
          do: link(source, options)
   end
@@ -33,16 +41,17 @@ defmodule Wasmex.Program.Source do
   defp load(%Module{resource: resource} = module, _options) when is_reference(resource),
     do: {:ok, %__MODULE__{module: module, name: Module.name(module) || "program"}}
 
-  defp load(%Template{resource: resource} = template, options) when is_reference(resource) do
-    for {option, true} <- [
-          imports: options.imports != %{},
-          links: options.links != %{},
-          trace: options.trace != nil
-        ] do
-      raise ArgumentError,
-            "#{option}: does nothing to a template, whose imports are resolved; run the module"
-    end
+  defp load(%Component{} = component, _options),
+    do: {:ok, %__MODULE__{module: component, name: "component"}}
 
+  defp load(%Components.Template{} = template, options) do
+    resolved!(options)
+    component = Components.Template.component(template)
+    {:ok, %__MODULE__{module: component, template: template, name: "component"}}
+  end
+
+  defp load(%Template{resource: resource} = template, options) when is_reference(resource) do
+    resolved!(options)
     module = Template.module(template)
     name = Module.name(module) || "program"
     {:ok, %__MODULE__{module: module, template: template, name: name}}
@@ -58,8 +67,19 @@ defmodule Wasmex.Program.Source do
     do:
       raise(
         ArgumentError,
-        "a program is a path, wasm bytes or WAT, a %Wasmex.Module{} or a %Wasmex.Template{}, got: #{inspect(other)}"
+        "a program is a path, wasm bytes or WAT, a module, a component or a template of one, got: #{inspect(other)}"
       )
+
+  defp resolved!(options) do
+    for {option, true} <- [
+          imports: options.imports != %{},
+          links: options.links != %{},
+          trace: options.trace != nil
+        ] do
+      raise ArgumentError,
+            "#{option}: does nothing to a template, whose imports are resolved; run the module"
+    end
+  end
 
   # A path is neither wasm nor an artefact, and no WAT, which opens with a parenthesis or a comment.
   defp bytes?(@wasm <> _), do: true
@@ -90,56 +110,39 @@ defmodule Wasmex.Program.Source do
   end
 
   defp resolved(module) do
-    case Linker.new() |> Linker.allow_wasi() |> Linker.instantiate_pre(module) do
+    case Kind.link(module, %{}, false) do
       {:ok, template} -> template
       # Said when it is linked for a run.
       {:error, _} -> nil
     end
   end
 
-  @doc "Bytes to a module: wasm, WAT, or an artefact, which is verified."
-  def compile(bytes, engine) do
-    if Artefact.artefact?(bytes),
-      do: Module.deserialize(bytes, engine),
-      else: Module.make(Engine.resource(engine), bytes)
-  end
+  @doc "Bytes to a module or component: wasm, text, or an artefact, which is verified."
+  defdelegate compile(bytes, engine), to: Kind
 
   defp check(_source, %{invoke: {_name, _params}}), do: :ok
 
   defp check(%{module: module, name: name}, _options) do
-    case Native.module_exports(module.resource) |> List.keyfind("_start", 0) do
-      {"_start", {:fn, [], []}} -> :ok
-      _ -> {:error, no_program(module, name)}
-    end
+    with {:not, what, calls} <- Kind.program?(module),
+         do: {:error, no_program(module, name, what, calls)}
   end
 
-  defp no_program(module, name) do
-    functions = for {name, {:fn, _, _}} <- Native.module_exports(module.resource), do: name
-
-    what =
-      cond do
-        "_initialize" in functions -> "a reactor, a library of functions"
-        functions == [] -> "a module without any exported function"
-        true -> "a library of functions"
-      end
-
-    calls = functions -- ["_initialize"]
+  defp no_program(module, name, what, calls) do
     exports = calls |> Enum.take(10) |> Enum.map_join(", ", &inspect/1)
-    hint = if calls != [], do: "; call its functions with Wasmex.Instance.call/4: #{exports}"
+    caller = if is_struct(module, Component), do: "Wasmex.Components", else: "Wasmex"
+    hint = if calls != [], do: "; call its functions with #{caller}.Instance.call/4: #{exports}"
 
-    message = "#{name} is no program: it exports no function _start, so it is #{what}#{hint}"
+    message = "#{name} is no program: it is #{what}#{hint}"
     %Error{reason: :not_a_program, details: %{path: name, message: message, functions: calls}}
   end
 
-  defp link(%{template: %Template{}} = source, _options), do: {:ok, source}
+  defp link(%{template: template} = source, _options) when template != nil, do: {:ok, source}
 
   # Modules that are linked are instantiated first, in the store of the run.
   defp link(source, %{links: links}) when links != %{}, do: {:ok, source}
 
   defp link(source, options) do
-    linker = %Linker{imports: options.imports, wasi: if(options.trace, do: :traced, else: true)}
-
-    with {:ok, template} <- Linker.instantiate_pre(linker, source.module),
+    with {:ok, template} <- Kind.link(source.module, options.imports, options.trace != nil),
          do: {:ok, %{source | template: template}}
   end
 end

@@ -108,25 +108,31 @@ defmodule Wasmex.Program.Stdin do
   defp pull(%{next: next} = stdin, gathered, size) do
     case next.({:cont, nil}) do
       {:suspended, {:element, element}, next} ->
-        stdin = %{stdin | next: next}
+        took(%{stdin | next: next}, element, gathered, size)
 
-        case to_binary(element) do
-          {:ok, bytes} ->
-            {gathered, size} = {[gathered, bytes], size + byte_size(bytes)}
-
-            if size == 0 or (stdin.batch? and size < @capacity),
-              do: pull(stdin, gathered, size),
-              else: {:ok, IO.iodata_to_binary(gathered), stdin}
-
-          :error ->
-            {:error, no_iodata(element), stdin}
-        end
+      # Some streams (`Stream.take/2`) end with their last element, not after it.
+      {_done_or_halted, {:element, element}} ->
+        took(%{stdin | next: nil}, element, gathered, size)
 
       {_done_or_halted, _} ->
         {:ok, IO.iodata_to_binary(gathered), %{stdin | next: nil}}
     end
   catch
     kind, reason -> {:raised, {kind, reason, __STACKTRACE__}, %{stdin | next: nil}}
+  end
+
+  defp took(stdin, element, gathered, size) do
+    case to_binary(element) do
+      {:ok, bytes} ->
+        {gathered, size} = {[gathered, bytes], size + byte_size(bytes)}
+
+        if stdin.next != nil and (size == 0 or (stdin.batch? and size < @capacity)),
+          do: pull(stdin, gathered, size),
+          else: {:ok, IO.iodata_to_binary(gathered), stdin}
+
+      :error ->
+        {:error, no_iodata(element), stdin}
+    end
   end
 
   defp to_binary(bytes) when is_binary(bytes), do: {:ok, bytes}

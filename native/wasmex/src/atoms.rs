@@ -53,4 +53,6 @@ rustler::atoms! {
     // WIT
     wit, docs, interface, functions, method, static_ = "static", constructor, async_ = "async",
     params, named, alias,
+    // HTTP
+    input, output,
 }

@@ -13,6 +13,7 @@ pub mod describe;
 pub mod flat;
 pub mod handle;
 pub mod hosted;
+pub mod http;
 pub mod image;
 pub mod import;
 pub mod instance;

@@ -4,6 +4,7 @@ use super::abi::{self, Answer, Args};
 use super::component::ComponentResource;
 use super::decode::Decoder;
 use super::handle::HandleResource;
+use super::http;
 use super::instance::{ComponentInstance, Signature};
 use super::problem::{Problem, Step};
 use super::state::Underway;
@@ -24,6 +25,7 @@ pub enum ComponentTask {
     },
     Call(Call),
     Drop(ResourceArc<HandleResource>),
+    Handle(http::Handle),
 }
 
 pub struct Call {
@@ -49,6 +51,7 @@ pub async fn run(
             drop_doomed(&call.instance, &mut cx).await?;
             call.run(args, cx).await
         }
+        ComponentTask::Handle(handle) => http::run(handle, cx).await,
         ComponentTask::Drop(handle) => {
             if let Some(any) = handle.take() {
                 let underway = handle.instance.as_ref().map(Underway::begin);

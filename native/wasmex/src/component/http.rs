@@ -1,0 +1,194 @@
+//! Requests to a component that exports `wasi:http/incoming-handler`.
+//!
+//! The answer goes into a pipe, a header block before the body, as a CGI program prints it: so what
+//! serves programs over HTTP serves components too. The body is copied by this very job, between the
+//! guest's own slices: it moves when the process that drives the guest does, which makes room.
+
+use super::instance::ComponentInstance;
+use super::state::Underway;
+use crate::atoms;
+use crate::error::{Error, Result};
+use crate::handoff;
+use crate::http_body::{self, PipeBody};
+use crate::http_client::header_map;
+use crate::job::{Job, Task};
+use crate::pipe::{Pipe, PipeResource};
+use crate::store_cell::{self, Via};
+use crate::store_data::StoreData;
+use bytes::Bytes;
+use rustler::sys::ErlNifTerm;
+use rustler::{Binary, Encoder, Env, NifResult, ResourceArc, Term};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::sync::oneshot;
+use wasmtime::component::{Component, ComponentExportIndex, Resource};
+use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
+
+pub struct Handle {
+    instance: ResourceArc<ComponentInstance>,
+    request: http::Request<()>,
+    scheme: Scheme,
+    body: Arc<Pipe>,
+    answer: Arc<Pipe>,
+}
+
+/// `head` is `{method, scheme, uri, headers}`; `body` and `answer` are pipes.
+#[rustler::nif]
+fn component_handle_http<'a>(
+    env: Env<'a>,
+    instance: ResourceArc<ComponentInstance>,
+    head: (String, String, String, Vec<(String, Binary<'a>)>),
+    body: ResourceArc<PipeResource>,
+    answer: ResourceArc<PipeResource>,
+) -> NifResult<Term<'a>> {
+    if instance.cell.components.is_spent() {
+        return Ok(Error::Spent.to_term(env));
+    }
+    let (method, scheme, uri, headers) = head;
+    let request = http::Request::builder()
+        .method(method.as_bytes())
+        .uri(uri.as_str())
+        .body(());
+    let mut request = match request {
+        Ok(request) => request,
+        Err(error) => return Ok(Error::text(atoms::input(), error).to_term(env)),
+    };
+    *request.headers_mut() = header_map(&headers);
+    let scheme = match scheme.as_str() {
+        "https" => Scheme::Https,
+        _ => Scheme::Http,
+    };
+    let cell = instance.cell.clone();
+    let handle = Handle {
+        instance,
+        request,
+        scheme,
+        body: body.pipe.clone(),
+        answer: answer.pipe.clone(),
+    };
+    let task = Task::Component(Box::new(super::task::ComponentTask::Handle(handle)));
+    Ok(store_cell::begin(
+        env,
+        &cell,
+        Via::Store,
+        Job::new(task, None),
+    ))
+}
+
+type Answered = std::result::Result<http::Response<HyperOutgoingBody>, ErrorCode>;
+type HandleFunc = wasmtime::component::TypedFunc<
+    (
+        Resource<HostIncomingRequest>,
+        Resource<HostResponseOutparam>,
+    ),
+    (),
+>;
+
+pub async fn run(handle: Handle, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+    let Handle {
+        instance,
+        request,
+        scheme,
+        body,
+        answer,
+    } = handle;
+    let func = find(&instance, &mut cx)?;
+    let request = request.map(|()| PipeBody::new(body));
+    let (sender, receiver) = oneshot::channel();
+    let mut http = cx.data_mut().http();
+    let request = http
+        .new_incoming_request(scheme, request)
+        .map_err(Error::Guest)?;
+    let out = http.new_response_outparam(sender).map_err(Error::Guest)?;
+    let underway = Underway::begin(&instance);
+    let call = func.call_async(cx.as_context_mut(), (request, out));
+    both(call, copy(receiver, &answer)).await?;
+    underway.end();
+    answer.close();
+    handoff::in_env(|env| Vec::<Term>::new().encode(env).as_c_arg()).ok_or(Error::Cancelled)
+}
+
+fn find(
+    instance: &ComponentInstance,
+    cx: &mut StoreContextMut<'_, StoreData>,
+) -> Result<HandleFunc> {
+    let index = export(&instance.component.component).ok_or_else(|| {
+        let message = "the component exports no wasi:http/incoming-handler@0.2";
+        Error::text(atoms::not_a_function(), message)
+    })?;
+    instance
+        .instance
+        .get_typed_func(cx, index)
+        .map_err(|error| Error::chain(atoms::unsupported(), &error))
+}
+
+fn export(component: &Component) -> Option<ComponentExportIndex> {
+    let engine = component.engine();
+    let ty = component.component_type();
+    let name = ty
+        .exports(engine)
+        .map(|(name, _)| name)
+        .find(|name| name.starts_with("wasi:http/incoming-handler@0.2"))?;
+    let interface = component.get_export_index(None, name)?;
+    component.get_export_index(Some(&interface), "handle")
+}
+
+/// Runs the guest and copies its answer. A guest that fails fails at once.
+async fn both(
+    call: impl Future<Output = wasmtime::Result<()>>,
+    copy: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let (mut call, mut copy) = (pin!(call), pin!(copy));
+    let (mut called, mut copied) = (false, None);
+    std::future::poll_fn(|context| {
+        if !called && let Poll::Ready(result) = call.as_mut().poll(context) {
+            result.map_err(Error::Guest)?;
+            called = true;
+        }
+        if copied.is_none()
+            && let Poll::Ready(result) = copy.as_mut().poll(context)
+        {
+            copied = Some(result);
+        }
+        match (called, &copied) {
+            (true, Some(_)) => Poll::Ready(copied.take().unwrap_or(Ok(()))),
+            _ => Poll::Pending,
+        }
+    })
+    .await
+}
+
+async fn copy(answer: oneshot::Receiver<Answered>, pipe: &Pipe) -> Result<()> {
+    let broken = |why: &str| Err(Error::text(atoms::output(), why));
+    match answer.await {
+        Ok(Ok(response)) => {
+            let (head, body) = response.into_parts();
+            if http_body::write(pipe, Bytes::from(block(&head))).await
+                && http_body::copy(body, pipe).await
+            {
+                return Ok(());
+            }
+            broken("the body of the answer broke off")
+        }
+        Ok(Err(code)) => broken(&format!("the component answered with an error: {code:?}")),
+        Err(_) => broken("the component never answered: it dropped its response-outparam"),
+    }
+}
+
+fn block(head: &http::response::Parts) -> Vec<u8> {
+    let mut block = format!("Status: {}\r\n", head.status.as_u16()).into_bytes();
+    for (name, value) in &head.headers {
+        block.extend_from_slice(name.as_str().as_bytes());
+        block.extend_from_slice(b": ");
+        block.extend_from_slice(value.as_bytes());
+        block.extend_from_slice(b"\r\n");
+    }
+    block.extend_from_slice(b"\r\n");
+    block
+}

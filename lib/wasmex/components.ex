@@ -215,7 +215,8 @@ defmodule Wasmex.Components do
       owned?: config.owned?,
       begin: if(config.style == :direct, do: &begin_direct/4, else: &begin/4),
       answer: if(config.style == :direct, do: &direct/1, else: &answer/1),
-      answer_timeouts?: config.style == :direct
+      answer_timeouts?: config.style == :direct,
+      prepare: if(config.on_trap == :renew and config.owned?, do: &renew(&1, config))
     }
   end
 
@@ -241,50 +242,42 @@ defmodule Wasmex.Components do
 
   @impl true
   def handle_call({:call_function, path, params, timeout}, from, {config, server}) do
-    case renewed(config, server) do
-      {:ok, config, server} ->
-        server
-        |> Server.call(from, path, params, timeout || :infinity)
-        |> settled(config)
-
-      {:error, error} ->
-        {:reply, {:error, Contract.text(error)}, {config, server}}
-    end
+    server
+    |> Server.call(from, path, params, timeout || :infinity)
+    |> settled(config)
   end
 
   def handle_call(:instance, _from, {_config, server} = state),
     do: {:reply, server.instance, state}
 
-  # A spent store is replaced before the next call; not while one is under way.
-  defp renewed(%{on_trap: :renew, owned?: true} = config, %{current: nil} = server) do
-    if Store.spent?(config.store) do
-      Store.close(config.store)
-
-      with {:ok, store} <- config.make_store.(),
-           config = %{config | store: store},
-           {:ok, instance} <-
-             Template.instantiate(config.template, store, timeout: config.timeout),
-           do: {:ok, config, server(config, instance)}
+  # A spent store is replaced before the next call.
+  defp renew(server, config) do
+    with true <- Store.spent?(server.store),
+         {:ok, store} <- config.make_store.(),
+         {:ok, instance} <-
+           Template.instantiate(config.template, store, timeout: config.timeout) do
+      Store.close(server.store)
+      Process.put(:"$wasmex_component_instance", instance)
+      %{server | store: store, instance: instance}
     else
-      {:ok, config, server}
+      # The call itself will say what is wrong.
+      _ -> server
     end
   end
 
-  defp renewed(config, server), do: {:ok, config, server}
-
   defp settled({:reply, answer, server}, config) do
     if over?(config, server),
-      do: {:stop, :spent, answer, {config, server}},
+      do: {:stop, {:shutdown, :spent}, answer, {config, server}},
       else: {:reply, answer, {config, server}}
   end
 
   defp settled({:noreply, server}, config) do
     if over?(config, server),
-      do: {:stop, :spent, {config, server}},
+      do: {:stop, {:shutdown, :spent}, {config, server}},
       else: {:noreply, {config, server}}
   end
 
-  defp over?(%{on_trap: :stop, store: store}, %{current: nil}), do: Store.spent?(store)
+  defp over?(%{on_trap: :stop}, %{current: nil, store: store}), do: Store.spent?(store)
   defp over?(_config, _server), do: false
 
   @impl true
@@ -292,6 +285,6 @@ defmodule Wasmex.Components do
     do: settled({:noreply, Server.info(message, server)}, config)
 
   @impl true
-  def terminate(_reason, {%{owned?: true, store: store}, _server}), do: Store.close(store)
+  def terminate(_reason, {_config, %{owned?: true, store: store}}), do: Store.close(store)
   def terminate(_reason, _state), do: :ok
 end

@@ -20,6 +20,8 @@ defmodule Wasmex.Server do
             answer: &Contract.result/1,
             # Whether callers wait to be told of a timeout; the drop-in calls exit by themselves.
             answer_timeouts?: false,
+            # Looks at the server before each call: a component's may need a fresh instance.
+            prepare: nil,
             current: nil,
             queue: :queue.new()
 
@@ -39,6 +41,7 @@ defmodule Wasmex.Server do
   end
 
   defp begin(server, from, name, params, timeout) do
+    server = if server.prepare, do: server.prepare.(server), else: server
     span = Telemetry.start(:call, %{instance: server.instance, function: name})
 
     case first_step(server, name, params, timeout) do

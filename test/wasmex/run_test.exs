@@ -349,7 +349,7 @@ defmodule Wasmex.RunTest do
       assert {:error, %Error{reason: :compile}} = Wasmex.run(<<0, "asm", 1, 0, 0, 0, 99>>)
       assert {:error, %Error{reason: :parse}} = Wasmex.run("(module (nonsense))")
       assert {:error, %Error{reason: :parse}} = Wasmex.run("README.md")
-      assert {:error, %Error{reason: :component}} = Wasmex.run("(component)")
+      assert {:error, %Error{reason: :not_a_program}} = Wasmex.run("(component)")
 
       assert {:error, %Error{reason: :missing_import}} =
                Wasmex.run(~s|(module (import "a" "b" (func)) (func (export "_start")))|)

@@ -1,5 +1,7 @@
 //! What the benches measure, in plain Rust on the same engine settings: one line of JSON.
 
+mod components;
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -52,6 +54,10 @@ fn main() -> Result<()> {
     if let Some(path) = flag("--program") {
         let n = if quick { 20 } else { 200 };
         figures.push(("program", program(&engine, &path, n)?));
+    }
+
+    if let Some(path) = flag("--component") {
+        components::components(&engine, &path, n, &mut figures)?;
     }
 
     let fields: Vec<String> = figures

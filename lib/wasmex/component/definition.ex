@@ -39,7 +39,7 @@ defmodule Wasmex.Component.Definition do
     quote do
       for path <- unquote(Enum.filter([file, opts[:wit]], & &1)), do: @external_resource(path)
 
-      unless Module.has_attribute?(__MODULE__, :moduledoc) do
+      unless Module.get_attribute(__MODULE__, :moduledoc) do
         @moduledoc unquote(world.docs || "A component, called from Elixir.")
       end
 

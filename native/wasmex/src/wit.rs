@@ -51,8 +51,14 @@ fn packages<E: Into<anyhow::Error>>(
     push: impl FnOnce(&mut Resolve) -> Result<wit_parser::PackageId, E>,
 ) -> Resolved {
     let mut resolve = Resolve::default();
-    let package =
-        push(&mut resolve).map_err(|error| format!("Failed to parse WIT: {:#}", error.into()))?;
+    let package = match push(&mut resolve) {
+        Ok(package) => package,
+        Err(error) => {
+            // With the place in the source, where there is one.
+            let rendered = resolve.render_error(&error.into());
+            return Err(format!("Failed to parse WIT: {rendered}"));
+        }
+    };
     let world = resolve
         .select_world(&[package], world)
         .map_err(|error| format!("Failed to select world: {error:#}"))?;

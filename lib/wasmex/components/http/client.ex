@@ -7,6 +7,8 @@ defmodule Wasmex.Components.HTTP.Client do
 
   use GenServer
 
+  require Logger
+
   alias Wasmex.{Native, Pipe}
   alias Wasmex.Components.HTTP
 
@@ -25,7 +27,8 @@ defmodule Wasmex.Components.HTTP.Client do
   def handle_info({:wasmex_http, exchange, method, url, headers, {body, wait, options}}, state) do
     request = %{method: method, url: url, headers: headers}
     spawn(fn -> perform(exchange, request, Pipe.__wrap_resource__(body), wait, options) end)
-    {:noreply, state}
+    # Nothing of the request stays behind here: the guest is told when its exchange is collected.
+    {:noreply, state, :hibernate}
   end
 
   def handle_info(_message, state), do: {:noreply, state}
@@ -57,13 +60,24 @@ defmodule Wasmex.Components.HTTP.Client do
   defp ask(request, timeout, %{function: nil, max: max}), do: httpc(request, timeout, max)
 
   defp ask(request, timeout, %{function: function}) do
-    task = Task.async(fn -> function.(request) end)
+    task = Task.async(fn -> guarded(function, request) end)
 
     case Task.yield(task, timeout) || Task.shutdown(task, :brutal_kill) do
       {:ok, result} -> result
-      {:exit, reason} -> {:error, reason}
-      nil -> {:error, :timeout}
+      _ -> {:error, :timeout}
     end
+  end
+
+  defp guarded(function, request) do
+    function.(request)
+  catch
+    kind, reason ->
+      Logger.error(
+        "the function that performs HTTP requests of components failed: " <>
+          Exception.format(kind, reason, __STACKTRACE__)
+      )
+
+      {:error, :failed}
   end
 
   defp httpc(request, timeout, max) do

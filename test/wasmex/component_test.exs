@@ -1,0 +1,177 @@
+defmodule Wasmex.ComponentTest do
+  use ExUnit.Case, async: true
+
+  alias Wasmex.ComponentGuests, as: Guests
+  alias Wasmex.Components.Store
+
+  defmodule Types do
+    use Wasmex.Component, path: "test/guests/component_types/component_types.wasm"
+  end
+
+  defmodule Structs do
+    use Wasmex.Component, path: "test/guests/component_types/component_types.wasm", structs: true
+  end
+
+  defmodule Resources do
+    use Wasmex.Component, path: "test/guests/component_resources/component_resources.wasm"
+  end
+
+  defmodule Host do
+    @behaviour Types.Imports
+    @behaviour Types.Imports.Host
+
+    @impl Types.Imports
+    def ask(question), do: String.length(question)
+
+    @impl Types.Imports.Host
+    def log(_text), do: nil
+    @impl Types.Imports.Host
+    def upcase(text), do: String.upcase(text)
+    @impl Types.Imports.Host
+    def double_all(numbers), do: Enum.map(numbers, &(&1 * 2))
+    @impl Types.Imports.Host
+    def reverse_bytes(bytes), do: bytes |> :binary.bin_to_list() |> Enum.reverse()
+    @impl Types.Imports.Host
+    def move_by(%{x: x, y: y}, by), do: %{x: x + by.x, y: y + by.y}
+    @impl Types.Imports.Host
+    def find(_key), do: :none
+    @impl Types.Imports.Host
+    def check(number), do: {:ok, abs(number)}
+    @impl Types.Imports.Host
+    def confirm(_text), do: :ok
+    @impl Types.Imports.Host
+    def price(order), do: {:ok, %{order | id: order.id + 1}}
+  end
+
+  defp start(module, opts \\ []) do
+    start_supervised!({module, [host: Host] ++ opts}, id: make_ref())
+  end
+
+  test "a function for each export, of a process or an instance" do
+    pid = start(Types)
+    assert Types.add(pid, 1, 2) == {:ok, 3}
+    assert Types.add!(pid, 1, 2) == 3
+    assert Types.nothing(pid) == {:ok, nil}
+    assert Types.greet(pid, "Ada", timeout: :infinity) == {:ok, "Hello, Ada!"}
+    assert Types.Calls.ask(pid, "four") == {:ok, 4}
+
+    {:ok, store} = Store.new()
+    {:ok, instance} = Types.instantiate(store, host: [Host])
+    assert Types.add(instance, 1, 2) == {:ok, 3}
+    assert {:error, %Wasmex.Error{reason: :timeout}} = Types.spin(instance, timeout: 20)
+  end
+
+  test "names are atoms with underscores" do
+    pid = start(Types)
+
+    person = %{
+      first_name: "Ada",
+      age_in_years: 36,
+      home_address: %{street_name: "s", house_number: 1, zip_code: :none},
+      favourite_points: [%{x: 1, y: 2}]
+    }
+
+    assert Types.Echo.echo_person(pid, person) == {:ok, person}
+
+    assert Types.Echo.echo_shape!(pid, {:poly_line, [%{x: 1, y: 2}]}) ==
+             {:poly_line, [%{x: 1, y: 2}]}
+
+    assert Types.Echo.echo_color!(pid, :deep_blue) == :deep_blue
+    assert Types.Echo.echo_permissions!(pid, [:run_as_owner]) == %{run_as_owner: true}
+    assert Types.Echo.echo_list_u8!(pid, <<1, 2>>) == <<1, 2>>
+    assert Types.Calls.move_by!(pid, %{x: 1, y: 1}, %{x: 2, y: 3}) == %{x: 3, y: 4}
+    assert {:ok, {:ok, %{id: 8}}} = Types.Calls.price(pid, %{id: 7, lines: [], note: :none})
+  end
+
+  test "errors are exceptions that say where" do
+    pid = start(Types, on_trap: :renew)
+    assert {:error, %Wasmex.Error{reason: :conversion}} = Types.add(pid, 1, "x")
+
+    assert_raise Wasmex.Error, ~r/param 2 \("b"\): expected s32, got "x"/, fn ->
+      Types.add!(pid, 1, "x")
+    end
+
+    assert {:error, %Wasmex.Trap{}} = Types.panic(pid, "ouch")
+    assert {:error, %Wasmex.Error{reason: :timeout}} = Types.spin(pid, timeout: 30)
+    assert Types.add(pid, 1, 2) == {:ok, 3}
+  end
+
+  test "records as structs" do
+    pid = start(Structs)
+    point = struct!(Structs.Echo.Point, x: 1, y: 2)
+    assert Structs.Echo.echo_point(pid, point) == {:ok, point}
+    assert Structs.Echo.echo_list_point!(pid, [point]) == [point]
+    assert Structs.Echo.echo_option_point!(pid, {:some, point}) == {:some, point}
+    assert Structs.Echo.echo_shape!(pid, {:poly_line, [point]}) == {:poly_line, [point]}
+
+    assert {:ok, {:ok, {:some, ^point}}} =
+             Structs.Echo.echo_result_nested(pid, {:ok, {:some, point}})
+  end
+
+  test "a module per resource" do
+    {:ok, pid} = Resources.start_link(imports: Guests.resources_imports())
+    alias Resources.Counters.Counter
+    {:ok, counter} = Counter.new(pid, 40)
+    assert Counter.add(counter, 2) == {:ok, 42}
+    assert {:ok, {:ok, other}} = Counter.parse(pid, "1")
+    assert Counter.is_greater(counter, other) == {:ok, true}
+    assert Resources.Counters.compare(pid, counter, other) == {:ok, :greater}
+    assert Counter.drop(other) == :ok
+    assert {:error, _} = Counter.value(other)
+    {:ok, fragile} = Resources.Counters.Fragile.new(pid, :quiet)
+    assert {:error, %Wasmex.Error{} = error} = Counter.value(fragile)
+    assert Exception.message(error) =~ "no handle of a counter"
+  end
+
+  test "docs come from the component, types and specs with them" do
+    code = """
+    defmodule Wasmex.ComponentTest.Documented do
+      use Wasmex.Component, wit: "test/guests/component_types/wit"
+    end
+    """
+
+    modules = Code.compile_string(code)
+    {_, beam} = List.keyfind(modules, Wasmex.ComponentTest.Documented, 0)
+    assert {:docs_v1, _, _, _, %{"en" => "Every type of WIT, both ways."}, _, docs} = docs(beam)
+    greet = Enum.find(docs, &match?({{:function, :greet, 3}, _, _, _, _}, &1))
+    assert {_, _, _, %{"en" => "A greeting." <> _}, _} = greet
+
+    {_, echo} = List.keyfind(modules, Wasmex.ComponentTest.Documented.Echo, 0)
+    {:ok, types} = Code.Typespec.fetch_types(echo)
+    assert Enum.any?(types, &match?({:type, {:postal_address, _, _}}, &1))
+    {:ok, specs} = Code.Typespec.fetch_specs(beam)
+    assert List.keymember?(specs, {:add, 4}, 0)
+    assert List.keymember?(specs, {:add!, 4}, 0)
+
+    # Of a world alone: the component comes when it is started.
+    module = Wasmex.ComponentTest.Documented
+    assert_raise ArgumentError, ~r/path: or bytes:/, fn -> module.start_link([]) end
+    {:ok, pid} = module.start_link(path: Guests.path("types"), host: Host)
+    assert module.add(pid, 1, 2) == {:ok, 3}
+  end
+
+  defp docs(beam) do
+    {:ok, {_, [{~c"Docs", docs}]}} = :beam_lib.chunks(beam, [~c"Docs"])
+    :erlang.binary_to_term(docs)
+  end
+
+  test "a host that lacks a function gives nothing" do
+    Process.flag(:trap_exit, true)
+    assert {:error, _} = Types.start_link(host: String)
+    assert {:ok, _} = Types.start_link(host: String, imports: Guests.types_imports())
+  end
+
+  test "a component that is not there, or is none" do
+    for {opts, pattern} <- [
+          {~s|path: "nope.wasm"|, ~r/could not read nope.wasm/},
+          {~s|path: "mix.exs"|, ~r/mix.exs: Error while parsing/},
+          {~s|wit: "nope"|, ~r/Failed to parse WIT/}
+        ] do
+      code =
+        "defmodule W#{System.unique_integer([:positive])} do\n use Wasmex.Component, #{opts}\nend"
+
+      error = assert_raise CompileError, fn -> Code.eval_string(code) end
+      assert Exception.message(error) =~ pattern
+    end
+  end
+end

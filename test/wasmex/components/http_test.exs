@@ -1,0 +1,236 @@
+defmodule Wasmex.Components.HTTPTest do
+  use ExUnit.Case, async: true
+
+  import ExUnit.CaptureLog
+
+  alias Wasmex.ComponentGuests, as: Guests
+  alias Wasmex.Components.{HTTP, Instance, Store}
+  alias Wasmex.HTTP.{Request, Server}
+  alias Wasmex.Wasi.WasiP2Options
+
+  defp request(method, path, body \\ ""),
+    do: %{Request.new(method, path, [{"host", "h.example"}, {"x-a", "1"}]) | body: body}
+
+  defp function(settings \\ []) do
+    {:ok, function} = Wasmex.HTTP.load(Guests.path("http"), settings)
+    function
+  end
+
+  describe "a request to a component" do
+    test "is handed over with method, path, headers and body" do
+      function = function()
+
+      assert %{status: 200, body: "hello from a component"} =
+               Wasmex.HTTP.call(function, request("GET", "/hello"))
+
+      body = Wasmex.HTTP.call(function, request("POST", "/about?a=1&b=2")).body
+      assert body =~ "method=POST\nauthority=h.example\nquery=a=1&b=2\n"
+      assert body =~ "x-a: 1\n"
+      response = Wasmex.HTTP.call(function, request("GET", "/hello"))
+
+      assert Enum.filter(response.headers, &match?({"x-twice", _}, &1)) == [
+               {"x-twice", "1"},
+               {"x-twice", "2"}
+             ]
+
+      assert Wasmex.HTTP.call(function, request("GET", "/status?404")).status == 404
+    end
+
+    test "streams bodies both ways" do
+      function = function()
+
+      for size <- [0, 1, 70_000, 1_000_000] do
+        body = :crypto.strong_rand_bytes(size)
+        assert Wasmex.HTTP.call(function, request("POST", "/echo", body)).body == body
+      end
+
+      stream = Stream.map(1..2_000, fn n -> "#{n}\n" end)
+
+      assert Wasmex.HTTP.call(function, request("POST", "/echo", stream)).body ==
+               Enum.join(stream)
+
+      assert byte_size(Wasmex.HTTP.call(function, request("GET", "/long?3000000")).body) ==
+               3_000_000
+    end
+
+    test "that fails has an answer that tells nothing, and an error that does" do
+      function = function(timeout: 300)
+
+      capture_log(fn ->
+        for {path, status, text} <- [
+              {"/trap", 500, "unreachable"},
+              {"/forget", 500, "dropped its response-outparam"},
+              {"/fail", 500, "LoopDetected"},
+              {"/spin", 504, "timeout"},
+              {"/endless", 504, "timeout"},
+              {"/fetch?GET+x.example+/", 502, nil}
+            ] do
+          function =
+            if path == "/endless",
+              do: function(timeout: 300, max_output: 1_000_000_000),
+              else: function
+
+          response = Wasmex.HTTP.call(function, request("GET", path))
+          assert {path, response.status} == {path, status}
+          if text, do: assert(Exception.message(response.error) =~ text)
+        end
+
+        # Half an answer is none.
+        assert %{error: %Wasmex.Trap{}, body: ""} =
+                 Wasmex.HTTP.call(function, request("GET", "/broken"))
+      end)
+    end
+
+    test "has a fresh instance each time, or one that is given" do
+      component = Guests.component("http")
+      assert HTTP.handle(component, request("GET", "/hello")).status == 200
+      assert HTTP.handle(function(), request("GET", "/hello")).status == 200
+      {:ok, store} = Store.new()
+      {:ok, instance} = Instance.instantiate(store, component, %{})
+      for _ <- 1..3, do: assert(HTTP.handle(instance, request("GET", "/hello")).status == 200)
+      body = String.duplicate("x", 300_000)
+      assert HTTP.handle(instance, request("POST", "/echo", body)).body == body
+
+      assert HTTP.handle(instance, request("GET", "/long?100000"), max_output: 1_000).error.reason ==
+               :output_limit
+
+      assert HTTP.handle(instance, request("GET", "/hello")).error.reason == :spent
+
+      {:ok, store} = Store.new()
+      {:ok, instance} = Instance.instantiate(store, component, %{})
+      assert %{status: 504} = HTTP.handle(instance, request("GET", "/spin"), timeout: 50)
+
+      assert %{status: 500, error: %{reason: :not_a_program}} =
+               HTTP.handle(Guests.component("bench"), request("GET", "/"))
+    end
+
+    @tag :tmp_dir
+    test "comes through the server", %{tmp_dir: dir} do
+      File.cp!(Guests.path("http"), Path.join(dir, "handler.wasm"))
+      server = start_supervised!({Server, dir: dir, port: 0, ip: {127, 0, 0, 1}})
+      {:ok, _} = Application.ensure_all_started(:inets)
+      url = ~c"http://127.0.0.1:#{Server.port(server)}/handler/hello"
+      assert {:ok, {{_, 200, _}, _, ~c"hello from a component"}} = :httpc.request(url)
+    end
+  end
+
+  describe "a component's own requests" do
+    # Answers each connection with the next of these.
+    defp server(answers) do
+      {:ok, listener} = :gen_tcp.listen(0, [:binary, active: false, ip: {127, 0, 0, 1}])
+      {:ok, port} = :inet.port(listener)
+      me = self()
+
+      start_supervised!(
+        {Task,
+         fn ->
+           for answer <- answers do
+             {:ok, socket} = :gen_tcp.accept(listener, 20_000)
+             {:ok, bytes} = :gen_tcp.recv(socket, 0, 5_000)
+             send(me, {:request, bytes})
+             if answer != :never, do: :gen_tcp.send(socket, answer)
+             if answer == :never, do: :gen_tcp.recv(socket, 0, 5_000)
+             :gen_tcp.close(socket)
+           end
+         end},
+        id: make_ref()
+      )
+
+      "127.0.0.1:#{port}"
+    end
+
+    defp fetch(settings, method, authority, path, body \\ "") do
+      query = Enum.join([method, authority, path, body], "+")
+      Wasmex.HTTP.call(function(settings), request("GET", "/fetch?" <> query))
+    end
+
+    test "reach hosts that are listed" do
+      host =
+        server([
+          "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+          "HTTP/1.1 404 No\r\ncontent-length: 2\r\n\r\nno"
+        ])
+
+      assert %{status: 200, body: "hello"} = fetch([allowed_hosts: [host]], "GET", host, "/x?y=1")
+      assert_receive {:request, "GET /x?y=1 HTTP/1.1\r\n" <> rest}
+      assert rest =~ "x-from: guest\r\n"
+      assert %{status: 404, body: "no"} = fetch([allowed_hosts: ["*"]], "POST", host, "/", "text")
+      assert_receive {:request, "POST / HTTP/1.1\r\n" <> rest}
+      assert rest =~ "text"
+    end
+
+    test "reach no others, and follow no redirect" do
+      host =
+        server([
+          "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"
+        ])
+
+      assert fetch([], "GET", host, "/").body =~ "HttpRequestDenied"
+
+      assert fetch([allowed_hosts: ["127.0.0.1:1", "*.example.com"]], "GET", host, "/").body =~
+               "HttpRequestDenied"
+
+      assert fetch([allowed_hosts: [host]], "GET", host, "/").status == 302
+
+      assert fetch([allowed_hosts: ["127.0.0.1:1"]], "GET", "127.0.0.1:1", "/").body =~
+               "ConnectionRefused"
+    end
+
+    defp instance(options) do
+      {:ok, store} = Store.new_wasi(struct!(WasiP2Options.nothing(), options))
+      {:ok, instance} = Instance.instantiate(store, Guests.component("http"), %{})
+      instance
+    end
+
+    defp ask(options, query),
+      do: HTTP.handle(instance(options), request("GET", "/fetch?" <> query), timeout: 10_000).body
+
+    test "have limits of size and time" do
+      host =
+        server([
+          "HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n" <> String.duplicate("x", 5000),
+          :never
+        ])
+
+      assert ask([allow_http: true, http_max_response: 1_000], "GET+#{host}+/") =~
+               "HttpResponseBodySize"
+
+      assert ask([allow_http: true, http_timeout: 200], "GET+#{host}+/") =~ "Timeout"
+    end
+
+    test "can be performed by a function" do
+      me = self()
+
+      function = fn request ->
+        send(me, {:asked, request})
+        {:ok, %{status: 201, headers: [{"x", "y"}], body: ["made", " up"]}}
+      end
+
+      assert ask([http: function], "POST+any.where+/p+body") == "made up"
+
+      assert_receive {:asked,
+                      %{method: "POST", url: "http://any.where/p", body: "body", headers: headers}}
+
+      assert {"x-from", "guest"} in headers
+      # The list holds for the function too.
+      assert ask([http: function, allowed_hosts: ["other"]], "GET+any.where+/") =~
+               "HttpRequestDenied"
+
+      for {answer, text} <- [
+            {fn _ -> {:error, :timeout} end, "Timeout"},
+            {fn _ -> {:error, :dns} end, "DestinationNotFound"},
+            {fn _ -> :nonsense end, "InternalError"},
+            {fn _ -> {:error, "because"} end, "because"}
+          ] do
+        assert ask([http: answer], "GET+x+/") =~ text
+      end
+
+      log =
+        capture_log(fn ->
+          assert ask([http: fn _ -> raise "oops" end], "GET+x+/") =~ ~r/Internal|Terminated/
+        end)
+
+      assert log =~ "oops"
+    end
+  end
+end

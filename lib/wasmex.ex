@@ -291,6 +291,10 @@ defmodule Wasmex do
   - `:max_memory`: bytes of all its memories together. A program that can't get more usually ends itself.
   - `:max_output`: bytes printed to both streams together. By default 64 MiB of what is captured.
 
+  A component of WASI 0.2 (`wasi:cli/command`) runs as well: bytes, a file or a `Wasmex.Components.Component`. It alone can be
+  granted a network: `:tcp`, `:udp`, `:listen`, `:lookup`, `:allow_http`, `:allowed_hosts` and `:http` as in `Wasmex.Wasi.WasiP2Options`. Its exit
+  status is 0 or 1, for WASI 0.2 knows no others; `:trace`, `:profile` and `:links` are for modules.
+
   To see what it does: `:trace`, a function that is given a `Wasmex.Trace` for each call to WASI or to
   Elixir; `profile: true` (`Wasmex.Profile`), `core_dump: true`, both in the `Wasmex.Run`.
 
@@ -312,8 +316,14 @@ defmodule Wasmex do
     end
   end
 
-  @typedoc "A path, wasm bytes or WAT, a module or a template."
-  @type program :: Path.t() | binary() | Wasmex.Module.t() | Wasmex.Template.t()
+  @typedoc "A path, wasm bytes or WAT, a module or component, or a template of one."
+  @type program ::
+          Path.t()
+          | binary()
+          | Wasmex.Module.t()
+          | Wasmex.Template.t()
+          | Wasmex.Components.Component.t()
+          | Wasmex.Components.Template.t()
 
   @doc "As `run/3`, but returns the `Wasmex.Run` or raises. An exit status other than 0 is no error."
   @spec run!(program(), [String.t()], keyword()) :: Wasmex.Run.t()

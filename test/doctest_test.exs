@@ -3,6 +3,20 @@ defmodule Wasmex.DoctestTest do
 
   for module <- [
         Wasmex,
+        Wasmex.Components,
+        Wasmex.Components.Component,
+        Wasmex.Components.Config,
+        Wasmex.Components.FieldConverter,
+        Wasmex.Components.GuestResource,
+        Wasmex.Components.GuestResource.Discovery,
+        Wasmex.Components.HTTP,
+        Wasmex.Components.HostResource,
+        Wasmex.Components.HostResource.Discovery,
+        Wasmex.Components.Instance,
+        Wasmex.Components.KeyValue,
+        Wasmex.Components.KeyValue.ETS,
+        Wasmex.Components.Store,
+        Wasmex.Components.Template,
         Wasmex.Engine,
         Wasmex.EngineConfig,
         Wasmex.Error,
@@ -30,6 +44,8 @@ defmodule Wasmex.DoctestTest do
         Wasmex.Utils,
         Wasmex.Wasi.PreopenOptions,
         Wasmex.Wasi.WasiOptions,
+        Wasmex.Wasi.WasiP2Options,
+        Wasmex.WIT,
         Wasmex.Wat
       ] do
     doctest module

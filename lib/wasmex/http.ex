@@ -15,6 +15,8 @@ defmodule Wasmex.HTTP do
   - `:cgi`: CGI/1.1 (RFC 3875) as WAGI does it: `REQUEST_METHOD`, `PATH_INFO`, `QUERY_STRING`, `HTTP_…`; the body on
     standard input; a header block, with `Status:` if it is not 200, before the answer.
 
+  - `:component`: a component that exports `wasi:http/incoming-handler@0.2` is asked through that.
+
   Which one a program follows is found out by looking at it, unless `convention:` says.
 
   ## Settings
@@ -26,8 +28,9 @@ defmodule Wasmex.HTTP do
   | `:max_output` | 16 MiB | beyond it the answer is 502, or broken off |
   | `:max_body` | 8 MiB | a longer request is answered with 413 |
   | `:methods` | all | others are answered with 405 |
-  | `:convention` | found out | `:article` or `:cgi` |
+  | `:convention` | found out | `:article`, `:cgi` or `:component` |
   | `:env`, `:dirs`, `:fuel` | nothing | as in `Wasmex.run/3` |
+  | `:tcp`, `:udp`, `:lookup`, `:allowed_hosts` | nothing | for components, as in `Wasmex.run/3` |
 
   ## Errors
 

@@ -21,8 +21,9 @@ defmodule Mix.Tasks.Wasmex.Compile do
 
   use Mix.Task
 
-  alias Wasmex.{CLI, Engine, Module}
+  alias Wasmex.{CLI, Engine}
   alias Wasmex.CLI.{Progress, Quantity}
+  alias Wasmex.Program.Kind
 
   @switches [output: :string, fuel: :flag, opt_level: :string]
   @levels %{"none" => :none, "speed" => :speed, "speed_and_size" => :speed_and_size}
@@ -74,8 +75,8 @@ defmodule Mix.Tasks.Wasmex.Compile do
     with {:ok, bytes} <- CLI.read(file),
          :ok <- source(file, bytes),
          {:ok, module} <-
-           Progress.run("compiling #{file}", fn -> Module.compile(engine, bytes) end),
-         {:ok, artefact} <- Module.serialize(module),
+           Progress.run("compiling #{file}", fn -> Kind.compile(bytes, engine) end),
+         {:ok, artefact} <- Kind.serialize(module),
          :ok <- CLI.write(output, artefact) do
       time = System.monotonic_time(:microsecond) - started
 
@@ -83,7 +84,8 @@ defmodule Mix.Tasks.Wasmex.Compile do
         "#{output}: #{Quantity.bytes(byte_size(artefact))} from #{Quantity.bytes(byte_size(bytes))} in #{Quantity.time(time)}"
       )
     else
-      {:error, text} -> CLI.fail(text)
+      {:error, text} when is_binary(text) -> CLI.fail(text)
+      {:error, error} -> CLI.fail(Wasmex.Contract.text(error))
     end
   end
 end

@@ -19,6 +19,9 @@ defmodule Mix.Tasks.Wasmex.Run do
     * `--env NAME=VALUE` - an environment variable
     * `--env-inherit` - all of this process's
     * `--preload NAME=FILE` - a module whose exports can be imported from NAME
+    * `--tcp ADDRESS`, `--udp ADDRESS`, `--listen ADDRESS`, `--lookup NAME` - what a component may reach, as in
+      `Wasmex.Wasi.WasiP2Options`: `10.0.0.5:5432`, `*.internal:443`
+    * `--allow-host HOST` - a host that a component may send HTTP requests to
 
   ## Limits
 
@@ -37,7 +40,8 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   ## Others
 
-    * `--invoke NAME` - calls this function with ARGS as its parameters and prints the results, a line each
+    * `--invoke NAME` - calls this function with ARGS as its parameters and prints the results, a line each;
+      for a component NAME may be `ns:pkg/iface@1.0.0.fun`, and values are written as in Elixir
     * `--seed N` - makes its randomness repeatable
     * `--name TEXT` - argv[0], by default the file's name
 
@@ -51,12 +55,17 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   alias Wasmex.{CLI, Error, Module, Profile, Trap}
   alias Wasmex.CLI.{Progress, Quantity}
-  alias Wasmex.Program.{Options, Source}
+  alias Wasmex.Program.{Kind, Options, Source}
 
   @switches [
     dir: {:keep, :string},
     env: {:keep, :pair},
     env_inherit: :flag,
+    tcp: {:keep, :string},
+    udp: {:keep, :string},
+    listen: {:keep, :string},
+    lookup: {:keep, :string},
+    allow_host: {:keep, :string},
     preload: {:keep, :pair},
     invoke: :string,
     timeout: :duration,
@@ -118,7 +127,13 @@ defmodule Mix.Tasks.Wasmex.Run do
       trace: if(opts[:trace], do: &trace/1),
       profile: opts[:profile] != nil,
       core_dump: opts[:coredump] != nil
-    ] ++ taken
+    ] ++ network(opts) ++ taken
+  end
+
+  # Each may be given more than once.
+  defp network(opts) do
+    given = for key <- [:tcp, :udp, :listen, :lookup], list = opts[key], do: {key, list}
+    if opts[:allow_host], do: [{:allowed_hosts, opts[:allow_host]} | given], else: given
   end
 
   defp env(opts) do
@@ -158,23 +173,23 @@ defmodule Mix.Tasks.Wasmex.Run do
         {args, run_opts}
 
       name ->
-        params = params(name, Module.exports(source.module)[name], args)
+        params = params(name, Kind.params(source.module, name), args)
         {[], Keyword.put(run_opts, :invoke, {name, params})}
     end
   end
 
-  defp params(_name, {:fn, types, _results}, args) when length(types) == length(args),
+  # Said by the call itself, which knows the names that there are.
+  defp params(_name, nil, _args), do: []
+
+  defp params(_name, types, args) when length(types) == length(args),
     do: types |> Enum.zip(args) |> Enum.map(&param/1)
 
-  defp params(name, {:fn, types, _results}, args),
-    do:
-      CLI.fail(
-        "#{name} takes #{length(types)} parameters (#{Enum.join(types, ", ")}), got #{length(args)}",
-        2
-      )
+  defp params(name, types, args) do
+    list =
+      Enum.map_join(types, ", ", fn type -> if is_atom(type), do: type, else: inspect(type) end)
 
-  # Said by the call itself, which knows the names that there are.
-  defp params(_name, _none, _args), do: []
+    CLI.fail("#{name} takes #{length(types)} parameters (#{list}), got #{length(args)}", 2)
+  end
 
   defp param({type, word}) do
     parsed =
@@ -185,12 +200,63 @@ defmodule Mix.Tasks.Wasmex.Run do
         type when type in [:f32, :f64] ->
           float(word)
 
-        type ->
+        type when type in [:u8, :s8, :u16, :s16, :u32, :s32, :u64, :s64] ->
+          integer(word)
+
+        type when type in [:string, :char] ->
+          word
+
+        {:reference, _} ->
           CLI.fail("a parameter of type #{inspect(type)} can't be written on a command line", 2)
+
+        # Of components: as Elixir writes it.
+        _type ->
+          term(word)
       end
 
-    with :error <- parsed, do: CLI.fail("#{inspect(word)} is no #{type}", 2)
+    with :error <- parsed, do: CLI.fail("#{inspect(word)} is no #{inspect(type)}", 2)
   end
+
+  # A value as it is, no code: `%{x: 1, y: [true, nil]}`, `{:some, "a"}`.
+  defp term(word) do
+    with {:ok, quoted} <- Code.string_to_quoted(word, static_atoms_encoder: &atom/2),
+         {:ok, value} <- literal(quoted),
+         do: value,
+         else: (_ -> :error)
+  end
+
+  # None is made: names of fields and cases may be strings just as well.
+  defp atom(name, _meta), do: {:ok, {:name, [], name}}
+
+  defp literal({:%{}, _, pairs}),
+    do: with({:ok, list} <- literals(pairs), do: {:ok, Map.new(list)})
+
+  defp literal({:{}, _, items}),
+    do: with({:ok, list} <- literals(items), do: {:ok, List.to_tuple(list)})
+
+  defp literal({left, right}),
+    do: with({:ok, [left, right]} <- literals([left, right]), do: {:ok, {left, right}})
+
+  defp literal({:-, _, [number]}) when is_number(number), do: {:ok, -number}
+  defp literal(list) when is_list(list), do: literals(list)
+  # Names in WIT have dashes where Elixir has underscores.
+  defp literal({:name, [], name}), do: {:ok, name |> String.replace("_", "-") |> own()}
+  defp literal(word) when is_binary(word), do: {:ok, word}
+  defp literal(value) when is_number(value) or is_atom(value), do: {:ok, value}
+  defp literal(_code), do: :error
+
+  defp literals(list) do
+    Enum.reduce_while(list, {:ok, []}, fn item, {:ok, done} ->
+      case literal(item) do
+        {:ok, value} -> {:cont, {:ok, [value | done]}}
+        :error -> {:halt, :error}
+      end
+    end)
+    |> then(fn result -> with {:ok, done} <- result, do: {:ok, Enum.reverse(done)} end)
+  end
+
+  defp own(word) when word in ["ok", "error", "none", "some"], do: String.to_existing_atom(word)
+  defp own(word), do: word
 
   defp integer("0x" <> digits), do: whole(Integer.parse(digits, 16))
   defp integer(word), do: whole(Integer.parse(word))

@@ -114,6 +114,29 @@ defmodule Wasmex.Components.Instance do
   @spec call(t(), path(), [term()], keyword()) :: {:ok, term()} | {:error, Exception.t()}
   def call(instance, path, params, opts \\ [])
 
+  # The short path: nothing to decide before the guest runs, and most calls end in one slice.
+  def call(%__MODULE__{instance_resource: resource} = instance, name, params, [])
+      when is_binary(name) and is_list(params) do
+    if Telemetry.on?(:call) do
+      spanned(instance, Path.parse(name), params, Style.direct(), nil, :infinity)
+    else
+      case Native.component_call(resource, name, params, Style.direct(), nil, nil) do
+        {:ok, [value]} ->
+          {:ok, value}
+
+        {:ok, []} ->
+          {:ok, nil}
+
+        # It may be an interface and a function in one text.
+        {:error, {:unknown_path, _}} ->
+          run(instance, Path.parse(name), params, Style.direct(), nil, :infinity)
+
+        step ->
+          drive(step, instance, name, params, Style.direct(), nil, :infinity)
+      end
+    end
+  end
+
   def call(%__MODULE__{} = instance, path, params, []) when is_list(params),
     do: spanned(instance, Path.parse(path), params, Style.direct(), nil, :infinity)
 

@@ -36,6 +36,32 @@ defmodule Wasmex.Program.Kind do
   defp component?(<<0, "asm", _::binary>>), do: false
   defp component?(text), do: String.match?(text, ~r/\A\s*\(component\b/)
 
+  @doc "The compiled program as bytes that are verified when they are loaded."
+  @spec serialize(compiled()) :: {:ok, binary()} | {:error, String.t() | Exception.t()}
+  def serialize(%Module{} = module), do: Module.serialize(module)
+  def serialize(%Component{} = component), do: Component.serialize(component)
+
+  @doc "The types of a function's parameters and how many it has; nil when there is none of that name."
+  @spec params(compiled(), String.t()) :: [term()] | nil
+  def params(%Module{} = module, name) do
+    with {:fn, types, _results} <- Module.exports(module)[name], do: types, else: (_ -> nil)
+  end
+
+  def params(%Component{} = component, name) do
+    found =
+      case Components.Path.parse(name) do
+        [name] ->
+          Component.exports(component)[name]
+
+        [interface, name] ->
+          with {:instance, items} <- Component.exports(component)[interface], do: items[name]
+      end
+
+    with {:func, params, _result} <- found,
+         do: Enum.map(params, &elem(&1, 1)),
+         else: (_ -> nil)
+  end
+
   @spec engine(compiled()) :: Engine.t()
   def engine(%Module{resource: resource}), do: %Engine{resource: Native.module_engine(resource)}
 

@@ -1,6 +1,6 @@
 //! What a guest is asked to do: call a function or make an instance, at the top or inside an import.
 
-use crate::component::{self, task::ComponentTask};
+use crate::component::task::{self, Call, ComponentTask};
 use crate::core_dump;
 use crate::error::{Error, Result};
 use crate::handoff;
@@ -30,6 +30,7 @@ pub enum Task {
         floats: Floats,
     },
     Instantiate(Box<Plan>),
+    ComponentCall(Call),
     Component(Box<ComponentTask>),
 }
 
@@ -74,7 +75,8 @@ async fn run_task(task: Task, cx: StoreContextMut<'_, StoreData>) -> Result<ErlN
         } => signature.call(cx, args, floats).await,
         // Boxed: its state is some kilobytes, which every call would carry along.
         Task::Instantiate(plan) => Box::pin(instance::run(*plan, cx)).await,
-        Task::Component(task) => Box::pin(component::task::run(*task, cx)).await,
+        Task::ComponentCall(call) => Box::pin(call.begin(cx)).await,
+        Task::Component(task) => Box::pin(task::run(*task, cx)).await,
     }
 }
 

@@ -40,7 +40,7 @@ defmodule Wasmex.Components.HTTP.Client do
 
     result =
       with true <- HTTP.reachable?(options.rules, URI.parse(request.url)) || {:error, :denied},
-           {:ok, body} <- collect(body, options.max, []),
+           {:ok, body} <- collect(body, options.max, timeout, []),
            do: ask(Map.put(request, :body, body), timeout, options)
 
     answer(exchange, result, options.max)
@@ -49,11 +49,19 @@ defmodule Wasmex.Components.HTTP.Client do
     Pipe.close(body)
   end
 
-  defp collect(pipe, left, read) do
-    case Pipe.read(pipe) do
-      "" -> {:ok, read |> Enum.reverse() |> IO.iodata_to_binary()}
-      bytes when byte_size(bytes) > left -> {:error, :too_large}
-      bytes -> collect(pipe, left - byte_size(bytes), [bytes | read])
+  defp collect(pipe, left, timeout, read) do
+    case Pipe.recv(pipe, timeout) do
+      :eof ->
+        {:ok, read |> Enum.reverse() |> IO.iodata_to_binary()}
+
+      {:ok, bytes} when byte_size(bytes) > left ->
+        {:error, :too_large}
+
+      {:ok, bytes} ->
+        collect(pipe, left - byte_size(bytes), timeout, [bytes | read])
+
+      {:error, _timeout} ->
+        {:error, :timeout}
     end
   end
 

@@ -91,16 +91,6 @@ impl Args {
             shape,
         }
     }
-
-    /// Terms that are resources for the time of the call, by their numbers.
-    pub fn lent(&self) -> Vec<u32> {
-        let image = self.image.lock().unwrap_or_else(PoisonError::into_inner);
-        let hosted = image.iter().flat_map(|image| &image.hosted);
-        hosted
-            .filter(|hosted| !hosted.owned)
-            .map(|hosted| hosted.rep)
-            .collect()
-    }
 }
 
 fn take(image: &Mutex<Option<Image>>) -> Result<Image> {
@@ -192,27 +182,23 @@ unsafe impl<const STYLE: u32> Lift for Answer<STYLE> {
         ty: InterfaceType,
         src: &Self::Lower,
     ) -> Result<Self> {
-        let shared = Shared::find(cx.types)?;
-        let shape = shared.shape(ty)?;
+        let shape = Shared::shape_of(cx.types, ty)?;
         let stays = cx.options().post_return.is_none();
         if stays {
             let term = handoff::in_env(|env| {
-                lift_result(cx, env, Style::of(STYLE), shared, &shape, src)
-                    .map(|term| term.as_c_arg())
+                lift_result(cx, env, Style::of(STYLE), &shape, src).map(|term| term.as_c_arg())
             });
             return Ok(Answer(Answered::Here(term.ok_or(ImportRaised)??)));
         }
         let mut failed = None;
         let style = Style::of(STYLE);
-        let kept = TermBox::build(
-            |env| match lift_result(cx, env, style, shared, &shape, src) {
-                Ok(term) => term,
-                Err(error) => {
-                    failed = Some(error);
-                    rustler::types::atom::nil().to_term(env)
-                }
-            },
-        );
+        let kept = TermBox::build(|env| match lift_result(cx, env, style, &shape, src) {
+            Ok(term) => term,
+            Err(error) => {
+                failed = Some(error);
+                rustler::types::atom::nil().to_term(env)
+            }
+        });
         match failed {
             Some(error) => Err(error),
             None => Ok(Answer(Answered::Kept(kept))),
@@ -232,11 +218,10 @@ fn lift_result<'e>(
     cx: &mut LiftContext<'_>,
     env: Env<'e>,
     style: Style,
-    shared: Arc<Shared>,
     shape: &Shape,
     src: &[ValRaw; 1],
 ) -> Result<Term<'e>> {
-    let mut lifter = Lifter::new(cx, env, style, shared);
+    let mut lifter = Lifter::new(cx, env, style);
     match shape.flat {
         Some(count) if count <= 1 => lifter.flat_list(shape, &src[..count]),
         _ => lifter.list_at(shape, src[0].get_u32()),
@@ -271,10 +256,9 @@ impl<const STYLE: u32> Given<STYLE> {
         ty: InterfaceType,
         lift: impl for<'l, 'c, 'e> FnOnce(&mut Lifter<'l, 'c, 'e>, &Shape) -> Result<Term<'e>>,
     ) -> Result<Self> {
-        let shared = Shared::find(cx.types)?;
-        let shape = shared.shape(ty)?;
+        let shape = Shared::shape_of(cx.types, ty)?;
         handoff::in_env(|env| {
-            let mut lifter = Lifter::new(cx, env, Style::of(STYLE), shared);
+            let mut lifter = Lifter::new(cx, env, Style::of(STYLE));
             let params = lift(&mut lifter, &shape)?.as_c_arg();
             Ok(Given {
                 params,
@@ -334,18 +318,15 @@ unsafe impl ComponentNamedList for Returned {}
 
 impl Returned {
     fn image<T>(&self, cx: &LowerContext<'_, T>, ty: InterfaceType) -> Result<(Image, Arc<Shape>)> {
-        let types = cx.instance_type();
-        let shared = Shared::find(types.types)?;
-        let shape = shared.shape(ty)?;
+        let types = cx.instance_type().types;
+        let shape = Shared::shape_of(types, ty)?;
         let mut tables = Vec::new();
         shape.resources(&mut tables);
-        let resources = tables
-            .into_iter()
-            .map(|table| {
-                let ty = cx.resource_type(table);
-                (table, (ty, shared.implemented(ty)))
-            })
-            .collect();
+        let mut resources = Resources::new();
+        for table in tables {
+            let ty = cx.resource_type(table);
+            resources.insert(table, (ty, Shared::find(types)?.implemented(ty)));
+        }
         let cell = handoff::current_cell().ok_or(ImportRaised)?;
         let image = handoff::in_env(|env| {
             let mut decoder = Decoder::new(shape.size, self.import.style, &resources, cell.id);
@@ -384,12 +365,12 @@ unsafe impl Lower for Returned {
         dst: &mut MaybeUninit<Self::Lower>,
     ) -> Result<()> {
         let (mut image, shape) = self.image(cx, ty)?;
-        let slot: *mut ValRaw = (&raw mut *dst).cast();
-        if let Some(value) = lower::flat_result(&mut image, &shape, cx)? {
-            // SAFETY: the type has one value, and this is where wasmtime wants it.
-            unsafe { slot.write(value) };
-        }
-        Ok(())
+        let count = shape.flat.unwrap_or(0).min(1);
+        // SAFETY: wasmtime has room for the one value that the type has, or for none.
+        let slots = unsafe {
+            std::slice::from_raw_parts_mut((&raw mut *dst).cast::<MaybeUninit<ValRaw>>(), count)
+        };
+        lower::flat_result(&mut image, &shape, cx, slots)
     }
 
     fn linear_lower_to_memory<T>(

@@ -2,6 +2,7 @@
 
 use super::handle::{HandleResource, Passed};
 use super::image::{Hosted, Image, Target};
+use super::names::Spelling;
 use super::numbers::{self, NoNumber};
 use super::problem::{Checked, Problem, Step, What};
 use super::shape::{Case, Cases, Field, Kind, Resource, Shape};
@@ -26,6 +27,7 @@ pub struct Decoder<'d> {
     pub resources: &'d Resources,
     /// The store that handles must belong to.
     pub store: u64,
+    spelling: Spelling,
 }
 
 impl<'d> Decoder<'d> {
@@ -35,6 +37,7 @@ impl<'d> Decoder<'d> {
             style,
             resources,
             store,
+            spelling: Spelling::Given,
         }
     }
 
@@ -237,7 +240,7 @@ impl<'d> Decoder<'d> {
         }
         let mut found = 0;
         for field in fields {
-            if let Some(value) = field.name.look_up(term) {
+            if let Some(value) = field.name.look_up(term, &mut self.spelling) {
                 found += 1;
                 self.value(value, &field.item.shape, blob, at + field.item.offset)
                     .map_err(|problem| problem.at(Step::Field(field.name.text.clone())))?;
@@ -254,7 +257,7 @@ impl<'d> Decoder<'d> {
     fn fields(&self, term: Term, fields: &[Field]) -> Checked<()> {
         let missing: Vec<String> = fields
             .iter()
-            .filter(|field| field.name.look_up(term).is_none())
+            .filter(|field| field.name.look_up(term, &mut { Spelling::Text }).is_none())
             .map(|field| field.name.text.to_string())
             .collect();
         let mut unknown = Vec::new();

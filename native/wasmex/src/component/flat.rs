@@ -6,10 +6,34 @@
 
 use super::numbers;
 use super::shape::{Case, Cases, Kind, Shape};
+use std::mem::MaybeUninit;
 use wasmtime::ValRaw;
 
+/// Core values on their way to the stack.
+pub struct Lanes<'s> {
+    slots: &'s mut [MaybeUninit<ValRaw>],
+    used: usize,
+}
+
+impl<'s> Lanes<'s> {
+    pub fn new(slots: &'s mut [MaybeUninit<ValRaw>]) -> Self {
+        Lanes { slots, used: 0 }
+    }
+
+    fn push(&mut self, value: ValRaw) {
+        if let Some(slot) = self.slots.get_mut(self.used) {
+            slot.write(value);
+        }
+        self.used += 1;
+    }
+
+    fn len(&self) -> usize {
+        self.used
+    }
+}
+
 /// Reads the value in `bytes` as core values.
-pub fn flatten(shape: &Shape, bytes: &[u8], out: &mut Vec<ValRaw>) {
+pub fn flatten(shape: &Shape, bytes: &[u8], out: &mut Lanes<'_>) {
     match &shape.kind {
         Kind::Bool => out.push(ValRaw::u32(u32::from(bytes[0]))),
         Kind::Number(number) => {

@@ -6,11 +6,12 @@
 
 use super::handle::Passed;
 use crate::term_box::TermBox;
+use smallvec::{SmallVec, smallvec};
 use wasmtime::component::__internal::InterfaceType;
 
 pub struct Image {
     /// The first is the root, the others are lists. A blob comes before those it points to.
-    pub blobs: Vec<Blob>,
+    pub blobs: SmallVec<[Blob; 1]>,
     arena: Vec<u8>,
     /// Binaries that are too large to be copied more than once.
     kept: Vec<TermBox>,
@@ -20,7 +21,7 @@ pub struct Image {
 }
 
 pub struct Blob {
-    pub bytes: Vec<u8>,
+    pub bytes: SmallVec<[u8; INLINE]>,
     pub align: u32,
     pub links: Vec<Link>,
 }
@@ -64,13 +65,16 @@ pub struct Hosted {
     pub rep: u32,
 }
 
+/// Arguments that are no longer need no memory of their own on their way.
+const INLINE: usize = 64;
+
 /// Longer binaries are referred to, not copied.
 const SMALL: usize = 256;
 
 impl Image {
     pub fn new(size: usize) -> Self {
         Image {
-            blobs: vec![Blob::new(size, 1)],
+            blobs: smallvec![Blob::new(size, 1)],
             arena: Vec::new(),
             kept: Vec::new(),
             handles: Vec::new(),
@@ -107,6 +111,12 @@ impl Image {
         }
     }
 
+    /// Terms that are resources for the time of the call, by their numbers.
+    pub fn lent(&self) -> Vec<u32> {
+        let lent = self.hosted.iter().filter(|hosted| !hosted.owned);
+        lent.map(|hosted| hosted.rep).collect()
+    }
+
     pub fn link(&mut self, blob: usize, at: usize, target: Target) {
         self.blobs[blob].links.push(Link {
             at: at as u32,
@@ -118,7 +128,7 @@ impl Image {
 impl Blob {
     fn new(size: usize, align: usize) -> Self {
         Blob {
-            bytes: vec![0; size],
+            bytes: SmallVec::from_elem(0, size),
             align: align as u32,
             links: Vec::new(),
         }

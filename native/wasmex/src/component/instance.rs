@@ -3,14 +3,15 @@
 use super::abi::{self, Answer, Args, Seen};
 use super::component::ComponentResource;
 use super::style::Style;
-use super::task::{Call, ComponentTask};
+use super::task::Call;
 use crate::atoms;
 use crate::error::{Error, Result};
+use crate::fast_nif;
 use crate::job::{Job, Task};
 use crate::live::{Kind, Live};
 use crate::store_cell::{self, StoreCell, Via};
 use crate::store_data::StoreData;
-use rustler::{Env, Resource, ResourceArc, Term};
+use rustler::{Env, NifResult, Resource, ResourceArc, Term};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use wasmtime::StoreContextMut;
@@ -179,34 +180,29 @@ impl ComponentInstance {
     }
 }
 
-/// `path` is a list of names. The answer is a step; its result a list of at most one term.
-#[rustler::nif]
+fast_nif!(component_call / 6);
+/// `path` is a name or a list of names. The answer is a step; its result a list of at most one term.
 fn component_call<'a>(
     env: Env<'a>,
-    instance: ResourceArc<ComponentInstance>,
-    path: Vec<&'a str>,
-    params: Term<'a>,
-    style: Style,
-    fuel: Option<u64>,
-    via: Option<u64>,
-) -> Term<'a> {
-    let via = via.map_or(Via::Store, Via::Caller);
-    let key = path.join("\0");
-    let signature = match instance.known(&key) {
-        Some(signature) => signature,
-        None => {
-            let found = store_cell::with(env, &instance.cell, via, |cx| {
-                instance.look_up(cx, &path, &key)
-            });
-            match found {
-                Ok(Ok(signature)) => signature,
-                Ok(Err(error)) => return error.to_term(env),
-                Err(term) => return term,
-            }
+    [instance, path, params, style, fuel, via]: [Term<'a>; 6],
+) -> NifResult<Term<'a>> {
+    let instance: ResourceArc<ComponentInstance> = instance.decode()?;
+    let style: Style = style.decode()?;
+    let fuel = fast_nif::option(fuel)?;
+    let via = fast_nif::option(via)?.map_or(Via::Store, Via::Caller);
+    let signature = match path.decode::<&str>() {
+        Ok(name) => signature(env, &instance, name, &[name], via),
+        Err(_) => {
+            let path: Vec<&str> = path.decode()?;
+            signature(env, &instance, &path.join("\0"), &path, via)
         }
     };
+    let signature = match signature {
+        Ok(signature) => signature,
+        Err(answer) => return Ok(answer),
+    };
     if instance.cell.components.is_spent() {
-        return Error::Spent.to_term(env);
+        return Ok(Error::Spent.to_term(env));
     }
     let cell = instance.cell.clone();
     let call = Call {
@@ -215,8 +211,28 @@ fn component_call<'a>(
         params: params.as_c_arg(),
         style,
     };
-    let task = Task::Component(Box::new(ComponentTask::Call(call)));
-    store_cell::begin(env, &cell, via, Job::new(task, fuel))
+    let job = Job::new(Task::ComponentCall(call), fuel);
+    Ok(store_cell::begin(env, &cell, via, job))
+}
+
+/// Looked up once, then known by its key.
+fn signature<'a>(
+    env: Env<'a>,
+    instance: &ComponentInstance,
+    key: &str,
+    path: &[&str],
+    via: Via,
+) -> std::result::Result<Arc<Signature>, Term<'a>> {
+    if let Some(signature) = instance.known(key) {
+        return Ok(signature);
+    }
+    match store_cell::with(env, &instance.cell, via, |cx| {
+        instance.look_up(cx, path, key)
+    }) {
+        Ok(Ok(signature)) => Ok(signature),
+        Ok(Err(error)) => Err(error.to_term(env)),
+        Err(busy) => Err(busy),
+    }
 }
 
 #[rustler::nif]

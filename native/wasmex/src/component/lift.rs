@@ -14,8 +14,8 @@ use crate::handoff;
 use crate::store_cell::StoreCell;
 use rustler::sys::{ErlNifTerm, enif_make_map_from_arrays};
 use rustler::{Encoder, Env, NewBinary, ResourceArc, Term};
+use smallvec::SmallVec;
 use std::collections::HashMap;
-use std::sync::Arc;
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
 use wasmtime::component::__internal::{InterfaceType, LiftContext};
 use wasmtime::component::{Lift, ResourceAny, ResourceDynamic};
@@ -25,7 +25,6 @@ pub struct Lifter<'l, 'c, 'e> {
     pub cx: &'l mut LiftContext<'c>,
     pub env: Env<'e>,
     pub style: Style,
-    pub shared: Arc<Shared>,
     /// Handles that were only lent: they end with the call of the import that got them.
     pub borrowed: Vec<ResourceArc<HandleResource>>,
     /// The keys of the records met so far, as terms of `env`.
@@ -33,17 +32,11 @@ pub struct Lifter<'l, 'c, 'e> {
 }
 
 impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
-    pub fn new(
-        cx: &'l mut LiftContext<'c>,
-        env: Env<'e>,
-        style: Style,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub fn new(cx: &'l mut LiftContext<'c>, env: Env<'e>, style: Style) -> Self {
         Lifter {
             cx,
             env,
             style,
-            shared,
             borrowed: Vec::new(),
             keys: HashMap::new(),
         }
@@ -51,16 +44,17 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
 
     /// The items of a tuple as a list: how arguments come, and results.
     pub fn list(&mut self, tuple: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
-        let mut terms = Vec::with_capacity(tuple.items().len());
-        for item in tuple.items() {
-            terms.push(self.value(&item.shape, &bytes[item.offset..])?);
+        let mut list = Term::list_new_empty(self.env);
+        for item in tuple.items().iter().rev() {
+            let term = self.value(&item.shape, &bytes[item.offset..])?;
+            list = list.list_prepend(term);
         }
-        Ok(terms.encode(self.env))
+        Ok(list)
     }
 
     /// The same from core values.
     pub fn flat_list(&mut self, tuple: &Shape, values: &[ValRaw]) -> Result<Term<'e>> {
-        let mut bytes = vec![0; tuple.size];
+        let mut bytes: SmallVec<[u8; 64]> = SmallVec::from_elem(0, tuple.size);
         flat::unflatten(tuple, &mut values.iter(), &mut bytes)?;
         self.list(tuple, &bytes)
     }
@@ -270,7 +264,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         let cell: ResourceArc<StoreCell> = handoff::current_cell()
             .ok_or_else(|| wasmtime::Error::msg("a resource came outside of a call"))?;
         let ty = self.cx.resource_type(resource.table);
-        if self.shared.implemented(ty).is_some() {
+        if Shared::find(self.cx.types)?.implemented(ty).is_some() {
             let hosted = ResourceDynamic::linear_lift_from_flat(self.cx, resource.ty, &index)?;
             return cell
                 .components

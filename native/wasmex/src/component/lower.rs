@@ -1,10 +1,11 @@
 //! An [`Image`] into the guest: room is asked of the guest for each blob, children first, and
 //! pointers are written as they become known (canonical ABI, "storing" and "flat lowering").
 
-use super::flat;
+use super::flat::{self, Lanes};
 use super::image::{Chunk, Image, Target};
 use super::numbers;
 use super::shape::Shape;
+use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
 use wasmtime::component::__internal::{InterfaceType, LowerContext};
@@ -14,6 +15,8 @@ use wasmtime::{Result, ValRaw};
 /// The most core values that travel on the stack.
 pub const MAX_FLAT_PARAMS: usize = 16;
 
+type Bytes = SmallVec<[u8; 64]>;
+
 /// Lowers the root as arguments: on the stack if they fit, else in memory.
 pub fn arguments<T>(
     image: &mut Image,
@@ -21,14 +24,10 @@ pub fn arguments<T>(
     cx: &mut LowerContext<'_, T>,
     slots: &mut [MaybeUninit<ValRaw>],
 ) -> Result<()> {
-    let root = place_children(image, cx)?;
+    let root = place(image, cx)?;
     match shape.flat {
         Some(count) if count <= MAX_FLAT_PARAMS => {
-            let mut values = Vec::with_capacity(MAX_FLAT_PARAMS);
-            flat::flatten(shape, &root, &mut values);
-            for (slot, value) in slots.iter_mut().zip(values) {
-                slot.write(value);
-            }
+            flat::flatten(shape, &root, &mut Lanes::new(slots));
         }
         _ => {
             let at = cx.realloc(0, 0, shape.align as u32, root.len())?;
@@ -39,16 +38,16 @@ pub fn arguments<T>(
     Ok(())
 }
 
-/// Lowers the root as a result into the slot that it fits in.
+/// Lowers the root as a result into the slot that it fits in, if it takes one.
 pub fn flat_result<T>(
     image: &mut Image,
     shape: &Shape,
     cx: &mut LowerContext<'_, T>,
-) -> Result<Option<ValRaw>> {
-    let root = place_children(image, cx)?;
-    let mut values = Vec::with_capacity(1);
-    flat::flatten(shape, &root, &mut values);
-    Ok(values.pop())
+    slots: &mut [MaybeUninit<ValRaw>],
+) -> Result<()> {
+    let root = place(image, cx)?;
+    flat::flatten(shape, &root, &mut Lanes::new(slots));
+    Ok(())
 }
 
 /// Lowers the root as a result into memory that the guest provides.
@@ -57,13 +56,16 @@ pub fn memory_result<T>(
     cx: &mut LowerContext<'_, T>,
     offset: usize,
 ) -> Result<()> {
-    let root = place_children(image, cx)?;
+    let root = place(image, cx)?;
     cx.as_slice_mut()[offset..][..root.len()].copy_from_slice(&root);
     Ok(())
 }
 
 /// Places all blobs but the root, whose bytes come back complete.
-fn place_children<T>(image: &mut Image, cx: &mut LowerContext<'_, T>) -> Result<Vec<u8>> {
+fn place<T>(image: &mut Image, cx: &mut LowerContext<'_, T>) -> Result<Bytes> {
+    if image.blobs.len() == 1 {
+        return complete(image, 0, &[], cx);
+    }
     let mut places = vec![0u32; image.blobs.len()];
     for index in (1..image.blobs.len()).rev() {
         let bytes = complete(image, index, &places, cx)?;
@@ -80,7 +82,7 @@ fn complete<T>(
     index: usize,
     places: &[u32],
     cx: &mut LowerContext<'_, T>,
-) -> Result<Vec<u8>> {
+) -> Result<Bytes> {
     let blob = &mut image.blobs[index];
     let (mut bytes, links) = (
         std::mem::take(&mut blob.bytes),

@@ -6,6 +6,7 @@
 use super::names::Name;
 use super::shape::{Builder, Shape};
 use rustler::sys::ErlNifTerm;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
@@ -19,6 +20,17 @@ pub struct Shared {
     shapes: RwLock<HashMap<InterfaceType, Arc<Shape>>>,
     /// wasmtime's ids of the resources that Elixir implements, by interface and name.
     host_resources: Mutex<HashMap<(String, String), u32>>,
+}
+
+struct Last {
+    types: *const ComponentTypes,
+    ty: InterfaceType,
+    shared: Weak<Shared>,
+    shape: Arc<Shape>,
+}
+
+thread_local! {
+    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
 }
 
 static REGISTRY: RwLock<Option<HashMap<usize, Weak<Shared>>>> = RwLock::new(None);
@@ -50,6 +62,38 @@ impl Shared {
             .and_then(|registry| registry.get(&(Arc::as_ptr(types) as usize)))
             .and_then(Weak::upgrade)
             .ok_or_else(|| wasmtime::Error::msg("the component of this value is gone"))
+    }
+
+    /// A shape of the component that these types belong to. The one that was asked for last is at
+    /// hand: most calls are like the one before.
+    pub fn shape_of(
+        types: &Arc<ComponentTypes>,
+        ty: InterfaceType,
+    ) -> wasmtime::Result<Arc<Shape>> {
+        let known = LAST.with_borrow(|last| match last {
+            // While somebody holds the component, its types are at this address and no others are.
+            Some(last)
+                if last.ty == ty
+                    && last.types == Arc::as_ptr(types)
+                    && last.shared.strong_count() > 0 =>
+            {
+                Some(last.shape.clone())
+            }
+            _ => None,
+        });
+        if let Some(shape) = known {
+            return Ok(shape);
+        }
+        let shared = Self::find(types)?;
+        let shape = shared.shape(ty)?;
+        let last = Last {
+            types: Arc::as_ptr(types),
+            ty,
+            shared: Arc::downgrade(&shared),
+            shape: shape.clone(),
+        };
+        LAST.set(Some(last));
+        Ok(shape)
     }
 
     pub fn shape(&self, ty: InterfaceType) -> wasmtime::Result<Arc<Shape>> {

@@ -24,6 +24,10 @@ impl Components {
         lock(&self.doomed).push(any);
     }
 
+    pub fn has_doomed(&self) -> bool {
+        !lock(&self.doomed).is_empty()
+    }
+
     pub fn take_doomed(&self) -> Vec<ResourceAny> {
         std::mem::take(&mut lock(&self.doomed))
     }

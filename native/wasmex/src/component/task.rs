@@ -23,7 +23,6 @@ pub enum ComponentTask {
         template: InstancePre<StoreData>,
         component: ResourceArc<ComponentResource>,
     },
-    Call(Call),
     Drop(ResourceArc<HandleResource>),
     Handle(http::Handle),
 }
@@ -45,12 +44,6 @@ pub async fn run(
             template,
             component,
         } => instantiate(template, component, cx).await,
-        ComponentTask::Call(call) => {
-            // Before anything that may take longer than the terms live.
-            let args = call.args()?;
-            drop_doomed(&call.instance, &mut cx).await?;
-            call.run(args, cx).await
-        }
         ComponentTask::Handle(handle) => http::run(handle, cx).await,
         ComponentTask::Drop(handle) => {
             if let Some(any) = handle.take() {
@@ -103,7 +96,17 @@ async fn drop_doomed(
 }
 
 impl Call {
-    fn args(&self) -> Result<Args> {
+    /// Its state is small: nothing that only other tasks need is part of it.
+    pub async fn begin(self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+        // Before anything that may take longer than the terms live.
+        let (args, lent) = self.args()?;
+        if self.instance.cell.components.has_doomed() {
+            Box::pin(drop_doomed(&self.instance, &mut cx)).await?;
+        }
+        self.run(args, lent, cx).await
+    }
+
+    fn args(&self) -> Result<(Args, Vec<u32>)> {
         handoff::in_env(|env| {
             // SAFETY: it came with the NIF that is polling for the first time right now.
             let list = unsafe { handoff::term(env, self.params) };
@@ -112,7 +115,7 @@ impl Call {
         .unwrap_or(Err(Error::Cancelled))
     }
 
-    fn decode(&self, list: Term) -> Result<Args> {
+    fn decode(&self, list: Term) -> Result<(Args, Vec<u32>)> {
         let shape = &self.signature.params.shape;
         let expected = shape.items().len();
         let given = list.list_length().unwrap_or(0);
@@ -130,7 +133,8 @@ impl Call {
         }
         let image = abi::settle(decoder.image, &cell.components.hosted);
         let image = image.map_err(Error::Conversion)?;
-        Ok(Args::new(image, shape.clone()))
+        let lent = image.lent();
+        Ok((Args::new(image, shape.clone()), lent))
     }
 
     fn wrong(&self, problem: Box<Problem>, index: usize) -> Error {
@@ -138,21 +142,26 @@ impl Call {
         Error::Conversion(problem.at(Step::Param(index, name)))
     }
 
-    async fn run(self, args: Args, cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+    async fn run(
+        self,
+        args: Args,
+        lent: Vec<u32>,
+        cx: StoreContextMut<'_, StoreData>,
+    ) -> Result<ErlNifTerm> {
         match self.style.outward() {
-            0 => self.styled::<0>(args, cx).await,
-            1 => self.styled::<1>(args, cx).await,
-            2 => self.styled::<2>(args, cx).await,
-            _ => self.styled::<3>(args, cx).await,
+            0 => self.styled::<0>(args, lent, cx).await,
+            1 => self.styled::<1>(args, lent, cx).await,
+            2 => self.styled::<2>(args, lent, cx).await,
+            _ => self.styled::<3>(args, lent, cx).await,
         }
     }
 
     async fn styled<const STYLE: u32>(
         self,
         args: Args,
+        lent: Vec<u32>,
         cx: StoreContextMut<'_, StoreData>,
     ) -> Result<ErlNifTerm> {
-        let lent = args.lent();
         let underway = Underway::begin(&self.instance);
         // SAFETY: these types take any function; what they convert is what its own type says.
         let func = unsafe { TypedFunc::<Args, Answer<STYLE>>::new_unchecked(self.signature.func) };

@@ -111,7 +111,7 @@ defmodule Wasmex do
   defp check_keys!(opts) do
     for key <- Map.keys(opts), key not in @keys do
       raise ArgumentError,
-            "unknown option #{inspect(key)}#{Wasmex.Error.suggestion(to_string(key), Enum.map(@keys, &to_string/1))}"
+            "unknown option #{inspect(key)}#{Wasmex.Error.suggestion(key, Enum.map(@keys, &to_string/1))}"
     end
   end
 
@@ -416,6 +416,10 @@ defmodule Wasmex do
 
   def handle_call({:exported_function_exists, name}, _from, server),
     do: {:reply, Instance.function_export_exists(server.store, server.instance, name), server}
+
+  # Meant for somebody else: no reason to lose the guest.
+  def handle_call(other, _from, server),
+    do: {:reply, {:error, "unknown request: #{inspect(other, limit: 5)}"}, server}
 
   @impl true
   def handle_info(message, server), do: {:noreply, Server.info(message, server)}

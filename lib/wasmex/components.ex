@@ -101,7 +101,7 @@ defmodule Wasmex.Components do
   defp check_keys!(opts) do
     for key <- Map.keys(opts), key not in @keys do
       raise ArgumentError,
-            "unknown option #{inspect(key)}#{Error.suggestion(to_string(key), Enum.map(@keys, &to_string/1))}"
+            "unknown option #{inspect(key)}#{Error.suggestion(key, Enum.map(@keys, &to_string/1))}"
     end
   end
 
@@ -249,6 +249,10 @@ defmodule Wasmex.Components do
 
   def handle_call(:instance, _from, {_config, server} = state),
     do: {:reply, server.instance, state}
+
+  # Meant for somebody else: no reason to lose the guest.
+  def handle_call(other, _from, state),
+    do: {:reply, {:error, "unknown request: #{inspect(other, limit: 5)}"}, state}
 
   # A spent store is replaced before the next call.
   defp renew(server, config) do

@@ -177,6 +177,11 @@ defmodule Wasmex.Error do
   end
 
   @doc false
+  def suggestion(name, names) when is_atom(name) and not is_nil(name),
+    do: name |> Atom.to_string() |> suggestion(names)
+
+  def suggestion(name, names) when not is_binary(name), do: name |> inspect() |> suggestion(names)
+
   def suggestion(name, names) do
     close =
       names

@@ -108,15 +108,19 @@ defmodule Wasmex.Components.GuestResource do
   @spec alive?(t()) :: boolean()
   def alive?(%__MODULE__{resource: resource}), do: Native.component_resource_alive(resource)
 
-  defp path(path) do
-    case path do
-      {interface, name} -> {:ok, to_string(interface), to_string(name)}
-      [interface, name] -> {:ok, to_string(interface), to_string(name)}
-      _ -> {:error, "Guest resource path must contain an exported interface and a resource name"}
+  defp path(path) when is_tuple(path) or is_list(path) do
+    case Path.parse(path) do
+      [interface, name] -> {:ok, interface, name}
+      _ -> no_path()
     end
   end
 
-  defp wit_name(name), do: name |> to_string() |> String.replace("_", "-")
+  defp path(_path), do: no_path()
+
+  defp no_path,
+    do: {:error, "Guest resource path must contain an exported interface and a resource name"}
+
+  defp wit_name(name), do: name |> Wasmex.Utils.stringify() |> String.replace("_", "-")
 
   defp run(instance, interface, function, params, timeout) do
     opts = [timeout: timeout, style: :contract]

@@ -141,7 +141,7 @@ defmodule Wasmex.HTTP.Function do
         known = Enum.map(@keys, &Atom.to_string/1)
 
         raise ArgumentError,
-              "#{place}: unknown key #{inspect(key)}#{Error.suggestion(to_string(key), known)}"
+              "#{place}: unknown key #{inspect(key)}#{Error.suggestion(key, known)}"
       end
 
       unless valid?(key, value),

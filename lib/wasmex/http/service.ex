@@ -25,7 +25,7 @@ defmodule Wasmex.HTTP.Service do
       known = Enum.map(@keys ++ more, &Atom.to_string/1)
 
       raise ArgumentError,
-            "unknown option #{inspect(key)}#{Wasmex.Error.suggestion(to_string(key), known)}"
+            "unknown option #{inspect(key)}#{Wasmex.Error.suggestion(key, known)}"
     end
 
     for key <- [:concurrency, :queue], value = opts[key], not (is_integer(value) and value > 0) do

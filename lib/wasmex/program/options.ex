@@ -77,7 +77,7 @@ defmodule Wasmex.Program.Options do
       known = Enum.map(@keys, &Atom.to_string/1)
 
       raise ArgumentError,
-            "unknown option #{inspect(key)}#{Error.suggestion(to_string(key), known)}"
+            "unknown option #{inspect(key)}#{Error.suggestion(key, known)}"
     end
 
     options = struct!(__MODULE__, Keyword.merge(defaults, opts))

@@ -4,6 +4,7 @@ use crate::runtime;
 use crate::term_box::TermBox;
 use crate::waker::{self, Tag};
 use rustler::{Env, Term};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Handlers are chained: without this the VM's own, which opens the menu, would run after ours.
 fn forget_break_menu() {
@@ -29,9 +30,16 @@ fn interrupt_notify(env: Env, reference: Term) -> bool {
         return false;
     };
     forget_break_menu();
+    // Here and not in the task: an interrupt that comes before the task has run must not be lost.
+    let entered = runtime.enter();
+    let interrupts = signal(SignalKind::interrupt());
+    drop(entered);
+    let Ok(mut interrupts) = interrupts else {
+        return false;
+    };
     let (pid, reference) = (env.pid(), TermBox::new(reference));
     runtime.spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
+        while interrupts.recv().await.is_some() {
             waker::notify(pid, Tag::Interrupt, TermBox::copy(&reference));
         }
     });

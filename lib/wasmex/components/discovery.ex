@@ -60,15 +60,19 @@ defmodule Wasmex.Components.Discovery do
   def check_names!(info, reserved, module) do
     names = for %{kind: kind, elixir_name: name} <- info.functions, kind != :constructor, do: name
 
-    for name <- names, name in reserved do
-      fail(module, "the resource function `#{name}` has the name of a generated function")
-    end
+    reserved = Enum.find(names, &(&1 in reserved))
+    twice = List.first(names -- Enum.uniq(names))
 
-    for name <- names -- Enum.uniq(names) do
-      fail(module, "two functions of the resource become `#{name}`")
-    end
+    cond do
+      reserved ->
+        fail(module, "the resource function `#{reserved}` has the name of a generated function")
 
-    :ok
+      twice ->
+        fail(module, "two functions of the resource become `#{twice}`")
+
+      true ->
+        :ok
+    end
   end
 
   @spec fail(module(), String.t()) :: no_return()

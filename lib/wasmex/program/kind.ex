@@ -62,7 +62,7 @@ defmodule Wasmex.Program.Kind do
          else: (_ -> nil)
   end
 
-  @spec engine(compiled()) :: Engine.t()
+  @doc "What it was compiled for."
   def engine(%Module{resource: resource}), do: %Engine{resource: Native.module_engine(resource)}
 
   def engine(%Component{resource: resource}),

@@ -100,16 +100,16 @@ pub fn resolve(passed: &mut [Passed]) -> Checked<()> {
             }
         }
     }
-    for index in 0..passed.len() {
-        let any = *passed[index].handle.lock();
+    for one in passed.iter_mut() {
+        let any = *one.handle.lock();
         match any {
             None => {
                 return refuse("Guest resource has already been dropped or moved");
             }
-            Some(any) if passed[index].owned && !any.owned() => {
+            Some(any) if one.owned && !any.owned() => {
                 return refuse("A borrowed guest resource cannot be moved");
             }
-            any => passed[index].any = any,
+            any => one.any = any,
         }
     }
     for one in passed.iter().filter(|one| one.owned) {

@@ -72,7 +72,9 @@ fn component_handle_http<'a>(
         body: body.pipe.clone(),
         answer: answer.pipe.clone(),
     };
-    let task = Task::Component(Box::new(super::task::ComponentTask::Handle(handle)));
+    let task = Task::Component(Box::new(super::task::ComponentTask::Handle(Box::new(
+        handle,
+    ))));
     Ok(store_cell::begin(
         env,
         &cell,

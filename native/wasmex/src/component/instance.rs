@@ -1,7 +1,7 @@
 //! Instances of components: their functions, by path.
 
 use super::abi::{self, Answer, Args, Seen};
-use super::component::ComponentResource;
+use super::compiled::ComponentResource;
 use super::style::Style;
 use super::task::Call;
 use crate::atoms;

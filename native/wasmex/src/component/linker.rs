@@ -1,6 +1,6 @@
 //! Imports of a component, resolved once: templates.
 
-use super::component::ComponentResource;
+use super::compiled::ComponentResource;
 use super::describe;
 use super::import::{self, ComponentImport};
 use super::style::Style;

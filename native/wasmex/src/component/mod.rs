@@ -7,7 +7,7 @@
 //! README.md in this folder tells more.
 
 pub mod abi;
-pub mod component;
+pub mod compiled;
 pub mod decode;
 pub mod describe;
 pub mod flat;

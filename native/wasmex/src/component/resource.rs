@@ -1,6 +1,6 @@
 //! What Elixir may ask of a resource handle.
 
-use super::component::ComponentResource;
+use super::compiled::ComponentResource;
 use super::handle::HandleResource;
 use super::instance::ComponentInstance;
 use super::task::ComponentTask;

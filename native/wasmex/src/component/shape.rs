@@ -92,11 +92,8 @@ impl Shape {
             return;
         }
         match &self.kind {
-            Kind::Resource(resource) => {
-                if !found.contains(&resource.table) {
-                    found.push(resource.table);
-                }
-            }
+            Kind::Resource(resource) if found.contains(&resource.table) => {}
+            Kind::Resource(resource) => found.push(resource.table),
             Kind::List(element) | Kind::Map(element) | Kind::FixedList(element, _) => {
                 element.resources(found);
             }

@@ -1,7 +1,7 @@
 //! What a component is asked to do: be instantiated, call a function, drop a resource.
 
 use super::abi::{self, Answer, Args};
-use super::component::ComponentResource;
+use super::compiled::ComponentResource;
 use super::decode::Decoder;
 use super::handle::HandleResource;
 use super::http;
@@ -24,7 +24,7 @@ pub enum ComponentTask {
         component: ResourceArc<ComponentResource>,
     },
     Drop(ResourceArc<HandleResource>),
-    Handle(http::Handle),
+    Handle(Box<http::Handle>),
 }
 
 pub struct Call {
@@ -44,7 +44,7 @@ pub async fn run(
             template,
             component,
         } => instantiate(template, component, cx).await,
-        ComponentTask::Handle(handle) => http::run(handle, cx).await,
+        ComponentTask::Handle(handle) => http::run(*handle, cx).await,
         ComponentTask::Drop(handle) => {
             if let Some(any) = handle.take() {
                 let underway = handle.instance.as_ref().map(Underway::begin);

@@ -1,0 +1,286 @@
+defmodule Wasmex.SecurityTest do
+  # A test for each sentence of guides/security.md, by its name there.
+  use ExUnit.Case, async: true
+
+  import ExUnit.CaptureLog
+
+  alias Wasmex.ComponentGuests, as: Guests
+  alias Wasmex.{Components, Error, Instance, Module, Store, StoreLimits, Trap}
+  alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
+
+  @command "test/guests/component_command/component_command.wasm"
+  @preview1 "test/guests/programs/rust/program.wasm"
+
+  defp run(args, opts \\ []), do: Wasmex.run!(@command, args, opts)
+
+  defp instance(wat, opts \\ []) do
+    {:ok, store} = Store.new(opts[:limits])
+    {:ok, module} = Module.compile(store, wat)
+    {:ok, instance} = Instance.new(store, module, opts[:imports] || %{})
+    instance
+  end
+
+  describe "by default" do
+    test "It can't read or write a file." do
+      assert %{status: 1, stdout: ""} = run(["read", "/etc/passwd"])
+      assert %{status: 1} = run(["write", "/tmp/x", "text"])
+      assert %{status: 1} = run(["ls", "/"])
+      assert %{status: status} = Wasmex.run!(@preview1, ["ls", "/"])
+      assert status != 0
+    end
+
+    test "It sees no environment variable and no argument of the VM." do
+      assert System.get_env("PATH") != nil
+      assert run(["env"]).stdout == ""
+      assert run(["args"]).stdout == ""
+    end
+
+    test "It can't connect, send, listen or look up a name." do
+      {:ok, listener} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
+      {:ok, port} = :inet.port(listener)
+      assert %{status: 1} = run(["tcp", "127.0.0.1:#{port}", "x"])
+      assert %{status: 1} = run(["udp", "127.0.0.1:#{port}", "x"], timeout: 5_000)
+      assert %{status: 1} = run(["lookup", "localhost"])
+    end
+
+    test "What it prints goes nowhere." do
+      {:ok, store} = Store.new_wasi(%WasiOptions{})
+      {:ok, module} = Module.compile(store, File.read!(@preview1))
+      {:ok, instance} = Instance.new(store, module, %{})
+      output = ExUnit.CaptureIO.capture_io(fn -> Instance.call(instance, "_start", []) end)
+      assert output == ""
+    end
+
+    test "It calls no Elixir function but those that were given to it." do
+      wat = ~s|(module (import "Elixir.System" "halt" (func)))|
+      {:ok, store} = Store.new()
+      {:ok, module} = Module.compile(store, wat)
+      assert {:error, %Error{reason: :missing_import}} = Instance.instantiate(store, module, %{})
+    end
+  end
+
+  describe "what is granted" do
+    @tag :tmp_dir
+    test "A directory that is read-only can't be written to, and none can be left: not by `..`, not by a link.",
+         %{tmp_dir: dir} do
+      inside = Path.join(dir, "inside")
+      File.mkdir_p!(inside)
+      File.write!(Path.join(dir, "secret"), "secret")
+      File.ln_s!("../secret", Path.join(inside, "link"))
+      File.ln_s!("/etc/passwd", Path.join(inside, "absolute"))
+      read_only = [dirs: %{"/d" => {inside, :ro}}]
+      assert %{status: 1} = run(["write", "/d/new", "x"], read_only)
+      refute File.exists?(Path.join(inside, "new"))
+
+      for opts <- [read_only, [dirs: %{"/d" => inside}]],
+          path <- ["/d/../secret", "/d/link", "/d/absolute", "/d/./../../etc/passwd"] do
+        assert %{status: 1, stdout: ""} = run(["read", path], opts)
+      end
+    end
+
+    test "An address that is not listed can't be reached, nor by another name or number." do
+      {:ok, listener} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
+      {:ok, port} = :inet.port(listener)
+
+      for address <- ["127.0.0.1:#{port}", "localhost:#{port}", "[::ffff:127.0.0.1]:#{port}"] do
+        assert %{status: 1} =
+                 run(["tcp", address, "x"], tcp: ["127.0.0.2:#{port}", "127.0.0.1:1"])
+      end
+    end
+
+    test "A request goes to hosts that are listed, and follows no redirect elsewhere." do
+      options = %WasiP2Options{allowed_hosts: ["api.example.com", "*.example.org:8443"]}
+      allowed? = &Components.HTTP.allowed?(options, &1)
+      assert allowed?.("https://api.example.com/") and allowed?.("https://API.example.com./")
+      assert allowed?.("https://a.example.org:8443/")
+
+      for url <- [
+            "https://example.com/",
+            "https://api.example.com.evil.net/",
+            "https://evil.net/?api.example.com",
+            "https://evil.net#api.example.com",
+            "https://api.example.com@evil.net/",
+            "https://a.example.org/",
+            "https://example.org:8443/",
+            "file://api.example.com/etc/passwd",
+            "ftp://api.example.com/"
+          ] do
+        refute allowed?.(url), url
+      end
+    end
+  end
+
+  describe "the VM" do
+    test "A guest that loops for ever is stopped when its time is up, and holds up nobody meanwhile." do
+      instance = instance(~s|(module (func (export "spin") (loop br 0)))|)
+
+      spins =
+        for _ <- 1..(System.schedulers_online() * 2),
+            do: instance(~s|(module (func (export "spin") (loop br 0)))|)
+
+      pids = for i <- spins, do: spawn(fn -> Instance.call(i, "spin", []) end)
+      assert {:error, %Error{reason: :timeout}} = Instance.call(instance, "spin", [], timeout: 50)
+      # This very process ran meanwhile, and others do.
+      assert Task.await(Task.async(fn -> Enum.sum(1..1000) end)) == 500_500
+      for pid <- pids, do: Process.exit(pid, :kill)
+    end
+
+    test "A guest can't have more memory than its store allows." do
+      wat =
+        ~s|(module (memory (export "memory") 1) (func (export "grow") (param i32) (result i32) local.get 0 memory.grow))|
+
+      instance = instance(wat, limits: %StoreLimits{memory_size: 1_000_000})
+      assert Instance.call(instance, "grow", [1_000]) == {:ok, [-1]}
+      assert Instance.call(instance, "grow", [1]) == {:ok, [1]}
+      assert {:error, %Trap{}} = Wasmex.run(@command, ["hello"], max_memory: 1_000) |> trap()
+    end
+
+    # A program that has no room at all is not even instantiated.
+    defp trap({:error, %Error{}}), do: {:error, %Trap{}}
+    defp trap(other), do: other
+
+    test "A guest can't print more than it may." do
+      assert {:error, %Error{reason: :output_limit} = error} =
+               Wasmex.run(@command, ["flood"], max_output: 10_000)
+
+      assert byte_size(error.run.stdout) <= 10_000
+    end
+
+    test "A trap, a stack overflow and an access out of bounds end the call and nothing else." do
+      wat = """
+      (module (memory 1)
+        (func (export "trap") unreachable)
+        (func $deep (export "deep") call $deep)
+        (func (export "beyond") (result i32) (i32.load (i32.const 0x7fffffff)))
+        (func (export "one") (result i32) i32.const 1))
+      """
+
+      instance = instance(wat)
+
+      for {name, code} <- [
+            {"trap", :unreachable},
+            {"deep", :stack_overflow},
+            {"beyond", :memory_out_of_bounds}
+          ] do
+        assert {:error, %Trap{code: ^code}} = Instance.call(instance, name, [])
+        assert Instance.call(instance, "one", []) == {:ok, [1]}
+      end
+    end
+
+    test "A guest can't make atoms." do
+      name = "never-an-atom-#{System.unique_integer([:positive])}"
+
+      wat =
+        ~s|(module (import "#{name}-a" "#{name}-b" (func)) (func (export "#{name}-c")) (global (export "#{name}-d") i32 (i32.const 1)))|
+
+      component =
+        ~s|(component (import "#{name}-e" (func (param "#{name}-f" u8))) (type $t (enum "#{name}-g")) (export "#{name}-h" (type $t)))|
+
+      engine = Wasmex.Engine.default()
+      {:ok, _} = Module.compile(engine, "(module)")
+
+      touch = fn ->
+        {:ok, module} = Module.compile(engine, wat)
+        Module.exports(module)
+        Module.imports(module)
+        {:ok, store} = Store.new()
+        {:error, error} = Instance.instantiate(store, module, %{})
+        Exception.message(error)
+        {:ok, wasm} = Wasmex.Wat.to_wasm(wat)
+        {:ok, _} = Wasmex.Inspection.from_bytes(wasm)
+        {:ok, component} = Components.Component.compile(engine, component)
+        Components.Component.imports(component)
+        {:ok, store} = Components.Store.new()
+        {:error, error} = Components.Instance.instantiate(store, component, %{})
+        Exception.message(error)
+      end
+
+      touch.()
+
+      for suffix <- ~w(a b c d e f g h) do
+        assert_raise ArgumentError, fn -> String.to_existing_atom("#{name}-#{suffix}") end
+      end
+    end
+
+    test "A guest can't make the VM log what it was given." do
+      Process.flag(:trap_exit, true)
+      secret = "secret-#{System.unique_integer([:positive])}"
+      env = %{"TOKEN" => secret}
+
+      log =
+        capture_log(fn ->
+          wasi = %WasiP2Options{WasiP2Options.nothing() | env: env}
+
+          opts = [
+            bytes: File.read!(Guests.path("types")),
+            imports: Guests.types_imports(),
+            wasi: wasi
+          ]
+
+          {:ok, pid} = Components.start_link(opts)
+          {:error, _} = Components.call_function(pid, "panic", [secret])
+          GenServer.stop(pid, :crash)
+
+          {:ok, pid} =
+            Wasmex.start_link(%{bytes: File.read!(@preview1), wasi: %WasiOptions{env: env}})
+
+          GenServer.stop(pid, :crash)
+
+          {:ok, function} = Wasmex.HTTP.load(Guests.path("http"), env: env)
+          request = Wasmex.HTTP.Request.new("GET", "/trap?#{secret}", [{"host", "h"}])
+          response = Wasmex.HTTP.call(function, request)
+          refute response.body =~ secret
+          {:error, error} = Wasmex.run(@command, ["panic"], env: env)
+          refute Exception.message(error) =~ secret
+        end)
+
+      refute log =~ secret
+    end
+
+    @tag :tmp_dir
+    test "A guest can't fill the disk.", %{tmp_dir: dir} do
+      assert %{status: 1} = run(["write", "/big", "x"])
+      assert %{status: 1} = run(["write", "/d/big", "x"], dirs: %{"/d" => {dir, :ro}})
+      assert File.ls!(dir) == []
+      # Where it may write, it may.
+      assert %{status: 0} = run(["write", "/d/big", "x"], dirs: %{"/d" => dir})
+    end
+
+    test "A process that is killed in the middle of a call leaves nothing behind." do
+      instance =
+        instance(
+          ~s|(module (func (export "spin") (loop br 0)) (func (export "one") (result i32) i32.const 1))|
+        )
+
+      pid = spawn(fn -> Instance.call(instance, "spin", []) end)
+      Process.sleep(5)
+      Process.exit(pid, :kill)
+      assert Instance.call(instance, "one", []) == {:ok, [1]}
+    end
+
+    test "Handles of one store mean nothing in another." do
+      one = instance(~s|(module (memory (export "memory") 1) (func (export "f")))|)
+      {:ok, memory} = Instance.export(one, :memory, "memory")
+      {:ok, store} = Store.new()
+      {:ok, module} = Module.compile(store, ~s|(module (import "e" "memory" (memory 1)))|)
+
+      assert {:error, %Error{reason: :foreign_store}} =
+               Instance.instantiate(store, module, %{"e" => %{"memory" => memory}})
+    end
+
+    test "An artefact that was altered is refused." do
+      {:ok, module} = Module.compile(Wasmex.Engine.default(), ~s|(module (func (export "f")))|)
+      {:ok, artefact} = Module.serialize(module)
+      assert {:ok, _} = Module.deserialize(artefact)
+
+      for at <- [0, 20, 60, div(byte_size(artefact), 2), byte_size(artefact) - 1] do
+        <<head::binary-size(at), byte, rest::binary>> = artefact
+        altered = <<head::binary, Bitwise.bxor(byte, 1), rest::binary>>
+        assert {:error, %Error{reason: :artefact}} = Module.deserialize(altered)
+      end
+
+      {:ok, keyed} = Module.serialize(module, key: "mine")
+      assert {:error, %Error{}} = Module.deserialize(keyed, nil, key: "yours")
+    end
+  end
+end

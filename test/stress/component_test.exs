@@ -1,0 +1,117 @@
+defmodule Wasmex.Stress.ComponentTest do
+  use ExUnit.Case, async: false
+
+  @moduletag :stress
+  @moduletag timeout: :infinity
+
+  alias Wasmex.ComponentGuests, as: Guests
+  alias Wasmex.Components.{GuestResource, Instance, Store, Template}
+
+  defp times(n), do: n * String.to_integer(System.get_env("WASMEX_STRESS", "1"))
+
+  # Made once and kept: not what these tests count.
+  setup_all do
+    for name <- ["types", "resources", "http"], do: Guests.component(name)
+    {:ok, _function} = Wasmex.HTTP.load(Guests.path("http"), timeout: 200)
+    :ok
+  end
+
+  defp assert_no_leak(before, tries \\ 200) do
+    for pid <- Process.list(), do: :erlang.garbage_collect(pid)
+    now = Wasmex.live_objects()
+
+    cond do
+      Enum.all?(now, fn {kind, count} -> count <= before[kind] end) -> :ok
+      tries == 0 -> flunk("leaked: #{inspect(before)} before, #{inspect(now)} after")
+      true -> Process.sleep(20) && assert_no_leak(before, tries - 1)
+    end
+  end
+
+  defp unlinked(fun) do
+    {pid, ref} = spawn_monitor(fun)
+    assert_receive {:DOWN, ^ref, :process, ^pid, :normal}, 600_000
+  end
+
+  test "processes killed in every state of a call" do
+    before = Wasmex.live_objects()
+
+    unlinked(fn ->
+      imports = Guests.types_imports(%{"ask" => fn _ -> Process.sleep(:infinity) end})
+      {:ok, template} = Template.new(Guests.component("types"), imports)
+      big = String.duplicate("x", 200_000)
+
+      states = [
+        {"spin", []},
+        {{"test:types/calls@1.2.0", "ask"}, ["x"]},
+        {"greet", [big]},
+        {{"test:types/echo@1.2.0", "echo-list-string"}, [List.duplicate("word", 2_000)]}
+      ]
+
+      for n <- 1..times(1_000) do
+        {path, args} = Enum.at(states, rem(n, length(states)))
+
+        pid =
+          spawn(fn ->
+            {:ok, store} = Store.new()
+            {:ok, instance} = Template.instantiate(template, store)
+            repeat(fn -> Instance.call(instance, path, args) end)
+          end)
+
+        if rem(n, 3) == 0, do: Process.sleep(1), else: :erlang.yield()
+        Process.exit(pid, :kill)
+      end
+    end)
+
+    assert_no_leak(before)
+  end
+
+  defp repeat(fun) do
+    fun.()
+    repeat(fun)
+  end
+
+  test "handles that are dropped, lost and moved leave nothing" do
+    before = Wasmex.live_objects()
+
+    unlinked(fn ->
+      {instance, store} = Guests.instance("resources", Guests.resources_imports())
+      counters = "test:resources/counters@1.0.0"
+
+      for n <- 1..times(5_000) do
+        {:ok, counter} = Instance.call(instance, {counters, "make"}, [n])
+
+        case rem(n, 3) do
+          0 -> GuestResource.drop(counter)
+          1 -> {:ok, ^n} = Instance.call(instance, {counters, "consume"}, [counter])
+          2 -> :lost
+        end
+
+        if rem(n, 500) == 0, do: :erlang.garbage_collect()
+      end
+
+      :erlang.garbage_collect()
+      {:ok, live} = GuestResource.call_static(instance, [counters, "counter"], :static, :live)
+      true = live < 1_000
+      Store.close(store)
+    end)
+
+    assert_no_leak(before)
+  end
+
+  test "requests to a component leave nothing" do
+    before = Wasmex.live_objects()
+
+    unlinked(fn ->
+      {:ok, function} = Wasmex.HTTP.load(Guests.path("http"), timeout: 200)
+      Logger.put_process_level(self(), :none)
+
+      for n <- 1..times(400) do
+        path = Enum.at(["/hello", "/echo", "/long?100000", "/trap", "/forget"], rem(n, 5))
+        request = %{Wasmex.HTTP.Request.new("POST", path, [{"host", "h"}]) | body: "body"}
+        Wasmex.HTTP.call(function, request)
+      end
+    end)
+
+    assert_no_leak(before)
+  end
+end

@@ -1,0 +1,174 @@
+defmodule Wasmex.Stress.FaultsTest do
+  use ExUnit.Case, async: false
+
+  # What the system refuses, and a VM that goes down; most of it in a VM of its own.
+  @moduletag :stress
+  @moduletag timeout: :infinity
+
+  alias Wasmex.{Engine, Instance, Module, Store}
+
+  # All code is there from the start, as in a release: without it nothing that was never called can be
+  # loaded once there are no files left to open.
+  @prelude """
+  {:ok, _} = Application.ensure_all_started(:wasmex)
+  for app <- [:kernel, :stdlib, :elixir, :logger, :wasmex],
+      {:ok, modules} = :application.get_key(app, :modules),
+      module <- modules -- [Wasmex.Native],
+      do: :code.ensure_loaded(module)
+  """
+
+  # Runs this code in another VM, under limits of the shell; what it printed, its status, and ms.
+  defp child(code, limits \\ "true", timeout \\ 120) do
+    ebin = :wasmex |> :code.lib_dir() |> to_string() |> Path.join("ebin")
+    file = Path.join(System.tmp_dir!(), "wasmex-child-#{System.unique_integer([:positive])}.exs")
+    File.write!(file, @prelude <> code)
+    started = System.monotonic_time(:millisecond)
+    command = "#{limits}; exec timeout #{timeout} elixir -pa #{ebin} #{file}"
+    {output, status} = System.cmd("sh", ["-c", command], stderr_to_stdout: true)
+    File.rm!(file)
+    {output, status, System.monotonic_time(:millisecond) - started}
+  end
+
+  @guest """
+  wat = ~s|(module (memory (export "memory") 1)
+    (func (export "spin") (loop br 0)) (func (export "one") (result i32) i32.const 1))|
+  {:ok, module} = Wasmex.Module.compile(Wasmex.Engine.default(), wat)
+  instance = fn ->
+    with {:ok, store} <- Wasmex.Store.new(),
+         do: Wasmex.Instance.instantiate(store, module, %{})
+  end
+  """
+
+  test "a VM with guests under way stops at once" do
+    {output, 0, _ms} =
+      child("""
+      #{@guest}
+      nap = ~s|(module (import "wasi_snapshot_preview1" "poll_oneoff" (func $p (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "_start") (i32.store (i32.const 16) (i32.const 1)) (i64.store (i32.const 24) (i64.const 60000000000))
+          (drop (call $p (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))))|
+      for _ <- 1..8, do: spawn(fn -> {:ok, i} = instance.(); Wasmex.Instance.call(i, "spin", []) end)
+      for _ <- 1..200, do: spawn(fn -> Wasmex.run(nap) end)
+      Process.sleep(1_000)
+      File.write!("/proc/self/comm", "stopping")
+      IO.puts("stopping \#{System.os_time(:millisecond)}")
+      System.stop(0)
+      Process.sleep(:infinity)
+      """)
+
+    stopped = System.os_time(:millisecond)
+    [_, at] = Regex.run(~r/stopping (\d+)/, output)
+    took = stopped - String.to_integer(at)
+    IO.puts("the VM with 208 guests under way stopped in #{took} ms")
+
+    # Promised are 2 s; a loaded machine may take longer, a VM that waits for its guests takes for ever.
+    assert took < 20_000
+  end
+
+  test "no addresses left" do
+    # A memory reserves 4 GiB of them by default.
+    {output, status, _} =
+      child(
+        """
+        #{@guest}
+        made = for _ <- 1..50, do: instance.()
+        failed = for {:error, error} <- made, do: Exception.message(error)
+        IO.inspect(failed |> Enum.uniq() |> Enum.take(2))
+        {:ok, engine} = Wasmex.Engine.new(%Wasmex.EngineConfig{density: true})
+        {:ok, module} = Wasmex.Module.compile(engine, wat)
+        {:ok, store} = Wasmex.Store.new(nil, engine)
+        {:ok, small} = Wasmex.Instance.instantiate(store, module, %{})
+        {:ok, [1]} = Wasmex.Instance.call(small, "one", [])
+        IO.puts("survived, \#{length(failed)} refused")
+        """,
+        "ulimit -v 12000000"
+      )
+
+    assert {status, output} == {0, output}
+    assert [_, refused] = Regex.run(~r/survived, (\d+) refused/, output)
+    assert String.to_integer(refused) > 0
+  end
+
+  test "no file descriptors left" do
+    {output, status, _} =
+      child(
+        """
+        #{@guest}
+        {:ok, first} = instance.()
+        options = %Wasmex.Wasi.WasiOptions{preopen: [%Wasmex.Wasi.PreopenOptions{path: "/tmp"}]}
+        stores = for _ <- 1..200, do: Wasmex.Store.new_wasi(options)
+        refused = for {:error, text} <- stores, do: text
+        IO.inspect(Enum.uniq(refused))
+        {:ok, [1]} = Wasmex.Instance.call(first, "one", [])
+        for {:ok, store} <- stores, do: Wasmex.Store.close(store)
+        {:ok, _} = Wasmex.Store.new_wasi(options)
+        IO.puts("survived, \#{length(refused)} refused")
+        """,
+        "ulimit -n 120"
+      )
+
+    assert {status, output} == {0, output}
+    assert output =~ "Too many open files"
+    assert [_, refused] = Regex.run(~r/survived, (\d+) refused/, output)
+    assert String.to_integer(refused) > 0
+  end
+
+  test "memory limits end the guest, not the VM" do
+    {output, status, _} =
+      child("""
+      wat = ~s|(module (memory (export "memory") 1)
+        (func (export "eat") (loop (br_if 0 (i32.ne (memory.grow (i32.const 100)) (i32.const -1)))) unreachable))|
+      {:ok, module} = Wasmex.Module.compile(Wasmex.Engine.default(), wat)
+      for _ <- 1..200 do
+        {:ok, store} = Wasmex.Store.new(%Wasmex.StoreLimits{memory_size: 64_000_000})
+        {:ok, instance} = Wasmex.Instance.instantiate(store, module, %{})
+        {:error, %Wasmex.Trap{}} = Wasmex.Instance.call(instance, "eat", [])
+      end
+      IO.puts("survived")
+      """)
+
+    assert {status, output} == {0, output}
+    assert output =~ "survived"
+  end
+
+  test "the library's modules are loaded anew while guests run" do
+    wat =
+      ~s|(module (import "e" "f" (func $f (param i32) (result i32))) (func (export "g") (param i32) (result i32) local.get 0 call $f))|
+
+    {:ok, module} = Module.compile(Engine.default(), wat)
+    imports = %{e: %{f: {:fn, [:i32], [:i32], fn _, n -> n + 1 end}}}
+
+    tasks =
+      for _ <- 1..4 do
+        Task.async(fn ->
+          {:ok, store} = Store.new()
+          {:ok, instance} = Instance.new(store, module, imports)
+          loop(instance, 0)
+        end)
+      end
+
+    {:ok, modules} = :application.get_key(:wasmex, :modules)
+
+    for _ <- 1..3, module <- modules -- [Wasmex.Native] do
+      :code.soft_purge(module)
+      assert {:module, ^module} = :code.load_file(module)
+    end
+
+    # The library itself stays as it is: it knows no upgrade.
+    :code.soft_purge(Wasmex.Native)
+    assert {:error, _} = :code.load_file(Wasmex.Native)
+
+    for task <- tasks, do: send(task.pid, :stop)
+    for calls <- Task.await_many(tasks, 60_000), do: assert(calls > 0)
+  end
+
+  defp loop(instance, calls) do
+    {:ok, [42]} = Instance.call(instance, "g", [41])
+
+    receive do
+      :stop -> calls
+    after
+      0 -> loop(instance, calls + 1)
+    end
+  end
+end

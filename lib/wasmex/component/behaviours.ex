@@ -1,0 +1,78 @@
+defmodule Wasmex.Component.Behaviours do
+  @moduledoc false
+  # What a component imports, as behaviours.
+
+  import Wasmex.Component.Context
+
+  alias Wasmex.Component.{Functions, Spec, Types}
+
+  # What is to be implemented: `[{interface | nil, [{wit, name, arity}]}]`, without WASI and resources.
+  def imported(context) do
+    root = for {:func, _, function} <- context.world.imports, do: callback(function)
+
+    interfaces =
+      for {:interface, name, interface} <- context.world.imports,
+          not String.starts_with?(name, "wasi:"),
+          free = Enum.filter(interface.functions, &(&1.kind == :func)),
+          free != [],
+          do: {name, Enum.map(free, &callback/1)}
+
+    if root == [], do: interfaces, else: [{nil, root} | interfaces]
+  end
+
+  defp callback(function),
+    do: {function.name, Spec.atom(function.name), length(function.params)}
+
+  @doc "The quoted modules."
+  def modules(context) do
+    root = for {:func, _, function} <- context.world.imports, do: function
+
+    behaviours =
+      for {:interface, name, interface} <- context.world.imports,
+          not String.starts_with?(name, "wasi:") do
+        free = Enum.filter(interface.functions, &(&1.kind == :func))
+        module = context.interfaces[{:imports, name}]
+        same? = Map.has_key?(context.interfaces, {:exports, name})
+        behaviour(module, name, if(same?, do: [], else: interface.types), free, context)
+      end
+
+    case {root, behaviours} do
+      {[], []} ->
+        []
+
+      {[], behaviours} ->
+        behaviours
+
+      {root, behaviours} ->
+        [
+          behaviour(Module.concat(context.module, Imports), "the world", [], root, context)
+          | behaviours
+        ]
+    end
+  end
+
+  defp behaviour(module, name, types, functions, context) do
+    quote do
+      defmodule unquote(module) do
+        @moduledoc unquote("What the component imports of #{name}.")
+        unquote_splicing(Types.types(types, %{context | structs?: false}, name))
+        unquote_splicing(Enum.map(functions, &callback_spec(&1, context)))
+      end
+    end
+  end
+
+  defp callback_spec(function, context) do
+    {_args, types} = Functions.args(function.params, context)
+    name = Spec.atom(function.name)
+
+    result =
+      if function.result,
+        do: Spec.type(function.result, &place(&1, &2, context)),
+        else: quote(do: term())
+
+    quote do
+      @doc unquote(function.docs || "`#{function.name}`")
+      @callback unquote(name)(unquote_splicing(types)) :: unquote(result)
+    end
+  end
+end

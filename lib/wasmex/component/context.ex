@@ -1,0 +1,73 @@
+defmodule Wasmex.Component.Context do
+  @moduledoc false
+  # What the parts of a generated module know of each other: which interface is which module, and where a
+  # named type is.
+
+  alias Wasmex.Component.Spec
+
+  defstruct [:module, :world, :structs?, :interfaces]
+
+  def new(world, module, structs?),
+    do: %__MODULE__{
+      module: module,
+      world: world,
+      structs?: structs?,
+      interfaces: interfaces(world, module)
+    }
+
+  # The modules of interfaces by name: short where that tells them apart.
+  defp interfaces(world, module) do
+    for side <- [:exports, :imports],
+        items = for({:interface, name, _} <- world[side], do: name),
+        name <- items,
+        into: %{} do
+      base = if side == :imports, do: Module.concat(module, Imports), else: module
+      {{side, name}, Module.concat(base, camel(short(name, items)))}
+    end
+  end
+
+  defp short(name, others) do
+    last = last(name)
+
+    if Enum.count(others, &(last(&1) == last)) > 1,
+      do: String.replace(name, ~r/@.*/, ""),
+      else: last
+  end
+
+  defp last(name), do: name |> String.replace(~r/@.*/, "") |> String.split("/") |> List.last()
+
+  def camel(name),
+    do: name |> String.split(~r/[^a-zA-Z0-9]+/, trim: true) |> Enum.map_join(&capital/1)
+
+  defp capital(<<first::utf8, rest::binary>>), do: String.upcase(<<first::utf8>>) <> rest
+
+  def root_types(world),
+    do: for({:type, name, type} <- world.imports ++ world.exports, do: {name, type})
+
+  def struct?({:record, _}, %{structs?: true}), do: true
+  def struct?(_type, _context), do: false
+
+  def struct_module(nil, name, context), do: Module.concat(context.module, camel(name))
+
+  def struct_module(owner, name, context),
+    do: Module.concat(module_of(owner, context), camel(name))
+
+  # Where a named type is: in the module of its interface, of whichever side has it.
+  def place(nil, name, context), do: remote(context.module, name)
+
+  def place(interface, name, context) do
+    case module_of(interface, context) do
+      nil -> quote(do: term())
+      module -> remote(module, name)
+    end
+  end
+
+  defp remote(module, name), do: quote(do: unquote(module).unquote(Spec.atom(name))())
+
+  def module_of(interface, context) do
+    Map.get(context.interfaces, {:exports, interface}) ||
+      Map.get(context.interfaces, {:imports, interface})
+  end
+
+  def exported?(interface, context), do: Map.has_key?(context.interfaces, {:exports, interface})
+end

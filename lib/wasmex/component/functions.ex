@@ -1,0 +1,146 @@
+defmodule Wasmex.Component.Functions do
+  @moduledoc false
+  # The functions of a generated module: docs, specs, and the call.
+
+  import Wasmex.Component.Context
+
+  alias Wasmex.Component.Spec
+  alias Wasmex.WIT
+
+  @doc "The quoted function, and its twin with a `!`."
+  def function(%{kind: :method} = function, _interface, context) do
+    [_self | params] = function.params
+    {args, arg_types} = args(params, context)
+    name = function |> WIT.function_name() |> String.to_atom()
+    structs = structs_of(function.result, context)
+
+    quote do
+      @doc unquote(doc(function))
+      @spec unquote(name)(
+              Wasmex.Components.GuestResource.t(),
+              unquote_splicing(arg_types),
+              keyword()
+            ) :: {:ok, unquote(result(function, context))} | {:error, Exception.t()}
+      def unquote(name)(handle, unquote_splicing(args), opts \\ []) do
+        Wasmex.Component.method(
+          handle,
+          unquote(function.resource),
+          unquote(function.name),
+          unquote(args),
+          opts,
+          unquote(structs)
+        )
+      end
+    end
+  end
+
+  def function(function, interface, context) do
+    {args, arg_types} = args(function.params, context)
+    name = WIT.function_name(function)
+    path = if interface, do: [interface, function.name], else: [function.name]
+    result = result(function, context)
+    structs = structs_of(function.result, context)
+
+    quote do
+      @doc unquote(doc(function))
+      @spec unquote(String.to_atom(name))(
+              GenServer.server() | Wasmex.Components.Instance.t(),
+              unquote_splicing(arg_types),
+              keyword()
+            ) :: {:ok, unquote(result)} | {:error, Exception.t()}
+      def unquote(String.to_atom(name))(target, unquote_splicing(args), opts \\ []),
+        do:
+          Wasmex.Component.call(
+            target,
+            unquote(path),
+            unquote(args),
+            opts,
+            unquote(structs)
+          )
+
+      @doc unquote(
+             "As `#{name}/#{length(args) + 2}`, but returns the value or raises the exception."
+           )
+      @spec unquote(String.to_atom(name <> "!"))(
+              GenServer.server() | Wasmex.Components.Instance.t(),
+              unquote_splicing(arg_types),
+              keyword()
+            ) :: unquote(result)
+      def unquote(String.to_atom(name <> "!"))(target, unquote_splicing(args), opts \\ []),
+        do:
+          Wasmex.Component.call!(
+            target,
+            unquote(path),
+            unquote(args),
+            opts,
+            unquote(structs)
+          )
+    end
+  end
+
+  @doc false
+  def args(params, context) do
+    args =
+      for {{name, _type}, index} <- Enum.with_index(params),
+          do: Macro.var(argument(name, index), __MODULE__)
+
+    {args, Enum.map(params, fn {_name, type} -> Spec.type(type, &place(&1, &2, context)) end)}
+  end
+
+  # Names of parameters may be Elixir's own words.
+  defp argument(name, index) do
+    atom = Spec.atom(name)
+    words = [:target, :opts, :handle, :do, :end, :fn, :after, :else, :rescue, :catch, :when]
+    words = words ++ [:and, :or, :not, :in, true, false, nil]
+    if atom in words or Atom.to_string(atom) =~ ~r/\A\d/, do: :"arg#{index + 1}", else: atom
+  end
+
+  defp result(%{kind: :constructor}, _context),
+    do: quote(do: Wasmex.Components.GuestResource.t())
+
+  defp result(%{result: nil}, _context), do: nil
+  defp result(%{result: type}, context), do: Spec.type(type, &place(&1, &2, context))
+
+  defp doc(function) do
+    text = function.docs || "Calls `#{function.name}` of the component."
+    params = Enum.map_join(function.params, ", ", fn {name, _} -> name end)
+    if params == "", do: text, else: text <> "\n\nParameters: #{params}."
+  end
+
+  # What it takes to make structs of a result; nil for nothing.
+  defp structs_of(nil, _context), do: nil
+  defp structs_of(_type, %{structs?: false}), do: nil
+
+  defp structs_of(type, context) do
+    table =
+      for {:interface, interface, %{types: types}} <-
+            context.world.exports ++ context.world.imports,
+          {name, %{type: type}} <- types,
+          into: %{} do
+        module =
+          if struct?(type, context) and exported?(interface, context),
+            do: struct_module(interface, name, context)
+
+        {{interface, name}, {module, atoms(type)}}
+      end
+
+    roots =
+      for {name, %{type: type}} <- root_types(context.world),
+          into: %{},
+          do: {{nil, name}, {nil, atoms(type)}}
+
+    Macro.escape({atoms(type), Map.merge(table, roots)})
+  end
+
+  # Names of fields and cases as they come in results.
+  defp atoms({kind, list}) when kind in [:record, :variant],
+    do: {kind, for({name, type, docs} <- list, do: {Spec.atom(name), atoms(type), docs})}
+
+  defp atoms({:tuple, types}), do: {:tuple, Enum.map(types, &atoms/1)}
+  defp atoms({kind, names}) when kind in [:enum, :flags], do: {kind, names}
+  defp atoms({:named, _, _} = named), do: named
+  defp atoms({:list, type, length}), do: {:list, atoms(type), length}
+  defp atoms({kind, one, other}), do: {kind, atoms(one), atoms(other)}
+  defp atoms({kind, type}), do: {kind, atoms(type)}
+  defp atoms(other), do: other
+end

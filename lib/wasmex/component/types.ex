@@ -1,0 +1,47 @@
+defmodule Wasmex.Component.Types do
+  @moduledoc false
+  # The types of a generated module, and records as structs.
+
+  import Wasmex.Component.Context
+
+  alias Wasmex.Component.Spec
+
+  @doc "The quoted types of an interface, or of the world itself (`owner` is nil)."
+  def types(types, context, owner) do
+    for {name, %{type: type, docs: docs}} <- types, uniq = Spec.atom(name) do
+      quoted =
+        if struct?(type, context),
+          do: quote(do: unquote(struct_module(owner, name, context)).t()),
+          else: Spec.type(type, &place(&1, &2, context))
+
+      quote do
+        @typedoc unquote(docs || "`#{name}` of WIT.")
+        @type unquote({uniq, [], []}) :: unquote(quoted)
+      end
+    end
+  end
+
+  @doc "The quoted modules of records, where they are wanted."
+  def structs(types, owner, %{structs?: true} = context) do
+    for {name, %{type: {:record, fields}, docs: docs}} <- types do
+      keys = Enum.map(fields, fn {field, _, _} -> Spec.atom(field) end)
+
+      quote do
+        defmodule unquote(struct_module(owner, name, context)) do
+          @moduledoc unquote(docs || "The record `#{name}`.")
+          @enforce_keys unquote(keys)
+          defstruct unquote(keys)
+
+          @type t :: %__MODULE__{
+                  unquote_splicing(
+                    for {field, type, _} <- fields,
+                        do: {Spec.atom(field), Spec.type(type, &place(&1, &2, context))}
+                  )
+                }
+        end
+      end
+    end
+  end
+
+  def structs(_types, _owner, _context), do: []
+end

@@ -274,8 +274,7 @@ defmodule Wasmex.SecurityTest do
       assert {:ok, _} = Module.deserialize(artefact)
 
       for at <- [0, 20, 60, div(byte_size(artefact), 2), byte_size(artefact) - 1] do
-        <<head::binary-size(at), byte, rest::binary>> = artefact
-        altered = <<head::binary, Bitwise.bxor(byte, 1), rest::binary>>
+        altered = Wasmex.Guest.flip(artefact, 8 * at)
         assert {:error, %Error{reason: :artefact}} = Module.deserialize(altered)
       end
 

@@ -36,7 +36,7 @@ defmodule Wasmex.Artefact do
 
   @doc "The option `:key` of those who make or load artefacts."
   def key!(opts) do
-    case Keyword.validate!(opts, [:key]) do
+    case Wasmex.Utils.options!(opts, [:key]) do
       [key: key] when is_binary(key) and byte_size(key) > 0 -> key
       [] -> nil
       _ -> raise ArgumentError, "key: must be a non-empty binary"

@@ -31,7 +31,7 @@ defmodule Wasmex.Bytes do
   end
 
   def read(instance, {pointer, length}, opts) when is_integer(pointer) and is_integer(length) do
-    opts = Keyword.validate!(opts, [:memory])
+    opts = Wasmex.Utils.options!(opts, [:memory])
 
     with {:ok, memory} <- memory(instance, opts[:memory]),
          do: Memory.read(memory, unsigned(pointer), unsigned(length))

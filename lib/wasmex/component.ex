@@ -59,7 +59,7 @@ defmodule Wasmex.Component do
   @doc false
   defmacro __using__(opts) do
     {opts, _} = Code.eval_quoted(opts, [], __CALLER__)
-    opts = Keyword.validate!(opts, [:path, :wit, :world, :otp_app, structs: false])
+    opts = Wasmex.Utils.options!(opts, [:path, :wit, :world, :otp_app, structs: false])
     world = world!(opts)
     Definition.module(world, opts, __CALLER__.module)
   end

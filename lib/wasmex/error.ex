@@ -12,7 +12,7 @@ defmodule Wasmex.Error do
   | `:incompatible_import`, `:duplicate_import` | `:message` |
   | `:import_raised` | `:kind`, `:exception`, `:stacktrace` of the Elixir function, `:backtrace` of the guest |
   | `:bad_results` | `:message`: what an imported function returned and should have |
-  | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow` | `:message` |
+  | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow`, `:no_threads` | `:message` |
   | `:out_of_bounds` | `:offset`, `:size`, `:limit` |
   | `:output_limit` | `:limit`: the bytes that a program may print |
   | `:input`, `:output` | `:message`: what went wrong with a source of input or a sink of output |

@@ -26,7 +26,7 @@ defmodule Wasmex.Func do
   @doc "Calls it in this process; options and results as in `Wasmex.Instance.call/4` (no `{:bytes, _}`)."
   @spec call(t(), [term()], keyword()) :: {:ok, [term()]} | {:error, Exception.t()}
   def call(%__MODULE__{resource: func}, params, opts \\ []) when is_list(params) do
-    opts = Keyword.validate!(opts, [:fuel, timeout: :infinity])
+    opts = Wasmex.Utils.options!(opts, [:fuel, timeout: :infinity])
     again = fn -> Native.func_call(func, params, opts[:fuel]) end
     store = Native.func_store(func)
     Call.run(Call.new(store, Instance.timeout!(opts[:timeout]), nil, again))

@@ -64,7 +64,7 @@ defmodule Wasmex.Instance do
     {store, via} = StoreOrCaller.split(store_or_caller)
     {declarations, functions} = Imports.prepare(imports)
     links = Enum.map(links, &link!/1)
-    opts = Keyword.validate!(opts, timeout: :infinity)
+    opts = Wasmex.Utils.options!(opts, timeout: :infinity)
 
     again = fn ->
       Native.instance_new(store, module.resource, declarations, functions, links, via)
@@ -144,7 +144,7 @@ defmodule Wasmex.Instance do
 
   defp full_call(%__MODULE__{resource: resource} = instance, name, params, opts) do
     defaults = [:fuel, :allocator, :deallocator, timeout: :infinity, floats: :values]
-    opts = Keyword.validate!(opts, defaults)
+    opts = Wasmex.Utils.options!(opts, defaults)
     floats = floats!(opts[:floats])
     timeout = timeout!(opts[:timeout])
     fuel = fuel!(opts[:fuel])

@@ -56,7 +56,7 @@ defmodule Wasmex.Linker do
   @spec instantiate_pre(t(), Wasmex.Module.t(), keyword()) ::
           {:ok, Template.t()} | {:error, Exception.t()}
   def instantiate_pre(%__MODULE__{} = linker, %Wasmex.Module{resource: module}, opts \\ []) do
-    opts = Keyword.validate!(opts, [:store])
+    opts = Utils.options!(opts, [:store])
     {declarations, functions} = Imports.prepare(linker.imports)
     store = if opts[:store], do: opts[:store] |> StoreOrCaller.split() |> elem(0)
 

@@ -46,7 +46,7 @@ defmodule Wasmex.Pipe do
   @doc "A new pipe. Options: `mode: :buffer | :stream`, `capacity: bytes`."
   @spec new(keyword()) :: {:ok, t()}
   def new(opts \\ []) do
-    opts = Keyword.validate!(opts, [:capacity, mode: :buffer])
+    opts = Wasmex.Utils.options!(opts, [:capacity, mode: :buffer])
     {:ok, __wrap_resource__(Native.pipe_new(mode!(opts[:mode]), capacity!(opts)))}
   end
 

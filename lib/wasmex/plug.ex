@@ -53,7 +53,7 @@ defmodule Wasmex.Plug do
   @doc "Plug's `init/1`: the option `:name` of the child."
   @spec init(keyword()) :: term()
   def init(opts) do
-    case Keyword.validate!(opts, [:name]) do
+    case Wasmex.Utils.options!(opts, [:name]) do
       [name: name] -> name
       [] -> raise ArgumentError, "name: is missing; it is that of {Wasmex.Plug, name: …, dir: …}"
     end

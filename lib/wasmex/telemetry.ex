@@ -52,7 +52,7 @@ defmodule Wasmex.Telemetry do
   """
   @spec enable([span()], keyword()) :: :ok
   def enable(spans \\ @spans, opts \\ []) do
-    opts = Keyword.validate!(opts, [:handler])
+    opts = Wasmex.Utils.options!(opts, [:handler])
 
     for span <- spans, span not in @spans do
       raise ArgumentError, "unknown span #{inspect(span)}; the spans are #{inspect(@spans)}"

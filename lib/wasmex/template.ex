@@ -34,7 +34,7 @@ defmodule Wasmex.Template do
 
   def instantiate(%__MODULE__{resource: template}, store_or_caller, opts) do
     {store, via} = StoreOrCaller.split(store_or_caller)
-    opts = if opts == [], do: [], else: Keyword.validate!(opts, [:timeout, :fuel])
+    opts = if opts == [], do: [], else: Wasmex.Utils.options!(opts, [:timeout, :fuel])
     fuel = opts[:fuel]
 
     span = Telemetry.start(:instantiate, %{})

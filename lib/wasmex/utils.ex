@@ -27,6 +27,19 @@ defmodule Wasmex.Utils do
   def stringify_keys(other), do: other
 
   @doc false
+  # As `Keyword.validate!/2`, and what is no keyword list at all gets a sentence too.
+  def options!(opts, allowed) do
+    unless Keyword.keyword?(opts),
+      do:
+        raise(
+          ArgumentError,
+          "expected options as a keyword list (such as timeout: 1_000), got: #{inspect(opts)}"
+        )
+
+    Keyword.validate!(opts, allowed)
+  end
+
+  @doc false
   # `String.valid?/1` looks at each byte in Elixir before 1.17; this does so in C.
   def utf8?(bytes), do: is_binary(:unicode.characters_to_binary(bytes))
 

@@ -38,7 +38,7 @@ defmodule Wasmex.WIT do
   """
   @spec world(source(), keyword()) :: {:ok, world()} | {:error, Exception.t()}
   def world(source, opts \\ []) do
-    opts = Keyword.validate!(opts, world: nil)
+    opts = Wasmex.Utils.options!(opts, world: nil)
 
     case Native.wit_world(source(source), opts[:world]) do
       {:ok, world} -> {:ok, world}

@@ -96,7 +96,7 @@ defmodule Wasmex.Fuzz.Modules do
 
   defp flip(wasm) do
     at = :rand.uniform(byte_size(wasm)) - 1
-    <<head::binary-size(at), _byte, rest::binary>> = wasm
+    {head, <<_byte, rest::binary>>} = :erlang.split_binary(wasm, at)
     <<head::binary, :rand.uniform(256) - 1, rest::binary>>
   end
 

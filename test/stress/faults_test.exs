@@ -18,12 +18,12 @@ defmodule Wasmex.Stress.FaultsTest do
   """
 
   # Runs this code in another VM, under limits of the shell; what it printed, its status, and ms.
-  defp child(code, limits \\ "true", timeout \\ 120) do
+  defp child(code, limits \\ "true", runner \\ "") do
     ebin = :wasmex |> :code.lib_dir() |> to_string() |> Path.join("ebin")
     file = Path.join(System.tmp_dir!(), "wasmex-child-#{System.unique_integer([:positive])}.exs")
     File.write!(file, @prelude <> code)
     started = System.monotonic_time(:millisecond)
-    command = "#{limits}; exec timeout #{timeout} elixir -pa #{ebin} #{file}"
+    command = "#{limits}; exec #{runner} timeout 120 elixir -pa #{ebin} #{file}"
     {output, status} = System.cmd("sh", ["-c", command], stderr_to_stdout: true)
     File.rm!(file)
     {output, status, System.monotonic_time(:millisecond) - started}
@@ -113,6 +113,59 @@ defmodule Wasmex.Stress.FaultsTest do
     assert String.to_integer(refused) > 0
   end
 
+  # Root may have as many threads as it wants: another user, who may read what root may.
+  @nobody "env HOME=/tmp setpriv --reuid 54321 --clear-groups --inh-caps=-all,+dac_override " <>
+            "--ambient-caps=-all,+dac_override"
+
+  test "no threads left, and then there are" do
+    wat = ~s|(module (memory (export "memory") 1) (func (export "one") (result i32) i32.const 1))|
+    {:ok, module} = Module.compile(Engine.default(), wat)
+    {:ok, artefact} = Module.serialize(module)
+    runner = if match?({"0\n", 0}, System.cmd("id", ["-u"])), do: @nobody, else: ""
+
+    {output, status, _} =
+      child(
+        """
+        alias Wasmex.{Engine, Instance, Module, Store}
+        limit = fn n -> ["--pid", System.pid(), "--nproc=\#{n}:"] end
+        # Waits for a line, and needs no process more to raise the limit again.
+        later = "read line && exec prlimit \#{Enum.join(limit.(1000), " ")}"
+        port = Port.open({:spawn_executable, "/bin/sh"}, [:exit_status, args: ["-c", later]])
+        {_, 0} = System.cmd("prlimit", limit.(1))
+
+        wat = #{inspect(wat)}
+        {:ok, module} = Module.deserialize(#{inspect(artefact, limit: :infinity, printable_limit: :infinity)})
+        run = fn ->
+          with {:ok, store} <- Store.new(),
+               {:ok, instance} <- Instance.instantiate(store, module, %{}),
+               do: Instance.call(instance, "one", [])
+        end
+        all = [
+          fn -> Module.compile(Engine.default(), wat) end,
+          fn -> Store.new_wasi(%Wasmex.Wasi.WasiOptions{}) end,
+          run
+        ]
+        for _ <- 1..3, function <- all do
+          {:error, error} = function.()
+          IO.puts(if is_binary(error), do: error, else: Exception.message(error))
+        end
+
+        Port.command(port, "now\n")
+        receive do {^port, {:exit_status, 0}} -> :ok end
+        for function <- all, do: {:ok, _} = function.()
+        IO.puts("survived")
+        """,
+        "true",
+        runner
+      )
+
+    assert {status, output} == {0, output}
+    assert output =~ "survived"
+    assert output =~ "no threads for compiling"
+    assert output =~ "no thread for I/O"
+    assert output =~ "no thread for the ticker"
+  end
+
   test "memory limits end the guest, not the VM" do
     {output, status, _} =
       child("""
@@ -129,6 +182,28 @@ defmodule Wasmex.Stress.FaultsTest do
 
     assert {status, output} == {0, output}
     assert output =~ "survived"
+  end
+
+  test "an artefact with any bit flipped is refused, and any part of one" do
+    for bytes <- [~s|(module (func (export "f")))|, ~s|(component)|] do
+      make = if bytes == "(component)", do: Wasmex.Components.Component, else: Module
+      {:ok, compiled} = make.compile(Engine.default(), bytes)
+      {:ok, artefact} = make.serialize(compiled)
+      refused = fn altered -> match?({:error, _}, make.deserialize(altered, Engine.default())) end
+
+      all =
+        Task.async_stream(
+          0..(byte_size(artefact) - 1),
+          fn at ->
+            refused.(binary_part(artefact, 0, at)) and
+              Enum.all?(0..7, &refused.(Wasmex.Guest.flip(artefact, 8 * at + &1)))
+          end,
+          timeout: :infinity
+        )
+
+      assert Enum.all?(all, &(&1 == {:ok, true}))
+      IO.puts("#{9 * byte_size(artefact)} alterations of an artefact were refused")
+    end
   end
 
   test "the library's modules are loaded anew while guests run" do

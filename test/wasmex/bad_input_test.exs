@@ -200,6 +200,17 @@ defmodule Wasmex.BadInputTest do
     assert_raise ArgumentError, fn -> Wasmex.Pipe.read(:pipe) end
   end
 
+  test "options that are no keyword list" do
+    {:ok, module} = Module.compile(store(), ~s|(module (func (export "f")))|)
+    {:ok, instance} = Instance.new(store(), module, %{})
+
+    for opts <- [100, %{timeout: 100}, [100], :infinity],
+        do:
+          assert_raise(ArgumentError, ~r/options as a keyword list .*, got: /, fn ->
+            Instance.call(instance, "f", [], opts)
+          end)
+  end
+
   test "modules and templates of another engine" do
     {:ok, engine} = Engine.new(%EngineConfig{})
     {:ok, module} = Module.compile(engine, "(module)")

@@ -132,6 +132,7 @@ defmodule Wasmex.ComponentTest do
 
     # Off in scripts, unless something was compiled before.
     Code.put_compiler_option(:docs, true)
+    Code.put_compiler_option(:debug_info, true)
     modules = Code.compile_string(code)
     {_, beam} = List.keyfind(modules, Wasmex.ComponentTest.Documented, 0)
     assert {:docs_v1, _, _, _, %{"en" => "Every type of WIT, both ways."}, _, docs} = docs(beam)

@@ -58,7 +58,7 @@ defmodule Wasmex.Components.Component do
   @spec compile(Store.t() | Engine.t(), binary(), keyword()) ::
           {:ok, t()} | {:error, Exception.t()}
   def compile(store_or_engine, bytes, opts \\ []) when is_binary(bytes) do
-    opts = Keyword.validate!(opts, names: %{})
+    opts = Wasmex.Utils.options!(opts, names: %{})
     engine = engine(store_or_engine)
 
     with {:ok, wasm} <- to_component(bytes) do

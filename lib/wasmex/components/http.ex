@@ -58,7 +58,7 @@ defmodule Wasmex.Components.HTTP do
   def handle(handler, request, opts \\ [])
 
   def handle(%Instance{} = instance, %Request{} = request, opts) do
-    opts = Keyword.validate!(opts, timeout: 5_000, max_output: 16 * 1024 * 1024)
+    opts = Wasmex.Utils.options!(opts, timeout: 5_000, max_output: 16 * 1024 * 1024)
     %{instance_resource: resource, store_resource: store} = instance
     {:http, head} = Wasmex.HTTP.Component.invoke(request)
     {:ok, body} = Pipe.new(mode: :stream)

@@ -88,7 +88,7 @@ defmodule Wasmex.Components.Instance do
           {:ok, t()} | {:error, Exception.t()}
   def instantiate(store, component, imports, opts \\ []) do
     {opts, style} = Keyword.split(opts, [:timeout, :fuel])
-    style = Keyword.validate!(style, [:style, :bytes])
+    style = Wasmex.Utils.options!(style, [:style, :bytes])
 
     with {:ok, template} <- Template.new(component, imports, style),
          do: Template.instantiate(template, store, opts)
@@ -141,7 +141,7 @@ defmodule Wasmex.Components.Instance do
     do: spanned(instance, Path.parse(path), params, Style.direct(), nil, :infinity)
 
   def call(%__MODULE__{} = instance, path, params, opts) when is_list(params) do
-    opts = Keyword.validate!(opts, [:fuel, :bytes, :style, timeout: :infinity])
+    opts = Wasmex.Utils.options!(opts, [:fuel, :bytes, :style, timeout: :infinity])
     timeout = Wasmex.Instance.timeout!(opts[:timeout])
     style = Style.bits(Keyword.take(opts, [:bytes, :style]))
     spanned(instance, Path.parse(path), params, style, opts[:fuel], timeout)

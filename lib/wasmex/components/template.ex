@@ -45,7 +45,7 @@ defmodule Wasmex.Components.Template do
   @spec instantiate(t(), Store.t(), keyword()) :: {:ok, Instance.t()} | {:error, Exception.t()}
   def instantiate(%__MODULE__{resource: template}, store, opts \\ []) do
     store = Store.resource!(store)
-    opts = Keyword.validate!(opts, [:fuel, timeout: :infinity])
+    opts = Wasmex.Utils.options!(opts, [:fuel, timeout: :infinity])
     again = fn -> Native.component_instantiate(store, template, opts[:fuel], nil) end
     call = Call.new(store, Wasmex.Instance.timeout!(opts[:timeout]), nil, again)
     span = Telemetry.start(:instantiate, %{})

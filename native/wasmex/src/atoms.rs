@@ -20,7 +20,7 @@ rustler::atoms! {
     trap, exit, import_raised, cancelled, closed, broken, deadlock, argument, arity, unknown_export,
     not_a_function, missing_import, incompatible_import, duplicate_import, compile, parse, link,
     limit, guest, foreign_store, foreign_engine, caller_expired, caller_elsewhere, out_of_bounds,
-    grow, immutable, fuel_disabled, unsupported, artefact, no_ticker, panic, config, wasi, value,
+    grow, immutable, fuel_disabled, unsupported, artefact, no_ticker, no_threads, panic, config, wasi, value,
     bad_results, component, exception, not_null, in_progress, no_room, eof, empty, full,
     // details of errors
     code, message, detail, backtrace, position, wanted, given, expected, name, names, kind,

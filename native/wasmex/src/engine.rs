@@ -1,6 +1,7 @@
 //! Engines: the compiler's settings, and what all stores and modules made with them share.
 
 use crate::atoms;
+use crate::compiling::compile;
 use crate::engine_config::EngineConfig;
 use crate::error::Error;
 use crate::live::{Kind, Live};
@@ -104,9 +105,10 @@ fn engine_precompile_module<'a>(
     engine: ResourceArc<EngineResource>,
     bytes: Binary,
 ) -> NifResult<Term<'a>> {
-    Ok(match engine.engine.precompile_module(bytes.as_slice()) {
+    let bytes = bytes.as_slice();
+    Ok(match compile(|| engine.engine.precompile_module(bytes)) {
         Ok(artefact) => (atoms::ok(), crate::module::binary(env, &artefact)?).encode(env),
-        Err(error) => Error::chain(atoms::compile(), &error).to_term(env),
+        Err(error) => error.to_term(env),
     })
 }
 

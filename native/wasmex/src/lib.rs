@@ -8,6 +8,7 @@
 mod atoms;
 mod budget;
 mod byte_queue;
+mod compiling;
 mod component;
 mod core_dump;
 mod engine;

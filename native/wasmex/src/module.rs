@@ -1,6 +1,7 @@
 //! Compiled modules.
 
 use crate::atoms;
+use crate::compiling::compile;
 use crate::engine::EngineResource;
 use crate::error::Error;
 use crate::live::{Kind, Live};
@@ -33,9 +34,10 @@ fn module_compile<'a>(
     engine: ResourceArc<EngineResource>,
     bytes: Binary,
 ) -> Term<'a> {
-    match Module::from_binary(&engine.engine, bytes.as_slice()) {
+    let bytes = bytes.as_slice();
+    match compile(|| Module::from_binary(&engine.engine, bytes)) {
         Ok(module) => resource(env, engine, module),
-        Err(error) => Error::chain(atoms::compile(), &error).to_term(env),
+        Err(error) => error.to_term(env),
     }
 }
 

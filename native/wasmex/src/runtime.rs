@@ -2,25 +2,38 @@
 //!
 //! Guests never run on it. Its workers only wake the processes that drive the guests.
 
-use std::sync::OnceLock;
+use std::panic::catch_unwind;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use tokio::runtime::{Builder, Runtime};
 
 /// File calls that may be under way at once; more of them queue.
 const BLOCKING_THREADS: usize = 16;
 
-static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+static STARTING: Mutex<()> = Mutex::new(());
 
-/// `None` when the operating system gives no thread for it.
+/// `None` when the operating system gives no thread for it; the next time it is asked again.
 pub fn get() -> Option<&'static Runtime> {
-    RUNTIME
-        .get_or_init(|| {
-            Builder::new_multi_thread()
-                .worker_threads(1)
-                .max_blocking_threads(BLOCKING_THREADS)
-                .thread_name("wasmex-io")
-                .enable_all()
-                .build()
-                .ok()
-        })
-        .as_ref()
+    RUNTIME.get().or_else(start)
+}
+
+#[cold]
+fn start() -> Option<&'static Runtime> {
+    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if RUNTIME.get().is_none() {
+        // tokio panics where it gets no thread: so one is asked for before, and what may come yet is caught.
+        std::thread::Builder::new().spawn(|| {}).ok()?.join().ok()?;
+        let runtime = catch_unwind(build).ok()?.ok()?;
+        RUNTIME.set(runtime).ok()?;
+    }
+    RUNTIME.get()
+}
+
+fn build() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("wasmex-io")
+        .enable_all()
+        .build()
 }

@@ -19,7 +19,8 @@ pub const TICK: Duration = Duration::from_micros(250);
 const IDLE_TICKS: u32 = 40;
 
 static TICKING: AtomicBool = AtomicBool::new(false);
-static TICKER: OnceLock<Option<Thread>> = OnceLock::new();
+static TICKER: OnceLock<Thread> = OnceLock::new();
+static STARTING: Mutex<()> = Mutex::new(());
 static NEXT_ENGINE: AtomicU64 = AtomicU64::new(1);
 static ENGINES: Mutex<Option<HashMap<u64, EngineWeak>>> = Mutex::new(None);
 static SLOTS: Mutex<Vec<&'static Slot>> = Mutex::new(Vec::new());
@@ -81,21 +82,27 @@ fn new_slot() -> &'static Slot {
 #[cold]
 fn wake() {
     TICKING.store(true, Ordering::SeqCst);
-    let thread = TICKER.get_or_init(|| {
-        std::thread::Builder::new()
-            .name("wasmex-ticker".into())
-            .spawn(run)
-            .ok()
-            .map(|handle| handle.thread().clone())
-    });
-    if let Some(thread) = thread {
+    if let Some(thread) = TICKER.get() {
         thread.unpark();
     }
 }
 
-/// False when there is no thread to tick: then no guest may run, for nothing could stop it.
+/// False when there is no thread to tick: then no guest may run, for nothing could stop it. To be asked
+/// before [`enter`]; each time it asks the system again.
 pub fn available() -> bool {
-    TICKER.get().is_none_or(Option::is_some)
+    TICKER.get().is_some() || start()
+}
+
+#[cold]
+fn start() -> bool {
+    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if TICKER.get().is_some() {
+        return true;
+    }
+    let thread = std::thread::Builder::new().name("wasmex-ticker".into());
+    thread
+        .spawn(run)
+        .is_ok_and(|handle| TICKER.set(handle.thread().clone()).is_ok())
 }
 
 fn run() {

@@ -3,6 +3,7 @@
 use super::describe;
 use super::shared::Shared;
 use crate::atoms;
+use crate::compiling::compile;
 use crate::engine::EngineResource;
 use crate::error::Error;
 use crate::live::{Kind, Live};
@@ -52,9 +53,10 @@ fn component_compile<'a>(
     bytes: Binary,
     names: Names,
 ) -> Term<'a> {
-    match Component::from_binary(&engine.engine, bytes.as_slice()) {
+    let bytes = bytes.as_slice();
+    match compile(|| Component::from_binary(&engine.engine, bytes)) {
         Ok(component) => resource(env, engine, component, names),
-        Err(error) => Error::chain(atoms::compile(), &error).to_term(env),
+        Err(error) => error.to_term(env),
     }
 }
 

@@ -134,7 +134,7 @@ defmodule Wasmex.ComponentTest do
     Code.put_compiler_option(:docs, true)
     Code.put_compiler_option(:debug_info, true)
     modules = Code.compile_string(code)
-    {_, beam} = List.keyfind(modules, Wasmex.ComponentTest.Documented, 0)
+    {module, beam} = List.keyfind(modules, Wasmex.ComponentTest.Documented, 0)
     assert {:docs_v1, _, _, _, %{"en" => "Every type of WIT, both ways."}, _, docs} = docs(beam)
     greet = Enum.find(docs, &match?({{:function, :greet, 3}, _, _, _, _}, &1))
     assert {_, _, _, %{"en" => "A greeting." <> _}, _} = greet
@@ -147,7 +147,6 @@ defmodule Wasmex.ComponentTest do
     assert List.keymember?(specs, {:add!, 4}, 0)
 
     # Of a world alone: the component comes when it is started.
-    module = Wasmex.ComponentTest.Documented
     assert_raise ArgumentError, ~r/path: or bytes:/, fn -> module.start_link([]) end
     {:ok, pid} = module.start_link(path: Guests.path("types"), host: Host)
     assert module.add(pid, 1, 2) == {:ok, 3}

@@ -202,6 +202,13 @@ defmodule Wasmex.SecurityTest do
       end
     end
 
+    test "Atoms are made of names in one place, which only macros reach." do
+      makes = ~r/\b(to_atom|binary_to_atom|list_to_atom|Module\.concat|Module\.safe_concat)\b/
+
+      places = for file <- Path.wildcard("lib/**/*.ex"), File.read!(file) =~ makes, do: file
+      assert places == ["lib/wasmex/component/names.ex"]
+    end
+
     test "A guest can't make the VM log what it was given." do
       Process.flag(:trap_exit, true)
       secret = "secret-#{System.unique_integer([:positive])}"

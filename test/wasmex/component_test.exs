@@ -176,4 +176,19 @@ defmodule Wasmex.ComponentTest do
       assert Exception.message(error) =~ pattern
     end
   end
+
+  test "a name that no atom can hold" do
+    name = String.duplicate("a", 256)
+    path = Path.join(System.tmp_dir!(), "long-#{System.unique_integer([:positive])}.wit")
+    on_exit(fn -> File.rm(path) end)
+
+    for item <- ["export #{name}: func();", "export f: func(p: record-#{name});"] do
+      File.write!(path, "package a:b; world w { record record-#{name} { f: u8 } #{item} }")
+      code = "defmodule LongName do\n use Wasmex.Component, wit: #{inspect(path)}\nend"
+      error = assert_raise CompileError, fn -> Code.eval_string(code) end
+
+      assert Exception.message(error) =~
+               ~r/aaaa… of the WIT is too long: .* the VM's limit is 255/
+    end
+  end
 end

@@ -4,7 +4,7 @@ defmodule Wasmex.Component.Behaviours do
 
   import Wasmex.Component.Context
 
-  alias Wasmex.Component.{Functions, Spec, Types}
+  alias Wasmex.Component.{Functions, Names, Spec, Types}
 
   # What is to be implemented: `[{interface | nil, [{wit, name, arity}]}]`, without WASI and resources.
   def imported(context) do
@@ -21,7 +21,7 @@ defmodule Wasmex.Component.Behaviours do
   end
 
   defp callback(function),
-    do: {function.name, Spec.atom(function.name), length(function.params)}
+    do: {function.name, Names.atom(function.name), length(function.params)}
 
   @doc "The quoted modules."
   def modules(context) do
@@ -45,7 +45,7 @@ defmodule Wasmex.Component.Behaviours do
 
       {root, behaviours} ->
         [
-          behaviour(Module.concat(context.module, Imports), "the world", [], root, context)
+          behaviour(Names.module(context.module, "imports"), "the world", [], root, context)
           | behaviours
         ]
     end
@@ -63,7 +63,7 @@ defmodule Wasmex.Component.Behaviours do
 
   defp callback_spec(function, context) do
     {_args, types} = Functions.args(function.params, context)
-    name = Spec.atom(function.name)
+    name = Names.atom(function.name)
 
     result =
       if function.result,

@@ -3,7 +3,7 @@ defmodule Wasmex.Component.Context do
   # What the parts of a generated module know of each other: which interface is which module, and where a
   # named type is.
 
-  alias Wasmex.Component.Spec
+  alias Wasmex.Component.Names
 
   defstruct [:module, :world, :structs?, :interfaces]
 
@@ -21,8 +21,8 @@ defmodule Wasmex.Component.Context do
         items = for({:interface, name, _} <- world[side], do: name),
         name <- items,
         into: %{} do
-      base = if side == :imports, do: Module.concat(module, Imports), else: module
-      {{side, name}, Module.concat(base, camel(short(name, items)))}
+      base = if side == :imports, do: Names.module(module, "imports"), else: module
+      {{side, name}, Names.module(base, short(name, items))}
     end
   end
 
@@ -36,21 +36,16 @@ defmodule Wasmex.Component.Context do
 
   defp last(name), do: name |> String.replace(~r/@.*/, "") |> String.split("/") |> List.last()
 
-  def camel(name),
-    do: name |> String.split(~r/[^a-zA-Z0-9]+/, trim: true) |> Enum.map_join(&capital/1)
-
-  defp capital(<<first::utf8, rest::binary>>), do: String.upcase(<<first::utf8>>) <> rest
-
   def root_types(world),
     do: for({:type, name, type} <- world.imports ++ world.exports, do: {name, type})
 
   def struct?({:record, _}, %{structs?: true}), do: true
   def struct?(_type, _context), do: false
 
-  def struct_module(nil, name, context), do: Module.concat(context.module, camel(name))
+  def struct_module(nil, name, context), do: Names.module(context.module, name)
 
   def struct_module(owner, name, context),
-    do: Module.concat(module_of(owner, context), camel(name))
+    do: Names.module(module_of(owner, context), name)
 
   # Where a named type is: in the module of its interface, of whichever side has it.
   def place(nil, name, context), do: remote(context.module, name)
@@ -62,7 +57,7 @@ defmodule Wasmex.Component.Context do
     end
   end
 
-  defp remote(module, name), do: quote(do: unquote(module).unquote(Spec.atom(name))())
+  defp remote(module, name), do: quote(do: unquote(module).unquote(Names.atom(name))())
 
   def module_of(interface, context) do
     Map.get(context.interfaces, {:exports, interface}) ||

@@ -2,9 +2,9 @@ defmodule Wasmex.Component.Definition do
   @moduledoc false
   # The code of `use Wasmex.Component`: a world becomes modules.
 
-  import Wasmex.Component.Context, only: [camel: 1, root_types: 1]
+  import Wasmex.Component.Context, only: [root_types: 1]
 
-  alias Wasmex.Component.{Behaviours, Context, Functions, Spec, Types}
+  alias Wasmex.Component.{Behaviours, Context, Functions, Names, Types}
   alias Wasmex.WIT
 
   # What a module of ours defines for itself.
@@ -13,7 +13,7 @@ defmodule Wasmex.Component.Definition do
   def module(world, opts, module) do
     context = Context.new(world, module, opts[:structs])
 
-    names = for name <- WIT.value_names(world), into: %{}, do: {name, Spec.atom(name)}
+    names = for name <- WIT.value_names(world), into: %{}, do: {name, Names.atom(name)}
     exports = for {:func, _, function} <- world.exports, do: function
     check!(exports, module)
 
@@ -94,7 +94,7 @@ defmodule Wasmex.Component.Definition do
   end
 
   defp check!(functions, module) do
-    for function <- functions, Spec.atom(function.name) in @reserved do
+    for function <- functions, Names.atom(function.name) in @reserved do
       raise CompileError,
         description:
           "#{inspect(module)}: the component exports `#{function.name}`, which is the name of a generated function"
@@ -126,7 +126,7 @@ defmodule Wasmex.Component.Definition do
     functions = Enum.filter(interface.functions, &(&1.resource == resource))
 
     quote do
-      defmodule unquote(Module.concat(module, camel(resource))) do
+      defmodule unquote(Names.module(module, resource)) do
         @moduledoc unquote(type.docs || "The resource `#{resource}`.")
 
         @type t :: Wasmex.Components.GuestResource.t()

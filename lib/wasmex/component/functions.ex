@@ -4,14 +4,14 @@ defmodule Wasmex.Component.Functions do
 
   import Wasmex.Component.Context
 
-  alias Wasmex.Component.Spec
+  alias Wasmex.Component.{Names, Spec}
   alias Wasmex.WIT
 
   @doc "The quoted function, and its twin with a `!`."
   def function(%{kind: :method} = function, _interface, context) do
     [_self | params] = function.params
     {args, arg_types} = args(params, context)
-    name = function |> WIT.function_name() |> String.to_atom()
+    name = function |> WIT.function_name() |> Names.identifier()
     structs = structs_of(function.result, context)
 
     quote do
@@ -40,15 +40,16 @@ defmodule Wasmex.Component.Functions do
     path = if interface, do: [interface, function.name], else: [function.name]
     result = result(function, context)
     structs = structs_of(function.result, context)
+    {plain, bang} = {Names.identifier(name), Names.identifier(name <> "!")}
 
     quote do
       @doc unquote(doc(function))
-      @spec unquote(String.to_atom(name))(
+      @spec unquote(plain)(
               GenServer.server() | Wasmex.Components.Instance.t(),
               unquote_splicing(arg_types),
               keyword()
             ) :: {:ok, unquote(result)} | {:error, Exception.t()}
-      def unquote(String.to_atom(name))(target, unquote_splicing(args), opts \\ []),
+      def unquote(plain)(target, unquote_splicing(args), opts \\ []),
         do:
           Wasmex.Component.call(
             target,
@@ -61,12 +62,12 @@ defmodule Wasmex.Component.Functions do
       @doc unquote(
              "As `#{name}/#{length(args) + 2}`, but returns the value or raises the exception."
            )
-      @spec unquote(String.to_atom(name <> "!"))(
+      @spec unquote(bang)(
               GenServer.server() | Wasmex.Components.Instance.t(),
               unquote_splicing(arg_types),
               keyword()
             ) :: unquote(result)
-      def unquote(String.to_atom(name <> "!"))(target, unquote_splicing(args), opts \\ []),
+      def unquote(bang)(target, unquote_splicing(args), opts \\ []),
         do:
           Wasmex.Component.call!(
             target,
@@ -89,10 +90,13 @@ defmodule Wasmex.Component.Functions do
 
   # Names of parameters may be Elixir's own words.
   defp argument(name, index) do
-    atom = Spec.atom(name)
+    atom = Names.atom(name)
     words = [:target, :opts, :handle, :do, :end, :fn, :after, :else, :rescue, :catch, :when]
     words = words ++ [:and, :or, :not, :in, true, false, nil]
-    if atom in words or Atom.to_string(atom) =~ ~r/\A\d/, do: :"arg#{index + 1}", else: atom
+
+    if atom in words or Atom.to_string(atom) =~ ~r/\A\d/,
+      do: Names.identifier("arg#{index + 1}"),
+      else: atom
   end
 
   defp result(%{kind: :constructor}, _context),
@@ -134,7 +138,7 @@ defmodule Wasmex.Component.Functions do
 
   # Names of fields and cases as they come in results.
   defp atoms({kind, list}) when kind in [:record, :variant],
-    do: {kind, for({name, type, docs} <- list, do: {Spec.atom(name), atoms(type), docs})}
+    do: {kind, for({name, type, docs} <- list, do: {Names.atom(name), atoms(type), docs})}
 
   defp atoms({:tuple, types}), do: {:tuple, Enum.map(types, &atoms/1)}
   defp atoms({kind, names}) when kind in [:enum, :flags], do: {kind, names}

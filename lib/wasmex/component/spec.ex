@@ -2,6 +2,8 @@ defmodule Wasmex.Component.Spec do
   @moduledoc false
   # Types of WIT as types of Elixir: as given (`:in`) and as returned (`:out`).
 
+  alias Wasmex.Component.Names
+
   @doc "The quoted type. `place` says where named types are: a function from interface and name to a quoted type."
   def type(type, place)
 
@@ -29,20 +31,22 @@ defmodule Wasmex.Component.Spec do
     do: quote(do: unquote(outcome(:ok, ok, place)) | unquote(outcome(:error, error, place)))
 
   def type({:record, fields}, place),
-    do: {:%{}, [], Enum.map(fields, fn {name, type, _} -> {atom(name), type(type, place)} end)}
+    do:
+      {:%{}, [],
+       Enum.map(fields, fn {name, type, _} -> {Names.atom(name), type(type, place)} end)}
 
   def type({:variant, cases}, place) do
     cases
-    |> Enum.map(fn {name, payload, _} -> outcome(atom(name), payload, place) end)
+    |> Enum.map(fn {name, payload, _} -> outcome(Names.atom(name), payload, place) end)
     |> union()
   end
 
-  def type({:enum, names}, _), do: names |> Enum.map(&atom/1) |> union()
+  def type({:enum, names}, _), do: names |> Enum.map(&Names.atom/1) |> union()
 
   def type({:flags, names}, _) do
     {:%{}, [],
      Enum.map(names, fn name ->
-       {quote(do: optional(unquote(atom(name)))), quote(do: boolean())}
+       {quote(do: optional(unquote(Names.atom(name)))), quote(do: boolean())}
      end)}
   end
 
@@ -59,7 +63,4 @@ defmodule Wasmex.Component.Spec do
 
   defp union(types),
     do: types |> Enum.reverse() |> Enum.reduce(&quote(do: unquote(&1) | unquote(&2)))
-
-  @doc "A name of WIT as an atom. Made while a module is compiled, from what its author named."
-  def atom(name), do: name |> Wasmex.WIT.elixir_name() |> String.to_atom()
 end

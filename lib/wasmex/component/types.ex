@@ -4,11 +4,11 @@ defmodule Wasmex.Component.Types do
 
   import Wasmex.Component.Context
 
-  alias Wasmex.Component.Spec
+  alias Wasmex.Component.{Names, Spec}
 
   @doc "The quoted types of an interface, or of the world itself (`owner` is nil)."
   def types(types, context, owner) do
-    for {name, %{type: type, docs: docs}} <- types, uniq = Spec.atom(name) do
+    for {name, %{type: type, docs: docs}} <- types, uniq = Names.atom(name) do
       quoted =
         if struct?(type, context),
           do: quote(do: unquote(struct_module(owner, name, context)).t()),
@@ -24,7 +24,7 @@ defmodule Wasmex.Component.Types do
   @doc "The quoted modules of records, where they are wanted."
   def structs(types, owner, %{structs?: true} = context) do
     for {name, %{type: {:record, fields}, docs: docs}} <- types do
-      keys = Enum.map(fields, fn {field, _, _} -> Spec.atom(field) end)
+      keys = Enum.map(fields, fn {field, _, _} -> Names.atom(field) end)
 
       quote do
         defmodule unquote(struct_module(owner, name, context)) do
@@ -35,7 +35,7 @@ defmodule Wasmex.Component.Types do
           @type t :: %__MODULE__{
                   unquote_splicing(
                     for {field, type, _} <- fields,
-                        do: {Spec.atom(field), Spec.type(type, &place(&1, &2, context))}
+                        do: {Names.atom(field), Spec.type(type, &place(&1, &2, context))}
                   )
                 }
         end

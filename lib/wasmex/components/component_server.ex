@@ -55,9 +55,7 @@ defmodule Wasmex.Components.ComponentServer do
     do: for({:func, name, function} <- world(wit).exports, do: {name, function})
 
   defp value_atoms(wit),
-    do: wit |> world() |> Wasmex.WIT.value_names() |> Enum.map(&atom/1)
-
-  defp atom(name), do: name |> Wasmex.WIT.elixir_name() |> String.to_atom()
+    do: wit |> world() |> Wasmex.WIT.value_names() |> Enum.map(&Wasmex.Component.Names.atom/1)
 
   defp world(wit) do
     case Wasmex.WIT.world({:text, wit, File.read!(wit)}) do
@@ -71,7 +69,7 @@ defmodule Wasmex.Components.ComponentServer do
 
     quote do
       @doc unquote(function.docs || "Calls `#{name}` of the component.")
-      def unquote(atom(name))(pid, unquote_splicing(args)) do
+      def unquote(Wasmex.Component.Names.atom(name))(pid, unquote_splicing(args)) do
         alias Wasmex.Components.FieldConverter
 
         params = FieldConverter.maybe_convert_args(unquote(args), unquote(convert?))

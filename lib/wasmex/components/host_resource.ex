@@ -26,6 +26,7 @@ defmodule Wasmex.Components.HostResource do
       %{"a" => %{"f" => 1, "g" => 2}}
   """
 
+  alias Wasmex.Component.Names
   alias Wasmex.Components.Discovery
 
   @doc "Imports of several modules (or maps) as one."
@@ -125,9 +126,9 @@ defmodule Wasmex.Components.HostResource do
 
   def callback(%{kind: kind, elixir_name: name, arity: arity})
       when kind in [:method, :async_method],
-      do: {String.to_atom(name), arity + 1}
+      do: {Names.identifier(name), arity + 1}
 
-  def callback(%{elixir_name: name, arity: arity}), do: {String.to_atom(name), arity}
+  def callback(%{elixir_name: name, arity: arity}), do: {Names.identifier(name), arity}
 
   @doc false
   defmacro __before_compile__(env) do

@@ -2,6 +2,7 @@ defmodule Wasmex.Components.GuestResource.Macro do
   @moduledoc false
   # The functions of `use Wasmex.Components.GuestResource`.
 
+  alias Wasmex.Component.Names
   alias Wasmex.Components.{Discovery, GuestResource}
 
   def define(opts, env) do
@@ -53,7 +54,7 @@ defmodule Wasmex.Components.GuestResource.Macro do
 
     quote do
       @doc unquote("Calls the static function `#{function.wit_name}`.")
-      def unquote(String.to_atom(function.elixir_name))(
+      def unquote(Names.identifier(function.elixir_name))(
             instance,
             unquote_splicing(args),
             opts \\ []
@@ -75,7 +76,7 @@ defmodule Wasmex.Components.GuestResource.Macro do
 
     quote do
       @doc unquote("Calls the method `#{function.wit_name}`.")
-      def unquote(String.to_atom(function.elixir_name))(
+      def unquote(Names.identifier(function.elixir_name))(
             resource,
             unquote_splicing(args),
             opts \\ []

@@ -1,8 +1,9 @@
 //! Core dumps: the state of a guest at its trap, when the engine was told to keep it.
 
+use crate::access;
 use crate::atoms;
 use crate::module::binary;
-use crate::store_cell::{self, StoreCell, Via};
+use crate::store_cell::{StoreCell, Via};
 use crate::store_data::StoreData;
 use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
 use wasmtime::{StoreContextMut, WasmCoreDump};
@@ -18,7 +19,7 @@ pub fn keep(cx: &mut StoreContextMut<'_, StoreData>, error: &wasmtime::Error) {
 /// `{:ok, binary | nil}`: that of the last trap, which is forgotten.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn store_take_core_dump<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifResult<Term<'a>> {
-    let dump = store_cell::with(env, &cell, Via::Store, |mut cx| {
+    let dump = access::with(env, &cell, Via::Store, |mut cx| {
         cx.data_mut().observed.core_dump.take()
     });
     Ok(match dump {

@@ -1,12 +1,13 @@
 //! A function of a store as a value: called, passed to a guest, put into a table.
 
 use crate::atoms;
+use crate::driving;
 use crate::error::{Error, Result};
 use crate::handoff;
 use crate::job::{Job, Task};
 use crate::live::{Kind, Live};
 use crate::signature::Signature;
-use crate::store_cell::{self, StoreCell, Via};
+use crate::store_cell::{StoreCell, Via};
 use crate::store_data::StoreData;
 use crate::types;
 use crate::values;
@@ -47,7 +48,7 @@ fn func_call<'a>(
                 args,
                 floats: crate::values::Floats::Values,
             };
-            store_cell::begin(env, &func.cell, Via::Store, Job::new(task, fuel))
+            driving::begin(env, &func.cell, Via::Store, Job::new(task, fuel))
         }
         Err(error) => error.to_term(env),
     }

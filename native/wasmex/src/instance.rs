@@ -1,6 +1,8 @@
 //! Instances: made by a job of their own, then asked for their exports by name.
 
+use crate::access;
 use crate::atoms;
+use crate::driving;
 use crate::error::{Error, Result};
 use crate::fast_nif;
 use crate::func::FuncResource;
@@ -10,7 +12,7 @@ use crate::job::{Job, Task};
 use crate::live::{Kind, Live};
 use crate::memory::MemoryResource;
 use crate::signature::Signature;
-use crate::store_cell::{self, StoreCell, Via};
+use crate::store_cell::{StoreCell, Via};
 use crate::store_data::StoreData;
 use crate::table::TableResource;
 use crate::tag::TagResource;
@@ -256,7 +258,7 @@ fn call<'a>(
     let via = via.map_or(Via::Store, Via::Caller);
     let signature = match instance.known(name) {
         Some(signature) => signature,
-        None => match store_cell::with(env, &instance.cell, via, |cx| instance.look_up(cx, name)) {
+        None => match access::with(env, &instance.cell, via, |cx| instance.look_up(cx, name)) {
             Ok(Ok(signature)) => signature,
             Ok(Err(error)) => return error.to_term(env),
             Err(term) => return term,
@@ -273,7 +275,7 @@ fn call<'a>(
                 floats,
             };
             let job = Job::new(task, fuel);
-            store_cell::begin(env, &instance.cell, via, job)
+            driving::begin(env, &instance.cell, via, job)
         }
         Err(error) => error.to_term(env),
     }
@@ -293,7 +295,7 @@ fn instance_from_template<'a>(
     }
     let plan = Plan::Template(template.template.clone());
     let via = via.map_or(Via::Store, Via::Caller);
-    store_cell::begin(
+    driving::begin(
         env,
         &cell,
         via,
@@ -388,7 +390,7 @@ fn with_instance<'a>(
     f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
 ) -> Term<'a> {
     let via = via.map_or(Via::Store, Via::Caller);
-    match store_cell::with(env, &instance.cell, via, |mut cx| f(cx.as_context_mut())) {
+    match access::with(env, &instance.cell, via, |mut cx| f(cx.as_context_mut())) {
         Ok(Ok(term)) => (atoms::ok(), term).encode(env),
         Ok(Err(error)) => error.to_term(env),
         Err(term) => term,

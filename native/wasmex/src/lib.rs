@@ -1,16 +1,18 @@
 //! The NIF library behind `Wasmex.Native`: wasmtime, driven one slice at a time by BEAM processes.
 //!
 //! One resource, one file (`engine`, `module`, `store`, `instance`, `memory`, …). The machinery they
-//! share: `store_cell` decides who may use a store, `execution` is a guest call under way, `handoff`
+//! share: `store_cell` decides who may use a store, `driving` polls a guest call (`execution`), `handoff`
 //! carries what passes between a NIF and the guest's fiber during one poll, `waker` and `ticker` say
 //! when to poll again.
 
+mod access;
 mod atoms;
 mod budget;
 mod byte_queue;
 mod compiling;
 mod component;
 mod core_dump;
+mod driving;
 mod engine;
 mod engine_config;
 mod error;
@@ -46,6 +48,7 @@ mod tag;
 mod term_box;
 mod ticker;
 mod trace;
+mod turns;
 mod types;
 mod values;
 mod waits;

@@ -1,6 +1,8 @@
 //! Imports resolved against a module: for one instance, or once for many (a template).
 
+use crate::access;
 use crate::atoms;
+use crate::driving;
 use crate::engine::EngineResource;
 use crate::error::{Error, Result};
 use crate::imports::{self, Definition, ImportTable};
@@ -8,7 +10,7 @@ use crate::instance::{self, Plan};
 use crate::job::{Job, Task};
 use crate::live::{Kind, Live};
 use crate::module::ModuleResource;
-use crate::store_cell::{self, StoreCell, Via};
+use crate::store_cell::{StoreCell, Via};
 use crate::store_data::{Limits, LimitsSpec, StoreData};
 use crate::wasi::Wasi;
 use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
@@ -114,7 +116,7 @@ fn instance_new<'a>(
     }
     let wanted = Wanted::decode(engine, declarations, functions)?;
     let via = via.map_or(Via::Store, Via::Caller);
-    let linker = store_cell::with(env, &cell, via, |mut cx| {
+    let linker = access::with(env, &cell, via, |mut cx| {
         let mut linker = cell.engine.linker(cell.wasi());
         wanted.define(&mut linker, &mut cx).map(|()| linker)
     });
@@ -129,7 +131,7 @@ fn instance_new<'a>(
                 links,
                 module: module.module.clone(),
             };
-            store_cell::begin(
+            driving::begin(
                 env,
                 &cell,
                 via,
@@ -160,7 +162,7 @@ fn template_new<'a>(
         instance::prepare(&linker, &module.module, false, &mut cx)
     };
     let template = match (&cell, scratch(&engine)) {
-        (Some(cell), _) => match store_cell::with(env, cell, Via::Store, resolve) {
+        (Some(cell), _) => match access::with(env, cell, Via::Store, resolve) {
             Ok(template) => template,
             Err(term) => return Ok(term),
         },

@@ -1,10 +1,11 @@
 //! Linear memories.
 
+use crate::access;
 use crate::atoms;
 use crate::error::{Error, Result};
 use crate::fast_nif;
 use crate::live::{Kind, Live};
-use crate::store_cell::{self, StoreCell, Via};
+use crate::store_cell::{StoreCell, Via};
 use crate::store_data::StoreData;
 use crate::types;
 use rustler::{Binary, Encoder, Env, NewBinary, NifResult, Resource, ResourceArc, Term};
@@ -149,7 +150,7 @@ fn with<'a>(
     f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
 ) -> Term<'a> {
     let via = via.map_or(Via::Store, Via::Caller);
-    match store_cell::with(env, &memory.cell, via, |mut cx| f(cx.as_context_mut())) {
+    match access::with(env, &memory.cell, via, |mut cx| f(cx.as_context_mut())) {
         Ok(Ok(term)) => (atoms::ok(), term).encode(env),
         Ok(Err(error)) => error.to_term(env),
         Err(term) => term,

@@ -1,10 +1,11 @@
 //! Samples of a guest's stack, one at each tick of the epoch in which it runs.
 
+use crate::access;
 use crate::atoms;
 use crate::error::Error;
 use crate::module::{ModuleResource, binary};
 use crate::store::answer;
-use crate::store_cell::{self, StoreCell, Via};
+use crate::store_cell::{StoreCell, Via};
 use crate::store_data::StoreData;
 use crate::ticker::TICK;
 use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
@@ -73,7 +74,7 @@ fn store_start_profile<'a>(
     module: ResourceArc<ModuleResource>,
     name: String,
 ) -> Term<'a> {
-    let started = store_cell::with(env, &cell, Via::Store, |mut cx| {
+    let started = access::with(env, &cell, Via::Store, |mut cx| {
         let modules = [(name.clone(), module.module.clone())];
         let firefox = GuestProfiler::new(module.module.engine(), &name, TICK, modules)
             .map_err(|error| Error::chain(atoms::config(), &error))?;
@@ -91,7 +92,7 @@ fn store_start_profile<'a>(
 /// `{:ok, {json, [{[name], count}]} | nil}`: the Firefox profile, and each stack with its samples.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn store_finish_profile<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifResult<Term<'a>> {
-    let profiler = store_cell::with(env, &cell, Via::Store, |mut cx| {
+    let profiler = access::with(env, &cell, Via::Store, |mut cx| {
         cx.data_mut().observed.profiler.take()
     });
     let profiler = match profiler {

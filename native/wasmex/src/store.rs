@@ -1,12 +1,14 @@
 //! Stores as Elixir sees them: made, given fuel, driven, closed.
 
+use crate::access;
 use crate::atoms;
+use crate::driving::{self, Resume};
 use crate::engine::EngineResource;
 use crate::error::{Error, Result};
 use crate::fast_nif;
 use crate::handoff::Command;
 use crate::profiler;
-use crate::store_cell::{self, Resume, StoreCell, Via};
+use crate::store_cell::{self, StoreCell, Via};
 use crate::store_data::{Limits, LimitsSpec, StoreData};
 use crate::trace::SharedTrace;
 use crate::wasi::WasiOptions;
@@ -77,7 +79,7 @@ fn store_engine(cell: ResourceArc<StoreCell>) -> ResourceArc<EngineResource> {
 #[rustler::nif]
 fn store_get_fuel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Option<u64>) -> Term<'a> {
     let via = via.map_or(Via::Store, Via::Caller);
-    let fuel = store_cell::with(env, &cell, via, |cx| cx.get_fuel().map_err(no_fuel));
+    let fuel = access::with(env, &cell, via, |cx| cx.get_fuel().map_err(no_fuel));
     answer(env, fuel)
 }
 
@@ -89,7 +91,7 @@ fn store_set_fuel<'a>(
     via: Option<u64>,
 ) -> Term<'a> {
     let via = via.map_or(Via::Store, Via::Caller);
-    let set = store_cell::with(env, &cell, via, |mut cx| {
+    let set = access::with(env, &cell, via, |mut cx| {
         cx.set_fuel(fuel).map(|()| atoms::ok()).map_err(no_fuel)
     });
     answer(env, set)
@@ -103,7 +105,7 @@ fn no_fuel(error: wasmtime::Error) -> Error {
 #[rustler::nif]
 fn store_memory_peak<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Option<u64>) -> Term<'a> {
     let via = via.map_or(Via::Store, Via::Caller);
-    let peak = store_cell::with(env, &cell, via, |cx| Ok(cx.data().limits.memory_peak));
+    let peak = access::with(env, &cell, via, |cx| Ok(cx.data().limits.memory_peak));
     answer(env, peak)
 }
 
@@ -111,7 +113,7 @@ fn store_memory_peak<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Option
 #[rustler::nif(schedule = "DirtyCpu")]
 fn store_gc<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Option<u64>) -> Term<'a> {
     let via = via.map_or(Via::Store, Via::Caller);
-    let done = store_cell::with(env, &cell, via, |mut cx| {
+    let done = access::with(env, &cell, via, |mut cx| {
         cx.gc(None).map(|()| atoms::ok()).map_err(Error::Guest)
     });
     answer(env, done)
@@ -139,26 +141,26 @@ fn store_driver<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
 
 #[rustler::nif]
 fn call_poll<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
-    store_cell::resume(env, &cell, Resume::Poll)
+    driving::resume(env, &cell, Resume::Poll)
 }
 
 fast_nif!(call_resume / 2);
 fn call_resume<'a>(env: Env<'a>, [cell, results]: [Term<'a>; 2]) -> NifResult<Term<'a>> {
     let cell = cell.decode()?;
     let command = Command::Resume(results.as_c_arg());
-    Ok(store_cell::resume(env, &cell, Resume::Import(command)))
+    Ok(driving::resume(env, &cell, Resume::Import(command)))
 }
 
 #[rustler::nif]
 fn call_raise<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
-    store_cell::resume(env, &cell, Resume::Import(Command::Raise))
+    driving::resume(env, &cell, Resume::Import(Command::Raise))
 }
 
 /// `{owed, step}`: owed says that a wake-up message was sent which the caller has yet to receive.
 #[rustler::nif]
 fn call_cancel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
     let owed = cell.forget_wake();
-    (owed, store_cell::resume(env, &cell, Resume::Cancel)).encode(env)
+    (owed, driving::resume(env, &cell, Resume::Cancel)).encode(env)
 }
 
 #[rustler::nif]

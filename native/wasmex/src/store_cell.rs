@@ -4,28 +4,25 @@
 //! - suspended in an import that this very process runs: use it through the guest's own `Caller`;
 //! - in use by somebody else: queue, first come first served; the turn comes as a message.
 
-use crate::atoms;
 use crate::component::state::Components;
+use crate::driving;
 use crate::engine::EngineResource;
 use crate::error::{Error, Result};
-use crate::execution::{Execution, Polled, panic_text};
-use crate::handoff::{CellScope, Command, EnvScope, Event, Handoff, Visit};
+use crate::execution::Execution;
+use crate::handoff::EnvScope;
 use crate::imports;
-use crate::job::Job;
 use crate::live::{Kind, Live};
 use crate::store_data::StoreData;
 use crate::term_box::TermBox;
-use crate::ticker;
 use crate::trace::SharedTrace;
+use crate::turns::{Turns, Waiter};
 use crate::waits;
-use crate::waker::{self, Tag, WakeCell};
+use crate::waker::WakeCell;
 use crate::wasi::Wasi;
-use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
-use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use rustler::{Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wasmtime::{AsContextMut, Store, StoreContextMut};
+use wasmtime::Store;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -39,33 +36,25 @@ pub struct StoreCell {
     pub has_wasi: bool,
     pub trace: Option<SharedTrace>,
     pub components: Components,
-    wake: Arc<WakeCell>,
+    pub wake: Arc<WakeCell>,
     inner: Mutex<Inner>,
     _live: Live,
 }
 
 struct Inner {
     phase: Phase,
-    queue: VecDeque<Waiter>,
-    /// Whose turn it is while the store is idle.
-    granted: Option<Waiter>,
+    turns: Turns,
     monitored: Option<(LocalPid, Monitor)>,
     closing: bool,
 }
 
-enum Phase {
+pub enum Phase {
     Idle(Store<StoreData>),
     Suspended(Box<Execution>),
     /// A NIF of this process works with it at this moment.
     Taken(LocalPid),
     Closed,
     Broken(String),
-}
-
-struct Waiter {
-    pid: LocalPid,
-    reference: TermBox,
-    monitor: Option<Monitor>,
 }
 
 /// Which handle the store was asked for with.
@@ -82,6 +71,21 @@ pub enum Entry<'a> {
     Busy(Term<'a>),
 }
 
+impl Inner {
+    /// Lets the next one in when the store is free, and all of them when it is gone.
+    fn pass_on(&mut self, env: Env) {
+        if self.turns.is_empty() {
+            return;
+        }
+        let _env = EnvScope::enter(env.as_c_arg());
+        match self.phase {
+            Phase::Idle(_) => self.turns.next(),
+            Phase::Closed | Phase::Broken(_) => self.turns.dismiss(),
+            Phase::Suspended(_) | Phase::Taken(_) => {}
+        }
+    }
+}
+
 impl Resource for StoreCell {
     const IMPLEMENTS_DOWN: bool = true;
 
@@ -96,22 +100,14 @@ impl Resource for StoreCell {
         {
             inner.monitored = None;
         }
-        inner.queue.retain(|waiter| waiter.pid != pid);
-        if inner
-            .granted
-            .as_ref()
-            .is_some_and(|waiter| waiter.pid == pid)
-        {
-            inner.granted = None;
-            self.grant_next(&mut inner);
-        }
+        inner.turns.quit(pid);
         if let Phase::Suspended(execution) = &inner.phase
             && execution.driver == pid
         {
             let abandoned = std::mem::replace(&mut inner.phase, Phase::Taken(pid));
             drop(inner);
             if let Phase::Suspended(execution) = abandoned {
-                self.abandon(env, execution);
+                driving::abandon(self, env, execution);
             }
         } else {
             drop(inner);
@@ -138,8 +134,7 @@ impl StoreCell {
             wake: WakeCell::new(),
             inner: Mutex::new(Inner {
                 phase: Phase::Idle(store),
-                queue: VecDeque::new(),
-                granted: None,
+                turns: Turns::default(),
                 monitored: None,
                 closing: false,
             }),
@@ -161,7 +156,7 @@ impl StoreCell {
     }
 
     /// Takes the store out for this NIF, or says why not.
-    fn enter<'a>(cell: &ResourceArc<Self>, env: Env<'a>, via: Via) -> Result<Entry<'a>> {
+    pub fn enter<'a>(cell: &ResourceArc<Self>, env: Env<'a>, via: Via) -> Result<Entry<'a>> {
         let me = env.pid();
         let mut inner = cell.lock();
         match &inner.phase {
@@ -169,18 +164,15 @@ impl StoreCell {
                 if matches!(via, Via::Caller(_)) {
                     return Err(Error::CallerExpired);
                 }
-                match &inner.granted {
-                    Some(waiter) if waiter.pid != me => {
-                        drop(inner);
-                        return cell.wait(cell, env, me).map(Entry::Busy);
-                    }
-                    _ => {}
+                if inner.turns.is_anothers(me) {
+                    drop(inner);
+                    return cell.wait(cell, env, me).map(Entry::Busy);
                 }
-                let turn = inner.granted.take();
+                let turn = inner.turns.take();
                 let phase = std::mem::replace(&mut inner.phase, Phase::Taken(me));
                 drop(inner);
                 if let Some(waiter) = turn {
-                    waited(cell, env, waiter);
+                    waiter.done(cell, env);
                 }
                 match phase {
                     Phase::Idle(store) => Ok(Entry::Idle(store)),
@@ -236,6 +228,19 @@ impl StoreCell {
         }
     }
 
+    /// Takes the call out that this process drives.
+    pub fn take_call(&self, me: LocalPid) -> Result<Box<Execution>> {
+        let mut inner = self.lock();
+        match &inner.phase {
+            Phase::Suspended(execution) if execution.driver == me => {
+                self.take_suspended(&mut inner, me)
+            }
+            Phase::Closed => Err(Error::Closed),
+            Phase::Broken(why) => Err(Error::Broken(why.clone())),
+            _ => Err(Error::Cancelled),
+        }
+    }
+
     /// Queues this process; the reference comes back in its turn message.
     fn wait<'a>(&self, cell: &ResourceArc<Self>, env: Env<'a>, me: LocalPid) -> Result<Term<'a>> {
         if !waits::remember(me, cell) {
@@ -244,72 +249,28 @@ impl StoreCell {
         let reference: Term = *env.make_ref();
         let monitor = env.monitor(cell, &me);
         let mut inner = self.lock();
-        inner.queue.push_back(Waiter {
+        inner.turns.push(Waiter {
             pid: me,
             reference: TermBox::new(reference),
             monitor,
         });
-        if matches!(
-            inner.phase,
-            Phase::Idle(_) | Phase::Closed | Phase::Broken(_)
-        ) && inner.granted.is_none()
-        {
-            let _env = EnvScope::enter(env.as_c_arg());
-            self.grant_next(&mut inner);
-        }
+        inner.pass_on(env);
         Ok(reference)
     }
 
     /// Puts the store back and lets the next one in.
-    fn leave(&self, env: Env, phase: Phase) {
+    pub fn leave(&self, env: Env, phase: Phase) {
         let mut inner = self.lock();
         let closed = inner.closing && matches!(phase, Phase::Idle(_));
-        let free = !matches!(phase, Phase::Suspended(_));
         // A store is dropped after the lock is.
         let (phase, dropped) = match closed {
             true => (Phase::Closed, Some(phase)),
             false => (phase, None),
         };
         inner.phase = phase;
-        if free && !inner.queue.is_empty() {
-            let _env = EnvScope::enter(env.as_c_arg());
-            self.grant_next(&mut inner);
-        }
+        inner.pass_on(env);
         drop(inner);
         drop(dropped);
-    }
-
-    /// Tells the first waiter that it is its turn; all of them when the store is gone for good.
-    fn grant_next(&self, inner: &mut Inner) {
-        if matches!(inner.phase, Phase::Closed | Phase::Broken(_)) {
-            for waiter in inner.queue.drain(..) {
-                waker::notify(waiter.pid, Tag::Turn, waiter.reference);
-            }
-        } else if inner.granted.is_none()
-            && let Some(waiter) = inner.queue.pop_front()
-        {
-            waker::notify(waiter.pid, Tag::Turn, TermBox::copy(&waiter.reference));
-            inner.granted = Some(waiter);
-        }
-    }
-
-    /// The driver is gone: end its call and free the store for others.
-    fn abandon(&self, env: Env, mut execution: Box<Execution>) {
-        self.wake.polling();
-        let polled = execution.poll(
-            &mut Handoff::cancel(env, 0),
-            std::ptr::null(),
-            self.engine.ticker_id,
-            &self.wake,
-            self.has_wasi,
-        );
-        let phase = match polled {
-            Polled::Finished(finished) => Phase::Idle(finished.0),
-            Polled::Pending => Phase::Broken("a cancelled call did not end".into()),
-            Polled::Panicked(why) => Phase::Broken(why),
-        };
-        drop(execution);
-        self.leave(env, phase);
     }
 
     /// Whether a wake-up message is on its way to the driver.
@@ -326,7 +287,7 @@ impl StoreCell {
     }
 
     /// Watches the driving process from its first step that is not the last.
-    fn watch(&self, cell: &ResourceArc<Self>, env: Env, pid: LocalPid) {
+    pub fn watch(&self, cell: &ResourceArc<Self>, env: Env, pid: LocalPid) {
         let mut inner = self.lock();
         if inner
             .monitored
@@ -340,222 +301,6 @@ impl StoreCell {
         drop(inner);
         if let Some((_, monitor)) = old {
             env.demonitor(cell, &monitor);
-        }
-    }
-}
-
-/// Runs a job: at the top of an idle store, nested in the import that this process runs, or not yet.
-/// The answer is the first step: see `Wasmex.Call`.
-pub fn begin<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, via: Via, job: Job) -> Term<'a> {
-    if !ticker::available() {
-        return Error::NoTicker.to_term(env);
-    }
-    match StoreCell::enter(cell, env, via) {
-        Ok(Entry::Idle(store)) => {
-            let execution = Box::new(Execution::new(store, job, env.pid()));
-            drive(env, cell, execution, Handoff::new(env, None))
-        }
-        Ok(Entry::Import(mut execution)) => {
-            let handoff = execution.nest(env, job);
-            execution.in_import = false;
-            drive(env, cell, execution, handoff)
-        }
-        Ok(Entry::Busy(reference)) => (atoms::busy(), reference).encode(env),
-        Err(error) => error.to_term(env),
-    }
-}
-
-/// Polls the call that this process drives.
-pub fn resume<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, what: Resume) -> Term<'a> {
-    let me = env.pid();
-    let mut inner = cell.lock();
-    let mut execution = match &inner.phase {
-        Phase::Suspended(execution) if execution.driver == me => {
-            match cell.take_suspended(&mut inner, me) {
-                Ok(execution) => execution,
-                Err(error) => return error.to_term(env),
-            }
-        }
-        Phase::Closed => return Error::Closed.to_term(env),
-        Phase::Broken(why) => return Error::Broken(why.clone()).to_term(env),
-        _ => return Error::Cancelled.to_term(env),
-    };
-    drop(inner);
-    let handoff = match what {
-        Resume::Poll => Handoff::new(env, None),
-        Resume::Import(command) => {
-            execution.imports.pop();
-            execution.in_import = false;
-            Handoff::new(env, Some(command))
-        }
-        Resume::Cancel => Handoff::cancel(env, execution.nested.len()),
-    };
-    drive(env, cell, execution, handoff)
-}
-
-pub enum Resume {
-    Poll,
-    Import(Command),
-    Cancel,
-}
-
-/// One poll, and what it came to as a step.
-fn drive<'a>(
-    env: Env<'a>,
-    cell: &ResourceArc<StoreCell>,
-    mut execution: Box<Execution>,
-    mut handoff: Handoff,
-) -> Term<'a> {
-    cell.wake.polling();
-    let polled = execution.poll(
-        &mut handoff,
-        cell,
-        cell.engine.ticker_id,
-        &cell.wake,
-        cell.has_wasi,
-    );
-    match polled {
-        Polled::Finished((store, result)) => {
-            drop(execution);
-            let term = reply(env, &result);
-            cell.leave(env, Phase::Idle(store));
-            term
-        }
-        Polled::Panicked(why) => {
-            // The fiber can't be trusted any more; its store goes with it.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(execution)));
-            cell.leave(env, Phase::Broken(why.clone()));
-            Error::Broken(why).to_term(env)
-        }
-        Polled::Pending => {
-            if !execution.watched {
-                execution.watched = true;
-                cell.watch(cell, env, execution.driver);
-            }
-            pending(env, cell, execution, handoff.event)
-        }
-    }
-}
-
-fn pending<'a>(
-    env: Env<'a>,
-    cell: &ResourceArc<StoreCell>,
-    mut execution: Box<Execution>,
-    event: Option<Event>,
-) -> Term<'a> {
-    match event {
-        Some(Event::Import(import)) => {
-            let term = imports::step(env, &import);
-            execution.imports.push(import);
-            execution.in_import = true;
-            cell.leave(env, Phase::Suspended(execution));
-            term
-        }
-        Some(Event::JobDone(result)) => {
-            execution.end_nested();
-            let term = reply(env, &result);
-            cell.leave(env, Phase::Suspended(execution));
-            term
-        }
-        Some(Event::Visited) | None => {
-            let parked = cell.wake.park(env);
-            cell.leave(env, Phase::Suspended(execution));
-            match parked {
-                Some(reference) => (atoms::wait(), reference).encode(env),
-                None => {
-                    // A slice is a whole turn: others get the scheduler next.
-                    rustler::schedule::consume_timeslice(env, 100);
-                    atoms::yield_().encode(env)
-                }
-            }
-        }
-    }
-}
-
-fn reply<'a>(
-    env: Env<'a>,
-    result: &std::result::Result<rustler::sys::ErlNifTerm, Box<Error>>,
-) -> Term<'a> {
-    match result {
-        // SAFETY: made in this environment by the poll that just ended.
-        Ok(term) => (atoms::ok(), unsafe { crate::handoff::term(env, *term) }).encode(env),
-        Err(error) => error.to_term(env),
-    }
-}
-
-/// Uses the store for a moment. `Err` is the term to answer: `{:busy, reference}` or an error.
-pub fn with<'a, R>(
-    env: Env<'a>,
-    cell: &ResourceArc<StoreCell>,
-    via: Via,
-    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> R,
-) -> std::result::Result<R, Term<'a>> {
-    // SAFETY: `cell` outlives this function.
-    let _scope = unsafe { CellScope::enter(cell) };
-    match StoreCell::enter(cell, env, via) {
-        Ok(Entry::Idle(mut store)) => {
-            let scope = EnvScope::enter(env.as_c_arg());
-            let result = catch_unwind(AssertUnwindSafe(|| f(store.as_context_mut())));
-            drop(scope);
-            match result {
-                Ok(result) => {
-                    cell.leave(env, Phase::Idle(store));
-                    Ok(result)
-                }
-                Err(panic) => {
-                    let why = panic_text(&*panic);
-                    cell.leave(env, Phase::Broken(why.clone()));
-                    Err(Error::Broken(why).to_term(env))
-                }
-            }
-        }
-        Ok(Entry::Import(execution)) => {
-            visit(env, cell, execution, f).map_err(|error| error.to_term(env))
-        }
-        Ok(Entry::Busy(reference)) => Err((atoms::busy(), reference).encode(env)),
-        Err(error) => Err(error.to_term(env)),
-    }
-}
-
-/// Runs `f` inside the import that the guest is suspended in.
-fn visit<R>(
-    env: Env,
-    cell: &ResourceArc<StoreCell>,
-    mut execution: Box<Execution>,
-    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> R,
-) -> Result<R> {
-    let mut f = Some(f);
-    let mut result = None;
-    let mut run = |cx: StoreContextMut<'_, StoreData>| {
-        if let Some(f) = f.take() {
-            result = Some(f(cx));
-        }
-    };
-    // SAFETY: `run` lives until after the poll below.
-    let visit = unsafe { Visit::new(&mut run) };
-    let mut handoff = Handoff::new(env, Some(Command::Visit(visit)));
-    cell.wake.polling();
-    let polled = execution.poll(
-        &mut handoff,
-        cell,
-        cell.engine.ticker_id,
-        &cell.wake,
-        cell.has_wasi,
-    );
-    match polled {
-        Polled::Pending => {
-            cell.leave(env, Phase::Suspended(execution));
-            result.ok_or_else(|| Error::Broken("the import did not take the visit".into()))
-        }
-        Polled::Finished(finished) => {
-            drop(execution);
-            cell.leave(env, Phase::Idle(finished.0));
-            Err(Error::Cancelled)
-        }
-        Polled::Panicked(why) => {
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(execution)));
-            cell.leave(env, Phase::Broken(why.clone()));
-            Err(Error::Broken(why))
         }
     }
 }
@@ -580,16 +325,15 @@ pub fn close(env: Env, cell: &ResourceArc<StoreCell>) {
     match &inner.phase {
         Phase::Idle(_) => {
             let store = std::mem::replace(&mut inner.phase, Phase::Closed);
-            let _env = EnvScope::enter(env.as_c_arg());
-            inner.granted = None;
-            cell.grant_next(&mut inner);
+            inner.turns.take();
+            inner.pass_on(env);
             drop(inner);
             drop(store);
         }
         Phase::Suspended(execution) if execution.driver == me => {
             if let Ok(execution) = cell.take_suspended(&mut inner, me) {
                 drop(inner);
-                cell.abandon(env, execution);
+                driving::abandon(cell, env, execution);
             }
         }
         _ => {}
@@ -601,27 +345,10 @@ pub fn stop_waiting(env: Env, cell: &ResourceArc<StoreCell>) {
     let me = env.pid();
     let _env = EnvScope::enter(env.as_c_arg());
     let mut inner = cell.lock();
-    let position = inner.queue.iter().position(|waiter| waiter.pid == me);
-    let mut waiter = position.and_then(|position| inner.queue.remove(position));
-    if inner
-        .granted
-        .as_ref()
-        .is_some_and(|waiter| waiter.pid == me)
-    {
-        waiter = inner.granted.take();
-        cell.grant_next(&mut inner);
-    }
+    let waiter = inner.turns.quit(me);
     drop(inner);
     match waiter {
-        Some(waiter) => waited(cell, env, waiter),
+        Some(waiter) => waiter.done(cell, env),
         None => waits::forget(me),
     }
-}
-
-/// The wait is over. Not under the store's lock: other locks are taken here.
-fn waited(cell: &ResourceArc<StoreCell>, env: Env, waiter: Waiter) {
-    if let Some(monitor) = waiter.monitor {
-        env.demonitor(cell, &monitor);
-    }
-    waits::forget(waiter.pid);
 }

@@ -1,9 +1,10 @@
 //! Tables of references.
 
+use crate::access;
 use crate::atoms;
 use crate::error::{Error, Result};
 use crate::live::{Kind, Live};
-use crate::store_cell::{self, StoreCell, Via};
+use crate::store_cell::{StoreCell, Via};
 use crate::store_data::StoreData;
 use crate::types;
 use crate::values;
@@ -120,7 +121,7 @@ fn with<'a>(
     f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
 ) -> Term<'a> {
     let via = via.map_or(Via::Store, Via::Caller);
-    let result = store_cell::with(env, &table.cell, via, |mut cx| {
+    let result = access::with(env, &table.cell, via, |mut cx| {
         let mut scope = wasmtime::RootScope::new(&mut cx);
         f(scope.as_context_mut())
     });

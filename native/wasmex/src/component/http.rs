@@ -7,13 +7,14 @@
 use super::instance::ComponentInstance;
 use super::state::Underway;
 use crate::atoms;
+use crate::driving;
 use crate::error::{Error, Result};
 use crate::handoff;
 use crate::http_body::{self, PipeBody};
 use crate::http_client::header_map;
 use crate::job::{Job, Task};
 use crate::pipe::{Pipe, PipeResource};
-use crate::store_cell::{self, Via};
+use crate::store_cell::Via;
 use crate::store_data::StoreData;
 use bytes::Bytes;
 use rustler::sys::ErlNifTerm;
@@ -75,12 +76,7 @@ fn component_handle_http<'a>(
     let task = Task::Component(Box::new(super::task::ComponentTask::Handle(Box::new(
         handle,
     ))));
-    Ok(store_cell::begin(
-        env,
-        &cell,
-        Via::Store,
-        Job::new(task, None),
-    ))
+    Ok(driving::begin(env, &cell, Via::Store, Job::new(task, None)))
 }
 
 type Answered = std::result::Result<http::Response<HyperOutgoingBody>, ErrorCode>;

@@ -4,12 +4,14 @@ use super::abi::{self, Answer, Args, Seen};
 use super::compiled::ComponentResource;
 use super::style::Style;
 use super::task::Call;
+use crate::access;
 use crate::atoms;
+use crate::driving;
 use crate::error::{Error, Result};
 use crate::fast_nif;
 use crate::job::{Job, Task};
 use crate::live::{Kind, Live};
-use crate::store_cell::{self, StoreCell, Via};
+use crate::store_cell::{StoreCell, Via};
 use crate::store_data::StoreData;
 use rustler::{Env, NifResult, Resource, ResourceArc, Term};
 use std::collections::HashMap;
@@ -212,7 +214,7 @@ fn component_call<'a>(
         style,
     };
     let job = Job::new(Task::ComponentCall(call), fuel);
-    Ok(store_cell::begin(env, &cell, via, job))
+    Ok(driving::begin(env, &cell, via, job))
 }
 
 /// Looked up once, then known by its key.
@@ -226,7 +228,7 @@ fn signature<'a>(
     if let Some(signature) = instance.known(key) {
         return Ok(signature);
     }
-    match store_cell::with(env, &instance.cell, via, |cx| {
+    match access::with(env, &instance.cell, via, |cx| {
         instance.look_up(cx, path, key)
     }) {
         Ok(Ok(signature)) => Ok(signature),

@@ -6,11 +6,12 @@ use super::import::{self, ComponentImport};
 use super::style::Style;
 use super::task::ComponentTask;
 use crate::atoms;
+use crate::driving;
 use crate::error::{Error, Result};
 use crate::imports::ImportTable;
 use crate::job::{Job, Task};
 use crate::live::{Kind, Live};
-use crate::store_cell::{self, StoreCell, Via};
+use crate::store_cell::{StoreCell, Via};
 use crate::store_data::StoreData;
 use rustler::{Atom, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::collections::HashSet;
@@ -209,5 +210,5 @@ fn component_instantiate<'a>(
     };
     let via = via.map_or(Via::Store, Via::Caller);
     let job = Job::new(Task::Component(Box::new(task)), fuel);
-    store_cell::begin(env, &cell, via, job)
+    driving::begin(env, &cell, via, job)
 }

@@ -1,0 +1,189 @@
+//! Variants, enums, options, results: a tag, and what it carries. And flags, which are a tag per bit.
+
+use super::Decoder;
+use crate::atoms;
+use crate::component::problem::{Checked, Problem, Step, What};
+use crate::component::shape::{Case, Cases, Kind, Shape};
+use crate::term_box::TermBox;
+use rustler::{Atom, ListIterator, MapIterator, Term, TermType};
+
+impl Decoder<'_> {
+    pub(super) fn variant(
+        &mut self,
+        term: Term,
+        cases: &Cases,
+        blob: usize,
+        at: usize,
+    ) -> Checked<()> {
+        let (tag, payload) = match pair(term) {
+            Some((tag, payload)) => (tag, Some(payload)),
+            None => (term, None),
+        };
+        if !tag.is_atom() && (!tag.is_binary() || (self.style.lenient && payload.is_some())) {
+            return Err(Problem::kind("variant", term));
+        }
+        let (index, case) = find_case(cases, tag, "variant")?;
+        self.tag(index, cases, blob, at);
+        self.payload(case, payload, cases, blob, at)
+    }
+
+    pub(super) fn enumeration(
+        &mut self,
+        term: Term,
+        cases: &Cases,
+        blob: usize,
+        at: usize,
+    ) -> Checked<()> {
+        if !term.is_atom() && !term.is_binary() {
+            return Err(Problem::kind("enum", term));
+        }
+        let (index, _) = find_case(cases, term, "enum")?;
+        self.tag(index, cases, blob, at);
+        Ok(())
+    }
+
+    /// `:none` or `{:some, value}`
+    pub(super) fn option(
+        &mut self,
+        term: Term,
+        cases: &Cases,
+        blob: usize,
+        at: usize,
+    ) -> Checked<()> {
+        let wrong = || Problem::kind("option", term);
+        if is(term, atoms::none()) {
+            self.tag(0, cases, blob, at);
+            return Ok(());
+        }
+        let (tag, payload) = pair(term).ok_or_else(wrong)?;
+        if !is(tag, atoms::some()) {
+            return Err(wrong());
+        }
+        self.tag(1, cases, blob, at);
+        self.payload(&cases.cases[1], Some(payload), cases, blob, at)
+    }
+
+    /// `{:ok, value}`, `{:error, value}`, bare where the case has no payload.
+    pub(super) fn result(
+        &mut self,
+        term: Term,
+        cases: &Cases,
+        blob: usize,
+        at: usize,
+    ) -> Checked<()> {
+        let (tag, payload) = match pair(term) {
+            Some((tag, payload)) => (tag, Some(payload)),
+            None => (term, None),
+        };
+        let index = if is(tag, atoms::ok()) {
+            0
+        } else if is(tag, atoms::error()) {
+            1
+        } else {
+            return Err(Problem::kind("result", term));
+        };
+        let case = &cases.cases[index];
+        if case.payload.is_none() && payload.is_some() {
+            return Err(Problem::new(What::Payload {
+                case: case.name.text.to_string(),
+                wanted: false,
+            }));
+        }
+        self.tag(index, cases, blob, at);
+        self.payload(case, payload, cases, blob, at)
+    }
+
+    fn payload(
+        &mut self,
+        case: &Case,
+        payload: Option<Term>,
+        cases: &Cases,
+        blob: usize,
+        at: usize,
+    ) -> Checked<()> {
+        let step = || Step::Case(case.name.text.clone());
+        match (&case.payload, payload) {
+            (Some(shape), Some(term)) => self
+                .value(term, shape, blob, at + cases.payload_offset)
+                .map_err(|problem| problem.at(step())),
+            (None, None) => Ok(()),
+            (None, Some(_)) if self.style.lenient => Ok(()),
+            (wanted, _) => Err(Problem::new(What::Payload {
+                case: case.name.text.to_string(),
+                wanted: wanted.is_some(),
+            })),
+        }
+    }
+
+    fn tag(&mut self, index: usize, cases: &Cases, blob: usize, at: usize) {
+        self.write(blob, at, index as u64, cases.tag_size);
+    }
+
+    /// A map of names and booleans, or a list of names.
+    pub(super) fn flags(
+        &mut self,
+        term: Term,
+        shape: &Shape,
+        blob: usize,
+        at: usize,
+    ) -> Checked<()> {
+        let Kind::Flags(names) = &shape.kind else {
+            return Ok(());
+        };
+        let mut bits = 0;
+        let mut set = |name: Term, on: bool| match names.iter().position(|known| known.is(name)) {
+            Some(index) => {
+                bits |= u64::from(on) << index;
+                Ok(())
+            }
+            None => Err(Problem::new(What::Case {
+                of: "flags",
+                given: TermBox::new(name),
+                names: names.iter().map(|name| name.text.to_string()).collect(),
+            })),
+        };
+        if let Some(iterator) = MapIterator::new(term) {
+            for (name, value) in iterator {
+                let on = value
+                    .decode::<bool>()
+                    .map_err(|_| Problem::kind("bool", value))?;
+                set(name, on)?;
+            }
+        } else if let Ok(iterator) = term.decode::<ListIterator>() {
+            for name in iterator {
+                set(name, true)?;
+            }
+        } else {
+            return Err(Problem::kind("flags", term));
+        }
+        self.write(blob, at, bits, shape.size);
+        Ok(())
+    }
+}
+
+fn is(term: Term, atom: Atom) -> bool {
+    term.get_type() == TermType::Atom && term.decode::<Atom>().is_ok_and(|given| given == atom)
+}
+
+fn pair(term: Term) -> Option<(Term, Term)> {
+    term.decode::<(Term, Term)>().ok()
+}
+
+fn find_case<'c>(cases: &'c Cases, tag: Term, of: &'static str) -> Checked<(usize, &'c Case)> {
+    cases
+        .cases
+        .iter()
+        .enumerate()
+        .find(|(_, case)| case.name.is(tag))
+        .ok_or_else(|| {
+            Problem::new(What::Case {
+                of,
+                given: TermBox::new(tag),
+                names: cases
+                    .cases
+                    .iter()
+                    .map(|case| case.name.text.to_string())
+                    .collect(),
+            })
+        })
+}

@@ -1,0 +1,127 @@
+//! Lists, of a length that the type fixes or not, and maps, which are lists of pairs to the guest.
+
+use super::{Decoder, no_number};
+use crate::component::image::Target;
+use crate::component::numbers;
+use crate::component::problem::{Checked, Problem, Step, What};
+use crate::component::shape::{Kind, Shape};
+use rustler::{Binary, ListIterator, MapIterator, Term};
+
+/// The most bytes that a list may take: what a 32-bit memory can hold, with room for others.
+const MAX_LIST: usize = 1 << 31;
+
+impl Decoder<'_> {
+    pub(super) fn list(
+        &mut self,
+        term: Term,
+        element: &Shape,
+        blob: usize,
+        at: usize,
+    ) -> Checked<()> {
+        if element.is_byte()
+            && let Ok(binary) = Binary::from_term(term)
+        {
+            let chunk = self.image.chunk(term, &binary);
+            self.image.link(blob, at, Target::Bytes(chunk));
+            return Ok(());
+        }
+        let (iterator, length) = self.list_of(term, || format!("list<{}>", element.describe()))?;
+        let list = self.room(length, element, term)?;
+        self.elements(iterator, element, list)?;
+        let length = length as u32;
+        let blob_index = list as u32;
+        self.image.link(
+            blob,
+            at,
+            Target::List {
+                blob: blob_index,
+                length,
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn fixed_list(
+        &mut self,
+        term: Term,
+        element: &Shape,
+        wanted: usize,
+        blob: usize,
+        at: usize,
+    ) -> Checked<()> {
+        let (iterator, given) =
+            self.list_of(term, || format!("list<{}, {wanted}>", element.describe()))?;
+        if given != wanted {
+            return Err(Problem::new(What::Length { wanted, given }));
+        }
+        for (index, term) in iterator.enumerate() {
+            self.value(term, element, blob, at + index * element.size)
+                .map_err(|problem| problem.at(Step::Item(index)))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn map(&mut self, term: Term, entry: &Shape, blob: usize, at: usize) -> Checked<()> {
+        let Some(iterator) = MapIterator::new(term) else {
+            return Err(Problem::kind("map", term));
+        };
+        let length = term.map_size().unwrap_or(0);
+        let list = self.room(length, entry, term)?;
+        if let [key, value] = entry.items() {
+            for (index, (key_term, value_term)) in iterator.enumerate() {
+                let start = index * entry.size;
+                self.value(key_term, &key.shape, list, start + key.offset)
+                    .map_err(|problem| problem.at(Step::Key(index)))?;
+                self.value(value_term, &value.shape, list, start + value.offset)
+                    .map_err(|problem| problem.at(Step::Value(index)))?;
+            }
+        }
+        self.image.link(
+            blob,
+            at,
+            Target::List {
+                blob: list as u32,
+                length: length as u32,
+            },
+        );
+        Ok(())
+    }
+
+    fn list_of<'a>(
+        &self,
+        term: Term<'a>,
+        wanted: impl Fn() -> String,
+    ) -> Checked<(ListIterator<'a>, usize)> {
+        match (term.decode::<ListIterator>(), term.list_length()) {
+            (Ok(iterator), Ok(length)) => Ok((iterator, length)),
+            _ => Err(Problem::kind(wanted(), term)),
+        }
+    }
+
+    fn room(&mut self, length: usize, element: &Shape, term: Term) -> Checked<usize> {
+        match length.checked_mul(element.size) {
+            Some(size) if size < MAX_LIST => Ok(self.image.blob(size, element.align)),
+            _ => Err(Problem::kind("list that fits a 32-bit memory", term)),
+        }
+    }
+
+    fn elements(&mut self, list: ListIterator, element: &Shape, blob: usize) -> Checked<()> {
+        if let Kind::Number(number) = element.kind {
+            let lenient = self.style.lenient;
+            let bytes = &mut self.image.blobs[blob].bytes;
+            for (index, (term, slot)) in list.zip(bytes.chunks_exact_mut(element.size)).enumerate()
+            {
+                let bits = number
+                    .decode(term, lenient)
+                    .map_err(|why| no_number(why, number.name(), term).at(Step::Item(index)))?;
+                numbers::write(slot, bits, element.size);
+            }
+            return Ok(());
+        }
+        for (index, term) in list.enumerate() {
+            self.value(term, element, blob, index * element.size)
+                .map_err(|problem| problem.at(Step::Item(index)))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! Terms into an [`Image`]: checked completely before the guest sees anything of them.
+
+mod cases;
+mod lists;
+mod records;
+mod resources;
+mod scalars;
+
+use super::image::Image;
+use super::names::Spelling;
+use super::numbers::{self, NoNumber};
+use super::problem::{Checked, Problem, What};
+use super::shape::{Kind, Shape};
+use super::style::Style;
+use crate::term_box::TermBox;
+use rustler::Term;
+use std::collections::HashMap;
+use wasmtime::component::__internal::wasmtime_environ::component::TypeResourceTableIndex;
+use wasmtime::component::ResourceType;
+
+/// What a place for a resource takes: of which type, and the id of the type when Elixir implements it.
+pub type Resources = HashMap<TypeResourceTableIndex, (ResourceType, Option<u32>)>;
+
+pub struct Decoder<'d> {
+    pub image: Image,
+    pub style: Style,
+    pub resources: &'d Resources,
+    /// The store that handles must belong to.
+    pub store: u64,
+    spelling: Spelling,
+}
+
+impl<'d> Decoder<'d> {
+    pub fn new(size: usize, style: Style, resources: &'d Resources, store: u64) -> Self {
+        Decoder {
+            image: Image::new(size),
+            style,
+            resources,
+            store,
+            spelling: Spelling::Given,
+        }
+    }
+
+    /// The term as a value of this shape, written to the blob at the offset.
+    pub fn value(&mut self, term: Term, shape: &Shape, blob: usize, at: usize) -> Checked<()> {
+        match &shape.kind {
+            Kind::Number(number) => {
+                let bits = number
+                    .decode(term, self.style.lenient)
+                    .map_err(|why| no_number(why, number.name(), term))?;
+                self.write(blob, at, bits, number.size());
+                Ok(())
+            }
+            Kind::Bool => self.bool(term, blob, at),
+            Kind::Char => self.char(term, blob, at),
+            Kind::String => self.string(term, blob, at),
+            Kind::List(element) => self.list(term, element, blob, at),
+            Kind::FixedList(element, length) => self.fixed_list(term, element, *length, blob, at),
+            Kind::Map(entry) => self.map(term, entry, blob, at),
+            Kind::Record(fields) => self.record(term, fields, blob, at),
+            Kind::Tuple(_) => self.tuple(term, shape, blob, at),
+            Kind::Variant(cases) => self.variant(term, cases, blob, at),
+            Kind::Enum(cases) => self.enumeration(term, cases, blob, at),
+            Kind::Option(cases) => self.option(term, cases, blob, at),
+            Kind::Result(cases) => self.result(term, cases, blob, at),
+            Kind::Flags(_) => self.flags(term, shape, blob, at),
+            Kind::Resource(resource) => self.resource(term, resource, blob, at),
+        }
+    }
+
+    fn write(&mut self, blob: usize, at: usize, bits: u64, size: usize) {
+        numbers::write(&mut self.image.blobs[blob].bytes[at..], bits, size);
+    }
+}
+
+fn no_number(why: NoNumber, wanted: &str, term: Term) -> Box<Problem> {
+    match why {
+        NoNumber::Kind => Problem::kind(wanted, term),
+        NoNumber::Range => Problem::new(What::Range {
+            wanted: wanted.into(),
+            given: TermBox::new(term),
+        }),
+    }
+}

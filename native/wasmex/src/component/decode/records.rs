@@ -1,0 +1,96 @@
+//! Records and tuples: one place after the other.
+
+use super::Decoder;
+use crate::atoms;
+use crate::component::names::Spelling;
+use crate::component::problem::{Checked, Problem, Step, What};
+use crate::component::shape::{Field, Shape};
+use crate::term_box::TermBox;
+use rustler::{Atom, MapIterator, Term};
+
+impl Decoder<'_> {
+    pub(super) fn record(
+        &mut self,
+        term: Term,
+        fields: &[Field],
+        blob: usize,
+        at: usize,
+    ) -> Checked<()> {
+        if !term.is_map() {
+            return Err(Problem::kind("record", term));
+        }
+        let mut found = 0;
+        for field in fields {
+            if let Some(value) = field.name.look_up(term, &mut self.spelling) {
+                found += 1;
+                self.value(value, &field.item.shape, blob, at + field.item.offset)
+                    .map_err(|problem| problem.at(Step::Field(field.name.text.clone())))?;
+            }
+        }
+        let size = term.map_size().unwrap_or(found);
+        if found == fields.len() && (self.style.lenient || size == found) {
+            return Ok(());
+        }
+        self.fields(term, fields)
+    }
+
+    /// Names the fields that are missing and the keys that are none.
+    fn fields(&self, term: Term, fields: &[Field]) -> Checked<()> {
+        let missing: Vec<String> = fields
+            .iter()
+            .filter(|field| field.name.look_up(term, &mut { Spelling::Text }).is_none())
+            .map(|field| field.name.text.to_string())
+            .collect();
+        let mut unknown = Vec::new();
+        if !self.style.lenient {
+            for (key, _) in MapIterator::new(term).into_iter().flatten() {
+                let is_struct = key
+                    .decode::<Atom>()
+                    .is_ok_and(|key| key == atoms::struct_());
+                if !is_struct && !fields.iter().any(|field| field.name.is(key)) {
+                    unknown.push(TermBox::new(key));
+                }
+            }
+        }
+        if missing.is_empty() && unknown.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::new(What::Fields {
+            expected: fields.len(),
+            missing,
+            unknown,
+            names: fields
+                .iter()
+                .map(|field| field.name.text.to_string())
+                .collect(),
+        }))
+    }
+
+    pub(super) fn tuple(
+        &mut self,
+        term: Term,
+        shape: &Shape,
+        blob: usize,
+        at: usize,
+    ) -> Checked<()> {
+        let items = shape.items();
+        let Ok(terms) = rustler::types::tuple::get_tuple(term) else {
+            return Err(Problem::kind(shape.describe(), term));
+        };
+        let fits = match self.style.lenient {
+            true => terms.len() >= items.len(),
+            false => terms.len() == items.len(),
+        };
+        if !fits {
+            return Err(Problem::new(What::Length {
+                wanted: items.len(),
+                given: terms.len(),
+            }));
+        }
+        for (index, (term, item)) in terms.into_iter().zip(items).enumerate() {
+            self.value(term, &item.shape, blob, at + item.offset)
+                .map_err(|problem| problem.at(Step::Element(index)))?;
+        }
+        Ok(())
+    }
+}

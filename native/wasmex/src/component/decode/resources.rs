@@ -1,0 +1,53 @@
+//! Resources: a handle that the guest gave, or any term where Elixir implements the resource.
+
+use super::Decoder;
+use crate::component::handle::{HandleResource, Passed};
+use crate::component::image::{Hosted, Target};
+use crate::component::problem::{Checked, Problem, What};
+use crate::component::shape::Resource;
+use crate::term_box::TermBox;
+use crate::values;
+use rustler::Term;
+
+impl Decoder<'_> {
+    pub(super) fn resource(
+        &mut self,
+        term: Term,
+        resource: &Resource,
+        blob: usize,
+        at: usize,
+    ) -> Checked<()> {
+        let wrong = |why| Problem::new(What::Handle(why));
+        let Some((ty, host)) = self.resources.get(&resource.table) else {
+            return Err(wrong("Guest resource argument has the wrong resource type"));
+        };
+        let target = if let Some(id) = host {
+            self.image.hosted.push(Hosted {
+                term: Some(TermBox::new(term)),
+                id: *id,
+                owned: resource.owned,
+                rep: 0,
+            });
+            Target::Hosted {
+                index: self.image.hosted.len() as u32 - 1,
+                ty: resource.ty,
+            }
+        } else {
+            let handle = values::resource::<HandleResource>(term)
+                .ok_or_else(|| Problem::kind("resource", term))?;
+            if handle.cell.id != self.store {
+                return Err(wrong("The guest resource belongs to another store"));
+            }
+            if handle.ty != *ty {
+                return Err(wrong("Guest resource argument has the wrong resource type"));
+            }
+            self.image.handles.push(Passed::new(handle, resource.owned));
+            Target::Handle {
+                index: self.image.handles.len() as u32 - 1,
+                ty: resource.ty,
+            }
+        };
+        self.image.link(blob, at, target);
+        Ok(())
+    }
+}

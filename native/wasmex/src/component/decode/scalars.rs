@@ -1,0 +1,64 @@
+//! Booleans, characters and strings. Numbers are `numbers.rs`.
+
+use super::Decoder;
+use crate::component::image::Target;
+use crate::component::numbers;
+use crate::component::problem::{Checked, Problem, What};
+use crate::term_box::TermBox;
+use rustler::{Binary, Term};
+
+impl Decoder<'_> {
+    pub(super) fn bool(&mut self, term: Term, blob: usize, at: usize) -> Checked<()> {
+        let value = match term.decode::<bool>() {
+            Ok(value) => value,
+            Err(_) if self.style.lenient => numbers::truthy(term),
+            Err(_) => return Err(Problem::kind("bool", term)),
+        };
+        self.write(blob, at, u64::from(value), 1);
+        Ok(())
+    }
+
+    /// A string of one character, a code point, or a charlist of one.
+    pub(super) fn char(&mut self, term: Term, blob: usize, at: usize) -> Checked<()> {
+        let wrong = || Problem::kind("char", term);
+        let value = if let Ok(text) = term.decode::<&str>() {
+            let mut characters = text.chars();
+            match (characters.next(), characters.next()) {
+                (Some(character), None) => u32::from(character),
+                _ => return Err(wrong()),
+            }
+        } else if term.is_list() {
+            match term.decode::<Vec<u32>>().as_deref() {
+                Ok([code]) => *code,
+                _ => return Err(wrong()),
+            }
+        } else {
+            term.decode::<u32>().map_err(|_| wrong())?
+        };
+        if char::from_u32(value).is_none() {
+            return Err(Problem::new(What::Range {
+                wanted: "char".into(),
+                given: TermBox::new(term),
+            }));
+        }
+        self.write(blob, at, u64::from(value), 4);
+        Ok(())
+    }
+
+    pub(super) fn string(&mut self, term: Term, blob: usize, at: usize) -> Checked<()> {
+        let chunk = if let Ok(binary) = Binary::from_term(term) {
+            if let Err(error) = std::str::from_utf8(&binary) {
+                let offset = error.valid_up_to();
+                return Err(Problem::new(What::Utf8 { offset }));
+            }
+            self.image.chunk(term, &binary)
+        } else if self.style.lenient && term.is_atom() {
+            let name = term.atom_to_string().unwrap_or_default();
+            self.image.text(name.as_bytes())
+        } else {
+            return Err(Problem::kind("string", term));
+        };
+        self.image.link(blob, at, Target::Text(chunk));
+        Ok(())
+    }
+}

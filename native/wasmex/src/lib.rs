@@ -53,6 +53,7 @@ mod types;
 mod values;
 mod waits;
 mod waker;
+mod wakeup;
 mod wasi;
 mod wasi_p2;
 mod wasi_trace;

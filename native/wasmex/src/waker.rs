@@ -7,54 +7,38 @@ use crate::atoms;
 use crate::handoff;
 use crate::runtime;
 use crate::term_box::TermBox;
+use crate::wakeup::Wakeup;
 use rustler::sys::{
     ErlNifEnv, enif_alloc_env, enif_free_env, enif_make_tuple_from_array, enif_send,
     enif_thread_type,
 };
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Wake;
-
-const POLLING: u8 = 0;
-const WOKEN: u8 = 1;
-const PARKED: u8 = 2;
-const SENT: u8 = 3;
 
 /// One per store, used by one execution after the other. A wake that was meant for an earlier one
 /// only costs a poll in vain.
-pub struct WakeCell {
-    state: AtomicU8,
-    target: Mutex<Option<(LocalPid, TermBox)>>,
-}
+pub struct WakeCell(Wakeup<(LocalPid, TermBox)>);
 
 impl WakeCell {
     pub fn new() -> Arc<Self> {
-        Arc::new(WakeCell {
-            state: AtomicU8::new(POLLING),
-            target: Mutex::new(None),
-        })
+        Arc::new(WakeCell(Wakeup::new()))
     }
 
     /// Called before each poll. True when a message was sent since the last one.
     pub fn polling(&self) -> bool {
-        // Most polls find it as the last one left it, and a read is cheaper than a swap.
-        self.state.load(Ordering::Acquire) != POLLING
-            && self.state.swap(POLLING, Ordering::AcqRel) == SENT
+        self.0.polling()
     }
 
     /// After a poll that is pending: the reference that the wake-up message will carry, or `None`
     /// when the future was woken already.
     pub fn park<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
-        if self.state.load(Ordering::Acquire) == WOKEN {
+        if self.0.is_woken() {
             return None;
         }
         let reference: Term = *env.make_ref();
-        *self.target.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((env.pid(), TermBox::new(reference)));
-        self.state
-            .compare_exchange(POLLING, PARKED, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.0
+            .park((env.pid(), TermBox::new(reference)))
             .then_some(reference)
     }
 }
@@ -65,33 +49,7 @@ impl Wake for WakeCell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        loop {
-            let (from, to) = match self.state.load(Ordering::Acquire) {
-                POLLING => (POLLING, WOKEN),
-                PARKED => (PARKED, SENT),
-                _ => return,
-            };
-            let swapped =
-                self.state
-                    .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
-            if swapped.is_ok() {
-                if to == SENT {
-                    self.send();
-                }
-                return;
-            }
-        }
-    }
-}
-
-impl WakeCell {
-    fn send(self: &Arc<Self>) {
-        let target = self
-            .target
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some((pid, reference)) = target {
+        if let Some((pid, reference)) = self.0.wake() {
             notify(pid, Tag::Wake, reference);
         }
     }

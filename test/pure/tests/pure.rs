@@ -1,15 +1,10 @@
-//! Tests of the native library's pure parts, compiled from where they are.
+//! Under miri, and as they are.
 
-#![cfg(test)]
+#![cfg(not(loom))]
 
-#[path = "../../../native/wasmex/src/budget.rs"]
-mod budget;
-#[path = "../../../native/wasmex/src/byte_queue.rs"]
-mod byte_queue;
-
-use budget::Budget;
-use byte_queue::ByteQueue;
 use bytes::Bytes;
+use pure::budget::Budget;
+use pure::byte_queue::ByteQueue;
 use std::collections::VecDeque;
 
 /// xorshift: the same numbers every time.

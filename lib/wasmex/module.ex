@@ -85,15 +85,7 @@ defmodule Wasmex.Module do
   def to_wasm(@magic <> _ = wasm), do: {:ok, wasm}
 
   def to_wasm(text) do
-    if String.valid?(text) do
-      case native(Native.wat_to_wasm(text)) do
-        {:ok, @magic <> <<_version::16, 0::16, _::binary>> = wasm} -> {:ok, wasm}
-        {:ok, component} -> to_wasm(component)
-        error -> error
-      end
-    else
-      error(:parse, "neither wasm (no \\0asm at the start) nor text (no valid UTF-8)")
-    end
+    with {:ok, wasm} <- Wasmex.Wat.parse(text), do: to_wasm(wasm)
   end
 
   defp error(reason, message), do: {:error, %Error{reason: reason, details: %{message: message}}}

@@ -20,4 +20,16 @@ defmodule Wasmex.Wat do
       {:error, native} -> {:error, native |> Error.from_native() |> Exception.message()}
     end
   end
+
+  @doc false
+  # What is no binary format at all, as wasm bytes.
+  @spec parse(binary()) :: {:ok, binary()} | {:error, Exception.t()}
+  def parse(text) do
+    if String.valid?(text) do
+      with {:error, native} <- Native.wat_to_wasm(text), do: {:error, Error.from_native(native)}
+    else
+      message = "neither wasm (no \\0asm at the start) nor text (no valid UTF-8)"
+      {:error, %Error{reason: :parse, details: %{message: message}}}
+    end
+  end
 end

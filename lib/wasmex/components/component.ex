@@ -100,14 +100,7 @@ defmodule Wasmex.Components.Component do
       )
 
   def to_component(text) do
-    if String.valid?(text) do
-      case Native.wat_to_wasm(text) do
-        {:ok, @magic <> _ = wasm} -> to_component(wasm)
-        {:error, native} -> {:error, Error.from_native(native)}
-      end
-    else
-      error(:parse, "neither wasm (no \\0asm at the start) nor text (no valid UTF-8)")
-    end
+    with {:ok, wasm} <- Wasmex.Wat.parse(text), do: to_component(wasm)
   end
 
   defp error(reason, message), do: {:error, %Error{reason: reason, details: %{message: message}}}

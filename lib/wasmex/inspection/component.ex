@@ -27,8 +27,8 @@ defmodule Wasmex.Inspection.Component do
 
   def read(bytes) do
     sections = sections(bytes)
-    imports = for {10, content} <- sections, import <- imports(content), do: import
-    exports = for {11, content} <- sections, export <- exports(content), do: export
+    imports = items(sections, 10, &imported/1)
+    exports = items(sections, 11, &exported/1)
 
     %Inspection{
       kind: :component,
@@ -37,33 +37,19 @@ defmodule Wasmex.Inspection.Component do
       role: role(exports),
       wasi: for(%{name: "wasi:" <> _ = name} <- imports, do: name),
       producers: producers(sections),
-      sections: Enum.map(sections, &section/1)
+      sections: Enum.map(sections, &section(&1, @names))
     }
   end
 
-  defp section({0, content}) do
-    {name, _rest} = name(content)
-    %{name: "custom #{name}", size: byte_size(content), count: nil}
+  # There may be several sections of a kind.
+  defp items(sections, id, read) do
+    for {^id, content} <- sections, item <- content |> vector(read) |> elem(0), do: item
   end
 
-  defp section({id, content}) do
-    name = Map.get(@names, id) || fail("a section of the unknown kind #{id}")
-    %{name: name, size: byte_size(content), count: nil}
-  end
-
-  # Names alone can be told without the types: those of an import end where the section does or the
-  # next name begins, so only as many are read as can be.
-  defp imports(content) do
-    {count, rest} = number(content)
-    read_imports(count, rest, [])
-  end
-
-  defp read_imports(0, _rest, found), do: Enum.reverse(found)
-
-  defp read_imports(count, rest, found) do
-    {name, rest} = extern_name(rest)
+  defp imported(bytes) do
+    {name, rest} = extern_name(bytes)
     {kind, rest} = extern_type(rest)
-    read_imports(count - 1, rest, [%{namespace: nil, name: name, type: kind} | found])
+    {%{namespace: nil, name: name, type: kind}, rest}
   end
 
   defp extern_name(<<code, rest::binary>>) when code in [0, 1, 2] do
@@ -109,15 +95,8 @@ defmodule Wasmex.Inspection.Component do
     end
   end
 
-  defp exports(content) do
-    {count, rest} = number(content)
-    read_exports(count, rest, [])
-  end
-
-  defp read_exports(0, _rest, found), do: Enum.reverse(found)
-
-  defp read_exports(count, rest, found) do
-    {name, rest} = extern_name(rest)
+  defp exported(bytes) do
+    {name, rest} = extern_name(bytes)
     {kind, rest} = sort(rest)
     {_index, rest} = number(rest)
 
@@ -127,7 +106,7 @@ defmodule Wasmex.Inspection.Component do
         {_type_follows, rest} -> rest |> extern_type() |> elem(1)
       end
 
-    read_exports(count - 1, rest, [%{name: name, type: kind} | found])
+    {%{name: name, type: kind}, rest}
   end
 
   defp sort(bytes) do

@@ -56,19 +56,13 @@ defmodule Wasmex.Inspection.Core do
       wasi: wasi(imports),
       name: custom(sections, "name", &module_name/1),
       producers: custom(sections, "producers", &producers/1) || %{},
-      sections: Enum.map(sections, &section/1)
+      sections: Enum.map(sections, &counted/1)
     }
   end
 
-  defp section({0, content}) do
-    {name, _rest} = name(content)
-    %{name: "custom #{name}", size: byte_size(content), count: nil}
-  end
-
-  defp section({id, content}) do
-    name = Map.get(@names, id) || fail("a section of the unknown kind #{id}")
+  defp counted({id, content} = section) do
     count = if id in @counted, do: content |> number() |> elem(0)
-    %{name: name, size: byte_size(content), count: count}
+    %{section(section, @names) | count: count}
   end
 
   # By index; types that are no functions (the GC proposal's) are nil.

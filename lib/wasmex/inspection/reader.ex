@@ -55,4 +55,15 @@ defmodule Wasmex.Inspection.Reader do
     {content, rest} = take(rest, size)
     [{id, content} | sections(rest)]
   end
+
+  @doc "What a report says of a section, whose id `names` knows."
+  def section({0, content}, _names) do
+    {name, _rest} = name(content)
+    %{name: "custom #{name}", size: byte_size(content), count: nil}
+  end
+
+  def section({id, content}, names) do
+    name = Map.get(names, id) || fail("a section of the unknown kind #{id}")
+    %{name: name, size: byte_size(content), count: nil}
+  end
 end

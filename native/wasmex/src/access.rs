@@ -1,6 +1,7 @@
 //! Uses of a store that take a moment: reading a memory, setting fuel, and the like.
 
 use crate::atoms;
+use crate::driving;
 use crate::error::{Error, Result};
 use crate::execution::{Execution, Polled, panic_text};
 use crate::handoff::{CellScope, Command, EnvScope, Handoff, Visit};
@@ -8,7 +9,7 @@ use crate::store_cell::{Entry, Phase, StoreCell, Via};
 use crate::store_data::StoreData;
 use rustler::{Encoder, Env, ResourceArc, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime::{AsContextMut, RootScope, StoreContextMut};
 
 /// Uses the store for a moment. `Err` is the term to answer: `{:busy, reference}` or an error.
 pub fn with<'a, R>(
@@ -42,6 +43,33 @@ pub fn with<'a, R>(
         Ok(Entry::Busy(reference)) => Err((atoms::busy(), reference).encode(env)),
         Err(error) => Err(error.to_term(env)),
     }
+}
+
+/// As [`with`], answered as Elixir takes it: `{:ok, term}` or an error.
+pub fn answer<'a>(
+    env: Env<'a>,
+    cell: &ResourceArc<StoreCell>,
+    via: Option<u64>,
+    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
+) -> Term<'a> {
+    let via = via.map_or(Via::Store, Via::Caller);
+    match with(env, cell, via, f) {
+        Ok(Ok(term)) => (atoms::ok(), term).encode(env),
+        Ok(Err(error)) => error.to_term(env),
+        Err(term) => term,
+    }
+}
+
+/// As [`answer`]; references that `f` roots are let go at its end.
+pub fn answer_rooted<'a>(
+    env: Env<'a>,
+    cell: &ResourceArc<StoreCell>,
+    via: Option<u64>,
+    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
+) -> Term<'a> {
+    answer(env, cell, via, |mut cx| {
+        f(RootScope::new(&mut cx).as_context_mut())
+    })
 }
 
 /// Runs `f` inside the import that the guest is suspended in.
@@ -79,10 +107,6 @@ fn visit<R>(
             cell.leave(env, Phase::Idle(finished.0));
             Err(Error::Cancelled)
         }
-        Polled::Panicked(why) => {
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(execution)));
-            cell.leave(env, Phase::Broken(why.clone()));
-            Err(Error::Broken(why))
-        }
+        Polled::Panicked(why) => Err(driving::broken(env, cell, execution, why)),
     }
 }

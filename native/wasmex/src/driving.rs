@@ -78,12 +78,7 @@ fn drive<'a>(
             cell.leave(env, Phase::Idle(store));
             term
         }
-        Polled::Panicked(why) => {
-            // The fiber can't be trusted any more; its store goes with it.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(execution)));
-            cell.leave(env, Phase::Broken(why.clone()));
-            Error::Broken(why).to_term(env)
-        }
+        Polled::Panicked(why) => broken(env, cell, execution, why).to_term(env),
         Polled::Pending => {
             if !execution.watched {
                 execution.watched = true;
@@ -138,6 +133,13 @@ fn reply<'a>(
         Ok(term) => (atoms::ok(), unsafe { handoff::term(env, *term) }).encode(env),
         Err(error) => error.to_term(env),
     }
+}
+
+/// The fiber can't be trusted any more; its store goes with it.
+pub fn broken(env: Env, cell: &StoreCell, execution: Box<Execution>, why: String) -> Error {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(execution)));
+    cell.leave(env, Phase::Broken(why.clone()));
+    Error::Broken(why)
 }
 
 /// The driver is gone: end its call and free the store for others.

@@ -2,14 +2,13 @@
 
 use crate::access;
 use crate::atoms;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::live::{Kind, Live};
-use crate::store_cell::{StoreCell, Via};
-use crate::store_data::StoreData;
+use crate::store_cell::StoreCell;
 use crate::types;
 use crate::values;
 use rustler::{Encoder, Env, Resource, ResourceArc, Term};
-use wasmtime::{AsContextMut, Global, Mutability, StoreContextMut};
+use wasmtime::{AsContextMut, Global, Mutability};
 
 pub struct GlobalResource {
     pub cell: ResourceArc<StoreCell>,
@@ -34,7 +33,7 @@ type Handle = ResourceArc<GlobalResource>;
 
 #[rustler::nif]
 fn global_get<'a>(env: Env<'a>, global: Handle, via: Option<u64>) -> Term<'a> {
-    with(env, &global, via, |mut cx| {
+    access::answer_rooted(env, &global.cell, via, |mut cx| {
         let value = global.global.get(&mut cx);
         values::encode(env, cx, &value)
     })
@@ -42,7 +41,7 @@ fn global_get<'a>(env: Env<'a>, global: Handle, via: Option<u64>) -> Term<'a> {
 
 #[rustler::nif]
 fn global_set<'a>(env: Env<'a>, global: Handle, value: Term<'a>, via: Option<u64>) -> Term<'a> {
-    with(env, &global, via, |mut cx| {
+    access::answer_rooted(env, &global.cell, via, |mut cx| {
         let ty = global.global.ty(&cx);
         if ty.mutability() == Mutability::Const {
             return Err(Error::text(
@@ -58,7 +57,7 @@ fn global_set<'a>(env: Env<'a>, global: Handle, value: Term<'a>, via: Option<u64
 
 #[rustler::nif]
 fn global_type<'a>(env: Env<'a>, global: Handle, via: Option<u64>) -> Term<'a> {
-    with(env, &global, via, |cx| {
+    access::answer_rooted(env, &global.cell, via, |cx| {
         Ok(types::global(env, &global.global.ty(&cx)))
     })
 }
@@ -66,22 +65,4 @@ fn global_type<'a>(env: Env<'a>, global: Handle, via: Option<u64>) -> Term<'a> {
 #[rustler::nif]
 fn global_store(global: Handle) -> ResourceArc<StoreCell> {
     global.cell.clone()
-}
-
-fn with<'a>(
-    env: Env<'a>,
-    global: &Handle,
-    via: Option<u64>,
-    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
-) -> Term<'a> {
-    let via = via.map_or(Via::Store, Via::Caller);
-    let result = access::with(env, &global.cell, via, |mut cx| {
-        let mut scope = wasmtime::RootScope::new(&mut cx);
-        f(scope.as_context_mut())
-    });
-    match result {
-        Ok(Ok(term)) => (atoms::ok(), term).encode(env),
-        Ok(Err(error)) => error.to_term(env),
-        Err(term) => term,
-    }
 }

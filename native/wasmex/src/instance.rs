@@ -24,8 +24,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use wasmtime::{
-    AsContextMut, ExportType, Extern, ExternType, Instance, InstancePre, Linker, Module,
-    StoreContextMut,
+    ExportType, Extern, ExternType, Instance, InstancePre, Linker, Module, StoreContextMut,
 };
 
 pub struct InstanceResource {
@@ -331,7 +330,7 @@ fn instance_export<'a>(
     via: Option<u64>,
 ) -> Term<'a> {
     let name = text(&name);
-    with_instance(env, &instance, via, |mut cx| {
+    access::answer(env, &instance.cell, via, |mut cx| {
         let external = instance.instance.get_export(&mut cx, name);
         wrap(env, &instance, cx, external, kind).ok_or_else(|| instance.unknown(kind, name))
     })
@@ -375,24 +374,10 @@ fn instance_memory<'a>(
         .exports()
         .find(is_memory)
         .map(|export| export.name().to_string());
-    with_instance(env, &instance, via, |mut cx| {
+    access::answer(env, &instance.cell, via, |mut cx| {
         let memory = name.and_then(|name| instance.instance.get_memory(&mut cx, &name));
         Ok(memory
             .map(|memory| MemoryResource::new(instance.cell.clone(), memory))
             .encode(env))
     })
-}
-
-fn with_instance<'a>(
-    env: Env<'a>,
-    instance: &ResourceArc<InstanceResource>,
-    via: Option<u64>,
-    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
-) -> Term<'a> {
-    let via = via.map_or(Via::Store, Via::Caller);
-    match access::with(env, &instance.cell, via, |mut cx| f(cx.as_context_mut())) {
-        Ok(Ok(term)) => (atoms::ok(), term).encode(env),
-        Ok(Err(error)) => error.to_term(env),
-        Err(term) => term,
-    }
 }

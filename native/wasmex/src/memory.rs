@@ -5,11 +5,10 @@ use crate::atoms;
 use crate::error::{Error, Result};
 use crate::fast_nif;
 use crate::live::{Kind, Live};
-use crate::store_cell::{StoreCell, Via};
-use crate::store_data::StoreData;
+use crate::store_cell::StoreCell;
 use crate::types;
 use rustler::{Binary, Encoder, Env, NewBinary, NifResult, Resource, ResourceArc, Term};
-use wasmtime::{AsContextMut, Memory, StoreContextMut};
+use wasmtime::Memory;
 
 pub struct MemoryResource {
     pub cell: ResourceArc<StoreCell>,
@@ -34,7 +33,7 @@ type Handle = ResourceArc<MemoryResource>;
 
 #[rustler::nif]
 fn memory_size<'a>(env: Env<'a>, memory: Handle, via: Option<u64>) -> Term<'a> {
-    with(env, &memory, via, |cx| {
+    access::answer(env, &memory.cell, via, |cx| {
         Ok(memory.memory.data_size(&cx).encode(env))
     })
 }
@@ -42,7 +41,7 @@ fn memory_size<'a>(env: Env<'a>, memory: Handle, via: Option<u64>) -> Term<'a> {
 /// The size in pages before.
 #[rustler::nif]
 fn memory_grow<'a>(env: Env<'a>, memory: Handle, pages: u64, via: Option<u64>) -> Term<'a> {
-    with(env, &memory, via, |mut cx| {
+    access::answer(env, &memory.cell, via, |mut cx| {
         let before = memory.memory.grow(&mut cx, pages);
         before
             .map(|pages| pages.encode(env))
@@ -57,12 +56,17 @@ fn memory_read<'a>(
 ) -> NifResult<Term<'a>> {
     let memory: Handle = memory.decode()?;
     let (offset, length) = (offset.decode()?, length.decode()?);
-    Ok(with(env, &memory, fast_nif::option(via)?, |cx| {
-        let bytes = range(memory.memory.data(&cx), offset, length)?;
-        let mut binary = NewBinary::new(env, bytes.len());
-        binary.as_mut_slice().copy_from_slice(bytes);
-        Ok(Binary::from(binary).to_term(env))
-    }))
+    Ok(access::answer(
+        env,
+        &memory.cell,
+        fast_nif::option(via)?,
+        |cx| {
+            let bytes = range(memory.memory.data(&cx), offset, length)?;
+            let mut binary = NewBinary::new(env, bytes.len());
+            binary.as_mut_slice().copy_from_slice(bytes);
+            Ok(Binary::from(binary).to_term(env))
+        },
+    ))
 }
 
 /// The bytes up to the next NUL, of which at most `limit` are looked at; nil when there is none.
@@ -74,7 +78,7 @@ fn memory_read_cstring<'a>(
     limit: u64,
     via: Option<u64>,
 ) -> Term<'a> {
-    with(env, &memory, via, |cx| {
+    access::answer(env, &memory.cell, via, |cx| {
         let data = memory.memory.data(&cx);
         let rest = (data.len() as u64).saturating_sub(offset);
         let bytes = range(data, offset, limit.min(rest))?;
@@ -97,29 +101,34 @@ fn memory_write<'a>(
     let memory: Handle = memory.decode()?;
     let offset: u64 = offset.decode()?;
     let bytes: Binary = bytes.decode()?;
-    Ok(with(env, &memory, fast_nif::option(via)?, |mut cx| {
-        let data = memory.memory.data_mut(&mut cx);
-        let size = data.len() as u64;
-        let place = usize::try_from(offset)
-            .ok()
-            .and_then(|offset| data.get_mut(offset..offset.checked_add(bytes.len())?));
-        match place {
-            Some(place) => {
-                place.copy_from_slice(&bytes);
-                Ok(atoms::ok().encode(env))
+    Ok(access::answer(
+        env,
+        &memory.cell,
+        fast_nif::option(via)?,
+        |mut cx| {
+            let data = memory.memory.data_mut(&mut cx);
+            let size = data.len() as u64;
+            let place = usize::try_from(offset)
+                .ok()
+                .and_then(|offset| data.get_mut(offset..offset.checked_add(bytes.len())?));
+            match place {
+                Some(place) => {
+                    place.copy_from_slice(&bytes);
+                    Ok(atoms::ok().encode(env))
+                }
+                None => Err(Error::OutOfBounds {
+                    offset,
+                    size: bytes.len() as u64,
+                    limit: size,
+                }),
             }
-            None => Err(Error::OutOfBounds {
-                offset,
-                size: bytes.len() as u64,
-                limit: size,
-            }),
-        }
-    }))
+        },
+    ))
 }
 
 #[rustler::nif]
 fn memory_type<'a>(env: Env<'a>, memory: Handle, via: Option<u64>) -> Term<'a> {
-    with(env, &memory, via, |cx| {
+    access::answer(env, &memory.cell, via, |cx| {
         Ok(types::memory(env, &memory.memory.ty(&cx)))
     })
 }
@@ -141,18 +150,4 @@ fn range(data: &[u8], offset: u64, length: u64) -> Result<&[u8]> {
             size: length,
             limit: data.len() as u64,
         })
-}
-
-fn with<'a>(
-    env: Env<'a>,
-    memory: &Handle,
-    via: Option<u64>,
-    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
-) -> Term<'a> {
-    let via = via.map_or(Via::Store, Via::Caller);
-    match access::with(env, &memory.cell, via, |mut cx| f(cx.as_context_mut())) {
-        Ok(Ok(term)) => (atoms::ok(), term).encode(env),
-        Ok(Err(error)) => error.to_term(env),
-        Err(term) => term,
-    }
 }

@@ -4,7 +4,7 @@ use crate::access;
 use crate::atoms;
 use crate::error::{Error, Result};
 use crate::live::{Kind, Live};
-use crate::store_cell::{StoreCell, Via};
+use crate::store_cell::StoreCell;
 use crate::store_data::StoreData;
 use crate::types;
 use crate::values;
@@ -34,12 +34,14 @@ type Handle = ResourceArc<TableResource>;
 
 #[rustler::nif]
 fn table_size<'a>(env: Env<'a>, table: Handle, via: Option<u64>) -> Term<'a> {
-    with(env, &table, via, |cx| Ok(table.table.size(&cx).encode(env)))
+    access::answer_rooted(env, &table.cell, via, |cx| {
+        Ok(table.table.size(&cx).encode(env))
+    })
 }
 
 #[rustler::nif]
 fn table_get<'a>(env: Env<'a>, table: Handle, index: u64, via: Option<u64>) -> Term<'a> {
-    with(env, &table, via, |mut cx| {
+    access::answer_rooted(env, &table.cell, via, |mut cx| {
         match table.table.get(&mut cx, index) {
             Some(element) => values::encode(env, cx, &element.into()),
             None => Err(outside(&table, cx, index)),
@@ -55,7 +57,7 @@ fn table_set<'a>(
     value: Term<'a>,
     via: Option<u64>,
 ) -> Term<'a> {
-    with(env, &table, via, |mut cx| {
+    access::answer_rooted(env, &table.cell, via, |mut cx| {
         let element = element(&table, cx.as_context_mut(), value)?;
         if index >= table.table.size(&cx) {
             return Err(outside(&table, cx, index));
@@ -77,7 +79,7 @@ fn table_grow<'a>(
     value: Term<'a>,
     via: Option<u64>,
 ) -> Term<'a> {
-    with(env, &table, via, |mut cx| {
+    access::answer_rooted(env, &table.cell, via, |mut cx| {
         let element = element(&table, cx.as_context_mut(), value)?;
         let before = table.table.grow(&mut cx, delta, element);
         before
@@ -88,7 +90,7 @@ fn table_grow<'a>(
 
 #[rustler::nif]
 fn table_type<'a>(env: Env<'a>, table: Handle, via: Option<u64>) -> Term<'a> {
-    with(env, &table, via, |cx| {
+    access::answer_rooted(env, &table.cell, via, |cx| {
         Ok(types::table(env, &table.table.ty(&cx)))
     })
 }
@@ -112,22 +114,4 @@ fn outside(table: &Handle, cx: StoreContextMut<'_, StoreData>, index: u64) -> Er
 #[rustler::nif]
 fn table_store(table: Handle) -> ResourceArc<StoreCell> {
     table.cell.clone()
-}
-
-fn with<'a>(
-    env: Env<'a>,
-    table: &Handle,
-    via: Option<u64>,
-    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
-) -> Term<'a> {
-    let via = via.map_or(Via::Store, Via::Caller);
-    let result = access::with(env, &table.cell, via, |mut cx| {
-        let mut scope = wasmtime::RootScope::new(&mut cx);
-        f(scope.as_context_mut())
-    });
-    match result {
-        Ok(Ok(term)) => (atoms::ok(), term).encode(env),
-        Ok(Err(error)) => error.to_term(env),
-        Err(term) => term,
-    }
 }

@@ -50,45 +50,51 @@ defmodule Wasmex.Components.GuestResource.Macro do
   end
 
   defp function(%{kind: kind} = function, info) when kind in [:static, :async_static] do
-    args = Macro.generate_arguments(function.arity, __MODULE__)
+    instance = Macro.var(:instance, __MODULE__)
 
-    quote do
-      @doc unquote("Calls the static function `#{function.wit_name}`.")
-      def unquote(Names.identifier(function.elixir_name))(
-            instance,
-            unquote_splicing(args),
-            opts \\ []
-          ) do
+    define(function, "static function", instance, fn args, opts ->
+      quote do
         Wasmex.Components.GuestResource.call_static(
-          instance,
+          unquote(instance),
           unquote(info.constructor_path),
           unquote(kind),
           unquote(function.wit_name),
           unquote(args),
-          Keyword.get(opts, :timeout, 5000)
+          Keyword.get(unquote(opts), :timeout, 5000)
         )
       end
-    end
+    end)
   end
 
   defp function(%{kind: kind} = function, _info) do
-    args = Macro.generate_arguments(function.arity, __MODULE__)
+    resource = Macro.var(:resource, __MODULE__)
 
-    quote do
-      @doc unquote("Calls the method `#{function.wit_name}`.")
-      def unquote(Names.identifier(function.elixir_name))(
-            resource,
-            unquote_splicing(args),
-            opts \\ []
-          ) do
+    define(function, "method", resource, fn args, opts ->
+      quote do
         Wasmex.Components.GuestResource.call(
-          resource,
+          unquote(resource),
           unquote(kind),
           unquote(function.wit_name),
           unquote(args),
-          Keyword.get(opts, :timeout, 5000)
+          Keyword.get(unquote(opts), :timeout, 5000)
         )
       end
+    end)
+  end
+
+  # A function of the module: what it is called on, its arguments, options, and the call that `body` makes of them.
+  defp define(function, what, target, body) do
+    args = Macro.generate_arguments(function.arity, __MODULE__)
+    opts = Macro.var(:opts, __MODULE__)
+
+    quote do
+      @doc unquote("Calls the #{what} `#{function.wit_name}`.")
+      def unquote(Names.identifier(function.elixir_name))(
+            unquote(target),
+            unquote_splicing(args),
+            unquote(opts) \\ []
+          ),
+          do: unquote(body.(args, opts))
     end
   end
 end

@@ -159,9 +159,7 @@ defmodule Wasmex.Components.HTTP.Client do
       {:http, {^id, {{_, status, _}, headers, body}}} -> whole(status, headers, body, max)
       {:http, {^id, {:error, reason}}} -> {:error, reason(reason)}
     after
-      timeout ->
-        :httpc.cancel_request(id)
-        {:error, :timeout}
+      timeout -> cancel(id, :timeout)
     end
   end
 
@@ -173,8 +171,7 @@ defmodule Wasmex.Components.HTTP.Client do
   defp receive_body(id, headers, read, left, timeout) do
     receive do
       {:http, {^id, :stream, bytes}} when byte_size(bytes) > left ->
-        :httpc.cancel_request(id)
-        {:error, :too_large}
+        cancel(id, :too_large)
 
       {:http, {^id, :stream, bytes}} ->
         receive_body(id, headers, [bytes | read], left - byte_size(bytes), timeout)
@@ -187,10 +184,13 @@ defmodule Wasmex.Components.HTTP.Client do
       {:http, {^id, {:error, reason}}} ->
         {:error, reason(reason)}
     after
-      timeout ->
-        :httpc.cancel_request(id)
-        {:error, :timeout}
+      timeout -> cancel(id, :timeout)
     end
+  end
+
+  defp cancel(id, why) do
+    :httpc.cancel_request(id)
+    {:error, why}
   end
 
   defp strings(headers),

@@ -15,10 +15,7 @@ impl Decoder<'_> {
         blob: usize,
         at: usize,
     ) -> Checked<()> {
-        let (tag, payload) = match pair(term) {
-            Some((tag, payload)) => (tag, Some(payload)),
-            None => (term, None),
-        };
+        let (tag, payload) = tagged(term);
         if !tag.is_atom() && (!tag.is_binary() || (self.style.lenient && payload.is_some())) {
             return Err(Problem::kind("variant", term));
         }
@@ -71,10 +68,7 @@ impl Decoder<'_> {
         blob: usize,
         at: usize,
     ) -> Checked<()> {
-        let (tag, payload) = match pair(term) {
-            Some((tag, payload)) => (tag, Some(payload)),
-            None => (term, None),
-        };
+        let (tag, payload) = tagged(term);
         let index = if is(tag, atoms::ok()) {
             0
         } else if is(tag, atoms::error()) {
@@ -167,6 +161,14 @@ fn is(term: Term, atom: Atom) -> bool {
 
 fn pair(term: Term) -> Option<(Term, Term)> {
     term.decode::<(Term, Term)>().ok()
+}
+
+/// `{tag, payload}`, or the tag alone.
+fn tagged(term: Term) -> (Term, Option<Term>) {
+    match pair(term) {
+        Some((tag, payload)) => (tag, Some(payload)),
+        None => (term, None),
+    }
 }
 
 fn find_case<'c>(cases: &'c Cases, tag: Term, of: &'static str) -> Checked<(usize, &'c Case)> {

@@ -27,6 +27,16 @@ defmodule Wasmex.CLI do
   def misuse(task, text),
     do: fail("#{text}\nSee mix help #{Mix.Task.task_name(task)}.", 2)
 
+  @doc "The command line of a task that works on one file: its options and the file. `to_what` ends a sentence."
+  def one_file(task, to_what, argv, switches, opts \\ []) do
+    case Wasmex.CLI.Options.parse(argv, switches, opts) do
+      {:ok, found, [file]} -> {found, file}
+      {:ok, _found, []} -> misuse(task, "the FILE to #{to_what} is missing")
+      {:ok, _, [_, other | _]} -> misuse(task, "one FILE at a time; there is also #{other}")
+      {:error, text} -> misuse(task, text)
+    end
+  end
+
   @doc "A file's bytes, or why not."
   def read(path) do
     with {:error, posix} <- File.read(path),

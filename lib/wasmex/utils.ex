@@ -27,6 +27,16 @@ defmodule Wasmex.Utils do
   def stringify_keys(other), do: other
 
   @doc false
+  # Text between tags and within quotes of HTML and XML.
+  def escape(text) do
+    text
+    |> String.replace("&", "&amp;")
+    |> String.replace("<", "&lt;")
+    |> String.replace(">", "&gt;")
+    |> String.replace("\"", "&quot;")
+  end
+
+  @doc false
   # As `Keyword.validate!/2`, and what is no keyword list at all gets a sentence too.
   def options!(opts, allowed) do
     unless Keyword.keyword?(opts),

@@ -30,21 +30,10 @@ defmodule Mix.Tasks.Wasmex.Compile do
 
   @impl true
   def run(argv) do
-    case CLI.Options.parse(argv, @switches, aliases: [o: :output]) do
-      {:ok, opts, [file]} ->
-        settings = settings(opts)
-        CLI.start()
-        compile(file, opts[:output] || Path.rootname(file) <> ".cwasm", Engine.shared(settings))
-
-      {:ok, _opts, []} ->
-        CLI.misuse(__MODULE__, "the FILE to compile is missing")
-
-      {:ok, _opts, [_, other | _]} ->
-        CLI.misuse(__MODULE__, "one FILE at a time; there is also #{other}")
-
-      {:error, text} ->
-        CLI.misuse(__MODULE__, text)
-    end
+    {opts, file} = CLI.one_file(__MODULE__, "compile", argv, @switches, aliases: [o: :output])
+    settings = settings(opts)
+    CLI.start()
+    compile(file, opts[:output] || Path.rootname(file) <> ".cwasm", Engine.shared(settings))
   end
 
   defp source(file, bytes) do

@@ -23,20 +23,9 @@ defmodule Mix.Tasks.Wasmex.Inspect do
 
   @impl true
   def run(argv) do
-    case CLI.Options.parse(argv, json: :flag) do
-      {:ok, opts, [file]} ->
-        CLI.start()
-        show(file, opts)
-
-      {:ok, _opts, []} ->
-        CLI.misuse(__MODULE__, "the FILE to inspect is missing")
-
-      {:ok, _opts, [_, other | _]} ->
-        CLI.misuse(__MODULE__, "one FILE at a time; there is also #{other}")
-
-      {:error, text} ->
-        CLI.misuse(__MODULE__, text)
-    end
+    {opts, file} = CLI.one_file(__MODULE__, "inspect", argv, json: :flag)
+    CLI.start()
+    show(file, opts)
   end
 
   defp show(file, opts) do

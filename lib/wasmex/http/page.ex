@@ -3,6 +3,8 @@ defmodule Wasmex.HTTP.Page do
   # `GET /`: the functions and how they do, as a page for browsers and JSON for others, and a form to call
   # one. No script, no asset from elsewhere.
 
+  import Wasmex.Utils, only: [escape: 1]
+
   alias Wasmex.CLI.{JSON, Quantity}
   alias Wasmex.HTTP.{Folder, Request, Response, Stats}
 
@@ -179,13 +181,5 @@ defmodule Wasmex.HTTP.Page do
     <h3>body</h3><pre id="body">#{body |> String.slice(0, 100_000) |> escape()}</pre>
     <h3>log</h3><pre id="log">#{escape(log)}</pre>
     """
-  end
-
-  defp escape(text) do
-    text
-    |> String.replace("&", "&amp;")
-    |> String.replace("<", "&lt;")
-    |> String.replace(">", "&gt;")
-    |> String.replace("\"", "&quot;")
   end
 end

@@ -93,10 +93,7 @@ defmodule Wasmex.Profile.FlameGraph do
 
   defp escape(text) do
     text
-    |> String.replace("&", "&amp;")
-    |> String.replace("<", "&lt;")
-    |> String.replace(">", "&gt;")
-    |> String.replace("\"", "&quot;")
+    |> Wasmex.Utils.escape()
     |> String.replace(~r/[\x00-\x08\x0b\x0c\x0e-\x1f]/, "?")
   end
 end

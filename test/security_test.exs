@@ -146,6 +146,17 @@ defmodule Wasmex.SecurityTest do
       assert byte_size(error.run.stdout) <= 10_000
     end
 
+    test "A request over HTTP sees nothing of another one." do
+      ask = fn function ->
+        Wasmex.HTTP.call(function, Wasmex.HTTP.Request.new("GET", "/count")).body
+      end
+
+      {:ok, function} = Wasmex.HTTP.load(Guests.path("http"))
+      assert for(_ <- 1..3, do: ask.(function)) == ~w(1 1 1)
+      {:ok, function} = Wasmex.HTTP.load(Guests.path("http"), reuse: 1)
+      assert for(_ <- 1..3, do: ask.(function)) == ~w(1 2 3)
+    end
+
     test "A trap, a stack overflow and an access out of bounds end the call and nothing else." do
       wat = """
       (module (memory 1)

@@ -1,6 +1,6 @@
 defmodule Wasmex.Application do
   @moduledoc false
-  # The programs that were compiled from files, and the names of the parts of HTTP servers. Modules,
+  # The programs that were compiled from files, the instances that wait for another request, and the names of the parts of HTTP servers. Modules,
   # stores and instances live without the application being started; programs do too, only that nothing is
   # remembered.
 
@@ -12,6 +12,7 @@ defmodule Wasmex.Application do
 
     children = [
       Wasmex.Program.Cache,
+      Wasmex.Program.Idle,
       {Registry, keys: :unique, name: Wasmex.HTTP.Registry},
       Wasmex.Components.HTTP.Client
     ]

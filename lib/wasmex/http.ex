@@ -29,8 +29,17 @@ defmodule Wasmex.HTTP do
   | `:max_body` | 8 MiB | a longer request is answered with 413 |
   | `:methods` | all | others are answered with 405 |
   | `:convention` | found out | `:article`, `:cgi` or `:component` |
+  | `:reuse` | 0 | how many instances of a component may wait for another request, see below |
   | `:env`, `:dirs`, `:fuel` | nothing | as in `Wasmex.run/3` |
   | `:tcp`, `:udp`, `:lookup`, `:allowed_hosts` | nothing | for components, as in `Wasmex.run/3` |
+
+  ## Instances
+
+  Each request gets an instance of its own, which is gone with it: what one request leaves in memory no other sees.
+  A component that is slow to start, such as one with an interpreter inside, may be used again with `reuse: n`: an
+  instance that has answered without an error waits for the next request, up to `n` of them for a minute. Then
+  whatever it remembers, and memory it has grown, is there in that request. Commands end with their request and
+  are never used again.
 
   ## Errors
 

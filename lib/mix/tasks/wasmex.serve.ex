@@ -16,6 +16,7 @@ defmodule Mix.Tasks.Wasmex.Serve do
     * `--config FILE` - settings by function, by default DIR/functions.exs where there is one: an Elixir file
       whose value is such as `%{"goenv" => [timeout: 100, env: %{"A" => "1"}]}`
     * `--timeout 2s`, `--max-memory 64MiB`, `--max-output 1MiB`, `--max-body 1MiB` - of all functions
+    * `--reuse N` - how many instances of a component may wait for another request, see `Wasmex.HTTP`; by default 0
     * `--concurrency N` - requests that run at once, by default 64
     * `--quiet` - no line for each request
 
@@ -35,6 +36,7 @@ defmodule Mix.Tasks.Wasmex.Serve do
     max_memory: :size,
     max_output: :size,
     max_body: :size,
+    reuse: :integer,
     concurrency: :integer,
     quiet: :flag
   ]
@@ -79,7 +81,7 @@ defmodule Mix.Tasks.Wasmex.Serve do
       port: opts[:port] || 8080,
       ip: ip(opts[:ip] || "127.0.0.1"),
       concurrency: opts[:concurrency] || 64,
-      defaults: Keyword.take(opts, [:timeout, :max_memory, :max_output, :max_body]),
+      defaults: Keyword.take(opts, [:timeout, :max_memory, :max_output, :max_body, :reuse]),
       functions: config(dir, opts[:config]),
       log: !opts[:quiet]
     )

@@ -31,13 +31,12 @@ defmodule Wasmex.Components.HTTP do
   each request, or in an instance of yours.
 
   `Wasmex.HTTP` (and with it `Wasmex.HTTP.Server` and `Wasmex.Plug`) serves such components as it serves programs:
-  with streamed bodies, a fresh instance per request and limits.
+  with streamed bodies, limits, and a fresh instance per request or, with `reuse:`, one that has answered before.
   """
 
-  alias Wasmex.{Call, Error, Native, Pipe}
   alias Wasmex.Components.HTTP.Client
   alias Wasmex.Components.{Component, Instance}
-  alias Wasmex.HTTP.{CGI, Function, Request, Response}
+  alias Wasmex.HTTP.{Function, Request, Response}
   alias Wasmex.Wasi.WasiP2Options
 
   @doc """
@@ -59,16 +58,7 @@ defmodule Wasmex.Components.HTTP do
 
   def handle(%Instance{} = instance, %Request{} = request, opts) do
     opts = Wasmex.Utils.options!(opts, timeout: 5_000, max_output: 16 * 1024 * 1024)
-    %{instance_resource: resource, store_resource: store} = instance
-    {:http, head} = Wasmex.HTTP.Component.invoke(request)
-    {:ok, body} = Pipe.new(mode: :stream)
-    {:ok, answer} = Pipe.new(mode: :stream)
-    feeder = feed(body, request.body)
-    again = fn -> Native.component_handle_http(resource, head, body.resource, answer.resource) end
-    call = Call.new(store, Wasmex.Instance.timeout!(opts[:timeout]), nil, again)
-    result = again.() |> Call.advance(call) |> drain(answer, [], opts[:max_output])
-    if feeder, do: Process.exit(feeder, :kill)
-    respond(result)
+    instance |> Function.of_instance("component", opts) |> Wasmex.HTTP.call(request)
   end
 
   def handle(%Function{} = function, %Request{} = request, []),
@@ -82,94 +72,6 @@ defmodule Wasmex.Components.HTTP do
       {:error, error} -> %{Response.plain(500, "500 Internal Server Error") | error: error}
     end
   end
-
-  # A body that fits is there at once; a longer one, or a stream, comes from a process of its own.
-  defp feed(pipe, body) when is_binary(body) and byte_size(body) <= 65_536 do
-    if body != "", do: Pipe.write(pipe, body)
-    Pipe.close(pipe)
-    nil
-  end
-
-  defp feed(pipe, body) do
-    spawn_link(fn ->
-      body = if is_binary(body), do: [body], else: body
-      Enum.each(body, &Pipe.write(pipe, &1))
-      Pipe.close(pipe)
-    end)
-  end
-
-  # Drives the guest, and takes what it answers between its slices.
-  defp drain({:done, {:ok, _}}, answer, chunks, left), do: last(answer, chunks, left)
-  defp drain({:done, {:error, error}}, _answer, _chunks, _left), do: {:error, error}
-
-  defp drain(outcome, answer, chunks, left) do
-    call = elem(outcome, tuple_size(outcome) - 1)
-
-    case take(answer, chunks, left) do
-      {:ok, chunks, left} ->
-        wait(outcome, call, answer, chunks, left)
-
-      :too_much ->
-        {:done, _} = Call.cancel(call, nil)
-        {:error, %Error{reason: :output_limit, details: %{limit: left}}}
-    end
-  end
-
-  defp wait({:yield, _}, call, answer, chunks, left) do
-    if Call.expired?(call),
-      do: call |> Call.cancel(nil) |> drain(answer, chunks, left),
-      else: call.store |> Native.call_poll() |> Call.advance(call) |> drain(answer, chunks, left)
-  end
-
-  defp wait({kind, ref, _}, call, answer, chunks, left) do
-    receive do
-      {:wasmex_wake, ^ref} ->
-        call.store |> Native.call_poll() |> Call.advance(call) |> drain(answer, chunks, left)
-
-      {:wasmex_turn, ^ref} ->
-        call.again.() |> Call.advance(call) |> drain(answer, chunks, left)
-    after
-      Call.remaining(call) ->
-        if kind == :busy do
-          Call.leave_queue(call.store, ref)
-          {:error, %Error{reason: :timeout, details: %{timeout: call.timeout}}}
-        else
-          call |> Call.cancel(ref) |> drain(answer, chunks, left)
-        end
-    end
-  end
-
-  defp take(answer, chunks, left) do
-    case Native.pipe_take(answer.resource, 1_048_576) do
-      bytes when is_binary(bytes) and byte_size(bytes) > left -> :too_much
-      bytes when is_binary(bytes) -> take(answer, [bytes | chunks], left - byte_size(bytes))
-      _nothing -> {:ok, chunks, left}
-    end
-  end
-
-  defp last(answer, chunks, left) do
-    case take(answer, chunks, left) do
-      {:ok, chunks, _left} -> {:ok, chunks |> Enum.reverse() |> IO.iodata_to_binary()}
-      :too_much -> {:error, %Error{reason: :output_limit, details: %{limit: left}}}
-    end
-  end
-
-  defp respond({:ok, printed}) do
-    case CGI.head(printed) do
-      {:head, status, headers, body} ->
-        %Response{status: status, headers: headers, body: body}
-
-      _ ->
-        message = "the component's answer is none"
-        failed(502, %Error{reason: :output, details: %{message: message}})
-    end
-  end
-
-  defp respond({:error, %Error{reason: :timeout} = error}), do: failed(504, error)
-  defp respond({:error, error}), do: failed(500, error)
-
-  defp failed(status, error),
-    do: %{Response.plain(status, "#{status} #{Response.reason(status)}") | error: error}
 
   @doc "Whether a store with these options would send a request to this URL."
   @spec allowed?(WasiP2Options.t(), String.t()) :: boolean()

@@ -31,7 +31,9 @@ defmodule Wasmex.HTTP.Exchange do
     held: [],
     size: 0,
     log: "",
-    slices: 0
+    slices: 0,
+    # Bytes that it may still print, where the guest does not count them itself.
+    left: :infinity
   ]
 
   @doc """
@@ -50,7 +52,9 @@ defmodule Wasmex.HTTP.Exchange do
       convention: convention,
       reply: reply,
       state: state,
-      closed: closed
+      closed: closed,
+      left:
+        if(function.convention == :component, do: function.options.max_output, else: :infinity)
     }
 
     options = function.options
@@ -99,13 +103,26 @@ defmodule Wasmex.HTTP.Exchange do
     {stderr, errors} = Sink.take(session.stderr)
     session = %{session | stdout: sink, stderr: errors}
 
-    case exchange |> log(stderr) |> printed(stdout) do
-      {:ok, exchange} ->
-        wait(outcome, session, exchange)
-
+    with {:ok, exchange} <- count(exchange, [stdout, stderr]),
+         {:ok, exchange} <- exchange |> log(stderr) |> printed(stdout) do
+      wait(outcome, session, exchange)
+    else
       {:error, status, error, exchange} ->
         Session.abort(session, error)
         failed(exchange, status, error)
+    end
+  end
+
+  defp count(%{left: :infinity} = exchange, _chunks), do: {:ok, exchange}
+
+  defp count(%{left: left} = exchange, chunks) do
+    case left - IO.iodata_length(chunks) do
+      left when left >= 0 ->
+        {:ok, %{exchange | left: left}}
+
+      _beyond ->
+        limit = exchange.function.options.max_output
+        {:error, 502, %Error{reason: :output_limit, details: %{limit: limit}}, exchange}
     end
   end
 
@@ -245,7 +262,9 @@ defmodule Wasmex.HTTP.Exchange do
   defp last(exchange, run) do
     exchange = log(exchange, run.stderr)
     if exchange.log != "", do: GuestLog.put(exchange.function.name, exchange.log, :warning)
-    printed(exchange, run.stdout)
+
+    with {:ok, exchange} <- count(exchange, [run.stdout, run.stderr]),
+         do: printed(exchange, run.stdout)
   end
 
   # An exit status other than 0 is a failure of the function, if it has not answered by then.

@@ -2,10 +2,10 @@ defmodule Wasmex.HTTP.Function do
   @moduledoc false
   # A program that answers requests: compiled, its imports resolved, its settings checked.
 
-  alias Wasmex.{Artefact, Engine, Error, Module, Native}
-  alias Wasmex.Components.Component
+  alias Wasmex.{Artefact, Engine, Error, Module, Native, StoreOrCaller}
+  alias Wasmex.Components.{Component, Instance}
   alias Wasmex.HTTP.Convention
-  alias Wasmex.Program.{Kind, Options, Source}
+  alias Wasmex.Program.{Idle, Kind, Options, Sink, Source}
 
   @enforce_keys [:name, :source, :convention, :options]
   defstruct name: nil,
@@ -27,6 +27,7 @@ defmodule Wasmex.HTTP.Function do
     max_body: 8 * 1024 * 1024,
     convention: nil,
     methods: nil,
+    reuse: 0,
     env: %{},
     dirs: %{},
     fuel: nil,
@@ -58,6 +59,27 @@ defmodule Wasmex.HTTP.Function do
   def of(compiled, name, settings),
     do: make(name, compiled, "", Keyword.merge(@defaults, settings))
 
+  @doc "An instance, which is asked as it is and keeps its state."
+  @spec of_instance(Instance.t(), String.t(), keyword()) :: t()
+  def of_instance(%Instance{} = instance, name, settings) do
+    store = StoreOrCaller.__wrap_resource__(instance.store_resource)
+    # What its store prints to was said when that was made; nothing comes here.
+    stderr = Sink.open(:hold, :stderr, name)
+    options = Options.new!(settings, stdout: :hold, stderr: :hold, name: name)
+
+    %__MODULE__{
+      name: name,
+      source: %Source{
+        module: nil,
+        name: name,
+        instance: {store, instance.instance_resource, stderr}
+      },
+      convention: :component,
+      options: options,
+      max_body: :infinity
+    }
+  end
+
   defp make(name, module, bytes, settings) do
     options = options(settings)
 
@@ -66,7 +88,12 @@ defmodule Wasmex.HTTP.Function do
       {:ok,
        %__MODULE__{
          name: name,
-         source: %Source{module: module, template: template, name: name},
+         source: %Source{
+           module: module,
+           template: template,
+           name: name,
+           idle: idle(convention, settings[:reuse])
+         },
          convention: convention,
          options: %{options | name: name},
          methods: settings[:methods],
@@ -75,6 +102,10 @@ defmodule Wasmex.HTTP.Function do
        }}
     end
   end
+
+  # Others are programs that end with their request.
+  defp idle(:component, most) when most > 0, do: Idle.new(most)
+  defp idle(_convention, _most), do: nil
 
   # Instances of functions come from a pool: for a short-lived one the memory costs more than the work.
   # The pool reserves addresses, not memory; what an instance leaves is cleared for the next.
@@ -169,6 +200,7 @@ defmodule Wasmex.HTTP.Function do
   defp valid?(:methods, nil), do: true
   defp valid?(:methods, value), do: is_list(value) and Enum.all?(value, &is_binary/1)
   defp valid?(:max_body, value), do: is_integer(value) and value >= 0
+  defp valid?(:reuse, value), do: is_integer(value) and value in 0..1_000
 
   defp valid?(key, value) when key in [:max_output, :max_memory],
     do: is_integer(value) and value > 0
@@ -178,5 +210,6 @@ defmodule Wasmex.HTTP.Function do
   defp expected(:timeout), do: "milliseconds above 0"
   defp expected(:convention), do: "one of #{inspect(Convention.names())}, or nil to find it out"
   defp expected(:methods), do: "a list of methods such as [\"GET\"], or nil for all"
+  defp expected(:reuse), do: "a number of instances between 0 and 1000"
   defp expected(_bytes), do: "a number of bytes"
 end

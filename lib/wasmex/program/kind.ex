@@ -166,15 +166,15 @@ defmodule Wasmex.Program.Kind do
   """
   def entering(compiled, resource, invoke, pipes)
 
+  def entering(_compiled, resource, {:http, head}, {stdin, stdout}),
+    do: {nil, fn -> Native.component_handle_http(resource, head, stdin, stdout) end}
+
   def entering(%Module{}, resource, invoke, _pipes) do
     {function, params} = invoke || {"_start", []}
 
     {Wasmex.Instance.__wrap_resource__(resource),
      fn -> Native.instance_call(resource, function, params, nil, nil) end}
   end
-
-  def entering(%Component{}, resource, {:http, head}, {stdin, stdout}),
-    do: {nil, fn -> Native.component_handle_http(resource, head, stdin, stdout) end}
 
   def entering(%Component{} = component, resource, invoke, _pipes) do
     {path, params} =

@@ -14,7 +14,7 @@ defmodule Wasmex.Program.Session do
 
   alias Wasmex.{Call, Error, Exit, Native, Pipe, Profile, Run, Store, StoreLimits}
   alias Wasmex.{StoreOrCaller, Telemetry, Trace}
-  alias Wasmex.Program.{Kind, Options, Sink, Source, Stdin}
+  alias Wasmex.Program.{Idle, Kind, Options, Sink, Source, Stdin}
 
   @enforce_keys [:source, :options, :store]
   defstruct source: nil,
@@ -28,7 +28,11 @@ defmodule Wasmex.Program.Session do
             phase: :instantiate,
             # The message that it waits for: {:wake, ref}, {:turn, ref} or nil.
             waiting: nil,
+            # As imported functions see it, and what the NIF knows it by.
             instance: nil,
+            resource: nil,
+            # What becomes of the store in the end: :close, :leave, or {:keep, idle} for the next request.
+            store_after: :close,
             started: 0,
             span: nil
 
@@ -64,13 +68,10 @@ defmodule Wasmex.Program.Session do
         else: Sink.open(options.stderr, :stderr, source.name)
 
     stdin = Stdin.open(options.stdin)
-    wasi = wasi(source, options, args, {stdin.pipe, stdout.pipe, stderr.pipe})
-    limits = %StoreLimits{memory_size: options.max_memory}
-    engine = Kind.engine(source.module)
+    session = %__MODULE__{source: source, options: options, store: nil}
+    session = %{session | stdin: stdin, stdout: stdout, stderr: stderr}
 
-    with {:ok, store} <- Store.make(wasi, limits, engine, observed(options)),
-         session = %__MODULE__{source: source, options: options, store: store},
-         session = %{session | stdin: stdin, stdout: stdout, stderr: stderr},
+    with {:ok, session} <- put_store(session, args),
          :ok <- prepare(session) do
       span = Telemetry.start(:run, %{program: source.name, args: args})
       {:ok, %{session | span: span, started: System.monotonic_time()}}
@@ -81,12 +82,46 @@ defmodule Wasmex.Program.Session do
     end
   end
 
-  # A component that answers a request has the streams for that; what it prints is for the log.
-  defp wasi(source, %{invoke: {:http, _}} = options, args, {_stdin, _stdout, stderr}),
-    do: Options.wasi(options, source.module, [source.name | args], {:null, stderr, stderr})
+  defp put_store(%{source: %{instance: {store, resource, stderr}}} = session, _args),
+    do: {:ok, used_again(session, store, resource, stderr, :leave)}
 
-  defp wasi(source, options, args, pipes),
-    do: Options.wasi(options, source.module, [source.name | args], pipes)
+  defp put_store(%{source: %{idle: %Idle{} = idle}} = session, args) do
+    case Idle.take(idle) do
+      nil ->
+        make_store(%{session | store_after: {:keep, idle}}, args)
+
+      {store, resource, stderr} ->
+        {:ok, used_again(session, store, resource, stderr, {:keep, idle})}
+    end
+  end
+
+  defp put_store(session, args), do: make_store(session, args)
+
+  # What it prints goes where it went before.
+  defp used_again(session, store, resource, stderr, store_after) do
+    session = %{session | store: store, resource: resource, stderr: stderr}
+    %{session | store_after: store_after}
+  end
+
+  defp make_store(%{source: source, options: options} = session, args) do
+    wasi = wasi(source, options, args, session)
+    limits = %StoreLimits{memory_size: options.max_memory}
+
+    with {:ok, store} <- Store.make(wasi, limits, Kind.engine(source.module), observed(options)),
+         do: {:ok, %{session | store: store}}
+  end
+
+  # A component that answers a request has the streams for that; what it prints is for the log. It may outlive the
+  # request, so its output is counted by who takes it.
+  defp wasi(source, %{invoke: {:http, _}} = options, args, %{stderr: %{pipe: stderr}}) do
+    options = %{options | max_output: :infinity}
+    Options.wasi(options, source.module, [source.name | args], {:null, stderr, stderr})
+  end
+
+  defp wasi(source, options, args, %{stdin: stdin, stdout: stdout, stderr: stderr}) do
+    pipes = {stdin.pipe, stdout.pipe, stderr.pipe}
+    Options.wasi(options, source.module, [source.name | args], pipes)
+  end
 
   defp observed(options) do
     for {what, true} <- [trace: options.trace != nil, profile: options.profile], do: what
@@ -120,6 +155,9 @@ defmodule Wasmex.Program.Session do
 
   @doc "Runs it for the first time."
   @spec begin(t()) :: outcome()
+  def begin(%{resource: resource} = session) when resource != nil,
+    do: begin_start(session, resource)
+
   def begin(%{store: %{resource: store}, source: source} = session) do
     again = Kind.instantiation(store, source.module, source.template, session.options)
     call = Call.new(store, session.options.timeout, nil, again)
@@ -191,7 +229,7 @@ defmodule Wasmex.Program.Session do
     call = Call.new(session.store.resource, session.options.timeout, instance, again)
     call = %{call | observer: Trace.observer(session.options.trace)}
     call = if before, do: %{call | deadline: before.deadline}, else: call
-    session = %{session | phase: :start, instance: instance, call: call}
+    session = %{session | phase: :start, instance: instance, resource: resource, call: call}
     settle(session, again.() |> Call.advance(call))
   end
 
@@ -266,12 +304,21 @@ defmodule Wasmex.Program.Session do
     run = measure(session)
     Stdin.close(session.stdin)
     {result, run} = close_sinks(session, result, run)
-    Store.close(session.store)
+    release(session, result)
 
     result
     |> complete(run, session.options.invoke)
     |> span(session.span, run)
   end
+
+  # Only what went well goes on.
+  defp release(%{store_after: {:keep, idle}, store: store} = session, {:ok, _}) do
+    {_taken, stderr} = Sink.take(session.stderr)
+    Idle.put(idle, {store, session.resource, stderr})
+  end
+
+  defp release(%{store_after: :leave}, _result), do: :ok
+  defp release(%{store: store}, _result), do: Store.close(store)
 
   defp measure(%{store: store, options: options} = session) do
     duration = System.monotonic_time() - session.started
@@ -283,9 +330,10 @@ defmodule Wasmex.Program.Session do
       core_dump: core_dump(session)
     }
 
-    case Store.memory_peak(store) do
+    # One that is left may be somebody else's by now, who would have to be waited for.
+    case session.store_after != :leave && Store.memory_peak(store) do
       {:ok, peak} -> %{run | peak_memory: peak}
-      {:error, _} -> run
+      _unknown -> run
     end
   end
 

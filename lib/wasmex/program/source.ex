@@ -4,7 +4,7 @@ defmodule Wasmex.Program.Source do
 
   alias Wasmex.{Artefact, Components, Engine, Error, Module, Template}
   alias Wasmex.Components.Component
-  alias Wasmex.Program.{Cache, Kind}
+  alias Wasmex.Program.{Cache, Idle, Kind}
 
   # `module` is a `Wasmex.Module` or a component.
   @enforce_keys [:module, :name]
@@ -12,12 +12,17 @@ defmodule Wasmex.Program.Source do
             # nil when the imports of this run have to be resolved first.
             template: nil,
             # argv[0], and the name in logs and profiles.
-            name: nil
+            name: nil,
+            # Where instances are that may be used again (`Wasmex.Program.Idle`), or the one to be used.
+            idle: nil,
+            instance: nil
 
   @type t :: %__MODULE__{
           module: Kind.compiled(),
           template: Template.t() | Components.Template.t() | nil,
-          name: String.t()
+          name: String.t(),
+          idle: Idle.t() | nil,
+          instance: Idle.instance() | nil
         }
 
   @wasm <<0, "asm">>
@@ -26,8 +31,9 @@ defmodule Wasmex.Program.Source do
   `options` are `Wasmex.Program.Options`: they say which engine a path or bytes are compiled for, and
   what the program may import.
   """
-  def resolve(%__MODULE__{template: template} = source, _options) when template != nil,
-    do: {:ok, source}
+  def resolve(%__MODULE__{template: template, instance: instance} = source, _options)
+      when template != nil or instance != nil,
+      do: {:ok, source}
 
   def resolve(program, options) do
     with {:ok, source} <- load(program, options),

@@ -1,6 +1,7 @@
 //! An HTTP handler that does what the path says, well and badly.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use wasip2::http::types::{
     ErrorCode, Fields, IncomingBody, IncomingRequest, Method, OutgoingBody, OutgoingRequest,
@@ -11,6 +12,9 @@ use wasip2::io::streams::{InputStream, StreamError};
 
 struct Handler;
 
+/// Requests that this instance was asked for a count.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
 wasip2::http::proxy::export!(Handler);
 
 impl wasip2::exports::http::incoming_handler::Guest for Handler {
@@ -19,6 +23,10 @@ impl wasip2::exports::http::incoming_handler::Guest for Handler {
         let (path, query) = path.split_once('?').unwrap_or((&path, ""));
         match path {
             "/hello" => answer(out, 200, b"hello from a component"),
+            "/count" => {
+                let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
+                answer(out, 200, count.to_string().as_bytes());
+            }
             "/about" => answer(out, 200, about(&request, query).as_bytes()),
             "/status" => answer(out, query.parse().unwrap_or(500), b""),
             "/echo" => echo(&request, out),

@@ -6,6 +6,7 @@ defmodule Wasmex.Components.HTTPTest do
   alias Wasmex.ComponentGuests, as: Guests
   alias Wasmex.Components.{HTTP, Instance, Store}
   alias Wasmex.HTTP.{Request, Server}
+  alias Wasmex.Program.Idle
   alias Wasmex.Wasi.WasiP2Options
 
   defp request(method, path, body \\ ""),
@@ -81,6 +82,104 @@ defmodule Wasmex.Components.HTTPTest do
       end)
     end
 
+    defp counts(function, times),
+      do: for(_ <- 1..times, do: Wasmex.HTTP.call(function, request("GET", "/count")).body)
+
+    test "is used again where that is asked for, until it fails" do
+      assert counts(function(), 3) == ~w(1 1 1)
+
+      again = function(reuse: 1, timeout: 2_000)
+      assert counts(again, 3) == ~w(1 2 3)
+
+      capture_log(fn ->
+        for path <- ["/trap", "/forget", "/fail"] do
+          assert Wasmex.HTTP.call(again, request("GET", path)).status == 500
+          assert counts(again, 2) == ~w(1 2)
+        end
+      end)
+
+      # Of another function of the same component, it is another.
+      assert counts(function(reuse: 1), 1) == ["1"]
+    end
+
+    test "is one request's alone while that lasts, and as many wait as were asked for" do
+      function = function(reuse: 2)
+      me = self()
+
+      waiting = fn n ->
+        Stream.resource(
+          fn -> :ask end,
+          fn
+            :ask ->
+              send(me, {:asked, n, self()})
+              receive do: (:go -> {["body #{n}"], :end})
+
+            :end ->
+              {:halt, nil}
+          end,
+          fn _ -> :ok end
+        )
+      end
+
+      tasks =
+        for n <- 1..4 do
+          Task.async(fn ->
+            Wasmex.HTTP.call(function, request("POST", "/echo", waiting.(n))).body
+          end)
+        end
+
+      # All of them are in the middle of their requests.
+      for n <- 1..4, do: assert_receive({:asked, ^n, _pid}, 30_000)
+      for task <- tasks, do: send(task.pid, :go)
+      assert Task.await_many(tasks, 30_000) == Enum.map(1..4, &"body #{&1}")
+
+      idle = function.source.idle
+      assert [{_, _, _}, {_, _, _}, nil] = for(_ <- 1..3, do: Idle.take(idle))
+    end
+
+    test "waits for a request only so long" do
+      function = function(reuse: 3)
+      assert counts(function, 2) == ~w(1 2)
+      Idle.sweep(System.monotonic_time(:millisecond) - 60_000)
+      assert counts(function, 1) == ["3"]
+      {store, _, _} = instance = Idle.take(function.source.idle)
+      Idle.put(function.source.idle, instance)
+      Idle.sweep(System.monotonic_time(:millisecond) + 1)
+      assert Idle.take(function.source.idle) == nil
+      assert {:error, %{reason: :closed}} = Wasmex.Store.memory_peak(store)
+    end
+
+    test "may print so much for each request, used again or not" do
+      for reuse <- [0, 1] do
+        function = function(reuse: reuse, max_output: 1_100)
+
+        for _ <- 1..3 do
+          assert %{status: 200, body: body} =
+                   Wasmex.HTTP.call(function, request("GET", "/long?1000"))
+
+          assert byte_size(body) == 1_000
+        end
+
+        assert %{status: 502, error: %{reason: :output_limit}, body: "502 Bad Gateway\n"} =
+                 Wasmex.HTTP.call(function, request("GET", "/long?1101"))
+      end
+    end
+
+    test "that does not read its body does no harm to the one that asks" do
+      body = String.duplicate("x", 5_000_000)
+      assert Wasmex.HTTP.call(function(), request("POST", "/hello", body)).status == 200
+      {:ok, store} = Store.new()
+      {:ok, instance} = Instance.instantiate(store, Guests.component("http"), %{})
+      raising = Stream.map(1..3, fn _ -> raise "of the stream" end)
+
+      for body <- [body, Stream.repeatedly(fn -> "x" end), raising],
+          do: assert(HTTP.handle(instance, request("POST", "/hello", body)).status == 200)
+
+      assert_raise RuntimeError, "of the stream", fn ->
+        HTTP.handle(instance, request("POST", "/echo", raising))
+      end
+    end
+
     test "has a fresh instance each time, or one that is given" do
       component = Guests.component("http")
       assert HTTP.handle(component, request("GET", "/hello")).status == 200
@@ -105,6 +204,7 @@ defmodule Wasmex.Components.HTTPTest do
     end
 
     @tag :tmp_dir
+    @tag :capture_log
     test "comes through the server", %{tmp_dir: dir} do
       File.cp!(Guests.path("http"), Path.join(dir, "handler.wasm"))
       server = start_supervised!({Server, dir: dir, port: 0, ip: {127, 0, 0, 1}})

@@ -1,0 +1,77 @@
+defmodule Wasmex.Program.Idle do
+  @moduledoc false
+  # Instances that wait for their next request. In a table, so that a request takes one without asking a process;
+  # the process lets go of those that nobody wanted for a while, also when their program is not served any more.
+
+  use GenServer
+
+  alias Wasmex.{Store, StoreOrCaller}
+  alias Wasmex.Program.Sink
+
+  # Of one program: its name in the table, and how many instances may wait.
+  @enforce_keys [:key, :most]
+  defstruct [:key, :most]
+
+  @type t :: %__MODULE__{key: reference(), most: pos_integer()}
+
+  @typedoc "A store with an instance in it, and where it prints its errors."
+  @type instance :: {StoreOrCaller.t(), reference(), Sink.t()}
+
+  # Milliseconds.
+  @rest 60_000
+  @sweep 10_000
+
+  def new(most), do: %__MODULE__{key: make_ref(), most: most}
+
+  @doc "The one that was used last, as far as that is known; it is the caller's then."
+  @spec take(t()) :: instance() | nil
+  def take(%__MODULE__{key: key, most: most}) do
+    Enum.find_value(1..most, fn place ->
+      case :ets.take(__MODULE__, {key, place}) do
+        [{_place, _since, instance}] -> instance
+        [] -> nil
+      end
+    end)
+  rescue
+    # The application is not started: nothing is remembered.
+    ArgumentError -> nil
+  end
+
+  @doc "Keeps it; closes its store where there is no room."
+  @spec put(t(), instance()) :: :ok
+  def put(%__MODULE__{key: key, most: most}, {store, _, _} = instance) do
+    now = System.monotonic_time(:millisecond)
+    free? = fn place -> :ets.insert_new(__MODULE__, {{key, place}, now, instance}) end
+    if Enum.any?(1..most, free?), do: :ok, else: Store.close(store)
+  rescue
+    ArgumentError -> Store.close(store)
+  end
+
+  def start_link(_opts), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+
+  @impl true
+  def init(nil) do
+    :ets.new(__MODULE__, [:named_table, :public, :set, write_concurrency: true])
+    Process.send_after(self(), :sweep, @sweep)
+    {:ok, nil}
+  end
+
+  @impl true
+  def handle_info(:sweep, state) do
+    sweep(System.monotonic_time(:millisecond) - @rest)
+    Process.send_after(self(), :sweep, @sweep)
+    {:noreply, state}
+  end
+
+  def handle_info(_message, state), do: {:noreply, state}
+
+  @doc "Closes those that have waited since before this time (of the monotonic clock, in ms)."
+  def sweep(before) do
+    for place <- :ets.select(__MODULE__, [{{:"$1", :"$2", :_}, [{:<, :"$2", before}], [:"$1"]}]),
+        # Somebody may have taken it meanwhile.
+        {_place, _since, {store, _, _}} <- :ets.take(__MODULE__, place),
+        do: Store.close(store)
+
+    :ok
+  end
+end

@@ -10,6 +10,7 @@ defmodule Bench.HTTP do
   def run(quick?) do
     Logger.configure(level: :none)
     pure(quick?)
+    component(quick?)
 
     if System.find_executable("wrk"),
       do: served(quick?),
@@ -33,6 +34,18 @@ defmodule Bench.HTTP do
       IO.puts(
         "| #{name} | #{round1(call)} µs | #{round1(own)} µs | #{Float.round(call / own, 2)}x |"
       )
+    end
+  end
+
+  # A component's handler, in an instance of its own and in one that has answered before.
+  defp component(quick?) do
+    IO.puts("\n| a component's handler | µs |\n| --- | --: |")
+
+    for {name, reuse} <- [{"a fresh instance", 0}, {"used again", 1}] do
+      {:ok, function} = HTTP.load("test/guests/component_http/component_http.wasm", reuse: reuse)
+      request = Request.new("GET", "/hello", [{"Host", "localhost"}])
+      n = if quick?, do: 200, else: 2000
+      IO.puts("| #{name} | #{round1(Bench.per_op(n, &calls(function, request, &1)))} |")
     end
   end
 

@@ -114,4 +114,31 @@ defmodule Wasmex.Stress.ComponentTest do
 
     assert_no_leak(before)
   end
+
+  test "instances that answer again are never two requests' at once, whoever is killed" do
+    before = Wasmex.live_objects()
+
+    unlinked(fn ->
+      {:ok, function} = Wasmex.HTTP.load(Guests.path("http"), timeout: 200, reuse: 3)
+
+      ask = fn path ->
+        Logger.put_process_level(self(), :none)
+        request = Wasmex.HTTP.Request.new("POST", path, [{"host", "h"}])
+        Wasmex.HTTP.call(function, %{request | body: String.duplicate("body", 30_000)})
+      end
+
+      for n <- 1..times(300) do
+        doomed = for path <- ["/echo", "/spin", "/trap"], do: spawn(fn -> ask.(path) end)
+        echo = Task.async(fn -> ask.("/echo") end)
+        if rem(n, 3) == 0, do: Process.sleep(1), else: :erlang.yield()
+        for pid <- doomed, do: Process.exit(pid, :kill)
+        assert %{status: 200, body: body} = Task.await(echo)
+        assert body == String.duplicate("body", 30_000)
+        assert %{status: 200} = ask.("/count")
+      end
+    end)
+
+    Wasmex.Program.Idle.sweep(System.monotonic_time(:millisecond) + 1)
+    assert_no_leak(before)
+  end
 end

@@ -154,6 +154,53 @@ defmodule Wasmex.Stress.KillTest do
     |> Stream.run()
   end
 
+  test "a server that is killed under its supervisor comes back, and its callers hear of it" do
+    before = Wasmex.live_objects()
+    name = :"server #{System.unique_integer([:positive])}"
+
+    wat =
+      ~s|(module (func (export "spin") (loop br 0)) (func (export "one") (result i32) i32.const 1))|
+
+    spec =
+      Supervisor.child_spec({Wasmex, %{bytes: wat}}, start: {__MODULE__, :start, [wat, name]})
+
+    {:ok, supervisor} =
+      Supervisor.start_link([spec], strategy: :one_for_one, max_restarts: 1_000_000)
+
+    for n <- 1..times(200) do
+      server = Process.whereis(name)
+
+      callers =
+        for function <- ["spin", "one", "spin"],
+            do: spawn_monitor(fn -> Wasmex.call_function(name, function, [], :infinity) end)
+
+      if rem(n, 3) == 0, do: Process.sleep(1), else: :erlang.yield()
+      Process.exit(server, :kill)
+      for {_, monitor} <- callers, do: assert_receive({:DOWN, ^monitor, :process, _, _}, 30_000)
+      assert another(name, server, 30_000)
+      assert Wasmex.call_function(name, "one", []) == {:ok, [1]}
+    end
+
+    Supervisor.stop(supervisor)
+    assert_no_leak(before)
+  end
+
+  def start(wat, name) do
+    with {:ok, pid} <- Wasmex.start_link(%{bytes: wat}) do
+      Process.register(pid, name)
+      {:ok, pid}
+    end
+  end
+
+  defp another(_name, _server, 0), do: false
+
+  defp another(name, server, tries) do
+    case Process.whereis(name) do
+      pid when pid in [nil, server] -> Process.sleep(1) && another(name, server, tries - 1)
+      _pid -> true
+    end
+  end
+
   test "servers stopped while callers queue" do
     before = Wasmex.live_objects()
 

@@ -161,11 +161,10 @@ defmodule Wasmex.Stress.KillTest do
     wat =
       ~s|(module (func (export "spin") (loop br 0)) (func (export "one") (result i32) i32.const 1))|
 
-    spec =
-      Supervisor.child_spec({Wasmex, %{bytes: wat}}, start: {__MODULE__, :start, [wat, name]})
+    guest = {Wasmex, %{bytes: wat, name: name}}
 
     {:ok, supervisor} =
-      Supervisor.start_link([spec], strategy: :one_for_one, max_restarts: 1_000_000)
+      Supervisor.start_link([guest], strategy: :one_for_one, max_restarts: 10_000)
 
     for n <- 1..times(200) do
       server = Process.whereis(name)
@@ -183,13 +182,6 @@ defmodule Wasmex.Stress.KillTest do
 
     Supervisor.stop(supervisor)
     assert_no_leak(before)
-  end
-
-  def start(wat, name) do
-    with {:ok, pid} <- Wasmex.start_link(%{bytes: wat}) do
-      Process.register(pid, name)
-      {:ok, pid}
-    end
   end
 
   defp another(_name, _server, 0), do: false

@@ -5,7 +5,7 @@
 //! low end, which is how wasmtime stores every core value.
 
 use super::numbers;
-use super::shape::{Case, Cases, Kind, Shape};
+use super::shape::{Case, Cases, Kind, Record, Shape};
 use std::mem::MaybeUninit;
 use wasmtime::ValRaw;
 
@@ -53,7 +53,7 @@ pub fn flatten(shape: &Shape, bytes: &[u8], out: &mut Lanes<'_>) {
                 flatten(element, &bytes[index * element.size..], out);
             }
         }
-        Kind::Record(fields) => {
+        Kind::Record(Record { fields, .. }) => {
             for field in fields {
                 flatten(&field.item.shape, &bytes[field.item.offset..], out);
             }
@@ -108,7 +108,7 @@ pub fn unflatten(
                 unflatten(element, values, &mut bytes[index * element.size..])?;
             }
         }
-        Kind::Record(fields) => {
+        Kind::Record(Record { fields, .. }) => {
             for field in fields {
                 unflatten(&field.item.shape, values, &mut bytes[field.item.offset..])?;
             }

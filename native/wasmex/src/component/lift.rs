@@ -6,7 +6,7 @@ use super::flat;
 use super::handle::HandleResource;
 use super::instance::ComponentInstance;
 use super::numbers;
-use super::shape::{Cases, Field, Kind, Resource, Shape};
+use super::shape::{Cases, Kind, Record, Resource, Shape};
 use super::shared::Shared;
 use super::style::Style;
 use crate::atoms;
@@ -28,7 +28,7 @@ pub struct Lifter<'l, 'c, 'e> {
     /// Handles that were only lent: they end with the call of the import that got them.
     pub borrowed: Vec<ResourceArc<HandleResource>>,
     /// The keys of the records met so far, as terms of `env`.
-    keys: HashMap<*const Field, Vec<ErlNifTerm>>,
+    keys: HashMap<*const Record, Vec<ErlNifTerm>>,
 }
 
 impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
@@ -86,7 +86,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
             Kind::List(element) => self.elements(element, bytes)?,
             Kind::FixedList(element, length) => self.items(element, bytes, *length)?,
             Kind::Map(entry) => self.map(entry, bytes)?,
-            Kind::Record(fields) => self.record(fields, bytes)?,
+            Kind::Record(record) => self.record(record, bytes)?,
             Kind::Tuple(items) => {
                 let mut terms = Vec::with_capacity(items.len());
                 for item in items {
@@ -196,19 +196,22 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         Ok(map)
     }
 
-    fn record(&mut self, fields: &[Field], bytes: &[u8]) -> Result<Term<'e>> {
-        let mut values = Vec::with_capacity(fields.len());
-        for field in fields {
+    fn record(&mut self, record: &Record, bytes: &[u8]) -> Result<Term<'e>> {
+        let fields = || record.by_name.iter().map(|index| &record.fields[*index]);
+        let mut values = SmallVec::<[ErlNifTerm; 32]>::new();
+        for field in fields() {
             let value = self.value(&field.item.shape, &bytes[field.item.offset..])?;
             values.push(value.as_c_arg());
         }
         let (env, style) = (self.env, self.style);
-        let keys = self.keys.entry(fields.as_ptr()).or_insert_with(|| {
-            fields
-                .iter()
-                .map(|field| field.name.encode(env, style).as_c_arg())
-                .collect()
-        });
+        let keys = self
+            .keys
+            .entry(std::ptr::from_ref(record))
+            .or_insert_with(|| {
+                fields()
+                    .map(|field| field.name.encode(env, style).as_c_arg())
+                    .collect()
+            });
         let mut map = std::mem::MaybeUninit::uninit();
         // SAFETY: two arrays of terms of this environment, both as long as said; `map` is written
         // when the keys differ, as the names of a record's fields do.

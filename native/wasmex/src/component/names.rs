@@ -17,24 +17,6 @@ pub struct Name {
     snake: OnceLock<ErlNifTerm>,
 }
 
-/// What a key of a map may be.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Spelling {
-    Given,
-    Text,
-    Existing,
-    Snake,
-}
-
-impl Spelling {
-    const ALL: [Spelling; 4] = [
-        Spelling::Given,
-        Spelling::Existing,
-        Spelling::Snake,
-        Spelling::Text,
-    ];
-}
-
 impl Name {
     pub fn new(text: &str, given: Option<ErlNifTerm>) -> Self {
         Name {
@@ -68,35 +50,6 @@ impl Name {
         }
         rustler::Binary::from_term(term)
             .is_ok_and(|binary| binary.as_slice() == self.text.as_bytes())
-    }
-
-    /// The value under this name in a map. `spelling` is how the last name was found, which is how
-    /// the next one will be.
-    pub fn look_up<'a>(&self, map: Term<'a>, spelling: &mut Spelling) -> Option<Term<'a>> {
-        if let Some(found) = self.look_up_as(map, *spelling) {
-            return Some(found);
-        }
-        for other in Spelling::ALL {
-            if other != *spelling
-                && let Some(found) = self.look_up_as(map, other)
-            {
-                *spelling = other;
-                return Some(found);
-            }
-        }
-        None
-    }
-
-    fn look_up_as<'a>(&self, map: Term<'a>, spelling: Spelling) -> Option<Term<'a>> {
-        let env = map.get_env();
-        let atom = match spelling {
-            Spelling::Given => self.given,
-            Spelling::Existing => self.existing(env),
-            Spelling::Snake => self.snake(env),
-            Spelling::Text => return map.map_get((*self.text).encode(env)).ok(),
-        };
-        // SAFETY: an atom is an immediate, valid in every environment.
-        map.map_get(unsafe { Term::new(env, atom?) }).ok()
     }
 
     fn existing(&self, env: Env) -> Option<ErlNifTerm> {

@@ -3,13 +3,18 @@
 use super::names::Name;
 use super::numbers::Number;
 use super::shared::Shared;
+use rustler::Term;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmtime::component::__internal::wasmtime_environ::component::TypeResourceTableIndex;
 use wasmtime::component::__internal::{CanonicalAbiInfo, ComponentTypes, InterfaceType};
 
 /// Types nested deeper than this are refused: conversions recurse as deep as the type is.
 const MAX_DEPTH: usize = 100;
+
+/// Records of more fields are refused: to find them in a map that has other keys takes their square.
+const MAX_FIELDS: usize = 1_000;
 
 pub struct Shape {
     pub kind: Kind,
@@ -32,7 +37,7 @@ pub enum Kind {
     /// The shape of an entry, a tuple of key and value.
     Map(Arc<Shape>),
     FixedList(Arc<Shape>, usize),
-    Record(Box<[Field]>),
+    Record(Record),
     Tuple(Box<[Item]>),
     Variant(Cases),
     Enum(Cases),
@@ -44,9 +49,43 @@ pub enum Kind {
     Resource(Resource),
 }
 
+pub struct Record {
+    pub fields: Box<[Field]>,
+    /// Their numbers in the order of their names, in which the VM makes a map with the fewest comparisons.
+    pub by_name: Box<[usize]>,
+}
+
 pub struct Field {
     pub name: Name,
     pub item: Item,
+    /// Where a map had it last, in the order of its keys, which is the same for maps of the same keys.
+    place: AtomicUsize,
+}
+
+impl Record {
+    fn new(fields: Vec<Field>) -> Self {
+        let mut by_name: Vec<usize> = (0..fields.len()).collect();
+        by_name.sort_by(|a, b| fields[*a].name.text.cmp(&fields[*b].name.text));
+        Record {
+            fields: fields.into(),
+            by_name: by_name.into(),
+        }
+    }
+}
+
+impl Field {
+    /// Its value among a map's entries.
+    pub fn find<'a>(&self, entries: &[(Term<'a>, Term<'a>)]) -> Option<Term<'a>> {
+        let place = self.place.load(Ordering::Relaxed);
+        if let Some((key, value)) = entries.get(place)
+            && self.name.is(*key)
+        {
+            return Some(*value);
+        }
+        let place = entries.iter().position(|(key, _)| self.name.is(*key))?;
+        self.place.store(place, Ordering::Relaxed);
+        Some(entries[place].1)
+    }
 }
 
 pub struct Item {
@@ -97,7 +136,10 @@ impl Shape {
             Kind::List(element) | Kind::Map(element) | Kind::FixedList(element, _) => {
                 element.resources(found);
             }
-            Kind::Record(fields) => fields.iter().for_each(|f| f.item.shape.resources(found)),
+            Kind::Record(record) => record
+                .fields
+                .iter()
+                .for_each(|f| f.item.shape.resources(found)),
             Kind::Tuple(items) => items.iter().for_each(|item| item.shape.resources(found)),
             Kind::Variant(cases) | Kind::Option(cases) | Kind::Result(cases) => cases
                 .cases
@@ -187,6 +229,11 @@ impl Builder<'_> {
                 types[index].size as usize,
             ),
             InterfaceType::Map(index) => self.map(types[index].key, types[index].value, depth)?,
+            InterfaceType::Record(index) if types[index].fields.len() > MAX_FIELDS => {
+                return Err(wasmtime::Error::msg(format!(
+                    "a record has more than {MAX_FIELDS} fields"
+                )));
+            }
             InterfaceType::Record(index) => {
                 let mut offset = 0;
                 let mut fields = Vec::new();
@@ -194,9 +241,10 @@ impl Builder<'_> {
                     fields.push(Field {
                         name: self.shared.name(&field.name),
                         item: self.item(field.ty, &mut offset, depth)?,
+                        place: AtomicUsize::new(fields.len()),
                     });
                 }
-                Kind::Record(fields.into())
+                Kind::Record(Record::new(fields))
             }
             InterfaceType::Tuple(index) => Kind::Tuple(self.items(&types[index].types, depth)?),
             InterfaceType::Variant(index) => {
@@ -328,7 +376,7 @@ fn inside(kind: &Kind) -> (usize, bool) {
         Kind::String | Kind::Resource(_) => (0, true),
         Kind::List(element) | Kind::Map(element) => (element.depth, true),
         Kind::FixedList(element, _) => (element.depth, element.indirect),
-        Kind::Record(fields) => most(&mut fields.iter().map(|field| &field.item.shape)),
+        Kind::Record(record) => most(&mut record.fields.iter().map(|field| &field.item.shape)),
         Kind::Tuple(items) => most(&mut items.iter().map(|item| &item.shape)),
         Kind::Variant(cases) | Kind::Option(cases) | Kind::Result(cases) => {
             most(&mut cases.cases.iter().filter_map(|case| case.payload.as_ref()))

@@ -7,7 +7,6 @@ mod resources;
 mod scalars;
 
 use super::image::Image;
-use super::names::Spelling;
 use super::numbers::{self, NoNumber};
 use super::problem::{Checked, Problem, What};
 use super::shape::{Kind, Shape};
@@ -27,7 +26,6 @@ pub struct Decoder<'d> {
     pub resources: &'d Resources,
     /// The store that handles must belong to.
     pub store: u64,
-    spelling: Spelling,
 }
 
 impl<'d> Decoder<'d> {
@@ -37,7 +35,6 @@ impl<'d> Decoder<'d> {
             style,
             resources,
             store,
-            spelling: Spelling::Given,
         }
     }
 
@@ -57,7 +54,7 @@ impl<'d> Decoder<'d> {
             Kind::List(element) => self.list(term, element, blob, at),
             Kind::FixedList(element, length) => self.fixed_list(term, element, *length, blob, at),
             Kind::Map(entry) => self.map(term, entry, blob, at),
-            Kind::Record(fields) => self.record(term, fields, blob, at),
+            Kind::Record(record) => self.record(term, &record.fields, blob, at),
             Kind::Tuple(_) => self.tuple(term, shape, blob, at),
             Kind::Variant(cases) => self.variant(term, cases, blob, at),
             Kind::Enum(cases) => self.enumeration(term, cases, blob, at),

@@ -2,11 +2,14 @@
 
 use super::Decoder;
 use crate::atoms;
-use crate::component::names::Spelling;
 use crate::component::problem::{Checked, Problem, Step, What};
 use crate::component::shape::{Field, Shape};
 use crate::term_box::TermBox;
 use rustler::{Atom, MapIterator, Term};
+use smallvec::SmallVec;
+
+/// Of a map, in the order of its keys.
+type Entries<'a> = SmallVec<[(Term<'a>, Term<'a>); 24]>;
 
 impl Decoder<'_> {
     pub(super) fn record(
@@ -16,39 +19,39 @@ impl Decoder<'_> {
         blob: usize,
         at: usize,
     ) -> Checked<()> {
-        if !term.is_map() {
+        let Some(iterator) = MapIterator::new(term) else {
             return Err(Problem::kind("record", term));
-        }
+        };
+        let entries: Entries = iterator.collect();
         let mut found = 0;
         for field in fields {
-            if let Some(value) = field.name.look_up(term, &mut self.spelling) {
+            if let Some(value) = field.find(&entries) {
                 found += 1;
                 self.value(value, &field.item.shape, blob, at + field.item.offset)
                     .map_err(|problem| problem.at(Step::Field(field.name.text.clone())))?;
             }
         }
-        let size = term.map_size().unwrap_or(found);
-        if found == fields.len() && (self.style.lenient || size == found) {
+        if found == fields.len() && (self.style.lenient || entries.len() == found) {
             return Ok(());
         }
-        self.fields(term, fields)
+        self.fields(&entries, fields)
     }
 
     /// Names the fields that are missing and the keys that are none.
-    fn fields(&self, term: Term, fields: &[Field]) -> Checked<()> {
+    fn fields(&self, entries: &Entries, fields: &[Field]) -> Checked<()> {
         let missing: Vec<String> = fields
             .iter()
-            .filter(|field| field.name.look_up(term, &mut { Spelling::Text }).is_none())
+            .filter(|field| field.find(entries).is_none())
             .map(|field| field.name.text.to_string())
             .collect();
         let mut unknown = Vec::new();
         if !self.style.lenient {
-            for (key, _) in MapIterator::new(term).into_iter().flatten() {
+            for (key, _) in entries {
                 let is_struct = key
                     .decode::<Atom>()
                     .is_ok_and(|key| key == atoms::struct_());
-                if !is_struct && !fields.iter().any(|field| field.name.is(key)) {
-                    unknown.push(TermBox::new(key));
+                if !is_struct && !fields.iter().any(|field| field.name.is(*key)) {
+                    unknown.push(TermBox::new(*key));
                 }
             }
         }

@@ -7,6 +7,7 @@ defmodule Wasmex.Error do
   | `:timeout` | `:timeout` in ms |
   | `:value` | `:position` from 0 (or nil), `:wanted` type, `:given` kind of term |
   | `:arity` | `:expected`, `:given` |
+  | `:params` | `:message`: the list of parameters is none |
   | `:unknown_export` | `:kind`, `:name`, `:names` that exist |
   | `:missing_import` | `:namespace`, `:name`, `:wanted` type, `:names` of all that are missing |
   | `:incompatible_import`, `:duplicate_import` | `:message` |

@@ -5,7 +5,7 @@ defmodule Wasmex.Stress.ComponentTest do
   @moduletag timeout: :infinity
 
   alias Wasmex.ComponentGuests, as: Guests
-  alias Wasmex.Components.{GuestResource, Instance, Store, Template}
+  alias Wasmex.Components.{Component, GuestResource, Instance, Store, Template}
 
   defp times(n), do: n * String.to_integer(System.get_env("WASMEX_STRESS", "1"))
 
@@ -93,6 +93,34 @@ defmodule Wasmex.Stress.ComponentTest do
       {:ok, live} = GuestResource.call_static(instance, [counters, "counter"], :static, :live)
       true = live < 1_000
       Store.close(store)
+    end)
+
+    assert_no_leak(before)
+  end
+
+  # A term that holds its own store is a circle, which only closing the store cuts.
+  test "stores that were given themselves as a resource are freed when they are closed" do
+    before = Wasmex.live_objects()
+
+    wat = """
+    (component
+      (import "h" (instance $h (export "r" (type (sub resource)))))
+      (alias export $h "r" (type $r))
+      (core module $m (func (export "keep") (param i32)))
+      (core instance $i (instantiate $m))
+      (func (export "keep") (param "x" (own $r)) (canon lift (core func $i "keep"))))
+    """
+
+    unlinked(fn ->
+      {:ok, component} = Component.compile(Wasmex.Engine.default(), wat)
+
+      for _ <- 1..times(50) do
+        {:ok, store} = Store.new()
+        imports = %{"h" => %{"r" => {:resource, fn _ -> nil end}}}
+        {:ok, instance} = Instance.instantiate(store, component, imports)
+        {:ok, nil} = Instance.call(instance, "keep", [{:mine, store, instance}])
+        Store.close(store)
+      end
     end)
 
     assert_no_leak(before)

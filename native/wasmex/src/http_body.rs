@@ -85,7 +85,7 @@ pub async fn write(pipe: &Pipe, mut bytes: Bytes) -> bool {
                 })
                 .await
             }
-            Written::NoRoom | Written::Closed => return false,
+            Written::NoRoom | Written::Closed | Written::Deserted => return false,
         }
     }
     true

@@ -160,19 +160,16 @@ pub async fn suspend(
 /// store has one instance, there is one answer.
 fn calling_memory(caller: &mut Caller<'_, StoreData>) -> (Option<Memory>, usize) {
     if let Some(memory) = caller.data().only_memory() {
-        return (memory, 1);
+        return (Some(memory), 1);
     }
-    let memory = match caller.get_export("memory") {
-        Some(Extern::Memory(memory)) => Some(memory),
-        _ => None,
+    // Who calls may have none, such as Elixir itself by a re-exported import.
+    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+        return (None, 0);
     };
-    if caller.data_mut().remember_memory(memory) {
-        return (memory, 1);
+    match caller.data_mut().remember_memory(memory) {
+        true => (Some(memory), 1),
+        false => (Some(memory), memory.data_ptr(caller) as usize),
     }
-    (
-        memory,
-        memory.map_or(0, |memory| memory.data_ptr(caller) as usize),
-    )
 }
 
 fn store_results(
@@ -191,13 +188,12 @@ fn store_results(
                 Ok(())
             }
             (types, slots) => {
-                let terms: Vec<Term> = term.decode().map_err(|_| wrong_shape(types.len(), term))?;
-                if terms.len() != types.len() {
-                    return Err(wrong_count(types.len(), terms.len()));
+                let (terms, count) =
+                    values::list(term).ok_or_else(|| wrong_shape(types.len(), term))?;
+                if count != types.len() {
+                    return Err(wrong_count(types.len(), count));
                 }
-                for (position, ((term, ty), slot)) in
-                    terms.into_iter().zip(types).zip(slots).enumerate()
-                {
+                for (position, ((term, ty), slot)) in terms.zip(types).zip(slots).enumerate() {
                     *slot = values::decode(cx.as_context_mut(), term, ty)
                         .map_err(|error| bad_result(&error, Some(position)))?;
                 }

@@ -49,19 +49,17 @@ impl Job {
         mut cx: StoreContextMut<'_, StoreData>,
     ) -> std::result::Result<ErlNifTerm, Box<Error>> {
         let level = self.level;
-        let saved = match self.fuel {
-            Some(fuel) => Some(swap_fuel(&mut cx, fuel).map_err(Box::new)?),
-            None => None,
-        };
+        let outer = cx.data().fuel_before.len();
+        if let Some(fuel) = self.fuel {
+            let before = swap_fuel(&mut cx, fuel).map_err(Box::new)?;
+            cx.data_mut().fuel_before.push(before);
+        }
         cx.set_epoch_deadline(1);
         let result = until_cancelled(level, run_task(self.task, cx.as_context_mut())).await;
         if let Err(Error::Guest(error)) = &result {
             core_dump::keep(&mut cx, error);
         }
-        if let Some(fuel) = saved {
-            // It was accepted once, so it can be set again.
-            let _ = cx.set_fuel(fuel);
-        }
+        restore_fuel(&mut cx, outer);
         result.map_err(Box::new)
     }
 }
@@ -90,6 +88,16 @@ fn swap_fuel(cx: &mut StoreContextMut<'_, StoreData>, fuel: u64) -> Result<u64> 
     let saved = cx.get_fuel().map_err(disabled)?;
     cx.set_fuel(fuel).map_err(disabled)?;
     Ok(saved)
+}
+
+/// Gives the store back what it had, also when jobs inside this one were dropped before they could.
+fn restore_fuel(cx: &mut StoreContextMut<'_, StoreData>, outer: usize) {
+    let data = cx.data_mut();
+    if let Some(before) = data.fuel_before.get(outer).copied() {
+        data.fuel_before.truncate(outer);
+        // It was accepted once, so it can be set again.
+        let _ = cx.set_fuel(before);
+    }
 }
 
 /// Dropping the future of a call unwinds its fiber, which is all that cancelling takes.

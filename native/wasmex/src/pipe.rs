@@ -22,6 +22,13 @@ pub struct PipeResource {
 }
 
 impl Resource for PipeResource {}
+
+/// Elixir has let go of it: whoever waits for Elixir's side would wait for ever.
+impl Drop for PipeResource {
+    fn drop(&mut self) {
+        self.pipe.change(|state| state.deserted = true);
+    }
+}
 impl std::panic::RefUnwindSafe for PipeResource {}
 
 pub struct Pipe(Mutex<State>);
@@ -31,6 +38,8 @@ pub struct State {
     /// Bytes it may hold; `None` for no limit.
     capacity: Option<usize>,
     closed: bool,
+    /// Nobody in Elixir has it any more.
+    deserted: bool,
     /// A guest waits for bytes, and none came since.
     wanted: bool,
     /// Guests that wait for bytes or room.
@@ -60,6 +69,8 @@ pub enum Written {
     /// No room ever.
     NoRoom,
     Closed,
+    /// Nobody will ever read it.
+    Deserted,
 }
 
 impl Pipe {
@@ -129,6 +140,9 @@ impl State {
         if !self.readable() {
             return Read::Empty;
         }
+        if limit == 0 {
+            return Read::Bytes(Bytes::new());
+        }
         let bytes = match &mut self.content {
             Content::Buffer { data, cursor } => {
                 let start = (*cursor).min(data.len());
@@ -149,6 +163,9 @@ impl State {
         if self.closed {
             return Written::Closed;
         }
+        if self.deserted && self.is_stream() {
+            return Written::Deserted;
+        }
         let room = self.room();
         if room == 0 && !bytes.is_empty() {
             return if self.is_stream() {
@@ -157,8 +174,11 @@ impl State {
                 Written::NoRoom
             };
         }
-        let bytes = bytes.split_to(bytes.len().min(room));
-        let count = bytes.len();
+        let count = bytes.len().min(room);
+        if !self.content.reserve(count) {
+            return Written::NoRoom;
+        }
+        let bytes = bytes.split_to(count);
         self.wanted = false;
         match &mut self.content {
             Content::Buffer { data, cursor } => {
@@ -208,6 +228,10 @@ impl State {
         self.closed
     }
 
+    pub fn is_deserted(&self) -> bool {
+        self.deserted
+    }
+
     pub fn is_stream(&self) -> bool {
         matches!(self.content, Content::Stream(_))
     }
@@ -216,13 +240,13 @@ impl State {
     pub fn readable(&self) -> bool {
         match &self.content {
             Content::Buffer { .. } => true,
-            Content::Stream(queue) => !queue.is_empty() || self.closed,
+            Content::Stream(queue) => !queue.is_empty() || self.closed || self.deserted,
         }
     }
 
     /// Whether a write would do or fail for good.
     pub fn writable(&self) -> bool {
-        self.closed || !self.is_stream() || self.room() > 0
+        self.closed || self.deserted || !self.is_stream() || self.room() > 0
     }
 
     pub fn wake_guest_later(&mut self, waker: &Waker) {
@@ -232,8 +256,28 @@ impl State {
     }
 }
 
+impl Content {
+    /// False where the bytes before and including these can't be had.
+    fn reserve(&mut self, count: usize) -> bool {
+        let Content::Buffer { data, cursor } = self else {
+            return true;
+        };
+        if cursor.saturating_sub(data.len()) > MAX_GAP {
+            return false;
+        }
+        let end = cursor.saturating_add(count);
+        data.try_reserve(end.saturating_sub(data.len())).is_ok()
+    }
+}
+
 /// A cursor can't go where no memory could ever be.
 const MAX_SEEK: u64 = 1 << 40;
+
+/// A write may leave so many bytes before it, which are filled with zeroes.
+const MAX_GAP: usize = 64 << 20;
+
+/// So many processes may wait before those that are dead are looked for.
+const MANY: usize = 64;
 
 #[rustler::nif]
 fn pipe_new(mode: Atom, capacity: Option<u64>) -> NifResult<ResourceArc<PipeResource>> {
@@ -250,6 +294,7 @@ fn pipe_new(mode: Atom, capacity: Option<u64>) -> NifResult<ResourceArc<PipeReso
         content,
         capacity,
         closed: false,
+        deserted: false,
         wanted: false,
         guests: Vec::new(),
         processes: Vec::new(),
@@ -270,6 +315,7 @@ impl PipeResource {
             content: Content::Stream(ByteQueue::default()),
             capacity: Some(STREAM),
             closed: false,
+            deserted: false,
             wanted: false,
             guests: Vec::new(),
             processes: Vec::new(),
@@ -373,7 +419,8 @@ fn pipe_write<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>, bytes: Binary<'
     match pipe.pipe.write(&mut Bytes::copy_from_slice(&bytes)) {
         Written::Bytes(count) => (atoms::ok(), count).encode(env),
         Written::Closed => atoms::closed().encode(env),
-        Written::NoRoom => atoms::no_room().encode(env),
+        // That can't be: the one that writes has it.
+        Written::NoRoom | Written::Deserted => atoms::no_room().encode(env),
         Written::Full => tell_later(env, &pipe, atoms::full(), State::writable),
     }
 }
@@ -391,6 +438,9 @@ fn tell_later<'a>(
         drop(state);
         waker::notify(env.pid(), Tag::Pipe, TermBox::new(reference));
     } else {
+        if state.processes.len() >= MANY {
+            state.processes.retain(|(pid, _)| pid.is_alive(env));
+        }
         state.processes.push((env.pid(), TermBox::new(reference)));
     }
     (tag, reference).encode(env)

@@ -122,6 +122,7 @@ impl OutputStream for Output {
             match self.0.put(&mut bytes)? {
                 Written::Bytes(_) => {}
                 Written::Closed => return Err(StreamError::Closed),
+                Written::Deserted => return Ok(()),
                 // `check_write` has promised the room; another writer of the same pipe took it.
                 Written::Full | Written::NoRoom => return Err(no_room()),
             }
@@ -140,6 +141,7 @@ impl OutputStream for Output {
         }
         match state.room() {
             0 if !state.is_stream() => Err(no_room()),
+            0 if state.is_deserted() => Ok(CHUNK),
             room => Ok(room.min(CHUNK)),
         }
     }
@@ -174,6 +176,7 @@ impl AsyncWrite for PipeStream {
     ) -> Poll<std::io::Result<usize>> {
         match self.put(&mut Bytes::copy_from_slice(bytes)) {
             Ok(Written::Bytes(count)) => Poll::Ready(Ok(count)),
+            Ok(Written::Deserted) => Poll::Ready(Ok(bytes.len())),
             Ok(Written::Closed) => Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),
             Ok(Written::NoRoom) => Poll::Ready(Err(std::io::ErrorKind::StorageFull.into())),
             Ok(Written::Full) => {

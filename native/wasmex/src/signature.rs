@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::store_data::StoreData;
 use crate::values::{self, Floats, Number};
 use rustler::sys::ErlNifTerm;
-use rustler::{Env, ListIterator, Term};
+use rustler::{Env, Term};
 use wasmtime::{AsContext, AsContextMut, Func, FuncType, StoreContextMut, TypedFunc, Val, ValType};
 
 /// A function and what is needed to call it.
@@ -96,25 +96,27 @@ impl Signature {
     /// Reads the list of arguments as far as that needs no store.
     pub fn args(&self, list: Term) -> Result<Args> {
         let Some(numbers) = &self.numbers else {
-            let given = list.list_length().unwrap_or(0);
             return self
-                .check_arity(given)
+                .check_arity(values::count(list)?)
                 .map(|()| Args::Terms(list.as_c_arg()));
         };
         let arity = self.params.len();
         let mut raw = [0; MAX_RAW];
         let mut given = 0;
-        if let Ok(iterator) = list.decode::<ListIterator>() {
-            for term in iterator {
-                if given < arity {
-                    raw[given] = numbers.params[given]
-                        .decode(term)
-                        .ok_or_else(|| values::mismatch(Some(given), &self.params[given], term))?;
-                }
-                given += 1;
-            }
+        let mut rest = list;
+        while given < arity
+            && let Ok((term, tail)) = rest.list_get_cell()
+        {
+            raw[given] = numbers.params[given]
+                .decode(term)
+                .ok_or_else(|| values::mismatch(Some(given), &self.params[given], term))?;
+            given += 1;
+            rest = tail;
         }
-        self.check_arity(given).map(|()| Args::Raw(raw))
+        if given < arity || !rest.is_empty_list() {
+            self.check_arity(values::count(list)?)?;
+        }
+        Ok(Args::Raw(raw))
     }
 
     fn check_arity(&self, given: usize) -> Result<()> {
@@ -171,9 +173,9 @@ impl Signature {
         crate::handoff::in_env(|env| {
             // SAFETY: the list came with the NIF that is polling for the first time right now.
             let list = unsafe { crate::handoff::term(env, list) };
-            let terms: Vec<Term> = list.decode().unwrap_or_default();
-            terms
+            values::list(list)
                 .into_iter()
+                .flat_map(|(terms, _)| terms)
                 .zip(&self.params)
                 .enumerate()
                 .map(|(position, (term, ty))| {

@@ -45,6 +45,8 @@ struct Inner {
     phase: Phase,
     turns: Turns,
     monitored: Option<(LocalPid, Monitor)>,
+    /// It was killed while a NIF of its own used the store, which a dirty scheduler does not notice.
+    dead: Option<LocalPid>,
     closing: bool,
 }
 
@@ -101,6 +103,9 @@ impl Resource for StoreCell {
             inner.monitored = None;
         }
         inner.turns.quit(pid);
+        if matches!(inner.phase, Phase::Taken(user) if user == pid) {
+            inner.dead = Some(pid);
+        }
         if let Phase::Suspended(execution) = &inner.phase
             && execution.driver == pid
         {
@@ -136,6 +141,7 @@ impl StoreCell {
                 phase: Phase::Idle(store),
                 turns: Turns::default(),
                 monitored: None,
+                dead: None,
                 closing: false,
             }),
             _live: Live::new(Kind::Store),
@@ -247,7 +253,11 @@ impl StoreCell {
             return Err(Error::Deadlock);
         }
         let reference: Term = *env.make_ref();
-        let monitor = env.monitor(cell, &me);
+        let Some(monitor) = env.monitor(cell, &me) else {
+            // It was killed while this NIF runs, on a dirty scheduler.
+            waits::forget(me);
+            return Err(Error::Cancelled);
+        };
         let mut inner = self.lock();
         inner.turns.push(Waiter {
             pid: me,
@@ -261,6 +271,13 @@ impl StoreCell {
     /// Puts the store back and lets the next one in.
     pub fn leave(&self, env: Env, phase: Phase) {
         let mut inner = self.lock();
+        let phase = match (inner.dead.take(), phase) {
+            (Some(pid), Phase::Suspended(execution)) if execution.driver == pid => {
+                drop(inner);
+                return driving::abandon(self, env, execution);
+            }
+            (_, phase) => phase,
+        };
         let closed = inner.closing && matches!(phase, Phase::Idle(_));
         // A store is dropped after the lock is.
         let (phase, dropped) = match closed {
@@ -270,6 +287,9 @@ impl StoreCell {
         inner.phase = phase;
         inner.pass_on(env);
         drop(inner);
+        if closed {
+            self.components.close();
+        }
         drop(dropped);
     }
 
@@ -328,6 +348,7 @@ pub fn close(env: Env, cell: &ResourceArc<StoreCell>) {
             inner.turns.take();
             inner.pass_on(env);
             drop(inner);
+            cell.components.close();
             drop(store);
         }
         Phase::Suspended(execution) if execution.driver == me => {

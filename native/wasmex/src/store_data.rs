@@ -16,8 +16,10 @@ pub struct StoreData {
     wasi: Option<Box<(WasiP1Ctx, P2)>>,
     serial: u64,
     instances: u64,
+    /// What the store had before each job with a budget of its own, the outermost first.
+    pub fuel_before: Vec<u64>,
     /// The `memory` of the store's one instance, once it was asked for.
-    only_memory: Option<Option<Memory>>,
+    only_memory: Option<Memory>,
     pub observed: Box<Observed>,
 }
 
@@ -38,6 +40,7 @@ impl StoreData {
             wasi: None,
             serial: 0,
             instances: 0,
+            fuel_before: Vec::new(),
             only_memory: None,
             observed: Box::default(),
         };
@@ -60,12 +63,12 @@ impl StoreData {
         self.only_memory = None;
     }
 
-    pub fn only_memory(&self) -> Option<Option<Memory>> {
+    pub fn only_memory(&self) -> Option<Memory> {
         self.only_memory
     }
 
     /// True when there is no other instance whose memory it could be.
-    pub fn remember_memory(&mut self, memory: Option<Memory>) -> bool {
+    pub fn remember_memory(&mut self, memory: Memory) -> bool {
         let only = self.instances == 1;
         if only {
             self.only_memory = Some(memory);
@@ -114,12 +117,22 @@ pub struct LimitsSpec {
     pub memories: Option<u64>,
 }
 
+/// What an element of a table takes.
+const TABLE_ELEMENT: u64 = 8;
+
+/// What tables may take in any case: programs have some for their functions.
+const TABLES: u64 = 1 << 20;
+
 /// Applies to every memory and table on its own, as wasmtime's `StoreLimits` does; `memory_size` also
-/// bounds the sum over all memories of the store, or a guest with many memories would escape it.
+/// bounds the sum over all memories of the store, or a guest with many memories would escape it, and
+/// apart from that the bytes of all tables.
 pub struct Limits {
     spec: LimitsSpec,
     memory_total: u64,
+    /// Bytes of all tables, which are the host's memory.
+    table_total: u64,
     last_growth: u64,
+    last_table_growth: u64,
     /// The most that all memories of the store had together.
     pub memory_peak: u64,
 }
@@ -129,7 +142,9 @@ impl Limits {
         Limits {
             spec,
             memory_total: 0,
+            table_total: 0,
             last_growth: 0,
+            last_table_growth: 0,
             memory_peak: 0,
         }
     }
@@ -161,13 +176,27 @@ impl ResourceLimiter for Limits {
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let limit = self.spec.table_elements;
-        Ok(limit.is_none_or(|limit| desired as u64 <= limit)
-            && maximum.is_none_or(|maximum| desired <= maximum))
+        let grown = (desired.saturating_sub(current) as u64).saturating_mul(TABLE_ELEMENT);
+        let total = self.table_total.saturating_add(grown);
+        let elements = self.spec.table_elements;
+        let bytes = self.spec.memory_size.map(|limit| limit.max(TABLES));
+        let fits = elements.is_none_or(|limit| desired as u64 <= limit)
+            && bytes.is_none_or(|limit| total <= limit)
+            && maximum.is_none_or(|maximum| desired <= maximum);
+        if fits {
+            self.last_table_growth = grown;
+            self.table_total = total;
+        }
+        Ok(fits)
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.table_total -= std::mem::take(&mut self.last_table_growth);
+        Ok(())
     }
 
     fn instances(&self) -> usize {

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 pub struct Waiter {
     pub pid: LocalPid,
     pub reference: TermBox,
-    pub monitor: Option<Monitor>,
+    pub monitor: Monitor,
 }
 
 #[derive(Default)]
@@ -75,9 +75,7 @@ impl Turns {
 impl Waiter {
     /// The wait is over. Not under the store's lock: other locks are taken here.
     pub fn done(self, cell: &ResourceArc<StoreCell>, env: Env) {
-        if let Some(monitor) = self.monitor {
-            env.demonitor(cell, &monitor);
-        }
+        env.demonitor(cell, &self.monitor);
         waits::forget(self.pid);
     }
 }

@@ -15,7 +15,7 @@ use crate::func;
 use crate::reference;
 use crate::store_data::StoreData;
 use crate::term_box::TermBox;
-use rustler::{Atom, Encoder, Env, ResourceArc, Term, TermType};
+use rustler::{Atom, Encoder, Env, ListIterator, ResourceArc, Term, TermType};
 use wasmtime::{
     AnyRef, AsContextMut, ExternRef, HeapType, I31, Ref, StoreContextMut, Val, ValType,
 };
@@ -270,6 +270,20 @@ pub fn encode_list<'a>(
         list = list.list_prepend(term);
     }
     Ok(list)
+}
+
+/// The elements of a list and how many; `None` for what is none, and for an improper one.
+pub fn list(term: Term) -> Option<(ListIterator, usize)> {
+    let length = term.list_length().ok()?;
+    Some((term.decode().ok()?, length))
+}
+
+/// How many arguments these are.
+pub fn count(params: Term) -> Result<usize> {
+    params.list_length().map_err(|_| {
+        let message = "the params are no proper list: its last tail is not []";
+        Error::text(atoms::params(), message)
+    })
 }
 
 /// A resource handle inside one of the library's structs, or bare.

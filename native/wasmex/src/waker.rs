@@ -9,8 +9,8 @@ use crate::runtime;
 use crate::term_box::TermBox;
 use crate::wakeup::Wakeup;
 use rustler::sys::{
-    ErlNifEnv, enif_alloc_env, enif_free_env, enif_make_tuple_from_array, enif_send,
-    enif_thread_type,
+    ERL_NIF_THR_NORMAL_SCHEDULER, ErlNifEnv, enif_alloc_env, enif_free_env,
+    enif_is_current_process_alive, enif_make_tuple_from_array, enif_send, enif_thread_type,
 };
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 use std::sync::Arc;
@@ -78,11 +78,12 @@ pub fn send_term(pid: LocalPid, make: impl for<'a> FnOnce(Env<'a>) -> Term<'a>) 
 /// Sends `{tag, reference}` to `pid` from whatever thread this is.
 pub fn notify(pid: LocalPid, tag: Tag, reference: TermBox) {
     // SAFETY: takes no arguments, reads a thread-local of the VM.
-    let on_scheduler = unsafe { enif_thread_type() } != 0;
+    let thread = unsafe { enif_thread_type() };
+    let on_scheduler = thread != 0;
     let caller = handoff::current_env();
-    if on_scheduler && caller.is_null() {
+    if on_scheduler && (caller.is_null() || is_left_over(thread, caller)) {
         // The VM wants the environment of the running NIF here and there is none (a destructor, for
-        // example), so a thread of our own sends the message.
+        // example), or it would not send for it: so a thread of our own sends the message.
         if let Some(runtime) = runtime::get() {
             runtime.spawn(async move { send(std::ptr::null_mut(), pid, tag, &reference) });
         }
@@ -98,6 +99,12 @@ pub fn notify(pid: LocalPid, tag: Tag, reference: TermBox) {
             &reference,
         );
     }
+}
+
+/// Whether this is a dirty NIF whose process was killed: the VM lets it run to its end, and send nothing.
+fn is_left_over(thread: i32, caller: *mut ErlNifEnv) -> bool {
+    // SAFETY: `caller` is the environment of the NIF that runs on this thread.
+    thread != ERL_NIF_THR_NORMAL_SCHEDULER && unsafe { enif_is_current_process_alive(caller) } == 0
 }
 
 fn send(caller: *mut ErlNifEnv, pid: LocalPid, tag: Tag, reference: &TermBox) {

@@ -14,7 +14,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wasmtime::{Engine, Linker, Result};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
-use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtxBuilder};
+use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtxBuilder, WasiView};
+
+/// Bytes of randomness that a guest may ask for at once: they are made in one go.
+const MAX_RANDOM: u64 = 1 << 20;
+
+/// Files, sockets, streams, requests and the like that a guest may have at once. Many of them are
+/// descriptors, of which the VM has a thousand or some, for all.
+const MAX_HANDLES: usize = 1_000;
 
 /// `Wasmex.Wasi.WasiOptions` after Elixir has checked it.
 #[derive(NifStruct)]
@@ -159,7 +166,10 @@ impl WasiSpec {
             None => P2::default(),
         };
         p2.network.apply(&mut builder);
-        Ok((builder.build_p1(), p2))
+        builder.max_random_size(MAX_RANDOM);
+        let mut context = builder.build_p1();
+        context.ctx().table.set_max_capacity(MAX_HANDLES);
+        Ok((context, p2))
     }
 }
 

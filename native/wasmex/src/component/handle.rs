@@ -5,6 +5,7 @@ use super::problem::{Checked, Problem, What};
 use crate::live::{Kind, Live};
 use crate::store_cell::StoreCell;
 use rustler::{Resource, ResourceArc};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use wasmtime::component::{ResourceAny, ResourceType};
 
@@ -45,6 +46,11 @@ impl HandleResource {
         self.lock().take()
     }
 
+    /// What was taken could not be dropped.
+    pub fn put_back(&self, any: ResourceAny) {
+        *self.lock() = Some(any);
+    }
+
     pub fn is_alive(&self) -> bool {
         self.lock().is_some()
     }
@@ -82,22 +88,26 @@ impl Passed {
             .ok_or_else(|| wasmtime::Error::msg("a resource handle was not resolved"))
     }
 
-    fn is(&self, other: &Passed) -> bool {
-        std::ptr::eq(&raw const *self.handle, &raw const *other.handle)
+    fn key(&self) -> *const HandleResource {
+        &raw const *self.handle
     }
 }
 
 /// Takes what is moved and looks up what is lent: when one of them can't be, none is moved.
 pub fn resolve(passed: &mut [Passed]) -> Checked<()> {
     let refuse = |why| Err(Problem::new(What::Handle(why)));
-    for (index, one) in passed.iter().enumerate() {
-        for other in &passed[..index] {
-            if one.is(other) && one.owned && other.owned {
+    if passed.len() > 1 {
+        // Whether one of the same handle, met before, is moved.
+        let mut met: HashMap<_, bool> = HashMap::with_capacity(passed.len());
+        for one in passed.iter() {
+            let moved = met.get(&one.key()).copied();
+            if moved == Some(true) && one.owned {
                 return refuse("The same guest resource cannot be moved more than once");
             }
-            if one.is(other) && (one.owned || other.owned) {
+            if moved.is_some_and(|moved| moved || one.owned) {
                 return refuse("A guest resource method cannot move its own receiver");
             }
+            met.insert(one.key(), one.owned);
         }
     }
     for one in passed.iter_mut() {

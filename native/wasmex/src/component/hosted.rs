@@ -45,6 +45,12 @@ impl HostedTable {
     pub fn remove(&self, index: u32) {
         self.lock().remove(index);
     }
+
+    pub fn clear(&self) {
+        let slots = std::mem::take(&mut *self.lock());
+        // A term may hold the last handle of a store; not under the lock.
+        drop(slots);
+    }
 }
 
 impl Slots {

@@ -6,7 +6,7 @@ use super::flat;
 use super::handle::HandleResource;
 use super::instance::ComponentInstance;
 use super::numbers;
-use super::shape::{Cases, Kind, Record, Resource, Shape};
+use super::shape::{Cases, Kind, LIST_CELL, MAP_ENTRY, Record, Resource, Shape};
 use super::shared::Shared;
 use super::style::Style;
 use crate::atoms;
@@ -20,6 +20,10 @@ use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding
 use wasmtime::component::__internal::{InterfaceType, LiftContext};
 use wasmtime::component::{Lift, ResourceAny, ResourceDynamic};
 use wasmtime::{Result, ValRaw};
+
+/// What a byte of terms costs, of the fuel that wasmtime gives for what one call hands over: a byte that is only
+/// copied costs one. Terms are made in one go, and this bounds how long that takes.
+const TERM_PRICE: usize = 4;
 
 pub struct Lifter<'l, 'c, 'e> {
     pub cx: &'l mut LiftContext<'c>,
@@ -150,18 +154,28 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
             self.cx.consume_fuel(length)?;
             return Ok(self.binary(bytes));
         }
-        let bytes = self.list_bytes(element, at, length)?;
+        let bytes = self.list_bytes(element, at, length, LIST_CELL)?;
         self.items(element, bytes, length)
     }
 
-    /// The bytes of a list, whose terms are paid for before they are made.
-    fn list_bytes(&mut self, element: &Shape, at: usize, length: usize) -> Result<&'c [u8]> {
+    /// The bytes of a list, whose terms are paid for before they are made: `each` is what holds one.
+    fn list_bytes(
+        &mut self,
+        element: &Shape,
+        at: usize,
+        length: usize,
+        each: usize,
+    ) -> Result<&'c [u8]> {
         let size = length
             .checked_mul(element.size)
             .ok_or_else(|| wasmtime::Error::msg("a list is too long"))?;
         let bytes = self.slice(at, size, element.align)?;
-        // A list cell takes two words.
-        self.cx.consume_fuel_array(length, element.size.max(16))?;
+        let weight = element
+            .weight
+            .saturating_add(each)
+            .saturating_mul(TERM_PRICE);
+        self.cx
+            .consume_fuel_array(length, weight.max(element.size))?;
         Ok(bytes)
     }
 
@@ -183,7 +197,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
     /// Of entries with the same key the last one counts.
     fn map(&mut self, entry: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
         let (at, length) = pair(bytes);
-        let bytes = self.list_bytes(entry, at, length)?;
+        let bytes = self.list_bytes(entry, at, length, MAP_ENTRY)?;
         let mut map = Term::map_new(self.env);
         if let [key, value] = entry.items() {
             for index in 0..length {

@@ -16,6 +16,11 @@ const MAX_DEPTH: usize = 100;
 /// Records of more fields are refused: to find them in a map that has other keys takes their square.
 const MAX_FIELDS: usize = 1_000;
 
+/// Bytes of a word of the VM, of a cell of a list, and of an entry of a map of any size.
+const WORD: usize = 8;
+pub const LIST_CELL: usize = 2 * WORD;
+pub const MAP_ENTRY: usize = 64 * WORD;
+
 pub struct Shape {
     pub kind: Kind,
     /// In a guest's memory (canonical ABI, 32 bits).
@@ -24,6 +29,8 @@ pub struct Shape {
     /// Core values it takes when it travels without memory; `None` for more than fit.
     pub flat: Option<usize>,
     depth: usize,
+    /// What a value costs as a term, in bytes, apart from what its lists, maps and strings hold.
+    pub weight: usize,
     /// Whether values hold pointers or handles, anywhere inside.
     pub indirect: bool,
 }
@@ -192,6 +199,7 @@ impl Builder<'_> {
         let kind = self.kind(ty, depth + 1)?;
         let abi = self.types.canonical_abi(&ty);
         let (inner, indirect) = inside(&kind);
+        let weight = weight(&kind);
         if inner >= MAX_DEPTH {
             return Err(too_deep());
         }
@@ -201,6 +209,7 @@ impl Builder<'_> {
             align: abi.align32 as usize,
             flat: abi.flat_count.map(usize::from),
             depth: inner + 1,
+            weight,
             indirect,
         });
         self.shapes.insert(ty, shape.clone());
@@ -330,6 +339,7 @@ impl Builder<'_> {
         let kind = Kind::Tuple(items);
         let (inner, indirect) = inside(&kind);
         Ok(Kind::Map(Arc::new(Shape {
+            weight: weight(&kind),
             kind,
             size: abi.size32 as usize,
             align: abi.align32 as usize,
@@ -363,6 +373,41 @@ impl Builder<'_> {
 
 fn too_deep() -> wasmtime::Error {
     wasmtime::Error::msg(format!("the type is nested more than {MAX_DEPTH} deep"))
+}
+
+/// In words of the VM, and what it takes to make them: the key of a field costs nothing, a search for its place does.
+fn weight(kind: &Kind) -> usize {
+    let sum = |shapes: &mut dyn Iterator<Item = &Arc<Shape>>, each: usize| {
+        shapes.fold(WORD, |sum, shape| {
+            sum.saturating_add(shape.weight).saturating_add(each)
+        })
+    };
+    match kind {
+        Kind::Bool | Kind::Enum(_) => 0,
+        Kind::Number(Number::F32) => 2 * WORD,
+        Kind::Number(number) if number.size() < 8 => 0,
+        Kind::Number(_) => 2 * WORD,
+        Kind::Char | Kind::String => 6 * WORD,
+        Kind::List(_) | Kind::Map(_) => WORD,
+        Kind::FixedList(element, length) => LIST_CELL
+            .saturating_add(element.weight)
+            .saturating_mul(*length),
+        Kind::Record(record) => sum(
+            &mut record.fields.iter().map(|field| &field.item.shape),
+            3 * WORD,
+        ),
+        Kind::Tuple(items) => sum(&mut items.iter().map(|item| &item.shape), WORD),
+        Kind::Variant(cases) | Kind::Option(cases) | Kind::Result(cases) => {
+            let payloads = cases.cases.iter().filter_map(|case| case.payload.as_ref());
+            payloads
+                .map(|shape| shape.weight)
+                .max()
+                .map_or(0, |most| most.saturating_add(3 * WORD))
+        }
+        Kind::Flags(names) => names.len() * 6 * WORD,
+        // With what the library keeps of it.
+        Kind::Resource(_) => 32 * WORD,
+    }
 }
 
 /// How deep the deepest part is, and whether one is indirect.

@@ -1,11 +1,13 @@
 //! What a store keeps about its components, in reach of code that has no access to the store.
 
+use super::compiled::ComponentResource;
 use super::hosted::HostedTable;
 use super::instance::ComponentInstance;
 use crate::store_cell::StoreCell;
 use rustler::ResourceArc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use wasmtime::WasmBacktrace;
 use wasmtime::component::ResourceAny;
 
 #[derive(Default)]
@@ -15,6 +17,8 @@ pub struct Components {
     doomed: Mutex<Vec<ResourceAny>>,
     /// The instances whose calls are under way, innermost last.
     stack: Mutex<Vec<ResourceArc<ComponentInstance>>>,
+    /// The components of its instances: values are converted by their types for as long as they live.
+    kept: Mutex<Vec<ResourceArc<ComponentResource>>>,
     /// A call ended in the middle; wasmtime lets no component of this store run any more.
     spent: AtomicBool,
 }
@@ -30,6 +34,22 @@ impl Components {
 
     pub fn take_doomed(&self) -> Vec<ResourceAny> {
         std::mem::take(&mut lock(&self.doomed))
+    }
+
+    pub fn keep(&self, component: &ResourceArc<ComponentResource>) {
+        let mut kept = lock(&self.kept);
+        if !kept
+            .iter()
+            .any(|known| std::ptr::eq(&raw const **known, &raw const **component))
+        {
+            kept.push(component.clone());
+        }
+    }
+
+    /// The store is closed: what it kept of Elixir's is let go, for that may hold the store.
+    pub fn close(&self) {
+        drop(std::mem::take(&mut *lock(&self.kept)));
+        self.hosted.clear();
     }
 
     pub fn current(&self) -> Option<ResourceArc<ComponentInstance>> {
@@ -52,6 +72,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A call under way. One that is dropped before it says that it has ended was cancelled.
 pub struct Underway {
     cell: ResourceArc<StoreCell>,
+    /// Whether its instance is on the stack; one that is being made is none yet.
+    stacked: bool,
     ended: bool,
 }
 
@@ -59,7 +81,27 @@ impl Underway {
     pub fn begin(instance: &ResourceArc<ComponentInstance>) -> Self {
         let cell = instance.cell.clone();
         lock(&cell.components.stack).push(instance.clone());
-        Underway { cell, ended: false }
+        Underway {
+            cell,
+            stacked: true,
+            ended: false,
+        }
+    }
+
+    /// An instance that is being made.
+    pub fn making(cell: ResourceArc<StoreCell>) -> Self {
+        Underway {
+            cell,
+            stacked: false,
+            ended: false,
+        }
+    }
+
+    /// An error that came before or after all guest code, and so cut nothing off, ends it too.
+    pub fn end_if_outside(self, error: &wasmtime::Error) {
+        if error.downcast_ref::<WasmBacktrace>().is_none() {
+            self.end();
+        }
     }
 
     pub fn end(mut self) {
@@ -69,7 +111,9 @@ impl Underway {
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        lock(&self.cell.components.stack).pop();
+        if self.stacked {
+            lock(&self.cell.components.stack).pop();
+        }
         if !self.ended {
             self.cell.components.spend();
         }

@@ -12,11 +12,12 @@ use super::style::Style;
 use crate::error::{Error, Result};
 use crate::handoff;
 use crate::store_data::StoreData;
+use crate::values;
 use rustler::sys::ErlNifTerm;
-use rustler::{Encoder, ListIterator, ResourceArc, Term};
+use rustler::{Encoder, ResourceArc, Term};
 use std::sync::Arc;
-use wasmtime::StoreContextMut;
 use wasmtime::component::{InstancePre, TypedFunc};
+use wasmtime::{StoreContextMut, WasmBacktrace};
 
 pub enum ComponentTask {
     Instantiate {
@@ -48,11 +49,19 @@ pub async fn run(
         ComponentTask::Drop(handle) => {
             if let Some(any) = handle.take() {
                 let underway = handle.instance.as_ref().map(Underway::begin);
-                any.resource_drop_async(&mut cx)
-                    .await
-                    .map_err(Error::Guest)?;
-                if let Some(underway) = underway {
-                    underway.end();
+                match (any.resource_drop_async(&mut cx).await, underway) {
+                    (Ok(()), Some(underway)) => underway.end(),
+                    (Ok(()), None) => {}
+                    (Err(error), underway) => {
+                        // No guest has seen it: it is lent to a call that is under way.
+                        if error.downcast_ref::<WasmBacktrace>().is_none() {
+                            handle.put_back(any);
+                        }
+                        if let Some(underway) = underway {
+                            underway.end_if_outside(&error);
+                        }
+                        return Err(Error::Guest(error));
+                    }
                 }
             }
             handoff::in_env(|env| crate::atoms::nil().encode(env).as_c_arg())
@@ -67,16 +76,21 @@ async fn instantiate(
     mut cx: StoreContextMut<'_, StoreData>,
 ) -> Result<ErlNifTerm> {
     cx.data_mut().count_instance();
-    let instance = template
-        .instantiate_async(&mut cx)
-        .await
-        .map_err(Error::Guest)?;
+    let cell = handoff::current_cell().ok_or(Error::Cancelled)?;
+    cell.components.keep(&component);
+    let underway = Underway::making(cell.clone());
+    let instance = match template.instantiate_async(&mut cx).await {
+        Ok(instance) => instance,
+        Err(error) => {
+            underway.end_if_outside(&error);
+            return Err(Error::Guest(error));
+        }
+    };
+    underway.end();
     handoff::in_env(|env| {
-        let cell = handoff::current_cell()?;
         let instance = ComponentInstance::new(cell, component, instance);
-        Some(instance.encode(env).as_c_arg())
+        instance.encode(env).as_c_arg()
     })
-    .flatten()
     .ok_or(Error::Cancelled)
 }
 
@@ -118,15 +132,15 @@ impl Call {
     fn decode(&self, list: Term) -> Result<(Args, Vec<u32>)> {
         let shape = &self.signature.params.shape;
         let expected = shape.items().len();
-        let given = list.list_length().unwrap_or(0);
+        let given = values::count(list)?;
         if given < expected || (given > expected && !self.style.lenient) {
             return Err(Error::Arity { expected, given });
         }
         let cell = &self.instance.cell;
         let resources = &self.signature.params.resources;
         let mut decoder = Decoder::new(shape.size, self.style, resources, cell.id);
-        let terms = list.decode::<ListIterator>();
-        for (index, (term, item)) in terms.into_iter().flatten().zip(shape.items()).enumerate() {
+        let terms = values::list(list).into_iter().flat_map(|(terms, _)| terms);
+        for (index, (term, item)) in terms.zip(shape.items()).enumerate() {
             decoder
                 .value(term, &item.shape, 0, item.offset)
                 .map_err(|problem| self.wrong(problem, index))?;

@@ -5,7 +5,8 @@ use crate::atoms;
 use crate::component::problem::{Checked, Problem, Step, What};
 use crate::component::shape::{Case, Cases, Kind, Shape};
 use crate::term_box::TermBox;
-use rustler::{Atom, ListIterator, MapIterator, Term, TermType};
+use crate::values;
+use rustler::{Atom, MapIterator, Term, TermType};
 
 impl Decoder<'_> {
     pub(super) fn variant(
@@ -143,7 +144,7 @@ impl Decoder<'_> {
                     .map_err(|_| Problem::kind("bool", value))?;
                 set(name, on)?;
             }
-        } else if let Ok(iterator) = term.decode::<ListIterator>() {
+        } else if let Some((iterator, _)) = values::list(term) {
             for name in iterator {
                 set(name, true)?;
             }

@@ -5,6 +5,7 @@ use crate::component::image::Target;
 use crate::component::numbers;
 use crate::component::problem::{Checked, Problem, Step, What};
 use crate::component::shape::{Kind, Shape};
+use crate::values;
 use rustler::{Binary, ListIterator, MapIterator, Term};
 
 /// The most bytes that a list may take: what a 32-bit memory can hold, with room for others.
@@ -92,10 +93,7 @@ impl Decoder<'_> {
         term: Term<'a>,
         wanted: impl Fn() -> String,
     ) -> Checked<(ListIterator<'a>, usize)> {
-        match (term.decode::<ListIterator>(), term.list_length()) {
-            (Ok(iterator), Ok(length)) => Ok((iterator, length)),
-            _ => Err(Problem::kind(wanted(), term)),
-        }
+        values::list(term).ok_or_else(|| Problem::kind(wanted(), term))
     }
 
     fn room(&mut self, length: usize, element: &Shape, term: Term) -> Checked<usize> {

@@ -28,8 +28,8 @@ impl Decoder<'_> {
                 _ => return Err(wrong()),
             }
         } else if term.is_list() {
-            match term.decode::<Vec<u32>>().as_deref() {
-                Ok([code]) => *code,
+            match term.list_get_cell() {
+                Ok((code, rest)) if rest.is_empty_list() => code.decode().map_err(|_| wrong())?,
                 _ => return Err(wrong()),
             }
         } else {

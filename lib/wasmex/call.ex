@@ -70,9 +70,14 @@ defmodule Wasmex.Call do
 
   defp now, do: System.monotonic_time(:millisecond)
 
+  # What `receive … after` takes at most: 49 days, after which a call is given up in any case.
+  @longest 0xFFFF_FFFF
+
   @doc "Milliseconds until the deadline, as `receive … after` takes them."
   def remaining(%__MODULE__{deadline: :infinity}), do: :infinity
-  def remaining(%__MODULE__{deadline: deadline}), do: max(deadline - now(), 0)
+
+  def remaining(%__MODULE__{deadline: deadline}),
+    do: (deadline - now()) |> max(0) |> min(@longest)
 
   def expired?(%__MODULE__{deadline: :infinity}), do: false
   def expired?(%__MODULE__{deadline: deadline}), do: now() >= deadline

@@ -92,22 +92,13 @@ defmodule Wasmex.Component do
   end
 
   @doc false
-  # The compiled component of a generated module, once per engine.
+  # The compiled component of a generated module, once per engine while it is remembered.
   def compiled(module, engine, bytes) do
-    key = {__MODULE__, module, engine_key(engine), :erlang.phash2(bytes)}
+    key = {__MODULE__, module, engine_key(engine), :crypto.hash(:sha256, bytes)}
 
-    case :persistent_term.get(key, nil) do
-      nil ->
-        engine = engine || Wasmex.Engine.default()
-
-        with {:ok, component} <- Component.compile(engine, bytes, names: module.__names__()) do
-          :persistent_term.put(key, component)
-          {:ok, component}
-        end
-
-      component ->
-        {:ok, component}
-    end
+    Wasmex.Program.Cache.remember(key, fn ->
+      Component.compile(engine || Wasmex.Engine.default(), bytes, names: module.__names__())
+    end)
   end
 
   defp engine_key(nil), do: nil
@@ -182,7 +173,7 @@ defmodule Wasmex.Component do
     do: Instance.call(instance, path, params, opts)
 
   defp call(server, path, params, opts) do
-    timeout = Keyword.get(opts, :timeout, 5000)
+    timeout = Wasmex.Utils.options!(opts, timeout: 5000)[:timeout]
     # A process answers in its own time, so that its error says what took so long.
     margin = if timeout == :infinity, do: :infinity, else: timeout + 1000
     GenServer.call(server, {:call_function, path, params, native(timeout)}, margin)

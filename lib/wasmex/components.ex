@@ -110,7 +110,24 @@ defmodule Wasmex.Components do
   defp on_trap!(other),
     do: raise(ArgumentError, "on_trap: must be :keep, :stop or :renew, got: #{inspect(other)}")
 
-  defp store_maker(%{store: %Store{} = store}), do: {:ok, fn -> {:ok, store} end}
+  defp store_maker(%{store: %Store{} = store} = opts) do
+    if opts[:store_limits] != nil,
+      do: raise(ArgumentError, "store_limits: a store that is given has limits of its own")
+
+    if opts[:on_trap] == :renew,
+      do:
+        raise(
+          ArgumentError,
+          "on_trap: :renew makes a new store, which one that is given can't be"
+        )
+
+    {:ok, fn -> {:ok, store} end}
+  end
+
+  defp store_maker(%{store: store}) when store != nil do
+    raise ArgumentError,
+          "store: must be a %Wasmex.Components.Store{} (of Wasmex.Components.Store.new/2), got: #{inspect(store)}"
+  end
 
   defp store_maker(opts) do
     {limits, engine} = {opts[:store_limits], opts[:engine]}
@@ -185,13 +202,19 @@ defmodule Wasmex.Components do
   def instance(server), do: GenServer.call(server, :instance)
 
   @doc false
-  # An instance, of itself or of a process around one.
-  def instance!(%Instance{} = instance), do: instance
+  # An instance, of itself or of a process around one, which may be busy for so long.
+  @spec instance_within(Instance.t() | GenServer.server(), timeout()) ::
+          {:ok, Instance.t()} | {:error, :timeout}
+  def instance_within(%Instance{} = instance, _timeout), do: {:ok, instance}
 
-  def instance!(server) when server == self(),
-    do: Process.get(:"$wasmex_component_instance") || exit(:calling_self)
+  def instance_within(server, _timeout) when server == self(),
+    do: {:ok, Process.get(:"$wasmex_component_instance") || exit(:calling_self)}
 
-  def instance!(server), do: instance(server)
+  def instance_within(server, timeout) do
+    {:ok, GenServer.call(server, :instance, timeout)}
+  catch
+    :exit, {:timeout, _} -> {:error, :timeout}
+  end
 
   @impl true
   def init(config) do

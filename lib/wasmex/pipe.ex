@@ -170,11 +170,20 @@ defmodule Wasmex.Pipe do
     )
   end
 
+  # What `receive … after` takes, which is 49 days.
+  @longest 0xFFFF_FFFF
+
+  defp wait(_pipe, ref, :infinity) do
+    receive do
+      {:wasmex_pipe, ^ref} -> :ok
+    end
+  end
+
   defp wait(pipe, ref, timeout) do
     receive do
       {:wasmex_pipe, ^ref} -> :ok
     after
-      timeout ->
+      min(timeout, @longest) ->
         stop_waiting(pipe, ref)
         error(:timeout, "nothing happened on the pipe in time", 0)
     end

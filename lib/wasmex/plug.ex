@@ -89,7 +89,7 @@ defmodule Wasmex.Plug do
       remote_addr: conn.remote_ip |> :inet.ntoa() |> to_string()
     }
 
-    %{request | body: {:stream, content_length(request), &body(conn, &1)}}
+    %{request | body: {:stream, content_length(request), &body(conn, &1, &2)}}
   end
 
   defp content_length(request) do
@@ -99,12 +99,21 @@ defmodule Wasmex.Plug do
     end
   end
 
-  defp body(conn, most) do
+  # Of at most so many bytes, within so many ms.
+  defp body(conn, most, time) do
+    deadline = System.monotonic_time(:millisecond) + time
+
     Stream.resource(
       fn -> {conn, 0} end,
       fn
-        :end -> {:halt, :end}
-        {conn, read} -> read(Plug.Conn.read_body(conn, @read), read, most)
+        :end ->
+          {:halt, :end}
+
+        {conn, read} ->
+          left = max(deadline - System.monotonic_time(:millisecond), 0)
+          if left == 0, do: throw({:wasmex_http, 408})
+          patience = min(@read[:read_timeout], left)
+          read(Plug.Conn.read_body(conn, [{:read_timeout, patience} | @read]), read, most)
       end,
       fn _ -> :ok end
     )
@@ -152,6 +161,10 @@ defmodule Wasmex.Plug do
   defp reply(:done, {conn, _}), do: {conn, :ok}
   defp reply(:broken, {conn, _}), do: {conn, :broken}
 
-  # Several of one name are several (Set-Cookie).
-  defp put(conn, headers), do: %{conn | resp_headers: conn.resp_headers ++ headers}
+  # In place of what the connection has by default (Cache-Control); several of one name are several (Set-Cookie).
+  defp put(conn, headers) do
+    names = for {name, _} <- headers, do: String.downcase(name)
+    kept = Enum.reject(conn.resp_headers, fn {name, _} -> String.downcase(name) in names end)
+    %{conn | resp_headers: kept ++ headers}
+  end
 end

@@ -96,7 +96,7 @@ defmodule Wasmex.Program do
   @spec write(GenServer.server(), iodata(), timeout()) ::
           {:ok, non_neg_integer()} | {:error, Error.t()}
   def write(program, iodata, timeout \\ 5000) do
-    with {:ok, pipe} <- stdin(program), do: Pipe.write(pipe, iodata, timeout)
+    with {:ok, pipe} <- stdin(program, timeout), do: Pipe.write(pipe, iodata, timeout)
   end
 
   @doc "Closes the program's standard input: it reads the end of file."
@@ -107,9 +107,13 @@ defmodule Wasmex.Program do
   end
 
   # Straight into the pipe from here: a program that does not read holds up the writer alone.
-  defp stdin(program) do
-    GenServer.call(program, :stdin)
+  defp stdin(program, timeout \\ 5000) do
+    GenServer.call(program, :stdin, timeout)
   catch
+    :exit, {:timeout, _} ->
+      {:error,
+       %Error{reason: :timeout, details: %{message: "the program did not answer in time"}}}
+
     :exit, {reason, _} when reason in [:noproc, :normal] ->
       {:error, %Error{reason: :closed, details: %{message: "the program has ended"}}}
   end

@@ -32,8 +32,11 @@ defmodule Wasmex.Server do
   end
 
   @doc "Takes a call; answers at once when it ends in its first slice."
-  def call(%{current: nil} = server, from, name, params, timeout),
-    do: begin(server, from, name, params, timeout)
+  def call(%{current: nil} = server, from, name, params, timeout) do
+    if waits?(from),
+      do: begin(server, from, name, params, timeout),
+      else: {:noreply, server}
+  end
 
   def call(server, from, name, params, timeout) do
     request = {from, name, params, deadline(timeout)}
@@ -62,8 +65,14 @@ defmodule Wasmex.Server do
       {:done,
        {:error, %Error{reason: :guest, details: %{message: "could not load 'function params'"}}}}
 
-  defp first_step(server, name, params, timeout),
-    do: server.begin.(server.instance, name, params, timeout)
+  # What makes no sense at all is the caller's fault alone.
+  defp first_step(server, name, params, timeout) do
+    server.begin.(server.instance, name, params, timeout)
+  rescue
+    error in [ArgumentError, ErlangError, FunctionClauseError] ->
+      message = "#{inspect(name, limit: 5)} can't be called so: #{Exception.message(error)}"
+      {:done, {:error, %Error{reason: :guest, details: %{message: message}}}}
+  end
 
   # Only calls that last are watched: most end before that would be worth it.
   defp start(server, {caller, _tag} = from, span, outcome) do
@@ -127,12 +136,13 @@ defmodule Wasmex.Server do
       {{:value, {from, name, params, deadline}}, queue} ->
         server = %{server | queue: queue}
 
-        # A caller whose time is up has left; one whose call ended at once is answered here.
-        with timeout when timeout != 0 <- left(deadline),
+        # A caller whose time is up or that is dead has left; one whose call ended at once is answered here.
+        with true <- waits?(from),
+             timeout when timeout != 0 <- left(deadline),
              {:noreply, server} <- begin(server, from, name, params, timeout) do
           if server.current, do: server, else: next(server)
         else
-          0 ->
+          gone when gone in [false, 0] ->
             next(server)
 
           {:reply, answer, server} ->
@@ -141,6 +151,8 @@ defmodule Wasmex.Server do
         end
     end
   end
+
+  defp waits?({pid, _tag}), do: node(pid) != node() or Process.alive?(pid)
 
   @doc "Messages about the call under way; those about earlier ones change nothing."
   def info({:wasmex_poll, ref}, %{current: %{ref: ref, waiting: :poll}} = server),

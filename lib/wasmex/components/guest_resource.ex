@@ -50,10 +50,9 @@ defmodule Wasmex.Components.GuestResource do
   @spec new(Instance.t() | GenServer.server(), tuple() | list(), [term()], timeout()) ::
           {:ok, t()} | {:error, String.t() | :timeout}
   def new(instance_or_server, path, params \\ [], timeout \\ 5000) do
-    with {:ok, interface, name} <- path(path) do
-      instance = Components.instance!(instance_or_server)
-      run(instance, interface, "[constructor]#{name}", params, timeout)
-    end
+    with {:ok, interface, name} <- path(path),
+         {:ok, instance} <- Components.instance_within(instance_or_server, timeout),
+         do: run(instance, interface, "[constructor]#{name}", params, timeout)
   end
 
   @doc "Calls a method. `:ok` when it has no result."
@@ -84,9 +83,9 @@ defmodule Wasmex.Components.GuestResource do
         ) :: result()
   def call_static(instance_or_server, path, kind, name, params \\ [], timeout \\ 5000)
       when kind in [:static, :async_static] do
-    with {:ok, interface, type} <- path(path) do
-      instance_or_server
-      |> Components.instance!()
+    with {:ok, interface, type} <- path(path),
+         {:ok, instance} <- Components.instance_within(instance_or_server, timeout) do
+      instance
       |> run(interface, "[static]#{type}.#{wit_name(name)}", params, timeout)
       |> plain()
     end

@@ -209,6 +209,10 @@ defmodule Wasmex.Components.Instance do
   @spec call_function(t(), path(), [term()], {pid(), term()}, timeout() | nil) :: :ok
   def call_function(%__MODULE__{} = instance, path, params, {pid, tag}, timeout \\ nil) do
     timeout = Wasmex.Instance.timeout!(timeout || :infinity)
+    path = Path.parse(path)
+
+    unless is_list(params),
+      do: raise(ArgumentError, "expected a list of params, got: #{inspect(params)}")
 
     spawn(fn ->
       case call(instance, path, params, timeout: timeout, style: :contract) do

@@ -14,7 +14,15 @@ defmodule Wasmex.HTTP.Body do
 
   @doc "Begins a body of so many bytes, or `:chunked`; `continue?` when the client waits to be asked for it."
   def begin(wire, length, continue?),
-    do: Process.put(@key, %{wire: wire, left: length, continue?: continue?, read: 0, chunk: nil})
+    do:
+      Process.put(@key, %{
+        wire: wire,
+        left: length,
+        continue?: continue?,
+        read: 0,
+        chunk: nil,
+        deadline: nil
+      })
 
   @doc "Ends it: `{:ok, wire}` when all was read, else `:unread`."
   def finish do
@@ -24,8 +32,14 @@ defmodule Wasmex.HTTP.Body do
     end
   end
 
-  @doc "The stream; beyond `most` bytes it throws 413."
-  def stream(most) do
+  @doc """
+  The stream; beyond `most` bytes it throws 413. It takes no longer than `time` ms, however slowly the bytes come: the
+  request has its place, and perhaps an instance, for as long.
+  """
+  def stream(most, time) do
+    deadline = System.monotonic_time(:millisecond) + time
+    Process.put(@key, %{Process.get(@key) | deadline: deadline})
+
     Stream.repeatedly(fn -> read(Process.get(@key), most) end) |> Stream.take_while(&(&1 != :end))
   end
 
@@ -41,7 +55,7 @@ defmodule Wasmex.HTTP.Body do
   defp read(%{left: left, wire: wire} = body, most) do
     case wire.buffer do
       "" ->
-        read(%{body | wire: more(wire)}, most)
+        read(%{body | wire: more(body)}, most)
 
       buffer ->
         {bytes, rest} = split(buffer, left)
@@ -56,20 +70,20 @@ defmodule Wasmex.HTTP.Body do
     case :binary.split(wire.buffer, "\r\n") do
       [line, rest] -> chunk(%{body | wire: %{wire | buffer: rest}}, size(line), most)
       [line] when byte_size(line) > 1024 -> throw({:wasmex_http, 400})
-      [_] -> chunked(%{body | wire: more(wire)}, most)
+      [_] -> chunked(%{body | wire: more(body)}, most)
     end
   end
 
   defp chunked(%{chunk: 0, wire: wire} = body, most) do
     case wire.buffer do
       "\r\n" <> rest -> chunked(%{body | chunk: nil, wire: %{wire | buffer: rest}}, most)
-      buffer when byte_size(buffer) < 2 -> chunked(%{body | wire: more(wire)}, most)
+      buffer when byte_size(buffer) < 2 -> chunked(%{body | wire: more(body)}, most)
       _ -> throw({:wasmex_http, 400})
     end
   end
 
-  defp chunked(%{wire: %{buffer: ""} = wire} = body, most),
-    do: chunked(%{body | wire: more(wire)}, most)
+  defp chunked(%{wire: %{buffer: ""}} = body, most),
+    do: chunked(%{body | wire: more(body)}, most)
 
   defp chunked(%{chunk: size, wire: wire} = body, most) do
     {bytes, rest} = split(wire.buffer, size)
@@ -101,7 +115,7 @@ defmodule Wasmex.HTTP.Body do
         throw({:wasmex_http, 400})
 
       [_] ->
-        trailers(%{body | wire: more(wire)}, most)
+        trailers(%{body | wire: more(body)}, most)
     end
   end
 
@@ -112,8 +126,9 @@ defmodule Wasmex.HTTP.Body do
     bytes
   end
 
-  defp more(wire) do
-    wire = %{wire | deadline: System.monotonic_time(:millisecond) + @patience}
+  defp more(%{wire: wire, deadline: deadline}) do
+    patience = System.monotonic_time(:millisecond) + @patience
+    wire = %{wire | deadline: min(patience, deadline)}
 
     case Wire.recv(wire) do
       {:ok, wire} -> wire

@@ -52,7 +52,7 @@ defmodule Wasmex.HTTP.Connection do
   end
 
   defp answer(head, wire, context) do
-    Body.begin(wire, head.body, "100-continue" in Wire.values(head, "expect"))
+    Body.begin(wire, head.body, continue?(head))
 
     state = %{
       socket: wire.socket,
@@ -78,6 +78,9 @@ defmodule Wasmex.HTTP.Connection do
     end
   end
 
+  defp continue?(head),
+    do: "100-continue" in Enum.map(Wire.values(head, "expect"), &String.downcase/1)
+
   # Back to reading when we want to; what came meanwhile is the beginning of the next request.
   defp passive(%{socket: socket} = wire) do
     :inet.setopts(socket, active: false)
@@ -100,9 +103,16 @@ defmodule Wasmex.HTTP.Connection do
       | remote_addr: context.remote,
         protocol: "HTTP/#{major}.#{minor}",
         port: context.port,
-        body: if(head.body == 0, do: "", else: {:stream, head.body, &Body.stream/1})
+        body: if(head.body == 0, do: "", else: {:stream, head.body, &Body.stream/2})
     }
   end
+
+  # These have no body, whatever the function says: the client would take one for the next answer.
+  defp reply({:whole, status, headers, _body}, state) when status in [204, 304],
+    do: send_all(state, head(status, headers, state))
+
+  defp reply({:head, status, headers}, state) when status in [204, 304],
+    do: send_all(%{state | head?: true}, head(status, headers, state))
 
   defp reply({:whole, status, headers, body}, state) do
     length = {"content-length", Integer.to_string(byte_size(body))}

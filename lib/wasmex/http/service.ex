@@ -144,7 +144,7 @@ defmodule Wasmex.HTTP.Service do
     if is_integer(length) and length > function.max_body do
       answer(refusal(413), reply, state)
     else
-      request = %{request | body: stream.(function.max_body)}
+      request = %{request | body: stream.(function.max_body, function.options.timeout)}
       run(service, function, request, reply, state, closed)
     end
   end

@@ -1,6 +1,6 @@
 defmodule Wasmex.Program.Cache do
   @moduledoc false
-  # Programs that were compiled from files, until the files change. The table is read by whoever runs
+  # Programs that were compiled from files, until the files change, and components by what they are. The table is read by whoever runs
   # a program; this process owns it, and lets one process at a time compile a file.
   #
   # A file is the same while size, times and inode are. Times have the resolution of a second here, so
@@ -32,6 +32,25 @@ defmodule Wasmex.Program.Cache do
         {:ok, _} = found -> found
         nil -> exclusively(key, fn -> known(key, stat, path) || make(key, path, load) end)
       end
+    end
+  end
+
+  @doc "What `make` made, `{:ok, term}` remembered under the key alone."
+  def remember(key, make) do
+    remembered(key) ||
+      exclusively(key, fn ->
+        with nil <- remembered(key), {:ok, value} <- make.() do
+          put({key, nil, nil, nil, value})
+          {:ok, value}
+        end
+      end)
+  end
+
+  defp remembered(key) do
+    with true <- running?(), [{_key, nil, _, _, value, _}] <- :ets.lookup(@table, key) do
+      {:ok, value}
+    else
+      _ -> nil
     end
   end
 
@@ -83,12 +102,12 @@ defmodule Wasmex.Program.Cache do
     with {:ok, stat} <- stat(path),
          {:ok, bytes} <- read(path),
          {:ok, value} <- load.(bytes) do
-      if running?(),
-        do: GenServer.call(__MODULE__, {:put, {key, stat, read_at, digest(bytes), value}})
-
+      put({key, stat, read_at, digest(bytes), value})
       {:ok, value}
     end
   end
+
+  defp put(row), do: if(running?(), do: GenServer.call(__MODULE__, {:put, row}))
 
   defp read(path) do
     case File.read(path) do

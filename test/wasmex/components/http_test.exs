@@ -320,7 +320,10 @@ defmodule Wasmex.Components.HTTPTest do
             {fn _ -> {:error, :timeout} end, "Timeout"},
             {fn _ -> {:error, :dns} end, "DestinationNotFound"},
             {fn _ -> :nonsense end, "InternalError"},
-            {fn _ -> {:error, "because"} end, "because"}
+            {fn _ -> {:error, "because"} end, "because"},
+            {fn _ -> {:ok, %{status: 200, body: nil}} end, "InternalError"},
+            {fn _ -> {:ok, %{status: 200, headers: :none}} end, "InternalError"},
+            {fn _ -> {:ok, %{status: 200, headers: [{:x, :y}], body: "odd"}} end, "odd"}
           ] do
         assert ask([http: answer], "GET+x+/") =~ text
       end

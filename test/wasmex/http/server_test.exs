@@ -25,6 +25,57 @@ defmodule Wasmex.HTTP.ServerTest do
     {server, Server.port(server)}
   end
 
+  test "an answer that has no body has none, whatever was printed", %{dir: dir} do
+    for status <- [204, 304] do
+      body = "HTTP/1.1 200 OK\r\n\r\nnot an answer"
+
+      File.write!(
+        Path.join(dir, "s#{status}.wat"),
+        Answers.prints("Status: #{status}\n\n#{body}")
+      )
+    end
+
+    {_server, port} = start(dir, defaults: [convention: :cgi])
+
+    for status <- [204, 304] do
+      one = "GET /s#{status} HTTP/1.1\r\nHost: x\r\n\r\n"
+      answers = Client.raw(port, one <> one)
+      assert [_, first, second] = String.split(answers, "HTTP/1.1 #{status} ")
+      refute first =~ "not an answer" or second =~ "not an answer"
+      refute answers =~ "content-length"
+    end
+  end
+
+  test "a body that drips takes no more time than its function has", %{dir: dir} do
+    File.cp!(
+      Path.join("test/guests", "component_http/component_http.wasm"),
+      Path.join(dir, "echo.wasm")
+    )
+
+    {_server, port} = start(dir, defaults: [timeout: 300])
+    {:ok, socket} = :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, active: false])
+
+    :gen_tcp.send(
+      socket,
+      "POST /echo/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    )
+
+    # Trailers without an end, one at a time; it has ten seconds for each.
+    assert drip(socket, 200)
+  end
+
+  defp drip(_socket, 0), do: false
+
+  defp drip(socket, times) do
+    :gen_tcp.send(socket, "a: b\r\n")
+
+    case :gen_tcp.recv(socket, 0, 50) do
+      {:error, :timeout} -> drip(socket, times - 1)
+      {:ok, answer} -> answer =~ " 408 " or answer =~ " 504 "
+      {:error, _closed} -> true
+    end
+  end
+
   test "the functions of the article", _ do
     {_, port} = start("examples/faas")
 

@@ -38,15 +38,25 @@ defmodule Wasmex.Components.HTTP.Client do
     # Nobody waits for it any longer than this.
     {:ok, timer} = :timer.kill_after(timeout + 5_000)
 
+    # Whatever happens here, the guest is told.
     result =
       with true <- HTTP.reachable?(options.rules, URI.parse(request.url)) || {:error, :denied},
            {:ok, body} <- collect(body, options.max, timeout, []),
            do: ask(Map.put(request, :body, body), timeout, options)
 
-    answer(exchange, result, options.max)
+    answered(exchange, result, options.max)
     :timer.cancel(timer)
   after
     Pipe.close(body)
+  end
+
+  # What the function answered may be anything.
+  defp answered(exchange, result, max) do
+    answer(exchange, result, max)
+  rescue
+    error ->
+      text = "the function answered #{inspect(result, limit: 5)}: #{Exception.message(error)}"
+      Native.http_fail(exchange, :other, text)
   end
 
   defp collect(pipe, left, timeout, read) do
@@ -217,7 +227,7 @@ defmodule Wasmex.Components.HTTP.Client do
     if IO.iodata_length(body) > max do
       answer(exchange, {:error, :too_large}, max)
     else
-      headers = for {name, value} <- Map.get(response, :headers, []), do: {name, to_string(value)}
+      headers = strings(Map.get(response, :headers, []))
       {:ok, pipe} = Pipe.new(mode: :stream)
       Native.http_respond(exchange, status, headers, pipe.resource)
       Pipe.write(pipe, IO.iodata_to_binary(body))

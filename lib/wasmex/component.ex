@@ -17,7 +17,8 @@ defmodule Wasmex.Component do
     no file; with `otp_app: :my_app` they are read from that application's folder at run time instead.
   - `wit:`, a WIT file or folder (with `world:`) to take the types from; the component is then given to
     `start_link/1` with `path:` or `bytes:`, and `path:` here is optional.
-  - `structs: true`, records as structs, each in a module of its own.
+  - `structs: true`, records that an exported interface defines as structs, each in a module of its own; others, of imported interfaces
+    and of the world itself, stay maps.
 
   What it defines:
 
@@ -29,6 +30,9 @@ defmodule Wasmex.Component do
     exception}`, and its twin with a `!` the value
   - a module per exported interface with its functions, and in it one per resource (`new`, methods, static
     functions, `drop`); types as `t:name/0`
+
+  Names that are taken get something more: a method `drop`, or `new` beside a constructor, and a function `when` an underscore (`drop_`),
+  a type that Elixir has itself `_t` (`node_t`), an interface the name of its package where its own is another's too.
 
   Names in values are atoms with underscores (`%{first_name: "Ada"}`, `:deep_blue`), made when the module
   is compiled: no component ever makes one.

@@ -224,8 +224,16 @@ defmodule Wasmex.Components do
            Template.instantiate(template, config.store, timeout: config.timeout) do
       {:ok, {config, server(config, instance)}}
     else
-      {:error, error} -> {:stop, {:bad_return_value, {:error, Contract.text(error)}}}
+      {:error, error} -> refused(Contract.text(error))
     end
+  end
+
+  # From OTP 26 on a server may refuse to start without taking its parent along; before that this was no return
+  # value, and is answered as such.
+  defp refused(text) do
+    if String.to_integer(System.otp_release()) >= 26,
+      do: {:error, text},
+      else: {:stop, {:bad_return_value, {:error, text}}}
   end
 
   defp server(config, instance) do

@@ -177,6 +177,73 @@ defmodule Wasmex.ComponentTest do
     end
   end
 
+  # The modules of a world, and their functions.
+  defp modules_of(wit) do
+    path = Path.join(System.tmp_dir!(), "world-#{System.unique_integer([:positive])}.wit")
+    on_exit(fn -> File.rm(path) end)
+    File.write!(path, wit)
+    name = "Of#{System.unique_integer([:positive])}"
+
+    for {module, beam} <-
+          Code.compile_string(
+            "defmodule #{name} do\nuse Wasmex.Component, wit: #{inspect(path)}\nend"
+          ),
+        into: %{} do
+      {:ok, types} = Code.Typespec.fetch_types(beam)
+      types = for {_kind, {type, _, _}} <- types, do: type
+      functions = for {function, _arity} <- module.module_info(:exports), do: function
+      {module |> inspect() |> String.replace_prefix(name, ""), Enum.uniq(functions ++ types)}
+    end
+  end
+
+  test "names that Elixir has itself, or that are there twice" do
+    types = ~w(node number map pid timeout atom any struct charlist keyword)
+
+    enums = Enum.map_join(types, " ", &"enum %#{&1} { x, y }")
+    world = "package a:b; interface i { #{enums} f: func() -> %node; } world w { export i; }"
+    assert %{".I" => names} = modules_of(world)
+    for type <- types, do: assert(:"#{type}_t" in names)
+
+    resource =
+      "package a:b; interface i { resource r { constructor(a: u8); drop: func(); new: func(); } } world w { export i; export %when: func(); }"
+
+    assert %{".I.R" => names, "" => root} = modules_of(resource)
+    for name <- [:drop, :drop_, :new, :new_], do: assert(name in names)
+    assert :when_ in root
+
+    versions = """
+    package x:y;
+    world w { export a:b/i@1.0.0; export a:b/i@2.0.0; export c:d/i; export a:b/imports@1.0.0; import a:b/log@1.0.0; import h: func(); }
+    package a:b@1.0.0 { interface i { f: func(); } interface imports { k: func(); } interface log { l: func(); } }
+    package a:b@2.0.0 { interface i { g: func(); } }
+    package c:d { interface i { h: func(); } }
+    """
+
+    modules = modules_of(versions)
+
+    for {module, name} <- [{".ABI100", :f}, {".ABI200", :g}, {".CDI", :h}, {".ABImports", :k}],
+        do: assert(name in modules[module])
+
+    assert is_map_key(modules, ".Imports") and is_map_key(modules, ".Imports.Log")
+  end
+
+  test "a folder of WIT is looked at again when one of its files changes" do
+    dir = Path.join(System.tmp_dir!(), "folder-#{System.unique_integer([:positive])}")
+    on_exit(fn -> File.rm_rf(dir) end)
+    File.mkdir_p!(dir)
+    File.write!(Path.join(dir, "w.wit"), "package a:b; world w { export f: func(); }")
+
+    code = """
+    defmodule OfAFolder do
+      use Wasmex.Component, wit: #{inspect(dir)}
+      def files, do: unquote(Module.get_attribute(__MODULE__, :external_resource))
+    end
+    """
+
+    Code.compile_string(code)
+    assert Path.join(dir, "w.wit") in apply(OfAFolder, :files, [])
+  end
+
   test "a name that no atom can hold" do
     name = String.duplicate("a", 256)
     path = Path.join(System.tmp_dir!(), "long-#{System.unique_integer([:positive])}.wit")

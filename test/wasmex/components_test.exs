@@ -58,8 +58,12 @@ defmodule Wasmex.ComponentsTest do
       assert text =~ "no such file"
       Process.flag(:trap_exit, true)
 
-      assert {:error, {:bad_return_value, {:error, text}}} =
-               Components.start_link(bytes: File.read!(Guests.path("types")))
+      # Before OTP 26 a server that refuses to start answers the first of these.
+      text =
+        case Components.start_link(bytes: File.read!(Guests.path("types"))) do
+          {:error, {:bad_return_value, {:error, text}}} -> text
+          {:error, text} -> text
+        end
 
       assert text =~ "ask: func(question: string) -> u32"
     end

@@ -26,15 +26,17 @@ defmodule Wasmex.Component.Context do
     end
   end
 
+  # With the package and the version only where they tell it from others, and from the imports.
   defp short(name, others) do
-    last = last(name)
-
-    if Enum.count(others, &(last(&1) == last)) > 1,
-      do: String.replace(name, ~r/@.*/, ""),
-      else: last
+    forms = [&last/1, &unversioned/1, & &1]
+    alone? = fn form -> Enum.count(others, &(camel(form.(&1)) == camel(form.(name)))) == 1 end
+    form = Enum.find(forms, &(alone?.(&1) and camel(&1.(name)) != "Imports"))
+    form.(name)
   end
 
-  defp last(name), do: name |> String.replace(~r/@.*/, "") |> String.split("/") |> List.last()
+  defp last(name), do: name |> unversioned() |> String.split("/") |> List.last()
+  defp unversioned(name), do: String.replace(name, ~r/@.*/, "")
+  defp camel(name), do: Names.camel(name)
 
   def root_types(world),
     do: for({:type, name, type} <- world.imports ++ world.exports, do: {name, type})
@@ -57,7 +59,7 @@ defmodule Wasmex.Component.Context do
     end
   end
 
-  defp remote(module, name), do: quote(do: unquote(module).unquote(Names.atom(name))())
+  defp remote(module, name), do: quote(do: unquote(module).unquote(Names.type(name))())
 
   def module_of(interface, context) do
     Map.get(context.interfaces, {:exports, interface}) ||

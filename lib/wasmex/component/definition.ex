@@ -31,10 +31,8 @@ defmodule Wasmex.Component.Definition do
   end
 
   defp frame(world, opts, names, context) do
-    file = opts[:path]
-
     quote do
-      for path <- unquote(Enum.filter([file, opts[:wit]], & &1)), do: @external_resource(path)
+      for path <- unquote(files(opts)), do: @external_resource(path)
 
       unless Module.get_attribute(__MODULE__, :moduledoc) do
         @moduledoc unquote(world.docs || "A component, called from Elixir.")
@@ -68,6 +66,13 @@ defmodule Wasmex.Component.Definition do
       unquote(bytes(opts))
     end
   end
+
+  # A folder is as old as its files; those of packages it depends on are in folders inside.
+  defp files(opts) do
+    for path <- [opts[:path], opts[:wit]], path != nil, file <- [path | wits(path)], do: file
+  end
+
+  defp wits(path), do: path |> Path.join("**/*.wit") |> Path.wildcard()
 
   defp bytes(opts) do
     case {opts[:path], opts[:otp_app]} do
@@ -122,6 +127,12 @@ defmodule Wasmex.Component.Definition do
     end
   end
 
+  # What a resource's module has beside its methods and static functions.
+  defp taken(%{kind: :constructor}, _functions), do: []
+
+  defp taken(_function, functions),
+    do: if(Enum.any?(functions, &(&1.kind == :constructor)), do: ["drop", "new"], else: ["drop"])
+
   defp resource(resource, type, interface_name, interface, module, context) do
     functions = Enum.filter(interface.functions, &(&1.resource == resource))
 
@@ -137,7 +148,11 @@ defmodule Wasmex.Component.Definition do
           Wasmex.Components.GuestResource.drop(handle, Keyword.get(opts, :timeout, 5000))
         end
 
-        unquote_splicing(Enum.map(functions, &Functions.function(&1, interface_name, context)))
+        unquote_splicing(
+          for function <- functions,
+              do:
+                Functions.function(function, interface_name, context, taken(function, functions))
+        )
       end
     end
   end

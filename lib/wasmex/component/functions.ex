@@ -7,11 +7,13 @@ defmodule Wasmex.Component.Functions do
   alias Wasmex.Component.{Names, Spec}
   alias Wasmex.WIT
 
-  @doc "The quoted function, and its twin with a `!`."
-  def function(%{kind: :method} = function, _interface, context) do
+  @doc "The quoted function, and its twin with a `!`. Names that are `taken` get an underscore."
+  def function(function, interface, context, taken \\ [])
+
+  def function(%{kind: :method} = function, _interface, context, taken) do
     [_self | params] = function.params
     {args, arg_types} = args(params, context)
-    name = function |> WIT.function_name() |> Names.identifier()
+    name = function |> WIT.function_name() |> Names.function(taken) |> Names.identifier()
     structs = structs_of(function.result, context)
 
     quote do
@@ -34,9 +36,9 @@ defmodule Wasmex.Component.Functions do
     end
   end
 
-  def function(function, interface, context) do
+  def function(function, interface, context, taken) do
     {args, arg_types} = args(function.params, context)
-    name = WIT.function_name(function)
+    name = function |> WIT.function_name() |> Names.function(taken)
     path = if interface, do: [interface, function.name], else: [function.name]
     result = result(function, context)
     structs = structs_of(function.result, context)

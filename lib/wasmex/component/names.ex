@@ -14,13 +14,31 @@ defmodule Wasmex.Component.Names do
   @spec identifier(String.t()) :: atom()
   def identifier(name), do: name |> check!(name) |> String.to_atom()
 
+  # As types Elixir has them itself, and lets nobody define them.
+  @types ~w(as_boolean charlist keyword nonempty_charlist struct)
+
+  @doc "The name of a type: `:point`, and `:node_t` for `node`, which is a type of Elixir's own."
+  @spec type(String.t()) :: atom()
+  def type(name) do
+    atom = atom(name)
+
+    if :erl_internal.is_type(atom, 0) or name in @types,
+      do: identifier(Wasmex.WIT.elixir_name(name) <> "_t"),
+      else: atom
+  end
+
+  @doc "The name of a function, in Elixir's spelling; with an underscore where it is `taken`, or can't be one."
+  @spec function(String.t(), [String.t()]) :: String.t()
+  def function(name, taken), do: if(name in ["when" | taken], do: name <> "_", else: name)
+
   @doc "The module of a name of WIT: `\"http-client\"` within `My` is `My.HttpClient`."
   @spec module(module(), String.t()) :: module()
   def module(base, name) do
     "#{base}.#{camel(name)}" |> check!(name) |> String.to_atom()
   end
 
-  defp camel(name),
+  @doc "As modules are spelt."
+  def camel(name),
     do: name |> String.split(~r/[^a-zA-Z0-9]+/, trim: true) |> Enum.map_join(&capital/1)
 
   defp capital(<<first::utf8, rest::binary>>), do: String.upcase(<<first::utf8>>) <> rest

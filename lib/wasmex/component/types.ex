@@ -8,7 +8,7 @@ defmodule Wasmex.Component.Types do
 
   @doc "The quoted types of an interface, or of the world itself (`owner` is nil)."
   def types(types, context, owner) do
-    for {name, %{type: type, docs: docs}} <- types, uniq = Names.atom(name) do
+    for {name, %{type: type, docs: docs}} <- types, uniq = Names.type(name) do
       quoted =
         if struct?(type, context),
           do: quote(do: unquote(struct_module(owner, name, context)).t()),

@@ -223,10 +223,12 @@ defmodule Wasmex.Components.ValuesTest do
   end
 
   test "a component makes no atoms", %{instance: instance} do
-    before = :erlang.system_info(:atom_count)
-    for _ <- 1..10, do: assert({:ok, _} = echo(instance, "wide", wide()))
-    assert :erlang.system_info(:atom_count) == before
-    assert {:error, _} = echo(instance, "color", "never-an-atom-#{System.unique_integer()}")
-    assert :erlang.system_info(:atom_count) == before
+    {:ok, wide} = echo(instance, "wide", wide())
+    for {name, _} <- wide, do: assert(is_binary(name))
+    # By name, for other tests make atoms meanwhile.
+    unknown = "never-an-atom-#{System.unique_integer([:positive])}"
+    assert {:error, error} = echo(instance, "color", unknown)
+    assert Exception.message(error) =~ unknown
+    assert_raise ArgumentError, fn -> String.to_existing_atom(unknown) end
   end
 end

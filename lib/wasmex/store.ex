@@ -21,6 +21,9 @@ defmodule Wasmex.Store do
   ## Lifetime
 
   Freed with its last handle (any instance, memory, table, global or function of it), or by `close/1`.
+  What a store holds of Elixir, imported functions and terms given as references or resources, may hold the
+  store in turn (a closure over `store`, say): then nothing but `close/1` frees it. Imported functions
+  have their store in `context.caller`.
   A process that dies while it drives a guest leaves the store idle for others.
   """
 

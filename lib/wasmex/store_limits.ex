@@ -3,7 +3,8 @@ defmodule Wasmex.StoreLimits do
   What the guests of one store may use at most. `nil` is unlimited, except that a store holds at most
   10,000 instances, tables and memories each.
 
-  - `:memory_size`: bytes, of each memory and of all memories of the store together
+  - `:memory_size`: bytes, of each memory and of all memories of the store together; and as many of all
+    tables together, 8 for an element (1 MiB of them in any case)
   - `:table_elements`: elements of each table
   - `:instances`, `:tables`, `:memories`: how many of them
 

@@ -13,7 +13,8 @@ defmodule Wasmex.Components.Store do
 
   ## Lifetime
 
-  Freed with its last handle, or by `close/1`. After a call that trapped, timed out or was cut off no
+  Freed with its last handle, or by `close/1`, and only by that where what Elixir gave it (an imported function, the term of a
+  resource) holds the store. After a call that trapped, timed out or was cut off no
   component of the store can run again (the component model wants it so): make a new store.
   """
 

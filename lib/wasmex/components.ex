@@ -37,7 +37,7 @@ defmodule Wasmex.Components do
   use GenServer
 
   alias Wasmex.{Contract, Error, Server}
-  alias Wasmex.Components.{Component, Instance, Path, Store, Style, Template}
+  alias Wasmex.Components.{Component, Imports, Instance, Path, Store, Style, Template}
   alias Wasmex.Wasi.WasiP2Options
 
   @keys [
@@ -78,6 +78,10 @@ defmodule Wasmex.Components do
   def start_link(%{} = opts) do
     check_keys!(opts)
     on_trap = on_trap!(Map.get(opts, :on_trap, :keep))
+    # What makes no sense is said here: a process that does not start takes its parent along.
+    imports = Map.get(opts, :imports, %{})
+    _ = Imports.prepare(imports)
+    timeout = Wasmex.Instance.timeout!(Map.get(opts, :start_timeout, :infinity))
 
     with {:ok, make_store} <- store_maker(opts),
          {:ok, store} <- make_store.(),
@@ -86,8 +90,8 @@ defmodule Wasmex.Components do
         store: store,
         make_store: make_store,
         component: component,
-        imports: Map.get(opts, :imports, %{}),
-        timeout: Map.get(opts, :start_timeout, :infinity),
+        imports: imports,
+        timeout: timeout,
         owned?: not is_map_key(opts, :store),
         on_trap: on_trap,
         style: Map.get(opts, :style, :contract)

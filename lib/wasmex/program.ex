@@ -72,9 +72,13 @@ defmodule Wasmex.Program do
     opts = if opts[:stderr] == :owner, do: Keyword.delete(opts, :stderr), else: opts
     options = Options.new!(opts, defaults)
 
-    with {:ok, source} <- Source.resolve(program, options) do
+    args = Keyword.get(own, :args, [])
+
+    # Here, where it can be answered: a process that does not start takes its parent along.
+    with :ok <- Session.check(args, options),
+         {:ok, source} <- Source.resolve(program, options) do
       state = %__MODULE__{owner: owner!(Keyword.get(own, :owner, self())), active: active}
-      start = {state, source, Keyword.get(own, :args, []), options}
+      start = {state, source, args, options}
       GenServer.start_link(__MODULE__, start, Keyword.take(own, [:name]))
     end
   end

@@ -39,15 +39,26 @@ defmodule Wasmex.WIT do
   @spec world(source(), keyword()) :: {:ok, world()} | {:error, Exception.t()}
   def world(source, opts \\ []) do
     opts = Wasmex.Utils.options!(opts, world: nil)
+    world = opts[:world]
 
-    case Native.wit_world(source(source), opts[:world]) do
+    unless world == nil or (is_binary(world) and String.valid?(world)),
+      do: raise(ArgumentError, "world: must be the name of a world, got: #{inspect(world)}")
+
+    case Native.wit_world(source(source), world) do
       {:ok, world} -> {:ok, world}
       {:error, native} -> {:error, Error.from_native(native)}
     end
   end
 
-  defp source({:text, text}), do: {:text, "text.wit", text}
-  defp source({:text, label, text}), do: {:text, label, text}
+  defp source({:text, text}), do: source({:text, "text.wit", text})
+
+  defp source({:text, label, text}) do
+    unless String.valid?(label) and String.valid?(text),
+      do: raise(ArgumentError, "WIT must be text (UTF-8), got: #{inspect(text, limit: 20)}")
+
+    {:text, label, text}
+  end
+
   defp source({kind, bytes}) when kind in [:path, :component], do: {kind, bytes}
 
   @doc "A name of WIT as Elixir spells it: `\"first-name\"` is `\"first_name\"`."

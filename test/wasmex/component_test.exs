@@ -4,6 +4,17 @@ defmodule Wasmex.ComponentTest do
   alias Wasmex.ComponentGuests, as: Guests
   alias Wasmex.Components.Store
 
+  # Scripts are compiled without.
+  setup_all do
+    before = Code.compiler_options()
+    Code.put_compiler_option(:docs, true)
+    Code.put_compiler_option(:debug_info, true)
+
+    on_exit(fn ->
+      for key <- [:docs, :debug_info], do: Code.put_compiler_option(key, before[key])
+    end)
+  end
+
   defmodule Types do
     use Wasmex.Component, path: "test/guests/component_types/component_types.wasm"
   end
@@ -131,8 +142,6 @@ defmodule Wasmex.ComponentTest do
     """
 
     # Off in scripts, unless something was compiled before.
-    Code.put_compiler_option(:docs, true)
-    Code.put_compiler_option(:debug_info, true)
     modules = Code.compile_string(code)
     {module, beam} = List.keyfind(modules, Wasmex.ComponentTest.Documented, 0)
     assert {:docs_v1, _, _, _, %{"en" => "Every type of WIT, both ways."}, _, docs} = docs(beam)

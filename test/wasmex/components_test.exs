@@ -52,6 +52,17 @@ defmodule Wasmex.ComponentsTest do
         Components.start_link(bytes: "", wasi: %{})
       end
 
+      for opts <- [
+            [imports: nil],
+            [imports: %{<<255>> => {:fn, & &1}}],
+            [imports: %{"f" => 1}],
+            [start_timeout: -1]
+          ] do
+        assert_raise ArgumentError, fn ->
+          Components.start_link([bytes: "(component)"] ++ opts)
+        end
+      end
+
       assert {:error, text} = Components.start_link(bytes: "(module)")
       assert text =~ "core module"
       assert {:error, text} = Components.start_link(path: "/no/such/file")

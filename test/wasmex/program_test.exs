@@ -118,6 +118,17 @@ defmodule Wasmex.ProgramTest do
 
   test "that there is not is an error, and mistakes raise" do
     assert {:error, %Error{reason: :file}} = Program.start_link(program: "no/such.wasm")
+
+    # None of these takes the one that asks along.
+    assert {:error, %Error{reason: :wasi}} =
+             Program.start_link(program: @rust, dirs: %{"/x" => "/no/such/folder"})
+
+    for args <- [["a", 1], ["a" | "b"], :a],
+        do:
+          assert_raise(ArgumentError, ~r/args must be/, fn ->
+            Program.start_link(program: @rust, args: args)
+          end)
+
     assert_raise ArgumentError, ~r/program: is missing/, fn -> Program.start_link(args: []) end
     assert_raise ArgumentError, ~r/stdout/, fn -> start([], stdout: :null) end
     assert_raise ArgumentError, ~r/active/, fn -> start([], active: 5) end

@@ -31,11 +31,13 @@ defmodule Wasmex.Components.Imports do
         "imports must be a map of names and interfaces, got: #{inspect(other)}"
       )
 
-  defp name!(name) when is_binary(name), do: name
   defp name!(name) when is_atom(name) and name != nil, do: Atom.to_string(name)
 
-  defp name!(other),
-    do: raise(ArgumentError, "names of imports are strings, got: #{inspect(other)}")
+  defp name!(name) do
+    if is_binary(name) and String.valid?(name),
+      do: name,
+      else: raise(ArgumentError, "names of imports are strings, got: #{inspect(name)}")
+  end
 
   defp entry(interface, name, {:fn, function}) when is_function(function),
     do: {interface, name, :fn, function}

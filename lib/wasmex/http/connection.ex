@@ -150,7 +150,13 @@ defmodule Wasmex.HTTP.Connection do
   end
 
   defp head(status, headers, state) do
-    connection = if state.keep?, do: [], else: [{"connection", "close"}]
+    # What a client of HTTP/1.0 asked for has to be confirmed.
+    connection =
+      cond do
+        not state.keep? -> [{"connection", "close"}]
+        state.chunked? -> []
+        true -> [{"connection", "keep-alive"}]
+      end
 
     headers =
       if List.keymember?(headers, "connection", 0), do: headers, else: connection ++ headers

@@ -44,18 +44,19 @@ defmodule Wasmex.Program.Session do
   @doc "A program that is ready to run; nothing has run yet."
   @spec start(term(), [String.t()], Options.t()) :: {:ok, t()} | {:error, Exception.t()}
   def start(program, args, %Options{} = options) do
-    args = args!(args)
-
-    with :ok <- Options.check_dirs(options),
+    with :ok <- check(args, options),
          {:ok, source} <- Source.resolve(program, options) do
       open(%{source | name: options.name || source.name}, args, options)
     end
   end
 
-  defp args!(args) do
-    if is_list(args) and Enum.all?(args, &is_binary/1),
-      do: args,
-      else: raise(ArgumentError, "args must be a list of strings, got: #{inspect(args)}")
+  @doc "What can be said of arguments and options before anything is made; raises for what makes no sense."
+  @spec check(term(), Options.t()) :: :ok | {:error, Exception.t()}
+  def check(args, options) do
+    unless is_list(args) and not List.improper?(args) and Enum.all?(args, &is_binary/1),
+      do: raise(ArgumentError, "args must be a list of strings, got: #{inspect(args)}")
+
+    Options.check_dirs(options)
   end
 
   defp open(source, args, options) do

@@ -46,6 +46,14 @@ defmodule Wasmex.HTTP.ServerTest do
     end
   end
 
+  test "a connection of HTTP/1.0 that is kept is said to be", %{dir: dir} do
+    {_server, port} = start(dir)
+    one = "GET /hello HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n"
+    answers = Client.raw(port, one <> one)
+    assert [_, _, _] = String.split(answers, "connection: keep-alive")
+    refute Client.raw(port, "GET /hello HTTP/1.0\r\nHost: x\r\n\r\n") =~ "keep-alive"
+  end
+
   test "a body that drips takes no more time than its function has", %{dir: dir} do
     File.cp!(
       Path.join("test/guests", "component_http/component_http.wasm"),

@@ -1,6 +1,7 @@
 //! Bodies of HTTP messages as pipes, both ways.
 
-use crate::pipe::{Pipe, Read, Written};
+use crate::pipe::Pipe;
+use crate::pipe_state::{Read, Written};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;

@@ -34,6 +34,7 @@ mod memory;
 mod module;
 mod network;
 mod pipe;
+mod pipe_state;
 mod pipe_stream;
 mod profiler;
 mod reference;

@@ -7,6 +7,7 @@ use crate::atoms;
 use crate::byte_queue::ByteQueue;
 use crate::handoff::EnvScope;
 use crate::live::{Kind, Live};
+use crate::pipe_state::{Content, Read, State, Written};
 use crate::term_box::TermBox;
 use crate::waker::{self, Tag};
 use bytes::Bytes;
@@ -29,49 +30,10 @@ impl Drop for PipeResource {
         self.pipe.change(|state| state.deserted = true);
     }
 }
+
 impl std::panic::RefUnwindSafe for PipeResource {}
 
 pub struct Pipe(Mutex<State>);
-
-pub struct State {
-    content: Content,
-    /// Bytes it may hold; `None` for no limit.
-    capacity: Option<usize>,
-    closed: bool,
-    /// Nobody in Elixir has it any more.
-    deserted: bool,
-    /// A guest waits for bytes, and none came since.
-    wanted: bool,
-    /// Guests that wait for bytes or room.
-    guests: Vec<Waker>,
-    /// Processes that do.
-    processes: Vec<(LocalPid, TermBox)>,
-}
-
-enum Content {
-    Buffer { data: Vec<u8>, cursor: usize },
-    Stream(ByteQueue),
-}
-
-/// What a read finds.
-pub enum Read {
-    Bytes(Bytes),
-    /// Nothing now, but there may be something later.
-    Empty,
-    Eof,
-}
-
-/// What a write comes to.
-pub enum Written {
-    Bytes(usize),
-    /// No room now.
-    Full,
-    /// No room ever.
-    NoRoom,
-    Closed,
-    /// Nobody will ever read it.
-    Deserted,
-}
 
 impl Pipe {
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -135,146 +97,8 @@ fn tell(processes: Vec<(LocalPid, TermBox)>) {
     }
 }
 
-impl State {
-    fn read(&mut self, limit: usize) -> Read {
-        if !self.readable() {
-            return Read::Empty;
-        }
-        if limit == 0 {
-            return Read::Bytes(Bytes::new());
-        }
-        let bytes = match &mut self.content {
-            Content::Buffer { data, cursor } => {
-                let start = (*cursor).min(data.len());
-                let end = data.len().min(start.saturating_add(limit));
-                *cursor = end.max(*cursor);
-                Bytes::copy_from_slice(&data[start..end])
-            }
-            Content::Stream(queue) => queue.pop(limit),
-        };
-        if bytes.is_empty() {
-            Read::Eof
-        } else {
-            Read::Bytes(bytes)
-        }
-    }
-
-    fn write(&mut self, bytes: &mut Bytes) -> Written {
-        if self.closed {
-            return Written::Closed;
-        }
-        if self.deserted && self.is_stream() {
-            return Written::Deserted;
-        }
-        let room = self.room();
-        if room == 0 && !bytes.is_empty() {
-            return if self.is_stream() {
-                Written::Full
-            } else {
-                Written::NoRoom
-            };
-        }
-        let count = bytes.len().min(room);
-        if !self.content.reserve(count) {
-            return Written::NoRoom;
-        }
-        let bytes = bytes.split_to(count);
-        self.wanted = false;
-        match &mut self.content {
-            Content::Buffer { data, cursor } => {
-                let end = *cursor + count;
-                if data.len() < end {
-                    data.resize(end, 0);
-                }
-                data[*cursor..end].copy_from_slice(&bytes);
-                *cursor = end;
-            }
-            Content::Stream(queue) => queue.push(bytes),
-        }
-        Written::Bytes(count)
-    }
-
-    /// Bytes that a read would find.
-    fn available(&self) -> usize {
-        match &self.content {
-            Content::Buffer { data, cursor } => data.len().saturating_sub(*cursor),
-            Content::Stream(queue) => queue.len(),
-        }
-    }
-
-    /// Fills `target`, which must not be longer than what is available.
-    fn fill(&mut self, target: &mut [u8]) {
-        match &mut self.content {
-            Content::Buffer { data, cursor } => {
-                let end = *cursor + target.len();
-                target.copy_from_slice(&data[*cursor..end]);
-                *cursor = end;
-            }
-            Content::Stream(queue) => queue.fill(target),
-        }
-    }
-
-    /// Bytes that a write may add right now.
-    pub fn room(&self) -> usize {
-        let used = match &self.content {
-            Content::Buffer { cursor, .. } => *cursor,
-            Content::Stream(queue) => queue.len(),
-        };
-        self.capacity
-            .map_or(usize::MAX, |capacity| capacity.saturating_sub(used))
-    }
-
-    pub fn is_closed(&self) -> bool {
-        self.closed
-    }
-
-    pub fn is_deserted(&self) -> bool {
-        self.deserted
-    }
-
-    pub fn is_stream(&self) -> bool {
-        matches!(self.content, Content::Stream(_))
-    }
-
-    /// Whether a read would find bytes or the end.
-    pub fn readable(&self) -> bool {
-        match &self.content {
-            Content::Buffer { .. } => true,
-            Content::Stream(queue) => !queue.is_empty() || self.closed || self.deserted,
-        }
-    }
-
-    /// Whether a write would do or fail for good.
-    pub fn writable(&self) -> bool {
-        self.closed || self.deserted || !self.is_stream() || self.room() > 0
-    }
-
-    pub fn wake_guest_later(&mut self, waker: &Waker) {
-        if !self.guests.iter().any(|known| known.will_wake(waker)) {
-            self.guests.push(waker.clone());
-        }
-    }
-}
-
-impl Content {
-    /// False where the bytes before and including these can't be had.
-    fn reserve(&mut self, count: usize) -> bool {
-        let Content::Buffer { data, cursor } = self else {
-            return true;
-        };
-        if cursor.saturating_sub(data.len()) > MAX_GAP {
-            return false;
-        }
-        let end = cursor.saturating_add(count);
-        data.try_reserve(end.saturating_sub(data.len())).is_ok()
-    }
-}
-
 /// A cursor can't go where no memory could ever be.
 const MAX_SEEK: u64 = 1 << 40;
-
-/// A write may leave so many bytes before it, which are filled with zeroes.
-const MAX_GAP: usize = 64 << 20;
 
 /// So many processes may wait before those that are dead are looked for.
 const MANY: usize = 64;
@@ -290,16 +114,7 @@ fn pipe_new(mode: Atom, capacity: Option<u64>) -> NifResult<ResourceArc<PipeReso
         _ => return Err(rustler::Error::BadArg),
     };
     let capacity = capacity.map(|capacity| usize::try_from(capacity).unwrap_or(usize::MAX));
-    let state = State {
-        content,
-        capacity,
-        closed: false,
-        deserted: false,
-        wanted: false,
-        guests: Vec::new(),
-        processes: Vec::new(),
-    };
-    let pipe = Arc::new(Pipe(Mutex::new(state)));
+    let pipe = Arc::new(Pipe(Mutex::new(State::new(content, capacity))));
     Ok(ResourceArc::new(PipeResource {
         pipe,
         _live: Live::new(Kind::Pipe),
@@ -311,15 +126,7 @@ const STREAM: usize = 256 * 1024;
 
 impl PipeResource {
     pub fn streaming() -> ResourceArc<Self> {
-        let state = State {
-            content: Content::Stream(ByteQueue::default()),
-            capacity: Some(STREAM),
-            closed: false,
-            deserted: false,
-            wanted: false,
-            guests: Vec::new(),
-            processes: Vec::new(),
-        };
+        let state = State::new(Content::Stream(ByteQueue::default()), Some(STREAM));
         ResourceArc::new(PipeResource {
             pipe: Arc::new(Pipe(Mutex::new(state))),
             _live: Live::new(Kind::Pipe),

@@ -1,7 +1,8 @@
 //! A pipe as the guest's standard input, output or error.
 
 use crate::budget::Budget;
-use crate::pipe::{Pipe, Read, Written};
+use crate::pipe::Pipe;
+use crate::pipe_state::{Read, Written};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::pin::Pin;
@@ -136,12 +137,12 @@ impl OutputStream for Output {
 
     fn check_write(&mut self) -> StreamResult<usize> {
         let state = self.0.pipe.lock();
-        if state.is_closed() {
+        if state.closed {
             return Err(StreamError::Closed);
         }
         match state.room() {
             0 if !state.is_stream() => Err(no_room()),
-            0 if state.is_deserted() => Ok(CHUNK),
+            0 if state.deserted => Ok(CHUNK),
             room => Ok(room.min(CHUNK)),
         }
     }

@@ -1,0 +1,230 @@
+defmodule Wasmex.Hostile.GuestTest do
+  # Guests that take more than is theirs.
+  use ExUnit.Case, async: true
+
+  alias Wasmex.Components
+  alias Wasmex.Components.Component
+  alias Wasmex.{Engine, Error, Instance, Module, Pipe, Store, StoreLimits}
+  alias Wasmex.Wasi.{PreopenOptions, WasiOptions, WasiP2Options}
+
+  defp instance(store, wat, imports \\ %{}) do
+    {:ok, module} = Module.compile(store, wat)
+    {:ok, instance} = Instance.new(store, module, imports)
+    instance
+  end
+
+  defp component(store, wat, imports \\ %{}) do
+    {:ok, component} = Component.compile(Engine.default(), wat)
+    {:ok, instance} = Components.Instance.instantiate(store, component, imports)
+    instance
+  end
+
+  describe "memory" do
+    test "that tables take counts as what a store may have" do
+      wat =
+        ~s|(module (memory 1) (table 0 funcref) (func (export "grow") (param i32) (result i32) (table.grow 0 (ref.null func) (local.get 0))))|
+
+      {:ok, store} = Store.new(%StoreLimits{memory_size: 2_000_000})
+      instance = instance(store, wat)
+      assert Instance.call(instance, "grow", [200_000]) == {:ok, [0]}
+      assert Instance.call(instance, "grow", [200_000]) == {:ok, [-1]}
+      assert Instance.call(instance, "grow", [49_000]) == {:ok, [200_000]}
+
+      program =
+        ~s|(module (memory (export "memory") 1) (table 150000000 funcref) (func (export "_start")))|
+
+      assert {:error, error} = Wasmex.run(program, [], max_memory: 1_000_000)
+      assert Exception.message(error) =~ "table"
+    end
+
+    test "of a result is bounded by what the terms take, not by what they are made of" do
+      # Many lists that are the same 20,000 records of 40 bytes.
+      fields = Enum.map_join(1..40, " ", &~s|(field "f#{&1}" u8)|)
+
+      wat = """
+      (component
+        (core module $m
+          (memory (export "memory") 16)
+          (func (export "f") (param i32) (result i32) (local i32)
+            (loop $l
+              (i32.store (i32.add (i32.const 64) (i32.mul (local.get 1) (i32.const 8))) (i32.const 16384))
+              (i32.store (i32.add (i32.const 68) (i32.mul (local.get 1) (i32.const 8))) (i32.const 20000))
+              (local.set 1 (i32.add (local.get 1) (i32.const 1)))
+              (br_if $l (i32.lt_u (local.get 1) (local.get 0))))
+            (i32.store (i32.const 0) (i32.const 64))
+            (i32.store (i32.const 4) (local.get 0))
+            (i32.const 0)))
+        (core instance $i (instantiate $m))
+        (type $r' (record #{fields}))
+        (export $r "r" (type $r'))
+        (type $l (list $r))
+        (func (export "f") (param "n" u32) (result (list $l))
+          (canon lift (core func $i "f") (memory (core memory $i "memory")))))
+      """
+
+      {:ok, store} = Components.Store.new(%StoreLimits{memory_size: 2_000_000})
+      instance = component(store, wat)
+      assert {:ok, [list]} = Components.Instance.call(instance, "f", [1])
+      assert length(list) == 20_000
+      assert {:error, error} = Components.Instance.call(instance, "f", [150])
+      assert Exception.message(error) =~ "too much data"
+    end
+
+    test "before the end of a pipe is not filled without a bound" do
+      {:ok, pipe} = Pipe.new()
+      assert Pipe.seek(pipe, 1_099_511_627_776) == :ok
+      assert {:error, %Error{reason: :full}} = Pipe.write(pipe, "x")
+      Pipe.seek(pipe, 3)
+      assert {:ok, 1} = Pipe.write(pipe, "x")
+      Pipe.seek(pipe, 0)
+      assert Pipe.read(pipe) == <<0, 0, 0, "x">>
+    end
+  end
+
+  describe "WASI" do
+    @tag :tmp_dir
+    test "lets a guest open so many files and no more", %{tmp_dir: dir} do
+      File.write!(Path.join(dir, "a"), "x")
+
+      wat = """
+      (module
+        (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 0) "a")
+        (func (export "open") (param i32)
+          (loop $l
+            (if (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 16))
+              (then unreachable))
+            (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
+            (br_if $l (local.get 0)))))
+      """
+
+      open = [%PreopenOptions{path: dir, alias: "/", read_only: true}]
+      {:ok, store} = Store.new_wasi(%WasiOptions{preopen: open})
+      instance = instance(store, wat)
+      assert {:ok, []} = Instance.call(instance, "open", [900])
+      assert {:error, _} = Instance.call(instance, "open", [1_000])
+      assert File.read!(Path.join(dir, "a")) == "x"
+    end
+
+    test "gives as much randomness at once as a slice allows" do
+      wat = """
+      (module
+        (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+        (memory (export "memory") 40)
+        (func (export "random") (param i32) (result i32) (call $random (i32.const 0) (local.get 0))))
+      """
+
+      {:ok, store} = Store.new_wasi(%WasiOptions{})
+      instance = instance(store, wat)
+      assert {:ok, [0]} = Instance.call(instance, "random", [1_000_000])
+      assert {:error, _} = Instance.call(instance, "random", [2_000_000])
+    end
+
+    test "has a pipe that Elixir has lost, and waits for nobody" do
+      wat = """
+      (module
+        (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 2)
+        (data (i32.const 0) "\\40\\00\\00\\00\\00\\80\\00\\00")
+        (func (export "read") (result i32)
+          (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 16)))
+          (i32.load (i32.const 16)))
+        (func (export "write") (result i32)
+          (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16))))
+      """
+
+      task =
+        Task.async(fn ->
+          {:ok, stdin} = Pipe.new(mode: :stream)
+          {:ok, stdout} = Pipe.new(mode: :stream, capacity: 1_000)
+          Pipe.write(stdin, "last words")
+          {:ok, store} = Store.new_wasi(%WasiOptions{stdin: stdin, stdout: stdout})
+          instance(store, wat)
+        end)
+
+      instance = Task.await(task)
+      assert {:ok, [10]} = Instance.call(instance, "read", [], timeout: 30_000)
+      assert {:ok, [0]} = Instance.call(instance, "read", [], timeout: 30_000)
+
+      for _ <- 1..3,
+          do: assert({:ok, [0]} = Instance.call(instance, "write", [], timeout: 30_000))
+    end
+
+    test "finds no end where nothing was asked for" do
+      wat = """
+      (component
+        (import "wasi:io/error@0.2.0" (instance $err (export "error" (type (sub resource)))))
+        (alias export $err "error" (type $error))
+        (import "wasi:io/streams@0.2.0" (instance $streams
+          (alias outer 1 $error (type $e'))
+          (export "error" (type $e (eq $e')))
+          (type $se' (variant (case "last-operation-failed" (own $e)) (case "closed")))
+          (export "stream-error" (type $se (eq $se')))
+          (export "input-stream" (type $is (sub resource)))
+          (export "[method]input-stream.read" (func (param "self" (borrow $is)) (param "len" u64) (result (result (list u8) (error $se)))))))
+        (alias export $streams "input-stream" (type $is))
+        (import "wasi:cli/stdin@0.2.0" (instance $stdin
+          (alias outer 1 $is (type $is'))
+          (export "input-stream" (type $i2 (eq $is')))
+          (export "get-stdin" (func (result (own $i2))))))
+        (core module $mem (memory (export "memory") 1)
+          (global $next (mut i32) (i32.const 1024))
+          (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local i32)
+            (local.set 4 (global.get $next)) (global.set $next (i32.add (local.get 4) (local.get 3))) (local.get 4)))
+        (core instance $mem (instantiate $mem))
+        (alias export $streams "[method]input-stream.read" (func $read))
+        (alias export $stdin "get-stdin" (func $get))
+        (core func $read' (canon lower (func $read) (memory (core memory $mem "memory")) (realloc (core func $mem "realloc"))))
+        (core func $get' (canon lower (func $get)))
+        (core module $m
+          (import "" "read" (func $read (param i32 i64 i32)))
+          (import "" "get" (func $get (result i32)))
+          (import "" "memory" (memory 1))
+          (global $h (mut i32) (i32.const -1))
+          ;; 100 + case for an error, else the length
+          (func (export "f") (param i64) (result i32)
+            (if (i32.eq (global.get $h) (i32.const -1)) (then (global.set $h (call $get))))
+            (call $read (global.get $h) (local.get 0) (i32.const 16))
+            (if (result i32) (i32.load8_u (i32.const 16))
+              (then (i32.add (i32.const 100) (i32.load8_u (i32.const 20))))
+              (else (i32.load (i32.const 24))))))
+        (core instance $i (instantiate $m (with "" (instance (export "read" (func $read')) (export "get" (func $get')) (export "memory" (memory $mem "memory"))))))
+        (func (export "f") (param "n" u64) (result u32) (canon lift (core func $i "f"))))
+      """
+
+      for mode <- [:stream, :buffer] do
+        {:ok, pipe} = Pipe.new(mode: mode)
+        Pipe.write(pipe, "hello")
+        if mode == :buffer, do: Pipe.seek(pipe, 0)
+        {:ok, store} = Components.Store.new_wasi(%WasiP2Options{stdin: pipe})
+        instance = component(store, wat)
+
+        assert for(n <- [2, 0, 3], do: Components.Instance.call(instance, "f", [n])) == [
+                 ok: 2,
+                 ok: 0,
+                 ok: 3
+               ]
+      end
+    end
+  end
+
+  test "an import that Elixir calls first does not hide the guest's memory from itself" do
+    wat = """
+    (module
+      (import "e" "f" (func $f))
+      (memory (export "memory") 1)
+      (export "f" (func $f))
+      (func (export "run") (call $f)))
+    """
+
+    me = self()
+    tell = fn context -> send(me, {:memory, context.memory && context.memory.resource}) && nil end
+    {:ok, store} = Store.new()
+    instance = instance(store, wat, %{e: %{f: {:fn, [], [], tell}}})
+    {:ok, []} = Instance.call(instance, "f", [])
+    assert_received {:memory, nil}
+    {:ok, []} = Instance.call(instance, "run", [])
+    assert_received {:memory, memory} when is_reference(memory)
+  end
+end

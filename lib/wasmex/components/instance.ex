@@ -211,7 +211,7 @@ defmodule Wasmex.Components.Instance do
     timeout = Wasmex.Instance.timeout!(timeout || :infinity)
     path = Path.parse(path)
 
-    unless is_list(params),
+    unless is_list(params) and not List.improper?(params),
       do: raise(ArgumentError, "expected a list of params, got: #{inspect(params)}")
 
     spawn(fn ->

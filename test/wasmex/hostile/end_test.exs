@@ -111,7 +111,12 @@ defmodule Wasmex.Hostile.EndTest do
       """
 
       {:ok, store} = Components.Store.new()
-      drop = fn -> Process.put(:dropped, GuestResource.drop(Process.get(:handle))) && nil end
+
+      drop = fn ->
+        Process.put(:dropped, GuestResource.drop(Process.get(:handle)))
+        nil
+      end
+
       instance = component(store, wat, %{"cb" => {:fn, drop}})
       {:ok, handle} = Components.Instance.call(instance, "make", [])
       Process.put(:handle, handle)
@@ -149,7 +154,11 @@ defmodule Wasmex.Hostile.EndTest do
 
       Task.await(
         Task.async(fn ->
-          say = fn text -> send(me, {:said, text}) && nil end
+          say = fn text ->
+            send(me, {:said, text})
+            nil
+          end
+
           instance = component(store, wat, %{"cb" => {:fn, say}})
           {:ok, _lost} = Components.Instance.call(instance, "make", [])
           :ok

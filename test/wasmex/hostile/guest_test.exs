@@ -219,7 +219,12 @@ defmodule Wasmex.Hostile.GuestTest do
     """
 
     me = self()
-    tell = fn context -> send(me, {:memory, context.memory && context.memory.resource}) && nil end
+
+    tell = fn context ->
+      send(me, {:memory, context.memory && context.memory.resource})
+      nil
+    end
+
     {:ok, store} = Store.new()
     instance = instance(store, wat, %{e: %{f: {:fn, [], [], tell}}})
     {:ok, []} = Instance.call(instance, "f", [])

@@ -161,9 +161,11 @@ defmodule Wasmex.Plug do
   defp reply(:done, {conn, _}), do: {conn, :ok}
   defp reply(:broken, {conn, _}), do: {conn, :broken}
 
-  # In place of what the connection has by default (Cache-Control); several of one name are several (Set-Cookie).
+  # There is one of these, and a connection has the first by default; of others (Set-Cookie, Vary) there may be several.
+  @single ~w(cache-control content-type expires etag last-modified location)
+
   defp put(conn, headers) do
-    names = for {name, _} <- headers, do: String.downcase(name)
+    names = for {name, _} <- headers, name = String.downcase(name), name in @single, do: name
     kept = Enum.reject(conn.resp_headers, fn {name, _} -> String.downcase(name) in names end)
     %{conn | resp_headers: kept ++ headers}
   end

@@ -7,6 +7,8 @@ defmodule Wasmex.StoreLimits do
     tables together, 8 for an element (1 MiB of them in any case)
   - `:table_elements`: elements of each table
   - `:instances`, `:tables`, `:memories`: how many of them
+  - `:hostcall_fuel`: what one call may hand over from a component, 128 MiB by default: a byte of a string or of a
+    `list<u8>` costs 1, of other terms 4 (a list of integers 64 for each, of floats 128), for they are made in one go
 
   A guest that wants more at its start can't be instantiated; one that grows later sees its
   `memory.grow` fail with -1 (core specification, section 4.4.7).
@@ -19,7 +21,12 @@ defmodule Wasmex.StoreLimits do
       {:error, "memory minimum size of 2 pages exceeds memory limits"}
   """
 
-  defstruct memory_size: nil, table_elements: nil, instances: nil, tables: nil, memories: nil
+  defstruct memory_size: nil,
+            table_elements: nil,
+            instances: nil,
+            tables: nil,
+            memories: nil,
+            hostcall_fuel: nil
 
   @type limit :: non_neg_integer() | nil
   @type t :: %__MODULE__{
@@ -27,7 +34,8 @@ defmodule Wasmex.StoreLimits do
           table_elements: limit(),
           instances: limit(),
           tables: limit(),
-          memories: limit()
+          memories: limit(),
+          hostcall_fuel: limit()
         }
 
   @unlimited %{
@@ -36,7 +44,8 @@ defmodule Wasmex.StoreLimits do
     table_elements: nil,
     instances: nil,
     tables: nil,
-    memories: nil
+    memories: nil,
+    hostcall_fuel: nil
   }
 
   @doc false

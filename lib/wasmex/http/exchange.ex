@@ -13,7 +13,7 @@ defmodule Wasmex.HTTP.Exchange do
 
   alias Wasmex.{Call, Error, Utils}
   alias Wasmex.HTTP.{Convention, Function, GuestLog, Request, Response}
-  alias Wasmex.Program.{Session, Sink}
+  alias Wasmex.Program.{Idle, Session, Sink}
 
   @held 64 * 1024
 
@@ -72,6 +72,7 @@ defmodule Wasmex.HTTP.Exchange do
         {:error, error} -> failed(exchange, 500, error)
       end
 
+    Idle.settle(response.error == nil)
     if exchange.slices > @long, do: Process.flag(:priority, :normal)
     duration = System.monotonic_time() - started
     us = System.convert_time_unit(duration, :native, :microsecond)

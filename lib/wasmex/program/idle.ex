@@ -37,6 +37,25 @@ defmodule Wasmex.Program.Idle do
     ArgumentError -> nil
   end
 
+  @offered :"$wasmex_idle"
+
+  @doc "Its run went well; whether the answer was one is known to who asked, and said to `settle/1`."
+  @spec offer(t(), instance()) :: :ok
+  def offer(%__MODULE__{} = idle, instance) do
+    Process.put(@offered, {idle, instance})
+    :ok
+  end
+
+  @doc "Keeps what was offered in this process, or closes it."
+  @spec settle(boolean()) :: :ok
+  def settle(good?) do
+    case Process.delete(@offered) do
+      nil -> :ok
+      {idle, instance} when good? -> put(idle, instance)
+      {_idle, {store, _, _}} -> Store.close(store)
+    end
+  end
+
   @doc "Keeps it; closes its store where there is no room."
   @spec put(t(), instance()) :: :ok
   def put(%__MODULE__{key: key, most: most}, {store, _, _} = instance) do

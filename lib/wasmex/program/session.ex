@@ -315,7 +315,7 @@ defmodule Wasmex.Program.Session do
   # Only what went well goes on.
   defp release(%{store_after: {:keep, idle}, store: store} = session, {:ok, _}) do
     {_taken, stderr} = Sink.take(session.stderr)
-    Idle.put(idle, {store, session.resource, stderr})
+    Idle.offer(idle, {store, session.resource, stderr})
   end
 
   defp release(%{store_after: :leave}, _result), do: :ok

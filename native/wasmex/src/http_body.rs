@@ -34,6 +34,7 @@ impl Body for PipeBody {
             match self.0.read(FRAME) {
                 Read::Bytes(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
                 Read::Eof => return Poll::Ready(None),
+                Read::Deserted => return Poll::Ready(Some(Err(Error::ConnectionTerminated))),
                 Read::Empty if self.0.want(context.waker()) => return Poll::Pending,
                 // It changed since.
                 Read::Empty => {}

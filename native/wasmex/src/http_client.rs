@@ -141,6 +141,7 @@ fn http_respond(
     let Ok(status) = http::StatusCode::from_u16(status) else {
         return false;
     };
+    body.pipe.lock().own = true;
     let body = PipeBody::new(body.pipe.clone());
     let mut response = http::Response::new(body.boxed_unsync());
     *response.status_mut() = status;

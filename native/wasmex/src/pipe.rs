@@ -24,10 +24,12 @@ pub struct PipeResource {
 
 impl Resource for PipeResource {}
 
-/// Elixir has let go of it: whoever waits for Elixir's side would wait for ever.
+/// Elixir has let go of it: a guest at the other end would wait for ever, if there is but one.
 impl Drop for PipeResource {
     fn drop(&mut self) {
-        self.pipe.change(|state| state.deserted = true);
+        if self.pipe.lock().own {
+            self.pipe.change(|state| state.deserted = true);
+        }
     }
 }
 
@@ -126,7 +128,8 @@ const STREAM: usize = 256 * 1024;
 
 impl PipeResource {
     pub fn streaming() -> ResourceArc<Self> {
-        let state = State::new(Content::Stream(ByteQueue::default()), Some(STREAM));
+        let mut state = State::new(Content::Stream(ByteQueue::default()), Some(STREAM));
+        state.own = true;
         ResourceArc::new(PipeResource {
             pipe: Arc::new(Pipe(Mutex::new(state))),
             _live: Live::new(Kind::Pipe),

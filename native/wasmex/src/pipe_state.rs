@@ -14,7 +14,9 @@ pub struct State {
     /// Bytes it may hold; `None` for no limit.
     capacity: Option<usize>,
     pub closed: bool,
-    /// Nobody in Elixir has it any more.
+    /// One end is Elixir's and the other a guest's, and nobody else has either.
+    pub own: bool,
+    /// Elixir has let go of such a one.
     pub deserted: bool,
     /// A guest waits for bytes, and none came since.
     pub wanted: bool,
@@ -35,6 +37,8 @@ pub enum Read {
     /// Nothing now, but there may be something later.
     Empty,
     Eof,
+    /// It broke off: who should have written more, or closed it, is gone.
+    Deserted,
 }
 
 /// What a write comes to.
@@ -55,6 +59,7 @@ impl State {
             content,
             capacity,
             closed: false,
+            own: false,
             deserted: false,
             wanted: false,
             guests: Vec::new(),
@@ -78,7 +83,9 @@ impl State {
             }
             Content::Stream(queue) => queue.pop(limit),
         };
-        if bytes.is_empty() {
+        if bytes.is_empty() && self.deserted && !self.closed {
+            Read::Deserted
+        } else if bytes.is_empty() {
             Read::Eof
         } else {
             Read::Bytes(bytes)
@@ -89,7 +96,7 @@ impl State {
         if self.closed {
             return Written::Closed;
         }
-        if self.deserted && self.is_stream() {
+        if self.deserted {
             return Written::Deserted;
         }
         let room = self.room();

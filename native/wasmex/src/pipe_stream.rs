@@ -96,7 +96,7 @@ impl InputStream for Input {
         match self.0.pipe.read(size) {
             Read::Bytes(bytes) => Ok(bytes),
             Read::Empty => Ok(Bytes::new()),
-            Read::Eof => Err(StreamError::Closed),
+            Read::Eof | Read::Deserted => Err(StreamError::Closed),
         }
     }
 }
@@ -122,8 +122,7 @@ impl OutputStream for Output {
         while !bytes.is_empty() {
             match self.0.put(&mut bytes)? {
                 Written::Bytes(_) => {}
-                Written::Closed => return Err(StreamError::Closed),
-                Written::Deserted => return Ok(()),
+                Written::Closed | Written::Deserted => return Err(StreamError::Closed),
                 // `check_write` has promised the room; another writer of the same pipe took it.
                 Written::Full | Written::NoRoom => return Err(no_room()),
             }
@@ -142,7 +141,6 @@ impl OutputStream for Output {
         }
         match state.room() {
             0 if !state.is_stream() => Err(no_room()),
-            0 if state.deserted => Ok(CHUNK),
             room => Ok(room.min(CHUNK)),
         }
     }
@@ -161,6 +159,7 @@ impl AsyncRead for PipeStream {
         match self.pipe.read(buffer.remaining()) {
             Read::Bytes(bytes) => buffer.put_slice(&bytes),
             Read::Eof => {}
+            Read::Deserted => return Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),
             Read::Empty if self.pipe.want(context.waker()) => return Poll::Pending,
             // It changed since.
             Read::Empty => return self.poll_read(context, buffer),
@@ -177,8 +176,9 @@ impl AsyncWrite for PipeStream {
     ) -> Poll<std::io::Result<usize>> {
         match self.put(&mut Bytes::copy_from_slice(bytes)) {
             Ok(Written::Bytes(count)) => Poll::Ready(Ok(count)),
-            Ok(Written::Deserted) => Poll::Ready(Ok(bytes.len())),
-            Ok(Written::Closed) => Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),
+            Ok(Written::Closed | Written::Deserted) => {
+                Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()))
+            }
             Ok(Written::NoRoom) => Poll::Ready(Err(std::io::ErrorKind::StorageFull.into())),
             Ok(Written::Full) => {
                 self.pipe.lock().wake_guest_later(context.waker());

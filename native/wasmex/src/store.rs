@@ -53,6 +53,7 @@ fn make<'a>(
         return Error::text(atoms::wasi(), "the system gives no thread for I/O").to_term(env);
     }
     let id = store_cell::next_id();
+    let hostcall_fuel = limits.hostcall_fuel;
     let mut data = match StoreData::new(id, Limits::new(limits), wasi) {
         Ok(data) => data,
         Err(error) => return Error::text(atoms::wasi(), format!("{error:#}")).to_term(env),
@@ -62,6 +63,9 @@ fn make<'a>(
     }
     let mut store = Store::new(&engine.engine, data);
     store.limiter(|data| &mut data.limits);
+    if let Some(fuel) = hostcall_fuel {
+        store.set_hostcall_fuel(usize::try_from(fuel).unwrap_or(usize::MAX));
+    }
     if observe.contains(&atoms::profile()) {
         profiler::sample_at_ticks(&mut store);
     } else {

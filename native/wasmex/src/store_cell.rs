@@ -357,7 +357,11 @@ pub fn close(env: Env, cell: &ResourceArc<StoreCell>) {
                 driving::abandon(cell, env, execution);
             }
         }
-        _ => {}
+        Phase::Closed | Phase::Broken(_) => {
+            drop(inner);
+            cell.components.close();
+        }
+        Phase::Suspended(_) | Phase::Taken(_) => {}
     }
 }
 

@@ -115,6 +115,8 @@ pub struct LimitsSpec {
     pub instances: Option<u64>,
     pub tables: Option<u64>,
     pub memories: Option<u64>,
+    /// What one call may hand over between host and component, see `component/lift.rs`.
+    pub hostcall_fuel: Option<u64>,
 }
 
 /// What an element of a table takes.
@@ -125,14 +127,13 @@ const TABLES: u64 = 1 << 20;
 
 /// Applies to every memory and table on its own, as wasmtime's `StoreLimits` does; `memory_size` also
 /// bounds the sum over all memories of the store, or a guest with many memories would escape it, and
-/// apart from that the bytes of all tables.
+/// apart from that the bytes of all tables. A growth that is allowed and fails for want of memory stays counted: whether
+/// one that fails had been allowed can't be told, and a guest could have the others taken back for it.
 pub struct Limits {
     spec: LimitsSpec,
     memory_total: u64,
     /// Bytes of all tables, which are the host's memory.
     table_total: u64,
-    last_growth: u64,
-    last_table_growth: u64,
     /// The most that all memories of the store had together.
     pub memory_peak: u64,
 }
@@ -143,8 +144,6 @@ impl Limits {
             spec,
             memory_total: 0,
             table_total: 0,
-            last_growth: 0,
-            last_table_growth: 0,
             memory_peak: 0,
         }
     }
@@ -163,15 +162,9 @@ impl ResourceLimiter for Limits {
         if over || maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        self.last_growth = total - self.memory_total;
         self.memory_total = total;
         self.memory_peak = self.memory_peak.max(total);
         Ok(true)
-    }
-
-    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.memory_total -= std::mem::take(&mut self.last_growth);
-        Ok(())
     }
 
     fn table_growing(
@@ -188,15 +181,9 @@ impl ResourceLimiter for Limits {
             && bytes.is_none_or(|limit| total <= limit)
             && maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
-            self.last_table_growth = grown;
             self.table_total = total;
         }
         Ok(fits)
-    }
-
-    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.table_total -= std::mem::take(&mut self.last_table_growth);
-        Ok(())
     }
 
     fn instances(&self) -> usize {

@@ -98,6 +98,12 @@ defmodule Wasmex.Components.HTTPTest do
         end
       end)
 
+      # An answer that is none is a failure too, when all else went well.
+      short = function(reuse: 1, max_output: 300)
+      assert counts(short, 1) == ["1"]
+      assert Wasmex.HTTP.call(short, request("GET", "/long?400")).status == 502
+      assert counts(short, 2) == ~w(1 2)
+
       # Of another function of the same component, it is another.
       assert counts(function(reuse: 1), 1) == ["1"]
     end

@@ -30,6 +30,24 @@ defmodule Wasmex.Hostile.GuestTest do
       assert Instance.call(instance, "grow", [200_000]) == {:ok, [-1]}
       assert Instance.call(instance, "grow", [49_000]) == {:ok, [200_000]}
 
+      # What fails before it is asked about gives nothing back.
+      wat =
+        ~s|(module (memory i64 0) (table i64 0 funcref) (func (export "table") (param i64) (result i64) (table.grow 0 (ref.null func) (local.get 0))) (func (export "memory") (param i64) (result i64) (memory.grow (local.get 0))))|
+
+      {:ok, store} = Store.new(%StoreLimits{memory_size: 2_000_000})
+      instance = instance(store, wat)
+
+      for {what, step, most} <- [{"table", 50_000, 250_000}, {"memory", 10, 30}] do
+        grown =
+          for _ <- 1..20, {:ok, [size]} = Instance.call(instance, what, [step]) do
+            Instance.call(instance, what, [-1])
+            size
+          end
+
+        assert Enum.max(grown) + step <= most
+        assert -1 in grown
+      end
+
       program =
         ~s|(module (memory (export "memory") 1) (table 150000000 funcref) (func (export "_start")))|
 
@@ -68,6 +86,12 @@ defmodule Wasmex.Hostile.GuestTest do
       assert length(list) == 20_000
       assert {:error, error} = Components.Instance.call(instance, "f", [150])
       assert Exception.message(error) =~ "too much data"
+
+      {:ok, store} = Components.Store.new(%StoreLimits{hostcall_fuel: 1_000_000_000})
+      assert {:ok, lists} = store |> component(wat) |> Components.Instance.call("f", [5])
+      assert length(lists) == 5
+      {:ok, store} = Components.Store.new(%StoreLimits{hostcall_fuel: 1_000})
+      assert {:error, _} = store |> component(wat) |> Components.Instance.call("f", [1])
     end
 
     test "before the end of a pipe is not filled without a bound" do
@@ -120,13 +144,13 @@ defmodule Wasmex.Hostile.GuestTest do
       assert {:error, _} = Instance.call(instance, "random", [2_000_000])
     end
 
-    test "has a pipe that Elixir has lost, and waits for nobody" do
+    test "has a pipe that Elixir has lost like any other, for it may lead to another guest" do
       wat = """
       (module
         (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
         (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-        (memory (export "memory") 2)
-        (data (i32.const 0) "\\40\\00\\00\\00\\00\\80\\00\\00")
+        (memory (export "memory") 1)
+        (data (i32.const 0) "\\40\\00\\00\\00\\05\\00\\00\\00")
         (func (export "read") (result i32)
           (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 16)))
           (i32.load (i32.const 16)))
@@ -134,21 +158,22 @@ defmodule Wasmex.Hostile.GuestTest do
           (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16))))
       """
 
-      task =
-        Task.async(fn ->
-          {:ok, stdin} = Pipe.new(mode: :stream)
-          {:ok, stdout} = Pipe.new(mode: :stream, capacity: 1_000)
-          Pipe.write(stdin, "last words")
-          {:ok, store} = Store.new_wasi(%WasiOptions{stdin: stdin, stdout: stdout})
-          instance(store, wat)
-        end)
+      {writer, reader} =
+        Task.await(
+          Task.async(fn ->
+            {:ok, pipe} = Pipe.new(mode: :stream)
+            {:ok, one} = Store.new_wasi(%WasiOptions{stdout: pipe})
+            {:ok, other} = Store.new_wasi(%WasiOptions{stdin: pipe})
+            {instance(one, wat), instance(other, wat)}
+          end)
+        )
 
-      instance = Task.await(task)
-      assert {:ok, [10]} = Instance.call(instance, "read", [], timeout: 30_000)
-      assert {:ok, [0]} = Instance.call(instance, "read", [], timeout: 30_000)
-
-      for _ <- 1..3,
-          do: assert({:ok, [0]} = Instance.call(instance, "write", [], timeout: 30_000))
+      assert {:ok, [0]} = Instance.call(writer, "write", [], timeout: 30_000)
+      assert {:ok, [5]} = Instance.call(reader, "read", [], timeout: 30_000)
+      task = Task.async(fn -> Instance.call(reader, "read", [], timeout: 30_000) end)
+      Process.sleep(20)
+      assert {:ok, [0]} = Instance.call(writer, "write", [], timeout: 30_000)
+      assert Task.await(task, 30_000) == {:ok, [5]}
     end
 
     test "finds no end where nothing was asked for" do

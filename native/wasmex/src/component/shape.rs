@@ -81,17 +81,27 @@ impl Record {
 }
 
 impl Field {
-    /// Its value among a map's entries.
+    /// Its value among a map's entries, the first if there are several spellings of its name.
     pub fn find<'a>(&self, entries: &[(Term<'a>, Term<'a>)]) -> Option<Term<'a>> {
+        let place = self.position(entries)?;
+        Some(entries[place].1)
+    }
+
+    /// The same where the map has as many keys as the record has fields: then there is but one.
+    pub fn find_only<'a>(&self, entries: &[(Term<'a>, Term<'a>)]) -> Option<Term<'a>> {
         let place = self.place.load(Ordering::Relaxed);
         if let Some((key, value)) = entries.get(place)
             && self.name.is(*key)
         {
             return Some(*value);
         }
-        let place = entries.iter().position(|(key, _)| self.name.is(*key))?;
+        let place = self.position(entries)?;
         self.place.store(place, Ordering::Relaxed);
         Some(entries[place].1)
+    }
+
+    fn position(&self, entries: &[(Term, Term)]) -> Option<usize> {
+        entries.iter().position(|(key, _)| self.name.is(*key))
     }
 }
 

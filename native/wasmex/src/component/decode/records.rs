@@ -24,8 +24,12 @@ impl Decoder<'_> {
         };
         let entries: Entries = iterator.collect();
         let mut found = 0;
+        let find = match entries.len() == fields.len() {
+            true => Field::find_only,
+            false => Field::find,
+        };
         for field in fields {
-            if let Some(value) = field.find(&entries) {
+            if let Some(value) = find(field, &entries) {
                 found += 1;
                 self.value(value, &field.item.shape, blob, at + field.item.offset)
                     .map_err(|problem| problem.at(Step::Field(field.name.text.clone())))?;

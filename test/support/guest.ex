@@ -53,4 +53,18 @@ defmodule Wasmex.Guest do
     Process.exit(pid, :kill)
     receive do: ({:DOWN, ^monitor, :process, _, _} -> :ok)
   end
+
+  @doc "An instance of a module in text, in this store."
+  def instance(store, wat, imports \\ %{}) do
+    {:ok, module} = Wasmex.Module.compile(store, wat)
+    {:ok, instance} = Wasmex.Instance.new(store, module, imports)
+    instance
+  end
+
+  @doc "The same of a component."
+  def component(store, wat, imports \\ %{}) do
+    {:ok, component} = Wasmex.Components.Component.compile(Wasmex.Engine.default(), wat)
+    {:ok, instance} = Wasmex.Components.Instance.instantiate(store, component, imports)
+    instance
+  end
 end

@@ -247,6 +247,8 @@ defmodule Wasmex.Components.HTTPTest do
 
     defp fetch(settings, method, authority, path, body \\ "") do
       query = Enum.join([method, authority, path, body], "+")
+      # However slow the machine is.
+      settings = Keyword.put_new(settings, :timeout, 30_000)
       Wasmex.HTTP.call(function(settings), request("GET", "/fetch?" <> query))
     end
 

@@ -2,22 +2,12 @@ defmodule Wasmex.Hostile.CallerTest do
   # Callers that ask for what makes no sense, or die.
   use ExUnit.Case, async: true
 
+  import Wasmex.Guest, only: [instance: 2, instance: 3, component: 2]
+
   alias Wasmex.Components
-  alias Wasmex.Components.{Component, GuestResource}
-  alias Wasmex.{Engine, Instance, Module, Pipe, Store, StoreLimits}
+  alias Wasmex.Components.GuestResource
+  alias Wasmex.{Instance, Pipe, Store, StoreLimits}
   alias Wasmex.Wasi.WasiOptions
-
-  defp instance(store, wat, imports \\ %{}) do
-    {:ok, module} = Module.compile(store, wat)
-    {:ok, instance} = Instance.new(store, module, imports)
-    instance
-  end
-
-  defp component(store, wat, imports \\ %{}) do
-    {:ok, component} = Component.compile(Engine.default(), wat)
-    {:ok, instance} = Components.Instance.instantiate(store, component, imports)
-    instance
-  end
 
   describe "a server" do
     @spin """

@@ -2,21 +2,11 @@ defmodule Wasmex.Hostile.EndTest do
   # What ends in the worst moment.
   use ExUnit.Case, async: true
 
+  import Wasmex.Guest, only: [instance: 3, component: 2, component: 3]
+
   alias Wasmex.Components
   alias Wasmex.Components.{Component, GuestResource}
-  alias Wasmex.{Engine, EngineConfig, Error, Instance, Module, Store, StoreLimits, StoreOrCaller}
-
-  defp instance(store, wat, imports) do
-    {:ok, module} = Module.compile(store, wat)
-    {:ok, instance} = Instance.new(store, module, imports)
-    instance
-  end
-
-  defp component(store, wat, imports \\ %{}) do
-    {:ok, component} = Component.compile(Engine.default(), wat)
-    {:ok, instance} = Components.Instance.instantiate(store, component, imports)
-    instance
-  end
+  alias Wasmex.{Engine, EngineConfig, Error, Instance, Store, StoreLimits, StoreOrCaller}
 
   defp killed(function) do
     pid = spawn(function)

@@ -2,22 +2,11 @@ defmodule Wasmex.Hostile.GuestTest do
   # Guests that take more than is theirs.
   use ExUnit.Case, async: true
 
+  import Wasmex.Guest, only: [instance: 2, instance: 3, component: 2]
+
   alias Wasmex.Components
-  alias Wasmex.Components.Component
-  alias Wasmex.{Engine, Error, Instance, Module, Pipe, Store, StoreLimits}
+  alias Wasmex.{Error, Instance, Pipe, Store, StoreLimits}
   alias Wasmex.Wasi.{PreopenOptions, WasiOptions, WasiP2Options}
-
-  defp instance(store, wat, imports \\ %{}) do
-    {:ok, module} = Module.compile(store, wat)
-    {:ok, instance} = Instance.new(store, module, imports)
-    instance
-  end
-
-  defp component(store, wat, imports \\ %{}) do
-    {:ok, component} = Component.compile(Engine.default(), wat)
-    {:ok, instance} = Components.Instance.instantiate(store, component, imports)
-    instance
-  end
 
   describe "memory" do
     test "that tables take counts as what a store may have" do

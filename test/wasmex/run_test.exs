@@ -395,7 +395,14 @@ defmodule Wasmex.RunTest do
       Guest.kill_while(fn -> rust(args, stdin: never) end)
     end
 
-    Process.sleep(50)
-    assert Wasmex.live_objects()[:execution] <= before + 5
+    assert executions?(before, 3_000)
+  end
+
+  # Other tests have some too, for a while.
+  defp executions?(_most, 0), do: false
+
+  defp executions?(most, tries) do
+    Wasmex.live_objects()[:execution] <= most or
+      (Process.sleep(10) == :ok and executions?(most, tries - 1))
   end
 end

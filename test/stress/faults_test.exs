@@ -92,6 +92,32 @@ defmodule Wasmex.Stress.FaultsTest do
     assert String.to_integer(refused) > 0
   end
 
+  test "a WIT of more names than there is room for atoms" do
+    {output, status, _} =
+      child(
+        """
+        path = Path.join(System.tmp_dir!(), "names-\#{System.unique_integer([:positive])}.wit")
+        names = Enum.map_join(1..50_000, ", ", &"never-seen-\#{&1}")
+        File.write!(path, "package a:b; world w { enum e { \#{names} } export f: func(a: e); }")
+
+        try do
+          Code.eval_string("defmodule Many do use Wasmex.Component, wit: \#{inspect(path)} end")
+        rescue
+          error in CompileError -> IO.puts(Exception.message(error))
+        end
+
+        File.rm!(path)
+        half = div(:erlang.system_info(:atom_limit), 2)
+        IO.puts("survived \#{:erlang.system_info(:atom_count) in half..(half + 2_000)}")
+        """,
+        "export ELIXIR_ERL_OPTIONS='+t 65536'"
+      )
+
+    assert {status, output} == {0, output}
+    assert output =~ "half of those that the VM can have are there"
+    assert output =~ "survived true"
+  end
+
   test "no file descriptors left" do
     {output, status, _} =
       child(

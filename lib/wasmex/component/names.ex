@@ -1,7 +1,8 @@
 defmodule Wasmex.Component.Names do
   @moduledoc false
   # The only place that makes atoms of names. It is for macros, which name functions, types and modules after the
-  # WIT that the author of a module gave; what a guest says at run time never gets here (see names.rs for that).
+  # WIT that the author of a module gave; what a guest says at run time never gets here (see names.rs for that). A
+  # WIT may be somebody else's all the same: it can't fill the table of atoms, which would end the VM.
 
   # The VM's limit for an atom, in characters.
   @longest 255
@@ -12,7 +13,7 @@ defmodule Wasmex.Component.Names do
 
   @doc "A name that is in Elixir's spelling already, such as `\"add!\"`."
   @spec identifier(String.t()) :: atom()
-  def identifier(name), do: name |> check!(name) |> String.to_atom()
+  def identifier(name), do: make(name, name)
 
   # As types Elixir has them itself, and lets nobody define them.
   @types ~w(as_boolean charlist keyword nonempty_charlist struct)
@@ -33,9 +34,7 @@ defmodule Wasmex.Component.Names do
 
   @doc "The module of a name of WIT: `\"http-client\"` within `My` is `My.HttpClient`."
   @spec module(module(), String.t()) :: module()
-  def module(base, name) do
-    "#{base}.#{camel(name)}" |> check!(name) |> String.to_atom()
-  end
+  def module(base, name), do: make("#{base}.#{camel(name)}", name)
 
   @doc "As modules are spelt."
   def camel(name),
@@ -43,14 +42,36 @@ defmodule Wasmex.Component.Names do
 
   defp capital(<<first::utf8, rest::binary>>), do: String.upcase(<<first::utf8>>) <> rest
 
-  defp check!(text, name) do
-    if String.length(text) > @longest do
-      raise CompileError,
-        description:
+  defp make(text, name) do
+    if String.length(text) > @longest,
+      do:
+        fail(
           "the name #{String.slice(name, 0, 40)}… of the WIT is too long: it needs an atom of " <>
             "#{String.length(text)} characters, and the VM's limit is #{@longest}"
-    end
+        )
 
-    text
+    existing(text) || new(text)
   end
+
+  defp existing(text) do
+    String.to_existing_atom(text)
+  rescue
+    ArgumentError -> nil
+  end
+
+  defp new(text) do
+    count = :erlang.system_info(:atom_count)
+
+    if count * 2 > :erlang.system_info(:atom_limit),
+      do:
+        fail(
+          "no atom is made for the name #{text} of the WIT: half of those that the VM can have are " <>
+            "there (#{count}), and they are never freed; start it with a larger +t"
+        )
+
+    String.to_atom(text)
+  end
+
+  @spec fail(String.t()) :: no_return()
+  defp fail(text), do: raise(CompileError, description: text)
 end

@@ -128,12 +128,10 @@ defmodule Wasmex.RunTest do
       refute_received {:asked, 1, _}
     end
 
-    test "that raises goes through, and the guest is stopped" do
-      before = Wasmex.live_objects()[:execution]
+    test "that raises goes through" do
       broken = Stream.map([1], fn _ -> raise "no more" end)
       assert_raise RuntimeError, "no more", fn -> rust(["echo"], stdin: broken) end
       assert catch_throw(rust(["echo"], stdin: Stream.map([1], fn _ -> throw(:x) end))) == :x
-      assert Wasmex.live_objects()[:execution] <= before + 1
       assert {:error, %Error{reason: :input} = error} = rust(["echo"], stdin: [:atom])
       assert Exception.message(error) =~ ":atom"
     end
@@ -371,38 +369,5 @@ defmodule Wasmex.RunTest do
       assert_raise ArgumentError, ~r/program/, fn -> Wasmex.run(5) end
       assert_raise ArgumentError, ~r/max_output/, fn -> rust([], max_output: :none) end
     end
-  end
-
-  test "1,000 at once, without a thread each" do
-    threads = fn -> length(File.ls!("/proc/self/task")) end
-    _warm = rust(["sleep", "1"])
-    before = threads.()
-
-    tasks =
-      for n <- 1..1000, do: Task.async(fn -> rust(["sleep", "300"], env: %{"N" => "#{n}"}) end)
-
-    Process.sleep(150)
-    during = threads.()
-    assert Enum.all?(Task.await_many(tasks, 30_000), &match?({:ok, %Run{status: 0}}, &1))
-    assert during - before < 40
-  end
-
-  test "a process that is killed takes its program along" do
-    before = Wasmex.live_objects()[:execution]
-
-    for args <- [["spin"], ["sleep", "10000"], ["echo"]] do
-      {:ok, never} = Pipe.new(mode: :stream)
-      Guest.kill_while(fn -> rust(args, stdin: never) end)
-    end
-
-    assert executions?(before, 3_000)
-  end
-
-  # Other tests have some too, for a while.
-  defp executions?(_most, 0), do: false
-
-  defp executions?(most, tries) do
-    Wasmex.live_objects()[:execution] <= most or
-      (Process.sleep(10) == :ok and executions?(most, tries - 1))
   end
 end

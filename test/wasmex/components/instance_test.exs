@@ -302,20 +302,4 @@ defmodule Wasmex.Components.InstanceTest do
       end
     end
   end
-
-  test "nothing leaks" do
-    count = fn -> Wasmex.live_objects() |> Keyword.take([:component_instance, :handle]) end
-    before = count.()
-
-    spawn_monitor(fn ->
-      for _ <- 1..20 do
-        {instance, _} = types()
-        {:ok, 3} = Instance.call(instance, "add", [1, 2])
-      end
-    end)
-
-    assert_receive {:DOWN, _, _, _, :normal}
-    # Other tests run meanwhile, and make some of their own.
-    wait_until(fn -> count.()[:component_instance] < before[:component_instance] + 20 end)
-  end
 end

@@ -31,15 +31,6 @@ defmodule Wasmex.Program.CacheTest do
     assert {:ok, %Run{status: 4}} = Wasmex.run(path)
   end
 
-  test "many that want the same file wait for one that compiles it", %{path: path} do
-    File.cp!("test/guests/go_main/go_main.wasm", path)
-    modules = Wasmex.live_objects()[:module]
-    tasks = for _ <- 1..50, do: Task.async(fn -> Wasmex.run(path, ["0"]) end)
-    assert Enum.all?(Task.await_many(tasks, 60_000), &match?({:ok, %Run{status: 0}}, &1))
-    # Other tests compile meanwhile, but nothing near fifty.
-    assert Wasmex.live_objects()[:module] - modules < 40
-  end
-
   test "one that is killed while it compiles lets the next one in", %{path: path} do
     File.cp!("test/guests/go_main/go_main.wasm", path)
     pid = spawn(fn -> Wasmex.run(path) end)

@@ -97,30 +97,6 @@ defmodule Wasmex.WasiTest do
     assert length(Enum.uniq([one, other, real])) == 3
   end
 
-  test "sleepers need no threads" do
-    threads = fn -> length(File.ls!("/proc/self/task")) end
-    {{:ok, []}, _, _} = rust(["sleep", "1"])
-    before = threads.()
-    {:ok, module} = Wasmex.Module.compile(Wasmex.Engine.default(), Guest.bytes("rust_wasi"))
-
-    {:ok, template} =
-      Wasmex.Linker.new() |> Wasmex.Linker.allow_wasi() |> Wasmex.Linker.instantiate_pre(module)
-
-    tasks =
-      for _ <- 1..500 do
-        Task.async(fn ->
-          {:ok, store} = Store.new_wasi(%WasiOptions{args: ["rust_wasi", "sleep", "200"]})
-          {:ok, instance} = Wasmex.Template.instantiate(template, store)
-          Instance.call(instance, "_start", [])
-        end)
-      end
-
-    Process.sleep(50)
-    # Other tests of this run may use the pool for files meanwhile, which is bounded.
-    assert threads.() <= before + 16
-    for result <- Task.await_many(tasks, 30_000), do: assert(result == {:ok, []})
-  end
-
   test "a sleeper is stopped by its timeout and leaves no message" do
     {:ok, store} = Store.new_wasi(%WasiOptions{args: ["rust_wasi", "sleep", "60000"]})
     {_, instance} = Guest.start(Guest.bytes("rust_wasi"), %{}, store)

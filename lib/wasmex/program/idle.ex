@@ -25,16 +25,23 @@ defmodule Wasmex.Program.Idle do
 
   @doc "The one that was used last, as far as that is known; it is the caller's then."
   @spec take(t()) :: instance() | nil
-  def take(%__MODULE__{key: key, most: most}) do
-    Enum.find_value(1..most, fn place ->
-      case :ets.take(__MODULE__, {key, place}) do
-        [{_place, _since, instance}] -> instance
-        [] -> nil
-      end
-    end)
+  def take(%__MODULE__{key: key}) do
+    first(key, 0)
   rescue
     # The application is not started: nothing is remembered.
     ArgumentError -> nil
+  end
+
+  defp first(key, place) do
+    with {^key, place} = row <- :ets.next(__MODULE__, {key, place}) do
+      case :ets.take(__MODULE__, row) do
+        [{_row, _since, instance}] -> instance
+        # Somebody was faster.
+        [] -> first(key, place)
+      end
+    else
+      _another_key_or_the_end -> nil
+    end
   end
 
   @offered :"$wasmex_idle"
@@ -70,7 +77,7 @@ defmodule Wasmex.Program.Idle do
 
   @impl true
   def init(nil) do
-    :ets.new(__MODULE__, [:named_table, :public, :set, write_concurrency: true])
+    :ets.new(__MODULE__, [:named_table, :public, :ordered_set, write_concurrency: true])
     Process.send_after(self(), :sweep, @sweep)
     {:ok, nil}
   end

@@ -89,15 +89,7 @@ fn visit<R>(
     // SAFETY: `run` lives until after the poll below.
     let visit = unsafe { Visit::new(&mut run) };
     let mut handoff = Handoff::new(env, Some(Command::Visit(visit)));
-    cell.wake.polling();
-    let polled = execution.poll(
-        &mut handoff,
-        cell,
-        cell.engine.ticker_id,
-        &cell.wake,
-        cell.has_wasi,
-    );
-    match polled {
+    match driving::poll(cell, &mut execution, &mut handoff, cell) {
         Polled::Pending => {
             cell.leave(env, Phase::Suspended(execution));
             result.ok_or_else(|| Error::Broken("the import did not take the visit".into()))

@@ -56,6 +56,24 @@ pub enum Resume {
     Cancel,
 }
 
+/// Polls the call once, on this thread. `handle` is what the guest's own imports find the store by, null where none
+/// of them will run.
+pub fn poll(
+    cell: &StoreCell,
+    execution: &mut Execution,
+    handoff: &mut Handoff,
+    handle: *const ResourceArc<StoreCell>,
+) -> Polled {
+    cell.wake.polling();
+    execution.poll(
+        handoff,
+        handle,
+        cell.engine.ticker_id,
+        &cell.wake,
+        cell.has_wasi,
+    )
+}
+
 /// One poll, and what it came to as a step.
 fn drive<'a>(
     env: Env<'a>,
@@ -63,15 +81,7 @@ fn drive<'a>(
     mut execution: Box<Execution>,
     mut handoff: Handoff,
 ) -> Term<'a> {
-    cell.wake.polling();
-    let polled = execution.poll(
-        &mut handoff,
-        cell,
-        cell.engine.ticker_id,
-        &cell.wake,
-        cell.has_wasi,
-    );
-    match polled {
+    match poll(cell, &mut execution, &mut handoff, cell) {
         Polled::Finished((store, result)) => {
             drop(execution);
             let term = reply(env, &result);
@@ -144,15 +154,8 @@ pub fn broken(env: Env, cell: &StoreCell, execution: Box<Execution>, why: String
 
 /// The driver is gone: end its call and free the store for others.
 pub fn abandon(cell: &StoreCell, env: Env, mut execution: Box<Execution>) {
-    cell.wake.polling();
-    let polled = execution.poll(
-        &mut Handoff::cancel(env, 0),
-        std::ptr::null(),
-        cell.engine.ticker_id,
-        &cell.wake,
-        cell.has_wasi,
-    );
-    let phase = match polled {
+    let mut handoff = Handoff::cancel(env, 0);
+    let phase = match poll(cell, &mut execution, &mut handoff, std::ptr::null()) {
         Polled::Finished(finished) => Phase::Idle(finished.0),
         Polled::Pending => Phase::Broken("a cancelled call did not end".into()),
         Polled::Panicked(why) => Phase::Broken(why),

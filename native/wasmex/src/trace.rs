@@ -104,7 +104,7 @@ fn named<'a>(env: Env<'a>, args: &[(&'static str, Arg)]) -> Term<'a> {
     pairs.encode(env)
 }
 
-/// Only ever of the names in this crate.
+/// Only ever of the names in this crate, as `'static` has it: what a guest says is no such text.
 fn atom(env: Env, name: &'static str) -> Option<Atom> {
     Atom::from_str(env, name).ok()
 }

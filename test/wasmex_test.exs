@@ -143,20 +143,19 @@ defmodule WasmexTest do
       {:ok, pid} = Wasmex.start_link(Map.merge(%{bytes: bytes}, opts))
       test = self()
 
-      caller =
-        spawn(fn ->
-          send(test, {:result, catch_exit(Wasmex.call_function(pid, name, [], :infinity))})
-        end)
+      spawn_link(fn ->
+        send(test, {:result, catch_exit(Wasmex.call_function(pid, name, [], :infinity))})
+      end)
 
-      Process.sleep(20)
-      assert %Wasmex.Server{current: %{}} = :sys.get_state(pid)
+      Guest.wait_until(fn -> calls?(pid) end)
       assert Wasmex.function_exists(pid, name)
       assert {:ok, _} = Wasmex.memory(pid)
       assert Wasmex.stop(pid) == :ok
-      assert_receive {:result, {:normal, _}}, 5000
-      refute Process.alive?(caller)
+      assert_receive {:result, {:normal, _}}
     end
   end
+
+  defp calls?(pid), do: match?(%Wasmex.Server{current: %{}}, :sys.get_state(pid))
 
   test "a timeout exits the caller and frees the server" do
     pid = start()
@@ -169,7 +168,8 @@ defmodule WasmexTest do
 
   test "a caller that dies takes its call along" do
     pid = start()
-    Guest.kill_while(fn -> Wasmex.call_function(pid, :spin, [], :infinity) end)
+    spin = fn -> Wasmex.call_function(pid, :spin, [], :infinity) end
+    Guest.kill_while(spin, fn _ -> calls?(pid) end)
     assert Wasmex.call_function(pid, :add, [1, 2]) == {:ok, [3]}
   end
 
@@ -178,20 +178,36 @@ defmodule WasmexTest do
 
     pid =
       start(fn _, n ->
-        send(test, {:ran, n})
+        send(test, {:begun, n})
         Process.sleep(1)
+        send(test, {:ended, n})
         n
       end)
 
+    :ok = :sys.suspend(pid)
+
     tasks =
       for n <- 1..20 do
-        task = Task.async(fn -> Wasmex.call_function(pid, "f", [n]) end)
-        Process.sleep(1)
+        task = Task.async(fn -> Wasmex.call_function(pid, "f", [n], :infinity) end)
+
+        Guest.wait_until(fn ->
+          Process.info(pid, :message_queue_len) == {:message_queue_len, n}
+        end)
+
         task
       end
 
-    assert Task.await_many(tasks) == for(n <- 1..20, do: {:ok, [n]})
-    for n <- 1..20, do: assert_received({:ran, ^n})
+    :ok = :sys.resume(pid)
+    assert Task.await_many(tasks, :infinity) == for(n <- 1..20, do: {:ok, [n]})
+    assert said() == Enum.flat_map(1..20, &[begun: &1, ended: &1])
+  end
+
+  defp said do
+    receive do
+      {event, n} when event in [:begun, :ended] -> [{event, n} | said()]
+    after
+      0 -> []
+    end
   end
 
   test "an import that fails leaves the server alive" do

@@ -5,7 +5,7 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
 
   @moduletag :mix
   @moduletag :tmp_dir
-  @moduletag timeout: 180_000
+  @moduletag timeout: :infinity
 
   @root Path.expand("../..", __DIR__)
   @load_the_nif ~S|{:ok, wasm} = Wasmex.Wat.to_wasm("(module)"); IO.puts("made #{byte_size(wasm)} bytes")|

@@ -3,15 +3,11 @@ defmodule Mix.Tasks.WasmexTest do
   use ExUnit.Case, async: true
 
   @moduletag :mix
-  @moduletag timeout: 180_000
+  @moduletag timeout: :infinity
+  @moduletag :tmp_dir
   @rust "test/guests/rust_wasi/rust_wasi.wasm"
 
-  setup_all do
-    dir = Path.join(System.tmp_dir!(), "wasmex-tasks-#{System.unique_integer([:positive])}")
-    File.mkdir_p!(dir)
-    on_exit(fn -> File.rm_rf!(dir) end)
-    {:ok, dir: dir}
-  end
+  setup %{tmp_dir: dir}, do: {:ok, dir: dir}
 
   # Standard output, standard error, exit status.
   defp sh(command, dir, stdin \\ "") do

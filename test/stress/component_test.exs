@@ -6,36 +6,19 @@ defmodule Wasmex.Stress.ComponentTest do
 
   alias Wasmex.ComponentGuests, as: Guests
   alias Wasmex.Components.{Component, GuestResource, Instance, Store, Template}
-
-  defp times(n), do: n * String.to_integer(System.get_env("WASMEX_STRESS", "1"))
+  alias Wasmex.Leaks
 
   # Made once and kept: not what these tests count.
   setup_all do
     for name <- ["types", "resources", "http"], do: Guests.component(name)
-    {:ok, _function} = Wasmex.HTTP.load(Guests.path("http"), timeout: 200)
+    {:ok, _function} = Wasmex.HTTP.load(Guests.path("http"))
     :ok
-  end
-
-  defp assert_no_leak(before, tries \\ 200) do
-    for pid <- Process.list(), do: :erlang.garbage_collect(pid)
-    now = Wasmex.live_objects()
-
-    cond do
-      Enum.all?(now, fn {kind, count} -> count <= before[kind] end) -> :ok
-      tries == 0 -> flunk("leaked: #{inspect(before)} before, #{inspect(now)} after")
-      true -> Process.sleep(20) && assert_no_leak(before, tries - 1)
-    end
-  end
-
-  defp unlinked(fun) do
-    {pid, ref} = spawn_monitor(fun)
-    assert_receive {:DOWN, ^ref, :process, ^pid, :normal}, 600_000
   end
 
   test "processes killed in every state of a call" do
     before = Wasmex.live_objects()
 
-    unlinked(fn ->
+    work = fn ->
       imports = Guests.types_imports(%{"ask" => fn _ -> Process.sleep(:infinity) end})
       {:ok, template} = Template.new(Guests.component("types"), imports)
       big = String.duplicate("x", 200_000)
@@ -47,7 +30,7 @@ defmodule Wasmex.Stress.ComponentTest do
         {{"test:types/echo@1.2.0", "echo-list-string"}, [List.duplicate("word", 2_000)]}
       ]
 
-      for n <- 1..times(1_000) do
+      for n <- 1..Leaks.times(1_000) do
         {path, args} = Enum.at(states, rem(n, length(states)))
 
         pid =
@@ -60,9 +43,11 @@ defmodule Wasmex.Stress.ComponentTest do
         if rem(n, 3) == 0, do: Process.sleep(1), else: :erlang.yield()
         Process.exit(pid, :kill)
       end
-    end)
+    end
 
-    assert_no_leak(before)
+    assert Leaks.isolated(work) == :normal
+
+    Leaks.assert_none(before)
   end
 
   defp repeat(fun) do
@@ -73,11 +58,11 @@ defmodule Wasmex.Stress.ComponentTest do
   test "handles that are dropped, lost and moved leave nothing" do
     before = Wasmex.live_objects()
 
-    unlinked(fn ->
+    work = fn ->
       {instance, store} = Guests.instance("resources", Guests.resources_imports())
       counters = "test:resources/counters@1.0.0"
 
-      for n <- 1..times(5_000) do
+      for n <- 1..Leaks.times(5_000) do
         {:ok, counter} = Instance.call(instance, {counters, "make"}, [n])
 
         case rem(n, 3) do
@@ -93,9 +78,11 @@ defmodule Wasmex.Stress.ComponentTest do
       {:ok, live} = GuestResource.call_static(instance, [counters, "counter"], :static, :live)
       true = live < 1_000
       Store.close(store)
-    end)
+    end
 
-    assert_no_leak(before)
+    assert Leaks.isolated(work) == :normal
+
+    Leaks.assert_none(before)
   end
 
   # A term that holds its own store is a circle, which only closing the store cuts.
@@ -111,43 +98,47 @@ defmodule Wasmex.Stress.ComponentTest do
       (func (export "keep") (param "x" (own $r)) (canon lift (core func $i "keep"))))
     """
 
-    unlinked(fn ->
+    work = fn ->
       {:ok, component} = Component.compile(Wasmex.Engine.default(), wat)
 
-      for _ <- 1..times(50) do
+      for _ <- 1..Leaks.times(50) do
         {:ok, store} = Store.new()
         imports = %{"h" => %{"r" => {:resource, fn _ -> nil end}}}
         {:ok, instance} = Instance.instantiate(store, component, imports)
         {:ok, nil} = Instance.call(instance, "keep", [{:mine, store, instance}])
         Store.close(store)
       end
-    end)
+    end
 
-    assert_no_leak(before)
+    assert Leaks.isolated(work) == :normal
+
+    Leaks.assert_none(before)
   end
 
   test "requests to a component leave nothing" do
     before = Wasmex.live_objects()
 
-    unlinked(fn ->
-      {:ok, function} = Wasmex.HTTP.load(Guests.path("http"), timeout: 200)
+    work = fn ->
+      {:ok, function} = Wasmex.HTTP.load(Guests.path("http"), timeout: 60_000)
       Logger.put_process_level(self(), :none)
 
-      for n <- 1..times(400) do
+      for n <- 1..Leaks.times(400) do
         path = Enum.at(["/hello", "/echo", "/long?100000", "/trap", "/forget"], rem(n, 5))
         request = %{Wasmex.HTTP.Request.new("POST", path, [{"host", "h"}]) | body: "body"}
         Wasmex.HTTP.call(function, request)
       end
-    end)
+    end
 
-    assert_no_leak(before)
+    assert Leaks.isolated(work) == :normal
+
+    Leaks.assert_none(before)
   end
 
   test "instances that answer again are never two requests' at once, whoever is killed" do
     before = Wasmex.live_objects()
 
-    unlinked(fn ->
-      {:ok, function} = Wasmex.HTTP.load(Guests.path("http"), timeout: 200, reuse: 3)
+    work = fn ->
+      {:ok, function} = Wasmex.HTTP.load(Guests.path("http"), timeout: 60_000, reuse: 3)
 
       ask = fn path ->
         Logger.put_process_level(self(), :none)
@@ -155,18 +146,20 @@ defmodule Wasmex.Stress.ComponentTest do
         Wasmex.HTTP.call(function, %{request | body: String.duplicate("body", 30_000)})
       end
 
-      for n <- 1..times(300) do
+      for n <- 1..Leaks.times(300) do
         doomed = for path <- ["/echo", "/spin", "/trap"], do: spawn(fn -> ask.(path) end)
         echo = Task.async(fn -> ask.("/echo") end)
         if rem(n, 3) == 0, do: Process.sleep(1), else: :erlang.yield()
         for pid <- doomed, do: Process.exit(pid, :kill)
-        assert %{status: 200, body: body} = Task.await(echo)
+        assert %{status: 200, body: body} = Task.await(echo, :infinity)
         assert body == String.duplicate("body", 30_000)
         assert %{status: 200} = ask.("/count")
       end
-    end)
+    end
+
+    assert Leaks.isolated(work) == :normal
 
     Wasmex.Program.Idle.sweep(System.monotonic_time(:millisecond) + 1)
-    assert_no_leak(before)
+    Leaks.assert_none(before)
   end
 end

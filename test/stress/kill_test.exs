@@ -5,7 +5,7 @@ defmodule Wasmex.Stress.KillTest do
   @moduletag :stress
   @moduletag timeout: :infinity
 
-  alias Wasmex.{Engine, Instance, Module, Pipe, Store}
+  alias Wasmex.{Engine, Instance, Leaks, Module, Pipe, Store}
   alias Wasmex.Wasi.WasiOptions
 
   @wat """
@@ -43,8 +43,6 @@ defmodule Wasmex.Stress.KillTest do
     {"read", []}
   ]
 
-  defp times(n), do: n * String.to_integer(System.get_env("WASMEX_STRESS", "1"))
-
   defp guest(module) do
     {:ok, stdin} = Pipe.new(mode: :stream)
     {:ok, store} = Store.new_wasi(%WasiOptions{stdin: stdin})
@@ -65,30 +63,13 @@ defmodule Wasmex.Stress.KillTest do
     module
   end
 
-  # Everything that was alive before and nothing else, once the garbage is collected.
-  defp assert_no_leak(before, tries \\ 100) do
-    for pid <- Process.list(), do: :erlang.garbage_collect(pid)
-    now = Wasmex.live_objects()
-
-    cond do
-      Enum.all?(now, fn {kind, count} -> count <= before[kind] end) ->
-        :ok
-
-      tries == 0 ->
-        flunk("native objects leaked: #{inspect(before)} before, #{inspect(now)} after")
-
-      true ->
-        Process.sleep(20) && assert_no_leak(before, tries - 1)
-    end
-  end
-
   test "drivers and waiters killed in every state leave the store usable" do
     before = Wasmex.live_objects()
 
     Task.async(fn ->
       instance = guest(module())
 
-      for n <- 1..times(3000) do
+      for n <- 1..Leaks.times(3000) do
         {name, params} = Enum.at(@states, rem(n, length(@states)))
         pids = for _ <- 1..2, do: spawn(fn -> Instance.call(instance, name, params) end)
         if rem(n, 3) == 0, do: Process.sleep(1), else: :erlang.yield()
@@ -98,7 +79,7 @@ defmodule Wasmex.Stress.KillTest do
     end)
     |> Task.await(:infinity)
 
-    assert_no_leak(before)
+    Leaks.assert_none(before)
   end
 
   test "stores whose drivers die are freed in whatever state they are" do
@@ -108,7 +89,7 @@ defmodule Wasmex.Stress.KillTest do
       module = module()
 
       pids =
-        for n <- 1..times(500) do
+        for n <- 1..Leaks.times(500) do
           {name, params} = Enum.at(@states, rem(n, length(@states)))
           spawn(fn -> Instance.call(guest(module), name, params) end)
         end
@@ -118,14 +99,14 @@ defmodule Wasmex.Stress.KillTest do
     end)
     |> Task.await(:infinity)
 
-    assert_no_leak(before)
+    Leaks.assert_none(before)
   end
 
   test "compiling and instantiating are killed as well" do
     before = Wasmex.live_objects()
     go = File.read!("test/guests/go_greet/go_greet.wasm")
 
-    for _ <- 1..times(3) do
+    for _ <- 1..Leaks.times(3) do
       pid = spawn(fn -> Module.compile(Engine.default(), go) end)
       Process.sleep(20)
       Process.exit(pid, :kill)
@@ -133,13 +114,13 @@ defmodule Wasmex.Stress.KillTest do
 
     {:ok, module} = Module.compile(Engine.default(), "(module (func $s (loop br 0)) (start $s))")
 
-    for _ <- 1..times(100) do
+    for _ <- 1..Leaks.times(100) do
       pid = spawn(fn -> Instance.new(elem(Store.new(), 1), module, %{}) end)
       :erlang.yield()
       Process.exit(pid, :kill)
     end
 
-    assert_no_leak(Keyword.update!(before, :module, &(&1 + 1)), 1000)
+    Leaks.assert_none(Keyword.update!(before, :module, &(&1 + 1)), 1000)
   end
 
   test "a thousand processes on one store" do
@@ -147,7 +128,9 @@ defmodule Wasmex.Stress.KillTest do
 
     1..1000
     |> Task.async_stream(
-      fn _ -> for _ <- 1..times(10), do: {:ok, [1]} = Instance.call(instance, "one", []) end,
+      fn _ ->
+        for _ <- 1..Leaks.times(10), do: {:ok, [1]} = Instance.call(instance, "one", [])
+      end,
       max_concurrency: 1000,
       timeout: :infinity
     )
@@ -166,7 +149,7 @@ defmodule Wasmex.Stress.KillTest do
     {:ok, supervisor} =
       Supervisor.start_link([guest], strategy: :one_for_one, max_restarts: 10_000)
 
-    for n <- 1..times(200) do
+    for n <- 1..Leaks.times(200) do
       server = Process.whereis(name)
 
       callers =
@@ -181,7 +164,7 @@ defmodule Wasmex.Stress.KillTest do
     end
 
     Supervisor.stop(supervisor)
-    assert_no_leak(before)
+    Leaks.assert_none(before)
   end
 
   defp another(_name, _server, 0), do: false
@@ -197,7 +180,7 @@ defmodule Wasmex.Stress.KillTest do
     before = Wasmex.live_objects()
 
     Task.async(fn ->
-      for _ <- 1..times(200) do
+      for _ <- 1..Leaks.times(200) do
         {:ok, pid} = Wasmex.start_link(%{bytes: ~s|(module (func (export "spin") (loop br 0)))|})
 
         callers =
@@ -211,6 +194,6 @@ defmodule Wasmex.Stress.KillTest do
     end)
     |> Task.await(:infinity)
 
-    assert_no_leak(before)
+    Leaks.assert_none(before)
   end
 end

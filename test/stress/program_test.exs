@@ -2,29 +2,13 @@ defmodule Wasmex.Stress.ProgramTest do
   # Programs that end in every way there is, many times: nothing may stay behind.
   use ExUnit.Case, async: false
 
-  alias Wasmex.{Cat, Guest, Pipe, Program}
+  alias Wasmex.{Cat, Guest, Leaks, Pipe, Program}
 
   @moduletag :stress
   @moduletag timeout: 600_000
   @rust "test/guests/rust_wasi/rust_wasi.wasm"
 
-  @rounds 100 * String.to_integer(System.get_env("WASMEX_STRESS", "1"))
-
-  defp alive do
-    for _ <- 1..20 do
-      :erlang.garbage_collect()
-      Process.sleep(10)
-    end
-
-    objects = Keyword.take(Wasmex.live_objects(), [:store, :instance, :execution, :pipe, :memory])
-    {objects, length(File.ls!("/proc/self/fd")), length(Process.list()), length(Port.list())}
-  end
-
-  # Each in a process of its own, so that its handles are garbage at the end.
-  defp isolated(function) do
-    {pid, monitor} = spawn_monitor(function)
-    receive do: ({:DOWN, ^monitor, :process, ^pid, reason} -> reason)
-  end
+  @rounds Leaks.times(100)
 
   defp endings do
     [
@@ -55,18 +39,20 @@ defmodule Wasmex.Stress.ProgramTest do
       fn ->
         {:ok, pipe} = Pipe.new(mode: :stream)
         args = Enum.random([["spin"], ["sleep", "60000"], ["echo"]])
-        Guest.kill_while(fn -> Wasmex.run(@rust, args, stdin: pipe) end)
+        before = Wasmex.live_objects()[:execution]
+        running? = fn _ -> Wasmex.live_objects()[:execution] > before end
+        Guest.kill_while(fn -> Wasmex.run(@rust, args, stdin: pipe) end, running?)
       end
     ]
   end
 
   test "#{@rounds} of each" do
-    for ending <- endings(), do: isolated(ending)
-    {objects, fds, processes, ports} = alive()
+    for ending <- endings(), do: Leaks.isolated(ending)
+    {objects, fds, processes, ports} = Leaks.alive()
 
-    for _ <- 1..@rounds, ending <- endings(), do: assert(isolated(ending) == :normal)
+    for _ <- 1..@rounds, ending <- endings(), do: assert(Leaks.isolated(ending) == :normal)
 
-    {objects_after, fds_after, processes_after, ports_after} = alive()
+    {objects_after, fds_after, processes_after, ports_after} = Leaks.alive()
     assert objects_after == objects
     assert fds_after <= fds + 2
     assert processes_after <= processes + 2

@@ -1,26 +1,70 @@
 defmodule Wasmex.Client do
   @moduledoc "A client that sends what it is told to, well formed or not, and reads what comes."
 
-  @doc "Sends bytes to a port of this machine, in pieces with pauses, and reads until nothing comes."
-  def raw(port, pieces, wait \\ 2_000) do
-    {:ok, socket} = :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, active: false])
+  # Milliseconds without a byte, after which something is wrong, however slow the machine is.
+  @patience 60_000
+
+  @doc """
+  Sends bytes to a port of this machine, a list in pieces with pauses, and reads until the server closes, or until
+  `enough?` says so of what came: connections that are kept are not closed.
+  """
+  def raw(port, pieces, enough? \\ fn _ -> false end) do
+    socket = connect(port)
 
     for piece <- List.wrap(pieces) do
       :gen_tcp.send(socket, piece)
       Process.sleep(if is_list(pieces), do: 20, else: 0)
     end
 
-    answer = read(socket, "", wait)
+    answer = read(socket, "", enough?)
     :gen_tcp.close(socket)
     answer
   end
 
-  # Until the answers that there are seem complete: the connection may be kept.
-  defp read(socket, got, wait) do
-    case :gen_tcp.recv(socket, 0, if(got == "", do: wait, else: 100)) do
-      {:ok, bytes} -> read(socket, got <> bytes, wait)
-      {:error, _} -> got
+  def connect(port) do
+    {:ok, socket} = :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, active: false])
+    socket
+  end
+
+  @doc "A socket of a request that was sent."
+  def begin(port, target) do
+    socket = connect(port)
+    :ok = :gen_tcp.send(socket, "GET #{target} HTTP/1.1\r\nHost: x\r\n\r\n")
+    socket
+  end
+
+  @doc "All that comes until the server closes, or `enough?`."
+  def read(socket, got \\ "", enough? \\ fn _ -> false end) do
+    case :gen_tcp.recv(socket, 0, @patience) do
+      {:ok, bytes} ->
+        got = got <> bytes
+        if enough?.(got), do: got, else: read(socket, got, enough?)
+
+      {:error, _} ->
+        got
     end
+  end
+
+  @doc """
+  A server that answers each connection with the next of these, `:never` not at all, and tells what it was sent as
+  `{:request, bytes}`; its port. It dies with the test.
+  """
+  def answers(answers) do
+    {:ok, listener} = :gen_tcp.listen(0, [:binary, active: false, ip: {127, 0, 0, 1}])
+    {:ok, port} = :inet.port(listener)
+    test = self()
+
+    spawn_link(fn ->
+      for answer <- answers do
+        {:ok, socket} = :gen_tcp.accept(listener)
+        {:ok, bytes} = :gen_tcp.recv(socket, 0)
+        send(test, {:request, bytes})
+        if answer == :never, do: :gen_tcp.recv(socket, 0), else: :gen_tcp.send(socket, answer)
+        :gen_tcp.close(socket)
+      end
+    end)
+
+    port
   end
 
   @doc "A request; `{status, headers, body}`."
@@ -31,8 +75,7 @@ defmodule Wasmex.Client do
     parse(
       raw(
         port,
-        "#{method} #{target} HTTP/1.1\r\n#{head}#{length}Connection: close\r\n\r\n#{body}",
-        10_000
+        "#{method} #{target} HTTP/1.1\r\n#{head}#{length}Connection: close\r\n\r\n#{body}"
       )
     )
   end

@@ -44,7 +44,7 @@ defmodule Wasmex.EchoComponent do
     if sign == ?u, do: Enum.random([0, 1, 2 * half - 1]), else: Enum.random([-half, -1, half - 1])
   end
 
-  def value({:list, :u8}), do: :crypto.strong_rand_bytes(Enum.random([0, 1, 700]))
+  def value({:list, :u8}), do: :rand.bytes(Enum.random([0, 1, 700]))
   def value({:list, type}), do: for(_ <- 1..Enum.random(0..4)//1, do: value(type))
   def value({:tuple, types}), do: types |> Enum.map(&value/1) |> List.to_tuple()
   def value({:record, fields}), do: Map.new(fields, fn {name, type} -> {name, value(type)} end)

@@ -46,20 +46,37 @@ defmodule Wasmex.Guest do
     <<head::binary, Bitwise.bxor(byte, Bitwise.bsl(1, rem(bit, 8))), tail::binary>>
   end
 
-  @doc "Runs the function in a process, waits until it runs, and kills it."
-  def kill_while(function) do
-    {pid, monitor} = spawn_monitor(function)
-    Process.sleep(5)
+  @doc "Waits until the function says something else than false; the test's own time ends it."
+  def wait_until(fun), do: fun.() || (Process.sleep(2) && wait_until(fun))
+
+  @doc "A process that makes this call, once its guest runs; it dies with the test."
+  def busy(instance, name, params \\ []) do
+    pid = spawn_link(fn -> Instance.call(instance, name, params) end)
+    wait_until(fn -> driver(instance) == pid end)
+    pid
+  end
+
+  @doc "The process whose call is under way in the instance's store."
+  def driver(instance),
+    do: Wasmex.Native.store_driver(Wasmex.Native.instance_store(instance.resource))
+
+  @doc "Runs the function in a process, waits until `running?` says of it that it runs, and kills it."
+  def kill_while(function, running?) do
+    pid = spawn_link(function)
+    wait_until(fn -> running?.(pid) end)
+    kill(pid)
+  end
+
+  @doc "Kills a process that is linked to this one, and waits until it is gone."
+  def kill(pid) do
+    Process.unlink(pid)
+    monitor = Process.monitor(pid)
     Process.exit(pid, :kill)
     receive do: ({:DOWN, ^monitor, :process, _, _} -> :ok)
   end
 
-  @doc "An instance of a module in text, in this store."
-  def instance(store, wat, imports \\ %{}) do
-    {:ok, module} = Wasmex.Module.compile(store, wat)
-    {:ok, instance} = Wasmex.Instance.new(store, module, imports)
-    instance
-  end
+  @doc "The instance alone, in this store."
+  def instance(store, wat, imports \\ %{}), do: wat |> start(imports, store) |> elem(1)
 
   @doc "The same of a component."
   def component(store, wat, imports \\ %{}) do

@@ -13,10 +13,8 @@ defmodule Wasmex.BytesTest do
     assert Instance.call(instance, "sum_bytes", [{:bytes, [<<1>>, 2]}]) == {:ok, [3]}
     assert Instance.call(instance, "sum_bytes", [{:bytes, ""}]) == {:ok, [0]}
 
-    assert Instance.call(instance, "sum_bytes", [{:bytes, "a"}],
-             allocator: "cabi_realloc",
-             timeout: 1000
-           ) == {:ok, [97]}
+    assert Instance.call(instance, "sum_bytes", [{:bytes, "a"}], allocator: "cabi_realloc") ==
+             {:ok, [97]}
 
     assert Instance.call(instance, "live", []) == {:ok, [0]}
   end

@@ -79,13 +79,12 @@ defmodule Wasmex.CallTest do
 
     test "waiting for the store counts" do
       {_, instance} = plain()
-      pid = spawn(fn -> Instance.call(instance, "spin", []) end)
-      Process.sleep(10)
+      pid = Guest.busy(instance, "spin")
 
       assert {:error, %Error{reason: :timeout}} =
                Instance.call(instance, "add", [1, 2], timeout: 10)
 
-      Process.exit(pid, :kill)
+      Guest.kill(pid)
       assert Instance.call(instance, "add", [1, 2]) == {:ok, [3]}
     end
   end
@@ -275,20 +274,23 @@ defmodule Wasmex.CallTest do
         end)
 
       for {name, params} <- [{"spin", []}, {"f", [0]}, {"f", [1]}, {"f", [2]}] do
-        Guest.kill_while(fn -> Instance.call(instance, name, params) end)
+        Guest.kill_while(
+          fn -> Instance.call(instance, name, params) end,
+          &(Guest.driver(instance) == &1)
+        )
+
         assert Instance.call(instance, "add", [1, 2]) == {:ok, [3]}
       end
     end
 
     test "one that dies in the queue is passed over" do
       {_, instance} = plain()
-      spinner = spawn(fn -> Instance.call(instance, "spin", []) end)
-      Process.sleep(5)
-      Guest.kill_while(fn -> Instance.call(instance, "add", [1, 2]) end)
+      spinner = Guest.busy(instance, "spin")
+      Guest.kill_while(fn -> Instance.call(instance, "add", [1, 2]) end, &queues?/1)
       task = Task.async(fn -> Instance.call(instance, "add", [1, 2]) end)
-      Process.sleep(5)
-      Process.exit(spinner, :kill)
-      assert Task.await(task) == {:ok, [3]}
+      Guest.wait_until(fn -> queues?(task.pid) end)
+      Guest.kill(spinner)
+      assert Task.await(task, :infinity) == {:ok, [3]}
     end
 
     test "a cycle of stores is an error for the one that closes it" do
@@ -327,8 +329,8 @@ defmodule Wasmex.CallTest do
       tasks = [cross.(a, b), cross.(b, a)]
       for _ <- tasks, do: assert_receive(:inside, 30_000)
       for task <- tasks, do: send(task.pid, :go)
-      assert_receive {:reason, :deadlock}, 5000
-      for task <- tasks, do: assert({:ok, [_]} = Task.await(task))
+      assert_receive {:reason, :deadlock}
+      for task <- tasks, do: assert({:ok, [_]} = Task.await(task, :infinity))
     end
 
     test "an import that awaits a task which wants the same store gets an error, not a hang" do
@@ -342,6 +344,10 @@ defmodule Wasmex.CallTest do
       assert Instance.call(instance, "f", [1]) == {:ok, [9]}
     end
   end
+
+  # Waits for another's call to end.
+  defp queues?(pid),
+    do: Process.info(pid, :current_function) == {:current_function, {Wasmex.Call, :wait_turn, 3}}
 
   defp store_of(instance),
     do: StoreOrCaller.__wrap_resource__(Wasmex.Native.instance_store(instance.resource))
@@ -357,13 +363,12 @@ defmodule Wasmex.CallTest do
 
     test "waits for the process that uses the store, and tells those who queue" do
       {store, instance} = plain()
-      spinner = spawn(fn -> Instance.call(instance, "spin", []) end)
-      Process.sleep(5)
+      spinner = Guest.busy(instance, "spin")
       waiter = Task.async(fn -> Instance.call(instance, "add", [1, 2]) end)
-      Process.sleep(5)
+      Guest.wait_until(fn -> queues?(waiter.pid) end)
       Store.close(store)
-      Process.exit(spinner, :kill)
-      assert {:error, %Error{reason: :closed}} = Task.await(waiter)
+      Guest.kill(spinner)
+      assert {:error, %Error{reason: :closed}} = Task.await(waiter, :infinity)
     end
   end
 end

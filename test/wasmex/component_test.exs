@@ -187,9 +187,8 @@ defmodule Wasmex.ComponentTest do
   end
 
   # The modules of a world, and their functions.
-  defp modules_of(wit) do
-    path = Path.join(System.tmp_dir!(), "world-#{System.unique_integer([:positive])}.wit")
-    on_exit(fn -> File.rm(path) end)
+  defp modules_of(dir, wit) do
+    path = Path.join(dir, "world.wit")
     File.write!(path, wit)
     name = "Of#{System.unique_integer([:positive])}"
 
@@ -205,18 +204,19 @@ defmodule Wasmex.ComponentTest do
     end
   end
 
-  test "names that Elixir has itself, or that are there twice" do
+  @tag :tmp_dir
+  test "names that Elixir has itself, or that are there twice", %{tmp_dir: dir} do
     types = ~w(node number map pid timeout atom any struct charlist keyword)
 
     enums = Enum.map_join(types, " ", &"enum %#{&1} { x, y }")
     world = "package a:b; interface i { #{enums} f: func() -> %node; } world w { export i; }"
-    assert %{".I" => names} = modules_of(world)
+    assert %{".I" => names} = modules_of(dir, world)
     for type <- types, do: assert(:"#{type}_t" in names)
 
     resource =
       "package a:b; interface i { resource r { constructor(a: u8); drop: func(); new: func(); } } world w { export i; export %when: func(); }"
 
-    assert %{".I.R" => names, "" => root} = modules_of(resource)
+    assert %{".I.R" => names, "" => root} = modules_of(dir, resource)
     for name <- [:drop, :drop_, :new, :new_], do: assert(name in names)
     assert :when_ in root
 
@@ -228,7 +228,7 @@ defmodule Wasmex.ComponentTest do
     package c:d { interface i { h: func(); } }
     """
 
-    modules = modules_of(versions)
+    modules = modules_of(dir, versions)
 
     for {module, name} <- [{".ABI100", :f}, {".ABI200", :g}, {".CDI", :h}, {".ABImports", :k}],
         do: assert(name in modules[module])
@@ -236,10 +236,8 @@ defmodule Wasmex.ComponentTest do
     assert is_map_key(modules, ".Imports") and is_map_key(modules, ".Imports.Log")
   end
 
-  test "a folder of WIT is looked at again when one of its files changes" do
-    dir = Path.join(System.tmp_dir!(), "folder-#{System.unique_integer([:positive])}")
-    on_exit(fn -> File.rm_rf(dir) end)
-    File.mkdir_p!(dir)
+  @tag :tmp_dir
+  test "a folder of WIT is looked at again when one of its files changes", %{tmp_dir: dir} do
     File.write!(Path.join(dir, "w.wit"), "package a:b; world w { export f: func(); }")
 
     code = """
@@ -253,10 +251,10 @@ defmodule Wasmex.ComponentTest do
     assert Path.join(dir, "w.wit") in apply(OfAFolder, :files, [])
   end
 
-  test "a name that no atom can hold" do
+  @tag :tmp_dir
+  test "a name that no atom can hold", %{tmp_dir: dir} do
     name = String.duplicate("a", 256)
-    path = Path.join(System.tmp_dir!(), "long-#{System.unique_integer([:positive])}.wit")
-    on_exit(fn -> File.rm(path) end)
+    path = Path.join(dir, "long.wit")
 
     for item <- ["export #{name}: func();", "export f: func(p: record-#{name});"] do
       File.write!(path, "package a:b; world w { record record-#{name} { f: u8 } #{item} }")

@@ -62,10 +62,8 @@ defmodule Wasmex.LanguagesTest do
       end
 
       if dir in ["go", "rust", "c"] do
-        test "files of a preopened directory" do
-          dir = Path.join(System.tmp_dir!(), "wasmex-files-#{System.unique_integer([:positive])}")
-          File.mkdir_p!(dir)
-          on_exit(fn -> File.rm_rf!(dir) end)
+        @tag :tmp_dir
+        test "files of a preopened directory", %{tmp_dir: dir} do
           bytes = :rand.bytes(200_000)
           File.write!(Path.join(dir, "a"), bytes)
           run = &Wasmex.run(@program, &1, dirs: %{"/d" => dir})

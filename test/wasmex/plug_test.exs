@@ -5,17 +5,20 @@ defmodule Wasmex.PlugTest do
 
   @moduletag :capture_log
 
-  setup do
-    dir = Path.join(System.tmp_dir!(), "wasmex-plug-#{System.unique_integer([:positive])}")
-    File.mkdir_p!(dir)
-    on_exit(fn -> File.rm_rf!(dir) end)
+  @moduletag :tmp_dir
+
+  setup %{tmp_dir: dir} do
     File.cp!("examples/faas/rustenv.wasm", Path.join(dir, "rustenv.wasm"))
     File.cp!("examples/faas/cgi.wasm", Path.join(dir, "cgi.wasm"))
     File.write!(Path.join(dir, "long.wat"), Answers.floods(100_000))
     File.write!(Path.join(dir, "endless.wat"), Answers.floods())
     File.write!(Path.join(dir, "breaks.wat"), Answers.floods(100_000, true))
     name = {:functions, dir}
-    start_supervised!({Wasmex.Plug, name: name, dir: dir, defaults: [max_output: 10_000_000_000]})
+
+    start_supervised!(
+      {Wasmex.Plug, name: name, dir: dir, defaults: [max_output: 10_000_000_000, timeout: 60_000]}
+    )
+
     {:ok, name: name, dir: dir}
   end
 
@@ -45,7 +48,11 @@ defmodule Wasmex.PlugTest do
     assert_received {:resp, 408, _, _}
     call(conn("POST", "/cgi", body: [{:error, :closed}]), name)
     assert_received {:resp, 400, _, _}
-    start_supervised!({Wasmex.Plug, name: :small, dir: dir, defaults: [max_body: 4]})
+
+    start_supervised!(
+      {Wasmex.Plug, name: :small, dir: dir, defaults: [max_body: 4, timeout: 60_000]}
+    )
+
     call(conn("POST", "/cgi", body: ["[1,2,3", "]"]), :small)
     assert_received {:resp, 413, _, _}
     call(conn("POST", "/cgi", body: [], req_headers: [{"content-length", "5"}]), :small)

@@ -41,17 +41,14 @@ defmodule Wasmex.ProfileTest do
     assert {:ok, %{profile: nil}} = Wasmex.run(@busy)
   end
 
-  test "is written in three forms" do
+  @tag :tmp_dir
+  test "is written in three forms", %{tmp_dir: dir} do
     profile = %Profile{name: "a<b", json: "{}", stacks: [{["main", "f;g"], 2}, {["main"], 1}]}
     assert Profile.folded(profile) == "main 1\nmain;f:g 2\n"
     svg = Profile.flame_graph(profile)
     assert svg =~ "a&lt;b: 3 samples" and svg =~ "main: 3 samples, 100.0 %"
     assert length(String.split(svg, "<g>")) == 3 and length(String.split(svg, "</g>")) == 3
     assert Profile.flame_graph(%Profile{}) =~ "0 samples"
-
-    dir = Path.join(System.tmp_dir!(), "wasmex-profile-#{System.unique_integer([:positive])}")
-    File.mkdir_p!(dir)
-    on_exit(fn -> File.rm_rf!(dir) end)
 
     for {name, start} <- [{"p.json", "{}"}, {"p.svg", "<?xml"}, {"p.folded", "main 1"}] do
       assert Profile.write(profile, Path.join(dir, name)) == :ok

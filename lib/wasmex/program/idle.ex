@@ -91,11 +91,15 @@ defmodule Wasmex.Program.Idle do
 
   def handle_info(_message, state), do: {:noreply, state}
 
-  @doc "Closes those that have waited since before this time (of the monotonic clock, in ms)."
-  def sweep(before) do
-    for place <- :ets.select(__MODULE__, [{{:"$1", :"$2", :_}, [{:<, :"$2", before}], [:"$1"]}]),
+  @doc "Closes those, of one program or all, that have waited since before this time (of the monotonic clock, in ms)."
+  @spec sweep(integer(), t() | :all) :: :ok
+  def sweep(before, idle \\ :all) do
+    key = if idle == :all, do: :_, else: idle.key
+    waiting = [{{{key, :_}, :"$1", :_}, [{:<, :"$1", before}], [{:element, 1, :"$_"}]}]
+
+    for row <- :ets.select(__MODULE__, waiting),
         # Somebody may have taken it meanwhile.
-        {_place, _since, {store, _, _}} <- :ets.take(__MODULE__, place),
+        {_row, _since, {store, _, _}} <- :ets.take(__MODULE__, row),
         do: Store.close(store)
 
     :ok

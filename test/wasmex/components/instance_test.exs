@@ -1,6 +1,8 @@
 defmodule Wasmex.Components.InstanceTest do
   use ExUnit.Case, async: true
 
+  import Wasmex.Guest, only: [kill: 1, wait_until: 1]
+
   alias Wasmex.ComponentGuests, as: Guests
   alias Wasmex.Components.{Component, Instance, Store, Template}
   alias Wasmex.{Error, StoreLimits, Trap}
@@ -102,14 +104,12 @@ defmodule Wasmex.Components.InstanceTest do
 
   test "a killed process leaves a store that says so" do
     {instance, store} = types()
-    pid = spawn(fn -> Instance.call(instance, "spin", []) end)
+    pid = spawn_link(fn -> Instance.call(instance, "spin", []) end)
     wait_until(fn -> Wasmex.Native.store_driver(store.resource) == pid end)
-    Process.exit(pid, :kill)
+    kill(pid)
     wait_until(fn -> Wasmex.Native.store_driver(store.resource) == nil end)
     assert {:error, %Error{reason: :spent}} = Instance.call(instance, "add", [1, 2])
   end
-
-  defp wait_until(fun), do: fun.() || (Process.sleep(2) && wait_until(fun))
 
   test "limits hold: memory, and what a guest may hand over" do
     {instance, _} = types(%{}, limits: %StoreLimits{memory_size: 32 * 1024 * 1024})

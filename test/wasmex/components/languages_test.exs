@@ -27,7 +27,7 @@ defmodule Wasmex.Components.LanguagesTest do
   for language <- ["python", "javascript"] do
     path = Path.join([@cache, "wasmex/components", language <> ".wasm"])
     unless File.exists?(path), do: @tag(skip: "#{path} is not there: script/components builds it")
-    @tag timeout: 120_000
+    @tag timeout: :infinity
     test "#{language}, built by script/components" do
       instance = instance(unquote(path))
 

@@ -2,31 +2,12 @@ defmodule Wasmex.Components.WasiTest do
   use ExUnit.Case, async: true
 
   alias Wasmex.Components.{Component, Config, HostResource, Instance, KeyValue, Store}
-  alias Wasmex.{Error, Pipe, Trap}
+  alias Wasmex.{Client, Error, Pipe, Trap}
   alias Wasmex.Wasi.{PreopenOptions, WasiP2Options}
 
   @command "test/guests/component_command/component_command.wasm"
 
   defp run(args, opts \\ []), do: Wasmex.run!(@command, args, opts)
-
-  # Answers one connection with what it said, in capitals.
-  defp tcp_server do
-    {:ok, listener} = :gen_tcp.listen(0, [:binary, active: false, ip: {127, 0, 0, 1}])
-    {:ok, port} = :inet.port(listener)
-
-    start_supervised!(
-      {Task,
-       fn ->
-         {:ok, socket} = :gen_tcp.accept(listener, 20_000)
-         {:ok, text} = :gen_tcp.recv(socket, 0, 5_000)
-         :gen_tcp.send(socket, String.upcase(text))
-         :gen_tcp.close(socket)
-       end},
-      id: make_ref()
-    )
-
-    port
-  end
 
   test "a command runs as any program does" do
     assert %{status: 0, stdout: "hello from a component\n", stderr: ""} = run(["hello"])
@@ -88,7 +69,7 @@ defmodule Wasmex.Components.WasiTest do
   end
 
   test "TCP reaches what is listed and nothing else" do
-    port = tcp_server()
+    port = Client.answers(["HEY"])
     address = "127.0.0.1:#{port}"
 
     for opts <- [
@@ -102,10 +83,11 @@ defmodule Wasmex.Components.WasiTest do
     end
 
     assert run(["tcp", address, "hey"], tcp: [address]).stdout == "HEY\n"
+    assert_received {:request, "hey"}
   end
 
   test "a name allows the addresses it led to" do
-    port = tcp_server()
+    port = Client.answers(["HEY"])
     assert %{status: 1} = run(["tcp", "localhost:#{port}", "hey"], tcp: ["127.0.0.1:#{port}"])
 
     assert %{status: 1} =
@@ -124,13 +106,13 @@ defmodule Wasmex.Components.WasiTest do
     start_supervised!(
       {Task,
        fn ->
-         {:ok, {from, from_port, text}} = :gen_udp.recv(socket, 0, 20_000)
+         {:ok, {from, from_port, text}} = :gen_udp.recv(socket, 0)
          :gen_udp.send(socket, from, from_port, String.upcase(text))
        end}
     )
 
-    assert %{status: 1} = run(["udp", address, "hey"], timeout: 5_000)
-    assert %{status: 1} = run(["udp", address, "hey"], tcp: [address], timeout: 5_000)
+    assert %{status: 1} = run(["udp", address, "hey"])
+    assert %{status: 1} = run(["udp", address, "hey"], tcp: [address])
     assert run(["udp", address, "hey"], udp: [address]).stdout == "HEY\n"
 
     assert %{status: 1} = run(["lookup", "localhost"])
@@ -241,7 +223,8 @@ defmodule Wasmex.Components.WasiTest do
     {:ok, instance} =
       Instance.instantiate(store, component, Config.imports(%{"level" => "debug"}))
 
-    assert {:ok, {:ok, _}} = Instance.call(instance, "get", ["nope"])
+    assert Instance.call(instance, "get", ["level"]) == {:ok, {:ok, {:some, "debug"}}}
+    assert Instance.call(instance, "get", ["nope"]) == {:ok, {:ok, :none}}
   end
 
   test "key-value stores in a table" do

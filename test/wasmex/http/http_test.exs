@@ -10,8 +10,9 @@ defmodule Wasmex.HTTPTest do
   doctest Request
   doctest Response
 
+  # Whose time counts in a test says so itself.
   defp load(program, opts \\ []) do
-    {:ok, function} = HTTP.load(program, opts)
+    {:ok, function} = HTTP.load(program, Keyword.put_new(opts, :timeout, 60_000))
     function
   end
 

@@ -11,11 +11,9 @@ defmodule Wasmex.HTTP.PageTest do
              &System.find_executable/1
            )
 
-  setup do
-    dir = Path.join(System.tmp_dir!(), "wasmex-page-#{System.unique_integer([:positive])}")
-    File.mkdir_p!(dir)
-    on_exit(fn -> File.rm_rf!(dir) end)
+  @moduletag :tmp_dir
 
+  setup %{tmp_dir: dir} do
     for file <- ["rustenv.wasm", "watenv.wat", "cgi.wasm"],
         do: File.cp!("examples/faas/#{file}", Path.join(dir, file))
 
@@ -64,7 +62,7 @@ defmodule Wasmex.HTTP.PageTest do
   end
 
   if @browser do
-    @tag timeout: 120_000
+    @tag timeout: :infinity
     test "shows the functions in a real browser, and what a call answered", %{
       port: port,
       dir: dir

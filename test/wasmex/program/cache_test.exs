@@ -3,10 +3,9 @@ defmodule Wasmex.Program.CacheTest do
 
   alias Wasmex.{Error, Run}
 
-  setup do
-    dir = Path.join(System.tmp_dir!(), "wasmex-cache-#{System.unique_integer([:positive])}")
-    File.mkdir_p!(dir)
-    on_exit(fn -> File.rm_rf!(dir) end)
+  @moduletag :tmp_dir
+
+  setup %{tmp_dir: dir} do
     {:ok, path: Path.join(dir, "program.wat")}
   end
 

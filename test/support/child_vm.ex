@@ -1,0 +1,25 @@
+defmodule Wasmex.ChildVM do
+  @moduledoc "Another VM, for what one can't be asked to survive or to say of itself."
+
+  # All code is there from the start, as in a release: without it nothing that was never called can be
+  # loaded once there are no files left to open.
+  @prelude """
+  {:ok, _} = Application.ensure_all_started(:wasmex)
+  for app <- [:kernel, :stdlib, :elixir, :logger, :wasmex],
+      {:ok, modules} = :application.get_key(app, :modules),
+      module <- modules -- [Wasmex.Native],
+      do: :code.ensure_loaded(module)
+  """
+
+  @doc "Runs this code in it, under limits of the shell: what was printed to either stream, and the status."
+  def run(code, limits \\ "true", runner \\ "") do
+    ebin = :wasmex |> :code.lib_dir() |> to_string() |> Path.join("ebin")
+    unique = "#{System.pid()}-#{System.unique_integer([:positive])}"
+    file = Path.join(System.tmp_dir!(), "wasmex-child-#{unique}.exs")
+    File.write!(file, @prelude <> code)
+    command = "#{limits}; exec #{runner} timeout 120 elixir -pa #{ebin} #{file}"
+    {output, status} = System.cmd("sh", ["-c", command], stderr_to_stdout: true)
+    File.rm!(file)
+    {output, status}
+  end
+end

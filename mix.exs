@@ -44,8 +44,10 @@ defmodule Wasmex.MixProject do
   defp package do
     [
       licenses: ["Apache-2.0"],
-      files: ~w(lib native bench/baseline priv/native/.gitkeep Cargo.toml Cargo.lock
-                mix.exs .formatter.exs README.md CHANGELOG.md LICENSE)
+      # Cargo wants all members of its workspace.
+      files:
+        ~w(lib native bench/baseline test/fuzz/oracle priv/native/.gitkeep Cargo.toml Cargo.lock
+                mix.exs .formatter.exs README.md guides CHANGELOG.md LICENSE)
     ]
   end
 end

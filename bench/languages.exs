@@ -2,7 +2,7 @@
 Code.require_file("support.exs", __DIR__)
 
 defmodule Bench.Languages do
-  @moduledoc "Interpreters, as components and as programs; each row is one guest, each figure the median of five rounds."
+  @moduledoc "Interpreters, as components and as programs. Compiling is timed once; the other times are medians of five rounds."
 
   alias Wasmex.Components.{Component, Instance, Store, Template}
   alias Wasmex.{Engine, Module}

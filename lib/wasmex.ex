@@ -39,7 +39,7 @@ defmodule Wasmex do
 
   use GenServer
 
-  alias Wasmex.{Contract, Instance, Memory, Module, Server, Store, StoreOrCaller, Utils}
+  alias Wasmex.{Contract, Instance, Memory, Module, Server, Store, StoreOrCaller, Timeout, Utils}
   alias Wasmex.Program.{Options, Session}
   alias Wasmex.Wasi.WasiOptions
 
@@ -80,6 +80,7 @@ defmodule Wasmex do
 
   def start_link(%{} = opts) do
     check_keys!(opts)
+    check_values!(opts)
 
     case opts do
       %{instance: _, store: _, module: _} ->
@@ -99,7 +100,7 @@ defmodule Wasmex do
              {:ok, module} <- Module.compile(store, bytes) do
           opts
           |> Map.merge(%{store: store, module: module})
-          |> start(not is_map_key(opts, :store))
+          |> start(opts[:store] == nil)
         end
 
       _ ->
@@ -112,6 +113,17 @@ defmodule Wasmex do
     for key <- Map.keys(opts), key not in @keys do
       raise ArgumentError,
             "unknown option #{inspect(key)}#{Wasmex.Error.suggestion(key, Enum.map(@keys, &to_string/1))}"
+    end
+  end
+
+  # Here, where it can be answered: a process that does not start takes its parent along.
+  defp check_values!(opts) do
+    Timeout.check!(Map.get(opts, :start_timeout, :infinity))
+
+    for {key, module} <- [store: StoreOrCaller, module: Module, instance: Instance],
+        value = opts[key],
+        not is_struct(value, module) do
+      raise ArgumentError, "#{key}: must be a %#{inspect(module)}{}, got: #{inspect(value)}"
     end
   end
 
@@ -157,12 +169,12 @@ defmodule Wasmex do
   end
 
   # Depth first, so that what others need comes before them; each name once.
-  defp links(links, store) do
+  defp links(links, store) when is_map(links) do
     flat =
       for {name, link} <- links, reduce: {:ok, []} do
         {:ok, flat} ->
-          with {:ok, nested} <- links(Map.get(link, :links, %{}), store),
-               {:ok, module} <- link_module(link, store),
+          with {:ok, module} <- link_module(link, store),
+               {:ok, nested} <- links(Map.get(link, :links, %{}), store),
                do: {:ok, flat ++ nested ++ [%{name: Utils.stringify(name), module: module}]}
 
         error ->
@@ -172,8 +184,13 @@ defmodule Wasmex do
     with {:ok, flat} <- flat, do: {:ok, Enum.uniq_by(flat, & &1.name)}
   end
 
+  defp links(other, _store),
+    do: raise(ArgumentError, "links: must be a map of names and links, got: #{inspect(other)}")
+
   defp link_module(%{module: %Module{} = module}, _store), do: {:ok, module}
-  defp link_module(%{bytes: bytes}, store), do: Module.compile(store, bytes)
+
+  defp link_module(%{bytes: bytes}, store) when is_binary(bytes),
+    do: Module.compile(store, bytes)
 
   defp link_module(other, _store),
     do: raise(ArgumentError, "a link is %{bytes: _} or %{module: _}, got: #{inspect(other)}")
@@ -192,16 +209,10 @@ defmodule Wasmex do
     if server == self() do
       nested_call(Utils.stringify(name), params, timeout)
     else
-      GenServer.call(
-        server,
-        {:call_function, Utils.stringify(name), params, native(timeout)},
-        timeout
-      )
+      request = {:call_function, Utils.stringify(name), params, Timeout.check!(timeout)}
+      GenServer.call(server, request, Timeout.capped(timeout))
     end
   end
-
-  defp native(:infinity), do: nil
-  defp native(timeout), do: timeout
 
   # The process would wait for itself; it is inside an import, so it can call on directly.
   defp nested_call(name, params, timeout) do
@@ -404,7 +415,7 @@ defmodule Wasmex do
 
   @impl true
   def handle_call({:call_function, name, params, timeout}, from, server),
-    do: Server.call(server, from, name, params, timeout || :infinity)
+    do: Server.call(server, from, name, params, timeout)
 
   def handle_call({:memory}, _from, server) do
     {:reply, server.memory, server}
@@ -420,6 +431,9 @@ defmodule Wasmex do
   # Meant for somebody else: no reason to lose the guest.
   def handle_call(other, _from, server),
     do: {:reply, {:error, "unknown request: #{inspect(other, limit: 5)}"}, server}
+
+  @impl true
+  def handle_cast(_other, server), do: {:noreply, server}
 
   @impl true
   def handle_info(message, server), do: {:noreply, Server.info(message, server)}

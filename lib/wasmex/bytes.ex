@@ -3,7 +3,7 @@ defmodule Wasmex.Bytes do
   # Binaries as arguments: copied into memory that the guest's own allocator gave, passed as pointer
   # and length, freed after the call.
 
-  alias Wasmex.{Access, Error, Instance, Memory, Native}
+  alias Wasmex.{Access, Error, Instance, Memory, Native, Timeout}
 
   @allocators ["malloc", "cabi_realloc", "allocate", "alloc"]
   @deallocators ["free", "deallocate", "dealloc"]
@@ -11,12 +11,14 @@ defmodule Wasmex.Bytes do
   def any?(params), do: Enum.any?(params, &match?({:bytes, _}, &1))
 
   def call(instance, name, params, opts) do
-    deadline = deadline(opts[:timeout])
+    deadline = Timeout.deadline(opts[:timeout])
 
     with {:ok, allocator} <- allocator(instance, opts[:allocator]),
          {:ok, memory} <- memory(instance, nil),
          {:ok, params, allocated} <- copy(instance, memory, allocator, params, deadline) do
-      result = Instance.call(instance, name, params, timeout: left(deadline), fuel: opts[:fuel])
+      result =
+        Instance.call(instance, name, params, timeout: Timeout.left(deadline), fuel: opts[:fuel])
+
       deallocator = deallocator(instance, allocator, opts[:deallocator])
 
       # A guest that failed may have left its heap in any state; freeing is still its own business.
@@ -113,7 +115,7 @@ defmodule Wasmex.Bytes do
     # realloc(old_pointer, old_size, alignment, new_size) of the component model's canonical ABI.
     params = if name == "cabi_realloc", do: [0, 0, 1, size], else: [size]
 
-    case Instance.call(instance, name, params, timeout: left(deadline)) do
+    case Instance.call(instance, name, params, timeout: Timeout.left(deadline)) do
       {:ok, [pointer]} when is_integer(pointer) and (pointer != 0 or size == 0) ->
         {:ok, unsigned(pointer)}
 
@@ -132,7 +134,10 @@ defmodule Wasmex.Bytes do
   defp free(_instance, :none, _block, _deadline), do: :ok
 
   defp free(instance, :cabi_realloc, {pointer, size}, deadline),
-    do: Instance.call(instance, "cabi_realloc", [pointer, size, 1, 0], timeout: left(deadline))
+    do:
+      Instance.call(instance, "cabi_realloc", [pointer, size, 1, 0],
+        timeout: Timeout.left(deadline)
+      )
 
   defp free(instance, {:named, name}, {pointer, size}, deadline) do
     params =
@@ -141,12 +146,6 @@ defmodule Wasmex.Bytes do
         _ -> [pointer]
       end
 
-    Instance.call(instance, name, params, timeout: left(deadline))
+    Instance.call(instance, name, params, timeout: Timeout.left(deadline))
   end
-
-  defp deadline(:infinity), do: :infinity
-  defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout
-
-  defp left(:infinity), do: :infinity
-  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 end

@@ -14,7 +14,7 @@ defmodule Wasmex.Call do
   # `advance/2` runs imports and stops at whatever needs a decision; `await/2` decides by blocking
   # (direct calls), `Wasmex.Server` by returning to its mailbox. Nobody else looks at steps.
 
-  alias Wasmex.{Deadlock, Error, Native, StoreOrCaller, Telemetry}
+  alias Wasmex.{Deadlock, Error, Native, StoreOrCaller, Telemetry, Timeout}
 
   # On the path of every import.
   @compile {:inline, with_imports: 3, run_import: 4, apply_import: 3, expired?: 1}
@@ -63,24 +63,14 @@ defmodule Wasmex.Call do
   def run(step, %__MODULE__{} = call), do: step |> advance(call) |> await()
 
   defp deadline(timeout) do
-    own = if timeout == :infinity, do: :infinity, else: now() + timeout
     # Atoms are greater than numbers, so `:infinity` is the largest deadline.
-    min(own, Process.get(@deadline_key, :infinity))
+    min(Timeout.deadline(timeout), Process.get(@deadline_key, :infinity))
   end
 
-  defp now, do: System.monotonic_time(:millisecond)
-
-  # What `receive … after` takes at most: 49 days, after which a call is given up in any case.
-  @longest 0xFFFF_FFFF
-
   @doc "Milliseconds until the deadline, as `receive … after` takes them."
-  def remaining(%__MODULE__{deadline: :infinity}), do: :infinity
+  def remaining(%__MODULE__{deadline: deadline}), do: Timeout.left(deadline)
 
-  def remaining(%__MODULE__{deadline: deadline}),
-    do: (deadline - now()) |> max(0) |> min(@longest)
-
-  def expired?(%__MODULE__{deadline: :infinity}), do: false
-  def expired?(%__MODULE__{deadline: deadline}), do: now() >= deadline
+  def expired?(%__MODULE__{deadline: deadline}), do: Timeout.over?(deadline)
 
   @doc "Runs imports until the call is done or something has to be waited for."
   @spec advance(step(), t()) :: outcome()
@@ -157,12 +147,18 @@ defmodule Wasmex.Call do
   defp observed(nil, import, context, params), do: apply_import(import, context, params)
 
   # The observer is a function of `{:start, namespace, name, params, context}`, whose result comes back
-  # to it in `{:stop, result, outcome}`.
+  # to it in `{:stop, result, outcome}`. What it raises goes through, once the call is ended: the store would
+  # be this process's for good.
   defp observed(observer, {_function, namespace, name} = import, context, params) do
     started = observer.({:start, namespace, name, params, context})
     outcome = apply_import(import, context, params)
     observer.({:stop, started, outcome})
     outcome
+  catch
+    kind, reason ->
+      %{resource: {store, _serial}} = context.caller
+      Native.call_cancel(store)
+      :erlang.raise(kind, reason, __STACKTRACE__)
   end
 
   @doc false

@@ -55,7 +55,7 @@ defmodule Wasmex.Component do
   `imports:` as for `Wasmex.Components.start_link/1` (`Wasmex.Components.HostResource` makes them).
   """
 
-  alias Wasmex.{Error, WIT}
+  alias Wasmex.{Error, Timeout, WIT}
   alias Wasmex.Component.{Definition, Structs}
   alias Wasmex.Components
   alias Wasmex.Components.{Component, GuestResource, Instance}
@@ -98,15 +98,13 @@ defmodule Wasmex.Component do
   @doc false
   # The compiled component of a generated module, once per engine while it is remembered.
   def compiled(module, engine, bytes) do
-    key = {__MODULE__, module, engine_key(engine), :crypto.hash(:sha256, bytes)}
+    engine = engine || Wasmex.Engine.default()
+    key = {__MODULE__, module, Wasmex.Engine.resource(engine), :crypto.hash(:sha256, bytes)}
 
     Wasmex.Program.Cache.remember(key, fn ->
-      Component.compile(engine || Wasmex.Engine.default(), bytes, names: module.__names__())
+      Component.compile(engine, bytes, names: module.__names__())
     end)
   end
-
-  defp engine_key(nil), do: nil
-  defp engine_key(%{reference: reference}), do: reference
 
   @doc false
   def start_link(module, opts) do
@@ -134,9 +132,18 @@ defmodule Wasmex.Component do
 
   defp bytes(module, opts) do
     case Keyword.split(opts, [:path, :bytes]) do
-      {[], opts} -> {module.__bytes__(), opts}
-      {[{:bytes, bytes}], opts} -> {bytes, opts}
-      {[{:path, path}], opts} -> {File.read!(path), opts}
+      {[], opts} ->
+        {module.__bytes__(), opts}
+
+      {[{:bytes, bytes}], opts} when is_binary(bytes) ->
+        {bytes, opts}
+
+      {[{:path, path}], opts} ->
+        {File.read!(path), opts}
+
+      {given, _} ->
+        raise ArgumentError,
+              "path: or bytes: says where the component is, got: #{inspect(given, limit: 5)}"
     end
   end
 
@@ -177,14 +184,11 @@ defmodule Wasmex.Component do
     do: Instance.call(instance, path, params, opts)
 
   defp call(server, path, params, opts) do
-    timeout = Wasmex.Utils.options!(opts, timeout: 5000)[:timeout]
+    timeout = Timeout.check!(Wasmex.Utils.options!(opts, timeout: 5000)[:timeout])
     # A process answers in its own time, so that its error says what took so long.
-    margin = if timeout == :infinity, do: :infinity, else: timeout + 1000
-    GenServer.call(server, {:call_function, path, params, native(timeout)}, margin)
+    margin = if timeout == :infinity, do: :infinity, else: Timeout.capped(timeout + 1000)
+    GenServer.call(server, {:call_function, path, params, timeout}, margin)
   end
-
-  defp native(:infinity), do: nil
-  defp native(timeout), do: timeout
 
   @doc false
   def call!(target, path, params, opts, structs) do
@@ -196,13 +200,18 @@ defmodule Wasmex.Component do
 
   @doc false
   # A method, through its handle: wherever that came from.
-  def method(handle, type, name, params, opts, structs) do
+  def method(%GuestResource{} = handle, type, name, params, opts, structs) do
     case GuestResource.origin(handle) do
       {instance, interface, ^type} ->
         call(instance, [interface, name], [handle | params], opts, structs)
 
       _ ->
-        {:error, %Error{reason: :guest, details: %{message: "this is no handle of a #{type}"}}}
+        no_handle(type)
     end
   end
+
+  def method(_other, type, _name, _params, _opts, _structs), do: no_handle(type)
+
+  defp no_handle(type),
+    do: {:error, %Error{reason: :guest, details: %{message: "this is no handle of a #{type}"}}}
 end

@@ -36,7 +36,7 @@ defmodule Wasmex.Components do
 
   use GenServer
 
-  alias Wasmex.{Contract, Error, Server}
+  alias Wasmex.{Contract, Error, Server, Timeout}
   alias Wasmex.Components.{Component, Imports, Instance, Path, Store, Style, Template}
   alias Wasmex.Wasi.WasiP2Options
 
@@ -81,7 +81,8 @@ defmodule Wasmex.Components do
     # What makes no sense is said here: a process that does not start takes its parent along.
     imports = Map.get(opts, :imports, %{})
     _ = Imports.prepare(imports)
-    timeout = Wasmex.Instance.timeout!(Map.get(opts, :start_timeout, :infinity))
+    timeout = Timeout.check!(Map.get(opts, :start_timeout, :infinity))
+    Style.bits(style: Map.get(opts, :style, :contract))
 
     with {:ok, make_store} <- store_maker(opts),
          {:ok, store} <- make_store.(),
@@ -92,7 +93,7 @@ defmodule Wasmex.Components do
         component: component,
         imports: imports,
         timeout: timeout,
-        owned?: not is_map_key(opts, :store),
+        owned?: opts[:store] == nil,
         on_trap: on_trap,
         style: Map.get(opts, :style, :contract)
       }
@@ -182,11 +183,13 @@ defmodule Wasmex.Components do
 
     if server == self(),
       do: nested_call(path, params, timeout),
-      else: GenServer.call(server, {:call_function, path, params, native(timeout)}, timeout)
+      else:
+        GenServer.call(
+          server,
+          {:call_function, path, params, timeout},
+          Timeout.capped(Timeout.check!(timeout))
+        )
   end
-
-  defp native(:infinity), do: nil
-  defp native(timeout), do: timeout
 
   # Inside an import the process can call on directly.
   defp nested_call(path, params, timeout) do
@@ -215,7 +218,7 @@ defmodule Wasmex.Components do
     do: {:ok, Process.get(:"$wasmex_component_instance") || exit(:calling_self)}
 
   def instance_within(server, timeout) do
-    {:ok, GenServer.call(server, :instance, timeout)}
+    {:ok, GenServer.call(server, :instance, Timeout.capped(timeout))}
   catch
     :exit, {:timeout, _} -> {:error, :timeout}
   end
@@ -251,7 +254,7 @@ defmodule Wasmex.Components do
       begin: if(config.style == :direct, do: &begin_direct/4, else: &begin/4),
       answer: if(config.style == :direct, do: &direct/1, else: &answer/1),
       answer_timeouts?: config.style == :direct,
-      prepare: if(config.on_trap == :renew and config.owned?, do: &renew(&1, config))
+      prepare: if(config.on_trap == :renew and config.owned?, do: &renew(&1, &2, config))
     }
   end
 
@@ -278,7 +281,7 @@ defmodule Wasmex.Components do
   @impl true
   def handle_call({:call_function, path, params, timeout}, from, {config, server}) do
     server
-    |> Server.call(from, path, params, timeout || :infinity)
+    |> Server.call(from, path, params, timeout)
     |> settled(config)
   end
 
@@ -289,12 +292,16 @@ defmodule Wasmex.Components do
   def handle_call(other, _from, state),
     do: {:reply, {:error, "unknown request: #{inspect(other, limit: 5)}"}, state}
 
-  # A spent store is replaced before the next call.
-  defp renew(server, config) do
+  @impl true
+  def handle_cast(_other, state), do: {:noreply, state}
+
+  # A spent store is replaced before the next call, in the call's own time.
+  defp renew(server, timeout, config) do
     with true <- Store.spent?(server.store),
          {:ok, store} <- config.make_store.(),
-         {:ok, instance} <-
-           Template.instantiate(config.template, store, timeout: config.timeout) do
+         # Atoms are greater than numbers.
+         timeout = min(config.timeout, timeout),
+         {:ok, instance} <- Template.instantiate(config.template, store, timeout: timeout) do
       Store.close(server.store)
       Process.put(:"$wasmex_component_instance", instance)
       %{server | store: store, instance: instance}

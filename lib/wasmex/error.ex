@@ -66,8 +66,10 @@ defmodule Wasmex.Error do
   @impl true
   def message(%__MODULE__{reason: reason, details: details}), do: sentence(reason, details)
 
+  defp sentence(:timeout, %{message: message}), do: message
   defp sentence(:timeout, %{timeout: ms}), do: "the call was stopped after #{ms} ms (timeout)"
   defp sentence(:cancelled, _), do: "the call was cancelled"
+  defp sentence(:closed, %{message: message}), do: message
   defp sentence(:closed, _), do: "the store is closed"
   defp sentence(:broken, %{message: why}), do: "the store was lost to a fault: #{why}"
 

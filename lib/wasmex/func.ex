@@ -17,7 +17,7 @@ defmodule Wasmex.Func do
       {:fn, [:i32], [:i32]}
   """
 
-  alias Wasmex.{Call, Instance, Native}
+  alias Wasmex.{Call, Instance, Native, Timeout}
 
   defstruct resource: nil, reference: nil
 
@@ -27,9 +27,10 @@ defmodule Wasmex.Func do
   @spec call(t(), [term()], keyword()) :: {:ok, [term()]} | {:error, Exception.t()}
   def call(%__MODULE__{resource: func}, params, opts \\ []) when is_list(params) do
     opts = Wasmex.Utils.options!(opts, [:fuel, timeout: :infinity])
-    again = fn -> Native.func_call(func, params, opts[:fuel]) end
+    fuel = Instance.fuel!(opts[:fuel])
+    again = fn -> Native.func_call(func, params, fuel) end
     store = Native.func_store(func)
-    Call.run(Call.new(store, Instance.timeout!(opts[:timeout]), nil, again))
+    Call.run(Call.new(store, Timeout.check!(opts[:timeout]), nil, again))
   end
 
   @doc "Its type: `{:fn, params, results}`."

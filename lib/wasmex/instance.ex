@@ -32,7 +32,19 @@ defmodule Wasmex.Instance do
   An instance lives as long as its store; the store lives as long as any handle of it.
   """
 
-  alias Wasmex.{Access, Bytes, Call, Contract, Error, Imports, Memory, Native, StoreOrCaller}
+  alias Wasmex.{
+    Access,
+    Bytes,
+    Call,
+    Contract,
+    Error,
+    Imports,
+    Memory,
+    Native,
+    StoreOrCaller,
+    Timeout
+  }
+
   alias Wasmex.Telemetry
 
   defstruct resource: nil, reference: nil
@@ -70,7 +82,7 @@ defmodule Wasmex.Instance do
       Native.instance_new(store, module.resource, declarations, functions, links, via)
     end
 
-    call = Call.new(store, timeout!(opts[:timeout]), nil, again)
+    call = Call.new(store, Timeout.check!(opts[:timeout]), nil, again)
     span = Telemetry.start(:instantiate, %{})
 
     case Telemetry.stop(span, Call.run(call)) do
@@ -146,7 +158,7 @@ defmodule Wasmex.Instance do
     defaults = [:fuel, :allocator, :deallocator, timeout: :infinity, floats: :values]
     opts = Wasmex.Utils.options!(opts, defaults)
     floats = floats!(opts[:floats])
-    timeout = timeout!(opts[:timeout])
+    timeout = Timeout.check!(opts[:timeout])
     fuel = fuel!(opts[:fuel])
 
     if Bytes.any?(params) do
@@ -227,7 +239,7 @@ defmodule Wasmex.Instance do
   def call_exported_function(store_or_caller, instance, name, params, {pid, tag}, timeout_ms)
       when is_binary(name) and is_pid(pid) do
     {store, _via} = StoreOrCaller.split(store_or_caller)
-    timeout = timeout!(timeout_ms || :infinity)
+    timeout = Timeout.check!(timeout_ms || :infinity)
 
     answer = fn ->
       case call_contract(instance, name, params, timeout) do
@@ -329,16 +341,10 @@ defmodule Wasmex.Instance do
     do: Bytes.read(instance, result, opts)
 
   @doc false
-  def timeout!(:infinity), do: :infinity
-  def timeout!(ms) when is_integer(ms) and ms >= 0, do: ms
+  def fuel!(nil), do: nil
+  def fuel!(fuel) when is_integer(fuel) and fuel in 0..0x7FFF_FFFF_FFFF_FFFF, do: fuel
 
-  def timeout!(other),
-    do: raise(ArgumentError, "timeout: must be milliseconds or :infinity, got: #{inspect(other)}")
-
-  defp fuel!(nil), do: nil
-  defp fuel!(fuel) when is_integer(fuel) and fuel in 0..0x7FFF_FFFF_FFFF_FFFF, do: fuel
-
-  defp fuel!(other),
+  def fuel!(other),
     do: raise(ArgumentError, "fuel: must be a non-negative integer, got: #{inspect(other)}")
 
   @doc false

@@ -32,7 +32,7 @@ defmodule Wasmex.Pipe do
   Freed with its last handle; a store whose guests use it holds one.
   """
 
-  alias Wasmex.{Error, Native}
+  alias Wasmex.{Error, Native, Timeout}
 
   defstruct resource: nil, reference: nil
 
@@ -104,14 +104,16 @@ defmodule Wasmex.Pipe do
 
   @doc "Waits until there is something to read: `{:ok, binary}` or `:eof`."
   @spec recv(t(), timeout()) :: {:ok, binary()} | :eof | {:error, Error.t()}
-  def recv(pipe, timeout \\ :infinity) do
+  def recv(pipe, timeout \\ :infinity),
+    do: read_until(pipe, timeout |> Timeout.check!() |> Timeout.deadline())
+
+  defp read_until(pipe, deadline) do
     case Native.pipe_read(resource!(pipe), @max) do
       :eof ->
         :eof
 
       {:empty, ref} ->
-        deadline = deadline(timeout)
-        with :ok <- wait(pipe, ref, timeout), do: recv(pipe, left(deadline))
+        with :ok <- wait(pipe, ref, Timeout.left(deadline)), do: read_until(pipe, deadline)
 
       bytes ->
         {:ok, bytes}
@@ -126,22 +128,23 @@ defmodule Wasmex.Pipe do
   """
   @spec write(t(), iodata(), timeout()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
   def write(pipe, iodata, timeout \\ :infinity) do
-    write(pipe, IO.iodata_to_binary(iodata), 0, timeout, deadline(timeout))
+    deadline = timeout |> Timeout.check!() |> Timeout.deadline()
+    write(pipe, IO.iodata_to_binary(iodata), 0, deadline)
   end
 
-  defp write(_pipe, "", written, _timeout, _deadline), do: {:ok, written}
+  defp write(_pipe, "", written, _deadline), do: {:ok, written}
 
-  defp write(pipe, bytes, written, timeout, deadline) do
+  defp write(pipe, bytes, written, deadline) do
     chunk = binary_part(bytes, 0, min(byte_size(bytes), @chunk))
 
     case Native.pipe_write(resource!(pipe), chunk) do
       {:ok, count} ->
         rest = binary_part(bytes, count, byte_size(bytes) - count)
-        write(pipe, rest, written + count, timeout, deadline)
+        write(pipe, rest, written + count, deadline)
 
       {:full, ref} ->
-        with :ok <- wait(pipe, ref, left(deadline)),
-             do: write(pipe, bytes, written, timeout, deadline)
+        with :ok <- wait(pipe, ref, Timeout.left(deadline)),
+             do: write(pipe, bytes, written, deadline)
 
       :closed ->
         error(:closed, "the pipe is closed", written)
@@ -170,9 +173,6 @@ defmodule Wasmex.Pipe do
     )
   end
 
-  # What `receive … after` takes, which is 49 days.
-  @longest 0xFFFF_FFFF
-
   defp wait(_pipe, ref, :infinity) do
     receive do
       {:wasmex_pipe, ^ref} -> :ok
@@ -183,7 +183,7 @@ defmodule Wasmex.Pipe do
     receive do
       {:wasmex_pipe, ^ref} -> :ok
     after
-      min(timeout, @longest) ->
+      timeout ->
         stop_waiting(pipe, ref)
         error(:timeout, "nothing happened on the pipe in time", 0)
     end
@@ -199,15 +199,7 @@ defmodule Wasmex.Pipe do
   end
 
   defp error(reason, message, written),
-    do:
-      {:error,
-       %Error{reason: reason, details: %{message: message, written: written, timeout: nil}}}
-
-  defp deadline(:infinity), do: :infinity
-  defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout
-
-  defp left(:infinity), do: :infinity
-  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
+    do: {:error, %Error{reason: reason, details: %{message: message, written: written}}}
 
   defp resource!(%__MODULE__{resource: resource}) when is_reference(resource) do
     if node(resource) == node(),

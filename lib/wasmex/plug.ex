@@ -86,10 +86,18 @@ defmodule Wasmex.Plug do
       host: conn.host,
       port: conn.port,
       scheme: Atom.to_string(conn.scheme),
-      remote_addr: conn.remote_ip |> :inet.ntoa() |> to_string()
+      remote_addr: address(conn.remote_ip)
     }
 
     %{request | body: {:stream, content_length(request), &body(conn, &1, &2)}}
+  end
+
+  # Of a local socket there is none.
+  defp address(ip) do
+    case :inet.ntoa(ip) do
+      {:error, _} -> ""
+      text -> to_string(text)
+    end
   end
 
   defp content_length(request) do

@@ -36,7 +36,7 @@ defmodule Wasmex.Program do
 
   use GenServer, restart: :temporary
 
-  alias Wasmex.{Call, Error, Pipe}
+  alias Wasmex.{Call, Error, Pipe, Timeout}
   alias Wasmex.Program.{Options, Session, Sink, Source}
 
   @enforce_keys [:owner, :active]
@@ -74,12 +74,15 @@ defmodule Wasmex.Program do
 
     args = Keyword.get(own, :args, [])
 
-    # Here, where it can be answered: a process that does not start takes its parent along.
     with :ok <- Session.check(args, options),
          {:ok, source} <- Source.resolve(program, options) do
       state = %__MODULE__{owner: owner!(Keyword.get(own, :owner, self())), active: active}
       start = {state, source, args, options}
-      GenServer.start_link(__MODULE__, start, Keyword.take(own, [:name]))
+
+      case GenServer.start_link(__MODULE__, start, Keyword.take(own, [:name])) do
+        {:error, {:makes_no_sense, error, stacktrace}} -> reraise error, stacktrace
+        started_or_not -> started_or_not
+      end
     end
   end
 
@@ -100,19 +103,30 @@ defmodule Wasmex.Program do
   @spec write(GenServer.server(), iodata(), timeout()) ::
           {:ok, non_neg_integer()} | {:error, Error.t()}
   def write(program, iodata, timeout \\ 5000) do
-    with {:ok, pipe} <- stdin(program, timeout), do: Pipe.write(pipe, iodata, timeout)
+    deadline = timeout |> Timeout.check!() |> Timeout.deadline()
+
+    with {:ok, pipe} <- stdin(program, timeout),
+         do: Pipe.write(pipe, iodata, Timeout.left(deadline))
   end
 
-  @doc "Closes the program's standard input: it reads the end of file."
-  @spec close_stdin(GenServer.server()) :: :ok
-  def close_stdin(program) do
-    with {:ok, pipe} <- stdin(program), do: Pipe.close(pipe)
-    :ok
+  @doc """
+  Closes the program's standard input: it reads the end of file. One that is closed, or whose program has ended,
+  is left alone.
+
+  Error: `:timeout`, when the program's process did not answer within `timeout` ms, for it is in a function of yours.
+  """
+  @spec close_stdin(GenServer.server(), timeout()) :: :ok | {:error, Error.t()}
+  def close_stdin(program, timeout \\ 5000) do
+    case stdin(program, Timeout.check!(timeout)) do
+      {:ok, pipe} -> Pipe.close(pipe)
+      {:error, %Error{reason: :closed}} -> :ok
+      error -> error
+    end
   end
 
   # Straight into the pipe from here: a program that does not read holds up the writer alone.
-  defp stdin(program, timeout \\ 5000) do
-    GenServer.call(program, :stdin, timeout)
+  defp stdin(program, timeout) do
+    GenServer.call(program, :stdin, Timeout.capped(timeout))
   catch
     :exit, {:timeout, _} ->
       {:error,
@@ -132,6 +146,21 @@ defmodule Wasmex.Program do
 
   @impl true
   def init({state, source, args, options}) do
+    start(state, source, args, options)
+  rescue
+    error in ArgumentError -> refuse({:makes_no_sense, error, __STACKTRACE__})
+  end
+
+  # Told to the parent as an answer: a process that ends within `init/1` would take it along.
+  defp refuse(reason) do
+    # By its name where it has one.
+    [parent | _] = Process.get(:"$ancestors")
+    parent = if is_atom(parent), do: Process.whereis(parent), else: parent
+    if parent, do: Process.unlink(parent)
+    {:stop, reason}
+  end
+
+  defp start(state, source, args, options) do
     Process.monitor(state.owner)
     {:ok, stdin} = Pipe.new(mode: :stream)
     by_hand? = options.stdin == nil
@@ -143,7 +172,7 @@ defmodule Wasmex.Program do
         {:ok, state, {:continue, {:begin, pause(session, state.active)}}}
 
       {:error, exception} ->
-        {:stop, exception}
+        refuse(exception)
     end
   end
 
@@ -158,6 +187,10 @@ defmodule Wasmex.Program do
 
   def handle_call(:stdin, _from, state), do: {:reply, {:ok, state.stdin}, state}
 
+  # Meant for somebody else: no reason to lose the guest.
+  def handle_call(other, _from, state),
+    do: {:reply, {:error, "unknown request: #{inspect(other, limit: 5)}"}, state}
+
   @impl true
   def handle_cast({:active, active}, %{last: nil} = state) do
     outcome = update(state.outcome, &pause(&1, active))
@@ -171,6 +204,7 @@ defmodule Wasmex.Program do
   end
 
   def handle_cast({:active, active}, state), do: deliver(%{state | active: active})
+  def handle_cast(_other, state), do: {:noreply, state}
 
   @impl true
   def handle_info({message, ref}, %{outcome: {:wait, ref, session}} = state)

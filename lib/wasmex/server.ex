@@ -5,7 +5,7 @@ defmodule Wasmex.Server do
   #
   # *begin* starts a queued call, *settle* looks at what a step came to, *finish* answers the caller.
 
-  alias Wasmex.{Call, Contract, Error, Instance, Telemetry}
+  alias Wasmex.{Call, Contract, Error, Instance, Telemetry, Timeout}
 
   @enforce_keys [:store, :module, :instance]
   defstruct store: nil,
@@ -20,7 +20,7 @@ defmodule Wasmex.Server do
             answer: &Contract.result/1,
             # Whether callers wait to be told of a timeout; the drop-in calls exit by themselves.
             answer_timeouts?: false,
-            # Looks at the server before each call: a component's may need a fresh instance.
+            # Looks at the server before each call, which has so long: a component's may need a fresh instance.
             prepare: nil,
             current: nil,
             queue: :queue.new()
@@ -39,12 +39,12 @@ defmodule Wasmex.Server do
   end
 
   def call(server, from, name, params, timeout) do
-    request = {from, name, params, deadline(timeout)}
+    request = {from, name, params, Timeout.deadline(timeout)}
     {:noreply, %{server | queue: :queue.in(request, server.queue)}}
   end
 
   defp begin(server, from, name, params, timeout) do
-    server = if server.prepare, do: server.prepare.(server), else: server
+    server = if server.prepare, do: server.prepare.(server, timeout), else: server
     span = Telemetry.start(:call, %{instance: server.instance, function: name})
 
     case first_step(server, name, params, timeout) do
@@ -138,7 +138,7 @@ defmodule Wasmex.Server do
 
         # A caller whose time is up or that is dead has left; one whose call ended at once is answered here.
         with true <- waits?(from),
-             timeout when timeout != 0 <- left(deadline),
+             timeout when timeout != 0 <- Timeout.left(deadline),
              {:noreply, server} <- begin(server, from, name, params, timeout) do
           if server.current, do: server, else: next(server)
         else
@@ -195,11 +195,4 @@ defmodule Wasmex.Server do
 
     settle(server, outcome)
   end
-
-  defp deadline(:infinity), do: :infinity
-  defp deadline(nil), do: :infinity
-  defp deadline(timeout), do: System.monotonic_time(:millisecond) + timeout
-
-  defp left(:infinity), do: :infinity
-  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 end

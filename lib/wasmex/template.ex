@@ -16,7 +16,7 @@ defmodule Wasmex.Template do
   Keeps the module and the imported functions; freed with its last handle.
   """
 
-  alias Wasmex.{Call, Instance, Native, StoreOrCaller, Telemetry}
+  alias Wasmex.{Call, Instance, Native, StoreOrCaller, Telemetry, Timeout}
 
   defstruct resource: nil, reference: nil
 
@@ -35,7 +35,8 @@ defmodule Wasmex.Template do
   def instantiate(%__MODULE__{resource: template}, store_or_caller, opts) do
     {store, via} = StoreOrCaller.split(store_or_caller)
     opts = if opts == [], do: [], else: Wasmex.Utils.options!(opts, [:timeout, :fuel])
-    fuel = opts[:fuel]
+    fuel = Instance.fuel!(opts[:fuel])
+    timeout = Timeout.check!(opts[:timeout] || :infinity)
 
     span = Telemetry.start(:instantiate, %{})
 
@@ -44,7 +45,7 @@ defmodule Wasmex.Template do
         Telemetry.stop(span, {:ok, Instance.__wrap_resource__(resource)})
 
       step ->
-        made = drive(step, store, template, fuel, via, opts[:timeout] || :infinity)
+        made = drive(step, store, template, fuel, via, timeout)
         Telemetry.stop(span, made)
     end
   end
@@ -56,7 +57,7 @@ defmodule Wasmex.Template do
 
   defp drive(step, store, template, fuel, via, timeout) do
     again = fn -> Native.instance_from_template(store, template, fuel, via) end
-    call = Call.new(store, Instance.timeout!(timeout), nil, again)
+    call = Call.new(store, timeout, nil, again)
     with {:ok, resource} <- Call.run(step, call), do: {:ok, Instance.__wrap_resource__(resource)}
   end
 end

@@ -53,7 +53,7 @@ defmodule Wasmex.WIT do
   defp source({:text, text}), do: source({:text, "text.wit", text})
 
   defp source({:text, label, text}) do
-    unless String.valid?(label) and String.valid?(text),
+    unless is_binary(label) and String.valid?(label) and is_binary(text) and String.valid?(text),
       do: raise(ArgumentError, "WIT must be text (UTF-8), got: #{inspect(text, limit: 20)}")
 
     {:text, label, text}

@@ -237,6 +237,28 @@ defmodule Wasmex.ComponentTest do
   end
 
   @tag :tmp_dir
+  @tag :tmp_dir
+  test "an interface whose module's name is taken", %{tmp_dir: dir} do
+    path = Path.join(dir, "taken.wit")
+    File.write!(path, "package a:b; world w { export imports: interface { f: func(); } }")
+    code = "defmodule Taken do\n use Wasmex.Component, wit: #{inspect(path)}\nend"
+
+    assert_raise CompileError, ~r/no module for the interface imports/, fn ->
+      Code.eval_string(code)
+    end
+  end
+
+  test "records in lists of a length and in maps are structs too" do
+    record = {:record, [{:x, :s32, nil}, {:y, :s32, nil}]}
+    types = %{{"i", "point"} => {Structs.Echo.Point, record}}
+    named = {:named, "i", "point"}
+    point = struct!(Structs.Echo.Point, x: 1, y: 2)
+    to = &Wasmex.Component.Structs.to(&1, {&2, types})
+    assert to.([%{x: 1, y: 2}], {:list, named, 1}) == [point]
+    assert to.(%{"a" => %{x: 1, y: 2}}, {:map, :string, named}) == %{"a" => point}
+  end
+
+  @tag :tmp_dir
   test "a folder of WIT is looked at again when one of its files changes", %{tmp_dir: dir} do
     File.write!(Path.join(dir, "w.wit"), "package a:b; world w { export f: func(); }")
 

@@ -99,4 +99,18 @@ defmodule Wasmex.LinkerTest do
     assert Instance.call(instance, "both", []) == {:ok, []}
     assert for(_ <- 1..3, do: receive(do: (text -> text))) == ["outer", "inner", "outer"]
   end
+
+  test "options that make no sense leave the store as it was" do
+    spins = ~s|(module (func $s (loop br 0)) (start $s))|
+    {:ok, module} = Module.compile(Engine.default(), spins)
+    {:ok, template} = Linker.instantiate_pre(Linker.new(), module)
+    {:ok, store} = Store.new()
+
+    for wrong <- [[timeout: -1], [timeout: "5"], [fuel: -1], [fuel: :much]],
+        do: assert_raise(ArgumentError, fn -> Template.instantiate(template, store, wrong) end)
+
+    assert {:error, %Error{reason: :timeout}} = Template.instantiate(template, store, timeout: 10)
+    {:ok, module} = Module.compile(store, "(module)")
+    assert {:ok, _} = Instance.instantiate(store, module, %{})
+  end
 end

@@ -75,6 +75,21 @@ defmodule Wasmex.PipeTest do
       assert Task.await(reader, :infinity) == 100
     end
 
+    test "is not waited for when the time makes no sense" do
+      {:ok, pipe} = Pipe.new(mode: :stream, capacity: 1)
+
+      for wrong <- [-1, :soon, nil] do
+        assert_raise ArgumentError, ~r/timeout:/, fn -> Pipe.recv(pipe, wrong) end
+        assert_raise ArgumentError, ~r/timeout:/, fn -> Pipe.write(pipe, "xy", wrong) end
+      end
+
+      Pipe.write(pipe, "x")
+      assert Process.info(self(), :messages) == {:messages, []}
+      Pipe.close(pipe)
+      assert {:error, error} = Pipe.write(pipe, "y")
+      assert Exception.message(error) == "the pipe is closed"
+    end
+
     test "waits only as long as it is told" do
       {:ok, pipe} = Pipe.new(mode: :stream, capacity: 1)
       assert {:error, %Error{reason: :timeout}} = Pipe.recv(pipe, 5)

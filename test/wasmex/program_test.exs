@@ -134,4 +134,58 @@ defmodule Wasmex.ProgramTest do
     assert_raise ArgumentError, ~r/active/, fn -> start([], active: 5) end
     assert_raise ArgumentError, ~r/owner/, fn -> start([], owner: :me) end
   end
+
+  test "what can't be started is said to its caller, who lives on" do
+    task =
+      Task.async(fn ->
+        for {opts, text} <- [
+              {[args: [<<255>>]], "args"},
+              {[args: [<<"a", 0>>]], "args"},
+              {[env: %{"A=B" => ""}], "A=B"},
+              {[stdin: 42], "stdin:"},
+              {[stderr: {1, 2}], "stderr:"},
+              {[tcp: ["*"]], "tcp:"}
+            ] do
+          error =
+            assert_raise ArgumentError, fn -> Program.start_link([program: @rust] ++ opts) end
+
+          assert Exception.message(error) =~ text
+        end
+
+        {:ok, module} = Wasmex.Module.compile(Wasmex.Engine.default(), File.read!(@rust))
+        Program.start_link(program: module, fuel: 5)
+      end)
+
+    assert {:error, %Error{reason: :fuel_disabled}} = Task.await(task, :infinity)
+  end
+
+  test "a process that is asked what it does not know goes on" do
+    {:ok, pid} = start(["echo"])
+    assert {:error, "unknown request" <> _} = GenServer.call(pid, :what)
+    GenServer.cast(pid, :what)
+    send(pid, :what)
+    assert Program.close_stdin(pid) == :ok
+    assert Program.close_stdin(pid) == :ok
+    assert_receive {^pid, {:exit_status, 0}}
+  end
+
+  test "an input that can't be closed in time is said to be open" do
+    me = self()
+    hold = fn _ -> send(me, :inside) && receive(do: (:go -> nil)) end
+
+    wat =
+      ~s|(module (import "e" "f" (func $f)) (memory (export "memory") 1) (func (export "_start") call $f))|
+
+    imports = %{e: %{f: {:fn, [], [], hold}}}
+    {:ok, pid} = Program.start_link(program: wat, imports: imports)
+    assert_receive :inside
+    assert {:error, %Error{reason: :timeout}} = Program.close_stdin(pid, 10)
+    assert {:error, %Error{reason: :timeout} = error} = Program.write(pid, "x", 10)
+    assert Exception.message(error) == "the program did not answer in time"
+    assert_raise ArgumentError, ~r/timeout:/, fn -> Program.write(pid, "x", "10") end
+    send(pid, :go)
+    assert_receive {^pid, {:exit_status, 0}}
+    assert {:error, %Error{reason: :closed} = error} = Program.write(pid, "x")
+    assert Exception.message(error) == "the program has ended"
+  end
 end

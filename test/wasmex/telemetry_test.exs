@@ -55,6 +55,20 @@ defmodule Wasmex.TelemetryTest do
     refute_received {[:wasmex, :call, _], _, _}
   end
 
+  test "a handler that raises ends the call, and the store goes on" do
+    wat =
+      ~s|(module (import "env" "f" (func $f)) (func (export "g") call $f) (func (export "one") (result i32) i32.const 1))|
+
+    {_store, instance} = Guest.start(wat, %{env: %{f: {:fn, [], [], fn _ -> nil end}}})
+    Telemetry.enable([:import], handler: fn _, _, _ -> raise "of the handler" end)
+    assert_raise RuntimeError, "of the handler", fn -> Instance.call(instance, "g", []) end
+    assert Instance.call(instance, "one", []) == {:ok, [1]}
+    Telemetry.disable()
+    assert Instance.call(instance, "g", []) == {:ok, []}
+    one = Task.async(fn -> Instance.call(instance, "one", []) end)
+    assert Task.await(one, :infinity) == {:ok, [1]}
+  end
+
   test "a program: compile, instantiate, run", %{handler: handler} do
     Telemetry.enable([:compile, :run], handler: handler)
     {:ok, _} = Wasmex.run(~s|(module (func (export "_start")))|, ["a"], fuel: 1_000, name: "p")

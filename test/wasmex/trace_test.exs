@@ -97,6 +97,26 @@ defmodule Wasmex.TraceTest do
     assert_raise RuntimeError, "seen enough", fn ->
       Wasmex.run(@rust, ["flood"], trace: fn _ -> raise "seen enough" end)
     end
+
+    # Also in the middle of a call of its own to Elixir; what the program holds is let go of.
+    me = self()
+
+    input =
+      Stream.resource(fn -> nil end, fn _ -> {["x"], nil} end, fn _ -> send(me, :let_go) end)
+
+    wat = ~s|(module
+      (import "wasi_snapshot_preview1" "fd_read" (func $r (param i32 i32 i32 i32) (result i32)))
+      (import "e" "f" (func $f)) (memory (export "memory") 1)
+      (func (export "_start") (i32.store (i32.const 4) (i32.const 16))
+        (drop (call $r (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 32))) (call $f)))|
+
+    raises = fn %{name: name} -> if name == "f", do: raise("seen enough") end
+    opts = [trace: raises, stdin: input, imports: %{e: %{f: {:fn, [], [], fn _ -> nil end}}}]
+    assert_raise RuntimeError, "seen enough", fn -> Wasmex.run(wat, [], opts) end
+    assert_received :let_go
+    {:ok, pid} = Wasmex.Program.start_link([program: wat] ++ opts)
+    assert_receive {^pid, {:error, %{reason: :import_raised} = error}}
+    assert Exception.message(error) =~ "seen enough"
   end
 
   test "traps are in it" do

@@ -22,16 +22,23 @@ defmodule Wasmex.Component.Context do
         name <- items,
         into: %{} do
       base = if side == :imports, do: Names.module(module, "imports"), else: module
-      {{side, name}, Names.module(base, short(name, items))}
+      {{side, name}, Names.module(base, short(name, side, items))}
     end
   end
 
   # With the package and the version only where they tell it from others, and from the imports.
-  defp short(name, others) do
+  defp short(name, side, others) do
     forms = [&last/1, &unversioned/1, & &1]
     alone? = fn form -> Enum.count(others, &(camel(form.(&1)) == camel(form.(name)))) == 1 end
-    form = Enum.find(forms, &(alone?.(&1) and camel(&1.(name)) != "Imports"))
-    form.(name)
+    free? = fn form -> side == :imports or camel(form.(name)) != "Imports" end
+
+    case Enum.find(forms, &(alone?.(&1) and free?.(&1))) do
+      nil ->
+        Names.fail("there is no module for the interface #{name} of the WIT: its name is taken")
+
+      form ->
+        form.(name)
+    end
   end
 
   defp last(name), do: name |> unversioned() |> String.split("/") |> List.last()

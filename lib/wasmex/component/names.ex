@@ -50,13 +50,9 @@ defmodule Wasmex.Component.Names do
             "#{String.length(text)} characters, and the VM's limit is #{@longest}"
         )
 
-    existing(text) || new(text)
-  end
-
-  defp existing(text) do
     String.to_existing_atom(text)
   rescue
-    ArgumentError -> nil
+    ArgumentError -> new(text)
   end
 
   defp new(text) do
@@ -72,6 +68,7 @@ defmodule Wasmex.Component.Names do
     String.to_atom(text)
   end
 
+  @doc false
   @spec fail(String.t()) :: no_return()
-  defp fail(text), do: raise(CompileError, description: text)
+  def fail(text), do: raise(CompileError, description: text)
 end

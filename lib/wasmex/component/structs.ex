@@ -27,6 +27,12 @@ defmodule Wasmex.Component.Structs do
   defp convert(list, {:list, type}, types) when is_list(list),
     do: Enum.map(list, &convert(&1, type, types))
 
+  defp convert(list, {:list, type, _length}, types) when is_list(list),
+    do: Enum.map(list, &convert(&1, type, types))
+
+  defp convert(map, {:map, key, value}, types) when is_map(map),
+    do: Map.new(map, fn {k, v} -> {convert(k, key, types), convert(v, value, types)} end)
+
   defp convert({:some, value}, {:option, type}, types), do: {:some, convert(value, type, types)}
 
   defp convert({:ok, value}, {:result, type, _}, types) when type != nil,

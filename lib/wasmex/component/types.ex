@@ -8,15 +8,16 @@ defmodule Wasmex.Component.Types do
 
   @doc "The quoted types of an interface, or of the world itself (`owner` is nil)."
   def types(types, context, owner) do
-    for {name, %{type: type, docs: docs}} <- types, uniq = Names.type(name) do
+    for {name, %{type: type, docs: docs}} <- types do
+      # Those of the world itself stay maps.
       quoted =
-        if struct?(type, context),
+        if owner != nil and struct?(type, context),
           do: quote(do: unquote(struct_module(owner, name, context)).t()),
           else: Spec.type(type, &place(&1, &2, context))
 
       quote do
         @typedoc unquote(docs || "`#{name}` of WIT.")
-        @type unquote({uniq, [], []}) :: unquote(quoted)
+        @type unquote({Names.type(name), [], []}) :: unquote(quoted)
       end
     end
   end

@@ -36,7 +36,7 @@ defmodule Wasmex.Components.GuestResource do
   call into its store.
   """
 
-  alias Wasmex.{Call, Contract, Error, Native}
+  alias Wasmex.{Call, Contract, Error, Native, Timeout}
   alias Wasmex.Components
   alias Wasmex.Components.{Instance, Path, Store}
 
@@ -50,9 +50,11 @@ defmodule Wasmex.Components.GuestResource do
   @spec new(Instance.t() | GenServer.server(), tuple() | list(), [term()], timeout()) ::
           {:ok, t()} | {:error, String.t() | :timeout}
   def new(instance_or_server, path, params \\ [], timeout \\ 5000) do
+    deadline = timeout |> Timeout.check!() |> Timeout.deadline()
+
     with {:ok, interface, name} <- path(path),
          {:ok, instance} <- Components.instance_within(instance_or_server, timeout),
-         do: run(instance, interface, "[constructor]#{name}", params, timeout)
+         do: run(instance, interface, "[constructor]#{name}", params, Timeout.left(deadline))
   end
 
   @doc "Calls a method. `:ok` when it has no result."
@@ -83,10 +85,12 @@ defmodule Wasmex.Components.GuestResource do
         ) :: result()
   def call_static(instance_or_server, path, kind, name, params \\ [], timeout \\ 5000)
       when kind in [:static, :async_static] do
+    deadline = timeout |> Timeout.check!() |> Timeout.deadline()
+
     with {:ok, interface, type} <- path(path),
          {:ok, instance} <- Components.instance_within(instance_or_server, timeout) do
       instance
-      |> run(interface, "[static]#{type}.#{wit_name(name)}", params, timeout)
+      |> run(interface, "[static]#{type}.#{wit_name(name)}", params, Timeout.left(deadline))
       |> plain()
     end
   end
@@ -97,7 +101,7 @@ defmodule Wasmex.Components.GuestResource do
     store = Native.component_resource_store(resource)
     again = fn -> Native.component_resource_drop(resource, nil) end
 
-    case Call.run(Call.new(store, Wasmex.Instance.timeout!(timeout), nil, again)) do
+    case Call.run(Call.new(store, Timeout.check!(timeout), nil, again)) do
       {:ok, _} -> :ok
       {:error, error} -> {:error, text(error, "drop")}
     end

@@ -37,13 +37,14 @@ defmodule Wasmex.Components.HTTP do
   alias Wasmex.Components.HTTP.Client
   alias Wasmex.Components.{Component, Instance}
   alias Wasmex.HTTP.{Function, Request, Response}
+  alias Wasmex.Timeout
   alias Wasmex.Wasi.WasiP2Options
 
   @doc """
   The answer to a request; always a response, see its `:error`.
 
-  A `Wasmex.Components.Component` (or what `Wasmex.HTTP.load/2` returns) gets a fresh instance for the request,
-  with the settings of `Wasmex.HTTP` as options. A `Wasmex.Components.Instance` is asked as it is, and keeps
+  A `Wasmex.Components.Component` gets a fresh instance for the request, with the settings of `Wasmex.HTTP` (but `:reuse`)
+  as options; what `Wasmex.HTTP.load/2` returns has its settings from there. A `Wasmex.Components.Instance` is asked as it is, and keeps
   its state from request to request: `:timeout` (ms, 5,000 by default) and `:max_output` (bytes, 16 MiB) are its
   options, and what it may do is up to its store.
 
@@ -58,14 +59,23 @@ defmodule Wasmex.Components.HTTP do
 
   def handle(%Instance{} = instance, %Request{} = request, opts) do
     opts = Wasmex.Utils.options!(opts, timeout: 5_000, max_output: 16 * 1024 * 1024)
+    Function.settings!(opts, "Wasmex.Components.HTTP.handle")
     instance |> Function.of_instance("component", opts) |> Wasmex.HTTP.call(request)
   end
 
   def handle(%Function{} = function, %Request{} = request, []),
     do: Wasmex.HTTP.call(function, request)
 
+  def handle(%Function{}, %Request{}, opts) do
+    raise ArgumentError,
+          "a function that is loaded has its settings from Wasmex.HTTP.load/2, got: #{inspect(opts)}"
+  end
+
   def handle(%Component{} = component, %Request{} = request, opts) do
     settings = Function.settings!(opts, "Wasmex.Components.HTTP.handle")
+
+    if settings[:reuse] not in [nil, 0],
+      do: raise(ArgumentError, "reuse: is for Wasmex.HTTP.load/2, whose function is asked again")
 
     case Function.of(component, "component", settings) do
       {:ok, function} -> Wasmex.HTTP.call(function, request)
@@ -86,7 +96,8 @@ defmodule Wasmex.Components.HTTP do
   # What a store is given: the process that performs requests and its options, or nil.
   def client(%WasiP2Options{} = options) do
     function = function!(options.http)
-    timeout = positive!(:http_timeout, options.http_timeout)
+    # As long as a timer can be set, with some time to spare.
+    timeout = Timeout.capped(positive!(:http_timeout, options.http_timeout) + 10_000) - 10_000
     max = positive!(:http_max_response, options.http_max_response)
 
     case rules(options) do

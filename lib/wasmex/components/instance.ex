@@ -52,7 +52,7 @@ defmodule Wasmex.Components.Instance do
   go on whose call was cut off.
   """
 
-  alias Wasmex.{Call, Contract, Error, Native, Telemetry}
+  alias Wasmex.{Call, Contract, Error, Native, Telemetry, Timeout}
   alias Wasmex.Components.{Component, Path, Store, Style, Template}
 
   defstruct store_resource: nil, instance_resource: nil, reference: nil
@@ -142,9 +142,17 @@ defmodule Wasmex.Components.Instance do
 
   def call(%__MODULE__{} = instance, path, params, opts) when is_list(params) do
     opts = Wasmex.Utils.options!(opts, [:fuel, :bytes, :style, timeout: :infinity])
-    timeout = Wasmex.Instance.timeout!(opts[:timeout])
+    timeout = Timeout.check!(opts[:timeout])
     style = Style.bits(Keyword.take(opts, [:bytes, :style]))
-    spanned(instance, Path.parse(path), params, style, opts[:fuel], timeout)
+
+    spanned(
+      instance,
+      Path.parse(path),
+      params,
+      style,
+      Wasmex.Instance.fuel!(opts[:fuel]),
+      timeout
+    )
   end
 
   def call(%__MODULE__{}, _path, params, _opts),
@@ -207,14 +215,19 @@ defmodule Wasmex.Components.Instance do
   own. Returns `:ok` at once; nothing is sent when `timeout` runs out first.
   """
   @spec call_function(t(), path(), [term()], {pid(), term()}, timeout() | nil) :: :ok
-  def call_function(%__MODULE__{} = instance, path, params, {pid, tag}, timeout \\ nil) do
-    timeout = Wasmex.Instance.timeout!(timeout || :infinity)
+  def call_function(%__MODULE__{} = instance, path, params, {pid, tag}, timeout \\ nil)
+      when is_pid(pid) do
+    timeout = Timeout.check!(timeout || :infinity)
     path = Path.parse(path)
 
     unless is_list(params) and not List.improper?(params),
       do: raise(ArgumentError, "expected a list of params, got: #{inspect(params)}")
 
+    callers = [self() | Process.get(:"$callers", [])]
+
     spawn(fn ->
+      Process.put(:"$callers", callers)
+
       case call(instance, path, params, timeout: timeout, style: :contract) do
         {:error, %Error{reason: :timeout}} -> :ok
         result -> send(pid, {tag, contract(result)})

@@ -15,7 +15,7 @@ defmodule Wasmex.Components.Template do
   Keeps the component and the imported functions; freed with its last handle.
   """
 
-  alias Wasmex.{Call, Error, Native, Telemetry}
+  alias Wasmex.{Call, Error, Native, Telemetry, Timeout}
   alias Wasmex.Components.{Component, Imports, Instance, Store, Style}
 
   defstruct resource: nil, reference: nil
@@ -46,8 +46,9 @@ defmodule Wasmex.Components.Template do
   def instantiate(%__MODULE__{resource: template}, store, opts \\ []) do
     store = Store.resource!(store)
     opts = Wasmex.Utils.options!(opts, [:fuel, timeout: :infinity])
-    again = fn -> Native.component_instantiate(store, template, opts[:fuel], nil) end
-    call = Call.new(store, Wasmex.Instance.timeout!(opts[:timeout]), nil, again)
+    fuel = Wasmex.Instance.fuel!(opts[:fuel])
+    again = fn -> Native.component_instantiate(store, template, fuel, nil) end
+    call = Call.new(store, Timeout.check!(opts[:timeout]), nil, again)
     span = Telemetry.start(:instantiate, %{})
 
     case Telemetry.stop(span, Call.run(call)) do

@@ -9,13 +9,14 @@ defmodule Wasmex.HTTP.Connection do
   @patience 10_000
 
   def run(socket, service) do
-    {:ok, {address, _port}} = :inet.peername(socket)
-    {:ok, {_, port}} = :inet.sockname(socket)
-    remote = address |> :inet.ntoa() |> to_string()
-    serve(%Wire{socket: socket}, %{service: service, remote: remote, port: port})
-  rescue
-    # The client was gone before it was served.
-    MatchError -> :ok
+    with {:ok, {address, _port}} <- :inet.peername(socket),
+         {:ok, {_, port}} <- :inet.sockname(socket) do
+      remote = address |> :inet.ntoa() |> to_string()
+      serve(%Wire{socket: socket}, %{service: service, remote: remote, port: port})
+    else
+      # The client was gone before it was served.
+      {:error, _} -> :ok
+    end
   after
     :gen_tcp.close(socket)
   end
@@ -78,6 +79,9 @@ defmodule Wasmex.HTTP.Connection do
     end
   end
 
+  # HTTP/1.0 knows no such thing (RFC 9110, 10.1.1).
+  defp continue?(%{version: {1, 0}}), do: false
+
   defp continue?(head),
     do: "100-continue" in Enum.map(Wire.values(head, "expect"), &String.downcase/1)
 
@@ -107,12 +111,9 @@ defmodule Wasmex.HTTP.Connection do
     }
   end
 
-  # These have no body, whatever the function says: the client would take one for the next answer.
-  defp reply({:whole, status, headers, _body}, state) when status in [204, 304],
+  # These have no body, so that the length of one would be that of another answer.
+  defp reply({:whole, status, headers, ""}, state) when status in [204, 304],
     do: send_all(state, head(status, headers, state))
-
-  defp reply({:head, status, headers}, state) when status in [204, 304],
-    do: send_all(%{state | head?: true}, head(status, headers, state))
 
   defp reply({:whole, status, headers, body}, state) do
     length = {"content-length", Integer.to_string(byte_size(body))}

@@ -11,7 +11,7 @@ defmodule Wasmex.HTTP.Exchange do
   #     {:whole, status, headers, body}
   #     {:head, status, headers}, {:chunk, bytes}…, then :done or :broken
 
-  alias Wasmex.{Call, Error, Utils}
+  alias Wasmex.{Call, Error, Store, Utils}
   alias Wasmex.HTTP.{Convention, Function, GuestLog, Request, Response}
   alias Wasmex.Program.{Idle, Session, Sink}
 
@@ -72,7 +72,6 @@ defmodule Wasmex.HTTP.Exchange do
         {:error, error} -> failed(exchange, 500, error)
       end
 
-    Idle.settle(response.error == nil)
     if exchange.slices > @long, do: Process.flag(:priority, :normal)
     duration = System.monotonic_time() - started
     us = System.convert_time_unit(duration, :native, :microsecond)
@@ -199,6 +198,12 @@ defmodule Wasmex.HTTP.Exchange do
     %Error{reason: :output, details: %{message: message}}
   end
 
+  # These answers have no body, whatever the function prints.
+  @bodiless [204, 304]
+
+  defp body(%{phase: {:body, status, _headers}} = exchange, _chunks) when status in @bodiless,
+    do: {:ok, exchange}
+
   defp body(%{phase: {:body, status, headers}} = exchange, chunks) do
     held = [exchange.held | chunks]
     size = exchange.size + IO.iodata_length(chunks)
@@ -236,6 +241,13 @@ defmodule Wasmex.HTTP.Exchange do
       state ->
         {:ok, %{exchange | state: state}}
     end
+  end
+
+  # Whether its answer is one is known only now.
+  defp over({:kept, run, idle, {store, _, _} = instance}, exchange) do
+    {response, exchange} = over({:ok, run}, exchange)
+    if response.error, do: Store.close(store), else: Idle.put(idle, instance)
+    {response, exchange}
   end
 
   # The program is over; what it printed last is in its result.
@@ -291,7 +303,7 @@ defmodule Wasmex.HTTP.Exchange do
     do: whole(exchange, status, headers, IO.iodata_to_binary(exchange.held))
 
   defp whole(exchange, status, headers, body) do
-    headers = typed(headers, body)
+    headers = if status in @bodiless, do: headers, else: typed(headers, body)
     {:ok, exchange} = done(exchange, {:whole, status, headers, body})
     {%Response{status: status, headers: headers, body: body}, exchange}
   end

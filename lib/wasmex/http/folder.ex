@@ -48,7 +48,7 @@ defmodule Wasmex.HTTP.Folder do
 
     functions =
       Map.new(Keyword.get(opts, :functions, %{}), fn {name, settings} ->
-        {to_string(name), Function.settings!(settings, "functions.#{name}")}
+        {Wasmex.Utils.stringify(name), Function.settings!(settings, "functions.#{name}")}
       end)
 
     {defaults, functions}

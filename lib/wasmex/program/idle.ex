@@ -23,7 +23,7 @@ defmodule Wasmex.Program.Idle do
 
   def new(most), do: %__MODULE__{key: make_ref(), most: most}
 
-  @doc "The one that was used last, as far as that is known; it is the caller's then."
+  @doc "One of those that wait; it is the caller's then."
   @spec take(t()) :: instance() | nil
   def take(%__MODULE__{key: key}) do
     first(key, 0)
@@ -41,25 +41,6 @@ defmodule Wasmex.Program.Idle do
       end
     else
       _another_key_or_the_end -> nil
-    end
-  end
-
-  @offered :"$wasmex_idle"
-
-  @doc "Its run went well; whether the answer was one is known to who asked, and said to `settle/1`."
-  @spec offer(t(), instance()) :: :ok
-  def offer(%__MODULE__{} = idle, instance) do
-    Process.put(@offered, {idle, instance})
-    :ok
-  end
-
-  @doc "Keeps what was offered in this process, or closes it."
-  @spec settle(boolean()) :: :ok
-  def settle(good?) do
-    case Process.delete(@offered) do
-      nil -> :ok
-      {idle, instance} when good? -> put(idle, instance)
-      {_idle, {store, _, _}} -> Store.close(store)
     end
   end
 

@@ -7,7 +7,8 @@ defmodule Wasmex.Program.Session do
   #
   #     {:again, session}        it wants to run on
   #     {:wait, ref, session}    a message {:wasmex_wake, ref} or {:wasmex_turn, ref} will come
-  #     {:over, result}          `{:ok, %Run{}}`, `{:error, exception}` or `{:raised, raised}`
+  #     {:over, result}          `{:ok, %Run{}}`, `{:error, exception}` or `{:raised, raised}`; where the source
+  #                              keeps instances, `{:kept, %Run{}, idle, instance}` in place of ok
   #
   # `await/1` does that until it is over; streams and `Wasmex.Program` go step by step. Whatever way
   # it ends, `finish/2` has let go of everything.
@@ -38,7 +39,11 @@ defmodule Wasmex.Program.Session do
 
   @type t :: %__MODULE__{}
   @type raised :: {atom(), term(), list()}
-  @type result :: {:ok, Run.t()} | {:error, Exception.t()} | {:raised, raised()}
+  @type result ::
+          {:ok, Run.t()}
+          | {:kept, Run.t(), Idle.t(), Idle.instance()}
+          | {:error, Exception.t()}
+          | {:raised, raised()}
   @type outcome :: {:again, t()} | {:wait, reference(), t()} | {:over, result()}
 
   @doc "A program that is ready to run; nothing has run yet."
@@ -163,7 +168,22 @@ defmodule Wasmex.Program.Session do
     again = Kind.instantiation(store, source.module, source.template, session.options)
     call = Call.new(store, session.options.timeout, nil, again)
     call = %{call | observer: Trace.observer(session.options.trace)}
-    settle(session, call.again.() |> Call.advance(call))
+    step(%{session | call: call}, call.again)
+  end
+
+  # What an observer raises, with which the call has ended, goes through in the end.
+  defp step(%{call: call} = session, first) do
+    try do
+      Call.advance(first.(), call)
+    catch
+      kind, reason -> {:raised, {kind, reason, __STACKTRACE__}}
+    else
+      outcome -> {:stepped, outcome}
+    end
+    |> case do
+      {:stepped, outcome} -> settle(session, outcome)
+      {:raised, raised} -> {:over, finish(%{session | call: nil}, raised)}
+    end
   end
 
   @doc "Runs it on, after `:again` or when the message came."
@@ -173,9 +193,9 @@ defmodule Wasmex.Program.Session do
 
     cond do
       # Its turn at the store, which an import had let others use.
-      match?({:turn, _}, waiting) -> settle(session, call.again.() |> Call.advance(call))
+      match?({:turn, _}, waiting) -> step(session, call.again)
       Call.expired?(call) -> stop(session)
-      true -> settle(session, call.store |> Native.call_poll() |> Call.advance(call))
+      true -> step(session, fn -> Native.call_poll(call.store) end)
     end
   end
 
@@ -231,7 +251,7 @@ defmodule Wasmex.Program.Session do
     call = %{call | observer: Trace.observer(session.options.trace)}
     call = if before, do: %{call | deadline: before.deadline}, else: call
     session = %{session | phase: :start, instance: instance, resource: resource, call: call}
-    settle(session, again.() |> Call.advance(call))
+    step(session, again)
   end
 
   defp pipes(%{options: %{invoke: {:http, _}}} = session),
@@ -305,21 +325,25 @@ defmodule Wasmex.Program.Session do
     run = measure(session)
     Stdin.close(session.stdin)
     {result, run} = close_sinks(session, result, run)
-    release(session, result)
 
     result
     |> complete(run, session.options.invoke)
     |> span(session.span, run)
+    |> release(session)
   end
 
   # Only what went well goes on.
-  defp release(%{store_after: {:keep, idle}, store: store} = session, {:ok, _}) do
+  defp release({:ok, run}, %{store_after: {:keep, idle}, store: store} = session) do
     {_taken, stderr} = Sink.take(session.stderr)
-    Idle.offer(idle, {store, session.resource, stderr})
+    {:kept, run, idle, {store, session.resource, stderr}}
   end
 
-  defp release(%{store_after: :leave}, _result), do: :ok
-  defp release(%{store: store}, _result), do: Store.close(store)
+  defp release(result, %{store_after: :leave}), do: result
+
+  defp release(result, %{store: store}) do
+    Store.close(store)
+    result
+  end
 
   defp measure(%{store: store, options: options} = session) do
     duration = System.monotonic_time() - session.started

@@ -208,6 +208,27 @@ defmodule Wasmex.Components.HTTPTest do
                HTTP.handle(Guests.component("bench"), request("GET", "/"))
     end
 
+    test "is not asked for what it can't have" do
+      component = Guests.component("http")
+      get = request("GET", "/hello")
+      {:ok, store} = Store.new()
+      {:ok, instance} = Instance.instantiate(store, component, %{})
+
+      for {handler, opts, text} <- [
+            {component, [reuse: 1], "reuse:"},
+            {component, [timeuot: 1], "timeuot"},
+            {function(), [timeout: 1], "Wasmex.HTTP.load/2"},
+            {instance, [max_output: nil], "max_output"},
+            {instance, [timeout: "5"], "timeout"},
+            {instance, [max_memory: 5], "max_memory"}
+          ] do
+        error = assert_raise ArgumentError, fn -> HTTP.handle(handler, get, opts) end
+        assert Exception.message(error) =~ text
+      end
+
+      assert HTTP.handle(instance, get).status == 200
+    end
+
     @tag :tmp_dir
     @tag :capture_log
     test "comes through the server", %{tmp_dir: dir} do

@@ -37,8 +37,43 @@ defmodule Wasmex.Hostile.CallerTest do
         assert is_binary(text)
       end
 
+      for server <- [core, pid] do
+        GenServer.cast(server, :what)
+        assert {:error, "unknown request" <> _} = GenServer.call(server, :what)
+      end
+
       assert Wasmex.call_function(core, "one", []) == {:ok, [1]}
       assert Components.call_function(pid, "one", []) == {:ok, 1}
+    end
+
+    test "that has a spent store renewed does so in the call's time" do
+      wat = """
+      (component
+        (import "cb" (func $cb))
+        (core func $cb' (canon lower (func $cb)))
+        (core module $m (import "" "cb" (func $cb)) (func $s (call $cb)) (start $s)
+          (func (export "trap") unreachable) (func (export "one") (result i32) (i32.const 1)))
+        (core instance $i (instantiate $m (with "" (instance (export "cb" (func $cb'))))))
+        (func (export "trap") (canon lift (core func $i "trap")))
+        (func (export "one") (result u32) (canon lift (core func $i "one"))))
+      """
+
+      starts = :counters.new(1, [])
+
+      # The second start takes longer than the call that needs it.
+      slow = fn ->
+        :counters.add(starts, 1, 1)
+        if :counters.get(starts, 1) == 2, do: Process.sleep(50)
+        nil
+      end
+
+      imports = %{"cb" => {:fn, slow}}
+      opts = [bytes: wat, imports: imports, on_trap: :renew, store: nil, style: :direct]
+      {:ok, pid} = Components.start_link(opts)
+      assert {:error, %Wasmex.Trap{}} = GenServer.call(pid, {:call_function, ["trap"], [], 5_000})
+      assert {:error, _} = GenServer.call(pid, {:call_function, ["one"], [], 10})
+      assert {:ok, 1} = GenServer.call(pid, {:call_function, ["one"], [], 60_000})
+      assert :counters.get(starts, 1) == 3
     end
 
     test "does not begin the call of a caller that died while it waited" do
@@ -82,6 +117,7 @@ defmodule Wasmex.Hostile.CallerTest do
       path = ["test:resources/counters@1.0.0", "counter"]
       assert GuestResource.new(pid, path, [1], 50) == {:error, :timeout}
       assert GuestResource.call_static(pid, path, :static, :live, [], 50) == {:error, :timeout}
+      assert_raise ArgumentError, ~r/timeout:/, fn -> GuestResource.new(pid, path, [1], "5") end
       :ok = :sys.resume(pid)
       assert {:ok, _} = GuestResource.new(pid, path, [1], 30_000)
     end
@@ -178,5 +214,14 @@ defmodule Wasmex.Hostile.CallerTest do
 
     {:ok, pid} = One.start_link(bytes: a)
     assert_raise ArgumentError, ~r/timeuot/, fn -> One.one(pid, timeuot: 5) end
+    assert_raise ArgumentError, ~r/timeout:/, fn -> One.one(pid, timeout: nil) end
+    assert_raise ArgumentError, ~r/path: or bytes:/, fn -> One.start_link(bytes: nil) end
+    assert_raise ArgumentError, ~r/path: or bytes:/, fn -> One.start_link(bytes: a, path: "x") end
+
+    # An engine that is asked for twice is the same.
+    [{:ok, first}, {:ok, again}] =
+      for _ <- 1..2, do: Wasmex.Component.compiled(One, Wasmex.Engine.default(), a)
+
+    assert first == again
   end
 end

@@ -176,6 +176,15 @@ defmodule Wasmex.HTTPTest do
     assert %Response{status: 500} = get(go, "/", max_memory: 2_000_000)
   end
 
+  test "answers of 204 and 304 have no body, whatever was printed" do
+    cgi = fn text -> get(Answers.prints(text), "/", convention: :cgi) end
+
+    for status <- [204, 304], body <- ["hi", String.duplicate("long ", 20_000)] do
+      response = cgi.("Status: #{status}\nX-A: 1\n\n" <> body)
+      assert %Response{status: ^status, body: "", error: nil, headers: [{"x-a", "1"}]} = response
+    end
+  end
+
   test "long answers are whole" do
     assert %Response{status: 200, body: body} = get(Answers.floods(100_000))
     assert body == String.duplicate("0123456789abcdef", 100_000)

@@ -190,6 +190,10 @@ defmodule Wasmex.HTTP.ServerTest do
                "[]"
              ])
 
+    # Of HTTP/1.0 it was never asked for.
+    old = "POST /cgi HTTP/1.0\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n[]"
+    assert "HTTP/1.1 201" <> _ = Client.raw(port, old)
+
     socket = Client.connect(port)
     :gen_tcp.send(socket, chunked <> "5\r\nab")
     :gen_tcp.shutdown(socket, :write)

@@ -132,6 +132,34 @@ defmodule Wasmex.SecurityTest do
       for pid <- pids, do: Guest.kill(pid)
     end
 
+    @tag :tmp_dir
+    test "A guest that prints where nobody reads waits, and holds up nobody.", %{tmp_dir: dir} do
+      # Standard output is a pipe that stays full; what is said comes by standard error.
+      code = """
+      {:ok, component} = Wasmex.Components.Component.compile(Wasmex.Engine.default(), File.read!(#{inspect(Path.expand(@command))}))
+
+      print = fn args, timeout ->
+        options = %Wasmex.Wasi.WasiP2Options{args: ["command" | args]}
+        {:ok, store} = Wasmex.Components.Store.new_wasi(options)
+        {:ok, instance} = Wasmex.Components.Instance.instantiate(store, component, %{})
+        run = Enum.find(Map.keys(Wasmex.Components.Component.exports(component)), &(&1 =~ "wasi:cli/run"))
+        Wasmex.Components.Instance.call(instance, {run, "run"}, [], timeout: timeout)
+      end
+
+      {:ok, _} = print.(["hello"], 60_000)
+      tasks = for _ <- 1..20, do: Task.async(fn -> print.(["flood"], 500) end)
+      results = Task.await_many(tasks, :infinity)
+      true = Enum.all?(results, &match?({:error, %Wasmex.Error{reason: :timeout}}, &1))
+      IO.puts(:stderr, "survived")
+      System.halt(0)
+      """
+
+      fifo = Path.expand(Path.join(dir, "fifo"))
+
+      assert ChildVM.run(code, "mkfifo '#{fifo}'; exec 3<>'#{fifo}'; exec >'#{fifo}'") ==
+               {"survived\n", 0}
+    end
+
     test "A guest can't have more memory than its store allows." do
       wat =
         ~s|(module (memory (export "memory") 1) (func (export "grow") (param i32) (result i32) local.get 0 memory.grow))|

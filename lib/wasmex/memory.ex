@@ -195,11 +195,30 @@ defmodule Wasmex.Memory do
   @spec read_cstring(t(), address(), pos_integer()) :: {:ok, binary()} | {:error, Exception.t()}
   def read_cstring(%__MODULE__{} = memory, offset, limit \\ 1024 * 1024) do
     {offset, limit} = {address!(offset), address!(limit)}
-    read = fn -> Native.memory_read_cstring(resource!(memory), offset, limit, nil) end
 
-    with {:ok, nil} <- Access.memory(memory, read) do
+    with {:ok, nil} <- cstring(memory, offset, limit, 0) do
       details = %{message: "no NUL within #{limit} bytes from #{offset}"}
       {:error, %Wasmex.Error{reason: :guest, details: details}}
+    end
+  end
+
+  # Looked for in pieces; `before` are those that have none.
+  defp cstring(memory, offset, limit, before) do
+    piece = min(limit - before, @chunk)
+    look = fn -> Native.memory_read_cstring(resource!(memory), offset + before, piece, nil) end
+
+    case Access.memory(memory, look) do
+      {:ok, nil} when before + piece < limit ->
+        cstring(memory, offset, limit, before + piece)
+
+      {:ok, bytes} when bytes != nil and before > 0 ->
+        read(memory, offset, before + byte_size(bytes))
+
+      {:error, %Wasmex.Error{reason: :out_of_bounds}} when before > 0 ->
+        {:ok, nil}
+
+      found_or_not ->
+        found_or_not
     end
   end
 

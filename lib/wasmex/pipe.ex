@@ -89,16 +89,15 @@ defmodule Wasmex.Pipe do
   """
   @spec read(t()) :: binary()
   def read(pipe) do
-    case Native.pipe_read(resource!(pipe), @max) do
-      :eof ->
-        ""
+    pipe |> resource!() |> take([]) |> Enum.reverse() |> IO.iodata_to_binary()
+  end
 
-      {:empty, ref} ->
-        stop_waiting(pipe, ref)
-        ""
-
-      bytes ->
-        bytes
+  # In pieces, so that no scheduler copies for long.
+  defp take(resource, taken) do
+    case Native.pipe_take(resource, @chunk) do
+      bytes when byte_size(bytes) == @chunk -> take(resource, [bytes | taken])
+      bytes when is_binary(bytes) -> [bytes | taken]
+      _nothing_more -> taken
     end
   end
 
@@ -108,7 +107,7 @@ defmodule Wasmex.Pipe do
     do: read_until(pipe, timeout |> Timeout.check!() |> Timeout.deadline())
 
   defp read_until(pipe, deadline) do
-    case Native.pipe_read(resource!(pipe), @max) do
+    case Native.pipe_read(resource!(pipe), @chunk) do
       :eof ->
         :eof
 

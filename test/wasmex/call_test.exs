@@ -265,6 +265,23 @@ defmodule Wasmex.CallTest do
       assert results == Enum.to_list(2..101)
     end
 
+    test "each gets its turn to make an instance" do
+      {store, _} = plain()
+      {:ok, module} = Module.compile(store, @wat)
+      imports = %{env: %{f: {:fn, [:i32], [:i32], fn _, n -> n end}}}
+
+      made =
+        1..50
+        |> Task.async_stream(fn _ -> Instance.new(store, module, imports) end,
+          max_concurrency: 50,
+          timeout: :infinity
+        )
+        |> Enum.to_list()
+
+      assert [_ | _] = for({:ok, {:ok, instance}} <- made, do: instance)
+      assert Enum.all?(made, &match?({:ok, {:ok, %Instance{}}}, &1))
+    end
+
     test "a process that dies in any state leaves the store to the others" do
       {_, instance} =
         guest(fn

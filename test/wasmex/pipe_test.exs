@@ -90,6 +90,21 @@ defmodule Wasmex.PipeTest do
       assert Exception.message(error) == "the pipe is closed"
     end
 
+    test "has writers that wait, and leave each other alone" do
+      {:ok, pipe} = Pipe.new(mode: :stream, capacity: 10)
+      {:ok, 10} = Pipe.write(pipe, "0123456789")
+      writers = for _ <- 1..2, do: Task.async(fn -> Pipe.write(pipe, "more") end)
+      waits? = &(Process.info(&1.pid, :status) == {:status, :waiting})
+      Guest.wait_until(fn -> Enum.all?(writers, waits?) end)
+      work = fn -> for task <- writers, do: Process.info(task.pid, :reductions) end
+      Process.sleep(20)
+      before = work.()
+      Process.sleep(50)
+      assert work.() == before
+      Pipe.close(pipe)
+      assert [{:error, _}, {:error, _}] = Task.await_many(writers, :infinity)
+    end
+
     test "waits only as long as it is told" do
       {:ok, pipe} = Pipe.new(mode: :stream, capacity: 1)
       assert {:error, %Error{reason: :timeout}} = Pipe.recv(pipe, 5)

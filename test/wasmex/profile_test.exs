@@ -41,6 +41,28 @@ defmodule Wasmex.ProfileTest do
     assert {:ok, %{profile: nil}} = Wasmex.run(@busy)
   end
 
+  test "has stacks as deep as they are, and traps say where they began" do
+    wat = ~S"""
+    (module
+      (func $down (export "down") (param $n i32)
+        (if (local.get $n)
+          (then (call $down (i32.sub (local.get $n) (i32.const 1))))
+          (else (call $work (i32.const 40000000)))))
+      (func $work (param $n i32)
+        (loop $again (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+        unreachable))
+    """
+
+    assert {:error, %Trap{run: %{profile: profile}} = trap} =
+             Wasmex.run(wat, [], profile: true, invoke: {"down", [100]})
+
+    {frames, _} = Enum.max_by(profile.stacks, &elem(&1, 1))
+    assert length(frames) == 102 and List.last(frames) == "work"
+    assert length(trap.backtrace) == 20
+    assert trap.detail =~ "\n   19: " and trap.detail =~ "\n  ... 82 more\n"
+    refute trap.detail =~ "\n   20: "
+  end
+
   @tag :tmp_dir
   test "is written in three forms", %{tmp_dir: dir} do
     profile = %Profile{name: "a<b", json: "{}", stacks: [{["main", "f;g"], 2}, {["main"], 1}]}

@@ -1,7 +1,9 @@
 //! `Wasmex.EngineConfig` as a wasmtime configuration.
 
 use crate::atoms;
+use crate::profiler;
 use rustler::{Atom, NifStruct};
+use std::num::NonZeroUsize;
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, OptLevel,
     PoolingAllocationConfig, Result, WasmBacktraceDetails, bail,
@@ -49,6 +51,7 @@ impl EngineConfig {
         config.epoch_interruption(true);
         config.consume_fuel(self.consume_fuel);
         config.cranelift_opt_level(self.opt_level()?);
+        config.wasm_backtrace_max_frames(NonZeroUsize::new(profiler::MAX_FRAMES));
         config.wasm_backtrace_details(if self.wasm_backtrace_details {
             WasmBacktraceDetails::Enable
         } else {

@@ -7,7 +7,7 @@ use crate::budget::OutputLimit;
 use crate::component::problem::{BadValue, Problem};
 use crate::types;
 use rustler::{Atom, Encoder, Env, Term};
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 pub enum Error {
@@ -247,7 +247,7 @@ fn judge<'a>(env: Env<'a>, error: &wasmtime::Error) -> (Atom, Term<'a>) {
 /// An error with its causes, as wasmtime itself prints them, but never with a backtrace of the host,
 /// which `RUST_BACKTRACE` would add.
 fn with_causes(error: &wasmtime::Error) -> String {
-    let mut text = error.to_string();
+    let mut text = shortened(error);
     let causes: Vec<String> = error
         .chain()
         .skip(1)
@@ -269,13 +269,33 @@ fn with_causes(error: &wasmtime::Error) -> String {
     text
 }
 
+/// Frames that an error tells, from the innermost on, as wasmtime has it by default; profiles have more.
+const FRAMES: usize = 20;
+
+fn frames(error: &wasmtime::Error) -> &[FrameInfo] {
+    let trace = error.downcast_ref::<WasmBacktrace>();
+    trace.map_or(&[], |trace| trace.frames())
+}
+
+/// The error's own text; a backtrace in it ends after so many frames.
+fn shortened(error: &wasmtime::Error) -> String {
+    let mut text = error.to_string();
+    let more = frames(error).len().saturating_sub(FRAMES);
+    // A frame begins with its number, in a column of its own.
+    let next = format!("\n{FRAMES:>5}: ");
+    if more > 0
+        && let Some(end) = text.find(&next)
+    {
+        text.truncate(end);
+        text.push_str(&format!("\n  ... {more} more"));
+    }
+    text
+}
+
 fn backtrace<'a>(env: Env<'a>, error: &wasmtime::Error) -> Term<'a> {
-    let frames = error
-        .downcast_ref::<WasmBacktrace>()
-        .map(|trace| trace.frames());
-    frames
-        .unwrap_or(&[])
+    frames(error)
         .iter()
+        .take(FRAMES)
         .map(|frame| types::frame(env, frame))
         .collect::<Vec<_>>()
         .encode(env)

@@ -120,14 +120,18 @@ pub fn headers<'a>(env: Env<'a>, headers: &HeaderMap) -> Term<'a> {
 }
 
 /// From `[{name, value}]`; what is no header is left out.
+/// Without those that are none, and those that are too many.
 pub fn header_map(headers: &[(String, Binary)]) -> HeaderMap {
-    headers
-        .iter()
-        .filter_map(|(name, value)| {
-            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-            Some((name, HeaderValue::from_bytes(value).ok()?))
-        })
-        .collect()
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        if let Ok(name) = HeaderName::from_bytes(name.as_bytes())
+            && let Ok(value) = HeaderValue::from_bytes(value)
+            && map.try_append(name, value).is_err()
+        {
+            break;
+        }
+    }
+    map
 }
 
 /// `body` is a pipe that the client writes and closes.

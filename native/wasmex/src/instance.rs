@@ -9,6 +9,7 @@ use crate::func::FuncResource;
 use crate::global::GlobalResource;
 use crate::handoff;
 use crate::job::{Job, Task};
+use crate::linker::Wanted;
 use crate::live::{Kind, Live};
 use crate::memory::MemoryResource;
 use crate::signature::Signature;
@@ -48,6 +49,7 @@ pub enum Plan {
     /// Imports still to be resolved, after the linked modules have been instantiated.
     Link {
         linker: Linker<StoreData>,
+        wanted: Wanted,
         links: Vec<(String, Module)>,
         module: Module,
     },
@@ -65,9 +67,11 @@ pub async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<E
         }
         Plan::Link {
             mut linker,
+            wanted,
             links,
             module,
         } => {
+            wanted.define(&mut linker, &mut cx)?;
             for (name, linked) in links {
                 let instance = link(&linker, &linked, true, &mut cx).await?;
                 initialize(&linked, instance, &mut cx).await?;

@@ -25,6 +25,7 @@ mod handoff;
 mod http_body;
 mod http_client;
 mod imports;
+mod inherited;
 mod instance;
 mod interrupt;
 mod job;

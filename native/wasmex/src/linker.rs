@@ -14,6 +14,7 @@ use crate::store_cell::{StoreCell, Via};
 use crate::store_data::{Limits, LimitsSpec, StoreData};
 use crate::wasi::Wasi;
 use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use std::sync::Arc;
 use wasmtime::{AsContextMut, Engine, InstancePre, Linker, Store, StoreContextMut};
 
 pub struct TemplateResource {
@@ -44,17 +45,17 @@ impl TemplateResource {
     }
 }
 
-/// What Elixir declares: the functions as a tuple, and where each goes.
-struct Wanted<'a> {
+/// What Elixir declares: the functions, and where each goes.
+pub struct Wanted {
     declarations: Vec<imports::Declaration>,
-    functions: Term<'a>,
+    functions: Arc<ImportTable>,
 }
 
-impl<'a> Wanted<'a> {
-    fn decode(engine: &Engine, list: Term<'a>, functions: Term<'a>) -> NifResult<Self> {
+impl Wanted {
+    fn decode(engine: &Engine, list: Term, functions: Term) -> NifResult<Self> {
         Ok(Wanted {
             declarations: imports::declarations(engine, list)?,
-            functions,
+            functions: ImportTable::new(functions),
         })
     }
 
@@ -68,12 +69,12 @@ impl<'a> Wanted<'a> {
             })
     }
 
-    fn define(
+    pub fn define(
         self,
         linker: &mut Linker<StoreData>,
         cx: &mut StoreContextMut<'_, StoreData>,
     ) -> Result<()> {
-        let table = ImportTable::new(self.functions);
+        let table = self.functions;
         let mut index = 0;
         for declaration in self.declarations {
             let (namespace, name) = (declaration.namespace, declaration.name);
@@ -116,35 +117,23 @@ fn instance_new<'a>(
     }
     let wanted = Wanted::decode(engine, declarations, functions)?;
     let via = via.map_or(Via::Store, Via::Caller);
-    let linker = access::with(env, &cell, via, |mut cx| {
-        let mut linker = cell.engine.linker(cell.wasi());
-        wanted.define(&mut linker, &mut cx).map(|()| linker)
-    });
-    Ok(match linker {
-        Ok(Ok(linker)) => {
-            let links = links
-                .into_iter()
-                .map(|(name, module)| (name, module.module.clone()))
-                .collect();
-            let plan = Plan::Link {
-                linker,
-                links,
-                module: module.module.clone(),
-            };
-            driving::begin(
-                env,
-                &cell,
-                via,
-                Job::new(Task::Instantiate(Box::new(plan)), None),
-            )
-        }
-        Ok(Err(error)) => error.to_term(env),
-        Err(term) => term,
-    })
+    let links = links
+        .into_iter()
+        .map(|(name, module)| (name, module.module.clone()))
+        .collect();
+    // All in one go: who enters the store twice may be overtaken between, and begin anew without end.
+    let plan = Plan::Link {
+        linker: cell.engine.linker(cell.wasi()),
+        wanted,
+        links,
+        module: module.module.clone(),
+    };
+    let task = Task::Instantiate(Box::new(plan));
+    Ok(driving::begin(env, &cell, via, Job::new(task, None)))
 }
 
 /// Resolves imports once. With `cell` they may belong to that store, else only functions are allowed.
-#[rustler::nif]
+#[rustler::nif(schedule = "DirtyCpu")]
 fn template_new<'a>(
     env: Env<'a>,
     module: ResourceArc<ModuleResource>,

@@ -85,7 +85,7 @@ fn module_engine(module: ResourceArc<ModuleResource>) -> ResourceArc<EngineResou
 }
 
 /// `[{name, type}]` in the module's order.
-#[rustler::nif]
+#[rustler::nif(schedule = "DirtyCpu")]
 fn module_exports<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> Term<'a> {
     let exports = module.module.exports();
     exports
@@ -95,7 +95,7 @@ fn module_exports<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> Term
 }
 
 /// `[{namespace, name, type}]` in the module's order.
-#[rustler::nif]
+#[rustler::nif(schedule = "DirtyCpu")]
 fn module_imports<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> Term<'a> {
     let imports = module.module.imports();
     imports

@@ -64,8 +64,9 @@ pub struct Network {
     resolved: Mutex<HashMap<IpAddr, Vec<String>>>,
 }
 
-/// A guest that looks up names without end is not remembered without end.
-const MAX_RESOLVED: usize = 4096;
+/// A guest that looks up names without end is not remembered without end: so many addresses, so many names of each.
+const MAX_RESOLVED: usize = 1024;
+const MAX_NAMES: usize = 16;
 
 impl Network {
     pub fn new(tcp: Vec<Rule>, udp: Vec<Rule>, listen: Vec<Rule>, lookup: Vec<Rule>) -> Self {
@@ -92,9 +93,11 @@ impl Network {
         if resolved.len() >= MAX_RESOLVED {
             resolved.clear();
         }
+        let name = name.to_ascii_lowercase();
         let names = resolved.entry(canonical(address)).or_default();
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_string());
+        if !names.contains(&name) {
+            names.truncate(MAX_NAMES - 1);
+            names.insert(0, name);
         }
     }
 

@@ -62,9 +62,21 @@ impl Pipe {
         self.change(|state| state.read(limit))
     }
 
-    /// Takes the bytes over where they are many; `bytes` is what did not fit.
+    /// Takes the bytes over where they are many; `bytes` is what did not fit. A writer that finds no room changes
+    /// nothing either, and wakes nobody: two of them would wake each other for ever.
     pub fn write(&self, bytes: &mut Bytes) -> Written {
+        if self.lock().is_full() {
+            return Written::Full;
+        }
         self.change(|state| state.write(bytes))
+    }
+
+    /// Copies what there is room for, and no more.
+    fn copy(&self, bytes: &[u8]) -> Written {
+        let room = self.lock().room();
+        self.write(&mut Bytes::copy_from_slice(
+            &bytes[..bytes.len().min(room.max(1))],
+        ))
     }
 
     pub fn close(&self) {
@@ -187,17 +199,20 @@ fn take<'a>(env: Env<'a>, pipe: &PipeResource, limit: u64) -> Option<Term<'a>> {
     let _env = EnvScope::enter(env.as_c_arg());
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     // Looked at first: a reader that finds nothing changes nothing, and wakes nobody.
-    let state = pipe.pipe.lock();
-    match (state.readable(), state.available()) {
-        (false, _) => return None,
-        (true, 0) => return Some(atoms::eof().encode(env)),
-        (true, _) => drop(state),
+    if !pipe.pipe.lock().readable() {
+        return None;
     }
-    pipe.pipe.change(|state| {
-        let mut binary = NewBinary::new(env, state.available().min(limit));
-        state.fill(binary.as_mut_slice());
-        Some(Binary::from(binary).to_term(env))
-    })
+    pipe.pipe
+        .change(|state| match (state.readable(), state.available()) {
+            // Another reader was faster.
+            (false, _) => None,
+            (true, 0) => Some(atoms::eof().encode(env)),
+            (true, available) => {
+                let mut binary = NewBinary::new(env, available.min(limit));
+                state.fill(binary.as_mut_slice());
+                Some(Binary::from(binary).to_term(env))
+            }
+        })
 }
 
 /// Whether a guest waits for bytes.
@@ -226,7 +241,7 @@ fn pipe_await_demand<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>) -> Term<
 #[rustler::nif]
 fn pipe_write<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>, bytes: Binary<'a>) -> Term<'a> {
     let _env = EnvScope::enter(env.as_c_arg());
-    match pipe.pipe.write(&mut Bytes::copy_from_slice(&bytes)) {
+    match pipe.pipe.copy(&bytes) {
         Written::Bytes(count) => (atoms::ok(), count).encode(env),
         Written::Closed => atoms::closed().encode(env),
         // That can't be: the one that writes has it.
@@ -241,6 +256,7 @@ fn tell_later<'a>(
     tag: Atom,
     ready: fn(&State) -> bool,
 ) -> Term<'a> {
+    let _env = EnvScope::enter(env.as_c_arg());
     let reference: Term = *env.make_ref();
     let mut state = pipe.pipe.lock();
     if ready(&state) {

@@ -169,6 +169,11 @@ impl State {
         }
     }
 
+    /// Whether a write would have to wait.
+    pub fn is_full(&self) -> bool {
+        !self.writable()
+    }
+
     /// Whether a write would do or fail for good.
     pub fn writable(&self) -> bool {
         self.closed || self.deserted || !self.is_stream() || self.room() > 0

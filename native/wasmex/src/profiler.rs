@@ -13,15 +13,20 @@ use std::collections::HashMap;
 use std::time::Instant;
 use wasmtime::{FrameInfo, GuestProfiler, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
 
-/// Deeper stacks are cut at the root: a profile must not grow with a runaway recursion.
-const MAX_FRAMES: usize = 512;
+/// Deeper stacks are cut at the root: a profile must not grow with a runaway recursion. Traps say less, see `error.rs`.
+pub const MAX_FRAMES: usize = 512;
+
+/// So many stacks are told apart; what comes later counts for its outermost function alone.
+const MAX_STACKS: usize = 10_000;
 
 pub struct Profiler {
     /// The Firefox profile; wasmtime writes it.
     firefox: GuestProfiler,
     /// How often each stack was seen, outermost function first.
-    stacks: HashMap<Box<[u32]>, u64>,
-    names: HashMap<u32, String>,
+    stacks: HashMap<Vec<usize>, u64>,
+    /// The functions by their module and number, as places among the names.
+    functions: HashMap<(usize, u32), usize>,
+    names: Vec<String>,
     last: Instant,
 }
 
@@ -33,19 +38,24 @@ impl Profiler {
         self.firefox.sample(cx, since.min(TICK));
         let trace = WasmBacktrace::force_capture(cx);
         let frames = trace.frames().iter().take(MAX_FRAMES).rev();
-        let stack = frames.map(|frame| self.index(frame)).collect();
+        let mut stack: Vec<usize> = frames.map(|frame| self.function(frame)).collect();
+        if self.stacks.len() >= MAX_STACKS && !self.stacks.contains_key(&stack) {
+            stack.truncate(1);
+        }
         *self.stacks.entry(stack).or_default() += 1;
     }
 
-    fn index(&mut self, frame: &FrameInfo) -> u32 {
+    fn function(&mut self, frame: &FrameInfo) -> usize {
         let index = frame.func_index();
-        self.names
-            .entry(index)
-            .or_insert_with(|| match frame.func_name() {
+        // What a module is known by: its code is nobody else's.
+        let module = frame.module().text().as_ptr() as usize;
+        *self.functions.entry((module, index)).or_insert_with(|| {
+            self.names.push(match frame.func_name() {
                 Some(name) => demangle(name),
                 None => format!("function {index}"),
             });
-        index
+            self.names.len() - 1
+        })
     }
 }
 
@@ -81,7 +91,8 @@ fn store_start_profile<'a>(
         cx.data_mut().observed.profiler = Some(Profiler {
             firefox,
             stacks: HashMap::new(),
-            names: HashMap::new(),
+            functions: HashMap::new(),
+            names: Vec::new(),
             last: Instant::now(),
         });
         Ok(atoms::ok())
@@ -105,7 +116,7 @@ fn store_finish_profile<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifRe
         return Ok(Error::chain(atoms::config(), &error).to_term(env));
     }
     let names = profiler.names;
-    let name = |index: &u32| names.get(index).map_or("?", String::as_str).encode(env);
+    let name = |place: &usize| names.get(*place).map_or("?", String::as_str).encode(env);
     let stacks: Vec<_> = profiler
         .stacks
         .iter()

@@ -163,7 +163,8 @@ fn call_raise<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
 /// `{owed, step}`: owed says that a wake-up message was sent which the caller has yet to receive.
 #[rustler::nif]
 fn call_cancel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
-    let owed = cell.forget_wake();
+    // Of another's call there is nothing to forget.
+    let owed = cell.driver() == Some(env.pid()) && cell.forget_wake();
     (owed, driving::resume(env, &cell, Resume::Cancel)).encode(env)
 }
 

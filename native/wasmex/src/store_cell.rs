@@ -253,12 +253,14 @@ impl StoreCell {
             return Err(Error::Deadlock);
         }
         let reference: Term = *env.make_ref();
+        // Held before it is watched: if it is killed meanwhile, on a dirty scheduler, its end finds it in the queue.
+        let mut inner = self.lock();
         let Some(monitor) = env.monitor(cell, &me) else {
-            // It was killed while this NIF runs, on a dirty scheduler.
+            // It was killed before.
+            drop(inner);
             waits::forget(me);
             return Err(Error::Cancelled);
         };
-        let mut inner = self.lock();
         inner.turns.push(Waiter {
             pid: me,
             reference: TermBox::new(reference),

@@ -122,11 +122,13 @@ pub struct LimitsSpec {
 /// What an element of a table takes.
 const TABLE_ELEMENT: u64 = 8;
 
+/// More than a process can have of them: such a growth fails in any case, and is not to be counted.
+const ADDRESSES: usize = 1 << 47;
+
 /// What tables may take in any case: programs have some for their functions.
 const TABLES: u64 = 1 << 20;
 
-/// Applies to every memory and table on its own, as wasmtime's `StoreLimits` does; `memory_size` also
-/// bounds the sum over all memories of the store, or a guest with many memories would escape it, and
+/// `memory_size` bounds the sum over all memories of the store, or a guest with many memories would escape it, and
 /// apart from that the bytes of all tables. A growth that is allowed and fails for want of memory stays counted: whether
 /// one that fails had been allowed can't be told, and a guest could have the others taken back for it.
 pub struct Limits {
@@ -157,9 +159,11 @@ impl ResourceLimiter for Limits {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let limit = self.spec.memory_size;
-        let total = self.memory_total + (desired.saturating_sub(current)) as u64;
+        // A guest may ask for more than there are numbers.
+        let grown = desired.saturating_sub(current) as u64;
+        let total = self.memory_total.saturating_add(grown);
         let over = limit.is_some_and(|limit| total > limit);
-        if over || maximum.is_some_and(|maximum| desired > maximum) {
+        if over || desired > ADDRESSES || maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
         self.memory_total = total;

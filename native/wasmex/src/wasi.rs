@@ -2,6 +2,7 @@
 
 use crate::atoms;
 use crate::budget::Budget;
+use crate::inherited::{Inherited, Which};
 use crate::pipe::PipeResource;
 use crate::pipe_stream::PipeStream;
 use crate::store_data::StoreData;
@@ -122,7 +123,9 @@ impl WasiSpec {
         match options.stdout {
             Stdio::Null => {}
             Stdio::Inherit => {
-                builder.inherit_stdout();
+                let budget = budget_of(atoms::stdout());
+                let which = Which::Output;
+                builder.stdout(Inherited { which, budget });
             }
             Stdio::Pipe(pipe) => {
                 let budget = budget_of(atoms::stdout());
@@ -132,7 +135,9 @@ impl WasiSpec {
         match options.stderr {
             Stdio::Null => {}
             Stdio::Inherit => {
-                builder.inherit_stderr();
+                let budget = budget_of(atoms::stderr());
+                let which = Which::Error;
+                builder.stderr(Inherited { which, budget });
             }
             Stdio::Pipe(pipe) => {
                 let budget = budget_of(atoms::stderr());

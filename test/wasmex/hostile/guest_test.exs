@@ -37,6 +37,29 @@ defmodule Wasmex.Hostile.GuestTest do
         assert -1 in grown
       end
 
+      # A sum that overflows gives nothing back either, nor to another memory.
+      grow = fn name, memory ->
+        ~s|(func (export "#{name}") (param i64) (result i64) (memory.grow #{memory} (local.get 0)))|
+      end
+
+      wat = "(module (memory $a i64 1) (memory $b i64 1) #{grow.("a", "$a")} #{grow.("b", "$b")})"
+      {:ok, store} = Store.new(%StoreLimits{memory_size: 20 * 65_536})
+      instance = instance(store, wat)
+
+      pages =
+        for _ <- 1..10, name <- ["a", "b"] do
+          assert Instance.call(instance, name, [-1]) == {:ok, [-1]}
+          {:ok, [before]} = Instance.call(instance, name, [5])
+          if before == -1, do: 0, else: 5
+        end
+
+      assert Enum.sum(pages) == 15
+      {:ok, free} = Store.new()
+      unlimited = instance(free, wat)
+      assert Instance.call(unlimited, "a", [-1]) == {:ok, [-1]}
+      assert {:ok, peak} = Store.memory_peak(free)
+      assert peak == 2 * 65_536
+
       program =
         ~s|(module (memory (export "memory") 1) (table 150000000 funcref) (func (export "_start")))|
 
@@ -81,6 +104,45 @@ defmodule Wasmex.Hostile.GuestTest do
       assert length(lists) == 5
       {:ok, store} = Components.Store.new(%StoreLimits{hostcall_fuel: 1_000})
       assert {:error, _} = store |> component(wat) |> Components.Instance.call("f", [1])
+    end
+
+    test "of names is taken once, however often they come" do
+      name = String.duplicate("long", 10_000)
+
+      wat = """
+      (component
+        (core module $m
+          (memory (export "memory") 2)
+          (func (export "f") (result i32)
+            (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 100000)) (i32.const 0)))
+        (core instance $i (instantiate $m))
+        (type $e' (enum "#{name}"))
+        (export $e "e" (type $e'))
+        (func (export "f") (result (list $e))
+          (canon lift (core func $i "f") (memory (core memory $i "memory")))))
+      """
+
+      {:ok, store} = Components.Store.new()
+      assert {:ok, list} = store |> component(wat) |> Components.Instance.call("f", [])
+      assert length(list) == 100_000 and hd(list) == name
+      {:binary, binaries} = Process.info(self(), :binary)
+      assert Enum.count(binaries, fn {_id, size, _count} -> size == 40_000 end) <= 3
+    end
+
+    test "of all results together is paid for" do
+      results = String.duplicate("u64 ", 2_000)
+
+      wat = """
+      (component
+        (core module $m (memory (export "memory") 1) (func (export "f") (result i32) (i32.const 0)))
+        (core instance $i (instantiate $m))
+        (func (export "f") (result (tuple #{results}))
+          (canon lift (core func $i "f") (memory (core memory $i "memory")))))
+      """
+
+      {:ok, store} = Components.Store.new(%StoreLimits{hostcall_fuel: 10_000})
+      assert {:error, error} = store |> component(wat) |> Components.Instance.call("f", [])
+      assert Exception.message(error) =~ "too much data"
     end
 
     test "before the end of a pipe is not filled without a bound" do

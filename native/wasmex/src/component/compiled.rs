@@ -108,7 +108,7 @@ fn component_code_size(component: ResourceArc<ComponentResource>) -> usize {
 }
 
 /// `{imports, exports}`, each `[{name, item}]` in the component's order.
-#[rustler::nif]
+#[rustler::nif(schedule = "DirtyCpu")]
 fn component_describe<'a>(env: Env<'a>, component: ResourceArc<ComponentResource>) -> Term<'a> {
     let engine = &component.engine.engine;
     let ty = component.component.component_type();

@@ -106,8 +106,10 @@ pub async fn run(handle: Handle, mut cx: StoreContextMut<'_, StoreData>) -> Resu
     let out = http.new_response_outparam(sender).map_err(Error::Guest)?;
     let underway = Underway::begin(&instance);
     let call = func.call_async(cx.as_context_mut(), (request, out));
-    both(call, copy(receiver, &answer)).await?;
+    let copied = both(call, copy(receiver, &answer)).await?;
+    // The guest has returned, whatever came of its answer.
     underway.end();
+    copied?;
     answer.close();
     handoff::in_env(|env| Vec::<Term>::new().encode(env).as_c_arg()).ok_or(Error::Cancelled)
 }
@@ -137,11 +139,11 @@ fn export(component: &Component) -> Option<ComponentExportIndex> {
     component.get_export_index(Some(&interface), "handle")
 }
 
-/// Runs the guest and copies its answer. A guest that fails fails at once.
+/// Runs the guest and copies its answer, whose own result is in the result. A guest that fails fails at once.
 async fn both(
     call: impl Future<Output = wasmtime::Result<()>>,
     copy: impl Future<Output = Result<()>>,
-) -> Result<()> {
+) -> Result<Result<()>> {
     let (mut call, mut copy) = (pin!(call), pin!(copy));
     let (mut called, mut copied) = (false, None);
     std::future::poll_fn(|context| {
@@ -155,7 +157,7 @@ async fn both(
             copied = Some(result);
         }
         match (called, &copied) {
-            (true, Some(_)) => Poll::Ready(copied.take().unwrap_or(Ok(()))),
+            (true, Some(_)) => Poll::Ready(Ok(copied.take().unwrap_or(Ok(())))),
             _ => Poll::Pending,
         }
     })

@@ -5,6 +5,7 @@
 use super::flat;
 use super::handle::HandleResource;
 use super::instance::ComponentInstance;
+use super::names::Name;
 use super::numbers;
 use super::shape::{Cases, Kind, LIST_CELL, MAP_ENTRY, Record, Resource, Shape};
 use super::shared::Shared;
@@ -33,6 +34,8 @@ pub struct Lifter<'l, 'c, 'e> {
     pub borrowed: Vec<ResourceArc<HandleResource>>,
     /// The keys of the records met so far, as terms of `env`.
     keys: HashMap<*const Record, Vec<ErlNifTerm>>,
+    /// The same of other names that are no atoms: one may be long, and come a million times.
+    names: HashMap<*const Name, Term<'e>>,
 }
 
 impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
@@ -43,11 +46,14 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
             style,
             borrowed: Vec::new(),
             keys: HashMap::new(),
+            names: HashMap::new(),
         }
     }
 
     /// The items of a tuple as a list: how arguments come, and results.
     pub fn list(&mut self, tuple: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
+        self.cx
+            .consume_fuel(tuple.weight.saturating_mul(TERM_PRICE))?;
         let mut list = Term::list_new_empty(self.env);
         for item in tuple.items().iter().rev() {
             let term = self.value(&item.shape, &bytes[item.offset..])?;
@@ -101,7 +107,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
             Kind::Variant(cases) => self.variant(cases, bytes)?,
             Kind::Enum(cases) => {
                 let case = flat::case(cases, flat::tag(cases, bytes))?;
-                case.name.encode(env, self.style)
+                self.name(&case.name)
             }
             Kind::Option(cases) => self.tagged(cases, bytes, [atoms::none(), atoms::some()])?,
             Kind::Result(cases) => self.tagged(cases, bytes, [atoms::ok(), atoms::error()])?,
@@ -110,12 +116,22 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
                 let mut map = Term::map_new(env);
                 for (index, name) in names.iter().enumerate() {
                     if bits & (1 << index) != 0 {
-                        map = put(map, name.encode(env, self.style), true.encode(env))?;
+                        map = put(map, self.name(name), true.encode(env))?;
                     }
                 }
                 map
             }
             Kind::Resource(resource) => self.resource(resource, bytes)?,
+        })
+    }
+
+    fn name(&mut self, name: &Name) -> Term<'e> {
+        let env = self.env;
+        name.atom(env, self.style).unwrap_or_else(|| {
+            *self
+                .names
+                .entry(std::ptr::from_ref(name))
+                .or_insert_with(|| (*name.text).encode(env))
         })
     }
 
@@ -247,7 +263,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
 
     fn variant(&mut self, cases: &Cases, bytes: &[u8]) -> Result<Term<'e>> {
         let case = flat::case(cases, flat::tag(cases, bytes))?;
-        let name = case.name.encode(self.env, self.style);
+        let name = self.name(&case.name);
         Ok(match &case.payload {
             Some(payload) => {
                 let payload = self.value(payload, &bytes[cases.payload_offset..])?;

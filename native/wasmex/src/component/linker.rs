@@ -32,7 +32,7 @@ impl std::panic::RefUnwindSafe for ComponentTemplate {}
 /// `{interface | nil, name, :fn | :resource, index | nil}`; functions are numbered in their tuple.
 type Declaration = (Option<String>, String, Atom, Option<u32>);
 
-#[rustler::nif]
+#[rustler::nif(schedule = "DirtyCpu")]
 fn component_template_new<'a>(
     env: Env<'a>,
     component: ResourceArc<ComponentResource>,

@@ -28,15 +28,18 @@ impl Name {
     }
 
     pub fn encode<'a>(&self, env: Env<'a>, style: Style) -> Term<'a> {
+        self.atom(env, style)
+            .unwrap_or_else(|| (*self.text).encode(env))
+    }
+
+    /// The atom that it is told as, where there is one.
+    pub fn atom<'a>(&self, env: Env<'a>, style: Style) -> Option<Term<'a>> {
         let atom = match style.existing_atoms {
             true => self.existing(env),
             false => self.given,
         };
-        match atom {
-            // SAFETY: an atom is an immediate, valid in every environment.
-            Some(atom) => unsafe { Term::new(env, atom) },
-            None => (*self.text).encode(env),
-        }
+        // SAFETY: an atom is an immediate, valid in every environment.
+        atom.map(|atom| unsafe { Term::new(env, atom) })
     }
 
     /// Whether the term is this name: its atom, given or of the same spelling, or its string.
@@ -63,6 +66,14 @@ impl Name {
         remembered(&self.snake, || {
             existing_atom(env, &self.text.replace('-', "_"))
         })
+    }
+}
+
+/// What a term that may be a name says.
+pub fn text(term: Term) -> Option<String> {
+    match term.is_atom() {
+        true => term.atom_to_string().ok(),
+        false => term.decode().ok(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The types of a component, prepared for conversion: names as terms, offsets as numbers.
 
-use super::names::Name;
+use super::names::{self, Name};
 use super::numbers::Number;
 use super::shared::Shared;
 use rustler::Term;
@@ -112,9 +112,29 @@ pub struct Item {
 
 pub struct Cases {
     pub cases: Box<[Case]>,
+    /// The numbers of the cases by their names, where there are many.
+    by_name: Option<HashMap<Box<str>, usize>>,
     /// Bytes of the number of the case.
     pub tag_size: usize,
     pub payload_offset: usize,
+}
+
+/// More cases than this are not searched one by one.
+const MANY: usize = 16;
+
+impl Cases {
+    /// The number of the case of this name, in the spelling of WIT, of Elixir or the one that it was given.
+    pub fn find(&self, name: Term) -> Option<usize> {
+        let known = self.by_name.as_ref().and_then(|by_name| {
+            let text = names::text(name)?;
+            let dashed = || by_name.get(text.replace('_', "-").as_str());
+            by_name.get(text.as_str()).or_else(dashed).copied()
+        });
+        let is = |case: &Case| case.name.is(name);
+        known
+            .filter(|index| is(&self.cases[*index]))
+            .or_else(|| self.cases.iter().position(is))
+    }
 }
 
 pub struct Case {
@@ -373,7 +393,15 @@ impl Builder<'_> {
                 payload: payload.map(|ty| self.shape(ty, depth)).transpose()?,
             });
         }
+        let many = list.len() > MANY;
+        let by_name = many.then(|| {
+            let numbered = list.iter().enumerate();
+            numbered
+                .map(|(index, case)| (case.name.text.clone(), index))
+                .collect()
+        });
         Ok(Cases {
+            by_name,
             cases: list.into(),
             tag_size: tag_size as usize,
             payload_offset: payload_offset as usize,

@@ -174,10 +174,8 @@ fn tagged(term: Term) -> (Term, Option<Term>) {
 
 fn find_case<'c>(cases: &'c Cases, tag: Term, of: &'static str) -> Checked<(usize, &'c Case)> {
     cases
-        .cases
-        .iter()
-        .enumerate()
-        .find(|(_, case)| case.name.is(tag))
+        .find(tag)
+        .map(|index| (index, &cases.cases[index]))
         .ok_or_else(|| {
             Problem::new(What::Case {
                 of,

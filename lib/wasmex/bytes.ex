@@ -39,6 +39,11 @@ defmodule Wasmex.Bytes do
          do: Memory.read(memory, unsigned(pointer), unsigned(length))
   end
 
+  def read(_instance, other, _opts) do
+    raise ArgumentError,
+          "expected {pointer, length} or one i64 with both, as a guest returned it, got: #{inspect(other)}"
+  end
+
   # 32-bit addresses come back signed.
   defp unsigned(value) when value < 0, do: value + 0x1_0000_0000
   defp unsigned(value), do: value

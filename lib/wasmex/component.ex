@@ -29,7 +29,7 @@ defmodule Wasmex.Component do
     a last argument `timeout:` in ms (5,000 by default for a process). It returns `{:ok, value}` or `{:error,
     exception}`, and its twin with a `!` the value
   - a module per exported interface with its functions, and in it one per resource (`new`, methods, static
-    functions, `drop`); types as `t:name/0`
+    functions, `drop`, which returns `:ok` or `{:error, text | :timeout}`); types as `t:name/0`
 
   Names that are taken get something more: a method `drop`, or `new` beside a constructor, and a function `when` an underscore (`drop_`),
   a type that Elixir has itself `_t` (`node_t`), an interface the name of its package where its own is another's too.

@@ -71,6 +71,9 @@ defmodule Wasmex.Components do
   | `:engine`, `:store_limits` | for the new store | the default engine, no limits |
   | `:start_timeout` | ms for the component's start code | `:infinity` |
   | `:on_trap` | `:keep`, `:stop` or `:renew`, see above | `:keep` |
+
+  Errors: `{:error, text}` where the component can't be read, compiled or instantiated. (Before OTP 26 a failure to
+  instantiate is `{:error, {:bad_return_value, {:error, text}}}`, and ends a parent that does not trap exits.)
   """
   @spec start_link(keyword() | map()) :: GenServer.on_start()
   def start_link(opts) when is_list(opts), do: opts |> Map.new() |> start_link()
@@ -157,7 +160,7 @@ defmodule Wasmex.Components do
 
   defp component(%{bytes: bytes}, store) when is_binary(bytes), do: Component.new(store, bytes)
 
-  defp component(%{path: path}, store) do
+  defp component(%{path: path}, store) when is_binary(path) do
     case File.read(path) do
       {:ok, bytes} -> Component.new(store, bytes)
       {:error, reason} -> {:error, "could not read #{path}: #{:file.format_error(reason)}"}
@@ -218,7 +221,7 @@ defmodule Wasmex.Components do
     do: {:ok, Process.get(:"$wasmex_component_instance") || exit(:calling_self)}
 
   def instance_within(server, timeout) do
-    {:ok, GenServer.call(server, :instance, Timeout.capped(timeout))}
+    {:ok, GenServer.call(Wasmex.Utils.server!(server), :instance, Timeout.capped(timeout))}
   catch
     :exit, {:timeout, _} -> {:error, :timeout}
   end

@@ -4,7 +4,7 @@ defmodule Wasmex.Error do
 
   | reason | details |
   |---|---|
-  | `:timeout` | `:timeout` in ms |
+  | `:timeout` | `:timeout` in ms; of a pipe or a `Wasmex.Program` `:message` |
   | `:value` | `:position` from 0 (or nil), `:wanted` type, `:given` kind of term |
   | `:arity` | `:expected`, `:given` |
   | `:params` | `:message`: the list of parameters is none |
@@ -13,7 +13,8 @@ defmodule Wasmex.Error do
   | `:incompatible_import`, `:duplicate_import` | `:message` |
   | `:import_raised` | `:kind`, `:exception`, `:stacktrace` of the Elixir function, `:backtrace` of the guest |
   | `:bad_results` | `:message`: what an imported function returned and should have |
-  | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow`, `:no_threads` | `:message` |
+  | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow`, `:no_threads`, `:module`, `:unsupported` | `:message` |
+  | `:no_ticker` | the system gave no thread without which no guest may run |
   | `:out_of_bounds` | `:offset`, `:size`, `:limit` |
   | `:output_limit` | `:limit`: the bytes that a program may print |
   | `:input`, `:output` | `:message`: what went wrong with a source of input or a sink of output |
@@ -23,7 +24,8 @@ defmodule Wasmex.Error do
   | `:unknown_path` | `:path`, `:position` of what is not there, `:names` that are |
   | `:missing_imports` | `:names`: interface, name and type of each |
   | `:spent` | a component's call was cut off; none of the store's can run again |
-  | `:closed`, `:broken`, `:cancelled`, `:deadlock` | the store is gone, lost to a panic, was taken away, or can never come free |
+  | `:closed`, `:broken`, `:cancelled`, `:deadlock` | the store is gone, lost to a panic, was taken away, or can never come free; `:message` where it is a pipe or a program that is closed |
+  | `:full` | a pipe at its capacity: `:written` bytes went in |
   | `:caller_expired`, `:caller_elsewhere` | a `caller` used after its import, or by another process |
   | `:foreign_store`, `:foreign_engine` | a handle of another store or engine |
   | `:fuel_disabled`, `:immutable` | `:message` |

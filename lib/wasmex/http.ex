@@ -23,7 +23,7 @@ defmodule Wasmex.HTTP do
 
   | key | default | |
   |---|---|---|
-  | `:timeout` | 5,000 ms | then the answer is 504 |
+  | `:timeout` | 5,000 ms | then the answer is 504; a body that is not there by then is 408 |
   | `:max_memory` | 128 MiB | |
   | `:max_output` | 16 MiB | beyond it the answer is 502, or broken off |
   | `:max_body` | 8 MiB | a longer request is answered with 413 |
@@ -38,8 +38,9 @@ defmodule Wasmex.HTTP do
   Each request gets an instance of its own, which is gone with it: what one request leaves in memory no other sees.
   A component that is slow to start, such as one with an interpreter inside, may be used again with `reuse: n`: an
   instance that has answered without an error waits for the next request, up to `n` of them for a minute. Then
-  whatever it remembers, and memory it has grown, is there in that request. Commands end with their request and
-  are never used again.
+  whatever it remembers, and memory it has grown, is there in that request; and as long as it waits it takes its place in
+  the engine's pool of 1,000 core instances, of which a component may have several. Commands end with their request and are
+  never used again.
 
   ## Errors
 

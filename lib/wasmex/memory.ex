@@ -57,7 +57,7 @@ defmodule Wasmex.Memory do
 
   @doc "The size in bytes."
   @spec size(StoreOrCaller.t(), t()) :: non_neg_integer()
-  def size(store_or_caller, memory),
+  def size(store_or_caller, %__MODULE__{} = memory),
     do: bang(size_via(memory, StoreOrCaller.via(store_or_caller)))
 
   @doc "The size in bytes, as `{:ok, bytes}`."

@@ -39,6 +39,8 @@ defmodule Wasmex.Pipe do
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
 
   @max 0x7FFF_FFFF_FFFF_FFFF
+  # A cursor can't go where no memory could ever be.
+  @furthest 0x100_0000_0000
   @stream_capacity 64 * 1024
   # Writes are cut, so that no scheduler copies for long.
   @chunk 1024 * 1024
@@ -68,9 +70,9 @@ defmodule Wasmex.Pipe do
   @spec size(t()) :: non_neg_integer()
   def size(pipe), do: Native.pipe_size(resource!(pipe))
 
-  @doc "Moves the cursor of a buffer; beyond the end is allowed. A stream has no positions."
+  @doc "Moves the cursor of a buffer; beyond the end is allowed, up to 1 TiB. A stream has no positions."
   @spec seek(t(), non_neg_integer()) :: :ok
-  def seek(pipe, position) when is_integer(position) and position >= 0 and position <= @max do
+  def seek(pipe, position) when is_integer(position) and position in 0..@furthest do
     if Native.pipe_seek(resource!(pipe), position),
       do: :ok,
       else: raise(ArgumentError, "a stream pipe can't seek")

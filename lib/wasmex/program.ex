@@ -126,7 +126,7 @@ defmodule Wasmex.Program do
 
   # Straight into the pipe from here: a program that does not read holds up the writer alone.
   defp stdin(program, timeout) do
-    GenServer.call(program, :stdin, Timeout.capped(timeout))
+    GenServer.call(Wasmex.Utils.server!(program), :stdin, Timeout.capped(timeout))
   catch
     :exit, {:timeout, _} ->
       {:error,

@@ -8,8 +8,8 @@ defmodule Wasmex.Telemetry do
   | span | around | metadata |
   |---|---|---|
   | `:compile` | `Wasmex.Module.compile/2` | `:size` of the bytes |
-  | `:instantiate` | `Wasmex.Instance.new/5`, `Wasmex.Template.instantiate/3` | |
-  | `:call` | `Wasmex.Instance.call/4`, `Wasmex.call_function/4` | `:instance`, `:function` |
+  | `:instantiate` | `Wasmex.Instance.new/5`, `Wasmex.Template.instantiate/3`, the same of `Wasmex.Components` | |
+  | `:call` | `Wasmex.Instance.call/4`, `Wasmex.call_function/4`, the same of `Wasmex.Components` | `:instance`, `:function` (a name, or the list of names on the way to it) |
   | `:import` | an Elixir function that a guest calls | `:namespace`, `:name` |
   | `:run` | a program: `Wasmex.run/3`, `Wasmex.stream!/3`, `Wasmex.Program` | `:program`, `:args` |
 

@@ -1,6 +1,6 @@
 defmodule Wasmex.Utils do
   @moduledoc """
-  Small helpers for names.
+  Small helpers for names, and for text.
 
   ## Example
 
@@ -48,6 +48,16 @@ defmodule Wasmex.Utils do
 
     Keyword.validate!(opts, allowed)
   end
+
+  @doc false
+  # What `GenServer.call/3` can ask.
+  def server!(server) when is_pid(server) or (is_atom(server) and server != nil), do: server
+  def server!({:global, _} = server), do: server
+  def server!({:via, module, _} = server) when is_atom(module), do: server
+  def server!({name, node} = server) when is_atom(name) and is_atom(node), do: server
+
+  def server!(other),
+    do: raise(ArgumentError, "expected a process or its name, got: #{inspect(other)}")
 
   @doc false
   # `String.valid?/1` looks at each byte in Elixir before 1.17; this does so in C.

@@ -125,11 +125,11 @@ defmodule Wasmex.Fuzz.Case do
     end
   end
 
-  defp differs(_line, _made, _store), do: nil
+  defp differs(line, made, _store), do: {:unknown, line, made}
 
   # In the words of wasmtime; what it has no code for is "other".
   defp same_error?(text, %Trap{message: message}), do: text == message
-  defp same_error?("other", %Error{}), do: true
+  defp same_error?("other", %Error{reason: reason}), do: reason != :timeout
   defp same_error?(text, error), do: String.contains?(Exception.message(error), text)
 
   defp values("-"), do: []

@@ -1,6 +1,6 @@
 defmodule Wasmex.Component.Spec do
   @moduledoc false
-  # Types of WIT as types of Elixir: as given (`:in`) and as returned (`:out`).
+  # Types of WIT as types of Elixir.
 
   alias Wasmex.Component.Names
 

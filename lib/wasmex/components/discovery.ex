@@ -7,6 +7,9 @@ defmodule Wasmex.Components.Discovery do
   @spec resources(WIT.source(), :imports | :exports, keyword()) ::
           {:ok, [map()]} | {:error, String.t()}
   def resources(source, side, opts) do
+    # Those of the functions that ask, of which only the world is looked at here.
+    opts = Wasmex.Utils.options!(opts, [:path, :interface, world: nil])
+
     case WIT.world(source, world: opts[:world]) do
       {:ok, world} ->
         {:ok,

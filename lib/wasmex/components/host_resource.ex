@@ -34,8 +34,14 @@ defmodule Wasmex.Components.HostResource do
   def merge_imports(list) do
     list
     |> Enum.map(fn
-      module when is_atom(module) -> module.imports()
-      imports when is_map(imports) -> imports
+      module when is_atom(module) and module != nil ->
+        module.imports()
+
+      imports when is_map(imports) and not is_struct(imports) ->
+        imports
+
+      other ->
+        raise ArgumentError, "imports are maps or modules that make them, got: #{inspect(other)}"
     end)
     |> Enum.reduce(%{}, fn imports, merged ->
       Map.merge(merged, imports, fn

@@ -45,8 +45,13 @@ defmodule Wasmex.HTTP.Request do
   @doc "A request from a method, a target (path and query), headers and a body."
   @spec new(String.t(), String.t(), [{String.t(), String.t()}], iodata() | Enumerable.t()) :: t()
   def new(method, target, headers \\ [], body \\ "") do
+    for {what, text} <- [method: method, target: target],
+        not is_binary(text),
+        do:
+          raise(ArgumentError, "the #{what} of a request must be a string, got: #{inspect(text)}")
+
     {path, query} = split(target)
-    headers = for {name, value} <- headers, do: {String.downcase(name), value}
+    headers = Enum.map(headers, &header!/1)
     host = with {_, host} <- List.keyfind(headers, "host", 0, {nil, "localhost"}), do: host
     {host, port} = host_and_port(host)
 
@@ -60,6 +65,12 @@ defmodule Wasmex.HTTP.Request do
       port: port
     }
   end
+
+  defp header!({name, value}) when is_binary(name) and is_binary(value),
+    do: {String.downcase(name), value}
+
+  defp header!(other),
+    do: raise(ArgumentError, "a header is {name, value}, both strings, got: #{inspect(other)}")
 
   defp split(target) do
     case String.split(target, "?", parts: 2) do

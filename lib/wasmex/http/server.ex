@@ -41,7 +41,8 @@ defmodule Wasmex.HTTP.Server do
 
   use Supervisor
 
-  alias Wasmex.HTTP.{Listener, Folder, Gate, Service}
+  alias Wasmex.HTTP.{Folder, Gate, Listener, Service}
+  alias Wasmex.{Timeout, Utils}
 
   @own [port: 8080, ip: {127, 0, 0, 1}, page: true]
   @keys [:name | Keyword.keys(@own)]
@@ -84,7 +85,7 @@ defmodule Wasmex.HTTP.Server do
 
   @doc "The port that it listens on."
   @spec port(Supervisor.supervisor()) :: :inet.port_number()
-  def port(server), do: server |> child(Listener) |> Listener.port()
+  def port(server), do: server |> Utils.server!() |> child(Listener) |> Listener.port()
 
   @doc "Looks at the folder now; returns when all that changed was compiled."
   @spec refresh(Supervisor.supervisor()) :: :ok
@@ -95,11 +96,11 @@ defmodule Wasmex.HTTP.Server do
   """
   @spec stop(Supervisor.supervisor(), timeout()) :: :ok
   def stop(server, timeout \\ 5_000) do
-    server |> part(Gate) |> Gate.drain(timeout)
+    server |> part(Gate) |> Gate.drain(timeout |> Timeout.check!() |> Timeout.capped())
     Supervisor.stop(server)
   end
 
-  defp part(server, id), do: server |> child(Service) |> child(id)
+  defp part(server, id), do: server |> Utils.server!() |> child(Service) |> child(id)
 
   defp child(supervisor, id) do
     {^id, pid, _, _} = supervisor |> Supervisor.which_children() |> List.keyfind(id, 0)

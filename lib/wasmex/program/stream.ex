@@ -7,16 +7,17 @@ defmodule Wasmex.Program.Stream do
   alias Wasmex.Program.{Options, Session, Sink}
 
   def new(program, args, opts) do
-    {as, opts} = Keyword.pop(opts, :as, :chunks)
+    {as, opts} =
+      if Keyword.keyword?(opts), do: Keyword.pop(opts, :as, :chunks), else: {:chunks, opts}
 
     unless as in [:chunks, :lines],
       do: raise(ArgumentError, "as: must be :chunks or :lines, got: #{inspect(as)}")
 
-    if Keyword.has_key?(opts, :stdout),
-      do: raise(ArgumentError, "stdout: is what the stream gives; stderr: can go elsewhere")
-
     # Checked now: a mistake belongs to the one who makes the stream, not to the one who reads it.
     options = Options.new!(opts, stdout: :hold, stderr: :capture)
+
+    if Keyword.has_key?(opts, :stdout),
+      do: raise(ArgumentError, "stdout: is what the stream gives; stderr: can go elsewhere")
 
     chunks =
       Elixir.Stream.resource(

@@ -306,7 +306,7 @@ fn instance_from_template<'a>(
     )
 }
 
-/// `[name]` of the exports of one kind, straight from the module.
+/// The type of an export, straight from the module; nil where there is none.
 #[rustler::nif]
 fn instance_export_type<'a>(
     env: Env<'a>,

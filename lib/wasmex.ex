@@ -79,7 +79,7 @@ defmodule Wasmex do
   def start_link(opts) when is_list(opts), do: opts |> Map.new() |> start_link()
 
   def start_link(%{} = opts) do
-    check_keys!(opts)
+    Utils.known!(opts, @keys)
     check_values!(opts)
 
     case opts do
@@ -106,13 +106,6 @@ defmodule Wasmex do
       _ ->
         raise ArgumentError,
               "start_link needs :bytes, or :store and :module; got: #{inspect(opts)}"
-    end
-  end
-
-  defp check_keys!(opts) do
-    for key <- Map.keys(opts), key not in @keys do
-      raise ArgumentError,
-            "unknown option #{inspect(key)}#{Wasmex.Error.suggestion(key, Enum.map(@keys, &to_string/1))}"
     end
   end
 

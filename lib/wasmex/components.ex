@@ -36,7 +36,7 @@ defmodule Wasmex.Components do
 
   use GenServer
 
-  alias Wasmex.{Contract, Error, Server, Timeout}
+  alias Wasmex.{Contract, Error, Server, Timeout, Utils}
   alias Wasmex.Components.{Component, Imports, Instance, Path, Store, Style, Template}
   alias Wasmex.Wasi.WasiP2Options
 
@@ -79,7 +79,7 @@ defmodule Wasmex.Components do
   def start_link(opts) when is_list(opts), do: opts |> Map.new() |> start_link()
 
   def start_link(%{} = opts) do
-    check_keys!(opts)
+    Utils.known!(opts, @keys)
     on_trap = on_trap!(Map.get(opts, :on_trap, :keep))
     # What makes no sense is said here: a process that does not start takes its parent along.
     imports = Map.get(opts, :imports, %{})
@@ -103,13 +103,6 @@ defmodule Wasmex.Components do
 
       start_opts = if opts[:name], do: [name: opts.name], else: []
       GenServer.start_link(__MODULE__, state, start_opts)
-    end
-  end
-
-  defp check_keys!(opts) do
-    for key <- Map.keys(opts), key not in @keys do
-      raise ArgumentError,
-            "unknown option #{inspect(key)}#{Error.suggestion(key, Enum.map(@keys, &to_string/1))}"
     end
   end
 
@@ -221,7 +214,7 @@ defmodule Wasmex.Components do
     do: {:ok, Process.get(:"$wasmex_component_instance") || exit(:calling_self)}
 
   def instance_within(server, timeout) do
-    {:ok, GenServer.call(Wasmex.Utils.server!(server), :instance, Timeout.capped(timeout))}
+    {:ok, GenServer.call(Utils.server!(server), :instance, Timeout.capped(timeout))}
   catch
     :exit, {:timeout, _} -> {:error, :timeout}
   end

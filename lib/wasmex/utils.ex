@@ -46,7 +46,25 @@ defmodule Wasmex.Utils do
           "expected options as a keyword list (such as timeout: 1_000), got: #{inspect(opts)}"
         )
 
-    Keyword.validate!(opts, allowed)
+    case Keyword.validate(opts, allowed) do
+      {:ok, opts} ->
+        opts
+
+      {:error, [key | _]} ->
+        unknown!(key, for(known <- allowed, do: with({key, _} <- known, do: key)))
+    end
+  end
+
+  @doc false
+  # Of a map or a keyword list.
+  def known!(opts, known, where \\ "") do
+    for {key, _value} <- opts, key not in known, do: unknown!(key, known, where)
+    :ok
+  end
+
+  defp unknown!(key, known, where \\ "") do
+    suggestion = Wasmex.Error.suggestion(key, Enum.map(known, &Atom.to_string/1))
+    raise ArgumentError, "#{where}unknown option #{inspect(key)}#{suggestion}"
   end
 
   @doc false

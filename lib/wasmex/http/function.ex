@@ -167,14 +167,9 @@ defmodule Wasmex.HTTP.Function do
   @doc "Raises with the name of the key that is wrong; `place` says where it stands."
   @spec settings!(keyword() | map(), String.t()) :: keyword()
   def settings!(settings, place) do
+    Wasmex.Utils.known!(settings, @keys, "#{place}: ")
+
     for {key, value} <- settings do
-      unless key in @keys do
-        known = Enum.map(@keys, &Atom.to_string/1)
-
-        raise ArgumentError,
-              "#{place}: unknown key #{inspect(key)}#{Error.suggestion(key, known)}"
-      end
-
       unless valid?(key, value),
         do:
           raise(

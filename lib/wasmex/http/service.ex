@@ -21,12 +21,7 @@ defmodule Wasmex.HTTP.Service do
 
   @doc "Raises for options that make no sense (`more` are those of the caller); starting is left to `start_link/1`."
   def check!(opts, more \\ []) do
-    for {key, _} <- opts, key not in @keys do
-      known = Enum.map(@keys ++ more, &Atom.to_string/1)
-
-      raise ArgumentError,
-            "unknown option #{inspect(key)}#{Wasmex.Error.suggestion(key, known)}"
-    end
+    Wasmex.Utils.known!(opts, @keys ++ more)
 
     for key <- [:concurrency, :queue], value = opts[key], not (is_integer(value) and value > 0) do
       raise ArgumentError, "#{key}: must be a number above 0, got: #{inspect(value)}"

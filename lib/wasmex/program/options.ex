@@ -73,12 +73,7 @@ defmodule Wasmex.Program.Options do
     unless Keyword.keyword?(opts),
       do: raise(ArgumentError, "expected a keyword list of options, got: #{inspect(opts)}")
 
-    for {key, _} <- opts, key not in @keys do
-      known = Enum.map(@keys, &Atom.to_string/1)
-
-      raise ArgumentError,
-            "unknown option #{inspect(key)}#{Error.suggestion(key, known)}"
-    end
+    Wasmex.Utils.known!(opts, @keys)
 
     options = struct!(__MODULE__, Keyword.merge(defaults, opts))
     for key <- @keys, do: check!(key, Map.fetch!(options, key))

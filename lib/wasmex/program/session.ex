@@ -13,9 +13,8 @@ defmodule Wasmex.Program.Session do
   # `await/1` does that until it is over; streams and `Wasmex.Program` go step by step. Whatever way
   # it ends, `finish/2` has let go of everything.
 
-  alias Wasmex.{Call, Error, Exit, Native, Pipe, Profile, Run, Store, StoreLimits}
-  alias Wasmex.{StoreOrCaller, Telemetry, Trace}
-  alias Wasmex.Program.{Idle, Kind, Options, Sink, Source, Stdin}
+  alias Wasmex.{Call, Error, Native, Pipe, Run, Store, Telemetry, Trace}
+  alias Wasmex.Program.{Idle, Kind, Options, Result, SessionStore, Sink, Source, Stdin}
 
   @enforce_keys [:source, :options, :store]
   defstruct source: nil,
@@ -75,88 +74,22 @@ defmodule Wasmex.Program.Session do
 
     stdin = Stdin.open(options.stdin)
     session = %__MODULE__{source: source, options: options, store: nil}
-    session = %{session | stdin: stdin, stdout: stdout, stderr: stderr}
+    with_store(%{session | stdin: stdin, stdout: stdout, stderr: stderr}, args)
+  end
 
-    with {:ok, session} <- put_store(session, args),
-         :ok <- prepare(session) do
-      span = Telemetry.start(:run, %{program: source.name, args: args})
+  defp with_store(session, args) do
+    with {:ok, session} <- SessionStore.open(session, args) do
+      span = Telemetry.start(:run, %{program: session.source.name, args: args})
       {:ok, %{session | span: span, started: System.monotonic_time()}}
     else
       {:error, error} ->
-        Stdin.close(stdin)
+        Stdin.close(session.stdin)
         {:error, error}
     end
-  end
-
-  defp put_store(%{source: %{instance: {store, resource, stderr}}} = session, _args),
-    do: {:ok, used_again(session, store, resource, stderr, :leave)}
-
-  defp put_store(%{source: %{idle: %Idle{} = idle}} = session, args) do
-    case Idle.take(idle) do
-      nil ->
-        make_store(%{session | store_after: {:keep, idle}}, args)
-
-      {store, resource, stderr} ->
-        {:ok, used_again(session, store, resource, stderr, {:keep, idle})}
-    end
-  end
-
-  defp put_store(session, args), do: make_store(session, args)
-
-  # What it prints goes where it went before.
-  defp used_again(session, store, resource, stderr, store_after) do
-    session = %{session | store: store, resource: resource, stderr: stderr}
-    %{session | store_after: store_after}
-  end
-
-  defp make_store(%{source: source, options: options} = session, args) do
-    wasi = wasi(source, options, args, session)
-    limits = %StoreLimits{memory_size: options.max_memory}
-
-    with {:ok, store} <- Store.make(wasi, limits, Kind.engine(source.module), observed(options)),
-         do: {:ok, %{session | store: store}}
-  end
-
-  # A component that answers a request has the streams for that; what it prints is for the log. It may outlive the
-  # request, so its output is counted by who takes it.
-  defp wasi(source, %{invoke: {:http, _}} = options, args, %{stderr: %{pipe: stderr}}) do
-    options = %{options | max_output: :infinity}
-    Options.wasi(options, source.module, [source.name | args], {:null, stderr, stderr})
-  end
-
-  defp wasi(source, options, args, %{stdin: stdin, stdout: stdout, stderr: stderr}) do
-    pipes = {stdin.pipe, stdout.pipe, stderr.pipe}
-    Options.wasi(options, source.module, [source.name | args], pipes)
-  end
-
-  defp observed(options) do
-    for {what, true} <- [trace: options.trace != nil, profile: options.profile], do: what
-  end
-
-  defp prepare(%{options: options, store: store} = session) do
-    with :ok <- set_fuel(store, options.fuel), do: start_profile(session)
-  end
-
-  defp set_fuel(_store, nil), do: :ok
-
-  defp set_fuel(store, fuel) do
-    case StoreOrCaller.set_fuel(store, fuel) do
-      :ok ->
-        :ok
-
-      {:error, _text} ->
-        message = "fuel: needs a program compiled for an engine with consume_fuel: true"
-        {:error, %Error{reason: :fuel_disabled, details: %{message: message}}}
-    end
-  end
-
-  defp start_profile(%{options: %{profile: false}}), do: :ok
-
-  defp start_profile(%{store: store, source: source}) do
-    case Native.store_start_profile(store.resource, source.module.resource, source.name) do
-      {:ok, _} -> :ok
-      {:error, native} -> {:error, Error.from_native(native)}
-    end
+  rescue
+    error ->
+      Stdin.close(session.stdin)
+      reraise error, __STACKTRACE__
   end
 
   @doc "Runs it for the first time."
@@ -322,13 +255,13 @@ defmodule Wasmex.Program.Session do
 
   # Lets go of everything; the result is what the call returned, an exception, or what was raised.
   defp finish(session, result) do
-    run = measure(session)
+    run = Result.measure(session)
     Stdin.close(session.stdin)
     {result, run} = close_sinks(session, result, run)
 
     result
-    |> complete(run, session.options.invoke)
-    |> span(session.span, run)
+    |> Result.complete(run, session.options.invoke)
+    |> Result.span(session.span, run)
     |> release(session)
   end
 
@@ -345,50 +278,6 @@ defmodule Wasmex.Program.Session do
     result
   end
 
-  defp measure(%{store: store, options: options} = session) do
-    duration = System.monotonic_time() - session.started
-
-    run = %Run{
-      duration: System.convert_time_unit(duration, :native, :microsecond),
-      fuel_used: fuel_used(store, options.fuel),
-      profile: profile(session),
-      core_dump: core_dump(session)
-    }
-
-    # One that is left may be somebody else's by now, who would have to be waited for.
-    case session.store_after != :leave && Store.memory_peak(store) do
-      {:ok, peak} -> %{run | peak_memory: peak}
-      _unknown -> run
-    end
-  end
-
-  defp fuel_used(_store, nil), do: nil
-
-  defp fuel_used(store, fuel) do
-    case StoreOrCaller.get_fuel(store) do
-      {:ok, left} -> fuel - left
-      {:error, _} -> nil
-    end
-  end
-
-  defp profile(%{options: %{profile: false}}), do: nil
-
-  defp profile(%{store: store, source: source}) do
-    case Native.store_finish_profile(store.resource) do
-      {:ok, {json, stacks}} -> %Profile{name: source.name, json: json, stacks: stacks}
-      _ -> nil
-    end
-  end
-
-  defp core_dump(%{options: %{core_dump: false}}), do: nil
-
-  defp core_dump(%{store: store}) do
-    case Native.store_take_core_dump(store.resource) do
-      {:ok, dump} -> dump
-      _ -> nil
-    end
-  end
-
   # After a failure a Collectable is halted, unless it only has to be finished to show what came.
   defp close_sinks(session, result, run) do
     {stdout, _} = Sink.close(session.stdout)
@@ -396,23 +285,5 @@ defmodule Wasmex.Program.Session do
     {result, %{run | stdout: stdout, stderr: stderr}}
   catch
     kind, reason -> {{kind, reason, __STACKTRACE__}, run}
-  end
-
-  defp complete({:ok, results}, run, nil), do: {:ok, %{run | status: Kind.status(results)}}
-  defp complete({:ok, _}, run, {:http, _}), do: {:ok, %{run | status: 0}}
-  defp complete({:ok, results}, run, _invoke), do: {:ok, %{run | results: results}}
-  defp complete({:error, %Exit{status: status}}, run, _), do: {:ok, %{run | status: status}}
-  defp complete({:error, exception}, run, _), do: {:error, %{exception | run: run}}
-  defp complete(%{__exception__: true} = exception, run, _), do: {:error, %{exception | run: run}}
-  defp complete({_kind, _reason, _stacktrace} = raised, _run, _), do: {:raised, raised}
-
-  defp span({:raised, {kind, reason, stacktrace}} = result, span, _run) do
-    Telemetry.exception(span, kind, reason, stacktrace)
-    result
-  end
-
-  defp span(result, span, run) do
-    measurements = %{fuel_used: run.fuel_used, peak_memory: run.peak_memory}
-    Telemetry.stop(span, result, measurements)
   end
 end

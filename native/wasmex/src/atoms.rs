@@ -1,7 +1,7 @@
 //! The atoms that the library says or understands. None is ever made from a guest's data.
 
 rustler::atoms! {
-    ok, error, nil, true_ = "true", false_ = "false", yield_ = "yield", wait, import, busy, done,
+    ok, error, nil, true_ = "true", false_ = "false", yield_ = "yield", wait, import, busy,
     wasmex_wake, wasmex_turn, wasmex_pipe,
     nif_panicked,
     struct_ = "__struct__", wasmex_func = "Elixir.Wasmex.Func",
@@ -13,18 +13,18 @@ rustler::atoms! {
     pipe, term,
     // types
     i32, i64, f32, f64, v128, fn_ = "fn", tag, mutability, const_ = "const", var, type_ = "type",
-    minimum, maximum, shared, memory64, page_size,
+    minimum, maximum, shared, memory64,
     // definitions of imports
     extern_ = "extern",
     // errors
-    trap, exit, import_raised, cancelled, closed, broken, deadlock, argument, arity, unknown_export,
-    not_a_function, missing_import, incompatible_import, duplicate_import, compile, parse, link,
+    trap, exit, import_raised, cancelled, closed, broken, deadlock, arity, unknown_export,
+    not_a_function, missing_import, incompatible_import, duplicate_import, compile, parse,
     limit, guest, foreign_store, foreign_engine, caller_expired, caller_elsewhere, out_of_bounds,
-    grow, immutable, fuel_disabled, unsupported, artefact, no_ticker, no_threads, panic, config, wasi, value,
-    bad_results, component, exception, not_null, in_progress, no_room, eof, empty, full,
+    grow, immutable, fuel_disabled, unsupported, artefact, no_ticker, no_threads, config, wasi, value,
+    bad_results, component, no_room, eof, empty, full,
     // details of errors
     code, message, detail, backtrace, position, wanted, given, expected, name, names, kind,
-    namespace, types_ = "types", needs_wasi, path, offset, size, linked,
+    namespace, types_ = "types", path, offset, size, linked,
     module_name, func_name, func_index, func_offset, module_offset, symbols, file, line, column,
     // kinds of terms
     kind_atom = "Atom", kind_binary = "Binary", kind_fun = "Fun", kind_list = "List",
@@ -38,7 +38,7 @@ rustler::atoms! {
     uncaught_exception, other,
     // options
     traced, bits, stdout, stderr, wasmex_interrupt, output_limit, bytes, unfinished, trace, profile,
-    none, speed, speed_and_size, inherit, null, real, buffer, stream,
+    none, speed, speed_and_size, inherit, null, buffer, stream,
     exports, imports, resource,
     // components
     wasmex_guest_resource = "Elixir.Wasmex.Components.GuestResource",

@@ -5,10 +5,9 @@ use crate::pipe::Pipe;
 use crate::pipe_state::{Read, Written};
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::task::Poll;
+use tokio::io::{AsyncRead, AsyncWrite};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
@@ -57,8 +56,9 @@ impl IsTerminal for PipeStream {
 }
 
 impl StdinStream for PipeStream {
+    /// Of WASI 0.3, which is not there.
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        Box::new(self.clone())
+        Box::new(tokio::io::empty())
     }
 
     fn p2_stream(&self) -> Box<dyn InputStream> {
@@ -67,8 +67,9 @@ impl StdinStream for PipeStream {
 }
 
 impl StdoutStream for PipeStream {
+    /// Of WASI 0.3, which is not there.
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
+        Box::new(tokio::io::sink())
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
@@ -148,54 +149,4 @@ impl OutputStream for Output {
 
 fn no_room() -> StreamError {
     StreamError::LastOperationFailed(std::io::Error::from(std::io::ErrorKind::StorageFull).into())
-}
-
-impl AsyncRead for PipeStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        match self.pipe.read(buffer.remaining()) {
-            Read::Bytes(bytes) => buffer.put_slice(&bytes),
-            Read::Eof => {}
-            Read::Deserted => return Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),
-            Read::Empty if self.pipe.want(context.waker()) => return Poll::Pending,
-            // It changed since.
-            Read::Empty => return self.poll_read(context, buffer),
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for PipeStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        match self.put(&mut Bytes::copy_from_slice(bytes)) {
-            Ok(Written::Bytes(count)) => Poll::Ready(Ok(count)),
-            Ok(Written::Closed | Written::Deserted) => {
-                Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()))
-            }
-            Ok(Written::NoRoom) => Poll::Ready(Err(std::io::ErrorKind::StorageFull.into())),
-            Ok(Written::Full) => {
-                self.pipe.lock().wake_guest_later(context.waker());
-                Poll::Pending
-            }
-            Err(_) => Poll::Ready(Err(std::io::ErrorKind::FileTooLarge.into())),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(
-        self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }

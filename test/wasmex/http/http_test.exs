@@ -229,7 +229,7 @@ defmodule Wasmex.HTTPTest do
     assert {:error, %Error{reason: :missing_import}} =
              HTTP.load(~s|(module (import "a" "b" (func)) (func (export "_start")))|)
 
-    assert_raise ArgumentError, ~r/unknown key :timout.*did you mean "timeout"/, fn ->
+    assert_raise ArgumentError, ~r/unknown option :timout.*did you mean "timeout"/, fn ->
       HTTP.load("x", timout: 1)
     end
 

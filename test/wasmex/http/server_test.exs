@@ -370,7 +370,7 @@ defmodule Wasmex.HTTP.ServerTest do
           {[port: 70_000], ~r/port:/},
           {[ip: "x"], ~r/ip:/},
           {[concurrency: 0], ~r/concurrency:/},
-          {[defaults: [timout: 1]], ~r/defaults: unknown key :timout/},
+          {[defaults: [timout: 1]], ~r/defaults: unknown option :timout/},
           {[functions: %{"hello" => [timeout: "1s"]}], ~r/functions.hello: timeout must be/},
           {[functions: %{"hello" => [env: 5]}], ~r/functions.hello: env/}
         ] do

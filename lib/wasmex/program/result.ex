@@ -1,0 +1,72 @@
+defmodule Wasmex.Program.Result do
+  @moduledoc false
+  # What a program had done when it was over, and what is told of it.
+
+  alias Wasmex.{Exit, Native, Profile, Run, Store, StoreOrCaller, Telemetry}
+  alias Wasmex.Program.Kind
+
+  @doc "What can be said of it before its streams are closed."
+  def measure(%{store: store, options: options} = session) do
+    duration = System.monotonic_time() - session.started
+
+    run = %Run{
+      duration: System.convert_time_unit(duration, :native, :microsecond),
+      fuel_used: fuel_used(store, options.fuel),
+      profile: profile(session),
+      core_dump: core_dump(session)
+    }
+
+    # One that is left may be somebody else's by now, who would have to be waited for.
+    case session.store_after != :leave && Store.memory_peak(store) do
+      {:ok, peak} -> %{run | peak_memory: peak}
+      _unknown -> run
+    end
+  end
+
+  defp fuel_used(_store, nil), do: nil
+
+  defp fuel_used(store, fuel) do
+    case StoreOrCaller.get_fuel(store) do
+      {:ok, left} -> fuel - left
+      {:error, _} -> nil
+    end
+  end
+
+  defp profile(%{options: %{profile: false}}), do: nil
+
+  defp profile(%{store: store, source: source}) do
+    case Native.store_finish_profile(store.resource) do
+      {:ok, {json, stacks}} -> %Profile{name: source.name, json: json, stacks: stacks}
+      _ -> nil
+    end
+  end
+
+  defp core_dump(%{options: %{core_dump: false}}), do: nil
+
+  defp core_dump(%{store: store}) do
+    case Native.store_take_core_dump(store.resource) do
+      {:ok, dump} -> dump
+      _ -> nil
+    end
+  end
+
+  @doc "The result of the last call, or why there was none, with the run in it."
+  def complete({:ok, results}, run, nil), do: {:ok, %{run | status: Kind.status(results)}}
+  def complete({:ok, _}, run, {:http, _}), do: {:ok, %{run | status: 0}}
+  def complete({:ok, results}, run, _invoke), do: {:ok, %{run | results: results}}
+  def complete({:error, %Exit{status: status}}, run, _), do: {:ok, %{run | status: status}}
+  def complete({:error, exception}, run, _), do: {:error, %{exception | run: run}}
+  def complete(%{__exception__: true} = exception, run, _), do: {:error, %{exception | run: run}}
+  def complete({_kind, _reason, _stacktrace} = raised, _run, _), do: {:raised, raised}
+
+  @doc "Ends the span of the run, whose result goes on."
+  def span({:raised, {kind, reason, stacktrace}} = result, span, _run) do
+    Telemetry.exception(span, kind, reason, stacktrace)
+    result
+  end
+
+  def span(result, span, run) do
+    measurements = %{fuel_used: run.fuel_used, peak_memory: run.peak_memory}
+    Telemetry.stop(span, result, measurements)
+  end
+end

@@ -1,0 +1,82 @@
+defmodule Wasmex.Program.SessionStore do
+  @moduledoc false
+  # The store that a program runs in: which one, what it grants, what it counts.
+
+  alias Wasmex.{Error, Native, Store, StoreLimits, StoreOrCaller}
+  alias Wasmex.Program.{Idle, Kind, Options}
+
+  @doc "The session with its store, ready to run."
+  def open(session, args) do
+    with {:ok, session} <- put(session, args),
+         :ok <- set_fuel(session.store, session.options.fuel),
+         :ok <- start_profile(session),
+         do: {:ok, session}
+  end
+
+  defp put(%{source: %{instance: {store, resource, stderr}}} = session, _args),
+    do: {:ok, used_again(session, store, resource, stderr, :leave)}
+
+  defp put(%{source: %{idle: %Idle{} = idle}} = session, args) do
+    case Idle.take(idle) do
+      nil ->
+        make_store(%{session | store_after: {:keep, idle}}, args)
+
+      {store, resource, stderr} ->
+        {:ok, used_again(session, store, resource, stderr, {:keep, idle})}
+    end
+  end
+
+  defp put(session, args), do: make_store(session, args)
+
+  # What it prints goes where it went before.
+  defp used_again(session, store, resource, stderr, store_after) do
+    session = %{session | store: store, resource: resource, stderr: stderr}
+    %{session | store_after: store_after}
+  end
+
+  defp make_store(%{source: source, options: options} = session, args) do
+    wasi = wasi(source, options, args, session)
+    limits = %StoreLimits{memory_size: options.max_memory}
+
+    with {:ok, store} <- Store.make(wasi, limits, Kind.engine(source.module), observed(options)),
+         do: {:ok, %{session | store: store}}
+  end
+
+  # A component that answers a request has the streams for that; what it prints is for the log. It may outlive the
+  # request, so its output is counted by who takes it.
+  defp wasi(source, %{invoke: {:http, _}} = options, args, %{stderr: %{pipe: stderr}}) do
+    options = %{options | max_output: :infinity}
+    Options.wasi(options, source.module, [source.name | args], {:null, stderr, stderr})
+  end
+
+  defp wasi(source, options, args, %{stdin: stdin, stdout: stdout, stderr: stderr}) do
+    pipes = {stdin.pipe, stdout.pipe, stderr.pipe}
+    Options.wasi(options, source.module, [source.name | args], pipes)
+  end
+
+  defp observed(options) do
+    for {what, true} <- [trace: options.trace != nil, profile: options.profile], do: what
+  end
+
+  defp set_fuel(_store, nil), do: :ok
+
+  defp set_fuel(store, fuel) do
+    case StoreOrCaller.set_fuel(store, fuel) do
+      :ok ->
+        :ok
+
+      {:error, _text} ->
+        message = "fuel: needs a program compiled for an engine with consume_fuel: true"
+        {:error, %Error{reason: :fuel_disabled, details: %{message: message}}}
+    end
+  end
+
+  defp start_profile(%{options: %{profile: false}}), do: :ok
+
+  defp start_profile(%{store: store, source: source}) do
+    case Native.store_start_profile(store.resource, source.module.resource, source.name) do
+      {:ok, _} -> :ok
+      {:error, native} -> {:error, Error.from_native(native)}
+    end
+  end
+end

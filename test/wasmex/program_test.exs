@@ -171,7 +171,11 @@ defmodule Wasmex.ProgramTest do
 
   test "an input that can't be closed in time is said to be open" do
     me = self()
-    hold = fn _ -> send(me, :inside) && receive(do: (:go -> nil)) end
+
+    hold = fn _ ->
+      send(me, :inside)
+      receive do: (:go -> nil)
+    end
 
     wat =
       ~s|(module (import "e" "f" (func $f)) (memory (export "memory") 1) (func (export "_start") call $f))|

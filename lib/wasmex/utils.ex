@@ -51,7 +51,7 @@ defmodule Wasmex.Utils do
         opts
 
       {:error, [key | _]} ->
-        unknown!(key, for(known <- allowed, do: with({key, _} <- known, do: key)))
+        unknown!(key, for(known <- allowed, do: with({key, _} <- known, do: key)), "")
     end
   end
 
@@ -62,7 +62,8 @@ defmodule Wasmex.Utils do
     :ok
   end
 
-  defp unknown!(key, known, where \\ "") do
+  @spec unknown!(term(), [atom()], String.t()) :: no_return()
+  defp unknown!(key, known, where) do
     suggestion = Wasmex.Error.suggestion(key, Enum.map(known, &Atom.to_string/1))
     raise ArgumentError, "#{where}unknown option #{inspect(key)}#{suggestion}"
   end

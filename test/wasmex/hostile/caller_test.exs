@@ -73,7 +73,8 @@ defmodule Wasmex.Hostile.CallerTest do
       assert {:error, %Wasmex.Trap{}} = GenServer.call(pid, {:call_function, ["trap"], [], 5_000})
       assert {:error, _} = GenServer.call(pid, {:call_function, ["one"], [], 10})
       assert {:ok, 1} = GenServer.call(pid, {:call_function, ["one"], [], 60_000})
-      assert :counters.get(starts, 1) == 3
+      # On a slow machine the time may be up before the second start has begun.
+      assert :counters.get(starts, 1) in 2..3
     end
 
     test "does not begin the call of a caller that died while it waited" do

@@ -7,6 +7,7 @@
 //! README.md in this folder tells more.
 
 pub mod abi;
+pub mod builder;
 pub mod compiled;
 pub mod decode;
 pub mod describe;
@@ -29,3 +30,4 @@ pub mod shared;
 pub mod state;
 pub mod style;
 pub mod task;
+pub mod weight;

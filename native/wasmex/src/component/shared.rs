@@ -3,8 +3,9 @@
 //! wasmtime lifts values without a word about whose they are, except for the component's types; so a
 //! component is found again by the address of those.
 
+use super::builder::Builder;
 use super::names::Name;
-use super::shape::{Builder, Shape};
+use super::shape::Shape;
 use rustler::sys::ErlNifTerm;
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,0 +1,204 @@
+//! Makes the shapes of a component's types.
+
+use super::numbers::Number;
+use super::shape::{Case, Cases, Field, Item, Kind, Record, Resource, Shape};
+use super::shared::Shared;
+use super::weight::{inside, weight};
+use std::collections::HashMap;
+use std::sync::Arc;
+use wasmtime::component::__internal::{CanonicalAbiInfo, ComponentTypes, InterfaceType};
+
+/// Types nested deeper than this are refused: conversions recurse as deep as the type is.
+const MAX_DEPTH: usize = 100;
+
+/// Records of more fields are refused: to find them in a map that has other keys takes their square.
+const MAX_FIELDS: usize = 1_000;
+
+/// Makes shapes, each type once: a type that is used twice is one shape, or a small component could
+/// describe an enormous one.
+pub struct Builder<'a> {
+    pub types: &'a ComponentTypes,
+    pub shared: &'a Shared,
+    pub shapes: &'a mut HashMap<InterfaceType, Arc<Shape>>,
+}
+
+impl Builder<'_> {
+    pub fn shape(&mut self, ty: InterfaceType, depth: usize) -> wasmtime::Result<Arc<Shape>> {
+        if let Some(shape) = self.shapes.get(&ty) {
+            return Ok(shape.clone());
+        }
+        if depth > MAX_DEPTH {
+            return Err(too_deep());
+        }
+        let kind = self.kind(ty, depth + 1)?;
+        let abi = self.types.canonical_abi(&ty);
+        let (inner, indirect) = inside(&kind);
+        let weight = weight(&kind);
+        if inner >= MAX_DEPTH {
+            return Err(too_deep());
+        }
+        let shape = Arc::new(Shape {
+            kind,
+            size: abi.size32 as usize,
+            align: abi.align32 as usize,
+            flat: abi.flat_count.map(usize::from),
+            depth: inner + 1,
+            weight,
+            indirect,
+        });
+        self.shapes.insert(ty, shape.clone());
+        Ok(shape)
+    }
+
+    fn kind(&mut self, ty: InterfaceType, depth: usize) -> wasmtime::Result<Kind> {
+        let types = self.types;
+        Ok(match ty {
+            InterfaceType::Bool => Kind::Bool,
+            InterfaceType::S8 => Kind::Number(Number::S8),
+            InterfaceType::U8 => Kind::Number(Number::U8),
+            InterfaceType::S16 => Kind::Number(Number::S16),
+            InterfaceType::U16 => Kind::Number(Number::U16),
+            InterfaceType::S32 => Kind::Number(Number::S32),
+            InterfaceType::U32 => Kind::Number(Number::U32),
+            InterfaceType::S64 => Kind::Number(Number::S64),
+            InterfaceType::U64 => Kind::Number(Number::U64),
+            InterfaceType::Float32 => Kind::Number(Number::F32),
+            InterfaceType::Float64 => Kind::Number(Number::F64),
+            InterfaceType::Char => Kind::Char,
+            InterfaceType::String => Kind::String,
+            InterfaceType::List(index) => Kind::List(self.shape(types[index].element, depth)?),
+            InterfaceType::FixedLengthList(index) => Kind::FixedList(
+                self.shape(types[index].element, depth)?,
+                types[index].size as usize,
+            ),
+            InterfaceType::Map(index) => self.map(types[index].key, types[index].value, depth)?,
+            InterfaceType::Record(index) if types[index].fields.len() > MAX_FIELDS => {
+                return Err(wasmtime::Error::msg(format!(
+                    "a record has more than {MAX_FIELDS} fields"
+                )));
+            }
+            InterfaceType::Record(index) => {
+                let mut offset = 0;
+                let mut fields = Vec::new();
+                for field in types[index].fields.iter() {
+                    let item = self.item(field.ty, &mut offset, depth)?;
+                    let name = self.shared.name(&field.name);
+                    fields.push(Field::new(name, item, fields.len()));
+                }
+                Kind::Record(Record::new(fields))
+            }
+            InterfaceType::Tuple(index) => Kind::Tuple(self.items(&types[index].types, depth)?),
+            InterfaceType::Variant(index) => {
+                let variant = &types[index];
+                let cases = variant.cases.iter().map(|(name, ty)| (name.as_str(), *ty));
+                let info = &variant.info;
+                Kind::Variant(self.cases(cases, info.size.into(), info.payload_offset32, depth)?)
+            }
+            InterfaceType::Enum(index) => {
+                let names = types[index].names.iter().map(|name| (name.as_str(), None));
+                let info = &types[index].info;
+                Kind::Enum(self.cases(names, info.size.into(), info.payload_offset32, depth)?)
+            }
+            InterfaceType::Option(index) => {
+                let cases = [("none", None), ("some", Some(types[index].ty))];
+                let info = &types[index].info;
+                let (size, offset) = (info.size.into(), info.payload_offset32);
+                Kind::Option(self.cases(cases.into_iter(), size, offset, depth)?)
+            }
+            InterfaceType::Result(index) => {
+                let cases = [("ok", types[index].ok), ("error", types[index].err)];
+                let info = &types[index].info;
+                let (size, offset) = (info.size.into(), info.payload_offset32);
+                Kind::Result(self.cases(cases.into_iter(), size, offset, depth)?)
+            }
+            InterfaceType::Flags(index) => Kind::Flags(
+                types[index]
+                    .names
+                    .iter()
+                    .map(|name| self.shared.name(name))
+                    .collect(),
+            ),
+            InterfaceType::Own(table) => Kind::Resource(Resource {
+                ty,
+                table,
+                owned: true,
+            }),
+            InterfaceType::Borrow(table) => Kind::Resource(Resource {
+                ty,
+                table,
+                owned: false,
+            }),
+            InterfaceType::Future(_)
+            | InterfaceType::Stream(_)
+            | InterfaceType::ErrorContext(_) => {
+                return Err(wasmtime::Error::msg(
+                    "futures, streams and error contexts are not supported",
+                ));
+            }
+        })
+    }
+
+    fn items(&mut self, list: &[InterfaceType], depth: usize) -> wasmtime::Result<Box<[Item]>> {
+        let mut offset = 0;
+        list.iter()
+            .map(|ty| self.item(*ty, &mut offset, depth))
+            .collect()
+    }
+
+    fn item(
+        &mut self,
+        ty: InterfaceType,
+        offset: &mut usize,
+        depth: usize,
+    ) -> wasmtime::Result<Item> {
+        let shape = self.shape(ty, depth)?;
+        Ok(Item {
+            offset: self.types.canonical_abi(&ty).next_field32_size(offset),
+            shape,
+        })
+    }
+
+    /// An entry is a tuple, which need not be among the component's own types.
+    fn map(
+        &mut self,
+        key: InterfaceType,
+        value: InterfaceType,
+        depth: usize,
+    ) -> wasmtime::Result<Kind> {
+        let items = self.items(&[key, value], depth)?;
+        let abis = [key, value].map(|ty| self.types.canonical_abi(&ty).clone());
+        let abi = CanonicalAbiInfo::record(abis.iter());
+        let kind = Kind::Tuple(items);
+        let (inner, indirect) = inside(&kind);
+        Ok(Kind::Map(Arc::new(Shape {
+            weight: weight(&kind),
+            kind,
+            size: abi.size32 as usize,
+            align: abi.align32 as usize,
+            flat: abi.flat_count.map(usize::from),
+            depth: inner + 1,
+            indirect,
+        })))
+    }
+
+    fn cases<'c>(
+        &mut self,
+        cases: impl Iterator<Item = (&'c str, Option<InterfaceType>)>,
+        tag_size: u32,
+        payload_offset: u32,
+        depth: usize,
+    ) -> wasmtime::Result<Cases> {
+        let mut list = Vec::new();
+        for (name, payload) in cases {
+            list.push(Case {
+                name: self.shared.name(name),
+                payload: payload.map(|ty| self.shape(ty, depth)).transpose()?,
+            });
+        }
+        Ok(Cases::new(list, tag_size as usize, payload_offset as usize))
+    }
+}
+
+fn too_deep() -> wasmtime::Error {
+    wasmtime::Error::msg(format!("the type is nested more than {MAX_DEPTH} deep"))
+}

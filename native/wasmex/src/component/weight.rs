@@ -1,0 +1,65 @@
+//! What values of a type cost as terms, and how deep they go.
+
+use super::numbers::Number;
+use super::shape::{Kind, Shape};
+use std::sync::Arc;
+
+/// Bytes of a word of the VM, of a cell of a list, and of an entry of a map of any size.
+const WORD: usize = 8;
+pub const LIST_CELL: usize = 2 * WORD;
+pub const MAP_ENTRY: usize = 64 * WORD;
+
+/// In words of the VM, and what it takes to make them: the key of a field costs nothing, a search for its place does.
+pub fn weight(kind: &Kind) -> usize {
+    let sum = |shapes: &mut dyn Iterator<Item = &Arc<Shape>>, each: usize| {
+        shapes.fold(WORD, |sum, shape| {
+            sum.saturating_add(shape.weight).saturating_add(each)
+        })
+    };
+    match kind {
+        Kind::Bool | Kind::Enum(_) => 0,
+        Kind::Number(Number::F32) => 2 * WORD,
+        Kind::Number(number) if number.size() < 8 => 0,
+        Kind::Number(_) => 2 * WORD,
+        Kind::Char | Kind::String => 6 * WORD,
+        Kind::List(_) | Kind::Map(_) => WORD,
+        Kind::FixedList(element, length) => LIST_CELL
+            .saturating_add(element.weight)
+            .saturating_mul(*length),
+        Kind::Record(record) => sum(
+            &mut record.fields.iter().map(|field| &field.item.shape),
+            3 * WORD,
+        ),
+        Kind::Tuple(items) => sum(&mut items.iter().map(|item| &item.shape), WORD),
+        Kind::Variant(cases) | Kind::Option(cases) | Kind::Result(cases) => {
+            let payloads = cases.cases.iter().filter_map(|case| case.payload.as_ref());
+            payloads
+                .map(|shape| shape.weight)
+                .max()
+                .map_or(0, |most| most.saturating_add(3 * WORD))
+        }
+        Kind::Flags(names) => names.len() * 6 * WORD,
+        // With what the library keeps of it.
+        Kind::Resource(_) => 32 * WORD,
+    }
+}
+
+/// How deep the deepest part is, and whether one is indirect.
+pub fn inside(kind: &Kind) -> (usize, bool) {
+    let most = |shapes: &mut dyn Iterator<Item = &Arc<Shape>>| {
+        shapes.fold((0, false), |(depth, indirect), shape| {
+            (depth.max(shape.depth), indirect || shape.indirect)
+        })
+    };
+    match kind {
+        Kind::String | Kind::Resource(_) => (0, true),
+        Kind::List(element) | Kind::Map(element) => (element.depth, true),
+        Kind::FixedList(element, _) => (element.depth, element.indirect),
+        Kind::Record(record) => most(&mut record.fields.iter().map(|field| &field.item.shape)),
+        Kind::Tuple(items) => most(&mut items.iter().map(|item| &item.shape)),
+        Kind::Variant(cases) | Kind::Option(cases) | Kind::Result(cases) => {
+            most(&mut cases.cases.iter().filter_map(|case| case.payload.as_ref()))
+        }
+        Kind::Bool | Kind::Number(_) | Kind::Char | Kind::Enum(_) | Kind::Flags(_) => (0, false),
+    }
+}

@@ -1,10 +1,10 @@
 //! The native library's pure parts, compiled from where they are.
 
 #[cfg(not(loom))]
-#[path = "../../../native/wasmex/src/budget.rs"]
+#[path = "../../../native/wasmex/src/wasi/budget.rs"]
 pub mod budget;
 #[cfg(not(loom))]
-#[path = "../../../native/wasmex/src/byte_queue.rs"]
+#[path = "../../../native/wasmex/src/wasi/pipe/byte_queue.rs"]
 pub mod byte_queue;
-#[path = "../../../native/wasmex/src/wakeup.rs"]
+#[path = "../../../native/wasmex/src/vm/wakeup.rs"]
 pub mod wakeup;

@@ -2,11 +2,11 @@
 
 use super::describe;
 use super::shared::Shared;
-use crate::atoms;
-use crate::compiling::compile;
-use crate::engine::EngineResource;
-use crate::error::Error;
-use crate::live::{Kind, Live};
+use crate::core::engine::EngineResource;
+use crate::vm::atoms;
+use crate::vm::compiling::compile;
+use crate::vm::error::Error;
+use crate::vm::live::{Kind, Live};
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::sync::Arc;
 use wasmtime::component::Component;
@@ -66,7 +66,7 @@ fn component_serialize<'a>(
     component: ResourceArc<ComponentResource>,
 ) -> NifResult<Term<'a>> {
     Ok(match component.component.serialize() {
-        Ok(artefact) => (atoms::ok(), crate::module::binary(env, &artefact)?).encode(env),
+        Ok(artefact) => (atoms::ok(), crate::core::module::binary(env, &artefact)?).encode(env),
         Err(error) => Error::chain(atoms::artefact(), &error).to_term(env),
     })
 }

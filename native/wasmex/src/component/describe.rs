@@ -1,6 +1,6 @@
 //! The types of a component as terms, and as one line of WIT.
 
-use crate::atoms;
+use crate::vm::atoms;
 use rustler::{Encoder, Env, Term};
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};

@@ -2,8 +2,8 @@
 
 use super::instance::ComponentInstance;
 use super::problem::{Checked, Problem, What};
-use crate::live::{Kind, Live};
-use crate::store_cell::StoreCell;
+use crate::guest::cell::StoreCell;
+use crate::vm::live::{Kind, Live};
 use rustler::{Resource, ResourceArc};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
 //! Resources that Elixir implements: terms, which a guest knows by a number.
 
-use crate::term_box::TermBox;
+use crate::vm::term_box::TermBox;
 use rustler::{Env, Term};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -6,16 +6,16 @@
 
 use super::instance::ComponentInstance;
 use super::state::Underway;
-use crate::atoms;
-use crate::driving;
-use crate::error::{Error, Result};
-use crate::handoff;
-use crate::http_body::{self, PipeBody};
-use crate::http_client::header_map;
-use crate::job::{Job, Task};
-use crate::pipe::{Pipe, PipeResource};
-use crate::store_cell::Via;
-use crate::store_data::StoreData;
+use crate::guest::cell::Via;
+use crate::guest::data::StoreData;
+use crate::guest::drive;
+use crate::guest::handoff;
+use crate::guest::job::{Job, Task};
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result};
+use crate::wasi::http::body::{self, PipeBody};
+use crate::wasi::http::client::header_map;
+use crate::wasi::pipe::{Pipe, PipeResource};
 use bytes::Bytes;
 use rustler::sys::ErlNifTerm;
 use rustler::{Binary, Encoder, Env, NifResult, ResourceArc, Term};
@@ -76,7 +76,7 @@ fn component_handle_http<'a>(
     let task = Task::Component(Box::new(super::task::ComponentTask::Handle(Box::new(
         handle,
     ))));
-    Ok(driving::begin(env, &cell, Via::Store, Job::new(task, None)))
+    Ok(drive::begin(env, &cell, Via::Store, Job::new(task, None)))
 }
 
 type Answered = std::result::Result<http::Response<HyperOutgoingBody>, ErrorCode>;
@@ -169,9 +169,7 @@ async fn copy(answer: oneshot::Receiver<Answered>, pipe: &Pipe) -> Result<()> {
     match answer.await {
         Ok(Ok(response)) => {
             let (head, body) = response.into_parts();
-            if http_body::write(pipe, Bytes::from(block(&head))).await
-                && http_body::copy(body, pipe).await
-            {
+            if body::write(pipe, Bytes::from(block(&head))).await && body::copy(body, pipe).await {
                 return Ok(());
             }
             broken("the body of the answer broke off")

@@ -5,7 +5,7 @@
 //! term of a NIF, and nothing of it depends on the guest.
 
 use super::handle::Passed;
-use crate::term_box::TermBox;
+use crate::vm::term_box::TermBox;
 use smallvec::{SmallVec, smallvec};
 use wasmtime::component::__internal::InterfaceType;
 

@@ -3,10 +3,10 @@
 use super::abi::{Given, Returned};
 use super::handle::HandleResource;
 use super::style::Style;
-use crate::error::ImportRaised;
-use crate::handoff;
-use crate::imports::{self, Import, ImportTable, PendingImport};
-use crate::store_data::StoreData;
+use crate::guest::data::StoreData;
+use crate::guest::handoff;
+use crate::guest::imports::{self, Import, ImportTable, PendingImport};
+use crate::vm::error::ImportRaised;
 use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, ResourceArc};
 use std::sync::Arc;

@@ -4,15 +4,15 @@ use super::abi::{self, Answer, Args, Seen};
 use super::compiled::ComponentResource;
 use super::style::Style;
 use super::task::Call;
-use crate::access;
-use crate::atoms;
-use crate::driving;
-use crate::error::{Error, Result};
-use crate::fast_nif;
-use crate::job::{Job, Task};
-use crate::live::{Kind, Live};
-use crate::store_cell::{StoreCell, Via};
-use crate::store_data::StoreData;
+use crate::guest::access;
+use crate::guest::cell::{StoreCell, Via};
+use crate::guest::data::StoreData;
+use crate::guest::drive;
+use crate::guest::job::{Job, Task};
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result};
+use crate::vm::fast_nif::{self, fast_nif};
+use crate::vm::live::{Kind, Live};
 use rustler::{Env, NifResult, Resource, ResourceArc, Term};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -214,7 +214,7 @@ fn component_call<'a>(
         style,
     };
     let job = Job::new(Task::ComponentCall(call), fuel);
-    Ok(driving::begin(env, &cell, via, job))
+    Ok(drive::begin(env, &cell, via, job))
 }
 
 /// Looked up once, then known by its key.

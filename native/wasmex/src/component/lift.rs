@@ -11,9 +11,9 @@ use super::shape::{Cases, Kind, Record, Resource, Shape};
 use super::shared::Shared;
 use super::style::Style;
 use super::weight::{LIST_CELL, MAP_ENTRY};
-use crate::atoms;
-use crate::handoff;
-use crate::store_cell::StoreCell;
+use crate::guest::cell::StoreCell;
+use crate::guest::handoff;
+use crate::vm::atoms;
 use rustler::sys::{ErlNifTerm, enif_make_map_from_arrays};
 use rustler::{Encoder, Env, NewBinary, ResourceArc, Term};
 use smallvec::SmallVec;
@@ -312,7 +312,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         if !resource.owned {
             self.borrowed.push(handle.clone());
         }
-        Ok(crate::values::handle(
+        Ok(crate::guest::values::handle(
             self.env,
             atoms::wasmex_guest_resource(),
             handle,

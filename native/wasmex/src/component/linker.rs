@@ -5,14 +5,14 @@ use super::describe;
 use super::import::{self, ComponentImport};
 use super::style::Style;
 use super::task::ComponentTask;
-use crate::atoms;
-use crate::driving;
-use crate::error::{Error, Result};
-use crate::imports::ImportTable;
-use crate::job::{Job, Task};
-use crate::live::{Kind, Live};
-use crate::store_cell::{StoreCell, Via};
-use crate::store_data::StoreData;
+use crate::guest::cell::{StoreCell, Via};
+use crate::guest::data::StoreData;
+use crate::guest::drive;
+use crate::guest::imports::ImportTable;
+use crate::guest::job::{Job, Task};
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result};
+use crate::vm::live::{Kind, Live};
 use rustler::{Atom, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -210,5 +210,5 @@ fn component_instantiate<'a>(
     };
     let via = via.map_or(Via::Store, Via::Caller);
     let job = Job::new(Task::Component(Box::new(task)), fuel);
-    driving::begin(env, &cell, via, job)
+    drive::begin(env, &cell, via, job)
 }

@@ -31,3 +31,4 @@ pub mod state;
 pub mod style;
 pub mod task;
 pub mod weight;
+pub mod wit;

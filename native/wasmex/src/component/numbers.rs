@@ -1,7 +1,7 @@
 //! Integers and floats between terms and little-endian bytes.
 
-use crate::atoms;
-use crate::values;
+use crate::guest::values;
+use crate::vm::atoms;
 use rustler::{Atom, Encoder, Env, Term, TermType};
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What is wrong with a value, and where: the leaf says what, each level on the way up adds where.
 
-use crate::atoms;
-use crate::term_box::TermBox;
+use crate::vm::atoms;
+use crate::vm::term_box::TermBox;
 use rustler::{Encoder, Env, Term};
 
 pub struct Problem {
@@ -149,7 +149,7 @@ impl Problem {
             .collect();
         pairs.push((atoms::what(), what.encode(env)));
         pairs.push((atoms::path(), path.encode(env)));
-        crate::types::pairs(env, &pairs)
+        crate::core::types::pairs(env, &pairs)
     }
 }
 

@@ -4,11 +4,11 @@ use super::compiled::ComponentResource;
 use super::handle::HandleResource;
 use super::instance::ComponentInstance;
 use super::task::ComponentTask;
-use crate::atoms;
-use crate::driving;
-use crate::error::Error;
-use crate::job::{Job, Task};
-use crate::store_cell::{StoreCell, Via};
+use crate::guest::cell::{StoreCell, Via};
+use crate::guest::drive;
+use crate::guest::job::{Job, Task};
+use crate::vm::atoms;
+use crate::vm::error::Error;
 use rustler::{Encoder, Env, ResourceArc, Term};
 
 /// Runs the destructor; a handle that was dropped before, or moved, is left alone.
@@ -27,7 +27,7 @@ fn component_resource_drop<'a>(
     let cell = handle.cell.clone();
     let via = via.map_or(Via::Store, Via::Caller);
     let task = Task::Component(Box::new(ComponentTask::Drop(handle)));
-    driving::begin(env, &cell, via, Job::new(task, None))
+    drive::begin(env, &cell, via, Job::new(task, None))
 }
 
 #[rustler::nif]

@@ -3,7 +3,7 @@
 use super::compiled::ComponentResource;
 use super::hosted::HostedTable;
 use super::instance::ComponentInstance;
-use crate::store_cell::StoreCell;
+use crate::guest::cell::StoreCell;
 use rustler::ResourceArc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

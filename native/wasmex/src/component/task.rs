@@ -9,10 +9,10 @@ use super::instance::{ComponentInstance, Signature};
 use super::problem::{Problem, Step};
 use super::state::Underway;
 use super::style::Style;
-use crate::error::{Error, Result};
-use crate::handoff;
-use crate::store_data::StoreData;
-use crate::values;
+use crate::guest::data::StoreData;
+use crate::guest::handoff;
+use crate::guest::values;
+use crate::vm::error::{Error, Result};
 use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, ResourceArc, Term};
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub async fn run(
                     }
                 }
             }
-            handoff::in_env(|env| crate::atoms::nil().encode(env).as_c_arg())
+            handoff::in_env(|env| crate::vm::atoms::nil().encode(env).as_c_arg())
                 .ok_or(Error::Cancelled)
         }
     }

@@ -1,11 +1,11 @@
 //! Variants, enums, options, results: a tag, and what it carries. And flags, which are a tag per bit.
 
 use super::Decoder;
-use crate::atoms;
 use crate::component::problem::{Checked, Problem, Step, What};
 use crate::component::shape::{Case, Cases, Kind, Shape};
-use crate::term_box::TermBox;
-use crate::values;
+use crate::guest::values;
+use crate::vm::atoms;
+use crate::vm::term_box::TermBox;
 use rustler::{Atom, MapIterator, Term, TermType};
 
 impl Decoder<'_> {

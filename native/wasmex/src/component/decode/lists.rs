@@ -5,7 +5,7 @@ use crate::component::image::Target;
 use crate::component::numbers;
 use crate::component::problem::{Checked, Problem, Step, What};
 use crate::component::shape::{Kind, Shape};
-use crate::values;
+use crate::guest::values;
 use rustler::{Binary, ListIterator, MapIterator, Term};
 
 /// The most bytes that a list may take: what a 32-bit memory can hold, with room for others.

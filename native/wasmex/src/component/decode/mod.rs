@@ -11,7 +11,7 @@ use super::numbers::{self, NoNumber};
 use super::problem::{Checked, Problem, What};
 use super::shape::{Kind, Shape};
 use super::style::Style;
-use crate::term_box::TermBox;
+use crate::vm::term_box::TermBox;
 use rustler::Term;
 use std::collections::HashMap;
 use wasmtime::component::__internal::wasmtime_environ::component::TypeResourceTableIndex;

@@ -1,10 +1,10 @@
 //! Records and tuples: one place after the other.
 
 use super::Decoder;
-use crate::atoms;
 use crate::component::problem::{Checked, Problem, Step, What};
 use crate::component::shape::{Field, Shape};
-use crate::term_box::TermBox;
+use crate::vm::atoms;
+use crate::vm::term_box::TermBox;
 use rustler::{Atom, MapIterator, Term};
 use smallvec::SmallVec;
 

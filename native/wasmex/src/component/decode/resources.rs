@@ -5,8 +5,8 @@ use crate::component::handle::{HandleResource, Passed};
 use crate::component::image::{Hosted, Target};
 use crate::component::problem::{Checked, Problem, What};
 use crate::component::shape::Resource;
-use crate::term_box::TermBox;
-use crate::values;
+use crate::guest::values;
+use crate::vm::term_box::TermBox;
 use rustler::Term;
 
 impl Decoder<'_> {

@@ -4,7 +4,7 @@ use super::Decoder;
 use crate::component::image::Target;
 use crate::component::numbers;
 use crate::component::problem::{Checked, Problem, What};
-use crate::term_box::TermBox;
+use crate::vm::term_box::TermBox;
 use rustler::{Binary, Term};
 
 impl Decoder<'_> {

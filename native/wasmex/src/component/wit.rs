@@ -1,0 +1,287 @@
+//! Worlds of WIT, read from its text or from a component, as terms for `Wasmex.WIT`.
+
+use crate::vm::atoms;
+use crate::vm::error::Error;
+use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
+use std::path::Path;
+use wit_parser::decoding::{DecodedWasm, decode};
+use wit_parser::{
+    Docs, Function, FunctionKind, Handle, InterfaceId, Resolve, Type, TypeDef, TypeDefKind, TypeId,
+    TypeOwner, WorldId, WorldItem, WorldKey,
+};
+
+/// `source` is `{:text, label, text}`, `{:path, path}` or `{:component, bytes}`.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn wit_world<'a>(env: Env<'a>, source: Term<'a>, world: Option<String>) -> NifResult<Term<'a>> {
+    Ok(match resolve(source, world.as_deref())? {
+        Ok((resolve, world)) => {
+            let describer = Describer {
+                env,
+                resolve: &resolve,
+            };
+            (atoms::ok(), describer.world(world)).encode(env)
+        }
+        Err(message) => Error::Text(atoms::wit(), message).to_term(env),
+    })
+}
+
+type Resolved = Result<(Resolve, WorldId), String>;
+
+fn resolve(source: Term, world: Option<&str>) -> NifResult<Resolved> {
+    if let Ok((kind, text)) = source.decode::<(Atom, Binary)>() {
+        return Ok(if kind == atoms::component() {
+            component(&text)
+        } else {
+            let path = String::from_utf8_lossy(&text).into_owned();
+            packages(world, |resolve| {
+                resolve
+                    .push_path(Path::new(&path))
+                    .map(|(package, _)| package)
+            })
+        });
+    }
+    let (_text, label, text): (Atom, String, String) = source.decode()?;
+    Ok(packages(world, |resolve| {
+        resolve.push_str(Path::new(&label), &text)
+    }))
+}
+
+fn packages<E: Into<anyhow::Error>>(
+    world: Option<&str>,
+    push: impl FnOnce(&mut Resolve) -> Result<wit_parser::PackageId, E>,
+) -> Resolved {
+    let mut resolve = Resolve::default();
+    let package = match push(&mut resolve) {
+        Ok(package) => package,
+        Err(error) => {
+            // With the place in the source, where there is one.
+            let rendered = resolve.render_error(&error.into());
+            return Err(format!("Failed to parse WIT: {rendered}"));
+        }
+    };
+    let world = resolve
+        .select_world(&[package], world)
+        .map_err(|error| format!("Failed to select world: {error:#}"))?;
+    Ok((resolve, world))
+}
+
+fn component(bytes: &[u8]) -> Resolved {
+    match decode(bytes) {
+        Ok(DecodedWasm::Component(resolve, world)) => Ok((resolve, world)),
+        Ok(DecodedWasm::WitPackage(resolve, package)) => {
+            let world = resolve
+                .select_world(&[package], None)
+                .map_err(|error| format!("Failed to select world: {error:#}"))?;
+            Ok((resolve, world))
+        }
+        Err(error) => Err(format!("Failed to parse WIT: {error:#}")),
+    }
+}
+
+struct Describer<'a, 'r> {
+    env: Env<'a>,
+    resolve: &'r Resolve,
+}
+
+impl<'a> Describer<'a, '_> {
+    fn pairs(&self, pairs: &[(Atom, Term<'a>)]) -> Term<'a> {
+        crate::core::types::pairs(self.env, pairs)
+    }
+
+    fn docs(&self, docs: &Docs) -> Term<'a> {
+        docs.contents.encode(self.env)
+    }
+
+    fn world(&self, id: WorldId) -> Term<'a> {
+        let world = &self.resolve.worlds[id];
+        let items = |items: &mut dyn Iterator<Item = (&WorldKey, &WorldItem)>| {
+            items
+                .map(|(key, item)| self.item(key, item))
+                .collect::<Vec<_>>()
+                .encode(self.env)
+        };
+        self.pairs(&[
+            (atoms::name(), world.name.encode(self.env)),
+            (atoms::docs(), self.docs(&world.docs)),
+            (atoms::imports(), items(&mut world.imports.iter())),
+            (atoms::exports(), items(&mut world.exports.iter())),
+        ])
+    }
+
+    fn item(&self, key: &WorldKey, item: &WorldItem) -> Term<'a> {
+        let name = self.resolve.name_world_key(key);
+        match item {
+            WorldItem::Interface { id, .. } => {
+                (atoms::interface(), name, self.interface(*id)).encode(self.env)
+            }
+            WorldItem::Function(function) => {
+                (atoms::func(), name, self.function(function)).encode(self.env)
+            }
+            WorldItem::Type { id, .. } => (
+                atoms::type_(),
+                name,
+                self.type_def(&self.resolve.types[*id]),
+            )
+                .encode(self.env),
+        }
+    }
+
+    fn interface(&self, id: InterfaceId) -> Term<'a> {
+        let interface = &self.resolve.interfaces[id];
+        let types: Vec<Term> = interface
+            .types
+            .iter()
+            .map(|(name, id)| (name, self.type_def(&self.resolve.types[*id])).encode(self.env))
+            .collect();
+        let functions: Vec<Term> = interface
+            .functions
+            .values()
+            .map(|function| self.function(function))
+            .collect();
+        self.pairs(&[
+            (atoms::name(), interface.name.encode(self.env)),
+            (atoms::docs(), self.docs(&interface.docs)),
+            (atoms::types_(), types.encode(self.env)),
+            (atoms::functions(), functions.encode(self.env)),
+        ])
+    }
+
+    fn function(&self, function: &Function) -> Term<'a> {
+        let params: Vec<(&str, Term)> = function
+            .params
+            .iter()
+            .map(|param| (param.name.as_str(), self.ty(&param.ty)))
+            .collect();
+        let resource = |id: &TypeId| self.resolve.types[*id].name.clone().unwrap_or_default();
+        let (kind, resource, is_async) = match &function.kind {
+            FunctionKind::Freestanding => (atoms::func(), None, false),
+            FunctionKind::AsyncFreestanding => (atoms::func(), None, true),
+            FunctionKind::Method(id) => (atoms::method(), Some(resource(id)), false),
+            FunctionKind::AsyncMethod(id) => (atoms::method(), Some(resource(id)), true),
+            FunctionKind::Static(id) => (atoms::static_(), Some(resource(id)), false),
+            FunctionKind::AsyncStatic(id) => (atoms::static_(), Some(resource(id)), true),
+            FunctionKind::Constructor(id) => (atoms::constructor(), Some(resource(id)), false),
+        };
+        self.pairs(&[
+            (atoms::name(), function.name.encode(self.env)),
+            (atoms::docs(), self.docs(&function.docs)),
+            (atoms::kind(), kind.encode(self.env)),
+            (atoms::resource(), resource.encode(self.env)),
+            (atoms::async_(), is_async.encode(self.env)),
+            (atoms::params(), params.encode(self.env)),
+            (
+                atoms::result(),
+                function
+                    .result
+                    .as_ref()
+                    .map(|ty| self.ty(ty))
+                    .encode(self.env),
+            ),
+        ])
+    }
+
+    fn type_def(&self, ty: &TypeDef) -> Term<'a> {
+        self.pairs(&[
+            (atoms::docs(), self.docs(&ty.docs)),
+            (atoms::type_(), self.kind(&ty.kind)),
+        ])
+    }
+
+    fn ty(&self, ty: &Type) -> Term<'a> {
+        let atom = match ty {
+            Type::Bool => atoms::bool_(),
+            Type::U8 => atoms::u8_(),
+            Type::U16 => atoms::u16_(),
+            Type::U32 => atoms::u32_(),
+            Type::U64 => atoms::u64_(),
+            Type::S8 => atoms::s8(),
+            Type::S16 => atoms::s16(),
+            Type::S32 => atoms::s32(),
+            Type::S64 => atoms::s64(),
+            Type::F32 => atoms::f32(),
+            Type::F64 => atoms::f64(),
+            Type::Char => atoms::char_(),
+            Type::String => atoms::string(),
+            Type::ErrorContext => atoms::unsupported(),
+            Type::Id(id) => return self.type_id(*id),
+        };
+        atom.encode(self.env)
+    }
+
+    /// Named types by name and owner, the others as they are.
+    fn type_id(&self, id: TypeId) -> Term<'a> {
+        let ty = &self.resolve.types[id];
+        let Some(name) = &ty.name else {
+            return self.kind(&ty.kind);
+        };
+        let owner = match ty.owner {
+            TypeOwner::Interface(id) => self
+                .resolve
+                .id_of(id)
+                .or_else(|| self.resolve.interfaces[id].name.clone()),
+            _ => None,
+        };
+        (atoms::named(), owner, name).encode(self.env)
+    }
+
+    fn kind(&self, kind: &TypeDefKind) -> Term<'a> {
+        let env = self.env;
+        match kind {
+            TypeDefKind::Record(record) => {
+                let fields: Vec<Term> = record
+                    .fields
+                    .iter()
+                    .map(|field| {
+                        (&field.name, self.ty(&field.ty), self.docs(&field.docs)).encode(env)
+                    })
+                    .collect();
+                (atoms::record(), fields).encode(env)
+            }
+            TypeDefKind::Variant(variant) => {
+                let cases: Vec<Term> = variant
+                    .cases
+                    .iter()
+                    .map(|case| {
+                        let payload = case.ty.as_ref().map(|ty| self.ty(ty));
+                        (&case.name, payload, self.docs(&case.docs)).encode(env)
+                    })
+                    .collect();
+                (atoms::variant(), cases).encode(env)
+            }
+            TypeDefKind::Enum(cases) => {
+                let names: Vec<&str> = cases.cases.iter().map(|case| case.name.as_str()).collect();
+                (atoms::enum_(), names).encode(env)
+            }
+            TypeDefKind::Flags(flags) => {
+                let names: Vec<&str> = flags.flags.iter().map(|flag| flag.name.as_str()).collect();
+                (atoms::flags(), names).encode(env)
+            }
+            TypeDefKind::Tuple(tuple) => {
+                let types: Vec<Term> = tuple.types.iter().map(|ty| self.ty(ty)).collect();
+                (atoms::tuple(), types).encode(env)
+            }
+            TypeDefKind::Option(ty) => (atoms::option(), self.ty(ty)).encode(env),
+            TypeDefKind::Result(result) => {
+                let ok = result.ok.as_ref().map(|ty| self.ty(ty));
+                let error = result.err.as_ref().map(|ty| self.ty(ty));
+                (atoms::result(), ok, error).encode(env)
+            }
+            TypeDefKind::List(ty) => (atoms::list(), self.ty(ty)).encode(env),
+            TypeDefKind::Map(key, value) => {
+                (atoms::map(), self.ty(key), self.ty(value)).encode(env)
+            }
+            TypeDefKind::FixedLengthList(ty, length) => {
+                (atoms::list(), self.ty(ty), length).encode(env)
+            }
+            TypeDefKind::Resource => atoms::resource().encode(env),
+            TypeDefKind::Handle(Handle::Own(id)) => (atoms::own(), self.type_id(*id)).encode(env),
+            TypeDefKind::Handle(Handle::Borrow(id)) => {
+                (atoms::borrow(), self.type_id(*id)).encode(env)
+            }
+            TypeDefKind::Type(ty) => (atoms::alias(), self.ty(ty)).encode(env),
+            TypeDefKind::Future(_) | TypeDefKind::Stream(_) | TypeDefKind::Unknown => {
+                atoms::unsupported().encode(env)
+            }
+        }
+    }
+}

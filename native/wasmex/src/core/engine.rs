@@ -1,0 +1,130 @@
+//! Engines: the compiler's settings, and what all stores and modules made with them share.
+
+use crate::core::engine_config::EngineConfig;
+use crate::guest::data::StoreData;
+use crate::guest::ticker;
+use crate::observe::wasi_trace;
+use crate::vm::atoms;
+use crate::vm::compiling::compile;
+use crate::vm::error::Error;
+use crate::vm::live::{Kind, Live};
+use crate::wasi::p1::{self, Wasi};
+use crate::wasi::p2;
+use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use std::sync::OnceLock;
+use wasmtime::{Engine, Linker, component};
+
+pub struct EngineResource {
+    pub engine: Engine,
+    pub ticker_id: u64,
+    /// The WASI functions, defined once: cloned by each linker that wants them.
+    wasi: OnceLock<Option<Linker<StoreData>>>,
+    components: OnceLock<Option<component::Linker<StoreData>>>,
+    _live: Live,
+}
+
+impl Resource for EngineResource {}
+impl std::panic::RefUnwindSafe for EngineResource {}
+
+impl EngineResource {
+    fn new(engine: Engine) -> Self {
+        EngineResource {
+            ticker_id: ticker::register(engine.weak()),
+            engine,
+            wasi: OnceLock::new(),
+            components: OnceLock::new(),
+            _live: Live::new(Kind::Engine),
+        }
+    }
+
+    pub fn linker(&self, wasi: Wasi) -> Linker<StoreData> {
+        let linker = match wasi {
+            Wasi::None => None,
+            Wasi::Plain => self
+                .wasi
+                .get_or_init(|| p1::linker(&self.engine).ok())
+                .clone(),
+            Wasi::Traced => wasi_trace::linker(&self.engine).ok(),
+        };
+        let mut linker = linker.unwrap_or_else(|| Linker::new(&self.engine));
+        linker.allow_shadowing(wasi != Wasi::None);
+        linker
+    }
+
+    /// With all of WASI 0.2: what a store grants is decided when a guest calls.
+    pub fn component_linker(&self) -> wasmtime::Result<component::Linker<StoreData>> {
+        let mut linker = self
+            .components
+            .get_or_init(|| p2::linker(&self.engine).ok())
+            .clone()
+            .ok_or_else(|| wasmtime::Error::msg("WASI 0.2 can't be linked"))?;
+        linker.allow_shadowing(true);
+        Ok(linker)
+    }
+}
+
+impl Drop for EngineResource {
+    fn drop(&mut self) {
+        ticker::unregister(self.ticker_id);
+    }
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn engine_new<'a>(env: Env<'a>, config: EngineConfig) -> Term<'a> {
+    let engine = config.build().and_then(|config| Engine::new(&config));
+    match engine {
+        Ok(engine) => (atoms::ok(), ResourceArc::new(EngineResource::new(engine))).encode(env),
+        Err(error) => Error::chain(atoms::config(), &error).to_term(env),
+    }
+}
+
+/// The engine that stores without one share.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn engine_default<'a>(env: Env<'a>, config: EngineConfig) -> Term<'a> {
+    static DEFAULT: OnceLock<Option<ResourceArc<EngineResource>>> = OnceLock::new();
+    let engine = DEFAULT.get_or_init(|| {
+        let engine = config
+            .build()
+            .and_then(|config| Engine::new(&config))
+            .ok()?;
+        Some(ResourceArc::new(EngineResource::new(engine)))
+    });
+    match engine {
+        Some(engine) => (atoms::ok(), engine).encode(env),
+        None => Error::text(
+            atoms::config(),
+            "the default engine can't be made on this machine",
+        )
+        .to_term(env),
+    }
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn engine_precompile_module<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    bytes: Binary,
+) -> NifResult<Term<'a>> {
+    let bytes = bytes.as_slice();
+    Ok(match compile(|| engine.engine.precompile_module(bytes)) {
+        Ok(artefact) => (atoms::ok(), crate::core::module::binary(env, &artefact)?).encode(env),
+        Err(error) => error.to_term(env),
+    })
+}
+
+/// Changes whenever an artefact of one engine would not fit the other.
+#[rustler::nif]
+fn engine_fingerprint(engine: ResourceArc<EngineResource>) -> u64 {
+    use std::hash::{Hash, Hasher};
+    let mut hasher = std::collections::hash_map::DefaultHasher::new();
+    engine
+        .engine
+        .precompile_compatibility_hash()
+        .hash(&mut hasher);
+    hasher.finish()
+}
+
+#[rustler::nif]
+fn engine_same(left: ResourceArc<EngineResource>, right: ResourceArc<EngineResource>) -> bool {
+    Engine::same(&left.engine, &right.engine)
+}

@@ -1,0 +1,68 @@
+//! Global variables.
+
+use crate::core::types;
+use crate::guest::access;
+use crate::guest::cell::StoreCell;
+use crate::guest::values;
+use crate::vm::atoms;
+use crate::vm::error::Error;
+use crate::vm::live::{Kind, Live};
+use rustler::{Encoder, Env, Resource, ResourceArc, Term};
+use wasmtime::{AsContextMut, Global, Mutability};
+
+pub struct GlobalResource {
+    pub cell: ResourceArc<StoreCell>,
+    pub global: Global,
+    _live: Live,
+}
+
+impl Resource for GlobalResource {}
+impl std::panic::RefUnwindSafe for GlobalResource {}
+
+impl GlobalResource {
+    pub fn new(cell: ResourceArc<StoreCell>, global: Global) -> ResourceArc<Self> {
+        ResourceArc::new(GlobalResource {
+            cell,
+            global,
+            _live: Live::new(Kind::Global),
+        })
+    }
+}
+
+type Handle = ResourceArc<GlobalResource>;
+
+#[rustler::nif]
+fn global_get<'a>(env: Env<'a>, global: Handle, via: Option<u64>) -> Term<'a> {
+    access::answer_rooted(env, &global.cell, via, |mut cx| {
+        let value = global.global.get(&mut cx);
+        values::encode(env, cx, &value)
+    })
+}
+
+#[rustler::nif]
+fn global_set<'a>(env: Env<'a>, global: Handle, value: Term<'a>, via: Option<u64>) -> Term<'a> {
+    access::answer_rooted(env, &global.cell, via, |mut cx| {
+        let ty = global.global.ty(&cx);
+        if ty.mutability() == Mutability::Const {
+            return Err(Error::text(
+                atoms::immutable(),
+                "immutable global cannot be set",
+            ));
+        }
+        let value = values::decode(cx.as_context_mut(), value, ty.content())?;
+        global.global.set(&mut cx, value).map_err(Error::Guest)?;
+        Ok(atoms::ok().encode(env))
+    })
+}
+
+#[rustler::nif]
+fn global_type<'a>(env: Env<'a>, global: Handle, via: Option<u64>) -> Term<'a> {
+    access::answer_rooted(env, &global.cell, via, |cx| {
+        Ok(types::global(env, &global.global.ty(&cx)))
+    })
+}
+
+#[rustler::nif]
+fn global_store(global: Handle) -> ResourceArc<StoreCell> {
+    global.cell.clone()
+}

@@ -1,0 +1,387 @@
+//! Instances: made by a job of their own, then asked for their exports by name.
+
+use crate::core::func::FuncResource;
+use crate::core::global::GlobalResource;
+use crate::core::linker::Wanted;
+use crate::core::memory::MemoryResource;
+use crate::core::table::TableResource;
+use crate::core::tag::TagResource;
+use crate::core::types;
+use crate::guest::access;
+use crate::guest::cell::{StoreCell, Via};
+use crate::guest::data::StoreData;
+use crate::guest::drive;
+use crate::guest::handoff;
+use crate::guest::job::{Job, Task};
+use crate::guest::signature::Signature;
+use crate::guest::values::Floats;
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result};
+use crate::vm::fast_nif::{self, fast_nif};
+use crate::vm::live::{Kind, Live};
+use rustler::sys::ErlNifTerm;
+use rustler::{Atom, Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use wasmtime::{
+    ExportType, Extern, ExternType, Instance, InstancePre, Linker, Module, StoreContextMut,
+};
+
+pub struct InstanceResource {
+    pub cell: ResourceArc<StoreCell>,
+    pub instance: Instance,
+    module: Module,
+    /// Functions that were called before: looking one up in wasmtime costs more than the call.
+    signatures: RwLock<HashMap<Box<str>, Arc<Signature>>>,
+    /// `_initialize` has been called for the user, who may call it again out of habit.
+    initialized: AtomicBool,
+    _live: Live,
+}
+
+impl Resource for InstanceResource {}
+impl std::panic::RefUnwindSafe for InstanceResource {}
+
+/// What it takes to make an instance.
+pub enum Plan {
+    /// Imports resolved before.
+    Template(InstancePre<StoreData>),
+    /// Imports still to be resolved, after the linked modules have been instantiated.
+    Link {
+        linker: Linker<StoreData>,
+        wanted: Wanted,
+        links: Vec<(String, Module)>,
+        module: Module,
+    },
+}
+
+pub async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+    let (instance, module) = match plan {
+        Plan::Template(template) => {
+            cx.data_mut().count_instance();
+            let instance = template
+                .instantiate_async(&mut cx)
+                .await
+                .map_err(Error::Guest)?;
+            (instance, template.module().clone())
+        }
+        Plan::Link {
+            mut linker,
+            wanted,
+            links,
+            module,
+        } => {
+            wanted.define(&mut linker, &mut cx)?;
+            for (name, linked) in links {
+                let instance = link(&linker, &linked, true, &mut cx).await?;
+                initialize(&linked, instance, &mut cx).await?;
+                linker
+                    .instance(&mut cx, &name, instance)
+                    .map_err(|error| Error::text(atoms::duplicate_import(), error))?;
+            }
+            (link(&linker, &module, false, &mut cx).await?, module)
+        }
+    };
+    let initialized = initialize(&module, instance, &mut cx).await?;
+    handoff::in_env(|env| {
+        let cell = handoff::current_cell()?;
+        let resource = ResourceArc::new(InstanceResource {
+            cell,
+            instance,
+            module,
+            signatures: RwLock::new(HashMap::new()),
+            initialized: AtomicBool::new(initialized),
+            _live: Live::new(Kind::Instance),
+        });
+        Some(resource.encode(env).as_c_arg())
+    })
+    .flatten()
+    .ok_or(Error::Cancelled)
+}
+
+async fn link(
+    linker: &Linker<StoreData>,
+    module: &Module,
+    linked: bool,
+    cx: &mut StoreContextMut<'_, StoreData>,
+) -> Result<Instance> {
+    let template = prepare(linker, module, linked, cx)?;
+    cx.data_mut().count_instance();
+    template.instantiate_async(cx).await.map_err(Error::Guest)
+}
+
+/// Resolves the imports of a module; the error names all that are missing.
+pub fn prepare(
+    linker: &Linker<StoreData>,
+    module: &Module,
+    linked: bool,
+    cx: &mut StoreContextMut<'_, StoreData>,
+) -> Result<InstancePre<StoreData>> {
+    let mut missing = module
+        .imports()
+        .filter(|import| linker.get_by_import(&mut *cx, import).is_none())
+        .map(|import| {
+            (
+                import.module().to_string(),
+                import.name().to_string(),
+                types::describe(&import.ty()),
+            )
+        });
+    if let Some((namespace, name, types)) = missing.next() {
+        let first = (namespace.clone(), name.clone());
+        let rest = missing.map(|(namespace, name, _)| (namespace, name));
+        let missing = std::iter::once(first).chain(rest).collect();
+        return Err(Error::MissingImport {
+            namespace,
+            name,
+            types,
+            missing,
+            linked,
+        });
+    }
+    drop(missing);
+    linker
+        .instantiate_pre(module)
+        .map_err(|error| Error::chain(atoms::incompatible_import(), &error))
+}
+
+/// Calls a reactor's `_initialize`. True when there was one.
+async fn initialize(
+    module: &Module,
+    instance: Instance,
+    cx: &mut StoreContextMut<'_, StoreData>,
+) -> Result<bool> {
+    let Some(ExternType::Func(ty)) = module.get_export("_initialize") else {
+        return Ok(false);
+    };
+    if ty.params().len() + ty.results().len() > 0 {
+        return Ok(false);
+    }
+    match instance.get_func(&mut *cx, "_initialize") {
+        Some(func) => func
+            .call_async(cx, &[], &mut [])
+            .await
+            .map(|()| true)
+            .map_err(Error::Guest),
+        None => Ok(false),
+    }
+}
+
+impl InstanceResource {
+    fn known(&self, name: &str) -> Option<Arc<Signature>> {
+        self.signatures
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    fn look_up(
+        &self,
+        mut cx: StoreContextMut<'_, StoreData>,
+        name: &str,
+    ) -> Result<Arc<Signature>> {
+        let Some(func) = self.instance.get_func(&mut cx, name) else {
+            return Err(self.unknown(atoms::func(), name));
+        };
+        let signature = Arc::new(Signature::new(&cx, func));
+        self.signatures
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.into(), signature.clone());
+        Ok(signature)
+    }
+
+    fn unknown(&self, kind: Atom, name: &str) -> Error {
+        let same_kind = |ty: ExternType| match ty {
+            ExternType::Func(_) => kind == atoms::func(),
+            ExternType::Global(_) => kind == atoms::global(),
+            ExternType::Table(_) => kind == atoms::table(),
+            ExternType::Memory(_) => kind == atoms::memory(),
+            ExternType::Tag(_) => kind == atoms::tag(),
+        };
+        let exports = self.module.exports();
+        let names = exports
+            .filter(|export| same_kind(export.ty()))
+            .map(|export| export.name().to_string())
+            .collect();
+        Error::UnknownExport {
+            kind,
+            name: name.to_string(),
+            names,
+        }
+    }
+}
+
+fn text<'a>(name: &'a Binary<'_>) -> &'a str {
+    // A name that is no UTF-8 is no export either.
+    std::str::from_utf8(name).unwrap_or("\u{fffd}")
+}
+
+fast_nif!(instance_call / 5);
+fn instance_call<'a>(
+    env: Env<'a>,
+    [instance, name, params, fuel, via]: [Term<'a>; 5],
+) -> NifResult<Term<'a>> {
+    let instance: ResourceArc<InstanceResource> = instance.decode()?;
+    let name: Binary = name.decode()?;
+    Ok(call(
+        env,
+        &instance,
+        text(&name),
+        params,
+        fast_nif::option(fuel)?,
+        fast_nif::option(via)?,
+        Floats::Values,
+    ))
+}
+
+/// The same with floats among the results as `{:bits, n}`.
+#[rustler::nif]
+fn instance_call_bits<'a>(
+    env: Env<'a>,
+    instance: ResourceArc<InstanceResource>,
+    name: Binary<'a>,
+    params: Term<'a>,
+    fuel: Option<u64>,
+    via: Option<u64>,
+) -> Term<'a> {
+    call(env, &instance, text(&name), params, fuel, via, Floats::Bits)
+}
+
+fn call<'a>(
+    env: Env<'a>,
+    instance: &ResourceArc<InstanceResource>,
+    name: &str,
+    params: Term<'a>,
+    fuel: Option<u64>,
+    via: Option<u64>,
+    floats: Floats,
+) -> Term<'a> {
+    let via = via.map_or(Via::Store, Via::Caller);
+    let signature = match instance.known(name) {
+        Some(signature) => signature,
+        None => match access::with(env, &instance.cell, via, |cx| instance.look_up(cx, name)) {
+            Ok(Ok(signature)) => signature,
+            Ok(Err(error)) => return error.to_term(env),
+            Err(term) => return term,
+        },
+    };
+    if name == "_initialize" && instance.initialized.swap(false, Ordering::Relaxed) {
+        return (atoms::ok(), Term::list_new_empty(env)).encode(env);
+    }
+    match signature.args(params) {
+        Ok(args) => {
+            let task = Task::Call {
+                signature,
+                args,
+                floats,
+            };
+            let job = Job::new(task, fuel);
+            drive::begin(env, &instance.cell, via, job)
+        }
+        Err(error) => error.to_term(env),
+    }
+}
+
+/// A template's instance: all imports are known.
+#[rustler::nif]
+fn instance_from_template<'a>(
+    env: Env<'a>,
+    cell: ResourceArc<StoreCell>,
+    template: ResourceArc<crate::core::linker::TemplateResource>,
+    fuel: Option<u64>,
+    via: Option<u64>,
+) -> Term<'a> {
+    if let Err(error) = template.check(&cell) {
+        return error.to_term(env);
+    }
+    let plan = Plan::Template(template.template.clone());
+    let via = via.map_or(Via::Store, Via::Caller);
+    drive::begin(
+        env,
+        &cell,
+        via,
+        Job::new(Task::Instantiate(Box::new(plan)), fuel),
+    )
+}
+
+/// The type of an export, straight from the module; nil where there is none.
+#[rustler::nif]
+fn instance_export_type<'a>(
+    env: Env<'a>,
+    instance: ResourceArc<InstanceResource>,
+    name: Binary<'a>,
+) -> Term<'a> {
+    match instance.module.get_export(text(&name)) {
+        Some(ty) => types::external(env, &ty),
+        None => atoms::nil().encode(env),
+    }
+}
+
+#[rustler::nif]
+fn instance_store(instance: ResourceArc<InstanceResource>) -> ResourceArc<StoreCell> {
+    instance.cell.clone()
+}
+
+/// `{:ok, {kind, resource}}` for a memory, global, table or function.
+#[rustler::nif]
+fn instance_export<'a>(
+    env: Env<'a>,
+    instance: ResourceArc<InstanceResource>,
+    kind: Atom,
+    name: Binary<'a>,
+    via: Option<u64>,
+) -> Term<'a> {
+    let name = text(&name);
+    access::answer(env, &instance.cell, via, |mut cx| {
+        let external = instance.instance.get_export(&mut cx, name);
+        wrap(env, &instance, cx, external, kind).ok_or_else(|| instance.unknown(kind, name))
+    })
+}
+
+fn wrap<'a>(
+    env: Env<'a>,
+    instance: &ResourceArc<InstanceResource>,
+    cx: StoreContextMut<'_, StoreData>,
+    external: Option<Extern>,
+    kind: Atom,
+) -> Option<Term<'a>> {
+    let cell = instance.cell.clone();
+    let is = |wanted: Atom| wanted == kind;
+    Some(match external? {
+        Extern::Func(func) if is(atoms::func()) => {
+            FuncResource::new(cell, Arc::new(Signature::new(&cx, func))).encode(env)
+        }
+        Extern::Memory(memory) if is(atoms::memory()) => {
+            MemoryResource::new(cell, memory).encode(env)
+        }
+        Extern::Table(table) if is(atoms::table()) => TableResource::new(cell, table).encode(env),
+        Extern::Tag(tag) if is(atoms::tag()) => TagResource::new(cell, tag).encode(env),
+        Extern::Global(global) if is(atoms::global()) => {
+            GlobalResource::new(cell, global).encode(env)
+        }
+        _ => return None,
+    })
+}
+
+/// The first exported memory, whatever its name; nil when there is none.
+#[rustler::nif]
+fn instance_memory<'a>(
+    env: Env<'a>,
+    instance: ResourceArc<InstanceResource>,
+    via: Option<u64>,
+) -> Term<'a> {
+    let is_memory = |export: &ExportType| matches!(export.ty(), ExternType::Memory(_));
+    let name = instance
+        .module
+        .exports()
+        .find(is_memory)
+        .map(|export| export.name().to_string());
+    access::answer(env, &instance.cell, via, |mut cx| {
+        let memory = name.and_then(|name| instance.instance.get_memory(&mut cx, &name));
+        Ok(memory
+            .map(|memory| MemoryResource::new(instance.cell.clone(), memory))
+            .encode(env))
+    })
+}

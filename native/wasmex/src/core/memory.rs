@@ -1,0 +1,153 @@
+//! Linear memories.
+
+use crate::core::types;
+use crate::guest::access;
+use crate::guest::cell::StoreCell;
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result};
+use crate::vm::fast_nif::{self, fast_nif};
+use crate::vm::live::{Kind, Live};
+use rustler::{Binary, Encoder, Env, NewBinary, NifResult, Resource, ResourceArc, Term};
+use wasmtime::Memory;
+
+pub struct MemoryResource {
+    pub cell: ResourceArc<StoreCell>,
+    pub memory: Memory,
+    _live: Live,
+}
+
+impl Resource for MemoryResource {}
+impl std::panic::RefUnwindSafe for MemoryResource {}
+
+impl MemoryResource {
+    pub fn new(cell: ResourceArc<StoreCell>, memory: Memory) -> ResourceArc<Self> {
+        ResourceArc::new(MemoryResource {
+            cell,
+            memory,
+            _live: Live::new(Kind::Memory),
+        })
+    }
+}
+
+type Handle = ResourceArc<MemoryResource>;
+
+#[rustler::nif]
+fn memory_size<'a>(env: Env<'a>, memory: Handle, via: Option<u64>) -> Term<'a> {
+    access::answer(env, &memory.cell, via, |cx| {
+        Ok(memory.memory.data_size(&cx).encode(env))
+    })
+}
+
+/// The size in pages before.
+#[rustler::nif]
+fn memory_grow<'a>(env: Env<'a>, memory: Handle, pages: u64, via: Option<u64>) -> Term<'a> {
+    access::answer(env, &memory.cell, via, |mut cx| {
+        let before = memory.memory.grow(&mut cx, pages);
+        before
+            .map(|pages| pages.encode(env))
+            .map_err(|error| Error::text(atoms::grow(), error))
+    })
+}
+
+fast_nif!(memory_read / 4);
+fn memory_read<'a>(
+    env: Env<'a>,
+    [memory, offset, length, via]: [Term<'a>; 4],
+) -> NifResult<Term<'a>> {
+    let memory: Handle = memory.decode()?;
+    let (offset, length) = (offset.decode()?, length.decode()?);
+    Ok(access::answer(
+        env,
+        &memory.cell,
+        fast_nif::option(via)?,
+        |cx| {
+            let bytes = range(memory.memory.data(&cx), offset, length)?;
+            let mut binary = NewBinary::new(env, bytes.len());
+            binary.as_mut_slice().copy_from_slice(bytes);
+            Ok(Binary::from(binary).to_term(env))
+        },
+    ))
+}
+
+/// The bytes up to the next NUL, of which at most `limit` are looked at; nil when there is none.
+#[rustler::nif]
+fn memory_read_cstring<'a>(
+    env: Env<'a>,
+    memory: Handle,
+    offset: u64,
+    limit: u64,
+    via: Option<u64>,
+) -> Term<'a> {
+    access::answer(env, &memory.cell, via, |cx| {
+        let data = memory.memory.data(&cx);
+        let rest = (data.len() as u64).saturating_sub(offset);
+        let bytes = range(data, offset, limit.min(rest))?;
+        match bytes.iter().position(|byte| *byte == 0) {
+            Some(end) => {
+                let mut binary = NewBinary::new(env, end);
+                binary.as_mut_slice().copy_from_slice(&bytes[..end]);
+                Ok(Binary::from(binary).to_term(env))
+            }
+            None => Ok(atoms::nil().encode(env)),
+        }
+    })
+}
+
+fast_nif!(memory_write / 4);
+fn memory_write<'a>(
+    env: Env<'a>,
+    [memory, offset, bytes, via]: [Term<'a>; 4],
+) -> NifResult<Term<'a>> {
+    let memory: Handle = memory.decode()?;
+    let offset: u64 = offset.decode()?;
+    let bytes: Binary = bytes.decode()?;
+    Ok(access::answer(
+        env,
+        &memory.cell,
+        fast_nif::option(via)?,
+        |mut cx| {
+            let data = memory.memory.data_mut(&mut cx);
+            let size = data.len() as u64;
+            let place = usize::try_from(offset)
+                .ok()
+                .and_then(|offset| data.get_mut(offset..offset.checked_add(bytes.len())?));
+            match place {
+                Some(place) => {
+                    place.copy_from_slice(&bytes);
+                    Ok(atoms::ok().encode(env))
+                }
+                None => Err(Error::OutOfBounds {
+                    offset,
+                    size: bytes.len() as u64,
+                    limit: size,
+                }),
+            }
+        },
+    ))
+}
+
+#[rustler::nif]
+fn memory_type<'a>(env: Env<'a>, memory: Handle, via: Option<u64>) -> Term<'a> {
+    access::answer(env, &memory.cell, via, |cx| {
+        Ok(types::memory(env, &memory.memory.ty(&cx)))
+    })
+}
+
+#[rustler::nif]
+fn memory_store(memory: Handle) -> ResourceArc<StoreCell> {
+    memory.cell.clone()
+}
+
+fn range(data: &[u8], offset: u64, length: u64) -> Result<&[u8]> {
+    let end = offset.checked_add(length);
+    let range = usize::try_from(offset)
+        .ok()
+        .zip(end.and_then(|end| usize::try_from(end).ok()));
+    range
+        .and_then(|(start, end)| data.get(start..end))
+        .ok_or(Error::OutOfBounds {
+            offset,
+            size: length,
+            limit: data.len() as u64,
+        })
+}

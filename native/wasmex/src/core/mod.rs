@@ -1,0 +1,18 @@
+//! The resources of core WebAssembly, one file each: engine, module, linker, instance, memory, table, global, …
+//!
+//! It may use `vm`, `wasi` and `guest`.
+
+pub mod engine;
+pub mod engine_config;
+pub mod export;
+pub mod func;
+pub mod global;
+pub mod instance;
+pub mod linker;
+pub mod memory;
+pub mod module;
+pub mod reference;
+pub mod table;
+pub mod tag;
+pub mod types;
+pub mod wat;

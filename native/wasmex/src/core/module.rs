@@ -1,0 +1,123 @@
+//! Compiled modules.
+
+use crate::core::engine::EngineResource;
+use crate::core::types;
+use crate::vm::atoms;
+use crate::vm::compiling::compile;
+use crate::vm::error::Error;
+use crate::vm::live::{Kind, Live};
+use rustler::{Binary, Encoder, Env, NewBinary, NifResult, Resource, ResourceArc, Term};
+use wasmtime::{Engine, Module, Precompiled};
+
+pub struct ModuleResource {
+    pub module: Module,
+    pub engine: ResourceArc<EngineResource>,
+    _live: Live,
+}
+
+impl Resource for ModuleResource {}
+impl std::panic::RefUnwindSafe for ModuleResource {}
+
+fn resource<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, module: Module) -> Term<'a> {
+    let resource = ResourceArc::new(ModuleResource {
+        module,
+        engine,
+        _live: Live::new(Kind::Module),
+    });
+    (atoms::ok(), resource).encode(env)
+}
+
+/// Wasm bytes only: Elixir has turned text into bytes and told components apart.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn module_compile<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    bytes: Binary,
+) -> Term<'a> {
+    let bytes = bytes.as_slice();
+    match compile(|| Module::from_binary(&engine.engine, bytes)) {
+        Ok(module) => resource(env, engine, module),
+        Err(error) => error.to_term(env),
+    }
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn module_serialize<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> NifResult<Term<'a>> {
+    Ok(match module.module.serialize() {
+        Ok(artefact) => (atoms::ok(), binary(env, &artefact)?).encode(env),
+        Err(error) => Error::chain(atoms::artefact(), &error).to_term(env),
+    })
+}
+
+/// The bytes must come from `module_serialize`, unaltered: they are run as machine code.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn module_deserialize<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    bytes: Binary,
+) -> Term<'a> {
+    if !matches!(
+        Engine::detect_precompiled(bytes.as_slice()),
+        Some(Precompiled::Module)
+    ) {
+        return Error::text(
+            atoms::artefact(),
+            "failed to parse precompiled artifact as an ELF",
+        )
+        .to_term(env);
+    }
+    // SAFETY: the caller vouches for the bytes; `Wasmex.Module.deserialize/2` does so by a checksum
+    // it made itself, `unsafe_deserialize/2` hands the duty on, as its name says.
+    match unsafe { Module::deserialize(&engine.engine, bytes.as_slice()) } {
+        Ok(module) => resource(env, engine, module),
+        Err(error) => Error::chain(atoms::artefact(), &error).to_term(env),
+    }
+}
+
+#[rustler::nif]
+fn module_name(module: ResourceArc<ModuleResource>) -> Option<String> {
+    module.module.name().map(String::from)
+}
+
+#[rustler::nif]
+fn module_engine(module: ResourceArc<ModuleResource>) -> ResourceArc<EngineResource> {
+    module.engine.clone()
+}
+
+/// `[{name, type}]` in the module's order.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn module_exports<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> Term<'a> {
+    let exports = module.module.exports();
+    exports
+        .map(|export| (export.name(), types::external(env, &export.ty())))
+        .collect::<Vec<_>>()
+        .encode(env)
+}
+
+/// `[{namespace, name, type}]` in the module's order.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn module_imports<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> Term<'a> {
+    let imports = module.module.imports();
+    imports
+        .map(|import| {
+            (
+                import.module(),
+                import.name(),
+                types::external(env, &import.ty()),
+            )
+        })
+        .collect::<Vec<_>>()
+        .encode(env)
+}
+
+/// Bytes of machine code.
+#[rustler::nif]
+fn module_code_size(module: ResourceArc<ModuleResource>) -> usize {
+    module.module.text().len()
+}
+
+pub fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> NifResult<Term<'a>> {
+    let mut binary = NewBinary::new(env, bytes.len());
+    binary.as_mut_slice().copy_from_slice(bytes);
+    Ok(Binary::from(binary).to_term(env))
+}

@@ -1,0 +1,117 @@
+//! Tables of references.
+
+use crate::core::types;
+use crate::guest::access;
+use crate::guest::cell::StoreCell;
+use crate::guest::data::StoreData;
+use crate::guest::values;
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result};
+use crate::vm::live::{Kind, Live};
+use rustler::{Encoder, Env, Resource, ResourceArc, Term};
+use wasmtime::{AsContextMut, Ref, StoreContextMut, Table, ValType};
+
+pub struct TableResource {
+    pub cell: ResourceArc<StoreCell>,
+    pub table: Table,
+    _live: Live,
+}
+
+impl Resource for TableResource {}
+impl std::panic::RefUnwindSafe for TableResource {}
+
+impl TableResource {
+    pub fn new(cell: ResourceArc<StoreCell>, table: Table) -> ResourceArc<Self> {
+        ResourceArc::new(TableResource {
+            cell,
+            table,
+            _live: Live::new(Kind::Table),
+        })
+    }
+}
+
+type Handle = ResourceArc<TableResource>;
+
+#[rustler::nif]
+fn table_size<'a>(env: Env<'a>, table: Handle, via: Option<u64>) -> Term<'a> {
+    access::answer_rooted(env, &table.cell, via, |cx| {
+        Ok(table.table.size(&cx).encode(env))
+    })
+}
+
+#[rustler::nif]
+fn table_get<'a>(env: Env<'a>, table: Handle, index: u64, via: Option<u64>) -> Term<'a> {
+    access::answer_rooted(env, &table.cell, via, |mut cx| {
+        match table.table.get(&mut cx, index) {
+            Some(element) => values::encode(env, cx, &element.into()),
+            None => Err(outside(&table, cx, index)),
+        }
+    })
+}
+
+#[rustler::nif]
+fn table_set<'a>(
+    env: Env<'a>,
+    table: Handle,
+    index: u64,
+    value: Term<'a>,
+    via: Option<u64>,
+) -> Term<'a> {
+    access::answer_rooted(env, &table.cell, via, |mut cx| {
+        let element = element(&table, cx.as_context_mut(), value)?;
+        if index >= table.table.size(&cx) {
+            return Err(outside(&table, cx, index));
+        }
+        table
+            .table
+            .set(&mut cx, index, element)
+            .map_err(Error::Guest)?;
+        Ok(atoms::ok().encode(env))
+    })
+}
+
+/// The size before.
+#[rustler::nif]
+fn table_grow<'a>(
+    env: Env<'a>,
+    table: Handle,
+    delta: u64,
+    value: Term<'a>,
+    via: Option<u64>,
+) -> Term<'a> {
+    access::answer_rooted(env, &table.cell, via, |mut cx| {
+        let element = element(&table, cx.as_context_mut(), value)?;
+        let before = table.table.grow(&mut cx, delta, element);
+        before
+            .map(|size| size.encode(env))
+            .map_err(|error| Error::text(atoms::grow(), error))
+    })
+}
+
+#[rustler::nif]
+fn table_type<'a>(env: Env<'a>, table: Handle, via: Option<u64>) -> Term<'a> {
+    access::answer_rooted(env, &table.cell, via, |cx| {
+        Ok(types::table(env, &table.table.ty(&cx)))
+    })
+}
+
+fn element(table: &Handle, mut cx: StoreContextMut<'_, StoreData>, value: Term) -> Result<Ref> {
+    let ty = ValType::Ref(table.table.ty(&cx).element().clone());
+    let decoded = values::decode(cx.as_context_mut(), value, &ty)?;
+    decoded
+        .ref_()
+        .ok_or_else(|| values::mismatch(None, &ty, value))
+}
+
+fn outside(table: &Handle, cx: StoreContextMut<'_, StoreData>, index: u64) -> Error {
+    Error::OutOfBounds {
+        offset: index,
+        size: 1,
+        limit: table.table.size(&cx),
+    }
+}
+
+#[rustler::nif]
+fn table_store(table: Handle) -> ResourceArc<StoreCell> {
+    table.cell.clone()
+}

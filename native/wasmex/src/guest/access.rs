@@ -1,0 +1,104 @@
+//! Uses of a store that take a moment: reading a memory, setting fuel, and the like.
+
+use crate::guest::cell::{Entry, Phase, StoreCell, Via};
+use crate::guest::data::StoreData;
+use crate::guest::drive;
+use crate::guest::execution::{Execution, Polled, panic_text};
+use crate::guest::handoff::{CellScope, Command, EnvScope, Handoff, Visit};
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result};
+use rustler::{Encoder, Env, ResourceArc, Term};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use wasmtime::{AsContextMut, RootScope, StoreContextMut};
+
+/// Uses the store for a moment. `Err` is the term to answer: `{:busy, reference}` or an error.
+pub fn with<'a, R>(
+    env: Env<'a>,
+    cell: &ResourceArc<StoreCell>,
+    via: Via,
+    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> R,
+) -> std::result::Result<R, Term<'a>> {
+    // SAFETY: `cell` outlives this function.
+    let _scope = unsafe { CellScope::enter(cell) };
+    match StoreCell::enter(cell, env, via) {
+        Ok(Entry::Idle(mut store)) => {
+            let scope = EnvScope::enter(env.as_c_arg());
+            let result = catch_unwind(AssertUnwindSafe(|| f(store.as_context_mut())));
+            drop(scope);
+            match result {
+                Ok(result) => {
+                    cell.leave(env, Phase::Idle(store));
+                    Ok(result)
+                }
+                Err(panic) => {
+                    let why = panic_text(&*panic);
+                    cell.leave(env, Phase::Broken(why.clone()));
+                    Err(Error::Broken(why).to_term(env))
+                }
+            }
+        }
+        Ok(Entry::Import(execution)) => {
+            visit(env, cell, execution, f).map_err(|error| error.to_term(env))
+        }
+        Ok(Entry::Busy(reference)) => Err((atoms::busy(), reference).encode(env)),
+        Err(error) => Err(error.to_term(env)),
+    }
+}
+
+/// As [`with`], answered as Elixir takes it: `{:ok, term}` or an error.
+pub fn answer<'a>(
+    env: Env<'a>,
+    cell: &ResourceArc<StoreCell>,
+    via: Option<u64>,
+    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
+) -> Term<'a> {
+    let via = via.map_or(Via::Store, Via::Caller);
+    match with(env, cell, via, f) {
+        Ok(Ok(term)) => (atoms::ok(), term).encode(env),
+        Ok(Err(error)) => error.to_term(env),
+        Err(term) => term,
+    }
+}
+
+/// As [`answer`]; references that `f` roots are let go at its end.
+pub fn answer_rooted<'a>(
+    env: Env<'a>,
+    cell: &ResourceArc<StoreCell>,
+    via: Option<u64>,
+    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
+) -> Term<'a> {
+    answer(env, cell, via, |mut cx| {
+        f(RootScope::new(&mut cx).as_context_mut())
+    })
+}
+
+/// Runs `f` inside the import that the guest is suspended in.
+fn visit<R>(
+    env: Env,
+    cell: &ResourceArc<StoreCell>,
+    mut execution: Box<Execution>,
+    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> R,
+) -> Result<R> {
+    let mut f = Some(f);
+    let mut result = None;
+    let mut run = |cx: StoreContextMut<'_, StoreData>| {
+        if let Some(f) = f.take() {
+            result = Some(f(cx));
+        }
+    };
+    // SAFETY: `run` lives until after the poll below.
+    let visit = unsafe { Visit::new(&mut run) };
+    let mut handoff = Handoff::new(env, Some(Command::Visit(visit)));
+    match drive::poll(cell, &mut execution, &mut handoff, cell) {
+        Polled::Pending => {
+            cell.leave(env, Phase::Suspended(execution));
+            result.ok_or_else(|| Error::Broken("the import did not take the visit".into()))
+        }
+        Polled::Finished(finished) => {
+            drop(execution);
+            cell.leave(env, Phase::Idle(finished.0));
+            Err(Error::Cancelled)
+        }
+        Polled::Panicked(why) => Err(drive::broken(env, cell, execution, why)),
+    }
+}

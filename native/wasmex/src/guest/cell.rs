@@ -1,0 +1,381 @@
+//! Who may use a store, and how: the choice is made here and nowhere else.
+//!
+//! - idle: use it directly;
+//! - suspended in an import that this very process runs: use it through the guest's own `Caller`;
+//! - in use by somebody else: queue, first come first served; the turn comes as a message.
+
+use crate::component::state::Components;
+use crate::core::engine::EngineResource;
+use crate::guest::data::StoreData;
+use crate::guest::drive;
+use crate::guest::execution::Execution;
+use crate::guest::handoff::EnvScope;
+use crate::guest::imports;
+use crate::guest::turns::{Turns, Waiter};
+use crate::guest::waits;
+use crate::observe::trace::SharedTrace;
+use crate::vm::error::{Error, Result};
+use crate::vm::live::{Kind, Live};
+use crate::vm::term_box::TermBox;
+use crate::vm::waker::WakeCell;
+use crate::wasi::p1::Wasi;
+use rustler::{Env, LocalPid, Monitor, Resource, ResourceArc, Term};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wasmtime::Store;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+pub fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+pub struct StoreCell {
+    pub id: u64,
+    pub engine: ResourceArc<EngineResource>,
+    pub has_wasi: bool,
+    pub trace: Option<SharedTrace>,
+    pub components: Components,
+    pub wake: Arc<WakeCell>,
+    inner: Mutex<Inner>,
+    _live: Live,
+}
+
+struct Inner {
+    phase: Phase,
+    turns: Turns,
+    monitored: Option<(LocalPid, Monitor)>,
+    /// It was killed while a NIF of its own used the store, which a dirty scheduler does not notice.
+    dead: Option<LocalPid>,
+    closing: bool,
+}
+
+pub enum Phase {
+    Idle(Store<StoreData>),
+    Suspended(Box<Execution>),
+    /// A NIF of this process works with it at this moment.
+    Taken(LocalPid),
+    Closed,
+    Broken(String),
+}
+
+/// Which handle the store was asked for with.
+#[derive(Clone, Copy)]
+pub enum Via {
+    Store,
+    /// The `caller` of the import with this serial.
+    Caller(u64),
+}
+
+pub enum Entry<'a> {
+    Idle(Store<StoreData>),
+    Import(Box<Execution>),
+    Busy(Term<'a>),
+}
+
+impl Inner {
+    /// Lets the next one in when the store is free, and all of them when it is gone.
+    fn pass_on(&mut self, env: Env) {
+        if self.turns.is_empty() {
+            return;
+        }
+        let _env = EnvScope::enter(env.as_c_arg());
+        match self.phase {
+            Phase::Idle(_) => self.turns.next(),
+            Phase::Closed | Phase::Broken(_) => self.turns.dismiss(),
+            Phase::Suspended(_) | Phase::Taken(_) => {}
+        }
+    }
+}
+
+impl Resource for StoreCell {
+    const IMPLEMENTS_DOWN: bool = true;
+
+    /// A process that drove or waited for this store is gone.
+    fn down<'a>(&'a self, env: Env<'a>, pid: LocalPid, _monitor: Monitor) {
+        let _env = EnvScope::enter(env.as_c_arg());
+        let mut inner = self.lock();
+        if inner
+            .monitored
+            .as_ref()
+            .is_some_and(|(monitored, _)| *monitored == pid)
+        {
+            inner.monitored = None;
+        }
+        inner.turns.quit(pid);
+        if matches!(inner.phase, Phase::Taken(user) if user == pid) {
+            inner.dead = Some(pid);
+        }
+        if let Phase::Suspended(execution) = &inner.phase
+            && execution.driver == pid
+        {
+            let abandoned = std::mem::replace(&mut inner.phase, Phase::Taken(pid));
+            drop(inner);
+            if let Phase::Suspended(execution) = abandoned {
+                drive::abandon(self, env, execution);
+            }
+        } else {
+            drop(inner);
+        }
+        waits::forget(pid);
+    }
+}
+
+impl std::panic::RefUnwindSafe for StoreCell {}
+
+impl StoreCell {
+    pub fn new(
+        id: u64,
+        store: Store<StoreData>,
+        engine: ResourceArc<EngineResource>,
+        has_wasi: bool,
+    ) -> Self {
+        StoreCell {
+            id,
+            engine,
+            has_wasi,
+            trace: store.data().observed.trace.clone(),
+            components: Components::default(),
+            wake: WakeCell::new(),
+            inner: Mutex::new(Inner {
+                phase: Phase::Idle(store),
+                turns: Turns::default(),
+                monitored: None,
+                dead: None,
+                closing: false,
+            }),
+            _live: Live::new(Kind::Store),
+        }
+    }
+
+    /// The functions of WASI that instances in this store may import.
+    pub fn wasi(&self) -> Wasi {
+        match (self.has_wasi, &self.trace) {
+            (false, _) => Wasi::None,
+            (true, None) => Wasi::Plain,
+            (true, Some(_)) => Wasi::Traced,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the store out for this NIF, or says why not.
+    pub fn enter<'a>(cell: &ResourceArc<Self>, env: Env<'a>, via: Via) -> Result<Entry<'a>> {
+        let me = env.pid();
+        let mut inner = cell.lock();
+        match &inner.phase {
+            Phase::Idle(_) => {
+                if matches!(via, Via::Caller(_)) {
+                    return Err(Error::CallerExpired);
+                }
+                if inner.turns.is_anothers(me) {
+                    drop(inner);
+                    return cell.wait(cell, env, me).map(Entry::Busy);
+                }
+                let turn = inner.turns.take();
+                let phase = std::mem::replace(&mut inner.phase, Phase::Taken(me));
+                drop(inner);
+                if let Some(waiter) = turn {
+                    waiter.done(cell, env);
+                }
+                match phase {
+                    Phase::Idle(store) => Ok(Entry::Idle(store)),
+                    _ => Err(Error::Broken("the store is in no known state".into())),
+                }
+            }
+            Phase::Suspended(execution) if execution.driver == me => {
+                let known = match via {
+                    Via::Store => true,
+                    Via::Caller(serial) => execution
+                        .imports
+                        .iter()
+                        .any(|import| import.serial == serial),
+                };
+                if !known {
+                    return Err(Error::CallerExpired);
+                }
+                // Between two slices only the process's own loop can be running.
+                if !execution.in_import {
+                    return Err(Error::Deadlock);
+                }
+                cell.take_suspended(&mut inner, me).map(Entry::Import)
+            }
+            Phase::Closed => {
+                drop(inner);
+                waits::forget(me);
+                Err(Error::Closed)
+            }
+            Phase::Broken(why) => {
+                let why = why.clone();
+                drop(inner);
+                waits::forget(me);
+                Err(Error::Broken(why))
+            }
+            Phase::Suspended(_) | Phase::Taken(_) => {
+                drop(inner);
+                match via {
+                    // It is valid only while the import runs, and that is run by somebody else.
+                    Via::Caller(_) => Err(Error::CallerElsewhere),
+                    Via::Store => cell.wait(cell, env, me).map(Entry::Busy),
+                }
+            }
+        }
+    }
+
+    fn take_suspended(&self, inner: &mut Inner, me: LocalPid) -> Result<Box<Execution>> {
+        match std::mem::replace(&mut inner.phase, Phase::Taken(me)) {
+            Phase::Suspended(execution) => Ok(execution),
+            other => {
+                inner.phase = other;
+                Err(Error::Broken("the store is in no known state".into()))
+            }
+        }
+    }
+
+    /// Takes the call out that this process drives.
+    pub fn take_call(&self, me: LocalPid) -> Result<Box<Execution>> {
+        let mut inner = self.lock();
+        match &inner.phase {
+            Phase::Suspended(execution) if execution.driver == me => {
+                self.take_suspended(&mut inner, me)
+            }
+            Phase::Closed => Err(Error::Closed),
+            Phase::Broken(why) => Err(Error::Broken(why.clone())),
+            _ => Err(Error::Cancelled),
+        }
+    }
+
+    /// Queues this process; the reference comes back in its turn message.
+    fn wait<'a>(&self, cell: &ResourceArc<Self>, env: Env<'a>, me: LocalPid) -> Result<Term<'a>> {
+        if !waits::remember(me, cell) {
+            return Err(Error::Deadlock);
+        }
+        let reference: Term = *env.make_ref();
+        // Held before it is watched: if it is killed meanwhile, on a dirty scheduler, its end finds it in the queue.
+        let mut inner = self.lock();
+        let Some(monitor) = env.monitor(cell, &me) else {
+            // It was killed before.
+            drop(inner);
+            waits::forget(me);
+            return Err(Error::Cancelled);
+        };
+        inner.turns.push(Waiter {
+            pid: me,
+            reference: TermBox::new(reference),
+            monitor,
+        });
+        inner.pass_on(env);
+        Ok(reference)
+    }
+
+    /// Puts the store back and lets the next one in.
+    pub fn leave(&self, env: Env, phase: Phase) {
+        let mut inner = self.lock();
+        let phase = match (inner.dead.take(), phase) {
+            (Some(pid), Phase::Suspended(execution)) if execution.driver == pid => {
+                drop(inner);
+                return drive::abandon(self, env, execution);
+            }
+            (_, phase) => phase,
+        };
+        let closed = inner.closing && matches!(phase, Phase::Idle(_));
+        // A store is dropped after the lock is.
+        let (phase, dropped) = match closed {
+            true => (Phase::Closed, Some(phase)),
+            false => (phase, None),
+        };
+        inner.phase = phase;
+        inner.pass_on(env);
+        drop(inner);
+        if closed {
+            self.components.close();
+        }
+        drop(dropped);
+    }
+
+    /// Whether a wake-up message is on its way to the driver.
+    pub fn forget_wake(&self) -> bool {
+        self.wake.polling()
+    }
+
+    pub fn driver(&self) -> Option<LocalPid> {
+        match &self.lock().phase {
+            Phase::Suspended(execution) => Some(execution.driver),
+            Phase::Taken(pid) => Some(*pid),
+            _ => None,
+        }
+    }
+
+    /// Watches the driving process from its first step that is not the last.
+    pub fn watch(&self, cell: &ResourceArc<Self>, env: Env, pid: LocalPid) {
+        let mut inner = self.lock();
+        if inner
+            .monitored
+            .as_ref()
+            .is_some_and(|(monitored, _)| *monitored == pid)
+        {
+            return;
+        }
+        let old = inner.monitored.take();
+        inner.monitored = env.monitor(cell, &pid).map(|monitor| (pid, monitor));
+        drop(inner);
+        if let Some((_, monitor)) = old {
+            env.demonitor(cell, &monitor);
+        }
+    }
+}
+
+/// The functions and the memory of the import that this process runs.
+pub fn import_context<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>) -> Option<Term<'a>> {
+    let inner = cell.lock();
+    match &inner.phase {
+        Phase::Suspended(execution) => {
+            let import = execution.imports.last()?;
+            Some(imports::context(env, cell, import))
+        }
+        _ => None,
+    }
+}
+
+/// Frees the store now, or as soon as the process that uses it lets go.
+pub fn close(env: Env, cell: &ResourceArc<StoreCell>) {
+    let me = env.pid();
+    let mut inner = cell.lock();
+    inner.closing = true;
+    match &inner.phase {
+        Phase::Idle(_) => {
+            let store = std::mem::replace(&mut inner.phase, Phase::Closed);
+            inner.turns.take();
+            inner.pass_on(env);
+            drop(inner);
+            cell.components.close();
+            drop(store);
+        }
+        Phase::Suspended(execution) if execution.driver == me => {
+            if let Ok(execution) = cell.take_suspended(&mut inner, me) {
+                drop(inner);
+                drive::abandon(cell, env, execution);
+            }
+        }
+        Phase::Closed | Phase::Broken(_) => {
+            drop(inner);
+            cell.components.close();
+        }
+        Phase::Suspended(_) | Phase::Taken(_) => {}
+    }
+}
+
+/// Leaves the queue; a turn that came meanwhile goes to the next one.
+pub fn stop_waiting(env: Env, cell: &ResourceArc<StoreCell>) {
+    let me = env.pid();
+    let _env = EnvScope::enter(env.as_c_arg());
+    let mut inner = cell.lock();
+    let waiter = inner.turns.quit(me);
+    drop(inner);
+    match waiter {
+        Some(waiter) => waiter.done(cell, env),
+        None => waits::forget(me),
+    }
+}

@@ -1,0 +1,210 @@
+//! What a wasmtime store carries for us: its limits and its WASI context.
+
+use crate::observe::profiler::Profiler;
+use crate::observe::trace::SharedTrace;
+use crate::wasi::p1::WasiSpec;
+use crate::wasi::p2::P2;
+use rustler::NifStruct;
+use wasmtime::{Memory, ResourceLimiter};
+use wasmtime_wasi::p1::WasiP1Ctx;
+
+pub struct StoreData {
+    /// Tells the stores apart; the id of the store cell.
+    pub id: u64,
+    pub limits: Limits,
+    wasi_spec: Option<WasiSpec>,
+    wasi: Option<Box<(WasiP1Ctx, P2)>>,
+    serial: u64,
+    instances: u64,
+    /// What the store had before each job with a budget of its own, the outermost first.
+    pub fuel_before: Vec<u64>,
+    /// The `memory` of the store's one instance, once it was asked for.
+    only_memory: Option<Memory>,
+    pub observed: Box<Observed>,
+}
+
+/// What is written down about guests, for those who ask.
+#[derive(Default)]
+pub struct Observed {
+    pub trace: Option<SharedTrace>,
+    pub profiler: Option<Profiler>,
+    pub core_dump: Option<Vec<u8>>,
+}
+
+impl StoreData {
+    pub fn new(id: u64, limits: Limits, wasi: Option<WasiSpec>) -> wasmtime::Result<Self> {
+        let mut data = StoreData {
+            id,
+            limits,
+            wasi_spec: wasi,
+            wasi: None,
+            serial: 0,
+            instances: 0,
+            fuel_before: Vec::new(),
+            only_memory: None,
+            observed: Box::default(),
+        };
+        // Directories are opened now, so that a missing one is reported by the function that names it.
+        if data.wasi_spec.as_ref().is_some_and(WasiSpec::has_preopens) {
+            data.build_wasi()?;
+        }
+        Ok(data)
+    }
+
+    /// Names one invocation of an import.
+    pub fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// Called before an instance is made.
+    pub fn count_instance(&mut self) {
+        self.instances += 1;
+        self.only_memory = None;
+    }
+
+    pub fn only_memory(&self) -> Option<Memory> {
+        self.only_memory
+    }
+
+    /// True when there is no other instance whose memory it could be.
+    pub fn remember_memory(&mut self, memory: Memory) -> bool {
+        let only = self.instances == 1;
+        if only {
+            self.only_memory = Some(memory);
+        }
+        only
+    }
+
+    /// Built at the guest's first WASI call: many guests make none, and it costs more than an instance.
+    pub fn wasi(&mut self) -> &mut WasiP1Ctx {
+        self.wasi_and_p2().0
+    }
+
+    /// With what components have besides.
+    pub fn wasi_and_p2(&mut self) -> (&mut WasiP1Ctx, &mut P2) {
+        if self.wasi.is_none() && self.build_wasi().is_err() {
+            self.wasi = None;
+        }
+        let (wasi, p2) = &mut **self.wasi.get_or_insert_with(|| Box::new(no_wasi()));
+        (wasi, p2)
+    }
+
+    fn build_wasi(&mut self) -> wasmtime::Result<()> {
+        let context = match self.wasi_spec.take() {
+            Some(spec) => spec.build()?,
+            None => no_wasi(),
+        };
+        self.wasi = Some(Box::new(context));
+        Ok(())
+    }
+}
+
+/// A context that grants nothing.
+fn no_wasi() -> (WasiP1Ctx, P2) {
+    let context = wasmtime_wasi::WasiCtxBuilder::new().build_p1();
+    (context, P2::default())
+}
+
+/// `Wasmex.StoreLimits`, and what has been used of it.
+#[derive(NifStruct, Clone, Default)]
+#[module = "Wasmex.StoreLimits"]
+pub struct LimitsSpec {
+    pub memory_size: Option<u64>,
+    pub table_elements: Option<u64>,
+    pub instances: Option<u64>,
+    pub tables: Option<u64>,
+    pub memories: Option<u64>,
+    /// What one call may hand over between host and component, see `component/lift.rs`.
+    pub hostcall_fuel: Option<u64>,
+}
+
+/// What an element of a table takes.
+const TABLE_ELEMENT: u64 = 8;
+
+/// More than a process can have of them: such a growth fails in any case, and is not to be counted.
+const ADDRESSES: usize = 1 << 47;
+
+/// What tables may take in any case: programs have some for their functions.
+const TABLES: u64 = 1 << 20;
+
+/// `memory_size` bounds the sum over all memories of the store, or a guest with many memories would escape it, and
+/// apart from that the bytes of all tables. A growth that is allowed and fails for want of memory stays counted: whether
+/// one that fails had been allowed can't be told, and a guest could have the others taken back for it.
+pub struct Limits {
+    spec: LimitsSpec,
+    memory_total: u64,
+    /// Bytes of all tables, which are the host's memory.
+    table_total: u64,
+    /// The most that all memories of the store had together.
+    pub memory_peak: u64,
+}
+
+impl Limits {
+    pub fn new(spec: LimitsSpec) -> Self {
+        Limits {
+            spec,
+            memory_total: 0,
+            table_total: 0,
+            memory_peak: 0,
+        }
+    }
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let limit = self.spec.memory_size;
+        // A guest may ask for more than there are numbers.
+        let grown = desired.saturating_sub(current) as u64;
+        let total = self.memory_total.saturating_add(grown);
+        let over = limit.is_some_and(|limit| total > limit);
+        if over || desired > ADDRESSES || maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        self.memory_total = total;
+        self.memory_peak = self.memory_peak.max(total);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let grown = (desired.saturating_sub(current) as u64).saturating_mul(TABLE_ELEMENT);
+        let total = self.table_total.saturating_add(grown);
+        let elements = self.spec.table_elements;
+        let bytes = self.spec.memory_size.map(|limit| limit.max(TABLES));
+        let fits = elements.is_none_or(|limit| desired as u64 <= limit)
+            && bytes.is_none_or(|limit| total <= limit)
+            && maximum.is_none_or(|maximum| desired <= maximum);
+        if fits {
+            self.table_total = total;
+        }
+        Ok(fits)
+    }
+
+    fn instances(&self) -> usize {
+        count(self.spec.instances, wasmtime::DEFAULT_INSTANCE_LIMIT)
+    }
+
+    fn tables(&self) -> usize {
+        count(self.spec.tables, wasmtime::DEFAULT_TABLE_LIMIT)
+    }
+
+    fn memories(&self) -> usize {
+        count(self.spec.memories, wasmtime::DEFAULT_MEMORY_LIMIT)
+    }
+}
+
+fn count(limit: Option<u64>, default: usize) -> usize {
+    limit.map_or(default, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
+}

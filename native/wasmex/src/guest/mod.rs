@@ -1,0 +1,20 @@
+//! Guest code under way: the store and who may use it, calls and their slices, waiting and waking.
+//!
+//! It may use `vm` and `wasi`.
+
+pub mod access;
+pub mod cell;
+pub mod data;
+pub mod drive;
+pub mod execution;
+pub mod handoff;
+pub mod imports;
+pub mod interrupt;
+pub mod job;
+pub mod signature;
+pub mod stacks;
+pub mod store;
+pub mod ticker;
+pub mod turns;
+pub mod values;
+pub mod waits;

@@ -1,0 +1,230 @@
+//! The signature of a function, prepared once so that calls need not ask wasmtime for it.
+
+use crate::guest::data::StoreData;
+use crate::guest::values::{self, Floats, Number};
+use crate::vm::error::{Error, Result};
+use rustler::sys::ErlNifTerm;
+use rustler::{Env, Term};
+use wasmtime::{AsContext, AsContextMut, Func, FuncType, StoreContextMut, TypedFunc, Val, ValType};
+
+/// A function and what is needed to call it.
+pub struct Signature {
+    pub func: Func,
+    pub ty: FuncType,
+    pub params: Box<[ValType]>,
+    pub results: Box<[ValType]>,
+    numbers: Option<Numbers>,
+}
+
+/// Arguments as given: raw when the function takes only numbers, terms otherwise.
+pub enum Args {
+    Raw([i64; MAX_RAW]),
+    Terms(ErlNifTerm),
+}
+
+/// Most parameters that the raw path takes.
+const MAX_RAW: usize = 6;
+
+/// The kinds of a function that takes at most [`MAX_RAW`] numbers and returns at most one.
+struct Numbers {
+    params: [Number; MAX_RAW],
+    result: Option<Number>,
+    call: RawCall,
+}
+
+/// Declares a typed function per arity, all over `i64`.
+///
+/// wasmtime passes each value in a slot of its own, little-endian, and a narrower type uses the low
+/// bits, so an `i64` carries the bits of any number. This spares the generic path, which boxes every
+/// value and asks for the type four times (0.33 µs against 0.20 µs for the bare call).
+macro_rules! raw_calls {
+    ($($none:ident $one:ident ($($slot:tt $ty:ty),*);)*) => {
+        enum RawCall { $($none(TypedFunc<($($ty,)*), ()>), $one(TypedFunc<($($ty,)*), i64>),)* }
+
+        impl RawCall {
+            /// # Safety
+            /// The function must take `arity` numbers and return one or none as `result` says.
+            unsafe fn new(cx: impl AsContext, func: Func, arity: usize, result: bool) -> Option<Self> {
+                $(if arity == <[usize]>::len(&[$($slot),*]) {
+                    return Some(if result {
+                        // SAFETY: the slots are wide enough for any number, see above.
+                        RawCall::$one(unsafe { TypedFunc::new_unchecked(cx, func) })
+                    } else {
+                        // SAFETY: as above.
+                        RawCall::$none(unsafe { TypedFunc::new_unchecked(cx, func) })
+                    });
+                })*
+                None
+            }
+
+            async fn call(&self, cx: StoreContextMut<'_, StoreData>, args: [i64; MAX_RAW]) -> wasmtime::Result<i64> {
+                let _ = args;
+                match self {
+                    $(RawCall::$none(func) => func.call_async(cx, ($(args[$slot],)*)).await.map(|()| 0),
+                      RawCall::$one(func) => func.call_async(cx, ($(args[$slot],)*)).await,)*
+                }
+            }
+        }
+    };
+}
+
+raw_calls! {
+    P0R0 P0R1 ();
+    P1R0 P1R1 (0 i64);
+    P2R0 P2R1 (0 i64, 1 i64);
+    P3R0 P3R1 (0 i64, 1 i64, 2 i64);
+    P4R0 P4R1 (0 i64, 1 i64, 2 i64, 3 i64);
+    P5R0 P5R1 (0 i64, 1 i64, 2 i64, 3 i64, 4 i64);
+    P6R0 P6R1 (0 i64, 1 i64, 2 i64, 3 i64, 4 i64, 5 i64);
+}
+
+impl Signature {
+    pub fn new(cx: impl AsContext, func: Func) -> Self {
+        let ty = func.ty(&cx);
+        let params: Box<[ValType]> = ty.params().collect();
+        let results: Box<[ValType]> = ty.results().collect();
+        let numbers = Numbers::new(cx, func, &params, &results);
+        Signature {
+            func,
+            ty,
+            params,
+            results,
+            numbers,
+        }
+    }
+
+    /// Reads the list of arguments as far as that needs no store.
+    pub fn args(&self, list: Term) -> Result<Args> {
+        let Some(numbers) = &self.numbers else {
+            return self
+                .check_arity(values::count(list)?)
+                .map(|()| Args::Terms(list.as_c_arg()));
+        };
+        let arity = self.params.len();
+        let mut raw = [0; MAX_RAW];
+        let mut given = 0;
+        let mut rest = list;
+        while given < arity
+            && let Ok((term, tail)) = rest.list_get_cell()
+        {
+            raw[given] = numbers.params[given]
+                .decode(term)
+                .ok_or_else(|| values::mismatch(Some(given), &self.params[given], term))?;
+            given += 1;
+            rest = tail;
+        }
+        if given < arity || !rest.is_empty_list() {
+            self.check_arity(values::count(list)?)?;
+        }
+        Ok(Args::Raw(raw))
+    }
+
+    fn check_arity(&self, given: usize) -> Result<()> {
+        let expected = self.params.len();
+        if expected == given {
+            Ok(())
+        } else {
+            Err(Error::Arity { expected, given })
+        }
+    }
+
+    /// Calls the function; the result is the list of its results, a term of the environment of the
+    /// NIF that polls at the end.
+    pub async fn call(
+        &self,
+        cx: StoreContextMut<'_, StoreData>,
+        args: Args,
+        floats: Floats,
+    ) -> Result<ErlNifTerm> {
+        match (args, &self.numbers) {
+            (Args::Raw(raw), Some(numbers)) => {
+                let result = numbers.call.call(cx, raw).await.map_err(Error::Guest)?;
+                encode(|env| Ok(numbers.encode(env, result, floats)))
+            }
+            (Args::Raw(_), None) => Err(Error::Broken("raw arguments for a generic call".into())),
+            // Boxed: its state would make that of every call larger.
+            (Args::Terms(list), _) => Box::pin(self.call_generic(cx, list, floats)).await,
+        }
+    }
+
+    /// Any types, each value on its own.
+    async fn call_generic(
+        &self,
+        mut cx: StoreContextMut<'_, StoreData>,
+        list: ErlNifTerm,
+        floats: Floats,
+    ) -> Result<ErlNifTerm> {
+        // References made for this call are unrooted when it ends.
+        let mut scope = wasmtime::RootScope::new(&mut cx);
+        let params = self.decode_terms(scope.as_context_mut(), list)?;
+        let mut results = vec![Val::I32(0); self.results.len()];
+        self.func
+            .call_async(&mut scope, &params, &mut results)
+            .await
+            .map_err(Error::Guest)?;
+        encode(|env| values::encode_list(env, scope.as_context_mut(), &results, floats))
+    }
+
+    fn decode_terms(
+        &self,
+        mut cx: StoreContextMut<'_, StoreData>,
+        list: ErlNifTerm,
+    ) -> Result<Vec<Val>> {
+        crate::guest::handoff::in_env(|env| {
+            // SAFETY: the list came with the NIF that is polling for the first time right now.
+            let list = unsafe { crate::guest::handoff::term(env, list) };
+            values::list(list)
+                .into_iter()
+                .flat_map(|(terms, _)| terms)
+                .zip(&self.params)
+                .enumerate()
+                .map(|(position, (term, ty))| {
+                    values::decode(cx.as_context_mut(), term, ty)
+                        .map_err(|error| error.at(position))
+                })
+                .collect()
+        })
+        .unwrap_or(Err(Error::Cancelled))
+    }
+}
+
+/// Makes a term in the environment of the NIF that polls.
+fn encode(f: impl FnOnce(Env<'_>) -> Result<Term<'_>>) -> Result<ErlNifTerm> {
+    crate::guest::handoff::in_env(|env| f(env).map(|term| term.as_c_arg()))
+        .unwrap_or(Err(Error::Cancelled))
+}
+
+impl Numbers {
+    fn new(
+        cx: impl AsContext,
+        func: Func,
+        params: &[ValType],
+        results: &[ValType],
+    ) -> Option<Self> {
+        if params.len() > MAX_RAW || results.len() > 1 {
+            return None;
+        }
+        let mut kinds = [Number::I32; MAX_RAW];
+        for (kind, ty) in kinds.iter_mut().zip(params) {
+            *kind = Number::of(ty)?;
+        }
+        let result = match results.first() {
+            Some(ty) => Some(Number::of(ty)?),
+            None => None,
+        };
+        // SAFETY: only numbers, as many as counted, checked just above.
+        let call = unsafe { RawCall::new(cx, func, params.len(), result.is_some())? };
+        Some(Numbers {
+            params: kinds,
+            result,
+            call,
+        })
+    }
+
+    fn encode<'a>(&self, env: Env<'a>, raw: i64, floats: Floats) -> Term<'a> {
+        match self.result {
+            Some(kind) => Term::list_new_empty(env).list_prepend(kind.encode(env, raw, floats)),
+            None => Term::list_new_empty(env),
+        }
+    }
+}

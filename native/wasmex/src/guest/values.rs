@@ -1,0 +1,313 @@
+//! Wasm values as Erlang terms, both ways.
+//!
+//! | wasm | Erlang |
+//! |---|---|
+//! | i32, i64 | integer, signed on the way out, signed or unsigned on the way in |
+//! | f32, f64 | float (or integer on the way in), `:nan`, `:infinity`, `:neg_infinity` |
+//! | v128 | unsigned integer |
+//! | externref | any term, `nil` for null |
+//! | funcref | a function resource, `nil` for null |
+//! | other references | a reference resource, `{:i31, n}`, `nil` for null |
+
+use crate::core::func;
+use crate::core::reference;
+use crate::guest::data::StoreData;
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result, kind_of};
+use crate::vm::term_box::TermBox;
+use rustler::{Atom, Encoder, Env, ListIterator, ResourceArc, Term, TermType};
+use wasmtime::{
+    AnyRef, AsContextMut, ExternRef, HeapType, I31, Ref, StoreContextMut, Val, ValType,
+};
+
+/// How results that are floats come back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Floats {
+    /// A float or an atom; every NaN is `:nan`.
+    Values,
+    /// `{:bits, n}`, exact.
+    Bits,
+}
+
+/// The numbers that fit a slot of 64 bits.
+#[derive(Clone, Copy)]
+pub enum Number {
+    I32,
+    I64,
+    F32,
+    F64,
+}
+
+impl Number {
+    pub fn of(ty: &ValType) -> Option<Self> {
+        match ty {
+            ValType::I32 => Some(Number::I32),
+            ValType::I64 => Some(Number::I64),
+            ValType::F32 => Some(Number::F32),
+            ValType::F64 => Some(Number::F64),
+            _ => None,
+        }
+    }
+
+    /// The bits in the low end of the slot; `None` when the term is no such number.
+    pub fn decode(self, term: Term) -> Option<i64> {
+        match self {
+            Number::I32 => decode_i32(term).map(i64::from),
+            Number::I64 => decode_i64(term),
+            Number::F32 => decode_f32(term).map(|value| i64::from(value.to_bits())),
+            Number::F64 => decode_f64(term).map(|value| value.to_bits() as i64),
+        }
+    }
+
+    pub fn encode<'a>(self, env: Env<'a>, raw: i64, floats: Floats) -> Term<'a> {
+        if let Floats::Bits = floats {
+            match self {
+                Number::F32 => return (atoms::bits(), raw as u32).encode(env),
+                Number::F64 => return (atoms::bits(), raw as u64).encode(env),
+                Number::I32 | Number::I64 => {}
+            }
+        }
+        match self {
+            Number::I32 => (raw as i32).encode(env),
+            Number::I64 => raw.encode(env),
+            Number::F32 => encode_float(env, f64::from(f32::from_bits(raw as u32))),
+            Number::F64 => encode_float(env, f64::from_bits(raw as u64)),
+        }
+    }
+}
+
+fn decode_i32(term: Term) -> Option<i32> {
+    let value: i64 = term.decode().ok()?;
+    if (i64::from(i32::MIN)..=i64::from(u32::MAX)).contains(&value) {
+        Some(value as i32)
+    } else {
+        None
+    }
+}
+
+fn decode_i64(term: Term) -> Option<i64> {
+    term.decode::<i64>()
+        .or_else(|_| term.decode::<u64>().map(|value| value as i64))
+        .ok()
+}
+
+pub fn decode_f64(term: Term) -> Option<f64> {
+    match term.get_type() {
+        TermType::Float => term.decode::<f64>().ok(),
+        TermType::Integer => term.decode::<i64>().ok().map(|value| value as f64),
+        TermType::Atom => special(term),
+        TermType::Tuple => bits(term).map(f64::from_bits),
+        _ => None,
+    }
+}
+
+/// `{:bits, n}`
+fn bits(term: Term) -> Option<u64> {
+    let (tag, bits): (Atom, u64) = term.decode().ok()?;
+    (tag == atoms::bits()).then_some(bits)
+}
+
+/// A finite number that is too large for an f32 is an error, not an infinity.
+fn decode_f32(term: Term) -> Option<f32> {
+    if term.is_tuple() {
+        return u32::try_from(bits(term)?).ok().map(f32::from_bits);
+    }
+    let wide = decode_f64(term)?;
+    let narrow = wide as f32;
+    (narrow.is_finite() == wide.is_finite()).then_some(narrow)
+}
+
+fn special(term: Term) -> Option<f64> {
+    let atom: Atom = term.decode().ok()?;
+    match atom {
+        a if a == atoms::nan() => Some(f64::NAN),
+        a if a == atoms::infinity() => Some(f64::INFINITY),
+        a if a == atoms::neg_infinity() => Some(f64::NEG_INFINITY),
+        _ => None,
+    }
+}
+
+pub fn encode_float(env: Env, value: f64) -> Term {
+    if value.is_finite() {
+        value.encode(env)
+    } else if value.is_nan() {
+        atoms::nan().encode(env)
+    } else if value > 0.0 {
+        atoms::infinity().encode(env)
+    } else {
+        atoms::neg_infinity().encode(env)
+    }
+}
+
+/// The error for a term that is no value of this type.
+pub fn mismatch(position: Option<usize>, ty: &ValType, term: Term) -> Error {
+    Error::Value {
+        position,
+        wanted: ty.to_string(),
+        given: kind_of(term),
+    }
+}
+
+impl Error {
+    /// Says which argument the error is about.
+    pub fn at(self, index: usize) -> Self {
+        match self {
+            Error::Value { wanted, given, .. } => Error::Value {
+                position: Some(index),
+                wanted,
+                given,
+            },
+            other => other,
+        }
+    }
+}
+
+pub fn decode(cx: StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Val> {
+    let value = match ty {
+        ValType::I32 => decode_i32(term).map(Val::I32),
+        ValType::I64 => decode_i64(term).map(Val::I64),
+        ValType::F32 => decode_f32(term).map(|value| Val::F32(value.to_bits())),
+        ValType::F64 => decode_f64(term).map(|value| Val::F64(value.to_bits())),
+        ValType::V128 => term
+            .decode::<u128>()
+            .ok()
+            .map(|value| Val::V128(value.into())),
+        ValType::Ref(reference) => return decode_reference(cx, term, ty, reference.heap_type()),
+    };
+    value.ok_or_else(|| mismatch(None, ty, term))
+}
+
+fn decode_reference(
+    mut cx: StoreContextMut<'_, StoreData>,
+    term: Term,
+    ty: &ValType,
+    heap: &HeapType,
+) -> Result<Val> {
+    let is_nil = term.is_atom() && term.decode::<Atom>().is_ok_and(|atom| atom == atoms::nil());
+    let value = if is_nil {
+        Val::null_top(&heap.top())
+    } else if matches!(heap.top(), HeapType::Extern) {
+        let reference = ExternRef::new(&mut cx, TermBox::new(term)).map_err(Error::Guest)?;
+        Val::ExternRef(Some(reference))
+    } else if matches!(heap.top(), HeapType::Func) {
+        Val::FuncRef(Some(func::decode(&cx, term, ty)?))
+    } else if let Ok((tag, host)) = term.decode::<(Atom, Term)>()
+        && tag == atoms::extern_()
+    {
+        // A term of the host as an anyref, as `any.convert_extern` makes it.
+        let reference = ExternRef::new(&mut cx, TermBox::new(host)).map_err(Error::Guest)?;
+        let any = AnyRef::convert_extern(&mut cx, reference).map_err(Error::Guest)?;
+        Val::AnyRef(Some(any))
+    } else if let Ok((tag, number)) = term.decode::<(Atom, i64)>() {
+        let i31 = u32::try_from(number)
+            .ok()
+            .and_then(I31::new_u32)
+            .or_else(|| i32::try_from(number).ok().and_then(I31::new_i32));
+        match i31 {
+            Some(i31) if tag == atoms::i31() => Val::AnyRef(Some(AnyRef::from_i31(&mut cx, i31))),
+            _ => return Err(mismatch(None, ty, term)),
+        }
+    } else {
+        reference::decode(&mut cx, term, ty)?
+    };
+    match value.matches_ty(&cx, ty) {
+        Ok(true) => Ok(value),
+        _ => Err(mismatch(None, ty, term)),
+    }
+}
+
+trait NullTop {
+    fn null_top(top: &HeapType) -> Val;
+}
+
+impl NullTop for Val {
+    fn null_top(top: &HeapType) -> Val {
+        Ref::null(top).into()
+    }
+}
+
+pub fn encode<'a>(
+    env: Env<'a>,
+    mut cx: StoreContextMut<'_, StoreData>,
+    value: &Val,
+) -> Result<Term<'a>> {
+    Ok(match value {
+        Val::I32(value) => value.encode(env),
+        Val::I64(value) => value.encode(env),
+        Val::F32(bits) => encode_float(env, f64::from(f32::from_bits(*bits))),
+        Val::F64(bits) => encode_float(env, f64::from_bits(*bits)),
+        Val::V128(value) => value.as_u128().encode(env),
+        Val::FuncRef(Some(func)) => func::encode(env, &cx, *func)?,
+        Val::ExternRef(Some(reference)) => {
+            let data = reference.data(&cx).map_err(Error::Guest)?;
+            match data.and_then(|data| data.downcast_ref::<TermBox>()) {
+                Some(term) => term.get(env),
+                None => reference::encode(env, &mut cx, value)?,
+            }
+        }
+        Val::AnyRef(Some(any)) => match any.as_i31(&cx).map_err(Error::Guest)? {
+            Some(i31) => (atoms::i31(), i31.get_i32()).encode(env),
+            None => reference::encode(env, &mut cx, value)?,
+        },
+        Val::ExnRef(Some(_)) => reference::encode(env, &mut cx, value)?,
+        _ => atoms::nil().encode(env),
+    })
+}
+
+pub fn encode_list<'a>(
+    env: Env<'a>,
+    mut cx: StoreContextMut<'_, StoreData>,
+    values: &[Val],
+    floats: Floats,
+) -> Result<Term<'a>> {
+    let mut list = Term::list_new_empty(env);
+    for value in values.iter().rev() {
+        let term = match (floats, value) {
+            (Floats::Bits, Val::F32(bits)) => (atoms::bits(), bits).encode(env),
+            (Floats::Bits, Val::F64(bits)) => (atoms::bits(), bits).encode(env),
+            _ => encode(env, cx.as_context_mut(), value)?,
+        };
+        list = list.list_prepend(term);
+    }
+    Ok(list)
+}
+
+/// The elements of a list and how many; `None` for what is none, and for an improper one.
+pub fn list(term: Term) -> Option<(ListIterator, usize)> {
+    let length = term.list_length().ok()?;
+    Some((term.decode().ok()?, length))
+}
+
+/// How many arguments these are.
+pub fn count(params: Term) -> Result<usize> {
+    params.list_length().map_err(|_| {
+        let message = "the params are no proper list: its last tail is not []";
+        Error::text(atoms::params(), message)
+    })
+}
+
+/// A resource handle inside one of the library's structs, or bare.
+pub fn resource<'a, T: rustler::Resource>(term: Term<'a>) -> Option<ResourceArc<T>> {
+    if let Ok(resource) = term.decode::<ResourceArc<T>>() {
+        return Some(resource);
+    }
+    let field = atoms::resource().encode(term.get_env());
+    term.map_get(field).ok()?.decode().ok()
+}
+
+/// The struct of this module around a resource: `%Wasmex.Func{}`, `%Wasmex.Reference{}`.
+pub fn handle<'a, T: rustler::Resource>(
+    env: Env<'a>,
+    module: Atom,
+    resource: ResourceArc<T>,
+) -> Term<'a> {
+    let reference: Term = *env.make_ref();
+    crate::core::types::pairs(
+        env,
+        &[
+            (atoms::struct_(), module.encode(env)),
+            (atoms::resource(), resource.encode(env)),
+            (atoms::reference(), reference),
+        ],
+    )
+}

@@ -1,0 +1,8 @@
+//! What shows a guest at work: traces, profiles and core dumps.
+//!
+//! It may use `vm`, `wasi`, `guest` and `core`.
+
+pub mod core_dump;
+pub mod profiler;
+pub mod trace;
+pub mod wasi_trace;

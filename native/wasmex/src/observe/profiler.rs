@@ -1,0 +1,126 @@
+//! Samples of a guest's stack, one at each tick of the epoch in which it runs.
+
+use crate::core::module::{ModuleResource, binary};
+use crate::guest::access;
+use crate::guest::cell::{StoreCell, Via};
+use crate::guest::data::StoreData;
+use crate::guest::store::answer;
+use crate::guest::ticker::TICK;
+use crate::vm::atoms;
+use crate::vm::error::Error;
+use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
+use std::collections::HashMap;
+use std::time::Instant;
+use wasmtime::{FrameInfo, GuestProfiler, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
+
+/// Deeper stacks are cut at the root: a profile must not grow with a runaway recursion. Traps say less, see `error.rs`.
+pub const MAX_FRAMES: usize = 512;
+
+/// So many stacks are told apart; what comes later counts for its outermost function alone.
+const MAX_STACKS: usize = 10_000;
+
+pub struct Profiler {
+    /// The Firefox profile; wasmtime writes it.
+    firefox: GuestProfiler,
+    /// How often each stack was seen, outermost function first.
+    stacks: HashMap<Vec<usize>, u64>,
+    /// The functions by their module and number, as places among the names.
+    functions: HashMap<(usize, u32), usize>,
+    names: Vec<String>,
+    last: Instant,
+}
+
+impl Profiler {
+    fn sample(&mut self, cx: &StoreContextMut<'_, StoreData>) {
+        let now = Instant::now();
+        let since = now.duration_since(std::mem::replace(&mut self.last, now));
+        // Of a time in which others had the scheduler the guest used one slice at most.
+        self.firefox.sample(cx, since.min(TICK));
+        let trace = WasmBacktrace::force_capture(cx);
+        let frames = trace.frames().iter().take(MAX_FRAMES).rev();
+        let mut stack: Vec<usize> = frames.map(|frame| self.function(frame)).collect();
+        if self.stacks.len() >= MAX_STACKS && !self.stacks.contains_key(&stack) {
+            stack.truncate(1);
+        }
+        *self.stacks.entry(stack).or_default() += 1;
+    }
+
+    fn function(&mut self, frame: &FrameInfo) -> usize {
+        let index = frame.func_index();
+        // What a module is known by: its code is nobody else's.
+        let module = frame.module().text().as_ptr() as usize;
+        *self.functions.entry((module, index)).or_insert_with(|| {
+            self.names.push(match frame.func_name() {
+                Some(name) => demangle(name),
+                None => format!("function {index}"),
+            });
+            self.names.len() - 1
+        })
+    }
+}
+
+fn demangle(name: &str) -> String {
+    match rustc_demangle::try_demangle(name) {
+        Ok(demangled) => format!("{demangled:#}"),
+        Err(_) => name.to_string(),
+    }
+}
+
+/// In place of the plain yield at each tick.
+pub fn sample_at_ticks(store: &mut Store<StoreData>) {
+    store.epoch_deadline_callback(|mut cx| {
+        if let Some(mut profiler) = cx.data_mut().observed.profiler.take() {
+            profiler.sample(&cx);
+            cx.data_mut().observed.profiler = Some(profiler);
+        }
+        Ok(UpdateDeadline::Yield(1))
+    });
+}
+
+#[rustler::nif]
+fn store_start_profile<'a>(
+    env: Env<'a>,
+    cell: ResourceArc<StoreCell>,
+    module: ResourceArc<ModuleResource>,
+    name: String,
+) -> Term<'a> {
+    let started = access::with(env, &cell, Via::Store, |mut cx| {
+        let modules = [(name.clone(), module.module.clone())];
+        let firefox = GuestProfiler::new(module.module.engine(), &name, TICK, modules)
+            .map_err(|error| Error::chain(atoms::config(), &error))?;
+        cx.data_mut().observed.profiler = Some(Profiler {
+            firefox,
+            stacks: HashMap::new(),
+            functions: HashMap::new(),
+            names: Vec::new(),
+            last: Instant::now(),
+        });
+        Ok(atoms::ok())
+    });
+    answer(env, started)
+}
+
+/// `{:ok, {json, [{[name], count}]} | nil}`: the Firefox profile, and each stack with its samples.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn store_finish_profile<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifResult<Term<'a>> {
+    let profiler = access::with(env, &cell, Via::Store, |mut cx| {
+        cx.data_mut().observed.profiler.take()
+    });
+    let profiler = match profiler {
+        Ok(Some(profiler)) => profiler,
+        Ok(None) => return Ok((atoms::ok(), atoms::nil()).encode(env)),
+        Err(term) => return Ok(term),
+    };
+    let mut json = Vec::new();
+    if let Err(error) = profiler.firefox.finish(&mut json) {
+        return Ok(Error::chain(atoms::config(), &error).to_term(env));
+    }
+    let names = profiler.names;
+    let name = |place: &usize| names.get(*place).map_or("?", String::as_str).encode(env);
+    let stacks: Vec<_> = profiler
+        .stacks
+        .iter()
+        .map(|(stack, count)| (stack.iter().map(name).collect::<Vec<_>>(), *count))
+        .collect();
+    Ok((atoms::ok(), (binary(env, &json)?, stacks)).encode(env))
+}

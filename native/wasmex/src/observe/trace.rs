@@ -1,0 +1,138 @@
+//! The calls that guests made to WASI, written down for Elixir to fetch: see `Wasmex.Trace`.
+
+use crate::guest::cell::StoreCell;
+use crate::vm::atoms;
+use rustler::{Atom, Encoder, Env, ResourceArc, Term};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Events that may wait to be fetched; a program's are fetched after each slice.
+const MOST: usize = 10_000;
+
+#[derive(Default)]
+pub struct Trace {
+    events: Vec<Event>,
+    /// The call that is under way, or was when its guest was stopped.
+    current: Option<(Event, Instant)>,
+    dropped: u64,
+}
+
+pub struct Event {
+    pub name: &'static str,
+    pub args: Vec<(&'static str, Arg)>,
+    pub outcome: Outcome,
+    /// What a call that succeeded gave back.
+    pub outputs: Vec<(&'static str, Arg)>,
+    pub nanoseconds: u64,
+}
+
+pub enum Arg {
+    Number(u64),
+    Text(Vec<u8>),
+    /// How many bytes, and the first of them.
+    Data(u64, Vec<u8>),
+    Flags(Vec<&'static str>),
+    Name(&'static str),
+}
+
+pub enum Outcome {
+    Errno(&'static str),
+    Exit(i32),
+    Trap,
+    Unfinished,
+}
+
+impl Trace {
+    pub fn begin(&mut self, event: Event) {
+        self.current = Some((event, Instant::now()));
+    }
+
+    pub fn end(&mut self, outcome: Outcome, outputs: Vec<(&'static str, Arg)>) {
+        if let Some((event, started)) = self.current.take() {
+            let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.push(Event {
+                outcome,
+                outputs,
+                nanoseconds,
+                ..event
+            });
+        }
+    }
+
+    fn push(&mut self, event: Event) {
+        if self.events.len() < MOST {
+            self.events.push(event);
+        } else {
+            self.dropped += 1;
+        }
+    }
+}
+
+impl Encoder for Arg {
+    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
+        match self {
+            Arg::Number(number) => number.encode(env),
+            Arg::Text(bytes) => bytes_term(env, bytes),
+            Arg::Data(len, start) => (atoms::bytes(), len, bytes_term(env, start)).encode(env),
+            Arg::Flags(flags) => {
+                let flags: Vec<_> = flags.iter().filter_map(|flag| atom(env, flag)).collect();
+                flags.encode(env)
+            }
+            Arg::Name(name) => atom(env, name).encode(env),
+        }
+    }
+}
+
+impl Encoder for Event {
+    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
+        let outcome = match &self.outcome {
+            Outcome::Errno(name) => atom(env, name).encode(env),
+            Outcome::Exit(status) => (atoms::exit(), status).encode(env),
+            Outcome::Trap => atoms::trap().encode(env),
+            Outcome::Unfinished => atoms::unfinished().encode(env),
+        };
+        let (args, outputs) = (named(env, &self.args), named(env, &self.outputs));
+        (self.name, args, outcome, outputs, self.nanoseconds).encode(env)
+    }
+}
+
+fn named<'a>(env: Env<'a>, args: &[(&'static str, Arg)]) -> Term<'a> {
+    let pairs: Vec<_> = args
+        .iter()
+        .map(|(name, arg)| (atom(env, name), arg))
+        .collect();
+    pairs.encode(env)
+}
+
+/// Only ever of the names in this crate, as `'static` has it: what a guest says is no such text.
+fn atom(env: Env, name: &'static str) -> Option<Atom> {
+    Atom::from_str(env, name).ok()
+}
+
+fn bytes_term<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
+    crate::core::module::binary(env, bytes).unwrap_or_else(|_| atoms::nil().encode(env))
+}
+
+/// Shared by the store's data and its cell: events are fetched while the guest is under way.
+pub type SharedTrace = Arc<Mutex<Trace>>;
+
+pub fn lock(trace: &SharedTrace) -> MutexGuard<'_, Trace> {
+    trace.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `{[{name, args, outcome, outputs, nanoseconds}], dropped}`: the events since the last time. With
+/// `ended` a call that was under way is among them, for it will never end.
+#[rustler::nif]
+fn store_take_trace<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, ended: bool) -> Term<'a> {
+    let Some(trace) = &cell.trace else {
+        return (Vec::<u8>::new(), 0).encode(env);
+    };
+    let mut trace = lock(trace);
+    if ended {
+        trace.end(Outcome::Unfinished, Vec::new());
+    }
+    let events = std::mem::take(&mut trace.events);
+    let dropped = std::mem::take(&mut trace.dropped);
+    drop(trace);
+    (events, dropped).encode(env)
+}

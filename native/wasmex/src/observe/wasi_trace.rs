@@ -1,0 +1,437 @@
+//! WASI preview 1 as in `wasi`, but each call is written down: arguments, result and time.
+//!
+//! The functions are those that wasmtime's own linker calls; what is added is a look at the arguments
+//! before and at the results after. Sources: the interface's definition (`wasi_snapshot_preview1.witx`).
+
+use crate::guest::data::StoreData;
+use crate::observe::trace::{self, Arg, Event, Outcome};
+use Kind::*;
+use wasmtime::{AsContextMut, Caller, Extern, Linker, Result, bail};
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as p1, WasiSnapshotPreview1};
+use wiggle::{GuestMemory, GuestPtr};
+
+/// Bytes of written and read data that are kept.
+const SHOWN: usize = 32;
+const LONGEST_PATH: usize = 1024;
+
+/// What one or two of a function's parameters mean.
+#[derive(Clone, Copy)]
+enum Kind {
+    Number(&'static str),
+    /// Pointer and length of a text.
+    Path(&'static str),
+    /// Pointer and count of buffers to write from.
+    Written(&'static str),
+    /// Pointer and count of buffers to read into; their content is a result.
+    Read(&'static str),
+    /// Pointer and length of a buffer to fill.
+    Room(&'static str),
+    /// Bits with names, the lowest first; "" for one that is not worth a word.
+    Flags(&'static str, &'static [&'static str]),
+    Name(&'static str, &'static [&'static str]),
+    /// Where a number goes that is a result.
+    Out32(&'static str),
+    Out64(&'static str),
+    /// A pointer that says nothing.
+    Hidden,
+}
+
+impl Kind {
+    fn width(self) -> usize {
+        match self {
+            Path(_) | Written(_) | Read(_) | Room(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+const LOOKUP: &[&str] = &["symlink_follow"];
+const OPEN: &[&str] = &["creat", "directory", "excl", "trunc"];
+const FD: &[&str] = &["append", "dsync", "nonblock", "rsync", "sync"];
+/// Of some thirty rights those that say what a file is opened for.
+const RIGHTS: &[&str] = &["", "read", "", "", "", "", "write"];
+const WHENCE: &[&str] = &["set", "cur", "end"];
+const CLOCKS: &[&str] = &["realtime", "monotonic", "process_cputime", "thread_cputime"];
+const TIMES: &[&str] = &["atim", "atim_now", "mtim", "mtim_now"];
+const ADVICE: &[&str] = &[
+    "normal",
+    "sequential",
+    "random",
+    "willneed",
+    "dontneed",
+    "noreuse",
+];
+
+type Memory<'a> = GuestMemory<'a>;
+
+/// A linker that defines all of preview 1, traced.
+pub fn linker(engine: &wasmtime::Engine) -> Result<Linker<StoreData>> {
+    let mut linker = Linker::new(engine);
+    define(&mut linker)?;
+    Ok(linker)
+}
+
+macro_rules! functions {
+    ($linker:ident: $($how:ident $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty { $($kind:expr),* })*) => {
+        $($linker.func_wrap_async(
+            "wasi_snapshot_preview1",
+            stringify!($name),
+            |mut caller: Caller<'_, StoreData>, ($($arg,)*): ($($ty,)*)| {
+                Box::new(async move {
+                    const KINDS: &[Kind] = &[$($kind),*];
+                    let params: &[u64] = &[$($arg.raw()),*];
+                    let export = caller.get_export("memory");
+                    let fuel = caller.as_context_mut().hostcall_fuel();
+                    let (mut memory, data) = match &export {
+                        Some(Extern::Memory(memory)) => {
+                            let (bytes, data) = memory.data_and_store_mut(&mut caller);
+                            (GuestMemory::Unshared(bytes), data)
+                        }
+                        Some(Extern::SharedMemory(memory)) => {
+                            (GuestMemory::Shared(memory.data()), caller.data_mut())
+                        }
+                        _ => bail!("missing required memory export"),
+                    };
+                    begin(data, stringify!($name), KINDS, params, &memory);
+                    let context = data.wasi();
+                    context.set_hostcall_fuel(fuel);
+                    let result: Result<$ret> = functions!(@$how context, memory, $name($($arg),*));
+                    end(data, KINDS, params, &memory, &result);
+                    result
+                })
+            },
+        )?;)*
+    };
+    (@wait $context:ident, $memory:ident, $name:ident($($arg:ident),*)) => {
+        p1::$name($context, &mut $memory, $($arg),*).await
+    };
+    (@call $context:ident, $memory:ident, $name:ident($($arg:ident),*)) => {
+        p1::$name($context, &mut $memory, $($arg),*)
+    };
+}
+
+#[rustfmt::skip]
+fn define(linker: &mut Linker<StoreData>) -> Result<()> {
+    functions! { linker:
+        call args_get(a: i32, b: i32) -> i32 { Hidden, Hidden }
+        call args_sizes_get(a: i32, b: i32) -> i32 { Out32("count"), Out32("size") }
+        call environ_get(a: i32, b: i32) -> i32 { Hidden, Hidden }
+        call environ_sizes_get(a: i32, b: i32) -> i32 { Out32("count"), Out32("size") }
+        call clock_res_get(a: i32, b: i32) -> i32 { Name("id", CLOCKS), Out64("time") }
+        call clock_time_get(a: i32, b: i64, c: i32) -> i32 { Name("id", CLOCKS), Hidden, Out64("time") }
+        wait fd_advise(a: i32, b: i64, c: i64, d: i32) -> i32 { Number("fd"), Number("offset"), Number("len"), Name("advice", ADVICE) }
+        call fd_allocate(a: i32, b: i64, c: i64) -> i32 { Number("fd"), Number("offset"), Number("len") }
+        wait fd_close(a: i32) -> i32 { Number("fd") }
+        wait fd_datasync(a: i32) -> i32 { Number("fd") }
+        wait fd_fdstat_get(a: i32, b: i32) -> i32 { Number("fd"), Hidden }
+        call fd_fdstat_set_flags(a: i32, b: i32) -> i32 { Number("fd"), Flags("flags", FD) }
+        call fd_fdstat_set_rights(a: i32, b: i64, c: i64) -> i32 { Number("fd"), Flags("rights", RIGHTS), Hidden }
+        wait fd_filestat_get(a: i32, b: i32) -> i32 { Number("fd"), Hidden }
+        wait fd_filestat_set_size(a: i32, b: i64) -> i32 { Number("fd"), Number("size") }
+        wait fd_filestat_set_times(a: i32, b: i64, c: i64, d: i32) -> i32 { Number("fd"), Number("atim"), Number("mtim"), Flags("which", TIMES) }
+        wait fd_pread(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32 { Number("fd"), Read("data"), Number("offset"), Out32("count") }
+        call fd_prestat_get(a: i32, b: i32) -> i32 { Number("fd"), Hidden }
+        call fd_prestat_dir_name(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Room("path") }
+        wait fd_pwrite(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32 { Number("fd"), Written("data"), Number("offset"), Out32("count") }
+        wait fd_read(a: i32, b: i32, c: i32, d: i32) -> i32 { Number("fd"), Read("data"), Out32("count") }
+        wait fd_readdir(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32 { Number("fd"), Room("buffer"), Number("cookie"), Out32("count") }
+        wait fd_renumber(a: i32, b: i32) -> i32 { Number("fd"), Number("to") }
+        wait fd_seek(a: i32, b: i64, c: i32, d: i32) -> i32 { Number("fd"), Number("offset"), Name("whence", WHENCE), Out64("position") }
+        wait fd_sync(a: i32) -> i32 { Number("fd") }
+        call fd_tell(a: i32, b: i32) -> i32 { Number("fd"), Out64("position") }
+        wait fd_write(a: i32, b: i32, c: i32, d: i32) -> i32 { Number("fd"), Written("data"), Out32("count") }
+        wait path_create_directory(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Path("path") }
+        wait path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Number("fd"), Flags("flags", LOOKUP), Path("path"), Hidden }
+        wait path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32) -> i32 { Number("fd"), Flags("flags", LOOKUP), Path("path"), Number("atim"), Number("mtim"), Flags("which", TIMES) }
+        wait path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32 { Number("fd"), Flags("flags", LOOKUP), Path("path"), Number("new_fd"), Path("new_path") }
+        wait path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32) -> i32 { Number("fd"), Hidden, Path("path"), Flags("open", OPEN), Flags("rights", RIGHTS), Hidden, Flags("flags", FD), Out32("fd") }
+        wait path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32 { Number("fd"), Path("path"), Room("buffer"), Out32("count") }
+        wait path_remove_directory(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Path("path") }
+        wait path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32 { Number("fd"), Path("path"), Number("new_fd"), Path("new_path") }
+        wait path_symlink(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Path("path"), Number("fd"), Path("new_path") }
+        wait path_unlink_file(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Path("path") }
+        wait poll_oneoff(a: i32, b: i32, c: i32, d: i32) -> i32 { Hidden, Hidden, Number("subscriptions"), Out32("events") }
+        call proc_exit(a: i32) -> () { Number("status") }
+        call proc_raise(a: i32) -> i32 { Number("signal") }
+        call sched_yield() -> i32 { }
+        call random_get(a: i32, b: i32) -> i32 { Room("buffer") }
+        call sock_accept(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Flags("flags", FD), Out32("fd") }
+        call sock_recv(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32 { Number("fd"), Room("data"), Number("flags"), Out32("count"), Hidden }
+        call sock_send(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Number("fd"), Written("data"), Number("flags"), Out32("count") }
+        call sock_shutdown(a: i32, b: i32) -> i32 { Number("fd"), Number("how") }
+    }
+    Ok(())
+}
+
+trait Raw {
+    fn raw(self) -> u64;
+}
+
+impl Raw for i32 {
+    fn raw(self) -> u64 {
+        u64::from(self.cast_unsigned())
+    }
+}
+
+impl Raw for i64 {
+    fn raw(self) -> u64 {
+        self.cast_unsigned()
+    }
+}
+
+trait Code {
+    fn code(&self) -> i32;
+}
+
+impl Code for i32 {
+    fn code(&self) -> i32 {
+        *self
+    }
+}
+
+impl Code for () {
+    fn code(&self) -> i32 {
+        0
+    }
+}
+
+fn begin(data: &StoreData, name: &'static str, kinds: &[Kind], params: &[u64], memory: &Memory) {
+    let Some(log) = &data.observed.trace else {
+        return;
+    };
+    let event = Event {
+        name,
+        args: each(kinds, params)
+            .filter_map(|(kind, params)| input(kind, params, memory))
+            .collect(),
+        outcome: Outcome::Unfinished,
+        outputs: Vec::new(),
+        nanoseconds: 0,
+    };
+    trace::lock(log).begin(event);
+}
+
+fn end<T: Code>(
+    data: &StoreData,
+    kinds: &[Kind],
+    params: &[u64],
+    memory: &Memory,
+    result: &Result<T>,
+) {
+    let Some(log) = &data.observed.trace else {
+        return;
+    };
+    let (outcome, outputs) = match result {
+        Ok(code) if code.code() == 0 => {
+            let count = each(kinds, params).find_map(|(kind, params)| match kind {
+                Out32("count") => number(params[0], 4, memory),
+                _ => None,
+            });
+            let outputs = each(kinds, params)
+                .filter_map(|(kind, params)| output(kind, params, memory, count))
+                .collect();
+            (Outcome::Errno("ok"), outputs)
+        }
+        Ok(code) => {
+            let name = usize::try_from(code.code())
+                .ok()
+                .and_then(|code| ERRNO.get(code));
+            (Outcome::Errno(name.unwrap_or(&"unknown_errno")), Vec::new())
+        }
+        Err(error) => match error.downcast_ref::<I32Exit>() {
+            Some(exit) => (Outcome::Exit(exit.0), Vec::new()),
+            None => (Outcome::Trap, Vec::new()),
+        },
+    };
+    trace::lock(log).end(outcome, outputs);
+}
+
+/// Each kind with the parameters that it is about.
+fn each<'a>(
+    kinds: &'a [Kind],
+    mut params: &'a [u64],
+) -> impl Iterator<Item = (Kind, &'a [u64])> + 'a {
+    kinds.iter().map_while(move |kind| {
+        let (mine, rest) = params.split_at_checked(kind.width())?;
+        params = rest;
+        Some((*kind, mine))
+    })
+}
+
+fn input(kind: Kind, params: &[u64], memory: &Memory) -> Option<(&'static str, Arg)> {
+    let value = params[0];
+    Some(match kind {
+        Number(name) => (name, Arg::Number(value)),
+        Path(name) => (
+            name,
+            Arg::Text(bytes(value, params[1], LONGEST_PATH, memory)),
+        ),
+        Written(name) => {
+            let (len, start) = gather(value, params[1], None, memory);
+            (name, Arg::Data(len, start))
+        }
+        Room(name) => (name, Arg::Data(params[1], Vec::new())),
+        Flags(name, names) => (name, Arg::Flags(flags(value, names))),
+        Name(name, names) => {
+            let known = usize::try_from(value)
+                .ok()
+                .and_then(|value| names.get(value));
+            (
+                name,
+                known.map_or(Arg::Number(value), |known| Arg::Name(known)),
+            )
+        }
+        Read(_) | Out32(_) | Out64(_) | Hidden => return None,
+    })
+}
+
+fn output(
+    kind: Kind,
+    params: &[u64],
+    memory: &Memory,
+    count: Option<u64>,
+) -> Option<(&'static str, Arg)> {
+    match kind {
+        Read(name) => {
+            let (len, start) = gather(params[0], params[1], count, memory);
+            Some((name, Arg::Data(len, start)))
+        }
+        // What was read says how much it was.
+        Out32("count") => None,
+        Out32(name) => Some((name, Arg::Number(number(params[0], 4, memory)?))),
+        Out64(name) => Some((name, Arg::Number(number(params[0], 8, memory)?))),
+        _ => None,
+    }
+}
+
+fn flags(value: u64, names: &[&'static str]) -> Vec<&'static str> {
+    names
+        .iter()
+        .enumerate()
+        .filter(|(bit, name)| value >> bit & 1 == 1 && !name.is_empty())
+        .map(|(_, name)| *name)
+        .collect()
+}
+
+/// Bytes of guest memory; none where the guest lied about them, for the call itself says so.
+fn bytes(pointer: u64, len: u64, most: usize, memory: &Memory) -> Vec<u8> {
+    let (Ok(pointer), Ok(len)) = (u32::try_from(pointer), u32::try_from(len)) else {
+        return Vec::new();
+    };
+    let len = len.min(u32::try_from(most).unwrap_or(u32::MAX));
+    memory
+        .as_cow(GuestPtr::<[u8]>::new((pointer, len)))
+        .map(|bytes| bytes.into_owned())
+        .unwrap_or_default()
+}
+
+fn number(pointer: u64, size: u64, memory: &Memory) -> Option<u64> {
+    let bytes = bytes(pointer, size, 8, memory);
+    (bytes.len() as u64 == size).then(|| {
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    })
+}
+
+/// The length of a list of buffers, `limit` at most, and their first bytes.
+fn gather(list: u64, count: u64, limit: Option<u64>, memory: &Memory) -> (u64, Vec<u8>) {
+    let (mut total, mut start) = (0_u64, Vec::new());
+    // A guest may name millions of buffers: the first thousand tell enough.
+    for index in 0..count.min(1024) {
+        let place = list + 8 * index;
+        let (Some(pointer), Some(len)) = (number(place, 4, memory), number(place + 4, 4, memory))
+        else {
+            break;
+        };
+        let len = len.min(limit.unwrap_or(u64::MAX) - total);
+        if start.len() < SHOWN {
+            start.extend(bytes(pointer, len, SHOWN - start.len(), memory));
+        }
+        total += len;
+    }
+    (total, start)
+}
+
+/// In the order of the interface's definition.
+const ERRNO: &[&str] = &[
+    "ok",
+    "toobig",
+    "acces",
+    "addrinuse",
+    "addrnotavail",
+    "afnosupport",
+    "again",
+    "already",
+    "badf",
+    "badmsg",
+    "busy",
+    "canceled",
+    "child",
+    "connaborted",
+    "connrefused",
+    "connreset",
+    "deadlk",
+    "destaddrreq",
+    "dom",
+    "dquot",
+    "exist",
+    "fault",
+    "fbig",
+    "hostunreach",
+    "idrm",
+    "ilseq",
+    "inprogress",
+    "intr",
+    "inval",
+    "io",
+    "isconn",
+    "isdir",
+    "loop",
+    "mfile",
+    "mlink",
+    "msgsize",
+    "multihop",
+    "nametoolong",
+    "netdown",
+    "netreset",
+    "netunreach",
+    "nfile",
+    "nobufs",
+    "nodev",
+    "noent",
+    "noexec",
+    "nolck",
+    "nolink",
+    "nomem",
+    "nomsg",
+    "noprotoopt",
+    "nospc",
+    "nosys",
+    "notconn",
+    "notdir",
+    "notempty",
+    "notrecoverable",
+    "notsock",
+    "notsup",
+    "notty",
+    "nxio",
+    "overflow",
+    "ownerdead",
+    "perm",
+    "pipe",
+    "proto",
+    "protonosupport",
+    "prototype",
+    "range",
+    "rofs",
+    "spipe",
+    "srch",
+    "stale",
+    "timedout",
+    "txtbsy",
+    "xdev",
+    "notcapable",
+];

@@ -1,0 +1,77 @@
+//! Counts the native objects that are alive, so that tests can prove that nothing leaks.
+
+use crate::vm::atoms;
+use rustler::{Atom, Encoder, Env, Term};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+#[derive(Clone, Copy)]
+pub enum Kind {
+    Engine,
+    Module,
+    Store,
+    Instance,
+    Template,
+    Execution,
+    Memory,
+    Table,
+    Global,
+    Tag,
+    Func,
+    Reference,
+    Pipe,
+    Term,
+    Component,
+    ComponentInstance,
+    Handle,
+    Exchange,
+}
+
+const KINDS: usize = 18;
+
+static COUNTS: [AtomicI64; KINDS] = [const { AtomicI64::new(0) }; KINDS];
+
+/// Held by the object that is counted.
+pub struct Live(Kind);
+
+impl Live {
+    pub fn new(kind: Kind) -> Self {
+        COUNTS[kind as usize].fetch_add(1, Ordering::Relaxed);
+        Live(kind)
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        COUNTS[self.0 as usize].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[rustler::nif]
+fn live_objects(env: Env) -> Term {
+    let names: [Atom; KINDS] = [
+        atoms::engine(),
+        atoms::module(),
+        atoms::store(),
+        atoms::instance(),
+        atoms::template(),
+        atoms::execution(),
+        atoms::memory(),
+        atoms::table(),
+        atoms::global(),
+        atoms::tag(),
+        atoms::func(),
+        atoms::reference(),
+        atoms::pipe(),
+        atoms::term(),
+        atoms::component(),
+        atoms::component_instance(),
+        atoms::handle(),
+        atoms::exchange(),
+    ];
+    names
+        .iter()
+        .zip(&COUNTS)
+        .map(|(name, count)| (*name, count.load(Ordering::Relaxed)))
+        .collect::<Vec<_>>()
+        .encode(env)
+}

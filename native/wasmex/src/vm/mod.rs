@@ -1,0 +1,13 @@
+//! What speaks to the Erlang VM: terms, environments, messages, threads and errors.
+//!
+//! It may use no other room. Everything else may use it.
+
+pub mod atoms;
+pub mod compiling;
+pub mod error;
+pub mod fast_nif;
+pub mod live;
+pub mod runtime;
+pub mod term_box;
+pub mod waker;
+pub mod wakeup;

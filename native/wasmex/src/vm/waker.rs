@@ -1,0 +1,128 @@
+//! Tells the process that drives a guest that the guest can go on.
+//!
+//! A future may be woken while it is being polled (then the step is `:yield`, no message), or later,
+//! from a tokio thread or from a scheduler that writes to a pipe (then one message is sent).
+
+use crate::guest::handoff;
+use crate::vm::atoms;
+use crate::vm::runtime;
+use crate::vm::term_box::TermBox;
+use crate::vm::wakeup::Wakeup;
+use rustler::sys::{
+    ERL_NIF_THR_NORMAL_SCHEDULER, ErlNifEnv, enif_alloc_env, enif_free_env,
+    enif_is_current_process_alive, enif_make_tuple_from_array, enif_send, enif_thread_type,
+};
+use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
+use std::sync::Arc;
+use std::task::Wake;
+
+/// One per store, used by one execution after the other. A wake that was meant for an earlier one
+/// only costs a poll in vain.
+pub struct WakeCell(Wakeup<(LocalPid, TermBox)>);
+
+impl WakeCell {
+    pub fn new() -> Arc<Self> {
+        Arc::new(WakeCell(Wakeup::new()))
+    }
+
+    /// Called before each poll. True when a message was sent since the last one.
+    pub fn polling(&self) -> bool {
+        self.0.polling()
+    }
+
+    /// After a poll that is pending: the reference that the wake-up message will carry, or `None`
+    /// when the future was woken already.
+    pub fn park<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
+        if self.0.is_woken() {
+            return None;
+        }
+        let reference: Term = *env.make_ref();
+        self.0
+            .park((env.pid(), TermBox::new(reference)))
+            .then_some(reference)
+    }
+}
+
+impl Wake for WakeCell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some((pid, reference)) = self.0.wake() {
+            notify(pid, Tag::Wake, reference);
+        }
+    }
+}
+
+/// What the message is about: its first element.
+#[derive(Clone, Copy)]
+pub enum Tag {
+    /// The guest can go on: `{:wasmex_wake, reference}`.
+    Wake,
+    /// The store is yours: `{:wasmex_turn, reference}`.
+    Turn,
+    /// The pipe has bytes or room: `{:wasmex_pipe, reference}`.
+    Pipe,
+    /// Ctrl-C: `{:wasmex_interrupt, reference}`.
+    Interrupt,
+}
+
+/// Sends what `make` makes from a thread that is no scheduler of the VM.
+pub fn send_term(pid: LocalPid, make: impl for<'a> FnOnce(Env<'a>) -> Term<'a>) {
+    let mut message = OwnedEnv::new();
+    // The process may be gone, which is nobody's error.
+    let _ = message.send_and_clear(&pid, make);
+}
+
+/// Sends `{tag, reference}` to `pid` from whatever thread this is.
+pub fn notify(pid: LocalPid, tag: Tag, reference: TermBox) {
+    // SAFETY: takes no arguments, reads a thread-local of the VM.
+    let thread = unsafe { enif_thread_type() };
+    let on_scheduler = thread != 0;
+    let caller = handoff::current_env();
+    if on_scheduler && (caller.is_null() || is_left_over(thread, caller)) {
+        // The VM wants the environment of the running NIF here and there is none (a destructor, for
+        // example), or it would not send for it: so a thread of our own sends the message.
+        if let Some(runtime) = runtime::get() {
+            runtime.spawn(async move { send(std::ptr::null_mut(), pid, tag, &reference) });
+        }
+    } else {
+        send(
+            if on_scheduler {
+                caller
+            } else {
+                std::ptr::null_mut()
+            },
+            pid,
+            tag,
+            &reference,
+        );
+    }
+}
+
+/// Whether this is a dirty NIF whose process was killed: the VM lets it run to its end, and send nothing.
+fn is_left_over(thread: i32, caller: *mut ErlNifEnv) -> bool {
+    // SAFETY: `caller` is the environment of the NIF that runs on this thread.
+    thread != ERL_NIF_THR_NORMAL_SCHEDULER && unsafe { enif_is_current_process_alive(caller) } == 0
+}
+
+fn send(caller: *mut ErlNifEnv, pid: LocalPid, tag: Tag, reference: &TermBox) {
+    // SAFETY: the message environment is made and freed here; `caller` is the environment of the NIF
+    // that runs on this thread, or null on a thread that the VM does not manage.
+    unsafe {
+        let message_env = enif_alloc_env();
+        let lifetime = ();
+        let env = Env::new(&lifetime, message_env);
+        let tag = match tag {
+            Tag::Wake => atoms::wasmex_wake(),
+            Tag::Turn => atoms::wasmex_turn(),
+            Tag::Pipe => atoms::wasmex_pipe(),
+            Tag::Interrupt => atoms::wasmex_interrupt(),
+        };
+        let parts = [tag.encode(env).as_c_arg(), reference.get(env).as_c_arg()];
+        let message = enif_make_tuple_from_array(message_env, parts.as_ptr(), 2);
+        enif_send(caller, pid.as_c_arg(), message_env, message);
+        enif_free_env(message_env);
+    }
+}

@@ -1,0 +1,191 @@
+//! WASI 0.2 for components, on the same context that preview 1 has.
+
+use crate::guest::data::StoreData;
+use crate::wasi::http::client::{Hooks, HttpClient};
+use crate::wasi::network::{Network, Rule};
+use rustler::NifStruct;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use wasmtime::component::{HasData, Linker, Resource};
+use wasmtime::{Engine, Result};
+use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{
+    self, Host, HostResolveAddressStream, ResolveAddressStream,
+};
+use wasmtime_wasi::p2::bindings::sockets::network::{
+    self, ErrorCode, IpAddress, Network as NetworkHandle,
+};
+use wasmtime_wasi::p2::{DynPollable, SocketError, SocketResult};
+use wasmtime_wasi::sockets::{WasiSocketsCtxView, WasiSocketsView};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+/// What `Wasmex.Wasi.WasiP2Options` has beyond the options of preview 1.
+#[derive(NifStruct)]
+#[module = "Wasmex.Wasi.WasiP2Options.Native"]
+pub struct P2Options {
+    pub cwd: Option<String>,
+    tcp: Vec<Rule>,
+    udp: Vec<Rule>,
+    listen: Vec<Rule>,
+    lookup: Vec<Rule>,
+    /// The process that performs outgoing HTTP requests; nil denies them.
+    http: Option<HttpClient>,
+}
+
+/// What a store has for components besides the WASI context.
+#[derive(Default)]
+pub struct P2 {
+    pub network: Arc<Network>,
+    pub http: HttpState,
+    /// Names under lookup, by the handle of the answer.
+    lookups: HashMap<u32, String>,
+}
+
+pub struct HttpState {
+    ctx: WasiHttpCtx,
+    hooks: Hooks,
+}
+
+impl Default for HttpState {
+    fn default() -> Self {
+        HttpState {
+            ctx: WasiHttpCtx::new(),
+            hooks: Hooks(None),
+        }
+    }
+}
+
+impl P2 {
+    pub fn new(options: P2Options) -> Self {
+        let P2Options {
+            tcp,
+            udp,
+            listen,
+            lookup,
+            http,
+            ..
+        } = options;
+        P2 {
+            network: Arc::new(Network::new(tcp, udp, listen, lookup)),
+            http: HttpState {
+                ctx: WasiHttpCtx::new(),
+                hooks: Hooks(http),
+            },
+            lookups: HashMap::new(),
+        }
+    }
+}
+
+impl WasiView for StoreData {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi().ctx()
+    }
+}
+
+impl WasiHttpView for StoreData {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let (wasi, p2) = self.wasi_and_p2();
+        WasiHttpCtxView {
+            hooks: &mut p2.http.hooks,
+            table: wasi.ctx().table,
+            ctx: &mut p2.http.ctx,
+        }
+    }
+}
+
+pub fn linker(engine: &Engine) -> Result<Linker<StoreData>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    linker.allow_shadowing(true);
+    ip_name_lookup::add_to_linker::<StoreData, GuardedLookup>(&mut linker, |data| {
+        let (wasi, p2) = data.wasi_and_p2();
+        Lookups {
+            inner: wasi.sockets(),
+            network: p2.network.clone(),
+            names: &mut p2.lookups,
+        }
+    })?;
+    Ok(linker)
+}
+
+/// Name lookup that asks the allow-list first and remembers which address a name had.
+struct GuardedLookup;
+
+impl HasData for GuardedLookup {
+    type Data<'a> = Lookups<'a>;
+}
+
+struct Lookups<'a> {
+    inner: WasiSocketsCtxView<'a>,
+    network: Arc<Network>,
+    names: &'a mut HashMap<u32, String>,
+}
+
+impl Host for Lookups<'_> {
+    fn resolve_addresses(
+        &mut self,
+        network: Resource<NetworkHandle>,
+        name: String,
+    ) -> SocketResult<Resource<ResolveAddressStream>> {
+        if !self.network.allows_lookup(&name) {
+            return Err(ErrorCode::AccessDenied.into());
+        }
+        let stream = self.inner.resolve_addresses(network, name.clone())?;
+        self.names.insert(stream.rep(), name);
+        Ok(stream)
+    }
+}
+
+impl network::Host for Lookups<'_> {
+    fn convert_error_code(&mut self, error: SocketError) -> Result<ErrorCode> {
+        error.downcast()
+    }
+
+    fn network_error_code(
+        &mut self,
+        error: Resource<wasmtime_wasi::p2::IoError>,
+    ) -> Result<Option<ErrorCode>> {
+        network::Host::network_error_code(&mut self.inner, error)
+    }
+}
+
+impl network::HostNetwork for Lookups<'_> {
+    fn drop(&mut self, handle: Resource<NetworkHandle>) -> Result<()> {
+        network::HostNetwork::drop(&mut self.inner, handle)
+    }
+}
+
+impl HostResolveAddressStream for Lookups<'_> {
+    fn resolve_next_address(
+        &mut self,
+        stream: Resource<ResolveAddressStream>,
+    ) -> SocketResult<Option<IpAddress>> {
+        let name = self.names.get(&stream.rep());
+        let address = self.inner.resolve_next_address(stream)?;
+        if let (Some(name), Some(address)) = (name, &address) {
+            self.network.remember(name, ip(address));
+        }
+        Ok(address)
+    }
+
+    fn subscribe(
+        &mut self,
+        stream: Resource<ResolveAddressStream>,
+    ) -> Result<Resource<DynPollable>> {
+        self.inner.subscribe(stream)
+    }
+
+    fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> Result<()> {
+        self.names.remove(&stream.rep());
+        HostResolveAddressStream::drop(&mut self.inner, stream)
+    }
+}
+
+fn ip(address: &IpAddress) -> IpAddr {
+    match *address {
+        IpAddress::Ipv4((a, b, c, d)) => IpAddr::from([a, b, c, d]),
+        IpAddress::Ipv6((a, b, c, d, e, f, g, h)) => IpAddr::from([a, b, c, d, e, f, g, h]),
+    }
+}

@@ -1,0 +1,201 @@
+//! What is in a pipe, and who waits for it to change.
+
+use crate::vm::term_box::TermBox;
+use crate::wasi::pipe::byte_queue::ByteQueue;
+use bytes::Bytes;
+use rustler::LocalPid;
+use std::task::Waker;
+
+/// A write may leave so many bytes before it, which are filled with zeroes.
+const MAX_GAP: usize = 64 << 20;
+
+pub struct State {
+    pub content: Content,
+    /// Bytes it may hold; `None` for no limit.
+    capacity: Option<usize>,
+    pub closed: bool,
+    /// One end is Elixir's and the other a guest's, and nobody else has either.
+    pub own: bool,
+    /// Elixir has let go of such a one.
+    pub deserted: bool,
+    /// A guest waits for bytes, and none came since.
+    pub wanted: bool,
+    /// Guests that wait for bytes or room.
+    pub guests: Vec<Waker>,
+    /// Processes that do.
+    pub processes: Vec<(LocalPid, TermBox)>,
+}
+
+pub enum Content {
+    Buffer { data: Vec<u8>, cursor: usize },
+    Stream(ByteQueue),
+}
+
+/// What a read finds.
+pub enum Read {
+    Bytes(Bytes),
+    /// Nothing now, but there may be something later.
+    Empty,
+    Eof,
+    /// It broke off: who should have written more, or closed it, is gone.
+    Deserted,
+}
+
+/// What a write comes to.
+pub enum Written {
+    Bytes(usize),
+    /// No room now.
+    Full,
+    /// No room ever.
+    NoRoom,
+    Closed,
+    /// Nobody will ever read it.
+    Deserted,
+}
+
+impl State {
+    pub fn new(content: Content, capacity: Option<usize>) -> Self {
+        State {
+            content,
+            capacity,
+            closed: false,
+            own: false,
+            deserted: false,
+            wanted: false,
+            guests: Vec::new(),
+            processes: Vec::new(),
+        }
+    }
+
+    pub fn read(&mut self, limit: usize) -> Read {
+        if !self.readable() {
+            return Read::Empty;
+        }
+        if limit == 0 {
+            return Read::Bytes(Bytes::new());
+        }
+        let bytes = match &mut self.content {
+            Content::Buffer { data, cursor } => {
+                let start = (*cursor).min(data.len());
+                let end = data.len().min(start.saturating_add(limit));
+                *cursor = end.max(*cursor);
+                Bytes::copy_from_slice(&data[start..end])
+            }
+            Content::Stream(queue) => queue.pop(limit),
+        };
+        if bytes.is_empty() && self.deserted && !self.closed {
+            Read::Deserted
+        } else if bytes.is_empty() {
+            Read::Eof
+        } else {
+            Read::Bytes(bytes)
+        }
+    }
+
+    pub fn write(&mut self, bytes: &mut Bytes) -> Written {
+        if self.closed {
+            return Written::Closed;
+        }
+        if self.deserted {
+            return Written::Deserted;
+        }
+        let room = self.room();
+        if room == 0 && !bytes.is_empty() {
+            return if self.is_stream() {
+                Written::Full
+            } else {
+                Written::NoRoom
+            };
+        }
+        let count = bytes.len().min(room);
+        if !self.content.reserve(count) {
+            return Written::NoRoom;
+        }
+        let bytes = bytes.split_to(count);
+        self.wanted = false;
+        match &mut self.content {
+            Content::Buffer { data, cursor } => {
+                let end = *cursor + count;
+                if data.len() < end {
+                    data.resize(end, 0);
+                }
+                data[*cursor..end].copy_from_slice(&bytes);
+                *cursor = end;
+            }
+            Content::Stream(queue) => queue.push(bytes),
+        }
+        Written::Bytes(count)
+    }
+
+    /// Bytes that a read would find.
+    pub fn available(&self) -> usize {
+        match &self.content {
+            Content::Buffer { data, cursor } => data.len().saturating_sub(*cursor),
+            Content::Stream(queue) => queue.len(),
+        }
+    }
+
+    /// Fills `target`, which must not be longer than what is available.
+    pub fn fill(&mut self, target: &mut [u8]) {
+        match &mut self.content {
+            Content::Buffer { data, cursor } => {
+                let end = *cursor + target.len();
+                target.copy_from_slice(&data[*cursor..end]);
+                *cursor = end;
+            }
+            Content::Stream(queue) => queue.fill(target),
+        }
+    }
+
+    /// Bytes that a write may add right now.
+    pub fn room(&self) -> usize {
+        let used = match &self.content {
+            Content::Buffer { cursor, .. } => *cursor,
+            Content::Stream(queue) => queue.len(),
+        };
+        self.capacity
+            .map_or(usize::MAX, |capacity| capacity.saturating_sub(used))
+    }
+
+    pub fn is_stream(&self) -> bool {
+        matches!(self.content, Content::Stream(_))
+    }
+
+    /// Whether a read would find bytes or the end.
+    pub fn readable(&self) -> bool {
+        match &self.content {
+            Content::Buffer { .. } => true,
+            Content::Stream(queue) => !queue.is_empty() || self.closed || self.deserted,
+        }
+    }
+
+    /// Whether a write would have to wait.
+    pub fn is_full(&self) -> bool {
+        !self.writable()
+    }
+
+    /// Whether a write would do or fail for good.
+    pub fn writable(&self) -> bool {
+        self.closed || self.deserted || !self.is_stream() || self.room() > 0
+    }
+
+    pub fn wake_guest_later(&mut self, waker: &Waker) {
+        if !self.guests.iter().any(|known| known.will_wake(waker)) {
+            self.guests.push(waker.clone());
+        }
+    }
+}
+
+impl Content {
+    /// False where the bytes before and including these can't be had.
+    fn reserve(&mut self, count: usize) -> bool {
+        let Content::Buffer { data, cursor } = self else {
+            return true;
+        };
+        if cursor.saturating_sub(data.len()) > MAX_GAP {
+            return false;
+        }
+        let end = cursor.saturating_add(count);
+        data.try_reserve(end.saturating_sub(data.len())).is_ok()
+    }
+}

@@ -1,0 +1,152 @@
+//! A pipe as the guest's standard input, output or error.
+
+use crate::wasi::budget::Budget;
+use crate::wasi::pipe::Pipe;
+use crate::wasi::pipe::state::{Read, Written};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::io::{AsyncRead, AsyncWrite};
+use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
+use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
+
+/// Bytes that a guest may write without asking again.
+const CHUNK: usize = 64 * 1024;
+
+#[derive(Clone)]
+pub struct PipeStream {
+    pub pipe: Arc<Pipe>,
+    /// What the guest may still print, this stream and others together.
+    pub budget: Option<Arc<Budget>>,
+}
+
+impl PipeStream {
+    pub fn new(pipe: Arc<Pipe>) -> Self {
+        PipeStream { pipe, budget: None }
+    }
+
+    /// Writes what there is room for; the rest stays in `bytes`.
+    fn put(&self, bytes: &mut Bytes) -> StreamResult<Written> {
+        let Some(budget) = &self.budget else {
+            return Ok(self.pipe.write(bytes));
+        };
+        let mut allowed = bytes.split_to(bytes.len().min(budget.left()));
+        if allowed.is_empty() && !bytes.is_empty() {
+            return Err(StreamError::Trap(budget.spent().into()));
+        }
+        let written = self.pipe.write(&mut allowed);
+        if let Written::Bytes(count) = written {
+            budget.take(count);
+        }
+        if !allowed.is_empty() {
+            // Put back in front of the rest.
+            let mut rest = bytes::BytesMut::from(&allowed[..]);
+            rest.extend_from_slice(bytes);
+            *bytes = rest.freeze();
+        }
+        Ok(written)
+    }
+}
+
+impl IsTerminal for PipeStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdinStream for PipeStream {
+    /// Of WASI 0.3, which is not there.
+    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
+        Box::new(tokio::io::empty())
+    }
+
+    fn p2_stream(&self) -> Box<dyn InputStream> {
+        Box::new(Input(self.clone()))
+    }
+}
+
+impl StdoutStream for PipeStream {
+    /// Of WASI 0.3, which is not there.
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(Output(self.clone()))
+    }
+}
+
+struct Input(PipeStream);
+struct Output(PipeStream);
+
+#[async_trait]
+impl Pollable for Input {
+    async fn ready(&mut self) {
+        std::future::poll_fn(|context| match self.0.pipe.want(context.waker()) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        })
+        .await;
+    }
+}
+
+#[async_trait]
+impl InputStream for Input {
+    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
+        match self.0.pipe.read(size) {
+            Read::Bytes(bytes) => Ok(bytes),
+            Read::Empty => Ok(Bytes::new()),
+            Read::Eof | Read::Deserted => Err(StreamError::Closed),
+        }
+    }
+}
+
+#[async_trait]
+impl Pollable for Output {
+    async fn ready(&mut self) {
+        std::future::poll_fn(|context| {
+            let mut state = self.0.pipe.lock();
+            if state.writable() {
+                return Poll::Ready(());
+            }
+            state.wake_guest_later(context.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+#[async_trait]
+impl OutputStream for Output {
+    fn write(&mut self, mut bytes: Bytes) -> StreamResult<()> {
+        while !bytes.is_empty() {
+            match self.0.put(&mut bytes)? {
+                Written::Bytes(_) => {}
+                Written::Closed | Written::Deserted => return Err(StreamError::Closed),
+                // `check_write` has promised the room; another writer of the same pipe took it.
+                Written::Full | Written::NoRoom => return Err(no_room()),
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        let state = self.0.pipe.lock();
+        if state.closed {
+            return Err(StreamError::Closed);
+        }
+        match state.room() {
+            0 if !state.is_stream() => Err(no_room()),
+            room => Ok(room.min(CHUNK)),
+        }
+    }
+}
+
+fn no_room() -> StreamError {
+    StreamError::LastOperationFailed(std::io::Error::from(std::io::ErrorKind::StorageFull).into())
+}

@@ -1,0 +1,191 @@
+//! The VM's own standard output and error as a guest's.
+//!
+//! Whoever reads them may take his time, and no scheduler waits for him: one thread for each of the two writes what
+//! guests print, one chunk of a guest after the other, and a guest that prints on waits as for a pipe.
+
+use crate::wasi::budget::Budget;
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::AsyncWrite;
+use tokio::sync::oneshot;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+/// Bytes that a guest may write without asking again.
+const CHUNK: usize = 64 * 1024;
+
+/// Between attempts at a stream that does not block, and is full.
+const PAUSE: Duration = Duration::from_millis(5);
+
+#[derive(Clone, Copy)]
+pub enum Which {
+    Output,
+    Error,
+}
+
+pub struct Inherited {
+    pub which: Which,
+    /// What the guest may still print, this stream and others together.
+    pub budget: Option<Arc<Budget>>,
+}
+
+impl IsTerminal for Inherited {
+    fn is_terminal(&self) -> bool {
+        match self.which {
+            Which::Output => std::io::IsTerminal::is_terminal(&std::io::stdout()),
+            Which::Error => std::io::IsTerminal::is_terminal(&std::io::stderr()),
+        }
+    }
+}
+
+impl StdoutStream for Inherited {
+    /// Of WASI 0.3, which is not there.
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(Stream {
+            which: self.which,
+            budget: self.budget.clone(),
+            state: State::Ready,
+        })
+    }
+}
+
+struct Stream {
+    which: Which,
+    budget: Option<Arc<Budget>>,
+    state: State,
+}
+
+enum State {
+    Ready,
+    /// The thread has a chunk of ours, and will say when it is written.
+    Writing(oneshot::Receiver<std::io::Result<()>>),
+    Failed(std::io::Error),
+}
+
+impl State {
+    fn after(written: Result<std::io::Result<()>, oneshot::error::RecvError>) -> Self {
+        match written {
+            Ok(Ok(())) => State::Ready,
+            Ok(Err(error)) => State::Failed(error),
+            Err(_) => State::Failed(ErrorKind::BrokenPipe.into()),
+        }
+    }
+}
+
+#[async_trait]
+impl Pollable for Stream {
+    async fn ready(&mut self) {
+        if let State::Writing(written) = &mut self.state {
+            self.state = State::after(written.await);
+        }
+    }
+}
+
+#[async_trait]
+impl OutputStream for Stream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if let Some(budget) = &self.budget {
+            if bytes.len() > budget.left() {
+                return Err(StreamError::Trap(budget.spent().into()));
+            }
+            budget.take(bytes.len());
+        }
+        let (done, written) = oneshot::channel();
+        let chunk = Chunk { bytes, done };
+        send(self.which, chunk).map_err(|error| StreamError::LastOperationFailed(error.into()))?;
+        self.state = State::Writing(written);
+        Ok(())
+    }
+
+    /// Nothing is held back; that all is written is what `ready` waits for.
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        if let State::Writing(written) = &mut self.state {
+            match written.try_recv() {
+                Err(oneshot::error::TryRecvError::Empty) => return Ok(0),
+                Err(oneshot::error::TryRecvError::Closed) => {
+                    self.state = State::Failed(ErrorKind::BrokenPipe.into());
+                }
+                Ok(result) => self.state = State::after(Ok(result)),
+            }
+        }
+        match std::mem::replace(&mut self.state, State::Ready) {
+            State::Failed(error) => Err(StreamError::LastOperationFailed(error.into())),
+            _ => Ok(CHUNK),
+        }
+    }
+}
+
+struct Chunk {
+    bytes: Bytes,
+    done: oneshot::Sender<std::io::Result<()>>,
+}
+
+/// The threads, once something was printed.
+static THREADS: Mutex<[Option<Sender<Chunk>>; 2]> = Mutex::new([None, None]);
+
+fn send(which: Which, chunk: Chunk) -> std::io::Result<()> {
+    let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
+    let slot = &mut threads[which as usize];
+    let sender = match slot {
+        Some(sender) => sender,
+        None => slot.insert(start(which)?),
+    };
+    sender.send(chunk).map_err(|_| ErrorKind::BrokenPipe.into())
+}
+
+fn start(which: Which) -> std::io::Result<Sender<Chunk>> {
+    let (stream, name) = match which {
+        Which::Output => (
+            std::io::stdout().as_fd().try_clone_to_owned()?,
+            "wasmex-stdout",
+        ),
+        Which::Error => (
+            std::io::stderr().as_fd().try_clone_to_owned()?,
+            "wasmex-stderr",
+        ),
+    };
+    let (sender, receiver) = channel();
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || run(stream, &receiver))?;
+    Ok(sender)
+}
+
+fn run(stream: OwnedFd, chunks: &Receiver<Chunk>) {
+    let mut stream = File::from(stream);
+    while let Ok(Chunk { bytes, done }) = chunks.recv() {
+        // Whoever wanted to know may be gone.
+        let _ = done.send(write(&mut stream, &bytes));
+    }
+}
+
+/// All of it, also where the VM has made the stream one that does not block.
+fn write(stream: &mut File, mut bytes: &[u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(PAUSE),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -39,7 +39,8 @@ defmodule Wasmex do
 
   use GenServer
 
-  alias Wasmex.{Contract, Instance, Memory, Module, Server, Store, StoreOrCaller, Timeout, Utils}
+  alias Wasmex.{Compat, Instance, Memory, Module, Server, Store, StoreOrCaller, Utils}
+  alias Wasmex.Call.Timeout
   alias Wasmex.Program.{Options, Session}
   alias Wasmex.Wasi.WasiOptions
 
@@ -144,7 +145,7 @@ defmodule Wasmex do
   defp start(opts, owned? \\ false) do
     with {:ok, links} <- links(Map.get(opts, :links, %{}), opts.store) do
       imports = opts |> Map.get(:imports, %{}) |> Utils.stringify_keys()
-      Wasmex.Imports.prepare(imports)
+      Wasmex.Call.Imports.prepare(imports)
       start_opts = if opts[:name], do: [name: opts.name], else: []
 
       state = %{
@@ -216,7 +217,7 @@ defmodule Wasmex do
         )
 
       instance ->
-        instance |> Instance.call_contract(name, params, timeout) |> Contract.result()
+        instance |> Instance.call_contract(name, params, timeout) |> Compat.result()
     end
   end
 

@@ -251,7 +251,7 @@ defmodule Wasmex.SecurityTest do
       makes = ~r/\b(to_atom|binary_to_atom|list_to_atom|Module\.concat|Module\.safe_concat)\b/
 
       places = for file <- Path.wildcard("lib/**/*.ex"), File.read!(file) =~ makes, do: file
-      assert places == ["lib/wasmex/component/names.ex"]
+      assert places == ["lib/wasmex/components/bindgen/names.ex"]
     end
 
     @tag :tmp_dir

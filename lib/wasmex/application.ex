@@ -11,8 +11,8 @@ defmodule Wasmex.Application do
     Wasmex.Telemetry.configure()
 
     children = [
-      Wasmex.Program.Cache,
-      Wasmex.Program.Idle,
+      Wasmex.Cache,
+      Wasmex.Pool.Idle,
       {Registry, keys: :unique, name: Wasmex.HTTP.Registry},
       Wasmex.Components.HTTP.Client
     ]

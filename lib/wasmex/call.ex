@@ -14,7 +14,8 @@ defmodule Wasmex.Call do
   # `advance/2` runs imports and stops at whatever needs a decision; `await/2` decides by blocking
   # (direct calls), `Wasmex.Server` by returning to its mailbox. Nobody else looks at steps.
 
-  alias Wasmex.{Deadlock, Error, Native, StoreOrCaller, Telemetry, Timeout}
+  alias Wasmex.{Error, Native, StoreOrCaller, Telemetry}
+  alias Wasmex.Call.{Deadlock, Timeout}
 
   # On the path of every import.
   @compile {:inline, with_imports: 3, run_import: 4, apply_import: 3, expired?: 1}

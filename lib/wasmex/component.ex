@@ -55,8 +55,9 @@ defmodule Wasmex.Component do
   `imports:` as for `Wasmex.Components.start_link/1` (`Wasmex.Components.HostResource` makes them).
   """
 
-  alias Wasmex.{Error, Timeout, WIT}
-  alias Wasmex.Component.{Definition, Structs}
+  alias Wasmex.{Error, WIT}
+  alias Wasmex.Call.Timeout
+  alias Wasmex.Components.Bindgen.{Definition, Structs}
   alias Wasmex.Components
   alias Wasmex.Components.{Component, GuestResource, Instance}
 
@@ -101,7 +102,7 @@ defmodule Wasmex.Component do
     engine = engine || Wasmex.Engine.default()
     key = {__MODULE__, module, Wasmex.Engine.resource(engine), :crypto.hash(:sha256, bytes)}
 
-    Wasmex.Program.Cache.remember(key, fn ->
+    Wasmex.Cache.remember(key, fn ->
       Component.compile(engine, bytes, names: module.__names__())
     end)
   end

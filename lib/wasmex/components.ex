@@ -36,7 +36,8 @@ defmodule Wasmex.Components do
 
   use GenServer
 
-  alias Wasmex.{Contract, Error, Server, Timeout, Utils}
+  alias Wasmex.{Compat, Error, Server, Utils}
+  alias Wasmex.Call.Timeout
   alias Wasmex.Components.{Component, Imports, Instance, Path, Store, Style, Template}
   alias Wasmex.Wasi.WasiP2Options
 
@@ -227,7 +228,7 @@ defmodule Wasmex.Components do
            Template.instantiate(template, config.store, timeout: config.timeout) do
       {:ok, {config, server(config, instance)}}
     else
-      {:error, error} -> refused(Contract.text(error))
+      {:error, error} -> refused(Compat.text(error))
     end
   end
 
@@ -272,7 +273,7 @@ defmodule Wasmex.Components do
       {:error,
        "Error during function execution: expected #{details.expected} argument(s), got #{details.given}"}
 
-  defp answer(result), do: Contract.result(result)
+  defp answer(result), do: Compat.result(result)
 
   @impl true
   def handle_call({:call_function, path, params, timeout}, from, {config, server}) do

@@ -18,7 +18,7 @@ defmodule Wasmex.Engine do
   Freed with the last handle to it or to anything made with it.
   """
 
-  alias Wasmex.{Artefact, Contract, EngineConfig, Error, Native}
+  alias Wasmex.{Artefact, Compat, EngineConfig, Error, Native}
 
   defstruct resource: nil, reference: nil
 
@@ -32,7 +32,7 @@ defmodule Wasmex.Engine do
   def new(config) do
     case config |> EngineConfig.validate!() |> Native.engine_new() do
       {:ok, resource} -> {:ok, __wrap_resource__(resource)}
-      {:error, native} -> {:error, native |> Error.from_native() |> Contract.text()}
+      {:error, native} -> {:error, native |> Error.from_native() |> Compat.text()}
     end
   end
 

@@ -17,7 +17,8 @@ defmodule Wasmex.Func do
       {:fn, [:i32], [:i32]}
   """
 
-  alias Wasmex.{Call, Instance, Native, Timeout}
+  alias Wasmex.{Call, Instance, Native}
+  alias Wasmex.Call.Timeout
 
   defstruct resource: nil, reference: nil
 

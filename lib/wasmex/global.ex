@@ -14,7 +14,8 @@ defmodule Wasmex.Global do
       {:ok, 8}
   """
 
-  alias Wasmex.{Access, Native}
+  alias Wasmex.Native
+  alias Wasmex.Call.Access
 
   defstruct resource: nil, reference: nil
 

@@ -9,7 +9,7 @@ defmodule Wasmex.HTTP do
 
   ## Conventions
 
-  - `:article`: the variables `http_path`, `http_method`, `http_host`, `http_query` (sorted, URL-encoded) and
+  - `:env`: the environment variables `http_path`, `http_method`, `http_host`, `http_query` (sorted, URL-encoded) and
     `remote_addr`; standard output is the body, the status 200. The functions `env.log_i32` and
     `env.log_string(pointer, length)` go to Logger.
   - `:cgi`: CGI/1.1 (RFC 3875) as WAGI does it: `REQUEST_METHOD`, `PATH_INFO`, `QUERY_STRING`, `HTTP_…`; the body on
@@ -28,7 +28,7 @@ defmodule Wasmex.HTTP do
   | `:max_output` | 16 MiB | beyond it the answer is 502, or broken off |
   | `:max_body` | 8 MiB | a longer request is answered with 413 |
   | `:methods` | all | others are answered with 405 |
-  | `:convention` | found out | `:article`, `:cgi` or `:component` |
+  | `:convention` | found out | `:env`, `:cgi` or `:component` |
   | `:reuse` | 0 | how many instances of a component may wait for another request, see below |
   | `:env`, `:dirs`, `:fuel` | nothing | as in `Wasmex.run/3` |
   | `:tcp`, `:udp`, `:lookup`, `:allowed_hosts` | nothing | for components, as in `Wasmex.run/3` |

@@ -32,18 +32,8 @@ defmodule Wasmex.Instance do
   An instance lives as long as its store; the store lives as long as any handle of it.
   """
 
-  alias Wasmex.{
-    Access,
-    Bytes,
-    Call,
-    Contract,
-    Error,
-    Imports,
-    Memory,
-    Native,
-    StoreOrCaller,
-    Timeout
-  }
+  alias Wasmex.{Call, Compat, Error, Memory, Native, StoreOrCaller}
+  alias Wasmex.Call.{Access, Bytes, Imports, Timeout}
 
   alias Wasmex.Telemetry
 
@@ -66,7 +56,7 @@ defmodule Wasmex.Instance do
   @spec new(StoreOrCaller.t(), Wasmex.Module.t(), map(), [map()], keyword()) ::
           {:ok, t()} | {:error, String.t()}
   def new(store_or_caller, module, imports, links \\ [], opts \\ []) do
-    Contract.result(instantiate(store_or_caller, module, imports, links, opts))
+    Compat.result(instantiate(store_or_caller, module, imports, links, opts))
   end
 
   @doc "As `new/5`, with an exception struct as the error. Option: `:timeout` in ms."
@@ -244,7 +234,7 @@ defmodule Wasmex.Instance do
     answer = fn ->
       case call_contract(instance, name, params, timeout) do
         {:error, %Error{reason: :timeout}} -> :ok
-        result -> send(pid, {tag, Contract.result(result)})
+        result -> send(pid, {tag, Compat.result(result)})
       end
     end
 
@@ -306,7 +296,7 @@ defmodule Wasmex.Instance do
          {:ok, value} <- access(instance, fn -> Native.global_get(global, via) end) do
       {:ok, value}
     else
-      {:error, error} -> {:error, Contract.text(error)}
+      {:error, error} -> {:error, Compat.text(error)}
     end
   end
 
@@ -320,7 +310,7 @@ defmodule Wasmex.Instance do
          {:ok, _} <- access(instance, fn -> Native.global_set(global, value, via) end) do
       :ok
     else
-      {:error, error} -> {:error, Contract.text(error)}
+      {:error, error} -> {:error, Compat.text(error)}
     end
   end
 

@@ -18,7 +18,8 @@ defmodule Wasmex.Linker do
       {:ok, [42]}
   """
 
-  alias Wasmex.{Access, Error, Imports, Native, StoreOrCaller, Template, Utils}
+  alias Wasmex.{Error, Native, StoreOrCaller, Template, Utils}
+  alias Wasmex.Call.{Access, Imports}
 
   # `wasi` is `:traced` for programs whose calls are written down.
   defstruct imports: %{}, wasi: false

@@ -29,7 +29,8 @@ defmodule Wasmex.Memory do
   functions `{:error, "out of bounds memory access"}`.
   """
 
-  alias Wasmex.{Access, Contract, Instance, Native, StoreOrCaller}
+  alias Wasmex.{Compat, Instance, Native, StoreOrCaller}
+  alias Wasmex.Call.Access
 
   defstruct resource: nil, reference: nil
 
@@ -51,7 +52,7 @@ defmodule Wasmex.Memory do
     case Access.run(find, fn -> Native.instance_store(instance) end) do
       {:ok, nil} -> {:error, "The WebAssembly module has no exported memory."}
       {:ok, resource} -> {:ok, __wrap_resource__(resource)}
-      {:error, error} -> {:error, Contract.text(error)}
+      {:error, error} -> {:error, Compat.text(error)}
     end
   end
 
@@ -75,7 +76,7 @@ defmodule Wasmex.Memory do
 
     case Access.memory(memory, fn -> Native.memory_grow(resource!(memory), pages, via) end) do
       {:ok, before} -> before
-      {:error, error} -> {:error, Contract.text(error)}
+      {:error, error} -> {:error, Compat.text(error)}
     end
   end
 
@@ -104,7 +105,7 @@ defmodule Wasmex.Memory do
   def read_binary(store_or_caller, %__MODULE__{} = memory, index, length) do
     case read_via(memory, address!(index), address!(length), StoreOrCaller.via(store_or_caller)) do
       {:ok, binary} -> binary
-      {:error, error} -> {:error, Contract.text(error)}
+      {:error, error} -> {:error, Compat.text(error)}
     end
   end
 
@@ -120,7 +121,7 @@ defmodule Wasmex.Memory do
       when is_binary(binary) do
     memory
     |> write_via(address!(index), binary, StoreOrCaller.via(store_or_caller))
-    |> Contract.result()
+    |> Compat.result()
   end
 
   @doc "Reads bytes, through a store or the `caller` of an import."

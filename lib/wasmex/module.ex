@@ -17,7 +17,7 @@ defmodule Wasmex.Module do
   Freed with its last handle; instances keep what they need of it.
   """
 
-  alias Wasmex.{Artefact, Contract, Engine, Error, Native, StoreOrCaller, Telemetry}
+  alias Wasmex.{Artefact, Compat, Engine, Error, Native, StoreOrCaller, Telemetry}
 
   defstruct resource: nil, reference: nil
 
@@ -40,7 +40,7 @@ defmodule Wasmex.Module do
   @spec compile(StoreOrCaller.t() | Engine.t(), binary()) :: {:ok, t()} | {:error, String.t()}
   def compile(store_or_engine, bytes) when is_binary(bytes) do
     case make(engine(store_or_engine), bytes) do
-      {:error, error} -> {:error, Contract.text(error)}
+      {:error, error} -> {:error, Compat.text(error)}
       ok -> ok
     end
   end
@@ -141,7 +141,7 @@ defmodule Wasmex.Module do
         {:ok, Artefact.pack(Native.module_engine(resource), artefact, Artefact.key!(opts))}
 
       {:error, error} ->
-        {:error, Contract.text(error)}
+        {:error, Compat.text(error)}
     end
   end
 

@@ -32,7 +32,8 @@ defmodule Wasmex.Pipe do
   Freed with its last handle; a store whose guests use it holds one.
   """
 
-  alias Wasmex.{Error, Native, Timeout}
+  alias Wasmex.{Error, Native}
+  alias Wasmex.Call.Timeout
 
   defstruct resource: nil, reference: nil
 

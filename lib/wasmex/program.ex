@@ -36,7 +36,8 @@ defmodule Wasmex.Program do
 
   use GenServer, restart: :temporary
 
-  alias Wasmex.{Call, Error, Pipe, Timeout}
+  alias Wasmex.{Call, Error, Pipe}
+  alias Wasmex.Call.Timeout
   alias Wasmex.Program.{Options, Session, Sink, Source}
 
   @enforce_keys [:owner, :active]

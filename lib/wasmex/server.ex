@@ -5,7 +5,8 @@ defmodule Wasmex.Server do
   #
   # *begin* starts a queued call, *settle* looks at what a step came to, *finish* answers the caller.
 
-  alias Wasmex.{Call, Contract, Error, Instance, Telemetry, Timeout}
+  alias Wasmex.{Call, Compat, Error, Instance, Telemetry}
+  alias Wasmex.Call.Timeout
 
   @enforce_keys [:store, :module, :instance]
   defstruct store: nil,
@@ -17,7 +18,7 @@ defmodule Wasmex.Server do
             owned?: false,
             # How a call begins, and how its result is told: of modules, or of components.
             begin: &Instance.begin/4,
-            answer: &Contract.result/1,
+            answer: &Compat.result/1,
             # Whether callers wait to be told of a timeout; the drop-in calls exit by themselves.
             answer_timeouts?: false,
             # Looks at the server before each call, which has so long: a component's may need a fresh instance.

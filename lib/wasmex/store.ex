@@ -27,7 +27,8 @@ defmodule Wasmex.Store do
   A process that dies while it drives a guest leaves the store idle for others.
   """
 
-  alias Wasmex.{Access, Contract, Engine, Error, Native, StoreLimits, StoreOrCaller}
+  alias Wasmex.{Compat, Engine, Error, Native, StoreLimits, StoreOrCaller}
+  alias Wasmex.Call.Access
   alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
 
   @doc """
@@ -49,7 +50,7 @@ defmodule Wasmex.Store do
           {:ok, StoreOrCaller.t()} | {:error, String.t()}
   def new_wasi(%WasiOptions{} = options, limits \\ nil, engine \\ nil) do
     case make(options, limits, engine, []) do
-      {:error, error} -> {:error, Contract.text(error)}
+      {:error, error} -> {:error, Compat.text(error)}
       ok -> ok
     end
   end
@@ -75,7 +76,7 @@ defmodule Wasmex.Store do
   end
 
   defp wrap({:ok, resource}), do: {:ok, StoreOrCaller.__wrap_resource__(resource)}
-  defp wrap({:error, native}), do: {:error, native |> Error.from_native() |> Contract.text()}
+  defp wrap({:error, native}), do: {:error, native |> Error.from_native() |> Compat.text()}
 
   @doc """
   Frees the store at once, or as soon as the process that is using it lets go. A call that this very

@@ -21,7 +21,8 @@ defmodule Wasmex.StoreOrCaller do
   functions are handles too), or at once by `Wasmex.Store.close/1`.
   """
 
-  alias Wasmex.{Access, Contract, Native}
+  alias Wasmex.{Compat, Native}
+  alias Wasmex.Call.Access
 
   defstruct resource: nil, reference: nil
 
@@ -73,5 +74,5 @@ defmodule Wasmex.StoreOrCaller do
   defp fuel_text(verb, %{reason: :fuel_disabled} = error),
     do: "Could not #{verb} fuel: #{Exception.message(error)}"
 
-  defp fuel_text(_verb, error), do: Contract.text(error)
+  defp fuel_text(_verb, error), do: Compat.text(error)
 end

@@ -21,7 +21,8 @@ defmodule Wasmex.Table do
       {:ok, 5}
   """
 
-  alias Wasmex.{Access, Native}
+  alias Wasmex.Native
+  alias Wasmex.Call.Access
 
   defstruct resource: nil, reference: nil
 

@@ -16,7 +16,8 @@ defmodule Wasmex.Template do
   Keeps the module and the imported functions; freed with its last handle.
   """
 
-  alias Wasmex.{Call, Instance, Native, StoreOrCaller, Telemetry, Timeout}
+  alias Wasmex.{Call, Instance, Native, StoreOrCaller, Telemetry}
+  alias Wasmex.Call.Timeout
 
   defstruct resource: nil, reference: nil
 

@@ -176,7 +176,7 @@ defmodule Mix.Tasks.WasmexTest do
     File.write!(Path.join(dir, "functions.exs"), ~s|%{"hi" => [methods: ["GET"]]}|)
 
     port = shell("mix wasmex.serve --port 0 --quiet #{dir}")
-    said = until(port, "(article)")
+    said = until(port, "(env)")
     assert [_, number] = Regex.run(~r|http://localhost:(\d+)/hi|, said)
     number = String.to_integer(number)
     assert {200, _, "hi"} = Wasmex.Client.get(number, "/hi")

@@ -253,7 +253,7 @@ defmodule Wasmex.ComponentTest do
     types = %{{"i", "point"} => {Structs.Echo.Point, record}}
     named = {:named, "i", "point"}
     point = struct!(Structs.Echo.Point, x: 1, y: 2)
-    to = &Wasmex.Component.Structs.to(&1, {&2, types})
+    to = &Wasmex.Components.Bindgen.Structs.to(&1, {&2, types})
     assert to.([%{x: 1, y: 2}], {:list, named, 1}) == [point]
     assert to.(%{"a" => %{x: 1, y: 2}}, {:map, :string, named}) == %{"a" => point}
   end

@@ -22,7 +22,8 @@ defmodule Mix.Tasks.Wasmex.Compile do
   use Mix.Task
 
   alias Wasmex.{CLI, Engine}
-  alias Wasmex.CLI.{Progress, Quantity}
+  alias Wasmex.CLI.Progress
+  alias Wasmex.Quantity
   alias Wasmex.Program.Kind
 
   @switches [output: :string, fuel: :flag, opt_level: :string]
@@ -74,7 +75,7 @@ defmodule Mix.Tasks.Wasmex.Compile do
       )
     else
       {:error, text} when is_binary(text) -> CLI.fail(text)
-      {:error, error} -> CLI.fail(Wasmex.Contract.text(error))
+      {:error, error} -> CLI.fail(Wasmex.Compat.text(error))
     end
   end
 end

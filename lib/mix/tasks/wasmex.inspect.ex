@@ -32,7 +32,7 @@ defmodule Mix.Tasks.Wasmex.Inspect do
     with {:ok, bytes} <- CLI.read(file),
          {:ok, inspection} <- Inspection.from_bytes(bytes) do
       if opts[:json],
-        do: IO.puts(CLI.JSON.encode(Report.plain(inspection))),
+        do: IO.puts(Wasmex.JSON.encode(Report.plain(inspection))),
         else: IO.puts(Report.text(inspection, file))
     else
       {:error, text} when is_binary(text) -> CLI.fail(text)

@@ -54,7 +54,8 @@ defmodule Mix.Tasks.Wasmex.Run do
   use Mix.Task
 
   alias Wasmex.{CLI, Error, Module, Profile, Trap}
-  alias Wasmex.CLI.{Progress, Quantity}
+  alias Wasmex.CLI.Progress
+  alias Wasmex.Quantity
   alias Wasmex.Program.{Kind, Options, Source}
 
   @switches [

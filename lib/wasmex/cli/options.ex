@@ -2,7 +2,7 @@ defmodule Wasmex.CLI.Options do
   @moduledoc false
   # Command lines: an unknown option names the nearest one there is.
 
-  alias Wasmex.CLI.Quantity
+  alias Wasmex.Quantity
 
   @doc """
   Parses `argv` by `switches`, a keyword list of name to type:

@@ -17,7 +17,7 @@ defmodule Wasmex.Components.Component do
   Freed with its last handle; instances and templates keep what they need of it.
   """
 
-  alias Wasmex.{Artefact, Contract, Engine, Error, Native, Telemetry}
+  alias Wasmex.{Artefact, Compat, Engine, Error, Native, Telemetry}
   alias Wasmex.Components.Store
 
   defstruct resource: nil, reference: nil
@@ -44,7 +44,7 @@ defmodule Wasmex.Components.Component do
   @spec new(Store.t() | Engine.t(), binary()) :: {:ok, t()} | {:error, String.t()}
   def new(store_or_engine, bytes) do
     case compile(store_or_engine, bytes) do
-      {:error, error} -> {:error, Contract.text(error)}
+      {:error, error} -> {:error, Compat.text(error)}
       ok -> ok
     end
   end

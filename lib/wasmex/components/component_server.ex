@@ -55,7 +55,11 @@ defmodule Wasmex.Components.ComponentServer do
     do: for({:func, name, function} <- world(wit).exports, do: {name, function})
 
   defp value_atoms(wit),
-    do: wit |> world() |> Wasmex.WIT.value_names() |> Enum.map(&Wasmex.Component.Names.atom/1)
+    do:
+      wit
+      |> world()
+      |> Wasmex.WIT.value_names()
+      |> Enum.map(&Wasmex.Components.Bindgen.Names.atom/1)
 
   defp world(wit) do
     case Wasmex.WIT.world({:text, wit, File.read!(wit)}) do
@@ -69,7 +73,7 @@ defmodule Wasmex.Components.ComponentServer do
 
     quote do
       @doc unquote(function.docs || "Calls `#{name}` of the component.")
-      def unquote(Wasmex.Component.Names.atom(name))(pid, unquote_splicing(args)) do
+      def unquote(Wasmex.Components.Bindgen.Names.atom(name))(pid, unquote_splicing(args)) do
         alias Wasmex.Components.FieldConverter
 
         params = FieldConverter.maybe_convert_args(unquote(args), unquote(convert?))

@@ -36,7 +36,8 @@ defmodule Wasmex.Components.GuestResource do
   call into its store.
   """
 
-  alias Wasmex.{Call, Contract, Error, Native, Timeout}
+  alias Wasmex.{Call, Compat, Error, Native}
+  alias Wasmex.Call.Timeout
   alias Wasmex.Components
   alias Wasmex.Components.{Instance, Path, Store}
 
@@ -158,10 +159,10 @@ defmodule Wasmex.Components.GuestResource do
        do: message
 
   defp text(%Error{reason: :conversion} = error, _function),
-    do: "Could not convert guest resource arguments: #{Contract.text(error)}"
+    do: "Could not convert guest resource arguments: #{Compat.text(error)}"
 
   defp text(error, function),
-    do: "Error calling guest resource function `#{function}`: #{Contract.text(error)}"
+    do: "Error calling guest resource function `#{function}`: #{Compat.text(error)}"
 
   @doc false
   # The instance that exports the resource, the interface and the resource's name; nil for none.

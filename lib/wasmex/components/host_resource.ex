@@ -26,7 +26,7 @@ defmodule Wasmex.Components.HostResource do
       %{"a" => %{"f" => 1, "g" => 2}}
   """
 
-  alias Wasmex.Component.Names
+  alias Wasmex.Components.Bindgen.Names
   alias Wasmex.Components.Discovery
 
   @doc "Imports of several modules (or maps) as one."

@@ -37,7 +37,7 @@ defmodule Wasmex.Components.HTTP do
   alias Wasmex.Components.HTTP.Client
   alias Wasmex.Components.{Component, Instance}
   alias Wasmex.HTTP.{Function, Request, Response}
-  alias Wasmex.Timeout
+  alias Wasmex.Call.Timeout
   alias Wasmex.Wasi.WasiP2Options
 
   @doc """

@@ -52,7 +52,8 @@ defmodule Wasmex.Components.Instance do
   go on whose call was cut off.
   """
 
-  alias Wasmex.{Call, Contract, Error, Native, Telemetry, Timeout}
+  alias Wasmex.{Call, Compat, Error, Native, Telemetry}
+  alias Wasmex.Call.Timeout
   alias Wasmex.Components.{Component, Path, Store, Style, Template}
 
   defstruct store_resource: nil, instance_resource: nil, reference: nil
@@ -69,7 +70,7 @@ defmodule Wasmex.Components.Instance do
   def new(store, component, imports) do
     store
     |> instantiate(component, imports, style: :contract)
-    |> Contract.result()
+    |> Compat.result()
   end
 
   @doc """
@@ -240,5 +241,5 @@ defmodule Wasmex.Components.Instance do
   @doc false
   # `{:ok, []}` is what the drop-in calls say for a function without a result.
   def contract({:ok, nil}), do: {:ok, []}
-  def contract(result), do: Contract.result(result)
+  def contract(result), do: Compat.result(result)
 end

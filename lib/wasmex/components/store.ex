@@ -18,7 +18,7 @@ defmodule Wasmex.Components.Store do
   component of the store can run again (the component model wants it so): make a new store.
   """
 
-  alias Wasmex.{Contract, Engine, StoreLimits}
+  alias Wasmex.{Compat, Engine, StoreLimits}
   alias Wasmex.Wasi.WasiP2Options
 
   defstruct resource: nil, reference: nil
@@ -38,7 +38,7 @@ defmodule Wasmex.Components.Store do
   defp make(%WasiP2Options{} = options, limits, engine) do
     case Wasmex.Store.make(options, limits, engine, []) do
       {:ok, %{resource: resource}} -> {:ok, __wrap_resource__(resource)}
-      {:error, error} -> {:error, Contract.text(error)}
+      {:error, error} -> {:error, Compat.text(error)}
     end
   end
 

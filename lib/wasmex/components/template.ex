@@ -15,7 +15,8 @@ defmodule Wasmex.Components.Template do
   Keeps the component and the imported functions; freed with its last handle.
   """
 
-  alias Wasmex.{Call, Error, Native, Telemetry, Timeout}
+  alias Wasmex.{Call, Error, Native, Telemetry}
+  alias Wasmex.Call.Timeout
   alias Wasmex.Components.{Component, Imports, Instance, Store, Style}
 
   defstruct resource: nil, reference: nil

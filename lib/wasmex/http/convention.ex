@@ -3,7 +3,7 @@ defmodule Wasmex.HTTP.Convention do
   # How a request becomes what a guest reads, and what it prints becomes a response. A convention says
   # four things; `Exchange` does the rest.
 
-  alias Wasmex.HTTP.{Article, CGI, Component, Request}
+  alias Wasmex.HTTP.{CGI, Component, Env, Request}
 
   @doc "Elixir functions that the guest may import."
   @callback imports(name :: String.t()) :: map()
@@ -22,7 +22,7 @@ defmodule Wasmex.HTTP.Convention do
   @callback invoke(Request.t()) :: nil | {:http, tuple()}
   @optional_callbacks invoke: 1
 
-  @conventions %{article: Article, cgi: CGI, component: Component}
+  @conventions %{env: Env, cgi: CGI, component: Component}
 
   @doc "What is called for a request, in place of the program's start."
   def invoke(module, request) do
@@ -35,14 +35,14 @@ defmodule Wasmex.HTTP.Convention do
   def names, do: Map.keys(@conventions)
 
   @doc """
-  The convention that a program seems to follow: one that imports `env.log_…` is of the article, one
-  that knows how to say `Content-Type` speaks CGI.
+  The convention that a program seems to follow: one that imports `env.log_…` is `:env`, one that
+  contains `Content-Type` is `:cgi`.
   """
   def guess(imports, bytes) do
     cond do
-      Enum.any?(imports, &match?({"env", "log_" <> _, _}, &1)) -> :article
+      Enum.any?(imports, &match?({"env", "log_" <> _, _}, &1)) -> :env
       bytes =~ ~r/content-type:/i -> :cgi
-      true -> :article
+      true -> :env
     end
   end
 end

@@ -13,7 +13,8 @@ defmodule Wasmex.HTTP.Exchange do
 
   alias Wasmex.{Call, Error, Store, Utils}
   alias Wasmex.HTTP.{Convention, Function, GuestLog, Request, Response}
-  alias Wasmex.Program.{Idle, Session, Sink}
+  alias Wasmex.Program.{Session, Sink}
+  alias Wasmex.Pool.Idle
 
   @held 64 * 1024
 

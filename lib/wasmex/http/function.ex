@@ -5,7 +5,8 @@ defmodule Wasmex.HTTP.Function do
   alias Wasmex.{Artefact, Engine, Error, Module, Native, StoreOrCaller}
   alias Wasmex.Components.{Component, Instance}
   alias Wasmex.HTTP.Convention
-  alias Wasmex.Program.{Idle, Kind, Options, Sink, Source}
+  alias Wasmex.Program.{Kind, Options, Sink, Source}
+  alias Wasmex.Pool.Idle
 
   @enforce_keys [:name, :source, :convention, :options]
   defstruct name: nil,

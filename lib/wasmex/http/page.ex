@@ -5,7 +5,7 @@ defmodule Wasmex.HTTP.Page do
 
   import Wasmex.Utils, only: [escape: 1]
 
-  alias Wasmex.CLI.{JSON, Quantity}
+  alias Wasmex.{JSON, Quantity}
   alias Wasmex.HTTP.{Folder, Request, Response, Stats}
 
   def response(service, request) do

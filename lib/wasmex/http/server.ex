@@ -41,8 +41,10 @@ defmodule Wasmex.HTTP.Server do
 
   use Supervisor
 
-  alias Wasmex.HTTP.{Folder, Gate, Listener, Service}
-  alias Wasmex.{Timeout, Utils}
+  alias Wasmex.HTTP.{Folder, Gate, Service}
+  alias Wasmex.HTTP.Server.Listener
+  alias Wasmex.Utils
+  alias Wasmex.Call.Timeout
 
   @own [port: 8080, ip: {127, 0, 0, 1}, page: true]
   @keys [:name | Keyword.keys(@own)]

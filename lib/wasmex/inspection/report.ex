@@ -2,7 +2,7 @@ defmodule Wasmex.Inspection.Report do
   @moduledoc false
   # An inspection as text for people, and as plain maps and lists for JSON.
 
-  alias Wasmex.CLI.Quantity
+  alias Wasmex.Quantity
 
   @doc "Text of several lines."
   def text(inspection, file) do

@@ -3,7 +3,8 @@ defmodule Wasmex.Program.Kind do
   # What differs between programs that are modules (WASI preview 1) and components (WASI 0.2): how they
   # are compiled, linked, instantiated and entered. Nobody else asks which of the two a program is.
 
-  alias Wasmex.{Artefact, Engine, Error, Imports, Linker, Module, Native, Template}
+  alias Wasmex.{Artefact, Engine, Error, Linker, Module, Native, Template}
+  alias Wasmex.Call.Imports
   alias Wasmex.Components
   alias Wasmex.Components.{Component, Style}
 

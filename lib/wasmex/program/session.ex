@@ -14,7 +14,8 @@ defmodule Wasmex.Program.Session do
   # it ends, `finish/2` has let go of everything.
 
   alias Wasmex.{Call, Error, Native, Pipe, Run, Store, Telemetry, Trace}
-  alias Wasmex.Program.{Idle, Kind, Options, Result, SessionStore, Sink, Source, Stdin}
+  alias Wasmex.Program.{Kind, Options, Result, SessionStore, Sink, Source, Stdin}
+  alias Wasmex.Pool.Idle
 
   @enforce_keys [:source, :options, :store]
   defstruct source: nil,

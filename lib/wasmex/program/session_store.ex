@@ -3,7 +3,8 @@ defmodule Wasmex.Program.SessionStore do
   # The store that a program runs in: which one, what it grants, what it counts.
 
   alias Wasmex.{Error, Native, Store, StoreLimits, StoreOrCaller}
-  alias Wasmex.Program.{Idle, Kind, Options}
+  alias Wasmex.Program.{Kind, Options}
+  alias Wasmex.Pool.Idle
 
   @doc "The session with its store, ready to run."
   def open(session, args) do

@@ -4,7 +4,9 @@ defmodule Wasmex.Program.Source do
 
   alias Wasmex.{Artefact, Components, Engine, Error, Module, Template}
   alias Wasmex.Components.Component
-  alias Wasmex.Program.{Cache, Idle, Kind}
+  alias Wasmex.Program.Kind
+  alias Wasmex.Cache
+  alias Wasmex.Pool.Idle
 
   # `module` is a `Wasmex.Module` or a component.
   @enforce_keys [:module, :name]
@@ -13,7 +15,7 @@ defmodule Wasmex.Program.Source do
             template: nil,
             # argv[0], and the name in logs and profiles.
             name: nil,
-            # Where instances are that may be used again (`Wasmex.Program.Idle`), or the one to be used.
+            # Where instances are that may be used again (`Wasmex.Pool.Idle`), or the one to be used.
             idle: nil,
             instance: nil
 

@@ -1,7 +1,8 @@
 defmodule Wasmex.CLI.OptionsTest do
   use ExUnit.Case, async: true
 
-  alias Wasmex.CLI.{JSON, Options, Quantity}
+  alias Wasmex.CLI.Options
+  alias Wasmex.{JSON, Quantity}
 
   @switches [
     timeout: :duration,

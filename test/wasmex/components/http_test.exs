@@ -6,7 +6,7 @@ defmodule Wasmex.Components.HTTPTest do
   alias Wasmex.ComponentGuests, as: Guests
   alias Wasmex.Components.{HTTP, Instance, Store}
   alias Wasmex.HTTP.{Request, Server}
-  alias Wasmex.Program.Idle
+  alias Wasmex.Pool.Idle
   alias Wasmex.Wasi.WasiP2Options
 
   defp request(method, path, body \\ ""),

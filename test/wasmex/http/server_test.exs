@@ -88,7 +88,7 @@ defmodule Wasmex.HTTP.ServerTest do
     end
   end
 
-  test "the functions of the article", _ do
+  test "functions of the convention :env", _ do
     {_, port} = start("examples/faas")
 
     for name <- ["goenv", "rustenv", "watenv"] do

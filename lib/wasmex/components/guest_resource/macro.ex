@@ -2,7 +2,7 @@ defmodule Wasmex.Components.GuestResource.Macro do
   @moduledoc false
   # The functions of `use Wasmex.Components.GuestResource`.
 
-  alias Wasmex.Component.Names
+  alias Wasmex.Components.Bindgen.Names
   alias Wasmex.Components.{Discovery, GuestResource}
 
   def define(opts, env) do

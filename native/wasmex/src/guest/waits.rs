@@ -1,7 +1,7 @@
 //! Who waits for whom over stores: finds the wait that would close a cycle, which could never end.
 //!
 //! Locks are taken in this order: the map, then a store. Cycles that run over other processes are
-//! `Wasmex.Deadlock`'s to find.
+//! `Wasmex.Call.Deadlock`'s to find.
 
 use crate::guest::cell::StoreCell;
 use rustler::{LocalPid, ResourceArc};

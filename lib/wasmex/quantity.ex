@@ -1,4 +1,4 @@
-defmodule Wasmex.CLI.Quantity do
+defmodule Wasmex.Quantity do
   @moduledoc false
   # Times and sizes as people write them.
 

@@ -1,4 +1,4 @@
-defmodule Wasmex.Timeout do
+defmodule Wasmex.Call.Timeout do
   @moduledoc false
   # The times that callers give, ms or `:infinity`: checked, as deadlines, and as the VM takes them.
 

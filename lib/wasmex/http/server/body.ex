@@ -1,4 +1,4 @@
-defmodule Wasmex.HTTP.Body do
+defmodule Wasmex.HTTP.Server.Body do
   @moduledoc false
   # The body of a request as a Stream: read from the socket when the guest wants more, in the process of
   # the request. Where it stands is kept in the process, so that the connection knows afterwards how much
@@ -6,7 +6,7 @@ defmodule Wasmex.HTTP.Body do
   #
   # What goes wrong is thrown as `{:wasmex_http, status}`; `Exchange` makes it the answer.
 
-  alias Wasmex.HTTP.Wire
+  alias Wasmex.HTTP.Server.Wire
 
   @key :"$wasmex_http_body"
   # Ms without a byte.

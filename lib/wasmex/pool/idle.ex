@@ -1,4 +1,4 @@
-defmodule Wasmex.Program.Idle do
+defmodule Wasmex.Pool.Idle do
   @moduledoc false
   # Instances that wait for their next request. In a table, so that a request takes one without asking a process;
   # the process lets go of those that nobody wanted for a while, also when their program is not served any more.

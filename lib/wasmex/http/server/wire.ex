@@ -1,4 +1,4 @@
-defmodule Wasmex.HTTP.Wire do
+defmodule Wasmex.HTTP.Server.Wire do
   @moduledoc false
   # A socket with the bytes that were read from it and not used yet, and the head of a request out of
   # them. Lines are parsed by OTP (`:erlang.decode_packet/3`); what they add up to is checked here

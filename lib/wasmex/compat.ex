@@ -1,4 +1,4 @@
-defmodule Wasmex.Contract do
+defmodule Wasmex.Compat do
   @moduledoc false
   # The drop-in half of the API answers `{:error, text}`; the text comes from the same exceptions that
   # the rest of the library answers with, through this one function.

@@ -1,7 +1,7 @@
-defmodule Wasmex.HTTP.Article do
+defmodule Wasmex.HTTP.Env do
   @moduledoc false
-  # The convention of the article: the request in five variables, standard output is the body. Two
-  # functions log, with the name of the function.
+  # The convention `:env`: the request is in five environment variables, standard output is the body. The guest may
+  # import two functions that log under the name of the function.
 
   @behaviour Wasmex.HTTP.Convention
 

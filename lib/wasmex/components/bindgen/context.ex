@@ -1,9 +1,9 @@
-defmodule Wasmex.Component.Context do
+defmodule Wasmex.Components.Bindgen.Context do
   @moduledoc false
   # What the parts of a generated module know of each other: which interface is which module, and where a
   # named type is.
 
-  alias Wasmex.Component.Names
+  alias Wasmex.Components.Bindgen.Names
 
   defstruct [:module, :world, :structs?, :interfaces]
 

@@ -1,4 +1,4 @@
-defmodule Wasmex.Imports do
+defmodule Wasmex.Call.Imports do
   @moduledoc false
   # A map of imports as the NIF takes it: declarations in order, and the Elixir functions as a tuple of
   # `{function, namespace, name}`.

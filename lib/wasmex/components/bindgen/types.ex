@@ -1,10 +1,10 @@
-defmodule Wasmex.Component.Types do
+defmodule Wasmex.Components.Bindgen.Types do
   @moduledoc false
   # The types of a generated module, and records as structs.
 
-  import Wasmex.Component.Context
+  import Wasmex.Components.Bindgen.Context
 
-  alias Wasmex.Component.{Names, Spec}
+  alias Wasmex.Components.Bindgen.{Names, Spec}
 
   @doc "The quoted types of an interface, or of the world itself (`owner` is nil)."
   def types(types, context, owner) do

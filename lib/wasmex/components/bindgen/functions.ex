@@ -1,10 +1,10 @@
-defmodule Wasmex.Component.Functions do
+defmodule Wasmex.Components.Bindgen.Functions do
   @moduledoc false
   # The functions of a generated module: docs, specs, and the call.
 
-  import Wasmex.Component.Context
+  import Wasmex.Components.Bindgen.Context
 
-  alias Wasmex.Component.{Names, Spec}
+  alias Wasmex.Components.Bindgen.{Names, Spec}
   alias Wasmex.WIT
 
   @doc "The quoted function, and its twin with a `!`. Names that are `taken` get an underscore."

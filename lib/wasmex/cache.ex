@@ -1,4 +1,4 @@
-defmodule Wasmex.Program.Cache do
+defmodule Wasmex.Cache do
   @moduledoc false
   # Programs that were compiled from files, until the files change, and components by what they are. The table is read by whoever runs
   # a program; this process owns it, and lets one process at a time compile a file.

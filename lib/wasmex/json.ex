@@ -1,4 +1,4 @@
-defmodule Wasmex.CLI.JSON do
+defmodule Wasmex.JSON do
   @moduledoc false
   # Terms as JSON (RFC 8259): maps, lists, strings, numbers, atoms. OTP has its own from version 27 on.
 

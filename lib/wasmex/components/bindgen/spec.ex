@@ -1,8 +1,8 @@
-defmodule Wasmex.Component.Spec do
+defmodule Wasmex.Components.Bindgen.Spec do
   @moduledoc false
   # Types of WIT as types of Elixir.
 
-  alias Wasmex.Component.Names
+  alias Wasmex.Components.Bindgen.Names
 
   @doc "The quoted type. `place` says where named types are: a function from interface and name to a quoted type."
   def type(type, place)

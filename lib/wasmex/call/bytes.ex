@@ -1,9 +1,10 @@
-defmodule Wasmex.Bytes do
+defmodule Wasmex.Call.Bytes do
   @moduledoc false
   # Binaries as arguments: copied into memory that the guest's own allocator gave, passed as pointer
   # and length, freed after the call.
 
-  alias Wasmex.{Access, Error, Instance, Memory, Native, Timeout}
+  alias Wasmex.{Error, Instance, Memory, Native}
+  alias Wasmex.Call.{Access, Timeout}
 
   @allocators ["malloc", "cabi_realloc", "allocate", "alloc"]
   @deallocators ["free", "deallocate", "dealloc"]

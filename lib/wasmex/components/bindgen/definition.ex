@@ -1,10 +1,10 @@
-defmodule Wasmex.Component.Definition do
+defmodule Wasmex.Components.Bindgen.Definition do
   @moduledoc false
   # The code of `use Wasmex.Component`: a world becomes modules.
 
-  import Wasmex.Component.Context, only: [root_types: 1]
+  import Wasmex.Components.Bindgen.Context, only: [root_types: 1]
 
-  alias Wasmex.Component.{Behaviours, Context, Functions, Names, Types}
+  alias Wasmex.Components.Bindgen.{Behaviours, Context, Functions, Names, Types}
   alias Wasmex.WIT
 
   # What a module of ours defines for itself.

@@ -1,4 +1,4 @@
-defmodule Wasmex.Component.Names do
+defmodule Wasmex.Components.Bindgen.Names do
   @moduledoc false
   # The only place that makes atoms of names. It is for macros, which name functions, types and modules after the
   # WIT that the author of a module gave; what a guest says at run time never gets here (see names.rs for that). A

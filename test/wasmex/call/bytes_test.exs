@@ -1,4 +1,4 @@
-defmodule Wasmex.BytesTest do
+defmodule Wasmex.Call.BytesTest do
   use ExUnit.Case, async: true
 
   alias Wasmex.{Error, Guest, Instance}

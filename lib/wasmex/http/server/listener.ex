@@ -1,10 +1,11 @@
-defmodule Wasmex.HTTP.Listener do
+defmodule Wasmex.HTTP.Server.Listener do
   @moduledoc false
   # Owns the listening socket; a few acceptors hand each connection to a process of its own.
 
   use GenServer
 
-  alias Wasmex.HTTP.{Connection, Service}
+  alias Wasmex.HTTP.Service
+  alias Wasmex.HTTP.Server.Connection
 
   @acceptors 8
   @connections 10_000

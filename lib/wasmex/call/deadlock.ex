@@ -1,4 +1,4 @@
-defmodule Wasmex.Deadlock do
+defmodule Wasmex.Call.Deadlock do
   @moduledoc false
   # Finds out that a wait for a store can't end, because the process that holds the store waits for
   # the one that wants it: an imported function that starts a task which calls into the same store and

@@ -1,10 +1,10 @@
-defmodule Wasmex.Component.Behaviours do
+defmodule Wasmex.Components.Bindgen.Behaviours do
   @moduledoc false
   # What a component imports, as behaviours.
 
-  import Wasmex.Component.Context
+  import Wasmex.Components.Bindgen.Context
 
-  alias Wasmex.Component.{Functions, Names, Spec, Types}
+  alias Wasmex.Components.Bindgen.{Functions, Names, Spec, Types}
 
   # What is to be implemented: `[{interface | nil, [{wit, name, arity}]}]`, without WASI and resources.
   def imported(context) do

@@ -1,4 +1,4 @@
-defmodule Wasmex.Access do
+defmodule Wasmex.Call.Access do
   @moduledoc false
   # A short use of a store (a memory read, a global): runs at once when the store is idle or suspended
   # in an import of this process, else waits for its turn.

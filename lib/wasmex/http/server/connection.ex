@@ -1,8 +1,9 @@
-defmodule Wasmex.HTTP.Connection do
+defmodule Wasmex.HTTP.Server.Connection do
   @moduledoc false
   # One connection: request after request, each read, served and answered in this process.
 
-  alias Wasmex.HTTP.{Body, Request, Response, Service, Wire}
+  alias Wasmex.HTTP.{Request, Response, Service}
+  alias Wasmex.HTTP.Server.{Body, Wire}
 
   # Ms between requests, and for the head of one.
   @idle 60_000

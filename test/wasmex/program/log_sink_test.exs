@@ -1,4 +1,4 @@
-defmodule Wasmex.Program.LogTest do
+defmodule Wasmex.Program.LogSinkTest do
   # Logger is the whole VM's.
   use ExUnit.Case, async: false
 

@@ -1,4 +1,4 @@
-defmodule Wasmex.Component.Structs do
+defmodule Wasmex.Components.Bindgen.Structs do
   @moduledoc false
   # Records as structs, for generated modules that want them: `{type, modules}` where the type is that of a
   # result with its named records in it; nil for none.

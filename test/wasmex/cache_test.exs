@@ -1,4 +1,4 @@
-defmodule Wasmex.Program.CacheTest do
+defmodule Wasmex.CacheTest do
   use ExUnit.Case, async: true
 
   alias Wasmex.{Error, Run}

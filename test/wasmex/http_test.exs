@@ -19,7 +19,7 @@ defmodule Wasmex.HTTPTest do
   defp get(program, target \\ "/", opts \\ []),
     do: program |> load(opts) |> HTTP.call(Request.new("GET", target))
 
-  describe "the article's convention" do
+  describe "the convention :env" do
     test "gives the request in variables; query sorted and encoded; what is printed is the body" do
       request = %{
         Request.new("PUT", "/a/b?z=1&b=%20x&b=a&c", [{"Host", "example.org:81"}])
@@ -144,8 +144,8 @@ defmodule Wasmex.HTTPTest do
   end
 
   test "the convention is found out, unless it is said" do
-    assert load(Answers.prints("x")).convention == :article
-    assert load("examples/faas/watenv.wat").convention == :article
+    assert load(Answers.prints("x")).convention == :env
+    assert load("examples/faas/watenv.wat").convention == :env
     assert load(Answers.prints("x"), convention: :cgi).convention == :cgi
   end
 

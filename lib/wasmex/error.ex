@@ -156,6 +156,9 @@ defmodule Wasmex.Error do
   defp sentence(:output_limit, %{limit: limit}),
     do: "the program was stopped: it printed more than #{limit} bytes (max_output)"
 
+  defp sentence(:parse, %{message: message, offset: offset}),
+    do: "Error while parsing bytes: #{message} (at offset 0x#{Integer.to_string(offset, 16)})"
+
   defp sentence(:parse, %{message: message}), do: "Error while parsing bytes: #{message}"
   defp sentence(:compile, %{message: message}), do: "Could not compile module: #{message}"
   defp sentence(_reason, %{message: message}), do: message

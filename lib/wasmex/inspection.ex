@@ -1,20 +1,26 @@
 defmodule Wasmex.Inspection do
   @moduledoc """
-  What is in a wasm file, told without compiling it.
+  Reads the contents of a wasm file without compiling it.
 
   - `:kind`: `:module`, `:component` or `:artefact` (of `Wasmex.Module.serialize/2`)
   - `:size` in bytes, `:name` from the name section
-  - `:language`: what it was written in, as far as it can be told, and `:producers`, what it says itself
+  - `:language`: the source language, if the file names it or shows it; else nil. `:producers`: the tools that the
+    file names ([tool conventions](https://github.com/WebAssembly/tool-conventions/blob/main/ProducersSection.md))
   - `:role`: `:command` (has `_start`), `:reactor` (has `_initialize`), `:library`
-  - `:wasi`: the namespaces of WASI that it imports
-  - `:imports`: `[%{namespace, name, type}]`, `:exports`: `[%{name, type}]`; of a component the names of
-    what it imports and exports, and their kinds
+  - `:wasi`: the WASI namespaces it imports
+  - `:imports`: `[%{namespace, name, type}]`, `:exports`: `[%{name, type}]`; of a component
+    the type is a kind: `:func`, `:instance`, `:type`, …
   - `:memories`, `:tables`, `:globals`: their types, those of imports included
   - `:start?`: whether it has a start function
   - `:sections`: `[%{name, size, count}]` in the file's order, custom sections as `"custom name"`
 
   Types of imports and exports are as in `Wasmex.Module.exports/1`; functions `{:fn, params, results}`.
-  The file format is that of the core specification, chapter 5.
+  The file format is that of the core specification, chapter 5, and of the component model's Binary.md.
+
+  ## Errors
+
+  `{:error, %Wasmex.Error{reason: :parse}}` for a malformed file, with the byte's `:offset` in `details`; also for
+  more than 100,000 entries in one list. `reason: :file` for a file that cannot be read.
 
   ## Example
 
@@ -28,8 +34,8 @@ defmodule Wasmex.Inspection do
       [%{name: "memory", type: {:memory, %{minimum: 1, shared: false, memory64: false}}}]
   """
 
-  alias Wasmex.{Artefact, Error, Wat}
-  alias Wasmex.Inspection.{Component, Core, Language, Reader}
+  alias Wasmex.{Artefact, Error, Native, Wat}
+  alias Wasmex.Inspection.Language
 
   defstruct kind: :module,
             size: 0,
@@ -46,7 +52,22 @@ defmodule Wasmex.Inspection do
             start?: false,
             sections: []
 
-  @type t :: %__MODULE__{}
+  @type t :: %__MODULE__{
+          kind: :module | :component | :artefact,
+          size: non_neg_integer(),
+          name: String.t() | nil,
+          language: String.t() | nil,
+          producers: %{String.t() => [{name :: String.t(), version :: String.t()}]},
+          role: :command | :reactor | :library | :http_handler | nil,
+          wasi: [String.t()],
+          imports: [%{namespace: String.t() | nil, name: String.t(), type: term()}],
+          exports: [%{name: String.t(), type: term()}],
+          memories: [map()],
+          tables: [map()],
+          globals: [map()],
+          start?: boolean(),
+          sections: [%{name: String.t(), size: non_neg_integer(), count: non_neg_integer() | nil}]
+        }
 
   @magic <<0, "asm">>
 
@@ -70,28 +91,22 @@ defmodule Wasmex.Inspection do
     end
   end
 
-  @doc "As `read/1`, for what must be bytes."
+  @doc "As `read/1`, for bytes only."
   @spec from_bytes(binary()) :: {:ok, t()} | {:error, Exception.t()}
-  def from_bytes(bytes)
+  def from_bytes(@magic <> _ = bytes) do
+    with {:ok, fields} <- native(bytes) do
+      inspection = from_native(fields, byte_size(bytes))
+      {:ok, %{inspection | language: Language.guess(inspection)}}
+    end
+  end
 
-  def from_bytes(@magic <> <<1::little-16, 0::little-16, rest::binary>> = bytes),
-    do: parse(fn -> Core.read(rest) end, bytes)
-
-  def from_bytes(@magic <> <<_version::16, 1::little-16, rest::binary>> = bytes),
-    do: parse(fn -> Component.read(rest) end, bytes)
-
-  def from_bytes(@magic <> <<version::little-32, _::binary>>),
-    do: error("wasm of a version that is not known: #{version}")
-
-  def from_bytes(@magic <> _), do: error("the bytes end within the header")
-
-  def from_bytes(bytes) do
+  def from_bytes(bytes) when is_binary(bytes) do
     cond do
       Artefact.artefact?(bytes) ->
         {:ok, %__MODULE__{kind: :artefact, size: byte_size(bytes)}}
 
       not String.valid?(bytes) ->
-        error("neither wasm (no \\0asm at the start) nor text (no valid UTF-8)#{guess(bytes)}")
+        error("neither wasm (no \\0asm at the start) nor text (not valid UTF-8)#{hint(bytes)}")
 
       true ->
         case Wat.to_wasm(bytes) do
@@ -101,17 +116,71 @@ defmodule Wasmex.Inspection do
     end
   end
 
-  defp guess(<<0x7F, "ELF", _::binary>>), do: "; it is an ELF file, a program of the system's own"
-  defp guess(<<0x1F, 0x8B, _::binary>>), do: "; it is compressed with gzip"
-  defp guess(<<"PK", _::binary>>), do: "; it is a ZIP file"
-  defp guess(_), do: ""
-
-  defp parse(read, bytes) do
-    inspection = %{read.() | size: byte_size(bytes)}
-    {:ok, %{inspection | language: Language.guess(inspection, bytes)}}
-  catch
-    {Reader, message} -> error(message)
+  defp native(bytes) do
+    with {:error, error} <- Native.wasm_inspect(bytes), do: {:error, Error.from_native(error)}
   end
+
+  defp from_native(%{kind: :module} = fields, size) do
+    %__MODULE__{
+      kind: :module,
+      size: size,
+      name: fields.name,
+      producers: Map.new(fields.producers || []),
+      role: role(fields.exports),
+      wasi: for(%{namespace: name} <- fields.imports, wasi?(name), uniq: true, do: name),
+      imports: fields.imports,
+      exports: fields.exports,
+      memories: fields.memories,
+      tables: fields.tables,
+      globals: fields.globals,
+      start?: fields.start,
+      sections: fields.sections
+    }
+  end
+
+  defp from_native(%{kind: :component} = fields, size) do
+    %__MODULE__{
+      kind: :component,
+      size: size,
+      producers:
+        Map.merge(Map.new(fields.inner_producers || []), Map.new(fields.producers || [])),
+      role: component_role(fields.exports),
+      wasi: for(%{name: "wasi:" <> _ = name} <- fields.imports, do: name),
+      imports: fields.imports,
+      exports: fields.exports,
+      sections: fields.sections
+    }
+  end
+
+  # Only a function without parameters and results is an entry point.
+  defp role(exports) do
+    entries = for %{name: name, type: {:fn, [], []}} <- exports, do: name
+
+    cond do
+      "_start" in entries -> :command
+      "_initialize" in entries -> :reactor
+      true -> :library
+    end
+  end
+
+  defp component_role(exports) do
+    names = Enum.map(exports, & &1.name)
+
+    cond do
+      Enum.any?(names, &String.starts_with?(&1, "wasi:cli/run")) -> :command
+      Enum.any?(names, &String.starts_with?(&1, "wasi:http/incoming-handler")) -> :http_handler
+      true -> :library
+    end
+  end
+
+  # `wasi` is the namespace of wasi-threads.
+  defp wasi?(namespace),
+    do: namespace == "wasi" or String.starts_with?(namespace, ["wasi_", "wasi:"])
+
+  defp hint(<<0x7F, "ELF", _::binary>>), do: "; it is an ELF file, a native program"
+  defp hint(<<0x1F, 0x8B, _::binary>>), do: "; it is compressed with gzip"
+  defp hint(<<"PK", _::binary>>), do: "; it is a ZIP file"
+  defp hint(_), do: ""
 
   defp error(message), do: {:error, %Error{reason: :parse, details: %{message: message}}}
 end

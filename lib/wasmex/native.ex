@@ -27,6 +27,7 @@ defmodule Wasmex.Native do
   def engine_fingerprint(_engine), do: error()
   def engine_same(_left, _right), do: error()
 
+  def wasm_inspect(_bytes), do: error()
   def wit_world(_source, _world), do: error()
   def wat_to_wasm(_text), do: error()
 

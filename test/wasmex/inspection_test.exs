@@ -24,17 +24,75 @@ defmodule Wasmex.InspectionTest do
     end
   end
 
-  test "tells the language, also of programs that were stripped" do
+  test "tells the language of programs, where they show it" do
     language = fn dir ->
       elem(Inspection.read("test/guests/programs/#{dir}/program.wasm"), 1).language
     end
 
     assert language.("go") == "Go"
+    # By its exports: it was stripped.
     assert language.("rust") == "Rust"
-    assert language.("c") == "C or C++"
-    assert language.("as") == "AssemblyScript"
-    # Nothing of it is left.
-    assert language.("zig") == nil
+    # Nothing is left of these but text in their data.
+    for dir <- ["c", "as", "zig"], do: assert(language.(dir) == nil)
+  end
+
+  test "takes names with the wrong types, and text, for no language" do
+    language = fn wat -> elem(Inspection.read(wat), 1).language end
+    abort = fn params -> ~s|(module (import "env" "abort" (func (param #{params}))))| end
+
+    assert language.(abort.("i32 i32 i32 i32")) == "AssemblyScript"
+    for params <- ["", "i32", "i32 i32 i32 i64"], do: assert(language.(abort.(params)) == nil)
+
+    assert language.(~S"""
+           (module (func (export "__new") (param i32 i32) (result i32) unreachable)
+             (func (export "__pin") (param i32) (result i32) unreachable)
+             (func (export "__unpin") (param i32)))
+           """) == "AssemblyScript"
+
+    assert language.(~S|(module (func (export "__new")) (func (export "__pin")))|) == nil
+    assert language.(~S|(module (import "gojs" "runtime.now" (func (param i32))))|) == "Go"
+    assert language.(~S|(module (import "gojs" "runtime.now" (func)))|) == nil
+    assert language.(~S|(module (func (export "__main_void")) (func (export "_start")))|) == nil
+
+    for text <- [
+          "see /rustc/ docs",
+          "called `Option::unwrap()` on a `None` value",
+          "library/std/src",
+          "Illegal byte sequence\\00",
+          "~\\00l\\00i\\00b\\00/\\00"
+        ],
+        do: assert(language.(~s|(module (memory 1) (data (i32.const 0) "#{text}"))|) == nil)
+  end
+
+  test "entry points are functions without parameters and results" do
+    role = fn wat -> elem(Inspection.read(wat), 1).role end
+    assert role.(~S|(module (func (export "_start")))|) == :command
+    assert role.(~S|(module (func (export "_initialize")))|) == :reactor
+    assert role.(~S|(module (func (export "_start") (param i32)))|) == :library
+    assert role.(~S|(module (memory (export "_start") 1))|) == :library
+  end
+
+  test "an error says where the file is malformed" do
+    header = <<0, "asm", 1, 0, 0, 0>>
+
+    for {rest, offset} <- [
+          # A section of 5 bytes with 1.
+          {<<1, 5, 0>>, 10},
+          # An export of function 3.
+          {<<7, 5, 1, 1, ?f, 0, 3>>, 11},
+          # An import whose type does not exist.
+          {<<2, 7, 1, 1, ?a, 1, ?b, 0, 9>>, 11},
+          {<<99, 0>>, 8}
+        ] do
+      assert {:error, %Error{reason: :parse, details: %{offset: at, message: text}} = error} =
+               Inspection.from_bytes(header <> rest)
+
+      assert is_binary(text) and at in offset..(offset + 3)
+      assert Exception.message(error) =~ "(at offset 0x"
+    end
+
+    assert {:error, %Error{reason: :parse, details: %{offset: _}}} =
+             Inspection.from_bytes(<<0, "asm", 9, 0, 0, 0>>)
   end
 
   test "tells commands, reactors and libraries apart" do
@@ -124,6 +182,75 @@ defmodule Wasmex.InspectionTest do
              Inspection.from_bytes(
                <<0, "asm", 1, 0, 0, 0, 1, 6, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F, 0>>
              )
+  end
+
+  test "no bytes of a component crash it" do
+    {:ok, wasm} =
+      Wat.to_wasm(~S"""
+      (component (import "f" (func $f (param "a" (list u8)))) (type (record (field "x" u32)))
+        (core module $m (func (export "x")) (@producers (language "C" "11")))
+        (core instance $i (instantiate $m)) (component) (export "g" (func $f)))
+      """)
+
+    assert {:ok, %{language: "C"}} = Inspection.from_bytes(wasm)
+
+    for size <- 0..(byte_size(wasm) - 1) do
+      assert {tag, _} = Inspection.from_bytes(binary_part(wasm, 0, size))
+      assert tag in [:ok, :error]
+    end
+
+    for bit <- 0..(bit_size(wasm) - 1) do
+      assert {tag, _} = wasm |> Wasmex.Guest.flip(bit) |> Inspection.from_bytes()
+      assert tag in [:ok, :error]
+    end
+  end
+
+  @component <<0, "asm", 13, 0, 1, 0>>
+
+  test "what nests in a component is stepped over, however deep" do
+    # A component type in a component type, 300,000 times.
+    type = String.duplicate(<<0x41, 1, 1>>, 300_000)
+    assert {:ok, %{sections: [%{name: "type"}]}} = Inspection.from_bytes(nested(7, <<1>> <> type))
+
+    # A component in a component.
+    deep = Enum.reduce(1..2_000, @component, fn _, inner -> @component <> section(4, inner) end)
+    assert {:ok, %{sections: [%{name: "component"}]}} = Inspection.from_bytes(deep)
+  end
+
+  defp nested(id, content), do: @component <> section(id, content)
+  defp section(id, content), do: <<id>> <> leb(byte_size(content)) <> content
+  defp leb(number) when number < 128, do: <<number>>
+  defp leb(number), do: <<1::1, number::7>> <> leb(div(number, 128))
+
+  test "lists and types have limits, which the error names" do
+    module = fn sections -> <<0, "asm", 1, 0, 0, 0>> <> IO.iodata_to_binary(sections) end
+    exports = fn count -> section(7, leb(count) <> String.duplicate(<<0, 0, 0>>, count)) end
+    function = section(3, <<1, 0>>)
+    code = section(10, <<1, 2, 0, 0x0B>>)
+
+    small = module.([section(1, <<1, 0x60, 0, 0>>), function, exports.(100_000), code])
+    assert {:ok, %{exports: listed}} = Inspection.from_bytes(small)
+    assert length(listed) == 100_000
+
+    many = module.([section(1, <<1, 0x60, 0, 0>>), function, exports.(100_001), code])
+
+    assert {:error, %Error{details: %{message: "more than 100000 exports" <> _}}} =
+             Inspection.from_bytes(many)
+
+    params = <<0x60>> <> leb(1000) <> String.duplicate(<<0x7F>>, 1000) <> <<0>>
+    wide = module.([section(1, <<1>> <> params), function, exports.(1001), code])
+
+    assert {:error, %Error{details: %{message: "more than 1000000 parameters" <> _}}} =
+             Inspection.from_bytes(wide)
+
+    sections = module.(String.duplicate(section(0, <<1, ?x>>), 100_001))
+
+    assert {:error, %Error{details: %{message: "more than 100000 sections" <> _}}} =
+             Inspection.from_bytes(sections)
+
+    name = String.duplicate("n", 100_001)
+    long = module.(section(2, <<1>> <> leb(100_001) <> name <> <<0, 0>>))
+    assert {:error, %Error{reason: :parse, details: %{offset: _}}} = Inspection.from_bytes(long)
   end
 
   test "names that a terminal would obey are shown harmlessly" do

@@ -1,12 +1,15 @@
 defmodule Wasmex.Inspection.Language do
   @moduledoc false
-  # What a module was written in: what its producers section says, else what its names give away, else
-  # texts that the language's own library leaves in the data, which stripping does not take out.
+  # The source language of a wasm file. Evidence is what a tool wrote on purpose: the producers section, sections of
+  # its own, or imports and exports of its runtime with the types they have there. Text in the data is no evidence:
+  # every program may contain it.
 
-  # The first that fits; components in JavaScript and Python are C or Rust inside.
+  alias Wasmex.Inspection
+
+  # In this order: components in JavaScript and Python are C or Rust inside, TinyGo's name C as well.
   @producers [
-    {"Go", "Go"},
     {"TinyGo", "TinyGo"},
+    {"Go", "Go"},
     {"Rust", "Rust"},
     {"Swift", "Swift"},
     {"Zig", "Zig"},
@@ -19,77 +22,74 @@ defmodule Wasmex.Inspection.Language do
     {"C17", "C"}
   ]
 
-  @texts [
-    {"Rust", ["/rustc/", "library/std/src", "called `Option::unwrap()` on a `None` value"]},
-    # UTF-16, as AssemblyScript keeps its texts.
-    {"AssemblyScript", ["~\0l\0i\0b\0/\0", "I\0n\0v\0a\0l\0i\0d\0 \0l\0e\0n\0g\0t\0h\0"]},
-    {"C or C++", ["Illegal byte sequence\0"]}
-  ]
+  @javascript ["ComponentizeJS", "componentize-js", "componentize-qjs"]
 
-  def guess(inspection, bytes) do
-    embedded(inspection) || said(inspection.producers) || shown(inspection) || left(bytes)
+  @doc "The language's name, or nil when nothing shows it."
+  @spec guess(Inspection.t()) :: String.t() | nil
+  def guess(inspection) do
+    from_producers(inspection.producers) || from_sections(inspection.sections) ||
+      from_signatures(inspection)
   end
 
-  defp left(bytes) do
-    Enum.find_value(@texts, fn {language, texts} ->
-      if :binary.match(bytes, texts) != :nomatch, do: language
+  defp from_producers(producers) do
+    languages = names(producers, "language")
+    tools = Enum.flat_map(Map.keys(producers), &names(producers, &1))
+    compilers = names(producers, "processed-by")
+
+    cond do
+      "componentize-py" in tools -> "Python"
+      Enum.any?(tools, &(&1 in @javascript)) -> "JavaScript"
+      "TinyGo" in compilers -> "TinyGo"
+      language = known(languages) -> language
+      languages != [] -> hd(languages)
+      "rustc" in compilers -> "Rust"
+      "Go cmd/compile" in compilers -> "Go"
+      Enum.any?(compilers, &(&1 =~ ~r/^(Debian )?clang/)) -> "C or C++"
+      true -> nil
+    end
+  end
+
+  defp names(producers, field), do: for({name, _version} <- producers[field] || [], do: name)
+
+  defp known(languages) do
+    Enum.find_value(@producers, fn {producer, language} ->
+      if producer in languages, do: language
     end)
   end
 
-  defp embedded(%{producers: producers}) do
-    tools = for {_field, values} <- producers, {name, _version} <- values, do: name
-
-    cond do
-      "componentize-py" in tools ->
-        "Python"
-
-      Enum.any?(tools, &(&1 in ["ComponentizeJS", "componentize-js", "componentize-qjs"])) ->
-        "JavaScript"
-
-      true ->
-        nil
-    end
+  defp from_sections(sections) do
+    if Enum.any?(sections, &(&1.name in ["custom go:buildid", "custom go.buildid"])), do: "Go"
   end
 
-  defp said(producers) do
-    languages = for {name, _version} <- Map.get(producers, "language", []), do: name
-    tools = for {name, _version} <- Map.get(producers, "processed-by", []), do: name
+  defp from_signatures(%{kind: :module} = inspection) do
+    imports = Map.new(inspection.imports, &{{&1.namespace, &1.name}, &1.type})
+    exports = Map.new(inspection.exports, &{&1.name, &1.type})
 
     cond do
-      "TinyGo" in languages or "TinyGo" in tools ->
-        "TinyGo"
-
-      known = Enum.find_value(@producers, fn {said, name} -> if said in languages, do: name end) ->
-        known
-
-      languages != [] ->
-        hd(languages)
-
-      "rustc" in tools ->
-        "Rust"
-
-      "Go cmd/compile" in tools ->
-        "Go"
-
-      Enum.any?(tools, &(&1 =~ ~r/^Debian clang|^clang/)) ->
-        "C or C++"
-
-      true ->
-        nil
-    end
-  end
-
-  defp shown(inspection) do
-    imports = for %{namespace: namespace, name: name} <- inspection.imports, do: {namespace, name}
-    exports = Enum.map(inspection.exports, & &1.name)
-    sections = Enum.map(inspection.sections, & &1.name)
-
-    cond do
-      "custom go:buildid" in sections or "custom go.buildid" in sections -> "Go"
-      Enum.any?(imports, &match?({"gojs", _}, &1)) -> "Go"
-      Enum.all?(["__new", "__pin"], &(&1 in exports)) -> "AssemblyScript"
-      {"env", "abort"} in imports -> "AssemblyScript"
+      Enum.any?(imports, &go_runtime?/1) -> "Go"
+      assembly_script?(imports, exports) -> "AssemblyScript"
+      rust?(exports) -> "Rust"
       true -> nil
     end
+  end
+
+  defp from_signatures(_component), do: nil
+
+  # Go's runtime calls JavaScript with its stack pointer.
+  defp go_runtime?({{"gojs", "runtime." <> _}, {:fn, [:i32], []}}), do: true
+  defp go_runtime?(_import), do: false
+
+  # `abort(message, fileName, line, column)`; the exports are those of `--exportRuntime`.
+  defp assembly_script?(imports, exports) do
+    imports[{"env", "abort"}] == {:fn, [:i32, :i32, :i32, :i32], []} or
+      (exports["__new"] == {:fn, [:i32, :i32], [:i32]} and
+         exports["__pin"] == {:fn, [:i32], [:i32]} and
+         exports["__unpin"] == {:fn, [:i32], []})
+  end
+
+  # rustc exports the entry symbol of a WASI program; C exports it only with everything else (--export-all).
+  defp rust?(exports) do
+    exports["__main_void"] == {:fn, [], [:i32]} and is_map_key(exports, "_start") and
+      not is_map_key(exports, "__wasm_call_ctors")
   end
 end

@@ -41,7 +41,7 @@ defmodule Wasmex do
 
   alias Wasmex.{Compat, Instance, Memory, Module, Server, Store, StoreOrCaller, Utils}
   alias Wasmex.Call.Timeout
-  alias Wasmex.Program.{Options, Session}
+  alias Wasmex.Program.{Driver, Options, Session}
   alias Wasmex.Wasi.WasiOptions
 
   @keys [
@@ -314,7 +314,7 @@ defmodule Wasmex do
   @spec run(program(), [String.t()], keyword()) :: {:ok, Wasmex.Run.t()} | {:error, Exception.t()}
   def run(program, args \\ [], opts \\ []) do
     with {:ok, session} <- Session.start(program, args, Options.new!(opts)) do
-      case session |> Session.begin() |> Session.await() do
+      case session |> Session.begin() |> Driver.finish() do
         {:raised, {kind, reason, stacktrace}} -> :erlang.raise(kind, reason, stacktrace)
         result -> result
       end

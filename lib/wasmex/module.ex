@@ -134,15 +134,12 @@ defmodule Wasmex.Module do
   The compiled module as bytes, for `deserialize/2`. With `key:` only who has the key can make an
   artefact that is accepted.
   """
-  @spec serialize(t(), keyword()) :: {:ok, binary()} | {:error, String.t()}
+  @spec serialize(t(), keyword()) :: {:ok, binary()} | {:error, Exception.t()}
   def serialize(%__MODULE__{resource: resource}, opts \\ []) do
-    case native(Native.module_serialize(resource)) do
-      {:ok, artefact} ->
-        {:ok, Artefact.pack(Native.module_engine(resource), artefact, Artefact.key!(opts))}
+    key = Artefact.key!(opts)
 
-      {:error, error} ->
-        {:error, Compat.text(error)}
-    end
+    with {:ok, artefact} <- native(Native.module_serialize(resource)),
+         do: {:ok, Artefact.pack(Native.module_engine(resource), artefact, key)}
   end
 
   @doc """

@@ -36,9 +36,9 @@ defmodule Wasmex.Program do
 
   use GenServer, restart: :temporary
 
-  alias Wasmex.{Call, Error, Pipe}
+  alias Wasmex.{Error, Pipe}
   alias Wasmex.Call.Timeout
-  alias Wasmex.Program.{Options, Session, Sink, Source}
+  alias Wasmex.Program.{Driver, Options, Session, Sink, Source}
 
   @enforce_keys [:owner, :active]
   defstruct owner: nil,
@@ -198,7 +198,7 @@ defmodule Wasmex.Program do
     state = %{state | active: active, outcome: outcome}
 
     # What waited in the pipes is handed on, which wakes a guest that waited for room.
-    case outcome |> session() |> Session.resume() do
+    case outcome |> Driver.session() |> Session.resume() do
       {:ok, session} -> deliver(%{state | outcome: update(outcome, fn _ -> session end)})
       over -> step(over, state)
     end
@@ -208,24 +208,19 @@ defmodule Wasmex.Program do
   def handle_cast(_other, state), do: {:noreply, state}
 
   @impl true
-  def handle_info({message, ref}, %{outcome: {:wait, ref, session}} = state)
-      when message in [:wasmex_wake, :wasmex_turn],
-      do: step(Session.go_on(session), state)
-
-  def handle_info(:go_on, %{outcome: {:again, session}} = state),
-    do: step(Session.go_on(session), state)
-
-  def handle_info({:deadline, ref}, %{outcome: {:wait, ref, session}} = state),
-    do: step(Session.stop(session), state)
-
   def handle_info({:DOWN, _, :process, owner, _}, %{owner: owner} = state),
     do: {:stop, :normal, state}
 
-  def handle_info(_message, state), do: {:noreply, state}
+  def handle_info(message, state) do
+    case Driver.handle(message, state.outcome) do
+      :other -> {:noreply, state}
+      outcome -> step(outcome, state)
+    end
+  end
 
   @impl true
   def terminate(_reason, %{outcome: outcome}) when outcome != nil do
-    outcome |> session() |> Session.abort(%Error{reason: :cancelled})
+    outcome |> Driver.session() |> Session.abort(%Error{reason: :cancelled})
   end
 
   def terminate(_reason, _state), do: :ok
@@ -237,21 +232,8 @@ defmodule Wasmex.Program do
     deliver(%{state | outcome: nil, stdin: nil, chunks: state.chunks ++ chunks, last: last})
   end
 
-  defp step(outcome, state) do
-    # Through the mailbox, so that whatever arrived meanwhile comes first.
-    if match?({:again, _}, outcome), do: send(self(), :go_on)
-    if state.timer, do: Process.cancel_timer(state.timer)
-    deliver(%{state | outcome: outcome, timer: timer(outcome)})
-  end
-
-  defp timer({:wait, ref, %{call: call}}) do
-    case Call.remaining(call) do
-      :infinity -> nil
-      ms -> Process.send_after(self(), {:deadline, ref}, ms)
-    end
-  end
-
-  defp timer(_outcome), do: nil
+  defp step(outcome, state),
+    do: deliver(%{state | outcome: outcome, timer: Driver.schedule(outcome, state.timer)})
 
   defp ending({:ok, run}), do: {held(run), {:exit_status, run.status}}
 
@@ -274,7 +256,7 @@ defmodule Wasmex.Program do
   defp take(nil), do: {[], nil}
 
   defp take(outcome) do
-    session = session(outcome)
+    session = Driver.session(outcome)
     {stdout, session} = take_stream(session, :stdout)
     {stderr, session} = take_stream(session, :stderr)
     chunks = tagged(:data, stdout) ++ tagged(:stderr, stderr)
@@ -329,10 +311,5 @@ defmodule Wasmex.Program do
     }
   end
 
-  defp session(outcome), do: elem(outcome, tuple_size(outcome) - 1)
-
-  defp update(outcome, change) do
-    last = tuple_size(outcome) - 1
-    put_elem(outcome, last, change.(elem(outcome, last)))
-  end
+  defp update(outcome, change), do: Driver.put(outcome, change.(Driver.session(outcome)))
 end

@@ -24,7 +24,7 @@ defmodule Mix.Tasks.Wasmex.Compile do
   alias Wasmex.{CLI, Engine}
   alias Wasmex.CLI.Progress
   alias Wasmex.Quantity
-  alias Wasmex.Program.Kind
+  alias Wasmex.Program.Compiled
 
   @switches [output: :string, fuel: :flag, opt_level: :string]
   @levels %{"none" => :none, "speed" => :speed, "speed_and_size" => :speed_and_size}
@@ -65,8 +65,8 @@ defmodule Mix.Tasks.Wasmex.Compile do
     with {:ok, bytes} <- CLI.read(file),
          :ok <- source(file, bytes),
          {:ok, module} <-
-           Progress.run("compiling #{file}", fn -> Kind.compile(bytes, engine) end),
-         {:ok, artefact} <- Kind.serialize(module),
+           Progress.run("compiling #{file}", fn -> Compiled.compile(bytes, engine) end),
+         {:ok, artefact} <- Compiled.kind(module).serialize(module),
          :ok <- CLI.write(output, artefact) do
       time = System.monotonic_time(:microsecond) - started
 

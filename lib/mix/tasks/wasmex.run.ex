@@ -56,7 +56,7 @@ defmodule Mix.Tasks.Wasmex.Run do
   alias Wasmex.{CLI, Error, Module, Profile, Trap}
   alias Wasmex.CLI.Progress
   alias Wasmex.Quantity
-  alias Wasmex.Program.{Kind, Options, Source}
+  alias Wasmex.Program.{Options, Source}
 
   @switches [
     dir: {:keep, :string},
@@ -174,7 +174,7 @@ defmodule Mix.Tasks.Wasmex.Run do
         {args, run_opts}
 
       name ->
-        params = params(name, Kind.params(source.module, name), args)
+        params = params(name, source.kind.params(source.module, name), args)
         {[], Keyword.put(run_opts, :invoke, {name, params})}
     end
   end

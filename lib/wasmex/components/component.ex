@@ -110,6 +110,12 @@ defmodule Wasmex.Components.Component do
   def exports(%__MODULE__{resource: resource}),
     do: resource |> Native.component_describe() |> elem(1) |> items()
 
+  @doc false
+  # The name of the first exported interface that begins with this, such as `"wasi:cli/run@0.2"`; nil without one.
+  @spec interface(t(), String.t()) :: String.t() | nil
+  def interface(component, prefix),
+    do: component |> exports() |> Map.keys() |> Enum.find(&String.starts_with?(&1, prefix))
+
   @doc "What it imports, in the same form."
   @spec imports(t()) :: %{String.t() => item()}
   def imports(%__MODULE__{resource: resource}),

@@ -5,7 +5,19 @@ defmodule Wasmex.HTTP.Component do
 
   @behaviour Wasmex.HTTP.Convention
 
+  alias Wasmex.{Components, Native, Pipe}
   alias Wasmex.HTTP.{CGI, Request}
+  alias Wasmex.Program.Entry
+
+  # Followed by a patch version.
+  @handler "wasi:http/incoming-handler@0.2"
+
+  @doc "Whether a compiled program is a component that answers requests."
+  @spec handler?(term()) :: boolean()
+  def handler?(%Components.Component{} = component),
+    do: Components.Component.interface(component, @handler) != nil
+
+  def handler?(_module), do: false
 
   @impl true
   def imports(_name), do: %{}
@@ -14,14 +26,36 @@ defmodule Wasmex.HTTP.Component do
   def input(_request), do: {[], %{}}
 
   @impl true
-  def invoke(%Request{} = request) do
+  def entry(%Request{} = request) do
+    head = head_of(request)
+    %Entry{begin: &begin(head, &1, &2), wasi: &wasi/2}
+  end
+
+  defp begin(head, instance, {stdin, stdout}) do
+    {nil,
+     fn -> Native.component_handle_http(instance, head, body(stdin).resource, stdout.resource) end}
+  end
+
+  # A request without a body has an empty one.
+  defp body(%Pipe{} = pipe), do: pipe
+
+  defp body(:null) do
+    {:ok, pipe} = Pipe.new(mode: :stream)
+    Pipe.close(pipe)
+    pipe
+  end
+
+  # The streams of the program are the bodies; what the component prints is for the log. An instance may outlive the
+  # request, so the exchange counts its output, not the store.
+  defp wasi(options, {_stdin, _stdout, stderr}),
+    do: {%{options | max_output: :infinity}, {:null, stderr, stderr}}
+
+  defp head_of(request) do
     authority = Request.header(request, "host") || request.host
     query = if request.query == "", do: "", else: "?" <> request.query
     path = if request.path == "", do: "/", else: request.path
-
-    {:http,
-     {request.method, request.scheme, "#{request.scheme}://#{authority}#{path}#{query}",
-      headers(request)}}
+    url = "#{request.scheme}://#{authority}#{path}#{query}"
+    {request.method, request.scheme, url, headers(request)}
   end
 
   # Of the connection, which ends here.

@@ -4,6 +4,7 @@ defmodule Wasmex.HTTP.Convention do
   # four things; `Exchange` does the rest.
 
   alias Wasmex.HTTP.{CGI, Component, Env, Request}
+  alias Wasmex.Program.Entry
 
   @doc "Elixir functions that the guest may import."
   @callback imports(name :: String.t()) :: map()
@@ -18,15 +19,16 @@ defmodule Wasmex.HTTP.Convention do
               | :more
               | {:error, String.t()}
 
-  @doc "What is called in place of the program's start; nil for that."
-  @callback invoke(Request.t()) :: nil | {:http, tuple()}
-  @optional_callbacks invoke: 1
+  @doc "How the program is entered, where that is not its start."
+  @callback entry(Request.t()) :: Entry.t()
+  @optional_callbacks entry: 1
 
   @conventions %{env: Env, cgi: CGI, component: Component}
 
-  @doc "What is called for a request, in place of the program's start."
-  def invoke(module, request) do
-    if function_exported?(module, :invoke, 1), do: module.invoke(request)
+  @doc "How a request enters the program; nil for the program's start."
+  @spec entry(module(), Request.t()) :: Entry.t() | nil
+  def entry(module, request) do
+    if function_exported?(module, :entry, 1), do: module.entry(request)
   end
 
   @doc "The module of a convention."

@@ -11,10 +11,10 @@ defmodule Wasmex.HTTP.Exchange do
   #     {:whole, status, headers, body}
   #     {:head, status, headers}, {:chunk, bytes}…, then :done or :broken
 
-  alias Wasmex.{Call, Error, Store, Utils}
+  alias Wasmex.{Error, Store, Utils}
   alias Wasmex.HTTP.{Convention, Function, GuestLog, Request, Response}
-  alias Wasmex.Program.{Session, Sink}
   alias Wasmex.Pool.Idle
+  alias Wasmex.Program.{Driver, Session, Sink}
 
   @held 64 * 1024
 
@@ -64,7 +64,7 @@ defmodule Wasmex.HTTP.Exchange do
       options
       | env: environment(variables, options.env),
         stdin: request.body,
-        invoke: Convention.invoke(convention, request)
+        entry: Convention.entry(convention, request)
     }
 
     {response, exchange} =
@@ -96,22 +96,41 @@ defmodule Wasmex.HTTP.Exchange do
     if Utils.utf8?(bytes), do: bytes, else: :unicode.characters_to_binary(bytes, :latin1)
   end
 
-  defp drive({:over, result}, exchange), do: over(result, exchange)
+  defp drive(outcome, %{closed: closed} = exchange) do
+    case Driver.run(outcome, {:ok, exchange}, &pass_on/3, closed) do
+      {:over, result, {:ok, exchange}} ->
+        over(result, exchange)
 
-  defp drive(outcome, exchange) do
-    session = elem(outcome, tuple_size(outcome) - 1)
+      {:interrupted, session, {:ok, exchange}} ->
+        error = %Error{reason: :cancelled, details: %{}}
+        Session.abort(session, error)
+        {%Response{status: 499, error: error}, exchange}
+
+      {:halted, outcome, {:error, status, error, exchange}} ->
+        outcome |> Driver.session() |> Session.abort(error)
+        failed(exchange, status, error)
+    end
+  end
+
+  # What the guest has printed since the last step.
+  defp pass_on(next, session, {:ok, exchange}) do
     {stdout, sink} = Sink.take(session.stdout)
     {stderr, errors} = Sink.take(session.stderr)
     session = %{session | stdout: sink, stderr: errors}
 
     with {:ok, exchange} <- count(exchange, [stdout, stderr]),
          {:ok, exchange} <- exchange |> log(stderr) |> printed(stdout) do
-      wait(outcome, session, exchange)
+      {:cont, session, {:ok, slice(next, exchange)}}
     else
-      {:error, status, error, exchange} ->
-        Session.abort(session, error)
-        failed(exchange, status, error)
+      failure -> {:halt, session, failure}
     end
+  end
+
+  defp slice(:wait, exchange), do: exchange
+
+  defp slice(:again, exchange) do
+    if exchange.slices == @long, do: Process.flag(:priority, :low)
+    %{exchange | slices: exchange.slices + 1}
   end
 
   defp count(%{left: :infinity} = exchange, _chunks), do: {:ok, exchange}
@@ -125,43 +144,6 @@ defmodule Wasmex.HTTP.Exchange do
         limit = exchange.function.options.max_output
         {:error, 502, %Error{reason: :output_limit, details: %{limit: limit}}, exchange}
     end
-  end
-
-  defp wait({:again, _}, session, exchange) do
-    if exchange.slices == @long, do: Process.flag(:priority, :low)
-    exchange = %{exchange | slices: exchange.slices + 1}
-
-    if gone?(exchange.closed),
-      do: abandon(session, exchange),
-      else: session |> Session.go_on() |> drive(exchange)
-  end
-
-  defp wait({:wait, ref, _}, session, %{closed: closed} = exchange) do
-    receive do
-      {message, ^ref} when message in [:wasmex_wake, :wasmex_turn] ->
-        session |> Session.go_on() |> drive(exchange)
-
-      ^closed when closed != nil ->
-        abandon(session, exchange)
-    after
-      Call.remaining(session.call) -> session |> Session.stop() |> drive(exchange)
-    end
-  end
-
-  defp gone?(nil), do: false
-
-  defp gone?(closed) do
-    receive do
-      ^closed -> true
-    after
-      0 -> false
-    end
-  end
-
-  defp abandon(session, exchange) do
-    error = %Error{reason: :cancelled, details: %{}}
-    Session.abort(session, error)
-    {%Response{status: 499, error: error}, exchange}
   end
 
   # Standard error goes to the log, line by line.

@@ -4,9 +4,10 @@ defmodule Wasmex.HTTP.Function do
 
   alias Wasmex.{Artefact, Engine, Error, Module, Native, StoreOrCaller}
   alias Wasmex.Components.{Component, Instance}
+  alias Wasmex.HTTP
   alias Wasmex.HTTP.Convention
-  alias Wasmex.Program.{Kind, Options, Sink, Source}
   alias Wasmex.Pool.Idle
+  alias Wasmex.Program.{Compiled, Options, Sink, Source}
 
   @enforce_keys [:name, :source, :convention, :options]
   defstruct name: nil,
@@ -51,7 +52,7 @@ defmodule Wasmex.HTTP.Function do
     options = options(settings)
     engine = engine(options)
 
-    with {:ok, module} <- Source.compile(bytes, engine),
+    with {:ok, module} <- Compiled.compile(bytes, engine),
          do: make(name, module, bytes, settings)
   end
 
@@ -83,17 +84,18 @@ defmodule Wasmex.HTTP.Function do
 
   defp make(name, module, bytes, settings) do
     options = options(settings)
+    source = Source.of(module)
 
-    with {:ok, convention} <- convention(module, bytes, settings[:convention]),
-         {:ok, template} <- link(name, module, convention) do
+    with {:ok, convention} <- convention(source, bytes, settings[:convention]),
+         {:ok, template} <- link(name, source, convention) do
       {:ok,
        %__MODULE__{
          name: name,
-         source: %Source{
-           module: module,
-           template: template,
-           name: name,
-           idle: idle(convention, settings[:reuse])
+         source: %{
+           source
+           | template: template,
+             name: name,
+             idle: idle(convention, settings[:reuse])
          },
          convention: convention,
          options: %{options | name: name},
@@ -139,11 +141,11 @@ defmodule Wasmex.HTTP.Function do
   end
 
   # A component that has a handler is asked; anything else is a command, whose convention is said or found out.
-  defp convention(compiled, bytes, said) do
+  defp convention(%{module: module, kind: kind}, bytes, said) do
     cond do
-      Kind.http?(compiled) -> {:ok, :component}
+      HTTP.Component.handler?(module) -> {:ok, :component}
       said == :component -> none("it exports no wasi:http/incoming-handler")
-      Kind.program?(compiled) == :ok -> {:ok, said || guess(compiled, bytes)}
+      kind.program?(module) == :ok -> {:ok, said || guess(module, bytes)}
       true -> none("it is no WASI command and exports no wasi:http/incoming-handler")
     end
   end
@@ -159,10 +161,10 @@ defmodule Wasmex.HTTP.Function do
     Convention.guess(Native.module_imports(module.resource), bytes)
   end
 
-  defp link(name, module, convention) do
+  defp link(name, %{module: module, kind: kind}, convention) do
     imports = Convention.module(convention).imports(name)
     imports = if is_struct(module, Component), do: %{}, else: imports
-    Kind.link(module, imports, false)
+    kind.link(module, imports, false)
   end
 
   @doc "Raises with the name of the key that is wrong; `place` says where it stands."

@@ -3,7 +3,6 @@ defmodule Wasmex.Program.Options do
   # The options of a program, checked: see `Wasmex.run/3` for what they mean.
 
   alias Wasmex.{Engine, Error, Module}
-  alias Wasmex.Components.Component
   alias Wasmex.Wasi.{PreopenOptions, WasiOptions, WasiP2Options}
 
   # What is captured without a limit of the user's own.
@@ -28,6 +27,8 @@ defmodule Wasmex.Program.Options do
             trace: nil,
             profile: false,
             core_dump: false,
+            # How the program is entered, where that is neither its start nor `invoke:`: a `Wasmex.Program.Entry`.
+            entry: nil,
             # Of components alone.
             tcp: [],
             udp: [],
@@ -171,23 +172,28 @@ defmodule Wasmex.Program.Options do
   # What a module can't use, and so is not to be believed granted.
   @network [:tcp, :udp, :listen, :lookup, :allow_http, :allowed_hosts, :http]
 
-  @doc "What WASI grants, given the pipes of the standard streams."
-  def wasi(options, %Component{}, argv, pipes) do
+  @doc "What WASI 0.2 grants, given argv and the pipes of the standard streams."
+  @spec preview2(t(), [String.t()], tuple()) :: WasiP2Options.t()
+  def preview2(options, argv, pipes) do
     granted = options |> preview1(argv, pipes) |> Map.from_struct()
     network = Map.take(options, @network)
 
     WasiP2Options.nothing() |> struct!(granted) |> struct!(network)
   end
 
-  def wasi(options, _module, argv, pipes) do
+  @doc "Raises for what WASI preview 1 can't grant."
+  @spec refuse_network!(t()) :: :ok
+  def refuse_network!(options) do
     for key <- @network, Map.fetch!(options, key) != Map.fetch!(%__MODULE__{}, key) do
       raise ArgumentError, "#{key}: is for components; WASI preview 1 has no sockets"
     end
 
-    preview1(options, argv, pipes)
+    :ok
   end
 
-  defp preview1(options, argv, {stdin, stdout, stderr}) do
+  @doc "What WASI preview 1 grants, given argv and the pipes of the standard streams."
+  @spec preview1(t(), [String.t()], tuple()) :: WasiOptions.t()
+  def preview1(options, argv, {stdin, stdout, stderr}) do
     {max_output, counted} = max_output(options)
 
     %WasiOptions{

@@ -3,9 +3,10 @@ defmodule Wasmex.Program.Result do
   # What a program had done when it was over, and what is told of it.
 
   alias Wasmex.{Exit, Native, Profile, Run, Store, StoreOrCaller, Telemetry}
-  alias Wasmex.Program.Kind
+  alias Wasmex.Program.{Entry, Session}
 
   @doc "What can be said of it before its streams are closed."
+  @spec measure(Session.t()) :: Run.t()
   def measure(%{store: store, options: options} = session) do
     duration = System.monotonic_time() - session.started
 
@@ -51,15 +52,15 @@ defmodule Wasmex.Program.Result do
   end
 
   @doc "The result of the last call, or why there was none, with the run in it."
-  def complete({:ok, results}, run, nil), do: {:ok, %{run | status: Kind.status(results)}}
-  def complete({:ok, _}, run, {:http, _}), do: {:ok, %{run | status: 0}}
-  def complete({:ok, results}, run, _invoke), do: {:ok, %{run | results: results}}
+  @spec complete(term(), Run.t(), Entry.t()) :: Session.result()
+  def complete({:ok, results}, run, entry), do: {:ok, entry.complete.(results, run)}
   def complete({:error, %Exit{status: status}}, run, _), do: {:ok, %{run | status: status}}
   def complete({:error, exception}, run, _), do: {:error, %{exception | run: run}}
   def complete(%{__exception__: true} = exception, run, _), do: {:error, %{exception | run: run}}
   def complete({_kind, _reason, _stacktrace} = raised, _run, _), do: {:raised, raised}
 
   @doc "Ends the span of the run, whose result goes on."
+  @spec span(Session.result(), term(), Run.t()) :: Session.result()
   def span({:raised, {kind, reason, stacktrace}} = result, span, _run) do
     Telemetry.exception(span, kind, reason, stacktrace)
     result

@@ -10,16 +10,17 @@ defmodule Wasmex.Program.Session do
   #     {:over, result}          `{:ok, %Run{}}`, `{:error, exception}` or `{:raised, raised}`; where the source
   #                              keeps instances, `{:kept, %Run{}, idle, instance}` in place of ok
   #
-  # `await/1` does that until it is over; streams and `Wasmex.Program` go step by step. Whatever way
-  # it ends, `finish/2` has let go of everything.
+  # `Wasmex.Program.Driver` does that until it is over. Whatever way it ends, `finish/2` has let go of everything.
 
-  alias Wasmex.{Call, Error, Native, Pipe, Run, Store, Telemetry, Trace}
-  alias Wasmex.Program.{Kind, Options, Result, SessionStore, Sink, Source, Stdin}
+  alias Wasmex.{Call, Error, Native, Run, Store, Telemetry, Trace}
   alias Wasmex.Pool.Idle
+  alias Wasmex.Program.{Options, Result, SessionStore, Sink, Source, Stdin}
 
   @enforce_keys [:source, :options, :store]
   defstruct source: nil,
             options: nil,
+            # How the program is entered: a `Wasmex.Program.Entry`.
+            entry: nil,
             store: nil,
             stdin: nil,
             stdout: nil,
@@ -29,8 +30,7 @@ defmodule Wasmex.Program.Session do
             phase: :instantiate,
             # The message that it waits for: {:wake, ref}, {:turn, ref} or nil.
             waiting: nil,
-            # As imported functions see it, and what the NIF knows it by.
-            instance: nil,
+            # The instance, as the NIF knows it.
             resource: nil,
             # What becomes of the store in the end: :close, :leave, or {:keep, idle} for the next request.
             store_after: :close,
@@ -74,7 +74,8 @@ defmodule Wasmex.Program.Session do
         else: Sink.open(options.stderr, :stderr, source.name)
 
     stdin = Stdin.open(options.stdin)
-    session = %__MODULE__{source: source, options: options, store: nil}
+    entry = options.entry || source.kind.entry(source.module, options.invoke)
+    session = %__MODULE__{source: source, options: options, entry: entry, store: nil}
     with_store(%{session | stdin: stdin, stdout: stdout, stderr: stderr}, args)
   end
 
@@ -99,7 +100,7 @@ defmodule Wasmex.Program.Session do
     do: begin_start(session, resource)
 
   def begin(%{store: %{resource: store}, source: source} = session) do
-    again = Kind.instantiation(store, source.module, source.template, session.options)
+    again = source.kind.instantiation(store, source.module, source.template, session.options)
     call = Call.new(store, session.options.timeout, nil, again)
     call = %{call | observer: Trace.observer(session.options.trace)}
     step(%{session | call: call}, call.again)
@@ -177,29 +178,12 @@ defmodule Wasmex.Program.Session do
   end
 
   # The deadline of the first call is that of the whole run.
-  defp begin_start(%{call: before, source: source} = session, resource) do
-    {instance, again} =
-      Kind.entering(source.module, resource, session.options.invoke, pipes(session))
-
+  defp begin_start(%{call: before, entry: entry} = session, resource) do
+    {instance, again} = entry.begin.(resource, {session.stdin.pipe, session.stdout.pipe})
     call = Call.new(session.store.resource, session.options.timeout, instance, again)
     call = %{call | observer: Trace.observer(session.options.trace)}
     call = if before, do: %{call | deadline: before.deadline}, else: call
-    session = %{session | phase: :start, instance: instance, resource: resource, call: call}
-    step(session, again)
-  end
-
-  defp pipes(%{options: %{invoke: {:http, _}}} = session),
-    do: {input(session.stdin.pipe), session.stdout.pipe.resource}
-
-  defp pipes(_session), do: nil
-
-  # A request without a body has an empty one.
-  defp input(%Pipe{resource: resource}), do: resource
-
-  defp input(:null) do
-    {:ok, pipe} = Pipe.new(mode: :stream)
-    Pipe.close(pipe)
-    pipe.resource
+    step(%{session | phase: :start, resource: resource, call: call}, again)
   end
 
   @doc "Hands on what was printed; for sinks that were paused."
@@ -240,20 +224,6 @@ defmodule Wasmex.Program.Session do
     end
   end
 
-  @doc "Drives it to its end in this process."
-  @spec await(outcome()) :: result()
-  def await({:over, result}), do: result
-  def await({:again, session}), do: session |> go_on() |> await()
-
-  def await({:wait, ref, session}) do
-    receive do
-      {message, ^ref} when message in [:wasmex_wake, :wasmex_turn] ->
-        session |> go_on() |> await()
-    after
-      Call.remaining(session.call) -> session |> stop() |> await()
-    end
-  end
-
   # Lets go of everything; the result is what the call returned, an exception, or what was raised.
   defp finish(session, result) do
     run = Result.measure(session)
@@ -261,7 +231,7 @@ defmodule Wasmex.Program.Session do
     {result, run} = close_sinks(session, result, run)
 
     result
-    |> Result.complete(run, session.options.invoke)
+    |> Result.complete(run, session.entry)
     |> Result.span(session.span, run)
     |> release(session)
   end

@@ -3,10 +3,11 @@ defmodule Wasmex.Program.SessionStore do
   # The store that a program runs in: which one, what it grants, what it counts.
 
   alias Wasmex.{Error, Native, Store, StoreLimits, StoreOrCaller}
-  alias Wasmex.Program.{Kind, Options}
   alias Wasmex.Pool.Idle
+  alias Wasmex.Program.Session
 
   @doc "The session with its store, ready to run."
+  @spec open(Session.t(), [String.t()]) :: {:ok, Session.t()} | {:error, Exception.t()}
   def open(session, args) do
     with {:ok, session} <- put(session, args),
          :ok <- set_fuel(session.store, session.options.fuel),
@@ -36,23 +37,18 @@ defmodule Wasmex.Program.SessionStore do
   end
 
   defp make_store(%{source: source, options: options} = session, args) do
-    wasi = wasi(source, options, args, session)
+    wasi = wasi(session, args)
     limits = %StoreLimits{memory_size: options.max_memory}
+    engine = source.kind.engine(source.module)
 
-    with {:ok, store} <- Store.make(wasi, limits, Kind.engine(source.module), observed(options)),
+    with {:ok, store} <- Store.make(wasi, limits, engine, observed(options)),
          do: {:ok, %{session | store: store}}
   end
 
-  # A component that answers a request has the streams for that; what it prints is for the log. It may outlive the
-  # request, so its output is counted by who takes it.
-  defp wasi(source, %{invoke: {:http, _}} = options, args, %{stderr: %{pipe: stderr}}) do
-    options = %{options | max_output: :infinity}
-    Options.wasi(options, source.module, [source.name | args], {:null, stderr, stderr})
-  end
-
-  defp wasi(source, options, args, %{stdin: stdin, stdout: stdout, stderr: stderr}) do
-    pipes = {stdin.pipe, stdout.pipe, stderr.pipe}
-    Options.wasi(options, source.module, [source.name | args], pipes)
+  defp wasi(%{source: source, entry: entry} = session, args) do
+    pipes = {session.stdin.pipe, session.stdout.pipe, session.stderr.pipe}
+    {options, pipes} = entry.wasi.(session.options, pipes)
+    source.kind.wasi(options, [source.name | args], pipes)
   end
 
   defp observed(options) do

@@ -2,15 +2,16 @@ defmodule Wasmex.Program.Source do
   @moduledoc false
   # What is to be run, ready to be instantiated: from a path, bytes, a module or a template.
 
-  alias Wasmex.{Artefact, Components, Engine, Error, Module, Template}
+  alias Wasmex.{Artefact, Cache, Components, Engine, Error, Module, Template}
   alias Wasmex.Components.Component
-  alias Wasmex.Program.Kind
-  alias Wasmex.Cache
+  alias Wasmex.Program.{Compiled, Kind, Options}
   alias Wasmex.Pool.Idle
 
-  # `module` is a `Wasmex.Module` or a component.
+  # `module` is a `Wasmex.Module` or a component; nil where `instance` is all there is.
   @enforce_keys [:module, :name]
   defstruct module: nil,
+            # The `Wasmex.Program.Kind` of the module.
+            kind: nil,
             # nil when the imports of this run have to be resolved first.
             template: nil,
             # argv[0], and the name in logs and profiles.
@@ -20,8 +21,9 @@ defmodule Wasmex.Program.Source do
             instance: nil
 
   @type t :: %__MODULE__{
-          module: Kind.compiled(),
-          template: Template.t() | Components.Template.t() | nil,
+          module: Compiled.t() | nil,
+          kind: module() | nil,
+          template: Kind.template() | nil,
           name: String.t(),
           idle: Idle.t() | nil,
           instance: Idle.instance() | nil
@@ -29,17 +31,25 @@ defmodule Wasmex.Program.Source do
 
   @wasm <<0, "asm">>
 
+  @doc "Of what is compiled, under the name that it gives itself."
+  @spec of(Compiled.t()) :: t()
+  def of(compiled) do
+    kind = Compiled.kind(compiled)
+    %__MODULE__{module: compiled, kind: kind, name: kind.name(compiled)}
+  end
+
   @doc """
   `options` are `Wasmex.Program.Options`: they say which engine a path or bytes are compiled for, and
   what the program may import.
   """
+  @spec resolve(term(), Options.t()) :: {:ok, t()} | {:error, Exception.t()}
   def resolve(%__MODULE__{template: template, instance: instance} = source, _options)
       when template != nil or instance != nil,
       do: {:ok, source}
 
   def resolve(program, options) do
     with {:ok, source} <- load(program, options),
-         :ok <- Kind.supported(source.module, options),
+         :ok <- source.kind.supported(options),
          :ok <- check(source, options),
          do: link(source, options)
   end
@@ -47,27 +57,27 @@ defmodule Wasmex.Program.Source do
   defp load(%__MODULE__{} = source, _options), do: {:ok, source}
 
   defp load(%Module{resource: resource} = module, _options) when is_reference(resource),
-    do: {:ok, %__MODULE__{module: module, name: Module.name(module) || "program"}}
+    do: {:ok, of(module)}
 
-  defp load(%Component{} = component, _options),
-    do: {:ok, %__MODULE__{module: component, name: "component"}}
+  defp load(%Component{} = component, _options), do: {:ok, of(component)}
 
   defp load(%Components.Template{} = template, options) do
     resolved!(options)
-    component = Components.Template.component(template)
-    {:ok, %__MODULE__{module: component, template: template, name: "component"}}
+    {:ok, %{of(Components.Template.component(template)) | template: template}}
   end
 
   defp load(%Template{resource: resource} = template, options) when is_reference(resource) do
     resolved!(options)
-    module = Template.module(template)
-    name = Module.name(module) || "program"
-    {:ok, %__MODULE__{module: module, template: template, name: name}}
+    {:ok, %{of(Template.module(template)) | template: template}}
   end
 
   defp load(program, options) when is_binary(program) do
     if bytes?(program),
-      do: with({:ok, module} <- compile(program, engine(options)), do: load(module, options)),
+      do:
+        with(
+          {:ok, module} <- Compiled.compile(program, engine(options)),
+          do: load(module, options)
+        ),
       else: file(program, options)
   end
 
@@ -108,30 +118,28 @@ defmodule Wasmex.Program.Source do
 
     # What is remembered has its imports resolved, when all of them are WASI's.
     load = fn bytes ->
-      with {:ok, module} <- compile(bytes, engine) do
-        template = if plain?, do: resolved(module)
-        {:ok, %__MODULE__{module: module, template: template, name: name}}
+      with {:ok, module} <- Compiled.compile(bytes, engine) do
+        source = of(module)
+        template = if plain?, do: resolved(source)
+        {:ok, %{source | template: template, name: name}}
       end
     end
 
     Cache.fetch(path, {Engine.resource(engine), plain?}, load)
   end
 
-  defp resolved(module) do
-    case Kind.link(module, %{}, false) do
+  defp resolved(source) do
+    case source.kind.link(source.module, %{}, false) do
       {:ok, template} -> template
       # Said when it is linked for a run.
       {:error, _} -> nil
     end
   end
 
-  @doc "Bytes to a module or component: wasm, text, or an artefact, which is verified."
-  defdelegate compile(bytes, engine), to: Kind
+  defp check(_source, %{entry: entry, invoke: invoke}) when entry != nil or invoke != nil, do: :ok
 
-  defp check(_source, %{invoke: {_name, _params}}), do: :ok
-
-  defp check(%{module: module, name: name}, _options) do
-    with {:not, what, calls} <- Kind.program?(module),
+  defp check(%{module: module, kind: kind, name: name}, _options) do
+    with {:not, what, calls} <- kind.program?(module),
          do: {:error, no_program(module, name, what, calls)}
   end
 
@@ -150,7 +158,8 @@ defmodule Wasmex.Program.Source do
   defp link(source, %{links: links}) when links != %{}, do: {:ok, source}
 
   defp link(source, options) do
-    with {:ok, template} <- Kind.link(source.module, options.imports, options.trace != nil),
+    with {:ok, template} <-
+           source.kind.link(source.module, options.imports, options.trace != nil),
          do: {:ok, %{source | template: template}}
   end
 end

@@ -3,8 +3,8 @@ defmodule Wasmex.Program.Stream do
   # A program as a lazy stream of what it prints. It runs only while somebody asks for more, so a slow
   # consumer slows it down, and one that stops stops it.
 
-  alias Wasmex.{Call, Exit}
-  alias Wasmex.Program.{Options, Session, Sink}
+  alias Wasmex.Exit
+  alias Wasmex.Program.{Driver, Options, Session, Sink}
 
   def new(program, args, opts) do
     {as, opts} =
@@ -37,39 +37,32 @@ defmodule Wasmex.Program.Stream do
     end
   end
 
-  defp next({:begin, session}), do: session |> Session.begin() |> give()
-  defp next({:again, session}), do: session |> Session.go_on() |> give()
+  defp next({:begin, session}), do: session |> Session.begin() |> chunks()
+  defp next({:end, result}), do: finish(result)
+  defp next(outcome), do: chunks(outcome)
 
-  defp next({:wait, ref, session}) do
-    receive do
-      {message, ^ref} when message in [:wasmex_wake, :wasmex_turn] ->
-        session |> Session.go_on() |> give()
-    after
-      Call.remaining(session.call) -> session |> Session.stop() |> give()
+  # Drives on until the program has printed something or is over.
+  defp chunks(outcome) do
+    case Driver.run(outcome, [], &take/3) do
+      {:halted, outcome, chunks} -> {chunks, outcome}
+      {:over, result, []} -> last(result)
     end
   end
 
-  defp next({:end, result}), do: finish(result)
+  defp take(_next, session, []) do
+    case Sink.take(session.stdout) do
+      {[], _sink} -> {:cont, session, []}
+      {chunks, sink} -> {:halt, %{session | stdout: sink}, chunks}
+    end
+  end
 
   # The end is told in a step of its own: what raises in this one would be cleaned up after twice.
-  defp give({:over, {:ok, run}}), do: {run.stdout, {:end, {:ok, %{run | stdout: nil}}}}
+  defp last({:ok, run}), do: {run.stdout, {:end, {:ok, %{run | stdout: nil}}}}
 
-  defp give({:over, {:error, %{run: run} = exception}}),
+  defp last({:error, %{run: run} = exception}),
     do: {run.stdout, {:end, {:error, %{exception | run: %{run | stdout: nil}}}}}
 
-  defp give({:over, raised}), do: {[], {:end, raised}}
-
-  defp give(outcome) do
-    session = elem(outcome, tuple_size(outcome) - 1)
-
-    case Sink.take(session.stdout) do
-      {[], _sink} ->
-        next(outcome)
-
-      {chunks, sink} ->
-        {chunks, put_elem(outcome, tuple_size(outcome) - 1, %{session | stdout: sink})}
-    end
-  end
+  defp last(raised), do: {[], {:end, raised}}
 
   defp finish({:ok, %{status: 0}} = result), do: {:halt, {:end, result}}
   defp finish({:ok, %{status: status} = run}), do: raise(%Exit{status: status, run: run})

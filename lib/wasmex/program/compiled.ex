@@ -1,0 +1,39 @@
+defmodule Wasmex.Program.Compiled do
+  @moduledoc false
+  # A compiled program of either kind: how bytes become one, and which kind it is.
+
+  alias Wasmex.{Artefact, Engine, Module}
+  alias Wasmex.Components.Component
+  alias Wasmex.Program.Kind
+
+  @type t :: Kind.compiled()
+
+  @doc "The module that knows programs of this kind."
+  @spec kind(t()) :: module()
+  def kind(%Module{}), do: Kind.Core
+  def kind(%Component{}), do: Kind.Component
+
+  @doc "Bytes to a module or component: wasm, text, or an artefact, which is verified."
+  @spec compile(binary(), Engine.t()) :: {:ok, t()} | {:error, Exception.t()}
+  def compile(bytes, engine) do
+    cond do
+      Artefact.artefact?(bytes) -> artefact(bytes, engine)
+      component?(bytes) -> Component.compile(engine, bytes)
+      true -> Module.make(Engine.resource(engine), bytes)
+    end
+  end
+
+  # Whether an artefact holds a module or a component shows only when an engine loads it.
+  defp artefact(bytes, engine) do
+    with {:error, error} <- Module.deserialize(bytes, engine) do
+      case Component.deserialize(bytes, engine) do
+        {:ok, component} -> {:ok, component}
+        {:error, _} -> {:error, error}
+      end
+    end
+  end
+
+  defp component?(<<0, "asm", _version::16, layer::little-16, _::binary>>), do: layer != 0
+  defp component?(<<0, "asm", _::binary>>), do: false
+  defp component?(text), do: String.match?(text, ~r/\A\s*\(component\b/)
+end

@@ -1,0 +1,119 @@
+defmodule Wasmex.Program.Driver do
+  @moduledoc false
+  # The loop that drives a session. `Wasmex.run/3`, streams and HTTP exchanges block in `run/4`; between two steps their
+  # hook looks at what was printed and says whether to go on. `Wasmex.Program` has a mailbox of its own: it asks
+  # `schedule/2` what is to come and gives each message to `handle/2`. Nobody else looks at these messages.
+
+  alias Wasmex.Call
+  alias Wasmex.Program.Session
+
+  # The message to itself of a process with a mailbox of its own: the slice is over, go on.
+  @go_on :wasmex_go_on
+
+  @typedoc "What comes next: the guest wants to run on, or it waits."
+  @type next :: :again | :wait
+
+  @typedoc "Called with each session that is not over; `:halt` stops the driver, not the program."
+  @type hook(state) ::
+          (next(), Session.t(), state ->
+             {:cont, Session.t(), state} | {:halt, Session.t(), state})
+
+  @doc """
+  Drives a session in this process until it is over, its hook halts, or the message `interrupt` comes (nil for none).
+  Whoever gets a session back goes on with it, or ends it by `Session.abort/2`.
+  """
+  @spec run(Session.outcome(), state, hook(state), term()) ::
+          {:over, Session.result(), state}
+          | {:halted, Session.outcome(), state}
+          | {:interrupted, Session.t(), state}
+        when state: term()
+  def run(outcome, state, hook, interrupt \\ nil)
+
+  def run({:over, result}, state, _hook, _interrupt), do: {:over, result, state}
+
+  def run(outcome, state, hook, interrupt) do
+    case hook.(elem(outcome, 0), session(outcome), state) do
+      {:cont, session, state} -> outcome |> put(session) |> next(state, hook, interrupt)
+      {:halt, session, state} -> {:halted, put(outcome, session), state}
+    end
+  end
+
+  defp next({:again, session}, state, hook, interrupt) do
+    if interrupted?(interrupt),
+      do: {:interrupted, session, state},
+      else: session |> Session.go_on() |> run(state, hook, interrupt)
+  end
+
+  defp next({:wait, ref, session}, state, hook, interrupt) do
+    receive do
+      {message, ^ref} when message in [:wasmex_wake, :wasmex_turn] ->
+        session |> Session.go_on() |> run(state, hook, interrupt)
+
+      ^interrupt when interrupt != nil ->
+        {:interrupted, session, state}
+    after
+      Call.remaining(session.call) -> session |> Session.stop() |> run(state, hook, interrupt)
+    end
+  end
+
+  defp interrupted?(nil), do: false
+
+  defp interrupted?(interrupt) do
+    receive do
+      ^interrupt -> true
+    after
+      0 -> false
+    end
+  end
+
+  @doc "Drives a session to its end: `{:ok, run}`, `{:error, exception}` or `{:raised, raised}`."
+  @spec finish(Session.outcome()) :: Session.result()
+  def finish(outcome) do
+    {:over, result, nil} = run(outcome, nil, fn _next, session, nil -> {:cont, session, nil} end)
+    result
+  end
+
+  @doc """
+  Sees to it that a message comes when the session can go on or its time is up; `timer` is that of the step before. For
+  `handle/2`. Through the mailbox, so that what arrived meanwhile is served first.
+  """
+  @spec schedule(Session.outcome(), reference() | nil) :: reference() | nil
+  def schedule(outcome, timer) do
+    if timer, do: Process.cancel_timer(timer)
+    scheduled(outcome)
+  end
+
+  defp scheduled({:again, _session}) do
+    send(self(), @go_on)
+    nil
+  end
+
+  defp scheduled({:wait, ref, session}) do
+    case Call.remaining(session.call) do
+      :infinity -> nil
+      ms -> Process.send_after(self(), {:wasmex_deadline, ref}, ms)
+    end
+  end
+
+  defp scheduled({:over, _result}), do: nil
+
+  @doc "The next outcome when the message is the session's, `:other` when it is not."
+  @spec handle(term(), Session.outcome() | nil) :: Session.outcome() | :other
+  def handle({message, ref}, {:wait, ref, session})
+      when message in [:wasmex_wake, :wasmex_turn],
+      do: Session.go_on(session)
+
+  def handle({:wasmex_deadline, ref}, {:wait, ref, session}), do: Session.stop(session)
+  def handle(@go_on, {:again, session}), do: Session.go_on(session)
+  def handle(_message, _outcome), do: :other
+
+  @doc "The session of an outcome that is not the last."
+  @spec session(Session.outcome()) :: Session.t()
+  def session({:again, session}), do: session
+  def session({:wait, _ref, session}), do: session
+
+  @doc "The outcome with another session."
+  @spec put(Session.outcome(), Session.t()) :: Session.outcome()
+  def put({:again, _session}, session), do: {:again, session}
+  def put({:wait, ref, _session}, session), do: {:wait, ref, session}
+end

@@ -1,0 +1,84 @@
+defmodule Wasmex.Program.Kind.Core do
+  @moduledoc false
+  # Programs that are core modules, of WASI preview 1.
+
+  @behaviour Wasmex.Program.Kind
+
+  alias Wasmex.{Engine, Instance, Linker, Module, Native, Template}
+  alias Wasmex.Call.Imports
+  alias Wasmex.Program.{Entry, Options}
+
+  @impl true
+  defdelegate serialize(module), to: Module
+
+  @impl true
+  def params(%Module{} = module, name) do
+    with {:fn, types, _results} <- Module.exports(module)[name], do: types, else: (_ -> nil)
+  end
+
+  @impl true
+  def engine(%Module{resource: resource}), do: %Engine{resource: Native.module_engine(resource)}
+
+  @impl true
+  def name(%Module{} = module), do: Module.name(module) || "program"
+
+  @impl true
+  def program?(%Module{resource: resource}) do
+    exports = Native.module_exports(resource)
+
+    if match?({"_start", {:fn, [], []}}, List.keyfind(exports, "_start", 0)) do
+      :ok
+    else
+      functions = for {name, {:fn, _, _}} <- exports, do: name
+      {:not, described(functions), functions -- ["_initialize"]}
+    end
+  end
+
+  defp described(functions) do
+    prefix = "a module that exports no function _start, so it is "
+
+    cond do
+      "_initialize" in functions -> prefix <> "a reactor, a library of functions"
+      functions == [] -> "a module without any exported function"
+      true -> prefix <> "a library of functions"
+    end
+  end
+
+  @impl true
+  def link(%Module{} = module, imports, traced?) do
+    wasi = if traced?, do: :traced, else: true
+    Linker.instantiate_pre(%Linker{imports: imports, wasi: wasi}, module)
+  end
+
+  @impl true
+  def supported(_options), do: :ok
+
+  @impl true
+  def wasi(options, argv, pipes) do
+    Options.refuse_network!(options)
+    Options.preview1(options, argv, pipes)
+  end
+
+  @impl true
+  def instantiation(store, _module, %Template{resource: template}, _options),
+    do: fn -> Native.instance_from_template(store, template, nil, nil) end
+
+  def instantiation(store, %Module{resource: module}, nil, options) do
+    {declarations, functions} = Imports.prepare(options.imports)
+    links = for {name, %{resource: resource}} <- options.links, do: {name, resource}
+    fn -> Native.instance_new(store, module, declarations, functions, links, nil) end
+  end
+
+  @impl true
+  def entry(_module, nil), do: %Entry{begin: begin("_start", [])}
+
+  def entry(_module, {function, params}),
+    do: %Entry{begin: begin(function, params), complete: &Entry.results/2}
+
+  defp begin(function, params) do
+    fn instance, _pipes ->
+      {Instance.__wrap_resource__(instance),
+       fn -> Native.instance_call(instance, function, params, nil, nil) end}
+    end
+  end
+end

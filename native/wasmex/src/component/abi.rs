@@ -19,6 +19,7 @@ use super::shape::Shape;
 use super::shared::Shared;
 use super::style::Style;
 use crate::guest::handoff;
+use crate::vm::env;
 use crate::vm::error::ImportRaised;
 use crate::vm::term_box::TermBox;
 use rustler::sys::ErlNifTerm;
@@ -156,7 +157,7 @@ impl<const STYLE: u32> Answer<STYLE> {
     pub fn term(self, env: Env<'_>) -> Term<'_> {
         match self.0 {
             // SAFETY: made by the poll under way, for nothing of the guest ran since.
-            Answered::Here(term) => unsafe { handoff::term(env, term) },
+            Answered::Here(term) => unsafe { env::term(env, term) },
             Answered::Kept(term) => term.get(env),
         }
     }
@@ -185,7 +186,7 @@ unsafe impl<const STYLE: u32> Lift for Answer<STYLE> {
         let shape = Shared::shape_of(cx.types, ty)?;
         let stays = cx.options().post_return.is_none();
         if stays {
-            let term = handoff::in_env(|env| {
+            let term = env::in_env(|env| {
                 lift_result(cx, env, Style::of(STYLE), &shape, src).map(|term| term.as_c_arg())
             });
             return Ok(Answer(Answered::Here(term.ok_or(ImportRaised)??)));
@@ -257,7 +258,7 @@ impl<const STYLE: u32> Given<STYLE> {
         lift: impl for<'l, 'c, 'e> FnOnce(&mut Lifter<'l, 'c, 'e>, &Shape) -> Result<Term<'e>>,
     ) -> Result<Self> {
         let shape = Shared::shape_of(cx.types, ty)?;
-        handoff::in_env(|env| {
+        env::in_env(|env| {
             let mut lifter = Lifter::new(cx, env, Style::of(STYLE));
             let params = lift(&mut lifter, &shape)?.as_c_arg();
             Ok(Given {
@@ -328,11 +329,11 @@ impl Returned {
             resources.insert(table, (ty, Shared::find(types)?.implemented(ty)));
         }
         let cell = handoff::current_cell().ok_or(ImportRaised)?;
-        let image = handoff::in_env(|env| {
+        let image = env::in_env(|env| {
             let mut decoder = Decoder::new(shape.size, self.import.style, &resources, cell.id);
             if let [item] = shape.items() {
                 // SAFETY: it came with the NIF that polls right now.
-                let term = unsafe { handoff::term(env, self.term) };
+                let term = unsafe { env::term(env, self.term) };
                 decoder
                     .value(term, &item.shape, 0, item.offset)
                     .map_err(|problem| problem.at(Step::Result))?;

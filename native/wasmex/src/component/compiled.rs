@@ -7,6 +7,7 @@ use crate::vm::atoms;
 use crate::vm::compiling::compile;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
+use crate::vm::terms;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::sync::Arc;
 use wasmtime::component::Component;
@@ -66,7 +67,7 @@ fn component_serialize<'a>(
     component: ResourceArc<ComponentResource>,
 ) -> NifResult<Term<'a>> {
     Ok(match component.component.serialize() {
-        Ok(artefact) => (atoms::ok(), crate::core::module::binary(env, &artefact)?).encode(env),
+        Ok(artefact) => (atoms::ok(), terms::binary(env, &artefact)).encode(env),
         Err(error) => Error::chain(atoms::artefact(), &error).to_term(env),
     })
 }

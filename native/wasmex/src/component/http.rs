@@ -9,9 +9,9 @@ use super::state::Underway;
 use crate::guest::cell::Via;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
-use crate::guest::handoff;
 use crate::guest::job::{Job, Task};
 use crate::vm::atoms;
+use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::wasi::http::body::{self, PipeBody};
 use crate::wasi::http::client::header_map;
@@ -111,7 +111,7 @@ pub async fn run(handle: Handle, mut cx: StoreContextMut<'_, StoreData>) -> Resu
     underway.end();
     copied?;
     answer.close();
-    handoff::in_env(|env| Vec::<Term>::new().encode(env).as_c_arg()).ok_or(Error::Cancelled)
+    env::in_env(|env| Vec::<Term>::new().encode(env).as_c_arg()).ok_or(Error::Cancelled)
 }
 
 fn find(

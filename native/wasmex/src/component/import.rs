@@ -6,6 +6,7 @@ use super::style::Style;
 use crate::guest::data::StoreData;
 use crate::guest::handoff;
 use crate::guest::imports::{self, Import, ImportTable, PendingImport};
+use crate::vm::env;
 use crate::vm::error::ImportRaised;
 use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, ResourceArc};
@@ -97,7 +98,7 @@ async fn drop_hosted(
         cell.components.hosted.remove(rep);
         return Ok(());
     };
-    let params = handoff::in_env(|env| {
+    let params = env::in_env(|env| {
         let term = cell.components.hosted.get(env, rep, true)?;
         Some([term].encode(env).as_c_arg())
     });

@@ -14,6 +14,7 @@ use super::weight::{LIST_CELL, MAP_ENTRY};
 use crate::guest::cell::StoreCell;
 use crate::guest::handoff;
 use crate::vm::atoms;
+use crate::vm::terms;
 use rustler::sys::{ErlNifTerm, enif_make_map_from_arrays};
 use rustler::{Encoder, Env, NewBinary, ResourceArc, Term};
 use smallvec::SmallVec;
@@ -312,7 +313,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         if !resource.owned {
             self.borrowed.push(handle.clone());
         }
-        Ok(crate::guest::values::handle(
+        Ok(terms::handle(
             self.env,
             atoms::wasmex_guest_resource(),
             handle,

@@ -2,6 +2,7 @@
 
 use crate::vm::atoms;
 use crate::vm::term_box::TermBox;
+use crate::vm::terms;
 use rustler::{Encoder, Env, Term};
 
 pub struct Problem {
@@ -149,7 +150,7 @@ impl Problem {
             .collect();
         pairs.push((atoms::what(), what.encode(env)));
         pairs.push((atoms::path(), path.encode(env)));
-        crate::core::types::pairs(env, &pairs)
+        terms::map(env, &pairs)
     }
 }
 

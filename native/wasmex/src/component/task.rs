@@ -12,7 +12,9 @@ use super::style::Style;
 use crate::guest::data::StoreData;
 use crate::guest::handoff;
 use crate::guest::values;
+use crate::vm::env;
 use crate::vm::error::{Error, Result};
+use crate::vm::terms;
 use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, ResourceArc, Term};
 use std::sync::Arc;
@@ -64,7 +66,7 @@ pub async fn run(
                     }
                 }
             }
-            handoff::in_env(|env| crate::vm::atoms::nil().encode(env).as_c_arg())
+            env::in_env(|env| crate::vm::atoms::nil().encode(env).as_c_arg())
                 .ok_or(Error::Cancelled)
         }
     }
@@ -87,7 +89,7 @@ async fn instantiate(
         }
     };
     underway.end();
-    handoff::in_env(|env| {
+    env::in_env(|env| {
         let instance = ComponentInstance::new(cell, component, instance);
         instance.encode(env).as_c_arg()
     })
@@ -121,9 +123,9 @@ impl Call {
     }
 
     fn args(&self) -> Result<(Args, Vec<u32>)> {
-        handoff::in_env(|env| {
+        env::in_env(|env| {
             // SAFETY: it came with the NIF that is polling for the first time right now.
-            let list = unsafe { handoff::term(env, self.params) };
+            let list = unsafe { env::term(env, self.params) };
             self.decode(list)
         })
         .unwrap_or(Err(Error::Cancelled))
@@ -139,7 +141,7 @@ impl Call {
         let cell = &self.instance.cell;
         let resources = &self.signature.params.resources;
         let mut decoder = Decoder::new(shape.size, self.style, resources, cell.id);
-        let terms = values::list(list).into_iter().flat_map(|(terms, _)| terms);
+        let terms = terms::list(list).into_iter().flat_map(|(terms, _)| terms);
         for (index, (term, item)) in terms.zip(shape.items()).enumerate() {
             decoder
                 .value(term, &item.shape, 0, item.offset)
@@ -184,6 +186,6 @@ impl Call {
         for rep in lent {
             self.instance.cell.components.hosted.remove(rep);
         }
-        handoff::in_env(|env| answer.term(env).as_c_arg()).ok_or(Error::Cancelled)
+        env::in_env(|env| answer.term(env).as_c_arg()).ok_or(Error::Cancelled)
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::vm::atoms;
 use crate::vm::error::Error;
+use crate::vm::terms;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
 use std::path::Path;
 use wit_parser::decoding::{DecodedWasm, decode};
@@ -85,7 +86,7 @@ struct Describer<'a, 'r> {
 
 impl<'a> Describer<'a, '_> {
     fn pairs(&self, pairs: &[(Atom, Term<'a>)]) -> Term<'a> {
-        crate::core::types::pairs(self.env, pairs)
+        terms::map(self.env, pairs)
     }
 
     fn docs(&self, docs: &Docs) -> Term<'a> {

@@ -8,6 +8,7 @@ use crate::vm::atoms;
 use crate::vm::compiling::compile;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
+use crate::vm::terms;
 use crate::wasi::p1::{self, Wasi};
 use crate::wasi::p2;
 use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
@@ -107,7 +108,7 @@ fn engine_precompile_module<'a>(
 ) -> NifResult<Term<'a>> {
     let bytes = bytes.as_slice();
     Ok(match compile(|| engine.engine.precompile_module(bytes)) {
-        Ok(artefact) => (atoms::ok(), crate::core::module::binary(env, &artefact)?).encode(env),
+        Ok(artefact) => (atoms::ok(), terms::binary(env, &artefact)).encode(env),
         Err(error) => error.to_term(env),
     })
 }

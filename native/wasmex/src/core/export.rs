@@ -5,7 +5,7 @@ use crate::core::global::GlobalResource;
 use crate::core::memory::MemoryResource;
 use crate::core::table::TableResource;
 use crate::core::tag::TagResource;
-use crate::guest::values::resource;
+use crate::vm::terms::resource;
 use rustler::Term;
 use wasmtime::Extern;
 

@@ -11,6 +11,7 @@ use crate::guest::values;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
+use crate::vm::terms;
 use rustler::{Env, NifResult, Resource, ResourceArc, Term};
 use std::sync::Arc;
 use wasmtime::{Func, StoreContextMut, ValType};
@@ -67,7 +68,7 @@ pub fn encode<'a>(
 ) -> Result<Term<'a>> {
     let cell = handoff::current_cell().ok_or(Error::Cancelled)?;
     let signature = Arc::new(Signature::new(cx, func));
-    Ok(values::handle(
+    Ok(terms::handle(
         env,
         atoms::wasmex_func(),
         FuncResource::new(cell, signature),
@@ -76,7 +77,7 @@ pub fn encode<'a>(
 
 pub fn decode(cx: &StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Func> {
     let resource =
-        values::resource::<FuncResource>(term).ok_or_else(|| values::mismatch(None, ty, term))?;
+        terms::resource::<FuncResource>(term).ok_or_else(|| values::mismatch(None, ty, term))?;
     if resource.cell.id != cx.data().id {
         return Err(Error::ForeignStore(atoms::func()));
     }

@@ -16,6 +16,7 @@ use crate::guest::job::{Job, Task};
 use crate::guest::signature::Signature;
 use crate::guest::values::Floats;
 use crate::vm::atoms;
+use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::live::{Kind, Live};
@@ -83,7 +84,7 @@ pub async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<E
         }
     };
     let initialized = initialize(&module, instance, &mut cx).await?;
-    handoff::in_env(|env| {
+    env::in_env(|env| {
         let cell = handoff::current_cell()?;
         let resource = ResourceArc::new(InstanceResource {
             cell,

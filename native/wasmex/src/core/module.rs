@@ -6,7 +6,8 @@ use crate::vm::atoms;
 use crate::vm::compiling::compile;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
-use rustler::{Binary, Encoder, Env, NewBinary, NifResult, Resource, ResourceArc, Term};
+use crate::vm::terms;
+use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use wasmtime::{Engine, Module, Precompiled};
 
 pub struct ModuleResource {
@@ -44,7 +45,7 @@ fn module_compile<'a>(
 #[rustler::nif(schedule = "DirtyCpu")]
 fn module_serialize<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> NifResult<Term<'a>> {
     Ok(match module.module.serialize() {
-        Ok(artefact) => (atoms::ok(), binary(env, &artefact)?).encode(env),
+        Ok(artefact) => (atoms::ok(), terms::binary(env, &artefact)).encode(env),
         Err(error) => Error::chain(atoms::artefact(), &error).to_term(env),
     })
 }
@@ -114,10 +115,4 @@ fn module_imports<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> Term
 #[rustler::nif]
 fn module_code_size(module: ResourceArc<ModuleResource>) -> usize {
     module.module.text().len()
-}
-
-pub fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> NifResult<Term<'a>> {
-    let mut binary = NewBinary::new(env, bytes.len());
-    binary.as_mut_slice().copy_from_slice(bytes);
-    Ok(Binary::from(binary).to_term(env))
 }

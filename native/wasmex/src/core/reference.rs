@@ -7,6 +7,7 @@ use crate::guest::values;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
+use crate::vm::terms;
 use rustler::{Encoder, Env, Resource, ResourceArc, Term};
 use wasmtime::{AnyRef, ExnRef, ExternRef, OwnedRooted, StoreContextMut, Val, ValType};
 
@@ -43,12 +44,12 @@ pub fn encode<'a>(
         object,
         _live: Live::new(Kind::Reference),
     });
-    Ok(values::handle(env, atoms::wasmex_reference(), resource))
+    Ok(terms::handle(env, atoms::wasmex_reference(), resource))
 }
 
 pub fn decode(cx: &mut StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Val> {
     let mismatch = || values::mismatch(None, ty, term);
-    let resource = values::resource::<ReferenceResource>(term).ok_or_else(mismatch)?;
+    let resource = terms::resource::<ReferenceResource>(term).ok_or_else(mismatch)?;
     if resource.cell.id != cx.data().id {
         return Err(Error::ForeignStore(atoms::reference()));
     }

@@ -1,6 +1,7 @@
 //! wasmtime's types as the terms that `Wasmex.Module` documents, and back.
 
 use crate::vm::atoms;
+use crate::vm::terms;
 use rustler::{Atom, Encoder, Env, Error, NifResult, Term};
 use wasmtime::{
     Engine, ExternType, FrameInfo, FuncType, GlobalType, HeapType, MemoryType, Mutability, RefType,
@@ -34,7 +35,7 @@ pub fn global<'a>(env: Env<'a>, ty: &GlobalType) -> Term<'a> {
         Mutability::Const => atoms::const_(),
         Mutability::Var => atoms::var(),
     };
-    let details = pairs(
+    let details = terms::map(
         env,
         &[
             (atoms::mutability(), mutability.encode(env)),
@@ -52,7 +53,7 @@ pub fn table<'a>(env: Env<'a>, ty: &TableType) -> Term<'a> {
     if let Some(maximum) = ty.maximum() {
         details.push((atoms::maximum(), maximum.encode(env)));
     }
-    (atoms::table(), pairs(env, &details)).encode(env)
+    (atoms::table(), terms::map(env, &details)).encode(env)
 }
 
 pub fn memory<'a>(env: Env<'a>, ty: &MemoryType) -> Term<'a> {
@@ -64,7 +65,7 @@ pub fn memory<'a>(env: Env<'a>, ty: &MemoryType) -> Term<'a> {
     if let Some(maximum) = ty.maximum() {
         details.push((atoms::maximum(), maximum.encode(env)));
     }
-    (atoms::memory(), pairs(env, &details)).encode(env)
+    (atoms::memory(), terms::map(env, &details)).encode(env)
 }
 
 pub fn external<'a>(env: Env<'a>, ty: &ExternType) -> Term<'a> {
@@ -114,7 +115,7 @@ pub fn frame<'a>(env: Env<'a>, frame: &FrameInfo) -> Term<'a> {
         .symbols()
         .iter()
         .map(|symbol| {
-            pairs(
+            terms::map(
                 env,
                 &[
                     (atoms::name(), symbol.name().encode(env)),
@@ -125,7 +126,7 @@ pub fn frame<'a>(env: Env<'a>, frame: &FrameInfo) -> Term<'a> {
             )
         })
         .collect();
-    pairs(
+    terms::map(
         env,
         &[
             (atoms::module_name(), frame.module().name().encode(env)),
@@ -136,10 +137,6 @@ pub fn frame<'a>(env: Env<'a>, frame: &FrameInfo) -> Term<'a> {
             (atoms::symbols(), symbols.encode(env)),
         ],
     )
-}
-
-pub fn pairs<'a>(env: Env<'a>, pairs: &[(Atom, Term<'a>)]) -> Term<'a> {
-    Term::map_from_pairs(env, pairs).unwrap_or_else(|_| env.error_tuple(atoms::other()))
 }
 
 /// The types that an Elixir function may be declared with.

@@ -2,11 +2,12 @@
 
 use crate::guest::cell::{Entry, Phase, StoreCell, Via};
 use crate::guest::execution::{Execution, Polled};
-use crate::guest::handoff::{self, Command, Event, Handoff};
+use crate::guest::handoff::{Command, Event, Handoff};
 use crate::guest::imports;
 use crate::guest::job::Job;
 use crate::guest::ticker;
 use crate::vm::atoms;
+use crate::vm::env;
 use crate::vm::error::Error;
 use rustler::{Encoder, Env, ResourceArc, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -140,7 +141,7 @@ fn reply<'a>(
 ) -> Term<'a> {
     match result {
         // SAFETY: made in this environment by the poll that just ended.
-        Ok(term) => (atoms::ok(), unsafe { handoff::term(env, *term) }).encode(env),
+        Ok(term) => (atoms::ok(), unsafe { env::term(env, *term) }).encode(env),
         Err(error) => error.to_term(env),
     }
 }

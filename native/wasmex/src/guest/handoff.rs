@@ -8,9 +8,10 @@ use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
 use crate::guest::imports::PendingImport;
 use crate::guest::job::Job;
+use crate::vm::env::EnvScope;
 use crate::vm::error::Error;
 use rustler::sys::{ErlNifEnv, ErlNifTerm};
-use rustler::{Env, ResourceArc, Term};
+use rustler::{Env, ResourceArc};
 use std::cell::Cell;
 use std::ptr;
 use std::task::Poll;
@@ -72,7 +73,6 @@ pub struct Handoff {
 
 thread_local! {
     static CURRENT: Cell<*mut Handoff> = const { Cell::new(ptr::null_mut()) };
-    static ENV: Cell<*mut ErlNifEnv> = const { Cell::new(ptr::null_mut()) };
     static CELL: Cell<*const ResourceArc<StoreCell>> = const { Cell::new(ptr::null()) };
 }
 
@@ -104,9 +104,11 @@ impl Handoff {
         poll: impl FnOnce() -> R,
     ) -> R {
         self.cell = cell;
+        let env = EnvScope::enter(self.env);
         let scope = Scope(CURRENT.replace(self));
         let result = poll();
         drop(scope);
+        drop(env);
         result
     }
 }
@@ -116,21 +118,6 @@ struct Scope(*mut Handoff);
 impl Drop for Scope {
     fn drop(&mut self) {
         CURRENT.set(self.0);
-    }
-}
-
-/// Says which NIF environment this thread runs under, for messages sent from deep inside.
-pub struct EnvScope(*mut ErlNifEnv);
-
-impl EnvScope {
-    pub fn enter(env: *mut ErlNifEnv) -> Self {
-        EnvScope(ENV.replace(env))
-    }
-}
-
-impl Drop for EnvScope {
-    fn drop(&mut self) {
-        ENV.set(self.0);
     }
 }
 
@@ -157,12 +144,6 @@ pub fn current_cell() -> Option<ResourceArc<StoreCell>> {
     let cell = with(|handoff| handoff.cell).unwrap_or_else(|| CELL.get());
     // SAFETY: set by `during` or by a `CellScope`, whose caller keeps it alive on this thread's stack.
     (!cell.is_null()).then(|| unsafe { (*cell).clone() })
-}
-
-/// The environment of the NIF that runs on this thread, if any.
-#[inline(never)]
-pub fn current_env() -> *mut ErlNifEnv {
-    with(|handoff| handoff.env).unwrap_or_else(|| ENV.get())
 }
 
 /// Not inlined: a fiber may move to another thread between two calls, so the address of a
@@ -199,23 +180,4 @@ pub async fn next_command() -> Command {
         _ => Poll::Pending,
     })
     .await
-}
-
-/// Makes or reads terms in the environment of the NIF that polls.
-pub fn in_env<R>(f: impl FnOnce(Env) -> R) -> Option<R> {
-    let env = current_env();
-    if env.is_null() {
-        return None;
-    }
-    let lifetime = ();
-    // SAFETY: the environment belongs to the NIF that is running on this thread right now, and `R`
-    // can't hold a term of it by its lifetime.
-    Some(f(unsafe { Env::new(&lifetime, env) }))
-}
-
-/// # Safety
-/// `term` must be a term of `env`.
-pub unsafe fn term<'a>(env: Env<'a>, term: ErlNifTerm) -> Term<'a> {
-    // SAFETY: by this function's own contract.
-    unsafe { Term::new(env, term) }
 }

@@ -6,9 +6,11 @@ use crate::guest::data::StoreData;
 use crate::guest::handoff::{self, Command, Event};
 use crate::guest::values::{self, Floats};
 use crate::vm::atoms;
+use crate::vm::env;
 use crate::vm::error::{BadResults, Error, ImportRaised};
 use crate::vm::live::{Kind, Live};
 use crate::vm::term_box::TermBox;
+use crate::vm::terms;
 use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, Env, ResourceArc, Term};
 use std::sync::Arc;
@@ -106,7 +108,7 @@ async fn call(
     params: &[Val],
     slots: &mut [Val],
 ) -> wasmtime::Result<()> {
-    let params = handoff::in_env(|env| {
+    let params = env::in_env(|env| {
         values::encode_list(env, caller.as_context_mut(), params, Floats::Values)
             .map(|list| list.as_c_arg())
     });
@@ -178,9 +180,9 @@ fn store_results(
     types: &[ValType],
     slots: &mut [Val],
 ) -> wasmtime::Result<()> {
-    let stored = handoff::in_env(|env| {
+    let stored = env::in_env(|env| {
         // SAFETY: the term came with the NIF that polls right now.
-        let term = unsafe { handoff::term(env, results) };
+        let term = unsafe { env::term(env, results) };
         match (types, slots) {
             ([], []) => Ok(()),
             ([ty], [slot]) => {
@@ -189,7 +191,7 @@ fn store_results(
             }
             (types, slots) => {
                 let (terms, count) =
-                    values::list(term).ok_or_else(|| wrong_shape(types.len(), term))?;
+                    terms::list(term).ok_or_else(|| wrong_shape(types.len(), term))?;
                 if count != types.len() {
                     return Err(wrong_count(types.len(), count));
                 }
@@ -235,7 +237,7 @@ fn bad_result(error: &Error, position: Option<usize>) -> wasmtime::Error {
 /// `{:import, table_id, memory_key, index, serial, params}`
 pub fn step<'a>(env: Env<'a>, import: &PendingImport) -> Term<'a> {
     // SAFETY: the arguments were made in this environment during the poll that just ended.
-    let params = unsafe { handoff::term(env, import.params) };
+    let params = unsafe { env::term(env, import.params) };
     (
         atoms::import(),
         import.import.table.id,

@@ -2,7 +2,9 @@
 
 use crate::guest::data::StoreData;
 use crate::guest::values::{self, Floats, Number};
+use crate::vm::env;
 use crate::vm::error::{Error, Result};
+use crate::vm::terms;
 use rustler::sys::ErlNifTerm;
 use rustler::{Env, Term};
 use wasmtime::{AsContext, AsContextMut, Func, FuncType, StoreContextMut, TypedFunc, Val, ValType};
@@ -170,10 +172,10 @@ impl Signature {
         mut cx: StoreContextMut<'_, StoreData>,
         list: ErlNifTerm,
     ) -> Result<Vec<Val>> {
-        crate::guest::handoff::in_env(|env| {
+        env::in_env(|env| {
             // SAFETY: the list came with the NIF that is polling for the first time right now.
-            let list = unsafe { crate::guest::handoff::term(env, list) };
-            values::list(list)
+            let list = unsafe { env::term(env, list) };
+            terms::list(list)
                 .into_iter()
                 .flat_map(|(terms, _)| terms)
                 .zip(&self.params)
@@ -190,8 +192,7 @@ impl Signature {
 
 /// Makes a term in the environment of the NIF that polls.
 fn encode(f: impl FnOnce(Env<'_>) -> Result<Term<'_>>) -> Result<ErlNifTerm> {
-    crate::guest::handoff::in_env(|env| f(env).map(|term| term.as_c_arg()))
-        .unwrap_or(Err(Error::Cancelled))
+    env::in_env(|env| f(env).map(|term| term.as_c_arg())).unwrap_or(Err(Error::Cancelled))
 }
 
 impl Numbers {

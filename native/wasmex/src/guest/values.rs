@@ -15,7 +15,7 @@ use crate::guest::data::StoreData;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result, kind_of};
 use crate::vm::term_box::TermBox;
-use rustler::{Atom, Encoder, Env, ListIterator, ResourceArc, Term, TermType};
+use rustler::{Atom, Encoder, Env, Term, TermType};
 use wasmtime::{
     AnyRef, AsContextMut, ExternRef, HeapType, I31, Ref, StoreContextMut, Val, ValType,
 };
@@ -272,42 +272,10 @@ pub fn encode_list<'a>(
     Ok(list)
 }
 
-/// The elements of a list and how many; `None` for what is none, and for an improper one.
-pub fn list(term: Term) -> Option<(ListIterator, usize)> {
-    let length = term.list_length().ok()?;
-    Some((term.decode().ok()?, length))
-}
-
 /// How many arguments these are.
 pub fn count(params: Term) -> Result<usize> {
     params.list_length().map_err(|_| {
         let message = "the params are no proper list: its last tail is not []";
         Error::text(atoms::params(), message)
     })
-}
-
-/// A resource handle inside one of the library's structs, or bare.
-pub fn resource<'a, T: rustler::Resource>(term: Term<'a>) -> Option<ResourceArc<T>> {
-    if let Ok(resource) = term.decode::<ResourceArc<T>>() {
-        return Some(resource);
-    }
-    let field = atoms::resource().encode(term.get_env());
-    term.map_get(field).ok()?.decode().ok()
-}
-
-/// The struct of this module around a resource: `%Wasmex.Func{}`, `%Wasmex.Reference{}`.
-pub fn handle<'a, T: rustler::Resource>(
-    env: Env<'a>,
-    module: Atom,
-    resource: ResourceArc<T>,
-) -> Term<'a> {
-    let reference: Term = *env.make_ref();
-    crate::core::types::pairs(
-        env,
-        &[
-            (atoms::struct_(), module.encode(env)),
-            (atoms::resource(), resource.encode(env)),
-            (atoms::reference(), reference),
-        ],
-    )
 }

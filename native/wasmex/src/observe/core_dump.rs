@@ -1,10 +1,10 @@
 //! Core dumps: the state of a guest at its trap, when the engine was told to keep it.
 
-use crate::core::module::binary;
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::vm::atoms;
+use crate::vm::terms::binary;
 use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
 use wasmtime::{StoreContextMut, WasmCoreDump};
 
@@ -23,7 +23,7 @@ fn store_take_core_dump<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifRe
         cx.data_mut().observed.core_dump.take()
     });
     Ok(match dump {
-        Ok(Some(bytes)) => (atoms::ok(), binary(env, &bytes)?).encode(env),
+        Ok(Some(bytes)) => (atoms::ok(), binary(env, &bytes)).encode(env),
         Ok(None) => (atoms::ok(), atoms::nil()).encode(env),
         Err(term) => term,
     })

@@ -2,6 +2,7 @@
 
 use crate::guest::cell::StoreCell;
 use crate::vm::atoms;
+use crate::vm::terms;
 use rustler::{Atom, Encoder, Env, ResourceArc, Term};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -110,7 +111,7 @@ fn atom(env: Env, name: &'static str) -> Option<Atom> {
 }
 
 fn bytes_term<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
-    crate::core::module::binary(env, bytes).unwrap_or_else(|_| atoms::nil().encode(env))
+    terms::binary(env, bytes)
 }
 
 /// Shared by the store's data and its cell: events are fetched while the guest is under way.

@@ -4,10 +4,12 @@
 
 pub mod atoms;
 pub mod compiling;
+pub mod env;
 pub mod error;
 pub mod fast_nif;
 pub mod live;
 pub mod runtime;
 pub mod term_box;
+pub mod terms;
 pub mod waker;
 pub mod wakeup;

@@ -3,8 +3,8 @@
 //! A future may be woken while it is being polled (then the step is `:yield`, no message), or later,
 //! from a tokio thread or from a scheduler that writes to a pipe (then one message is sent).
 
-use crate::guest::handoff;
 use crate::vm::atoms;
+use crate::vm::env;
 use crate::vm::runtime;
 use crate::vm::term_box::TermBox;
 use crate::vm::wakeup::Wakeup;
@@ -80,7 +80,7 @@ pub fn notify(pid: LocalPid, tag: Tag, reference: TermBox) {
     // SAFETY: takes no arguments, reads a thread-local of the VM.
     let thread = unsafe { enif_thread_type() };
     let on_scheduler = thread != 0;
-    let caller = handoff::current_env();
+    let caller = env::current_env();
     if on_scheduler && (caller.is_null() || is_left_over(thread, caller)) {
         // The VM wants the environment of the running NIF here and there is none (a destructor, for
         // example), or it would not send for it: so a thread of our own sends the message.

@@ -1,8 +1,8 @@
 //! WASI preview 1: what a store grants its guests. Nothing that is not named.
 
 use crate::guest::data::StoreData;
-use crate::guest::values;
 use crate::vm::atoms;
+use crate::vm::terms;
 use crate::wasi::budget::Budget;
 use crate::wasi::p2::{P2, P2Options};
 use crate::wasi::pipe::PipeResource;
@@ -68,7 +68,7 @@ enum Stdio {
 
 impl<'a> Decoder<'a> for Stdio {
     fn decode(term: Term<'a>) -> NifResult<Self> {
-        if let Some(pipe) = values::resource::<PipeResource>(term) {
+        if let Some(pipe) = terms::resource::<PipeResource>(term) {
             return Ok(Stdio::Pipe(PipeStream::new(pipe.pipe.clone())));
         }
         match term.decode::<Atom>()? {

@@ -3,9 +3,9 @@
 use super::Decoder;
 use crate::component::problem::{Checked, Problem, Step, What};
 use crate::component::shape::{Case, Cases, Kind, Shape};
-use crate::guest::values;
 use crate::vm::atoms;
 use crate::vm::term_box::TermBox;
+use crate::vm::terms;
 use rustler::{Atom, MapIterator, Term, TermType};
 
 impl Decoder<'_> {
@@ -144,7 +144,7 @@ impl Decoder<'_> {
                     .map_err(|_| Problem::kind("bool", value))?;
                 set(name, on)?;
             }
-        } else if let Some((iterator, _)) = values::list(term) {
+        } else if let Some((iterator, _)) = terms::list(term) {
             for name in iterator {
                 set(name, true)?;
             }

@@ -5,7 +5,7 @@ use crate::component::image::Target;
 use crate::component::numbers;
 use crate::component::problem::{Checked, Problem, Step, What};
 use crate::component::shape::{Kind, Shape};
-use crate::guest::values;
+use crate::vm::terms;
 use rustler::{Binary, ListIterator, MapIterator, Term};
 
 /// The most bytes that a list may take: what a 32-bit memory can hold, with room for others.
@@ -93,7 +93,7 @@ impl Decoder<'_> {
         term: Term<'a>,
         wanted: impl Fn() -> String,
     ) -> Checked<(ListIterator<'a>, usize)> {
-        values::list(term).ok_or_else(|| Problem::kind(wanted(), term))
+        terms::list(term).ok_or_else(|| Problem::kind(wanted(), term))
     }
 
     fn room(&mut self, length: usize, element: &Shape, term: Term) -> Checked<usize> {

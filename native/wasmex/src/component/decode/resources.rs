@@ -5,8 +5,8 @@ use crate::component::handle::{HandleResource, Passed};
 use crate::component::image::{Hosted, Target};
 use crate::component::problem::{Checked, Problem, What};
 use crate::component::shape::Resource;
-use crate::guest::values;
 use crate::vm::term_box::TermBox;
+use crate::vm::terms;
 use rustler::Term;
 
 impl Decoder<'_> {
@@ -33,7 +33,7 @@ impl Decoder<'_> {
                 ty: resource.ty,
             }
         } else {
-            let handle = values::resource::<HandleResource>(term)
+            let handle = terms::resource::<HandleResource>(term)
                 .ok_or_else(|| Problem::kind("resource", term))?;
             if handle.cell.id != self.store {
                 return Err(wrong("The guest resource belongs to another store"));

@@ -1,8 +1,8 @@
 //! A component's outermost sections (component model, Binary.md): its imports and exports by kind.
 
 use super::{Fields, Items, Result, Sections, custom_section, producers, section};
-use crate::core::types::pairs;
 use crate::vm::atoms;
+use crate::vm::terms::map;
 use rustler::{Atom, Encoder, Env, Term};
 use std::ops::Range;
 use wasmparser::{ComponentExternalKind, Encoding, Payload};
@@ -82,7 +82,7 @@ fn inner_producers<'a>(
 
 /// `%{namespace: nil, name, type}`
 fn imported<'a>(env: Env<'a>, name: &str, kind: ComponentExternalKind) -> Term<'a> {
-    pairs(
+    map(
         env,
         &[
             (atoms::namespace(), atoms::nil().encode(env)),
@@ -94,7 +94,7 @@ fn imported<'a>(env: Env<'a>, name: &str, kind: ComponentExternalKind) -> Term<'
 
 /// `%{name, type}`
 fn exported<'a>(env: Env<'a>, name: &str, kind: ComponentExternalKind) -> Term<'a> {
-    pairs(
+    map(
         env,
         &[
             (atoms::name(), name.encode(env)),

@@ -7,8 +7,8 @@ mod component;
 mod module;
 mod types;
 
-use crate::core::types::pairs;
 use crate::vm::atoms;
+use crate::vm::terms::map;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
 use std::ops::Range;
 use wasmparser::{Chunk, CustomSectionReader, Encoding, Parser, Payload, ProducersSectionReader};
@@ -41,9 +41,9 @@ type Result<T> = std::result::Result<T, Malformed>;
 #[rustler::nif(schedule = "DirtyCpu")]
 fn wasm_inspect<'a>(env: Env<'a>, bytes: Binary<'a>) -> NifResult<Term<'a>> {
     Ok(match read(env, &bytes) {
-        Ok(fields) => (atoms::ok(), pairs(env, &fields)).encode(env),
+        Ok(fields) => (atoms::ok(), map(env, &fields)).encode(env),
         Err(Malformed { message, offset }) => {
-            let details = pairs(
+            let details = map(
                 env,
                 &[
                     (atoms::message(), message.encode(env)),
@@ -182,7 +182,7 @@ fn section<'a>(
     range: &Range<usize>,
     count: Option<u32>,
 ) -> Term<'a> {
-    pairs(
+    map(
         env,
         &[
             (atoms::name(), name.encode(env)),

@@ -2,8 +2,8 @@
 
 use super::types::{self, Types};
 use super::{Fields, Items, Malformed, Result, Sections, custom_section, producers, section};
-use crate::core::types::pairs;
 use crate::vm::atoms;
+use crate::vm::terms::map;
 use rustler::{Encoder, Env, Term};
 use wasmparser::{
     CustomSectionReader, Export, ExternalKind, Import, KnownCustom, Name, Payload, SectionLimited,
@@ -179,7 +179,7 @@ impl<'a> Module<'a> {
                 (atoms::global(), ty).encode(env)
             }
         };
-        let term = pairs(
+        let term = map(
             env,
             &[
                 (atoms::namespace(), import.module.encode(env)),
@@ -214,7 +214,7 @@ impl<'a> Module<'a> {
         let ty = ty.ok_or_else(|| {
             Malformed::new(offset, format!("an export of the unknown index {index}"))
         })?;
-        let term = pairs(
+        let term = map(
             env,
             &[
                 (atoms::name(), export.name.encode(env)),

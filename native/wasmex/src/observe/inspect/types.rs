@@ -1,8 +1,8 @@
 //! Types of a core module as the terms that `Wasmex.Module.exports/1` documents.
 
 use super::{Malformed, Result};
-use crate::core::types::pairs;
 use crate::vm::atoms;
+use crate::vm::terms::map;
 use rustler::{Atom, Encoder, Env, Term};
 use wasmparser::{
     AbstractHeapType, CompositeInnerType, FuncType, GlobalType, HeapType, MemoryType, RefType,
@@ -157,7 +157,7 @@ pub(super) fn global<'a>(env: Env<'a>, ty: &GlobalType) -> Term<'a> {
     } else {
         atoms::const_()
     };
-    pairs(
+    map(
         env,
         &[
             (atoms::mutability(), mutability.encode(env)),
@@ -189,5 +189,5 @@ fn limited<'a>(env: Env<'a>, mut fields: Vec<(Atom, Term<'a>)>, maximum: Option<
     if let Some(maximum) = maximum {
         fields.push((atoms::maximum(), maximum.encode(env)));
     }
-    pairs(env, &fields)
+    map(env, &fields)
 }

@@ -7,8 +7,8 @@ pub mod byte_queue;
 pub mod state;
 pub mod stream;
 
-use crate::guest::handoff::EnvScope;
 use crate::vm::atoms;
+use crate::vm::env::EnvScope;
 use crate::vm::live::{Kind, Live};
 use crate::vm::term_box::TermBox;
 use crate::vm::waker::{self, Tag};

@@ -1,0 +1,59 @@
+//! The environment of the NIF that runs on this thread, for code that has none at hand: terms are made in it,
+//! messages are sent with it.
+//!
+//! A poll runs the guest on the NIF's own thread, so a thread-local pointer is enough: no lock, no allocation.
+
+use rustler::sys::{ErlNifEnv, ErlNifTerm};
+use rustler::{Env, Term};
+use std::cell::Cell;
+use std::ptr;
+
+thread_local! {
+    static ENV: Cell<*mut ErlNifEnv> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// Says which environment this thread runs under for as long as it lives.
+pub struct EnvScope(*mut ErlNifEnv);
+
+impl EnvScope {
+    /// Makes `env` the current one; the one before is current again when the scope ends.
+    pub fn enter(env: *mut ErlNifEnv) -> Self {
+        EnvScope(ENV.replace(env))
+    }
+}
+
+impl Drop for EnvScope {
+    fn drop(&mut self) {
+        ENV.set(self.0);
+    }
+}
+
+/// The environment of the NIF that runs on this thread; null where none does.
+///
+/// Not inlined: a fiber may move to another thread between two calls, so the address of a thread-local must not be
+/// kept from one to the next.
+#[inline(never)]
+pub fn current_env() -> *mut ErlNifEnv {
+    ENV.get()
+}
+
+/// Makes or reads terms in the current environment; `None` where there is none.
+pub fn in_env<R>(f: impl FnOnce(Env) -> R) -> Option<R> {
+    let env = current_env();
+    if env.is_null() {
+        return None;
+    }
+    let lifetime = ();
+    // SAFETY: the environment belongs to the NIF that is running on this thread right now, and `R`
+    // can't hold a term of it by its lifetime.
+    Some(f(unsafe { Env::new(&lifetime, env) }))
+}
+
+/// A term that lost its lifetime on its way through a future.
+///
+/// # Safety
+/// `term` must be a term of `env`.
+pub unsafe fn term<'a>(env: Env<'a>, term: ErlNifTerm) -> Term<'a> {
+    // SAFETY: by this function's own condition.
+    unsafe { Term::new(env, term) }
+}

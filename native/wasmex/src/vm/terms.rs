@@ -1,0 +1,46 @@
+//! Terms of several parts: maps, binaries, lists, and structs that hold a resource.
+
+use crate::vm::atoms;
+use rustler::{Atom, Binary, Encoder, Env, ListIterator, NewBinary, ResourceArc, Term};
+
+/// A map from atoms. The keys must differ.
+pub fn map<'a>(env: Env<'a>, pairs: &[(Atom, Term<'a>)]) -> Term<'a> {
+    Term::map_from_pairs(env, pairs).unwrap_or_else(|_| env.error_tuple(atoms::other()))
+}
+
+/// A copy of these bytes.
+pub fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
+    let mut binary = NewBinary::new(env, bytes.len());
+    binary.as_mut_slice().copy_from_slice(bytes);
+    Binary::from(binary).to_term(env)
+}
+
+/// The elements of a list and how many there are; `None` for an improper list and for other terms.
+pub fn list(term: Term) -> Option<(ListIterator, usize)> {
+    let length = term.list_length().ok()?;
+    Some((term.decode().ok()?, length))
+}
+
+/// A resource handle inside one of the library's structs, or bare.
+pub fn resource<'a, T: rustler::Resource>(term: Term<'a>) -> Option<ResourceArc<T>> {
+    if let Ok(resource) = term.decode::<ResourceArc<T>>() {
+        return Some(resource);
+    }
+    let field = atoms::resource().encode(term.get_env());
+    term.map_get(field).ok()?.decode().ok()
+}
+
+/// The struct of this module around a resource: `%Wasmex.Func{}`, `%Wasmex.Reference{}`.
+pub fn handle<'a, T: rustler::Resource>(
+    env: Env<'a>,
+    module: Atom,
+    resource: ResourceArc<T>,
+) -> Term<'a> {
+    let reference: Term = *env.make_ref();
+    let pairs = [
+        (atoms::struct_(), module.encode(env)),
+        (atoms::resource(), resource.encode(env)),
+        (atoms::reference(), reference),
+    ];
+    map(env, &pairs)
+}

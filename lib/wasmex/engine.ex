@@ -1,10 +1,10 @@
 defmodule Wasmex.Engine do
   @moduledoc """
-  An engine: the compiler's settings, and what modules and stores made with it share.
+  An engine holds the compiler settings that modules and stores share.
 
-  A module can be instantiated in every store of its engine. Stores and modules made without an
-  engine use the default one, which all of them share: wasmtime's own defaults (`:speed`, all
-  standard proposals).
+  A module can be instantiated in any store of the same engine. Stores and modules created without an
+  engine share the default one, which uses wasmtime's defaults: `cranelift_opt_level: :speed` and all
+  standard proposals.
 
   ## Example
 
@@ -15,7 +15,7 @@ defmodule Wasmex.Engine do
 
   ## Lifetime
 
-  Freed with the last handle to it or to anything made with it.
+  Freed with the last handle to the engine or to anything created with it.
   """
 
   alias Wasmex.{Artefact, Compat, EngineConfig, Error, Native}
@@ -24,10 +24,10 @@ defmodule Wasmex.Engine do
 
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
 
-  # What wasmtime does by default; the struct's own defaults are the contract's.
+  # wasmtime's defaults. The struct's own defaults are those of Wasmex 0.15.
   @default %EngineConfig{cranelift_opt_level: :speed, memory64: true}
 
-  @doc "An engine with these settings; `{:error, text}` says which of them don't go together."
+  @doc "Creates an engine. Returns `{:error, text}` when settings contradict each other."
   @spec new(EngineConfig.t()) :: {:ok, t()} | {:error, String.t()}
   def new(config) do
     case config |> EngineConfig.validate!() |> Native.engine_new() do
@@ -36,13 +36,13 @@ defmodule Wasmex.Engine do
     end
   end
 
-  @doc "The engine that everything uses for which none is named."
+  @doc "The engine used wherever none is given."
   @spec default() :: t()
   def default, do: __wrap_resource__(resource(nil))
 
   @doc """
-  Compiles wasm bytes or WAT ahead of time, for `Wasmex.Module.deserialize/2` on an engine with the
-  same settings.
+  Compiles wasm bytes or WAT ahead of time. Load the result with `Wasmex.Module.deserialize/2` on an
+  engine with the same settings.
   """
   @spec precompile_module(t(), binary()) :: {:ok, binary()} | {:error, String.t()}
   def precompile_module(%__MODULE__{resource: engine}, bytes) when is_binary(bytes) do
@@ -59,8 +59,8 @@ defmodule Wasmex.Engine do
   defp native(ok), do: ok
 
   @doc false
-  # The default engine with some settings changed: made once, shared by all that ask for the same.
-  # Only for settings of which there are few: such an engine is never freed.
+  # The default engine with some settings changed, created once per combination of settings. Such an
+  # engine is never freed, so use this only where few combinations are possible.
   @spec shared(keyword()) :: t()
   def shared([]), do: default()
 
@@ -77,7 +77,7 @@ defmodule Wasmex.Engine do
 
   @doc false
   def resource(nil) do
-    # Asked for with every store that names no engine; the NIF that makes it is a dirty one.
+    # Looked up for every store without an engine, while the NIF that creates it runs on a dirty scheduler.
     with nil <- :persistent_term.get(__MODULE__, nil) do
       case Native.engine_default(@default) do
         {:ok, resource} -> tap(resource, &:persistent_term.put(__MODULE__, &1))

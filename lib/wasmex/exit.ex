@@ -1,9 +1,9 @@
 defmodule Wasmex.Exit do
   @moduledoc """
-  A WASI program that ended itself with `proc_exit`; `status` is its exit status, 0 for success.
+  The guest called WASI's `proc_exit`. `status` is its exit status, 0 for success.
 
-  It is an error to the function that called the guest, for that function never returned. A Go
-  program always ends this way.
+  Calls return it as an error because the called function did not return. Go programs always end this
+  way.
 
   ## Example
 

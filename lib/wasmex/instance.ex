@@ -2,8 +2,8 @@ defmodule Wasmex.Instance do
   @moduledoc """
   An instance of a module in a store: its functions, memories, globals and tables.
 
-  `call/4` runs a guest's function in the calling process, in slices of a quarter of a millisecond
-  between which the VM schedules other processes. Imported Elixir functions run in that process too.
+  `call/4` runs a guest function in the calling process, in slices of a quarter of a millisecond, so that
+  the VM can schedule other processes in between. Imported Elixir functions run in the same process.
 
   ## Example
 
@@ -24,12 +24,12 @@ defmodule Wasmex.Instance do
   | `funcref` | `%Wasmex.Func{}` or `nil` |
   | other references | `%Wasmex.Reference{}`, `{:i31, n}` or `nil`; `{:extern, term}` as an argument for an `anyref` |
 
-  `{:bytes, binary}` among the arguments of `call/4` is copied into the guest's memory and passed as
-  pointer and length, see there.
+  An argument `{:bytes, binary}` of `call/4` is copied into the guest's memory and passed as pointer and
+  length.
 
   ## Lifetime
 
-  An instance lives as long as its store; the store lives as long as any handle of it.
+  An instance lives as long as its store, and a store as long as any of its handles.
   """
 
   alias Wasmex.{Call, Compat, Error, Memory, Native, StoreOrCaller}
@@ -45,13 +45,13 @@ defmodule Wasmex.Instance do
   Instantiates a module.
 
   Imports are `%{namespace => %{name => {:fn, param_types, result_types, function}}}`; the function
-  gets a context map (`:memory`, `:caller`, `:pid`, `:instance`) and then the arguments. In place of a
-  function definition a `%Wasmex.Memory{}`, `Global`, `Table`, `Func` or `Tag` of the same
-  store does too.
+  receives a context map (`:memory`, `:caller`, `:pid`, `:instance`) followed by the arguments. Instead of
+  a function, an import may be a `%Wasmex.Memory{}`, `Global`, `Table`, `Func` or `Tag` of the same
+  store.
   `links` are modules whose exports are imported by name: `[%{name: "lib", module: module}]`.
 
-  The module's `start` function and, for a reactor, its exported `_initialize` run before this
-  returns. The caller waits while another process uses the store.
+  The module's `start` function, and a reactor's exported `_initialize`, run before this returns. The
+  caller waits while another process uses the store.
   """
   @spec new(StoreOrCaller.t(), Wasmex.Module.t(), map(), [map()], keyword()) ::
           {:ok, t()} | {:error, String.t()}
@@ -59,7 +59,7 @@ defmodule Wasmex.Instance do
     Compat.result(instantiate(store_or_caller, module, imports, links, opts))
   end
 
-  @doc "As `new/5`, with an exception struct as the error. Option: `:timeout` in ms."
+  @doc "Like `new/5`, but returns an exception struct as the error. Option: `:timeout` in ms."
   @spec instantiate(StoreOrCaller.t(), Wasmex.Module.t(), map(), [map()], keyword()) ::
           {:ok, t()} | {:error, Exception.t()}
   def instantiate(store_or_caller, %Wasmex.Module{} = module, imports, links \\ [], opts \\ []) do
@@ -96,13 +96,13 @@ defmodule Wasmex.Instance do
 
   Options:
 
-  - `:timeout`: ms after which the guest is stopped, default `:infinity`. Waiting for the store counts;
-    the time of an imported Elixir function counts, but it is not interrupted.
-  - `:fuel`: a budget for this call alone, apart from the store's own; needs `consume_fuel: true`.
-  - `:floats`: `:bits` returns floats as `{:bits, n}`, exact, also where it is a NaN with a payload.
-  - `:allocator`, `:deallocator`: the exported functions for `{:bytes, binary}` arguments, by default
-    the first that is exported of `malloc`, `cabi_realloc`, `allocate`, `alloc` and `free`,
-    `deallocate`, `dealloc`. What was allocated is freed after the call.
+  - `:timeout`: ms after which the guest is stopped, default `:infinity`. It includes waiting for the
+    store and the time of imported Elixir functions, though these are not interrupted.
+  - `:fuel`: a fuel budget for this call alone, separate from the store's; needs `consume_fuel: true`.
+  - `:floats`: `:bits` returns floats as `{:bits, n}`, which preserves the payload of a NaN.
+  - `:allocator`, `:deallocator`: the exported functions used for `{:bytes, binary}` arguments. Defaults:
+    the first export among `malloc`, `cabi_realloc`, `allocate`, `alloc`, and among `free`, `deallocate`,
+    `dealloc`. Arguments are freed after the call.
 
   Returns `{:ok, results}`, always a list, or `{:error, exception}`: `Wasmex.Trap`, `Wasmex.Exit` or
   `Wasmex.Error`. After an error the instance can be called again.
@@ -118,7 +118,7 @@ defmodule Wasmex.Instance do
           {:ok, [term()]} | {:error, Exception.t()}
   def call(instance, name, params, opts \\ [])
 
-  # The short path: nothing to decide before the guest runs, and most calls end in one slice.
+  # The fast path: no options to check, and most calls finish in their first slice.
   def call(%__MODULE__{resource: resource} = instance, name, params, [])
       when is_binary(name) and is_list(params) do
     if Telemetry.on?(:call) do
@@ -181,7 +181,7 @@ defmodule Wasmex.Instance do
   defp floats!(other),
     do: raise(ArgumentError, "floats: must be :values or :bits, got: #{inspect(other)}")
 
-  @doc "As `call/4`, but returns the list of results or raises the exception."
+  @doc "Like `call/4`, but returns the list of results or raises the exception."
   @spec call!(t(), String.t() | atom(), [term()], keyword()) :: [term()]
   def call!(instance, name, params, opts \\ []) do
     case call(instance, name, params, opts) do
@@ -210,11 +210,11 @@ defmodule Wasmex.Instance do
       do: match?({:fn, _, _}, Native.instance_export_type(resource, name))
 
   @doc """
-  Calls an exported function and sends the answer as `{tag, result}` to `pid`, where `from` is
-  `{pid, tag}`. Returns `:ok` at once; nothing is sent when `timeout_ms` runs out first.
+  Calls an exported function asynchronously and sends `{tag, result}` to `pid`, where `from` is
+  `{pid, tag}`. Returns `:ok` immediately. Nothing is sent if the call takes longer than `timeout_ms`.
 
-  Inside an imported function, with its `caller`, the call runs right here and is answered before this
-  returns. Elsewhere a small process of its own drives it.
+  The call runs in a new process. Inside an imported function, with its `caller`, it runs in the calling
+  process instead and the message is sent before this returns.
   """
   @spec call_exported_function(
           StoreOrCaller.t(),
@@ -259,12 +259,12 @@ defmodule Wasmex.Instance do
   def call_contract(instance, name, params, timeout),
     do: call(instance, name, params, timeout: timeout)
 
-  @doc "The first exported memory, whatever its name."
+  @doc "Returns the first exported memory, whatever its name."
   @spec memory(StoreOrCaller.t(), t()) :: {:ok, Memory.t()} | {:error, String.t()}
   def memory(store_or_caller, instance), do: Memory.from_instance(store_or_caller, instance)
 
   @doc """
-  An export as a handle: `:memory`, `:global`, `:table`, `:func` or `:tag`.
+  Returns a handle to an export. `kind` is `:memory`, `:global`, `:table`, `:func` or `:tag`.
 
       iex> {:ok, store} = Wasmex.Store.new()
       iex> {:ok, module} = Wasmex.Module.compile(store, ~s|(module (global (export "g") i32 i32.const 7))|)
@@ -321,9 +321,9 @@ defmodule Wasmex.Instance do
     do: Access.run(operation, fn -> Native.instance_store(resource) end)
 
   @doc """
-  Reads bytes that a guest returned as pointer and length: `{pointer, length}`, or one i64 with the
+  Reads bytes that a guest returned as pointer and length: either `{pointer, length}` or an i64 with the
   pointer in the high and the length in the low 32 bits. Option: `:memory`, the name of the exported
-  memory, by default the first one.
+  memory (default: the first one).
   """
   @spec read_bytes(t(), {integer(), integer()} | integer(), keyword()) ::
           {:ok, binary()} | {:error, Exception.t()}

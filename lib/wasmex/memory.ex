@@ -2,8 +2,8 @@ defmodule Wasmex.Memory do
   @moduledoc """
   A guest's linear memory (core specification, section 2.5.8): bytes that both sides read and write.
 
-  The functions with a store are the classic ones; those without (`read/3`, `write/3`, `read_u32/2`,
-  …) need only the memory, which knows its store. Numbers in memory are little-endian. Each call waits
+  Functions that take a store are those of Wasmex 0.15. The others (`read/3`, `write/3`, `read_u32/2`, …)
+  need only the memory, which knows its store. Numbers in memory are little-endian. Every function waits
   while another process uses the store.
 
   ## Example
@@ -25,8 +25,8 @@ defmodule Wasmex.Memory do
 
   ## Errors
 
-  Addresses outside of the memory are `{:error, %Wasmex.Error{reason: :out_of_bounds}}`, in the classic
-  functions `{:error, "out of bounds memory access"}`.
+  An address outside of the memory returns `{:error, %Wasmex.Error{reason: :out_of_bounds}}`; functions
+  of Wasmex 0.15 return `{:error, "out of bounds memory access"}`.
   """
 
   alias Wasmex.{Compat, Instance, Native, StoreOrCaller}
@@ -40,7 +40,7 @@ defmodule Wasmex.Memory do
   @max 0x7FFF_FFFF_FFFF_FFFF
   defguardp is_address(value) when is_integer(value) and value >= 0 and value <= @max
 
-  # A copy of a megabyte takes some 50 µs; larger ones are cut, so that no scheduler is held.
+  # Copying a megabyte takes about 50 µs. Larger copies are split so that they do not block a scheduler.
   @chunk 1024 * 1024
 
   @doc "The first exported memory of an instance, whatever its name."
@@ -68,7 +68,7 @@ defmodule Wasmex.Memory do
   defp size_via(memory, via),
     do: Access.memory(memory, fn -> Native.memory_size(resource!(memory), via) end)
 
-  @doc "Grows the memory by so many pages of 64 KiB; the result is the size in pages before."
+  @doc "Grows the memory by a number of 64 KiB pages. Returns the previous size in pages."
   @spec grow(StoreOrCaller.t(), t(), non_neg_integer()) ::
           non_neg_integer() | {:error, String.t()}
   def grow(store_or_caller, %__MODULE__{} = memory, pages) when is_address(pages) do
@@ -89,7 +89,7 @@ defmodule Wasmex.Memory do
     end
   end
 
-  @doc "Sets the byte at an index; a value above 255 is taken modulo 256."
+  @doc "Sets the byte at an index. A value above 255 is taken modulo 256."
   @spec set_byte(StoreOrCaller.t(), t(), address(), non_neg_integer()) ::
           :ok | {:error, String.t()}
   def set_byte(store_or_caller, memory, index, value)
@@ -109,13 +109,13 @@ defmodule Wasmex.Memory do
     end
   end
 
-  @doc "The same bytes as `read_binary/4`; whether they are UTF-8 is the guest's business."
+  @doc "Like `read_binary/4`. The bytes are not checked to be UTF-8."
   @spec read_string(StoreOrCaller.t(), t(), address(), non_neg_integer()) ::
           String.t() | {:error, String.t()}
   def read_string(store_or_caller, memory, index, length),
     do: read_binary(store_or_caller, memory, index, length)
 
-  @doc "Writes a binary; no NUL is added."
+  @doc "Writes a binary. No NUL byte is added."
   @spec write_binary(StoreOrCaller.t(), t(), address(), binary()) :: :ok | {:error, String.t()}
   def write_binary(store_or_caller, %__MODULE__{} = memory, index, binary)
       when is_binary(binary) do
@@ -148,7 +148,7 @@ defmodule Wasmex.Memory do
     do: write_via(memory, address!(offset), IO.iodata_to_binary(iodata), nil)
 
   defp read_via(%{resource: resource} = memory, offset, length, via) when length <= @chunk do
-    # Most often the store is free, and there is nothing to wait for.
+    # The store is usually free, so try without setting up a wait first.
     with step when elem(step, 0) != :ok <-
            Native.memory_read(resource!(resource), offset, length, via),
          do:
@@ -156,7 +156,7 @@ defmodule Wasmex.Memory do
   end
 
   defp read_via(memory, offset, length, via) do
-    # All or nothing: the end is tried before a byte is copied.
+    # All or nothing: check the end before copying.
     with {:ok, _} <- read_via(memory, offset + length, 0, via),
          do: read_chunks(memory, offset, length, via, [])
   end
@@ -192,7 +192,7 @@ defmodule Wasmex.Memory do
     end
   end
 
-  @doc "The bytes up to the next NUL, looking at `limit` bytes at most."
+  @doc "Returns the bytes before the next NUL, searching at most `limit` bytes."
   @spec read_cstring(t(), address(), pos_integer()) :: {:ok, binary()} | {:error, Exception.t()}
   def read_cstring(%__MODULE__{} = memory, offset, limit \\ 1024 * 1024) do
     {offset, limit} = {address!(offset), address!(limit)}
@@ -203,7 +203,7 @@ defmodule Wasmex.Memory do
     end
   end
 
-  # Looked for in pieces; `before` are those that have none.
+  # Searches in pieces. `before` is the number of bytes already searched.
   defp cstring(memory, offset, limit, before) do
     piece = min(limit - before, @chunk)
     look = fn -> Native.memory_read_cstring(resource!(memory), offset + before, piece, nil) end
@@ -242,13 +242,13 @@ defmodule Wasmex.Memory do
       with {:ok, bytes} <- read(memory, offset, unquote(size)) do
         case bytes do
           <<value::unquote(spec)-little-size(unquote(size * 8))>> -> {:ok, value}
-          # A float that Erlang has no number for.
+          # NaN or an infinity, which Erlang floats cannot represent.
           bytes -> {:ok, Wasmex.Memory.special(bytes)}
         end
       end
     end
 
-    @doc "Writes a little-endian #{name}; a value out of its range raises `ArgumentError`."
+    @doc "Writes a little-endian #{name}. Raises `ArgumentError` if the value is out of range."
     @spec unquote(:"write_#{name}")(t(), address(), number()) :: :ok | {:error, Exception.t()}
     def unquote(:"write_#{name}")(%__MODULE__{} = memory, offset, value) do
       bytes = <<value::unquote(spec)-little-size(unquote(size * 8))>>
@@ -265,7 +265,7 @@ defmodule Wasmex.Memory do
   end
 
   @doc false
-  # NaN and the infinities, by sign, exponent and fraction.
+  # Tells NaN and the infinities apart by sign and fraction (IEEE 754, section 3.4).
   def special(<<bits::little-32>>),
     do: special(Bitwise.band(bits, 0x7FFFFF), Bitwise.bsr(bits, 31))
 

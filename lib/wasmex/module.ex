@@ -1,6 +1,6 @@
 defmodule Wasmex.Module do
   @moduledoc """
-  A compiled module: code and types, no state. Compile once, instantiate as often as you like.
+  A compiled module: code and types without state. Compile it once and instantiate it many times.
 
   Compiling takes from under a millisecond to seconds (a Go program of 2.5 MB: about one second) and
   runs on a dirty CPU scheduler while the calling process waits.
@@ -14,7 +14,7 @@ defmodule Wasmex.Module do
 
   ## Lifetime
 
-  Freed with its last handle; instances keep what they need of it.
+  Freed with its last handle. Instances keep the code they need alive.
   """
 
   alias Wasmex.{Artefact, Compat, Engine, Error, Native, StoreOrCaller, Telemetry}
@@ -35,7 +35,7 @@ defmodule Wasmex.Module do
   @doc """
   Compiles wasm bytes or WAT for the engine of a store (or for an engine).
 
-  Errors name what is wrong and where; bytes of a component are told apart.
+  The error text says what is wrong and where. The bytes of a component are recognised and refused.
   """
   @spec compile(StoreOrCaller.t() | Engine.t(), binary()) :: {:ok, t()} | {:error, String.t()}
   def compile(store_or_engine, bytes) when is_binary(bytes) do
@@ -46,7 +46,7 @@ defmodule Wasmex.Module do
   end
 
   @doc false
-  # As `compile/2`, for the engine's resource, with an exception as the error.
+  # Like `compile/2`, but takes the engine's resource and returns an exception as the error.
   def make(engine, bytes) do
     with {:ok, wasm} <- to_wasm(bytes) do
       span = Telemetry.start(:compile, %{size: byte_size(wasm)})
@@ -90,21 +90,21 @@ defmodule Wasmex.Module do
 
   defp error(reason, message), do: {:error, %Error{reason: reason, details: %{message: message}}}
 
-  @doc "The name that the module gives itself in its name section, or nil."
+  @doc "The module's name from its name section, or `nil`."
   @spec name(t()) :: String.t() | nil
   def name(%__MODULE__{resource: resource}), do: Native.module_name(resource)
 
   @doc """
-  What the module exports: name to type.
+  The module's exports, as a map of name to type.
 
   Types are `{:fn, params, results}`, `{:global, %{mutability:, type:}}`, `{:table, %{minimum:, type:}}`,
-  `{:memory, %{minimum:, shared:, memory64:}}` (tables and memories with `:maximum` when there is one)
+  `{:memory, %{minimum:, shared:, memory64:}}` (tables and memories have `:maximum` if they declare one)
   and `{:tag, params, results}`; sizes are in pages and elements.
   """
   @spec exports(t()) :: %{String.t() => extern_type()}
   def exports(%__MODULE__{resource: resource}), do: Map.new(Native.module_exports(resource))
 
-  @doc "What the module imports: namespace to name to type, as in `exports/1`."
+  @doc "The module's imports: a map of namespace to a map of name to type. Types are those of `exports/1`."
   @spec imports(t()) :: %{String.t() => %{String.t() => extern_type()}}
   def imports(%__MODULE__{resource: resource}) do
     resource
@@ -114,7 +114,7 @@ defmodule Wasmex.Module do
   end
 
   @doc """
-  All about a module: `:name`, `:imports` and `:exports` in the module's order (lists of
+  A summary of the module: `:name`, `:imports` and `:exports` in the module's order (lists of
   `{namespace, name, type}` and `{name, type}`), `:code_size` (bytes of machine code), `:wasi?`.
   """
   @spec info(t()) :: map()
@@ -131,8 +131,8 @@ defmodule Wasmex.Module do
   end
 
   @doc """
-  The compiled module as bytes, for `deserialize/2`. With `key:` only who has the key can make an
-  artefact that is accepted.
+  Returns the compiled module as bytes for `deserialize/2`. With `key:` the artefact is signed (HMAC):
+  only artefacts made with the same key are accepted.
   """
   @spec serialize(t(), keyword()) :: {:ok, binary()} | {:error, Exception.t()}
   def serialize(%__MODULE__{resource: resource}, opts \\ []) do
@@ -143,10 +143,11 @@ defmodule Wasmex.Module do
   end
 
   @doc """
-  Loads what `serialize/2` or `Wasmex.Engine.precompile_module/2` made, after verifying that it was
-  made by this library, this wasmtime and these settings, and is unaltered.
+  Loads an artefact of `serialize/2` or `Wasmex.Engine.precompile_module/2`. It first verifies that the
+  bytes are unmodified and come from the same version of this library and of wasmtime, with the same
+  engine settings.
 
-  A digest finds damage, not malice: artefacts that others could have written need `key:`.
+  The digest detects damage, not tampering. If others could have written the bytes, use `key:`.
   """
   @spec deserialize(binary(), Engine.t() | nil, keyword()) ::
           {:ok, t()} | {:error, Exception.t()}
@@ -159,8 +160,8 @@ defmodule Wasmex.Module do
   end
 
   @doc """
-  Loads an artefact without verifying it: bytes that anybody else could have written can take over
-  the VM. Prefer `deserialize/2`.
+  Loads an artefact without verifying it. Its machine code runs as it is, so bytes from an untrusted
+  source can take over the VM. Prefer `deserialize/2`.
   """
   @spec unsafe_deserialize(binary(), Engine.t() | nil) :: {:ok, t()} | {:error, String.t()}
   def unsafe_deserialize(bytes, engine \\ nil) when is_binary(bytes) do

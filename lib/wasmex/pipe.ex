@@ -1,15 +1,15 @@
 defmodule Wasmex.Pipe do
   @moduledoc """
-  Bytes between Elixir and a guest's standard input, output or error. Any bytes.
+  A byte pipe between Elixir and a guest's standard input, output or error.
 
-  - A **buffer** (the default) keeps everything and has one cursor that both sides share: write, then
-    `seek/2` to 0, then the other side reads. A read at the end finds the end of file. With
-    `capacity: n` writes beyond n bytes fail.
+  - A **buffer** (the default) keeps everything and has one cursor, shared by both sides: write, `seek/2`
+    to 0, then read from the other side. Reading at the end returns end of file. With `capacity: n`,
+    writes beyond n bytes fail.
   - A **stream** (`new(mode: :stream)`) holds at most `capacity:` bytes (64 KiB by default). A guest that
-    reads an empty one waits, without a thread, until Elixir writes or closes it; a guest that writes
-    to a full one waits until Elixir reads.
+    reads from an empty stream waits, without using a thread, until Elixir writes or closes it. A guest
+    that writes to a full stream waits until Elixir reads.
 
-  A pipe is `Collectable`; `stream!/1` reads it as an `Enumerable`.
+  A pipe is `Collectable`, and `stream!/1` turns it into an `Enumerable`.
 
   ## Example
 
@@ -29,7 +29,7 @@ defmodule Wasmex.Pipe do
 
   ## Lifetime
 
-  Freed with its last handle; a store whose guests use it holds one.
+  Freed with its last handle. A store whose guests use the pipe holds one.
   """
 
   alias Wasmex.{Error, Native}
@@ -40,13 +40,13 @@ defmodule Wasmex.Pipe do
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
 
   @max 0x7FFF_FFFF_FFFF_FFFF
-  # A cursor can't go where no memory could ever be.
+  # The largest cursor position, far beyond any possible size.
   @furthest 0x100_0000_0000
   @stream_capacity 64 * 1024
-  # Writes are cut, so that no scheduler copies for long.
+  # Writes are split so that a copy does not block a scheduler.
   @chunk 1024 * 1024
 
-  @doc "A new pipe. Options: `mode: :buffer | :stream`, `capacity: bytes`."
+  @doc "Creates a pipe. Options: `mode: :buffer | :stream`, `capacity: bytes`."
   @spec new(keyword()) :: {:ok, t()}
   def new(opts \\ []) do
     opts = Wasmex.Utils.options!(opts, [:capacity, mode: :buffer])
@@ -67,11 +67,11 @@ defmodule Wasmex.Pipe do
     end
   end
 
-  @doc "Bytes stored: in a buffer all of them, in a stream those not yet read."
+  @doc "The number of bytes stored. In a stream, bytes that have been read do not count."
   @spec size(t()) :: non_neg_integer()
   def size(pipe), do: Native.pipe_size(resource!(pipe))
 
-  @doc "Moves the cursor of a buffer; beyond the end is allowed, up to 1 TiB. A stream has no positions."
+  @doc "Moves the cursor of a buffer, also beyond its end, up to 1 TiB. Raises for a stream."
   @spec seek(t(), non_neg_integer()) :: :ok
   def seek(pipe, position) when is_integer(position) and position in 0..@furthest do
     if Native.pipe_seek(resource!(pipe), position),
@@ -87,15 +87,15 @@ defmodule Wasmex.Pipe do
       )
 
   @doc """
-  Everything from the cursor to the end; `""` when there is nothing. In a stream: what has arrived, at
-  once (see `recv/2` for waiting).
+  Reads everything from the cursor to the end, `""` if there is nothing. For a stream, returns what has
+  arrived so far without waiting (see `recv/2` for waiting).
   """
   @spec read(t()) :: binary()
   def read(pipe) do
     pipe |> resource!() |> take([]) |> Enum.reverse() |> IO.iodata_to_binary()
   end
 
-  # In pieces, so that no scheduler copies for long.
+  # In pieces, so that a copy does not block a scheduler.
   defp take(resource, taken) do
     case Native.pipe_take(resource, @chunk) do
       bytes when byte_size(bytes) == @chunk -> take(resource, [bytes | taken])
@@ -104,7 +104,7 @@ defmodule Wasmex.Pipe do
     end
   end
 
-  @doc "Waits until there is something to read: `{:ok, binary}` or `:eof`."
+  @doc "Waits for bytes and returns `{:ok, binary}`, or `:eof` at the end."
   @spec recv(t(), timeout()) :: {:ok, binary()} | :eof | {:error, Error.t()}
   def recv(pipe, timeout \\ :infinity),
     do: read_until(pipe, timeout |> Timeout.check!() |> Timeout.deadline())
@@ -123,10 +123,10 @@ defmodule Wasmex.Pipe do
   end
 
   @doc """
-  Writes iodata; `{:ok, bytes}`. To a full stream it waits until there is room, `timeout` ms at most.
+  Writes iodata and returns `{:ok, bytes}`. If a stream is full, waits for room, at most `timeout` ms.
 
-  Errors: `:closed`, `:full` (a buffer at its capacity; `details.written` says how much went in) and
-  `:timeout`.
+  Errors: `:closed`, `:full` (a buffer at its capacity; `details.written` is the number of bytes written)
+  and `:timeout`.
   """
   @spec write(t(), iodata(), timeout()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
   def write(pipe, iodata, timeout \\ :infinity) do
@@ -156,11 +156,11 @@ defmodule Wasmex.Pipe do
     end
   end
 
-  @doc "No more bytes: readers find the end of file once they have read the rest."
+  @doc "Closes the pipe for writing. Readers get the remaining bytes, then end of file."
   @spec close(t()) :: :ok
   def close(pipe), do: Native.pipe_close(resource!(pipe))
 
-  @doc "Reads the pipe lazily, until it is closed (a buffer: until its end). Waits for bytes."
+  @doc "Reads the pipe lazily until it is closed (a buffer: until its end). Waits for bytes."
   @spec stream!(t()) :: Enumerable.t()
   def stream!(%__MODULE__{} = pipe) do
     Stream.resource(

@@ -1,7 +1,7 @@
 defmodule Wasmex.Reference do
   @moduledoc """
   A reference to an object of a guest (a struct, array or exception of the GC and exception handling
-  proposals). Elixir can only keep it and pass it back to a guest of the same store.
+  proposals). Elixir can keep it and pass it back to a guest of the same store, but not look inside.
 
   ## Example
 
@@ -18,7 +18,7 @@ defmodule Wasmex.Reference do
 
   ## Lifetime
 
-  The object stays alive as long as the handle; afterwards the guest's own collector decides.
+  The object stays alive as long as the handle. After that, the store's garbage collector may free it.
   """
 
   defstruct resource: nil, reference: nil

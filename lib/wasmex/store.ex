@@ -1,9 +1,9 @@
 defmodule Wasmex.Store do
   @moduledoc """
-  Makes stores: each holds instances, their memories and all else that guests own.
+  Creates stores. A store owns instances, their memories, and everything else that belongs to guests.
 
-  A store is used by one process at a time; others that ask wait for their turn, first come first
-  served. A guest is called in the process that asks, see `Wasmex.Instance.call/4`.
+  One process uses a store at a time. Others wait for their turn, in the order in which they asked. A
+  guest runs in the process that calls it, see `Wasmex.Instance.call/4`.
 
   ## Example
 
@@ -20,11 +20,11 @@ defmodule Wasmex.Store do
 
   ## Lifetime
 
-  Freed with its last handle (any instance, memory, table, global or function of it), or by `close/1`.
-  What a store holds of Elixir, imported functions and terms given as references or resources, may hold the
-  store in turn (a closure over `store`, say): then nothing but `close/1` frees it. Imported functions
-  have their store in `context.caller`.
-  A process that dies while it drives a guest leaves the store idle for others.
+  Freed with its last handle (its instances, memories, tables, globals and functions are handles too),
+  or by `close/1`. A store also keeps imported functions and externref terms alive. If one of these refers
+  back to the store, such as a closure over `store`, only `close/1` frees it; use `context.caller` inside
+  imported functions instead. When a process dies during a guest call, the call ends and the store
+  becomes available to others.
   """
 
   alias Wasmex.{Compat, Engine, Error, Native, StoreLimits, StoreOrCaller}
@@ -32,7 +32,7 @@ defmodule Wasmex.Store do
   alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
 
   @doc """
-  A store without WASI. `nil` limits are none, a `nil` engine is `Wasmex.Engine.default/0`.
+  Creates a store without WASI. `nil` means no limits, and `Wasmex.Engine.default/0` as the engine.
   """
   @spec new(StoreLimits.t() | nil, Engine.t() | nil) ::
           {:ok, StoreOrCaller.t()} | {:error, String.t()}
@@ -42,9 +42,9 @@ defmodule Wasmex.Store do
   end
 
   @doc """
-  A store whose guests may use WASI preview 1 as far as the options grant it.
+  Creates a store whose guests may use what the options grant of WASI preview 1.
 
-  `{:error, text}` when a preopened directory can't be opened.
+  Returns `{:error, text}` when a preopened directory cannot be opened.
   """
   @spec new_wasi(WasiOptions.t(), StoreLimits.t() | nil, Engine.t() | nil) ::
           {:ok, StoreOrCaller.t()} | {:error, String.t()}
@@ -56,7 +56,7 @@ defmodule Wasmex.Store do
   end
 
   @doc false
-  # With what is to be observed: `:trace` for instances of traced templates, `:profile`.
+  # `observe` is a list of `:trace` (for instances of traced templates) and `:profile`.
   def make(%kind{} = options, limits, engine, observe)
       when kind in [WasiOptions, WasiP2Options] do
     limits = StoreLimits.validate!(limits || %StoreLimits{})
@@ -79,8 +79,8 @@ defmodule Wasmex.Store do
   defp wrap({:error, native}), do: {:error, native |> Error.from_native() |> Compat.text()}
 
   @doc """
-  Frees the store at once, or as soon as the process that is using it lets go. A call that this very
-  process has under way between two slices ends. Every later use of a handle is an error.
+  Frees the store now, or as soon as the process that is using it is done. A call of the calling process
+  that is suspended between two slices ends. Any later use of a handle returns an error.
   """
   @spec close(StoreOrCaller.t()) :: :ok
   def close(store) do
@@ -88,14 +88,14 @@ defmodule Wasmex.Store do
     Native.store_close(resource)
   end
 
-  @doc "The most bytes that all memories of the store had together so far."
+  @doc "The peak size in bytes of all memories of the store together."
   @spec memory_peak(StoreOrCaller.t()) :: {:ok, non_neg_integer()} | {:error, Exception.t()}
   def memory_peak(store) do
     {resource, via} = StoreOrCaller.split(store)
     Access.run(fn -> Native.store_memory_peak(resource, via) end, fn -> resource end)
   end
 
-  @doc "Collects the garbage of guests that use the GC proposal or hold Elixir terms as externrefs."
+  @doc "Runs the garbage collector for guests that use the GC proposal or hold Elixir terms as externrefs."
   @spec gc(StoreOrCaller.t()) :: :ok | {:error, Exception.t()}
   def gc(store) do
     {resource, via} = StoreOrCaller.split(store)

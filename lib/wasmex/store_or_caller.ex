@@ -1,10 +1,10 @@
 defmodule Wasmex.StoreOrCaller do
   @moduledoc """
-  A store, or the `caller` that an imported function gets: the same store as seen from inside a call.
+  A store, or the `caller` passed to an imported function: the same store from inside a call.
 
-  Wherever a function asks for a store, both do. A caller works only in the import it was given to
-  and in the process that runs it; the store itself works there too, and everywhere else, where it
-  may have to wait for its turn.
+  Functions that take a store accept both. A caller is valid only during the import call it was passed to,
+  in the process that runs it. The store is valid there too, and anywhere else, where the caller may have
+  to wait for its turn.
 
   ## Example
 
@@ -18,7 +18,7 @@ defmodule Wasmex.StoreOrCaller do
   ## Lifetime
 
   The native store is freed when its last handle is garbage collected (instances, memories and
-  functions are handles too), or at once by `Wasmex.Store.close/1`.
+  functions are handles too), or immediately by `Wasmex.Store.close/1`.
   """
 
   alias Wasmex.{Compat, Native}
@@ -47,9 +47,9 @@ defmodule Wasmex.StoreOrCaller do
     do: raise(ArgumentError, "expected a Wasmex store or caller, got: #{inspect(other)}")
 
   @doc """
-  Sets the fuel that guests of the store may burn from now on; each wasm instruction costs about one.
+  Sets the fuel that guests of the store may consume from now on. A wasm instruction costs about one unit.
 
-  `{:error, text}` when the engine was made without `consume_fuel: true`.
+  Returns `{:error, text}` if the engine was created without `consume_fuel: true`.
   """
   @spec set_fuel(t(), non_neg_integer()) :: :ok | {:error, String.t()}
   def set_fuel(store_or_caller, fuel) when is_integer(fuel) and fuel >= 0 do
@@ -61,7 +61,7 @@ defmodule Wasmex.StoreOrCaller do
     end
   end
 
-  @doc "The fuel that is left."
+  @doc "The remaining fuel."
   @spec get_fuel(t()) :: {:ok, non_neg_integer()} | {:error, String.t()}
   def get_fuel(store_or_caller) do
     {store, via} = split(store_or_caller)

@@ -2,8 +2,8 @@ defmodule Wasmex.Table do
   @moduledoc """
   A guest's table of references (core specification, section 2.5.7): functions or Elixir terms.
 
-  Elements are converted like arguments: `%Wasmex.Func{}` or `nil` in a table of funcref, any term in
-  one of externref.
+  Elements are converted like arguments of a call: `%Wasmex.Func{}` or `nil` for funcref, any term for
+  externref.
 
   ## Example
 
@@ -28,7 +28,7 @@ defmodule Wasmex.Table do
 
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
 
-  @doc "How many elements it has."
+  @doc "The number of elements."
   @spec size(t()) :: {:ok, non_neg_integer()} | {:error, Exception.t()}
   def size(%__MODULE__{resource: table}), do: run(table, fn -> Native.table_size(table, nil) end)
 
@@ -43,12 +43,12 @@ defmodule Wasmex.Table do
     with {:ok, _} <- run(table, fn -> Native.table_set(table, index, value, nil) end), do: :ok
   end
 
-  @doc "Adds `delta` elements, all of them `value`; the result is the size before."
+  @doc "Adds `delta` elements, each set to `value`. Returns the previous size."
   @spec grow(t(), non_neg_integer(), term()) :: {:ok, non_neg_integer()} | {:error, Exception.t()}
   def grow(%__MODULE__{resource: table}, delta, value),
     do: run(table, fn -> Native.table_grow(table, delta, value, nil) end)
 
-  @doc "Its type, as in `Wasmex.Module.exports/1`."
+  @doc "The table's type, as in `Wasmex.Module.exports/1`."
   @spec type(t()) :: {:ok, tuple()} | {:error, Exception.t()}
   def type(%__MODULE__{resource: table}), do: run(table, fn -> Native.table_type(table, nil) end)
 

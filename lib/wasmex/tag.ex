@@ -1,7 +1,7 @@
 defmodule Wasmex.Tag do
   @moduledoc """
-  A tag of an instance: what tells one kind of exception from another (core specification, section 4.2.10).
-  It is handed to another module of the same store, which can then throw or catch the same exceptions.
+  An exported tag, which identifies a kind of exception (core specification, section 4.2.10). Pass it to
+  another module of the same store to let that module throw and catch the same exceptions.
 
   ## Example
 
@@ -18,7 +18,7 @@ defmodule Wasmex.Tag do
 
   ## Lifetime
 
-  A handle keeps its store.
+  A tag keeps its store alive.
   """
 
   defstruct resource: nil, reference: nil

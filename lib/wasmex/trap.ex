@@ -1,8 +1,8 @@
 defmodule Wasmex.Trap do
   @moduledoc """
-  A guest that did what WebAssembly forbids, or ran out of what it was given.
+  The guest trapped: it broke a WebAssembly rule or exhausted a resource.
 
-  `code` says which (the names of the core specification, section 4.4, and wasmtime's own):
+  `code` is the kind of trap (core specification, section 4.4, and wasmtime's own traps):
   `:unreachable`, `:stack_overflow`, `:memory_out_of_bounds`, `:table_out_of_bounds`,
   `:indirect_call_to_null`, `:bad_signature`, `:integer_overflow`, `:integer_division_by_zero`,
   `:bad_conversion_to_integer`, `:out_of_fuel`, `:null_reference`, `:cast_failure`,
@@ -10,10 +10,10 @@ defmodule Wasmex.Trap do
 
   `backtrace` is a list of frames, innermost first, each a map with `:module_name`, `:func_name`,
   `:func_index`, `:func_offset`, `:module_offset` and `:symbols` (a list of `:name`, `:file`, `:line`,
-  `:column`; filled when the module has debug information and the engine was made with
-  `wasm_backtrace_details: true`). `detail` is wasmtime's own text, the backtrace in it.
+  `:column`; filled if the module has debug information and the engine was created with
+  `wasm_backtrace_details: true`). `detail` is wasmtime's text, including the backtrace.
 
-  `run` is what a program had done until then, for traps of `Wasmex.run/3`.
+  `run` is set for traps of `Wasmex.run/3`: the output and measurements up to the trap.
 
   ## Example
 

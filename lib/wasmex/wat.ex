@@ -11,7 +11,7 @@ defmodule Wasmex.Wat do
 
   alias Wasmex.{Error, Native}
 
-  @doc "Turns text into wasm bytes; modules and components."
+  @doc "Converts the text of a module or component to wasm bytes."
   @spec to_wasm(binary()) :: {:ok, binary()} | {:error, String.t()}
   def to_wasm(text) when is_binary(text) do
     case Native.wat_to_wasm(text) do
@@ -22,7 +22,7 @@ defmodule Wasmex.Wat do
   end
 
   @doc false
-  # What is no binary format at all, as wasm bytes.
+  # Converts input that does not start with the wasm magic number.
   @spec parse(binary()) :: {:ok, binary()} | {:error, Exception.t()}
   def parse(text) do
     if String.valid?(text) do

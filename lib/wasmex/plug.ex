@@ -114,28 +114,34 @@ defmodule Wasmex.Plug do
     Stream.resource(
       fn -> {conn, 0} end,
       fn
-        :end ->
-          {:halt, :end}
-
-        {conn, read} ->
-          left = max(deadline - System.monotonic_time(:millisecond), 0)
-          if left == 0, do: throw({:wasmex_http, 408})
-          patience = min(@read[:read_timeout], left)
-          read(Plug.Conn.read_body(conn, [{:read_timeout, patience} | @read]), read, most)
+        :end -> {:halt, :end}
+        {conn, read} -> conn |> read_body(deadline) |> read(read, most)
       end,
       fn _ -> :ok end
     )
   end
 
-  defp read({:error, :timeout}, _read, _most), do: throw({:wasmex_http, 408})
-  defp read({:error, _}, _read, _most), do: throw({:wasmex_http, 400})
+  defp read_body(conn, deadline) do
+    case max(deadline - System.monotonic_time(:millisecond), 0) do
+      0 ->
+        {:error, :timeout}
+
+      left ->
+        patience = min(@read[:read_timeout], left)
+        Plug.Conn.read_body(conn, [{:read_timeout, patience} | @read])
+    end
+  end
+
+  # A failure is the last element.
+  defp read({:error, :timeout}, _read, _most), do: {[Request.body_error(408)], :end}
+  defp read({:error, _}, _read, _most), do: {[Request.body_error(400)], :end}
 
   defp read({more, bytes, conn}, read, most) do
     Process.put(@key, conn)
     read = read + byte_size(bytes)
 
     cond do
-      read > most -> throw({:wasmex_http, 413})
+      read > most -> {[Request.body_error(413)], :end}
       more == :ok -> {[bytes], :end}
       true -> {[bytes], {conn, read}}
     end

@@ -80,6 +80,7 @@ defmodule Wasmex.HTTPTest do
         {"Content-Type", "text/x"},
         {"X-One", "1"},
         {"X-One", "2"},
+        {"X_One", "3"},
         {"Authorization", "secret"},
         {"Proxy", "evil"}
       ]

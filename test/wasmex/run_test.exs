@@ -97,6 +97,15 @@ defmodule Wasmex.RunTest do
       assert {:ok, %Run{stdout: "abc"}} = rust(["echo"], stdin: ["a", [?b], "", "c"])
     end
 
+    test "ends with an element that is an error" do
+      error = %Error{reason: :input, details: %{message: "no more"}}
+
+      assert {:error, %Error{reason: :input, details: %{message: "no more"}, run: run}} =
+               rust(["echo"], stdin: Stream.map(["a", {:error, error}, "b"], & &1))
+
+      assert run.stdout == "a"
+    end
+
     test "is asked for when the guest reads, in this process, and let go when it ends" do
       test = self()
 

@@ -5,7 +5,7 @@ defmodule Wasmex.HTTP.CGI do
 
   @behaviour Wasmex.HTTP.Convention
 
-  alias Wasmex.HTTP.Request
+  alias Wasmex.HTTP.{Field, Request}
 
   # A header block longer than this is none.
   @longest 64 * 1024
@@ -60,9 +60,12 @@ defmodule Wasmex.HTTP.CGI do
     "#{request.scheme}://#{host}#{request.script_name}#{request.path}#{query}"
   end
 
-  # What comes more than once is joined (RFC 9110, section 5.3).
+  # What comes more than once is joined (RFC 9110, section 5.3). A name with `_` would be the same variable as one with
+  # `-`, which a proxy may have set and vouch for.
   defp headers(request) do
-    for {name, value} <- request.headers, name not in @hidden, reduce: %{} do
+    for {name, value} <- request.headers,
+        name not in @hidden and not String.contains?(name, "_"),
+        reduce: %{} do
       variables ->
         variable = "HTTP_" <> (name |> String.upcase() |> String.replace("-", "_"))
         Map.update(variables, variable, value, &(&1 <> ", " <> value))
@@ -82,41 +85,40 @@ defmodule Wasmex.HTTP.CGI do
 
   @impl true
   def head(printed) do
+    with {:ok, fields, rest} <- fields(printed),
+         {:ok, status, headers} <- response(fields),
+         do: {:head, status, headers, rest}
+  end
+
+  @doc "The fields of the header block in front of what was printed, and what follows it."
+  @spec fields(binary()) ::
+          {:ok, [{String.t(), binary()}], binary()} | :more | {:error, String.t()}
+  def fields(printed) do
     case :binary.split(printed, ["\r\n\r\n", "\n\n"]) do
-      [block, rest] ->
-        with {:ok, status, headers} <- block(block), do: {:head, status, headers, rest}
-
-      [_] when byte_size(printed) > @longest ->
-        {:error, "no header block in the first 64 KiB"}
-
-      [_] ->
-        :more
+      [block, rest] -> with {:ok, fields} <- block(block), do: {:ok, fields, rest}
+      [_] when byte_size(printed) > @longest -> {:error, "no header block in the first 64 KiB"}
+      [_] -> :more
     end
   end
 
   defp block(block) do
-    lines = block |> String.split(["\r\n", "\n"]) |> Enum.map(&header/1)
+    fields = block |> String.split(["\r\n", "\n"]) |> Enum.map(&field/1)
 
-    case Enum.find(lines, &is_binary/1) do
-      nil -> response(lines)
+    case Enum.find(fields, &is_binary/1) do
+      nil -> {:ok, fields}
       why -> {:error, why}
     end
   end
 
-  defp header(line) do
-    with [name, value] <- String.split(line, ":", parts: 2),
-         true <- String.match?(name, ~r/\A[!#$%&'*+\-.^_`|~0-9A-Za-z]+\z/),
-         value = String.trim(value),
-         false <- String.match?(value, ~r/[\x00-\x08\x0a-\x1f\x7f]/) do
-      {String.downcase(name), value}
-    else
-      _ -> "the line #{inspect(line, printable_limit: 60)} is no header"
+  defp field(line) do
+    case Field.parse(line) do
+      {:ok, field} -> field
+      :error -> "the line #{inspect(line, printable_limit: 60)} is no header"
     end
   end
 
-  # Of the server's own business (RFC 3875, section 6.3 and RFC 9110): what would break its framing.
+  # Fields of the connection and of the framing are the server's own business (RFC 3875, section 6.3 and RFC 9110).
   @owned [
-    "status",
     "content-length",
     "transfer-encoding",
     "connection",
@@ -125,14 +127,18 @@ defmodule Wasmex.HTTP.CGI do
     "trailer"
   ]
 
-  defp response(headers) do
-    own = Map.new(headers)
-    given = Enum.reject(headers, fn {name, _} -> name in @owned end)
+  @doc "The fields that a response may have from a program."
+  @spec passed([{String.t(), binary()}]) :: [{String.t(), binary()}]
+  def passed(fields), do: Enum.reject(fields, fn {name, _} -> name in @owned end)
+
+  defp response(fields) do
+    own = Map.new(fields)
+    headers = fields |> passed() |> Enum.reject(fn {name, _} -> name == "status" end)
 
     case own do
-      %{"status" => status} -> status(status, given)
-      %{"location" => _} -> {:ok, 302, given}
-      %{"content-type" => _} -> {:ok, 200, given}
+      %{"status" => status} -> status(status, headers)
+      %{"location" => _} -> {:ok, 302, headers}
+      %{"content-type" => _} -> {:ok, 200, headers}
       _ -> {:error, "neither Content-Type nor Location nor Status is in the header block"}
     end
   end

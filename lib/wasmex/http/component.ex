@@ -1,7 +1,7 @@
 defmodule Wasmex.HTTP.Component do
   @moduledoc false
   # Components that export `wasi:http/incoming-handler`. The request is handed to the handler as it is; the
-  # NIF writes the answer as a CGI program would print it (see http.rs).
+  # NIF writes the answer as a CGI program would print it (see component/http.rs).
 
   @behaviour Wasmex.HTTP.Convention
 
@@ -71,6 +71,14 @@ defmodule Wasmex.HTTP.Component do
 
   defp headers(request), do: Enum.reject(request.headers, fn {name, _} -> name in @hop end)
 
+  # The first field is the status, whatever the component's own are called.
   @impl true
-  defdelegate head(printed), to: CGI
+  def head(printed) do
+    with {:ok, [{"status", status} | fields], rest} <- CGI.fields(printed) do
+      case String.to_integer(status) do
+        status when status in 200..599 -> {:head, status, CGI.passed(fields), rest}
+        status -> {:error, "#{status} is no status of a final response"}
+      end
+    end
+  end
 end

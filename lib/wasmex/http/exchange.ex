@@ -246,12 +246,6 @@ defmodule Wasmex.HTTP.Exchange do
     failed(exchange, status(error), error)
   end
 
-  # The request itself was wrong, which showed when the guest read on.
-  defp over({:raised, {:throw, {:wasmex_http, status}, _stacktrace}}, exchange) do
-    message = "the body of the request ended with #{status}"
-    failed(exchange, status, %Error{reason: :input, details: %{message: message}})
-  end
-
   defp over({:raised, {kind, reason, stacktrace}}, _exchange),
     do: :erlang.raise(kind, reason, stacktrace)
 
@@ -300,6 +294,8 @@ defmodule Wasmex.HTTP.Exchange do
 
   defp status(%Error{reason: :timeout}), do: 504
   defp status(%Error{reason: :output_limit}), do: 502
+  # The request itself was wrong, which showed when the guest read on.
+  defp status(%Error{reason: :input, details: %{status: status}}), do: status
   defp status(%Error{reason: :input}), do: 400
   defp status(_error), do: 500
 

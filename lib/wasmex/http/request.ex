@@ -5,7 +5,8 @@ defmodule Wasmex.HTTP.Request do
   - `:method`, upper-case; `:path`, what follows the function's name, with a leading slash, not decoded;
     `:query`, what follows `?`, as it came, or `""`
   - `:headers`: `[{name, value}]`, names in lower case
-  - `:body`: iodata, or an Enumerable of it that is asked for more as the guest reads
+  - `:body`: iodata, or an Enumerable of it that is asked for more as the guest reads; an element `{:error, exception}`
+    (a `Wasmex.Error`) ends it
   - `:host`, `:port`, `:scheme`, `:remote_addr` (text), `:protocol`
   - `:script_name`: the path of the function itself, such as `/goenv`
 
@@ -15,6 +16,8 @@ defmodule Wasmex.HTTP.Request do
       iex> {request.script_name, request.path, request.query, request.headers}
       {"", "/goenv/a/b", "x=1", [{"accept", "text/plain"}]}
   """
+
+  alias Wasmex.Error
 
   defstruct method: "GET",
             path: "/",
@@ -94,6 +97,15 @@ defmodule Wasmex.HTTP.Request do
       {_, value} -> value
       nil -> nil
     end
+  end
+
+  @doc false
+  # The last element of a body that can't be read to its end: it ends the function's input and is answered with the
+  # status (400: broken off or malformed, 408: too slow, 413: too long).
+  @spec body_error(400 | 408 | 413) :: {:error, Error.t()}
+  def body_error(status) do
+    message = "the body of the request ended with #{status}"
+    {:error, %Error{reason: :input, details: %{status: status, message: message}}}
   end
 
   @doc false

@@ -121,6 +121,8 @@ defmodule Wasmex.Program.Stdin do
     kind, reason -> {:raised, {kind, reason, __STACKTRACE__}, %{stdin | next: nil}}
   end
 
+  defp took(stdin, {:error, %Error{} = error}, _gathered, _size), do: {:error, error, stdin}
+
   defp took(stdin, element, gathered, size) do
     case to_binary(element) do
       {:ok, bytes} ->

@@ -137,6 +137,7 @@ defmodule Wasmex.HTTP.ServerTest do
     line = fn line -> "GET /hello HTTP/1.1\r\nHost: x\r\n#{line}\r\n\r\n" end
 
     for {status, bytes} <- [
+          {200, line.(<<"X: ", 0xFF, 0x80>>)},
           {200, get <> "Host: x\r\n\r\n"},
           {200, "\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n"},
           {200, "GET /hello HTTP/1.0\r\n\r\n"},
@@ -163,6 +164,15 @@ defmodule Wasmex.HTTP.ServerTest do
           {400, "GET /hello?\x01 HTTP/1.1\r\nHost: x\r\n\r\n"},
           {400, "GET hello HTTP/1.1\r\nHost: x\r\n\r\n"},
           {400, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"},
+          {400, "GET /hello HTTP/1.1\nHost: x\n\n"},
+          {400, "GET /hello HTTP/1.1\r\nHost: x\n\r\n"},
+          {400, line.("X: a\r\n folded")},
+          {400, line.("X: a\rb")},
+          {400, line.(": no name")},
+          {400, line.("X : space")},
+          {400,
+           "POST /hello HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+          {400, <<0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC>>},
           {413, post <> "Content-Length: 101\r\n\r\n" <> String.duplicate("a", 101)},
           {414, "GET /#{String.duplicate("a", 20_000)} HTTP/1.1\r\nHost: x\r\n\r\n"},
           {431, line.("X: " <> String.duplicate("a", 70_000))},
@@ -183,6 +193,8 @@ defmodule Wasmex.HTTP.ServerTest do
 
     assert 400 == port |> Client.raw(chunked <> "zz\r\nabc\r\n") |> Client.status()
     assert 400 == port |> Client.raw(chunked <> "3\r\nabcd\r\n0\r\n\r\n") |> Client.status()
+    assert 400 == port |> Client.raw(chunked <> "+3\r\nabc\r\n0\r\n\r\n") |> Client.status()
+    assert 400 == port |> Client.raw(chunked <> "3;x\nabc\r\n0\r\n\r\n") |> Client.status()
 
     assert "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201" <> _ =
              Client.raw(port, [

@@ -1,30 +1,39 @@
 defmodule Wasmex.HTTP.Server.Body do
   @moduledoc false
-  # The body of a request as a Stream: read from the socket when the guest wants more, in the process of
-  # the request. Where it stands is kept in the process, so that the connection knows afterwards how much
-  # of it was read.
+  # The body of a request as a stream: read from the socket when the guest wants more, in the process of the request.
+  # Where it stands is kept in the process, so that the connection knows afterwards how much of it was read.
   #
-  # What goes wrong is thrown as `{:wasmex_http, status}`; `Exchange` makes it the answer.
+  # A failure is the last element of the stream, `Wasmex.HTTP.Request.body_error/1`.
 
-  alias Wasmex.HTTP.Server.Wire
+  alias Wasmex.HTTP.Request
+  alias Wasmex.HTTP.Server.{Chunked, Wire}
 
   @key :"$wasmex_http_body"
   # Ms without a byte.
   @patience 10_000
 
+  @enforce_keys [:wire, :left]
+  defstruct wire: nil,
+            # Bytes that are to come, or the state of the chunks.
+            left: 0,
+            # The client waits until it is asked for the body.
+            continue?: false,
+            read: 0,
+            most: 0,
+            deadline: 0
+
+  @type t :: %__MODULE__{}
+
   @doc "Begins a body of so many bytes, or `:chunked`; `continue?` when the client waits to be asked for it."
-  def begin(wire, length, continue?),
-    do:
-      Process.put(@key, %{
-        wire: wire,
-        left: length,
-        continue?: continue?,
-        read: 0,
-        chunk: nil,
-        deadline: nil
-      })
+  @spec begin(Wire.t(), non_neg_integer() | :chunked, boolean()) :: :ok
+  def begin(wire, length, continue?) do
+    left = if length == :chunked, do: %Chunked{}, else: length
+    Process.put(@key, %__MODULE__{wire: wire, left: left, continue?: continue?})
+    :ok
+  end
 
   @doc "Ends it: `{:ok, wire}` when all was read, else `:unread`."
+  @spec finish() :: {:ok, Wire.t()} | :unread
   def finish do
     case Process.delete(@key) do
       %{left: 0, wire: wire} -> {:ok, wire}
@@ -33,107 +42,77 @@ defmodule Wasmex.HTTP.Server.Body do
   end
 
   @doc """
-  The stream; beyond `most` bytes it throws 413. It takes no longer than `time` ms, however slowly the bytes come: the
+  The stream, of at most `most` bytes (413 beyond). It takes no longer than `time` ms, however slowly the bytes come: the
   request has its place, and perhaps an instance, for as long.
   """
+  @spec stream(non_neg_integer() | :infinity, timeout()) :: Enumerable.t()
   def stream(most, time) do
     deadline = System.monotonic_time(:millisecond) + time
-    Process.put(@key, %{Process.get(@key) | deadline: deadline})
-
-    Stream.repeatedly(fn -> read(Process.get(@key), most) end) |> Stream.take_while(&(&1 != :end))
+    Process.put(@key, %{Process.get(@key) | most: most, deadline: deadline})
+    Stream.resource(fn -> :read end, &next/1, fn _ -> :ok end)
   end
 
-  defp read(%{left: 0}, _most), do: :end
-
-  defp read(%{continue?: true} = body, most) do
-    :gen_tcp.send(body.wire.socket, "HTTP/1.1 100 Continue\r\n\r\n")
-    read(%{body | continue?: false}, most)
-  end
-
-  defp read(%{left: :chunked} = body, most), do: chunked(body, most)
-
-  defp read(%{left: left, wire: wire} = body, most) do
-    case wire.buffer do
-      "" ->
-        read(%{body | wire: more(body)}, most)
-
-      buffer ->
-        {bytes, rest} = split(buffer, left)
-        keep(%{body | wire: %{wire | buffer: rest}, left: left - byte_size(bytes)}, bytes, most)
+  defp next(:read) do
+    case read(Process.get(@key)) do
+      {:done, body} -> done(body)
+      {:ok, bytes, body} -> count(%{body | read: body.read + byte_size(bytes)}, bytes)
+      {:error, status} -> {[Request.body_error(status)], :failed}
     end
   end
 
-  defp split(buffer, size), do: :erlang.split_binary(buffer, min(byte_size(buffer), size))
+  defp next(:failed), do: {:halt, :failed}
 
-  # Sizes in hexadecimal, each chunk with an end of line (RFC 9112, section 7.1).
-  defp chunked(%{chunk: nil, wire: wire} = body, most) do
-    case :binary.split(wire.buffer, "\r\n") do
-      [line, rest] -> chunk(%{body | wire: %{wire | buffer: rest}}, size(line), most)
-      [line] when byte_size(line) > 1024 -> throw({:wasmex_http, 400})
-      [_] -> chunked(%{body | wire: more(body)}, most)
+  defp done(body) do
+    Process.put(@key, body)
+    {:halt, :done}
+  end
+
+  # Atoms are greater than numbers, so `:infinity` is the largest limit.
+  defp count(%{read: read, most: most}, _bytes) when read > most,
+    do: {[Request.body_error(413)], :failed}
+
+  defp count(body, bytes) do
+    Process.put(@key, body)
+    {[bytes], :read}
+  end
+
+  defp read(%{left: 0} = body), do: {:done, body}
+
+  defp read(%{continue?: true, wire: wire} = body) do
+    :gen_tcp.send(wire.socket, "HTTP/1.1 100 Continue\r\n\r\n")
+    read(%{body | continue?: false})
+  end
+
+  defp read(%{left: %Chunked{} = state, wire: wire} = body) do
+    case Chunked.next(state, wire.buffer) do
+      {:data, bytes, state, rest} ->
+        {:ok, bytes, %{body | left: state, wire: %{wire | buffer: rest}}}
+
+      {:more, state, rest} ->
+        more(%{body | left: state, wire: %{wire | buffer: rest}})
+
+      {:done, rest} ->
+        read(%{body | left: 0, wire: %{wire | buffer: rest}})
+
+      :error ->
+        {:error, 400}
     end
   end
 
-  defp chunked(%{chunk: 0, wire: wire} = body, most) do
-    case wire.buffer do
-      "\r\n" <> rest -> chunked(%{body | chunk: nil, wire: %{wire | buffer: rest}}, most)
-      buffer when byte_size(buffer) < 2 -> chunked(%{body | wire: more(body)}, most)
-      _ -> throw({:wasmex_http, 400})
-    end
+  defp read(%{wire: %{buffer: ""}} = body), do: more(body)
+
+  defp read(%{left: left, wire: wire} = body) do
+    {bytes, rest} = :erlang.split_binary(wire.buffer, min(byte_size(wire.buffer), left))
+    {:ok, bytes, %{body | wire: %{wire | buffer: rest}, left: left - byte_size(bytes)}}
   end
 
-  defp chunked(%{wire: %{buffer: ""}} = body, most),
-    do: chunked(%{body | wire: more(body)}, most)
-
-  defp chunked(%{chunk: size, wire: wire} = body, most) do
-    {bytes, rest} = split(wire.buffer, size)
-    keep(%{body | wire: %{wire | buffer: rest}, chunk: size - byte_size(bytes)}, bytes, most)
-  end
-
-  defp size(line) do
-    [digits | _extensions] = String.split(line, ";", parts: 2)
-
-    case Integer.parse(String.trim(digits), 16) do
-      {size, ""} when size >= 0 and byte_size(digits) < 16 -> size
-      _ -> throw({:wasmex_http, 400})
-    end
-  end
-
-  defp chunk(body, 0, most), do: trailers(body, most)
-  defp chunk(body, size, most), do: chunked(%{body | chunk: size}, most)
-
-  defp trailers(%{wire: wire} = body, most) do
-    case :binary.split(wire.buffer, "\r\n") do
-      ["", rest] ->
-        Process.put(@key, %{body | left: 0, wire: %{wire | buffer: rest}})
-        :end
-
-      [_trailer, rest] ->
-        trailers(%{body | wire: %{wire | buffer: rest}}, most)
-
-      [line] when byte_size(line) > 8192 ->
-        throw({:wasmex_http, 400})
-
-      [_] ->
-        trailers(%{body | wire: more(body)}, most)
-    end
-  end
-
-  defp keep(body, bytes, most) do
-    read = body.read + byte_size(bytes)
-    if read > most, do: throw({:wasmex_http, 413})
-    Process.put(@key, %{body | read: read})
-    bytes
-  end
-
-  defp more(%{wire: wire, deadline: deadline}) do
+  defp more(%{wire: wire, deadline: deadline} = body) do
     patience = System.monotonic_time(:millisecond) + @patience
-    wire = %{wire | deadline: min(patience, deadline)}
 
-    case Wire.recv(wire) do
-      {:ok, wire} -> wire
-      {:error, :timeout} -> throw({:wasmex_http, 408})
-      {:error, _closed} -> throw({:wasmex_http, 400})
+    case Wire.recv(%{wire | deadline: min(patience, deadline)}) do
+      {:ok, wire} -> read(%{body | wire: wire})
+      {:error, :timeout} -> {:error, 408}
+      {:error, _closed} -> {:error, 400}
     end
   end
 end

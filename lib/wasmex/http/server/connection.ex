@@ -54,7 +54,7 @@ defmodule Wasmex.HTTP.Server.Connection do
   end
 
   defp answer(head, wire, context) do
-    Body.begin(wire, head.body, continue?(head))
+    Body.begin(wire, head.body, head.continue?)
 
     state = %{
       socket: wire.socket,
@@ -79,12 +79,6 @@ defmodule Wasmex.HTTP.Server.Connection do
       _ -> :ok
     end
   end
-
-  # HTTP/1.0 knows no such thing (RFC 9110, 10.1.1).
-  defp continue?(%{version: {1, 0}}), do: false
-
-  defp continue?(head),
-    do: "100-continue" in Enum.map(Wire.values(head, "expect"), &String.downcase/1)
 
   # Back to reading when we want to; what came meanwhile is the beginning of the next request.
   defp passive(%{socket: socket} = wire) do

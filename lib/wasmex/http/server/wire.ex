@@ -1,29 +1,45 @@
 defmodule Wasmex.HTTP.Server.Wire do
   @moduledoc false
-  # A socket with the bytes that were read from it and not used yet, and the head of a request out of
-  # them. Lines are parsed by OTP (`:erlang.decode_packet/3`); what they add up to is checked here
-  # (RFC 9112).
+  # A socket with the bytes that were read from it and not used yet, and the head of a request out of them.
+  # `Wasmex.HTTP.Server.Head` says what a head means.
+
+  alias Wasmex.HTTP.Field
+  alias Wasmex.HTTP.Server.Head
 
   defstruct [:socket, buffer: "", deadline: :infinity]
 
-  @head 64 * 1024
-  @target 16 * 1024
-  @headers 200
+  @type t :: %__MODULE__{
+          socket: :gen_tcp.socket(),
+          buffer: binary(),
+          deadline: integer() | :infinity
+        }
+
+  # Bytes of the request line, bytes of all field lines together, and how many of these there may be.
+  @request_line 16 * 1024 + 100
+  @fields 64 * 1024
+  @count 200
 
   @doc """
-  The head of the next request: `{:ok, head, wire}`, `:closed`, or `{:refuse, status, wire}`. `idle` ms may
-  pass before its first byte, `patience` ms until it is complete.
+  The head of the next request. `idle` ms may pass before its first byte, `patience` ms until it is complete. `:refuse`
+  comes with the status of the answer, after which the connection is closed: what is wrong with the form of a request may be
+  wrong with what follows it.
   """
+  @spec head(t(), timeout(), timeout()) ::
+          {:ok, Head.t(), t()} | {:refuse, pos_integer(), t()} | :closed
   def head(wire, idle, patience) do
     with {:ok, wire} <- first(wire, idle) do
       wire = %{wire | deadline: now() + patience}
 
-      with {:ok, method, target, version, wire} <- request_line(wire, @target + 100),
-           {:ok, headers, wire} <- headers(wire, [], @head) do
-        check(%{method: method, target: target, version: version, headers: headers}, wire)
-      end
+      with {:ok, line, wire} <- request_line(wire, @request_line),
+           {:ok, request} <- refused(Head.request_line(line), wire),
+           {:ok, fields, wire} <- fields(wire, [], @count, @fields),
+           {:ok, head} <- refused(Head.new(request, fields), wire),
+           do: {:ok, head, wire}
     end
   end
+
+  defp refused({:error, status}, wire), do: {:refuse, status, wire}
+  defp refused(ok, _wire), do: ok
 
   defp now, do: System.monotonic_time(:millisecond)
 
@@ -37,52 +53,47 @@ defmodule Wasmex.HTTP.Server.Wire do
 
   defp first(wire, _idle), do: {:ok, wire}
 
-  # Empty lines before a request are skipped (section 2.2).
-  defp request_line(%{buffer: "\r\n" <> rest} = wire, most),
-    do: request_line(%{wire | buffer: rest}, most - 2)
-
-  defp request_line(wire, most) do
-    case :erlang.decode_packet(:http_bin, wire.buffer, []) do
-      {:ok, {:http_request, method, target, version}, rest} ->
-        {:ok, to_string(method), target, version, %{wire | buffer: rest}}
-
-      {:ok, _not_http, _rest} ->
-        {:refuse, 400, wire}
-
-      {:more, _} when byte_size(wire.buffer) > most ->
-        {:refuse, 414, wire}
-
-      {:more, _} ->
-        with {:ok, wire} <- more(wire), do: request_line(wire, most)
-
-      {:error, _} ->
-        {:refuse, 400, wire}
+  # Empty lines before a request are skipped (section 2.2). What does not begin like a request, TLS for example, may
+  # never come to the end of a line.
+  defp request_line(wire, left) do
+    case line(wire, left, 414) do
+      {:ok, "", wire} -> request_line(wire, left - 2)
+      other -> other
     end
   end
 
-  defp headers(wire, found, left) when left < 0 or length(found) > @headers,
-    do: {:refuse, 431, wire}
+  defp fields(wire, found, count, left) do
+    case line(wire, left, 431) do
+      {:ok, "", wire} ->
+        {:ok, Enum.reverse(found), wire}
 
-  defp headers(wire, found, left) do
-    case :erlang.decode_packet(:httph_bin, wire.buffer, []) do
-      {:ok, :http_eoh, rest} ->
-        {:ok, Enum.reverse(found), %{wire | buffer: rest}}
-
-      {:ok, {:http_header, _, name, _, value}, rest} ->
-        used = byte_size(wire.buffer) - byte_size(rest)
-        header = {name |> to_string() |> String.downcase(), value}
-        headers(%{wire | buffer: rest}, [header | found], left - used)
-
-      {:more, _} when byte_size(wire.buffer) > left ->
+      {:ok, _line, wire} when count == 0 ->
         {:refuse, 431, wire}
 
-      {:more, _} ->
-        with {:ok, wire} <- more(wire), do: headers(wire, found, left)
+      {:ok, line, wire} ->
+        case Field.parse(line) do
+          {:ok, field} -> fields(wire, [field | found], count - 1, left - byte_size(line) - 2)
+          :error -> {:refuse, 400, wire}
+        end
 
-      _ ->
-        {:refuse, 400, wire}
+      other ->
+        other
     end
   end
+
+  # A line of at most `left` bytes; a longer one is refused with this status.
+  defp line(%{buffer: buffer} = wire, left, status) do
+    case Field.line(buffer) do
+      {:ok, line, _rest} when byte_size(line) > left -> {:refuse, status, wire}
+      {:ok, line, rest} -> {:ok, line, %{wire | buffer: rest}}
+      :more when byte_size(buffer) > left -> {:refuse, status, wire}
+      :more -> with {:ok, wire} <- more(wire), do: line(wire, left, status)
+      :error -> {:refuse, 400, wire}
+    end
+  end
+
+  defp more(%{buffer: <<c, _::binary>>} = wire) when c < 0x0A or c in 0x0E..0x1F,
+    do: {:refuse, 400, wire}
 
   defp more(wire) do
     case recv(wire) do
@@ -93,6 +104,7 @@ defmodule Wasmex.HTTP.Server.Wire do
   end
 
   @doc "Reads what there is, until the deadline."
+  @spec recv(t()) :: {:ok, t()} | {:error, :timeout | :closed | :inet.posix()}
   def recv(%{deadline: deadline} = wire) do
     timeout = if deadline == :infinity, do: :infinity, else: max(deadline - now(), 0)
 
@@ -101,70 +113,4 @@ defmodule Wasmex.HTTP.Server.Wire do
       error -> error
     end
   end
-
-  @methods ~w(GET HEAD POST PUT PATCH DELETE OPTIONS)
-
-  defp check(head, wire) do
-    with :ok <- version(head),
-         :ok <- host(head),
-         {:ok, target} <- target(head.target),
-         {:ok, body} <- body(head),
-         :ok <- method(head) do
-      {:ok, %{head | target: target} |> Map.merge(%{body: body, keep?: keep?(head)}), wire}
-    else
-      status -> {:refuse, status, wire}
-    end
-  end
-
-  defp version(%{version: version}) when version in [{1, 0}, {1, 1}], do: :ok
-  defp version(_head), do: 505
-
-  defp method(%{method: method}) when method in @methods, do: :ok
-  defp method(_head), do: 501
-
-  # Exactly one (section 3.2).
-  defp host(%{version: version} = head) do
-    case values(head, "host") do
-      [_] -> :ok
-      [] when version == {1, 0} -> :ok
-      _ -> 400
-    end
-  end
-
-  defp target({:abs_path, path}), do: path(path)
-  defp target({:absoluteURI, _scheme, _host, _port, path}), do: path(path)
-  defp target(_other), do: 400
-
-  defp path(path) when byte_size(path) > @target, do: 414
-
-  defp path(path) do
-    if String.match?(path, ~r/[\x00-\x20\x7f]/), do: 400, else: {:ok, path}
-  end
-
-  # How long the body is (section 6.3); where two answers are given somebody is cheating.
-  defp body(head) do
-    case {values(head, "transfer-encoding"), values(head, "content-length")} do
-      {[], []} -> {:ok, 0}
-      {[], lengths} -> length_of(Enum.uniq(lengths))
-      {[coding], []} -> if String.downcase(coding) == "chunked", do: {:ok, :chunked}, else: 501
-      _ -> 400
-    end
-  end
-
-  defp length_of([digits]) when byte_size(digits) < 16 do
-    if String.match?(digits, ~r/\A\d+\z/), do: {:ok, String.to_integer(digits)}, else: 400
-  end
-
-  defp length_of(_several), do: 400
-
-  defp keep?(%{version: version} = head) do
-    tokens =
-      for value <- values(head, "connection"),
-          token <- String.split(value, ","),
-          do: token |> String.trim() |> String.downcase()
-
-    "close" not in tokens and (version == {1, 1} or "keep-alive" in tokens)
-  end
-
-  def values(head, name), do: for({^name, value} <- head.headers, do: value)
 end

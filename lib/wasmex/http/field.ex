@@ -1,0 +1,63 @@
+defmodule Wasmex.HTTP.Field do
+  @moduledoc false
+  # Lines and header fields of HTTP/1.1 (RFC 9112, sections 2.2 and 5), byte for byte: a line ends with CRLF and holds
+  # neither CR nor LF, a name is a token directly before the colon, a value holds no control character but the tab, and
+  # nothing is folded. Whatever differs is refused: another server on the way may read it otherwise.
+
+  # tchar of RFC 9110, section 5.6.2.
+  defguardp is_tchar(c)
+            when c in ?a..?z or c in ?A..?Z or c in ?0..?9 or c in ~c"!#$%&'*+-.^_`|~"
+
+  @doc "The first line of the bytes, without its end, and the bytes after it; `:more` when it has no end yet."
+  @spec line(binary()) :: {:ok, binary(), binary()} | :more | :error
+  def line(bytes) do
+    case :binary.match(bytes, ["\r", "\n"]) do
+      :nomatch -> :more
+      {at, 1} -> ended(bytes, at)
+    end
+  end
+
+  defp ended(bytes, at) do
+    case bytes do
+      <<line::binary-size(at), "\r\n", rest::binary>> -> {:ok, line, rest}
+      <<_line::binary-size(at), "\r">> -> :more
+      _bare -> :error
+    end
+  end
+
+  @doc "A field line: its name in lower case and its value without the white space around it."
+  @spec parse(binary()) :: {:ok, {String.t(), binary()}} | :error
+  def parse(line) do
+    with {at, 1} <- :binary.match(line, ":"),
+         <<name::binary-size(at), ":", value::binary>> = line,
+         true <- token?(name),
+         value = trim(value),
+         true <- value?(value) do
+      {:ok, {String.downcase(name, :ascii), value}}
+    else
+      _ -> :error
+    end
+  end
+
+  @doc "Whether these bytes are a token, which has at least one character."
+  @spec token?(binary()) :: boolean()
+  def token?(<<c, rest::binary>>) when is_tchar(c), do: rest == "" or token?(rest)
+  def token?(_bytes), do: false
+
+  # Bytes above 127 are obs-text, which is opaque.
+  defp value?(<<c, rest::binary>>) when (c >= 0x20 and c != 0x7F) or c == ?\t, do: value?(rest)
+  defp value?(bytes), do: bytes == ""
+
+  @doc "Without the spaces and tabs at both ends; no other character counts as white space."
+  @spec trim(binary()) :: binary()
+  def trim(<<c, rest::binary>>) when c in [?\s, ?\t], do: trim(rest)
+  def trim(bytes), do: trim_end(bytes, byte_size(bytes))
+
+  defp trim_end(bytes, size) when size > 0 do
+    if :binary.at(bytes, size - 1) in [?\s, ?\t],
+      do: trim_end(bytes, size - 1),
+      else: binary_part(bytes, 0, size)
+  end
+
+  defp trim_end(_bytes, 0), do: ""
+end

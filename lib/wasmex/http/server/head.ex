@@ -1,0 +1,145 @@
+defmodule Wasmex.HTTP.Server.Head do
+  @moduledoc false
+  # What the lines of a request's head mean (RFC 9112, sections 3 and 6): where the target is, how long the body is,
+  # whether the connection goes on. A head that two servers could read in two ways is refused.
+
+  alias Wasmex.HTTP.Field
+
+  @target 16 * 1024
+  @methods ~w(GET HEAD POST PUT PATCH DELETE OPTIONS)
+
+  defstruct [:method, :target, :version, headers: [], body: 0, keep?: true, continue?: false]
+
+  @type t :: %__MODULE__{
+          method: String.t(),
+          target: String.t(),
+          version: {1, 0 | 1},
+          headers: [{String.t(), binary()}],
+          body: non_neg_integer() | :chunked,
+          keep?: boolean(),
+          continue?: boolean()
+        }
+
+  @typedoc "Method, target and version as they were sent."
+  @type request :: {String.t(), binary(), {0..9, 0..9}}
+
+  @doc "The parts of a request line: one space between each two."
+  @spec request_line(binary()) :: {:ok, request()} | {:error, 400}
+  def request_line(line) do
+    with [method, target, "HTTP/" <> <<major, ".", minor>>] <-
+           :binary.split(line, " ", [:global]),
+         true <- Field.token?(method),
+         true <- target != "" and major in ?0..?9 and minor in ?0..?9 do
+      {:ok, {method, target, {major - ?0, minor - ?0}}}
+    else
+      _ -> {:error, 400}
+    end
+  end
+
+  @doc "The head, or the status it is refused with."
+  @spec new(request(), [{String.t(), binary()}]) :: {:ok, t()} | {:error, 400..599}
+  def new({method, target, version}, headers) do
+    with :ok <- version(version),
+         :ok <- host(headers, version),
+         {:ok, target, headers} <- target(target, headers),
+         {:ok, body} <- body(headers, version),
+         :ok <- method(method) do
+      {:ok,
+       %__MODULE__{
+         method: method,
+         target: target,
+         version: version,
+         # `X_Real_Ip` and `X-Real-Ip` would be one variable to a program: as proxies do, what no proxy has set is dropped.
+         headers: Enum.reject(headers, fn {name, _} -> String.contains?(name, "_") end),
+         body: body,
+         keep?: keep?(headers, version),
+         continue?: continue?(headers, version)
+       }}
+    else
+      status -> {:error, status}
+    end
+  end
+
+  defp version(version) when version in [{1, 0}, {1, 1}], do: :ok
+  defp version(_version), do: 505
+
+  defp method(method) when method in @methods, do: :ok
+  defp method(_method), do: 501
+
+  # Exactly one, and one that is a host (section 3.2).
+  defp host(headers, version) do
+    case values(headers, "host") do
+      [host] -> if host?(host), do: :ok, else: 400
+      [] when version == {1, 0} -> :ok
+      _ -> 400
+    end
+  end
+
+  defp host?(host),
+    do:
+      String.match?(
+        host,
+        ~r/\A(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::\d{0,5})?\z/
+      )
+
+  # Origin form, or absolute form, whose authority stands for the field `Host` (section 3.2.2).
+  defp target("/" <> _ = path, headers), do: path(path, headers)
+
+  defp target(target, headers) do
+    with [_, host, path] <- Regex.run(~r/\Ahttps?:\/\/([^\/?#]+)(.*)\z/is, target),
+         true <- host?(host) do
+      path = if String.starts_with?(path, "/"), do: path, else: "/" <> path
+      path(path, [{"host", host} | List.keydelete(headers, "host", 0)])
+    else
+      _ -> 400
+    end
+  end
+
+  defp path(path, _headers) when byte_size(path) > @target, do: 414
+
+  # A fragment is never sent (section 3.2).
+  defp path(path, headers),
+    do: if(String.match?(path, ~r/[\x00-\x20\x7f#]/), do: 400, else: {:ok, path, headers})
+
+  # How long the body is (section 6.3). Both fields in one request are an attempt to smuggle another one, and HTTP/1.0
+  # has no codings (section 6.1).
+  defp body(headers, version) do
+    case {values(headers, "transfer-encoding"), values(headers, "content-length")} do
+      {[], []} -> {:ok, 0}
+      {[], lengths} -> length_of(Enum.uniq(lengths))
+      {[coding], []} when version == {1, 1} -> coding(coding)
+      _ -> 400
+    end
+  end
+
+  defp length_of([digits]) when byte_size(digits) < 16 do
+    if String.match?(digits, ~r/\A\d+\z/), do: {:ok, String.to_integer(digits)}, else: 400
+  end
+
+  defp length_of(_several), do: 400
+
+  # Chunked has to be the last one, once; of others there are none here.
+  defp coding(value) do
+    case value |> tokens() |> Enum.reverse() do
+      ["chunked"] -> {:ok, :chunked}
+      ["chunked" | others] -> if "chunked" in others, do: 400, else: 501
+      _ -> if String.contains?(String.downcase(value, :ascii), "chunked"), do: 400, else: 501
+    end
+  end
+
+  defp keep?(headers, version) do
+    tokens = headers |> values("connection") |> Enum.flat_map(&tokens/1)
+    "close" not in tokens and (version == {1, 1} or "keep-alive" in tokens)
+  end
+
+  # HTTP/1.0 knows no such thing (RFC 9110, section 10.1.1).
+  defp continue?(_headers, {1, 0}), do: false
+
+  defp continue?(headers, _version),
+    do: "100-continue" in (headers |> values("expect") |> Enum.map(&String.downcase(&1, :ascii)))
+
+  defp tokens(value),
+    do: for(part <- String.split(value, ","), do: part |> Field.trim() |> String.downcase(:ascii))
+
+  defp values(headers, name), do: for({^name, value} <- headers, do: value)
+end

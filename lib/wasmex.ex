@@ -39,9 +39,8 @@ defmodule Wasmex do
 
   use GenServer
 
-  alias Wasmex.{Compat, Instance, Memory, Module, Server, Store, StoreOrCaller, Utils}
+  alias Wasmex.{Compat, Instance, Memory, Module, Program, Server, Store, StoreOrCaller, Utils}
   alias Wasmex.Call.Timeout
-  alias Wasmex.Program.{Driver, Options, Session}
   alias Wasmex.Wasi.WasiOptions
 
   @keys [
@@ -255,131 +254,25 @@ defmodule Wasmex do
   @spec live_objects() :: [{atom(), non_neg_integer()}]
   def live_objects, do: Wasmex.Native.live_objects()
 
-  @doc ~S"""
-  Runs a WASI preview 1 program to its end, in this process: `{:ok, %Wasmex.Run{}}` with its exit
-  status and what it printed, whatever the status is.
-
-  The program is a path (compiled once, and again when the file changes), wasm bytes or WAT (compiled
-  each time), a `Wasmex.Module` or a `Wasmex.Template`. Files and bytes may be artefacts of
-  `Wasmex.Module.serialize/2` too, which are verified.
-
-      iex> wat = ~s|(module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
-      ...>   (memory (export "memory") 1) (data (i32.const 8) "hello\\n")
-      ...>   (func (export "_start") (i32.store (i32.const 0) (i32.const 8)) (i32.store (i32.const 4) (i32.const 6))
-      ...>     (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))))|
-      iex> {:ok, run} = Wasmex.run(wat)
-      iex> {run.status, run.stdout}
-      {0, "hello\n"}
-
-  Streams:
-
-  - `:stdin`: iodata; an Enumerable of iodata, asked for more when the guest wants more; an IO device
-    or `:inherit` (the group leader); a `Wasmex.Pipe`. By default there is no input.
-  - `:stdout`, `:stderr`: `:capture` (the default: into the result), `:inherit`, `:null`, an IO device, a
-    function of one argument, a Collectable, `:logger` or `{:logger, level}` (line by line, with the
-    metadata `:wasm`, the program's name, and `:stream`), a `Wasmex.Pipe`. `stderr: :stdout` joins them.
-
-  What it is granted, by default nothing:
-
-  - `:env`: variables, a map of strings
-  - `:dirs`: directories, `%{"/guest/path" => "host/path"}`, or `{"host/path", :ro}` for reading only
-  - `:clock`: `:real`, or a `DateTime` at which its clocks stand; `:seed`: an integer that makes all its
-    randomness repeatable
-  - `:imports`: Elixir functions, as in `Wasmex.Instance.new/5`; `:links`: modules whose exports it may
-    import, `%{"name" => module}`
-
-  Limits, all of which end the program with an error:
-
-  - `:timeout` in ms, default `:infinity`
-  - `:fuel`: what it may burn; each wasm instruction costs about one. Such programs are compiled apart,
-    or from a `Wasmex.Module` of an engine with `consume_fuel: true`.
-  - `:max_memory`: bytes of all its memories together. A program that can't get more usually ends itself.
-  - `:max_output`: bytes printed to both streams together. By default 64 MiB of what is captured.
-
-  A component of WASI 0.2 (`wasi:cli/command`) runs as well: bytes, a file or a `Wasmex.Components.Component`. It alone can be
-  granted a network: `:tcp`, `:udp`, `:listen`, `:lookup`, `:allow_http`, `:allowed_hosts` and `:http` as in `Wasmex.Wasi.WasiP2Options`. Its exit
-  status is 0 or 1, for WASI 0.2 knows no others; `:trace`, `:profile` and `:links` are for modules.
-
-  To see what it does: `:trace`, a function that is given a `Wasmex.Trace` for each call to WASI or to
-  Elixir; `profile: true` (`Wasmex.Profile`), `core_dump: true`, both in the `Wasmex.Run`.
-
-  Others: `:invoke`, `{function, params}` to call instead of `_start`, the results in the `Wasmex.Run`;
-  `:name`, argv[0] and the name in logs; `:engine`, what paths and bytes are compiled for.
-
-  Errors are `{:error, exception}`: `Wasmex.Trap`, or `Wasmex.Error` with the reason `:timeout`,
-  `:output_limit`, `:file`, `:not_a_program`, `:missing_import`, `:compile`, `:wasi`, …; the `run` in it is
-  what the program had done until then. What raises in a function, an Enumerable or a Collectable of
-  yours goes through, after the program was stopped.
-  """
-  @spec run(program(), [String.t()], keyword()) :: {:ok, Wasmex.Run.t()} | {:error, Exception.t()}
-  def run(program, args \\ [], opts \\ []) do
-    with {:ok, session} <- Session.start(program, args, Options.new!(opts)) do
-      case session |> Session.begin() |> Driver.finish() do
-        {:raised, {kind, reason, stacktrace}} -> :erlang.raise(kind, reason, stacktrace)
-        result -> result
-      end
-    end
-  end
-
   @typedoc "A path, wasm bytes or WAT, a module or component, or a template of one."
-  @type program ::
-          Path.t()
-          | binary()
-          | Wasmex.Module.t()
-          | Wasmex.Template.t()
-          | Wasmex.Components.Component.t()
-          | Wasmex.Components.Template.t()
+  @type program :: Program.program()
 
-  @doc "As `run/3`, but returns the `Wasmex.Run` or raises. An exit status other than 0 is no error."
+  @doc "Runs a WASI program to its end, see `Wasmex.Program.run/3`."
+  @spec run(program(), [String.t()], keyword()) :: {:ok, Wasmex.Run.t()} | {:error, Exception.t()}
+  defdelegate run(program, args \\ [], opts \\ []), to: Program
+
+  @doc "As `run/3`, but returns the `Wasmex.Run` or raises, see `Wasmex.Program.run!/3`."
   @spec run!(program(), [String.t()], keyword()) :: Wasmex.Run.t()
-  def run!(program, args \\ [], opts \\ []) do
-    case run(program, args, opts) do
-      {:ok, run} -> run
-      {:error, exception} -> raise exception
-    end
-  end
+  defdelegate run!(program, args \\ [], opts \\ []), to: Program
 
-  @doc """
-  A program as a lazy stream of what it prints to its standard output, or a filter between streams.
-
-      stream!("report.wasm", ["2026"])
-      File.stream!("in.txt") |> Wasmex.stream!("upcase.wasm") |> Enum.take(3)
-
-  The program starts when the stream is read, runs only while more is asked for, in the process that
-  asks, and is stopped when the reader halts. An Enumerable as the first argument is its input.
-
-  Options are those of `run/3` and `as:`, `:chunks` (the default) or `:lines` (without their ends).
-  Standard error is captured, and in the exception's `run`.
-
-  An exit status other than 0 raises `Wasmex.Exit`, once all output has been read; a trap, a timeout or
-  a limit raises its exception.
-
-      iex> cat = ~S|(module
-      ...>   (import "wasi_snapshot_preview1" "fd_read" (func $r (param i32 i32 i32 i32) (result i32)))
-      ...>   (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
-      ...>   (memory (export "memory") 1)
-      ...>   (func (export "_start")
-      ...>     (loop $again
-      ...>       (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 4096))
-      ...>       (drop (call $r (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 4)))
-      ...>       (if (i32.load (i32.const 4))
-      ...>         (then (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))) (br $again))))))|
-      iex> ["a", "b\\nc"] |> Wasmex.stream!(cat) |> Wasmex.stream!(cat, [], as: :lines) |> Enum.to_list()
-      ["ab", "c"]
-  """
+  @doc "A WASI program as a lazy stream of its output, see `Wasmex.Program.stream!/3`."
   @spec stream!(program() | Enumerable.t(), [String.t()] | program(), keyword() | [String.t()]) ::
           Enumerable.t()
-  def stream!(program_or_input, args_or_program \\ [], opts_or_args \\ [])
-
-  def stream!(program, args, opts) when is_list(args),
-    do: Wasmex.Program.Stream.new(program, args, opts)
-
-  def stream!(input, program, args), do: stream!(input, program, args, [])
+  defdelegate stream!(program_or_input, args_or_program \\ [], opts_or_args \\ []), to: Program
 
   @doc "As `stream!/3`, with an input and options."
   @spec stream!(Enumerable.t(), program(), [String.t()], keyword()) :: Enumerable.t()
-  def stream!(input, program, args, opts),
-    do: Wasmex.Program.Stream.new(program, args, Keyword.put(opts, :stdin, input))
+  defdelegate stream!(input, program, args, opts), to: Program
 
   @impl true
   def init(state) do

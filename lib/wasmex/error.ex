@@ -185,15 +185,11 @@ defmodule Wasmex.Error do
   end
 
   @doc false
-  def suggestion(name, names) when is_atom(name) and not is_nil(name),
-    do: name |> Atom.to_string() |> suggestion(names)
-
-  def suggestion(name, names) when not is_binary(name), do: name |> inspect() |> suggestion(names)
-
+  # Names are all strings or all atoms, and are shown as they are.
   def suggestion(name, names) do
     close =
       names
-      |> Enum.map(&{String.jaro_distance(name, &1), &1})
+      |> Enum.map(&{String.jaro_distance(text(name), text(&1)), &1})
       |> Enum.filter(fn {distance, _} -> distance > 0.7 end)
       |> Enum.sort(:desc)
       |> Enum.take(3)
@@ -205,4 +201,8 @@ defmodule Wasmex.Error do
       true -> "; there are: #{names |> Enum.take(20) |> Enum.map_join(", ", &inspect/1)}"
     end
   end
+
+  defp text(name) when is_binary(name), do: name
+  defp text(name) when is_atom(name), do: Atom.to_string(name)
+  defp text(name), do: inspect(name)
 end

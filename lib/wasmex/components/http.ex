@@ -38,6 +38,7 @@ defmodule Wasmex.Components.HTTP do
   alias Wasmex.Components.{Component, Instance}
   alias Wasmex.HTTP.{Function, Request, Response}
   alias Wasmex.Call.Timeout
+  alias Wasmex.Options.Type.Address
   alias Wasmex.Wasi.WasiP2Options
 
   @doc """
@@ -86,44 +87,32 @@ defmodule Wasmex.Components.HTTP do
   @doc "Whether a store with these options would send a request to this URL."
   @spec allowed?(WasiP2Options.t(), String.t()) :: boolean()
   def allowed?(%WasiP2Options{} = options, url) do
-    case rules(options) do
+    case rules(WasiP2Options.validate!(options)) do
       nil -> false
       rules -> reachable?(rules, URI.parse(url))
     end
   end
 
   @doc false
-  # What a store is given: the process that performs requests and its options, or nil.
+  # What a store is given, of options that were checked: the process that performs requests and its options, or nil.
+  @spec client(WasiP2Options.t()) :: {pid(), map()} | nil
   def client(%WasiP2Options{} = options) do
-    function = function!(options.http)
     # As long as a timer can be set, with some time to spare.
-    timeout = Timeout.capped(positive!(:http_timeout, options.http_timeout) + 10_000) - 10_000
-    max = positive!(:http_max_response, options.http_max_response)
+    timeout = Timeout.capped(options.http_timeout + 10_000) - 10_000
+    max = options.http_max_response
 
     case rules(options) do
       nil ->
         nil
 
       rules ->
-        {Client.whereis!(), %{rules: rules, function: function, timeout: timeout, max: max}}
+        {Client.whereis!(), %{rules: rules, function: options.http, timeout: timeout, max: max}}
     end
   end
 
-  defp rules(%{allowed_hosts: nil, allow_http: true}), do: [{:any, "", nil}]
   defp rules(%{allowed_hosts: nil, allow_http: false, http: nil}), do: nil
-  defp rules(%{allowed_hosts: nil, allow_http: false}), do: [{:any, "", nil}]
-
-  defp rules(%{allowed_hosts: nil, allow_http: other}),
-    do: WasiP2Options.fail(:allow_http, "a boolean", other)
-
-  defp rules(%{allowed_hosts: hosts}), do: WasiP2Options.rules!(:allowed_hosts, hosts)
-
-  defp function!(nil), do: nil
-  defp function!(function) when is_function(function, 1), do: function
-  defp function!(other), do: WasiP2Options.fail(:http, "a function of one argument", other)
-
-  defp positive!(_field, n) when is_integer(n) and n > 0, do: n
-  defp positive!(field, other), do: WasiP2Options.fail(field, "a positive integer", other)
+  defp rules(%{allowed_hosts: nil}), do: [{:any, "", nil}]
+  defp rules(%{allowed_hosts: hosts}), do: Enum.map(hosts, &Address.native/1)
 
   @doc false
   def reachable?(rules, %URI{scheme: scheme, host: host, port: port})

@@ -157,7 +157,8 @@ defmodule Wasmex.WasiTest do
     for {options, field} <- [
           {%WasiOptions{args: ["a", 1]}, ":args"},
           {%WasiOptions{args: [<<255>>]}, ":args"},
-          {%WasiOptions{env: %{a: "1"}}, ":env"},
+          {%WasiOptions{env: %{1 => "1"}}, ":env"},
+          {%WasiOptions{env: %{a: 1}}, ":env"},
           {%WasiOptions{env: %{"A=B" => "1"}}, ":env"},
           {%WasiOptions{env: %{"A" => <<"a", 0>>}}, ":env"},
           {%WasiOptions{stdin: :file}, ":stdin"},

@@ -1,6 +1,6 @@
 //! Engines: the compiler's settings, and what all stores and modules made with them share.
 
-use crate::core::engine_config::EngineConfig;
+use crate::core::engine_config;
 use crate::guest::data::StoreData;
 use crate::guest::ticker;
 use crate::observe::wasi_trace;
@@ -8,6 +8,7 @@ use crate::vm::atoms;
 use crate::vm::compiling::compile;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
+use crate::vm::options::Options;
 use crate::vm::terms;
 use crate::wasi::p1::{self, Wasi};
 use crate::wasi::p2;
@@ -71,8 +72,8 @@ impl Drop for EngineResource {
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn engine_new<'a>(env: Env<'a>, config: EngineConfig) -> Term<'a> {
-    let engine = config.build().and_then(|config| Engine::new(&config));
+fn engine_new<'a>(env: Env<'a>, config: Options<'a>) -> Term<'a> {
+    let engine = engine_config::build(&config).and_then(|config| Engine::new(&config));
     match engine {
         Ok(engine) => (atoms::ok(), ResourceArc::new(EngineResource::new(engine))).encode(env),
         Err(error) => Error::chain(atoms::config(), &error).to_term(env),
@@ -81,11 +82,10 @@ fn engine_new<'a>(env: Env<'a>, config: EngineConfig) -> Term<'a> {
 
 /// The engine that stores without one share.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn engine_default<'a>(env: Env<'a>, config: EngineConfig) -> Term<'a> {
+fn engine_default<'a>(env: Env<'a>, config: Options<'a>) -> Term<'a> {
     static DEFAULT: OnceLock<Option<ResourceArc<EngineResource>>> = OnceLock::new();
     let engine = DEFAULT.get_or_init(|| {
-        let engine = config
-            .build()
+        let engine = engine_config::build(&config)
             .and_then(|config| Engine::new(&config))
             .ok()?;
         Some(ResourceArc::new(EngineResource::new(engine)))

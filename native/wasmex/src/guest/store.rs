@@ -11,7 +11,8 @@ use crate::observe::trace::SharedTrace;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::fast_nif;
-use crate::wasi::p1::WasiOptions;
+use crate::vm::options::Options;
+use crate::wasi::p1::WasiSpec;
 use rustler::{Atom, Encoder, Env, NifResult, ResourceArc, Term};
 use wasmtime::Store;
 
@@ -22,7 +23,7 @@ fn store_new<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineResource>,
     limits: LimitsSpec,
-    wasi: Option<WasiOptions>,
+    wasi: Option<Options<'a>>,
     observe: Vec<Atom>,
 ) -> Term<'a> {
     make(env, engine, limits, wasi, &observe)
@@ -34,7 +35,7 @@ fn store_new_with_dirs<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineResource>,
     limits: LimitsSpec,
-    wasi: Option<WasiOptions>,
+    wasi: Option<Options<'a>>,
     observe: Vec<Atom>,
 ) -> Term<'a> {
     make(env, engine, limits, wasi, &observe)
@@ -44,17 +45,18 @@ fn make<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineResource>,
     limits: LimitsSpec,
-    wasi: Option<WasiOptions>,
+    wasi: Option<Options<'a>>,
     observe: &[Atom],
 ) -> Term<'a> {
-    let wasi = wasi.map(WasiOptions::into_spec);
     let has_wasi = wasi.is_some();
     if has_wasi && crate::vm::runtime::get().is_none() {
         return Error::text(atoms::wasi(), "the system gives no thread for I/O").to_term(env);
     }
     let id = cell::next_id();
     let hostcall_fuel = limits.hostcall_fuel;
-    let mut data = match StoreData::new(id, Limits::new(limits), wasi) {
+    let wasi = wasi.as_ref().map(WasiSpec::new).transpose();
+    let made = wasi.and_then(|wasi| StoreData::new(id, Limits::new(limits), wasi));
+    let mut data = match made {
         Ok(data) => data,
         Err(error) => return Error::text(atoms::wasi(), format!("{error:#}")).to_term(env),
     };

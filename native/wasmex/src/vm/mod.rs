@@ -8,6 +8,7 @@ pub mod env;
 pub mod error;
 pub mod fast_nif;
 pub mod live;
+pub mod options;
 pub mod runtime;
 pub mod term_box;
 pub mod terms;

@@ -71,6 +71,17 @@ impl TermBox {
         }
     }
 
+    /// Reads the term where it is. The box is used up: reading may leave traces in its environment.
+    pub fn read<T>(self, read: impl for<'a> FnOnce(Term<'a>) -> T) -> T {
+        let lifetime = ();
+        // SAFETY: the term lives in `env`, which nobody else has and which is freed after this call; the
+        // lifetime in the bound keeps the term from leaving `read`.
+        unsafe {
+            let env = Env::new(&lifetime, self.env);
+            read(Term::new(env, self.term))
+        }
+    }
+
     pub fn get<'a>(&self, env: Env<'a>) -> Term<'a> {
         // SAFETY: `enif_make_copy` returns a term that lives in `env`.
         unsafe { Term::new(env, enif_make_copy(env.as_c_arg(), self.term)) }

@@ -2,16 +2,17 @@
 
 use crate::guest::data::StoreData;
 use crate::vm::atoms;
+use crate::vm::options::{Options, SavedOptions};
 use crate::vm::terms;
 use crate::wasi::budget::Budget;
-use crate::wasi::p2::{P2, P2Options};
+use crate::wasi::p2::P2;
 use crate::wasi::pipe::PipeResource;
 use crate::wasi::pipe::stream::PipeStream;
 use crate::wasi::stdio::{Inherited, Which};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rustler::{Atom, Decoder, NifResult, NifStruct, Term};
-use std::sync::{Arc, Mutex};
+use rustler::{Atom, Decoder, NifResult, Term};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use wasmtime::{Engine, Linker, Result};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
@@ -23,41 +24,6 @@ const MAX_RANDOM: u64 = 1 << 20;
 /// Files, sockets, streams, requests and the like that a guest may have at once. Many of them are
 /// descriptors, of which the VM has a thousand or some, for all.
 const MAX_HANDLES: usize = 1_000;
-
-/// `Wasmex.Wasi.WasiOptions` after Elixir has checked it.
-#[derive(NifStruct)]
-#[module = "Wasmex.Wasi.WasiOptions.Native"]
-pub struct WasiOptions {
-    args: Vec<String>,
-    env: Vec<(String, String)>,
-    stdin: Stdio,
-    stdout: Stdio,
-    stderr: Stdio,
-    preopen: Vec<Preopen>,
-    /// Nanoseconds since the epoch at which the clocks stand; `None` for the real ones.
-    clock: Option<u64>,
-    /// Seed of all randomness; `None` for the system's.
-    seed: Option<u64>,
-    /// Bytes that may be printed to the streams in `counted`, together.
-    max_output: Option<u64>,
-    counted: Vec<Atom>,
-    /// What only components can use.
-    p2: Option<P2Options>,
-}
-
-#[derive(NifStruct)]
-#[module = "Wasmex.Wasi.PreopenOptions.Native"]
-struct Preopen {
-    host: String,
-    guest: String,
-    read_only: bool,
-}
-
-impl rustler::Encoder for Stdio {
-    fn encode<'a>(&self, env: rustler::Env<'a>) -> Term<'a> {
-        atoms::nil().to_term(env)
-    }
-}
 
 /// A standard stream: nothing, the VM's own, or a pipe.
 enum Stdio {
@@ -79,103 +45,104 @@ impl<'a> Decoder<'a> for Stdio {
     }
 }
 
-impl WasiOptions {
-    pub fn into_spec(self) -> WasiSpec {
-        WasiSpec(Mutex::new(self))
-    }
+/// The options of `Wasmex.Wasi.WasiOptions` or `Wasmex.Wasi.WasiP2Options`, until the context is built.
+pub struct WasiSpec {
+    options: Mutex<SavedOptions>,
+    has_preopens: bool,
 }
 
-/// The options until the context is built; the mutex only makes them `Sync`.
-pub struct WasiSpec(Mutex<WasiOptions>);
-
 impl WasiSpec {
+    pub fn new(options: &Options) -> Result<Self> {
+        Ok(WasiSpec {
+            // The mutex only makes them `Sync`.
+            options: Mutex::new(options.save()),
+            has_preopens: !options.get::<Vec<Term>>("preopen")?.is_empty(),
+        })
+    }
+
     pub fn has_preopens(&self) -> bool {
-        self.0
-            .lock()
-            .map(|options| !options.preopen.is_empty())
-            .unwrap_or(true)
+        self.has_preopens
     }
 
     pub fn build(self) -> Result<(WasiP1Ctx, P2)> {
-        let options = self
-            .0
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let budget = options.max_output.map(|limit| {
-            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            Arc::new(Budget::new(limit))
-        });
-        let budget_of = |stream| match options.counted.contains(&stream) {
-            true => budget.clone(),
-            false => None,
-        };
-        let mut builder = WasiCtxBuilder::new();
-        builder.args(&options.args).envs(&options.env);
-        match options.stdin {
-            Stdio::Null => {}
-            Stdio::Inherit => {
-                builder.inherit_stdin();
-            }
-            Stdio::Pipe(pipe) => {
-                builder.stdin(pipe);
-            }
-        }
-        match options.stdout {
-            Stdio::Null => {}
-            Stdio::Inherit => {
-                let budget = budget_of(atoms::stdout());
-                let which = Which::Output;
-                builder.stdout(Inherited { which, budget });
-            }
-            Stdio::Pipe(pipe) => {
-                let budget = budget_of(atoms::stdout());
-                builder.stdout(PipeStream { budget, ..pipe });
-            }
-        }
-        match options.stderr {
-            Stdio::Null => {}
-            Stdio::Inherit => {
-                let budget = budget_of(atoms::stderr());
-                let which = Which::Error;
-                builder.stderr(Inherited { which, budget });
-            }
-            Stdio::Pipe(pipe) => {
-                let budget = budget_of(atoms::stderr());
-                builder.stderr(PipeStream { budget, ..pipe });
-            }
-        }
-        for preopen in &options.preopen {
-            let perms = if preopen.read_only {
-                FsPerms::ReadOnly
-            } else {
-                FsPerms::ReadWrite
-            };
-            builder.preopened_dir(&preopen.host, &preopen.guest, perms)?;
-        }
-        if let Some(nanoseconds) = options.clock {
-            let clock = StoppedClock(Duration::from_nanos(nanoseconds));
-            builder.wall_clock(clock).monotonic_clock(clock);
-        }
-        if let Some(seed) = options.seed {
-            builder.secure_random(StdRng::seed_from_u64(seed));
-            builder.insecure_random(StdRng::seed_from_u64(seed));
-            builder.insecure_random_seed(u128::from(seed));
-        }
-        let p2 = match options.p2 {
-            Some(options) => {
-                if let Some(cwd) = &options.cwd {
-                    builder.initial_cwd(cwd);
-                }
-                P2::new(options)
-            }
-            None => P2::default(),
-        };
-        p2.network.apply(&mut builder);
-        builder.max_random_size(MAX_RANDOM);
-        let mut context = builder.build_p1();
-        context.ctx().table.set_max_capacity(MAX_HANDLES);
-        Ok((context, p2))
+        let options = self.options.into_inner();
+        options.unwrap_or_else(PoisonError::into_inner).read(build)
     }
+}
+
+/// Each option takes effect here, or where `P2::new` reads it.
+fn build(options: &Options) -> Result<(WasiP1Ctx, P2)> {
+    let mut builder = WasiCtxBuilder::new();
+    builder.args(&options.get::<Vec<&str>>("args")?);
+    builder.envs(&options.get::<Vec<(&str, &str)>>("env")?);
+    streams(options, &mut builder)?;
+    for preopen in options.get::<Vec<Options>>("preopen")? {
+        let host: &str = preopen.get("path")?;
+        let guest = preopen.get::<Option<&str>>("alias")?.unwrap_or(host);
+        let perms = match preopen.get("read_only")? {
+            true => FsPerms::ReadOnly,
+            false => FsPerms::ReadWrite,
+        };
+        builder.preopened_dir(host, guest, perms)?;
+    }
+    if let Some(nanoseconds) = options.get("clock")? {
+        let clock = StoppedClock(Duration::from_nanos(nanoseconds));
+        builder.wall_clock(clock).monotonic_clock(clock);
+    }
+    if let Some(seed) = options.get::<Option<u64>>("seed")? {
+        builder.secure_random(StdRng::seed_from_u64(seed));
+        builder.insecure_random(StdRng::seed_from_u64(seed));
+        builder.insecure_random_seed(u128::from(seed));
+    }
+    if let Some(cwd) = options.get_or_default::<Option<String>>("cwd")? {
+        builder.initial_cwd(cwd);
+    }
+    let p2 = P2::new(options)?;
+    p2.network.apply(&mut builder);
+    builder.max_random_size(MAX_RANDOM);
+    let mut context = builder.build_p1();
+    context.ctx().table.set_max_capacity(MAX_HANDLES);
+    Ok((context, p2))
+}
+
+fn streams(options: &Options, builder: &mut WasiCtxBuilder) -> Result<()> {
+    let limit: Option<u64> = options.get("max_output")?;
+    let budget =
+        limit.map(|limit| Arc::new(Budget::new(usize::try_from(limit).unwrap_or(usize::MAX))));
+    let counted: Vec<Atom> = options.get("counted")?;
+    let budget_of = |stream| budget.clone().filter(|_| counted.contains(&stream));
+    match options.get("stdin")? {
+        Stdio::Null => {}
+        Stdio::Inherit => {
+            builder.inherit_stdin();
+        }
+        Stdio::Pipe(pipe) => {
+            builder.stdin(pipe);
+        }
+    }
+    let budget = budget_of(atoms::stdout());
+    match options.get("stdout")? {
+        Stdio::Null => {}
+        Stdio::Inherit => {
+            let which = Which::Output;
+            builder.stdout(Inherited { which, budget });
+        }
+        Stdio::Pipe(pipe) => {
+            builder.stdout(PipeStream { budget, ..pipe });
+        }
+    }
+    let budget = budget_of(atoms::stderr());
+    match options.get("stderr")? {
+        Stdio::Null => {}
+        Stdio::Inherit => {
+            let which = Which::Error;
+            builder.stderr(Inherited { which, budget });
+        }
+        Stdio::Pipe(pipe) => {
+            builder.stderr(PipeStream { budget, ..pipe });
+        }
+    }
+    Ok(())
 }
 
 #[derive(Clone, Copy)]

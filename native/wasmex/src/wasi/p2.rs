@@ -1,9 +1,9 @@
 //! WASI 0.2 for components, on the same context that preview 1 has.
 
 use crate::guest::data::StoreData;
-use crate::wasi::http::client::{Hooks, HttpClient};
-use crate::wasi::network::{Network, Rule};
-use rustler::NifStruct;
+use crate::vm::options::Options;
+use crate::wasi::http::client::Hooks;
+use crate::wasi::network::Network;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,19 +19,6 @@ use wasmtime_wasi::p2::{DynPollable, SocketError, SocketResult};
 use wasmtime_wasi::sockets::{WasiSocketsCtxView, WasiSocketsView};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
-
-/// What `Wasmex.Wasi.WasiP2Options` has beyond the options of preview 1.
-#[derive(NifStruct)]
-#[module = "Wasmex.Wasi.WasiP2Options.Native"]
-pub struct P2Options {
-    pub cwd: Option<String>,
-    tcp: Vec<Rule>,
-    udp: Vec<Rule>,
-    listen: Vec<Rule>,
-    lookup: Vec<Rule>,
-    /// The process that performs outgoing HTTP requests; nil denies them.
-    http: Option<HttpClient>,
-}
 
 /// What a store has for components besides the WASI context.
 #[derive(Default)]
@@ -57,23 +44,23 @@ impl Default for HttpState {
 }
 
 impl P2 {
-    pub fn new(options: P2Options) -> Self {
-        let P2Options {
-            tcp,
-            udp,
-            listen,
-            lookup,
-            http,
-            ..
-        } = options;
-        P2 {
-            network: Arc::new(Network::new(tcp, udp, listen, lookup)),
+    /// Without the options that only components have, nothing is granted.
+    pub fn new(options: &Options) -> Result<Self> {
+        let network = Network::new(
+            options.get_or_default("tcp")?,
+            options.get_or_default("udp")?,
+            options.get_or_default("listen")?,
+            options.get_or_default("lookup")?,
+        );
+        Ok(P2 {
+            network: Arc::new(network),
             http: HttpState {
                 ctx: WasiHttpCtx::new(),
-                hooks: Hooks(http),
+                // The process that performs outgoing HTTP requests; nil denies them.
+                hooks: Hooks(options.get_or_default("http")?),
             },
             lookups: HashMap::new(),
-        }
+        })
     }
 }
 

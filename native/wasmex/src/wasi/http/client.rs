@@ -38,12 +38,6 @@ impl<'a> Decoder<'a> for HttpClient {
     }
 }
 
-impl Encoder for HttpClient {
-    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
-        (self.pid, self.options.get(env)).encode(env)
-    }
-}
-
 pub struct Hooks(pub Option<HttpClient>);
 
 type Response = Result<http::Response<WasiBody>, Error>;

@@ -1,0 +1,105 @@
+defmodule Wasmex.Options.Engine do
+  @moduledoc false
+  # The options of engines: the fields of `Wasmex.EngineConfig`.
+
+  @doc "The rows, those of compiling first."
+  @spec rows() :: keyword(keyword())
+  def rows, do: compiling() ++ proposals() ++ memory()
+
+  defp compiling do
+    [
+      consume_fuel: [
+        type: :boolean,
+        default: false,
+        doc: "count and limit the instructions of guests, see `Wasmex.StoreOrCaller.set_fuel/2`"
+      ],
+      cranelift_opt_level: [
+        type: {:one_of, [:none, :speed, :speed_and_size]},
+        default: :none,
+        doc:
+          "how much the compiler optimizes: faster code and slower compiling; `Wasmex.Engine.default/0` uses `:speed`"
+      ],
+      wasm_backtrace_details: [
+        type: :boolean,
+        default: false,
+        doc: "files and lines in backtraces, from debug information"
+      ],
+      debug_info: [
+        type: :boolean,
+        default: false,
+        doc: "debug information for native debuggers"
+      ],
+      nan_canonicalization: [
+        type: :boolean,
+        default: false,
+        doc: "the same NaN bits on every machine"
+      ],
+      core_dump: [
+        type: :boolean,
+        default: false,
+        doc: "keep the state of a guest at its trap, see `Wasmex.run/3`"
+      ],
+      cache: [
+        type: {:or, [nil], :text},
+        doc: "a directory where wasmtime keeps compiled modules",
+        example: ~s|"/var/cache/wasm"|
+      ]
+    ]
+  end
+
+  # https://github.com/WebAssembly/proposals
+  defp proposals do
+    [
+      wasm_component_model: proposal(true, "components"),
+      memory64: proposal(false, "64-bit memories"),
+      tail_call: proposal(true, "tail calls"),
+      simd: proposal(true, "vectors of 128 bits"),
+      relaxed_simd:
+        proposal(true, "vector instructions whose results may differ between machines"),
+      multi_memory: proposal(true, "several memories in a module"),
+      multi_value: proposal(true, "several results of a function"),
+      bulk_memory: proposal(true, "`memory.copy`, `memory.fill` and the like"),
+      reference_types: proposal(true, "references in tables and variables"),
+      function_references: proposal(true, "typed references to functions"),
+      gc: proposal(true, "structs and arrays that are garbage-collected"),
+      exceptions: proposal(true, "exceptions and tags"),
+      threads: proposal(true, "shared memories and atomic instructions"),
+      extended_const: proposal(true, "arithmetic in constant expressions"),
+      wide_arithmetic: proposal(false, "arithmetic of 128 bits"),
+      custom_page_sizes: proposal(false, "memories with pages of one byte")
+    ]
+  end
+
+  defp proposal(default, doc), do: [type: :boolean, default: default, doc: doc]
+
+  defp memory do
+    [
+      max_wasm_stack: [
+        type: {:bytes, 0x4000..0x400_0000},
+        default: 512 * 1024,
+        doc: "stack for guest code, per call"
+      ],
+      density: [
+        type: :boolean,
+        default: false,
+        doc:
+          "100,000 instances at once: no guard pages and no reservations, explicit bounds checks instead"
+      ],
+      pooling: [
+        type: {:or, [nil], {:integer, 1..1_000_000}},
+        doc: "a pool of this many instances, reserved at once; instances start faster"
+      ],
+      pooling_memory_size: [
+        type: {:bytes, 0..0x1_0000_0000},
+        default: 64 * 1024 * 1024,
+        doc: "most bytes of one memory in the pool"
+      ],
+      pooling_keep_resident: [
+        type: {:bytes, 0..0x1_0000_0000},
+        default: 0,
+        doc:
+          "of each memory in the pool, kept between instances: cleared and not given back to the system, which is faster and keeps that much memory"
+      ]
+    ]
+  end
+end

@@ -1,0 +1,59 @@
+defmodule Wasmex.Options.Row do
+  @moduledoc false
+  # One option.
+  #
+  # - `:type`: see `Wasmex.Options.Type`
+  # - `:default`: the value of one that is not given, `nil` if the row says nothing
+  # - `:doc`: what it does, in Markdown, without the default
+  # - `:example`: a value in Elixir's syntax; it stands in the docs, in error texts and is tried by a test
+  # - `:required`: `true` where there is no default
+  # - `:default_doc`: what the docs say in place of the default's code
+  # - `:flag`: its flag in Mix tasks, such as `"--timeout 2s"`, or `"-o, --output FILE"`; the words that follow the
+  #   name say how a value looks
+  # - `:flag_doc`: the flag's doc, where it differs from `:doc`
+  # - `:group`: the heading that the flag, and the option in docs with headings, belongs to
+
+  alias Wasmex.Options.Type
+
+  @enforce_keys [:name, :type, :doc]
+  defstruct [
+    :name,
+    :type,
+    :doc,
+    :default,
+    :example,
+    :default_doc,
+    :flag,
+    :flag_doc,
+    :group,
+    required: false
+  ]
+
+  @type t :: %__MODULE__{
+          name: atom(),
+          type: Type.t(),
+          doc: String.t(),
+          default: term(),
+          example: String.t() | nil,
+          default_doc: String.t() | nil,
+          flag: String.t() | nil,
+          flag_doc: String.t() | nil,
+          group: String.t() | nil,
+          required: boolean()
+        }
+
+  @doc "A row of its keys."
+  @spec new(atom(), keyword()) :: t()
+  def new(name, row), do: struct!(__MODULE__, [{:name, name} | row])
+
+  @doc "A value in Elixir's syntax that the option accepts."
+  @spec example(t()) :: String.t()
+  def example(%{example: nil, type: type}), do: Type.example(type)
+  def example(%{example: example}), do: example
+
+  @doc "The default as the docs show it."
+  @spec default(t()) :: String.t()
+  def default(%{required: true}), do: "needed"
+  def default(%{default_doc: text}) when is_binary(text), do: text
+  def default(%{default: default, type: type}), do: Type.show(type, default)
+end

@@ -1,0 +1,31 @@
+defmodule Wasmex.Options.Store do
+  @moduledoc false
+  # What the guests of one store may use: the fields of `Wasmex.StoreLimits`.
+
+  @doc "The rows."
+  @spec rows() :: keyword(keyword())
+  def rows do
+    [
+      memory_size: [
+        type: {:or, [nil], :bytes},
+        doc:
+          "of each memory and of all memories of the store together; and as many of all tables together, 8 for an element (1 MiB of them in any case)",
+        example: "16 * 1024 * 1024"
+      ],
+      table_elements: [type: {:or, [nil], :natural}, doc: "elements of each table"],
+      instances: count("instances"),
+      tables: count("tables"),
+      memories: count("memories"),
+      hostcall_fuel: [
+        type: {:or, [nil], :natural},
+        default_doc: "128 MiB",
+        doc:
+          "what one call may hand over from a component: a byte of a string or of a `list<u8>` costs 1, of other terms 4 (a list of integers 64 for each, of floats 128), for they are made in one go"
+      ]
+    ]
+  end
+
+  # wasmtime's `DEFAULT_INSTANCE_LIMIT` and its siblings.
+  defp count(what),
+    do: [type: {:or, [nil], :natural}, default_doc: "10,000", doc: "how many #{what}"]
+end

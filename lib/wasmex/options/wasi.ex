@@ -1,0 +1,159 @@
+defmodule Wasmex.Options.WASI do
+  @moduledoc false
+  # What guests get of WASI. A row of `granted/0` is an option of `Wasmex.Wasi.WasiOptions`, of
+  # `Wasmex.Wasi.WasiP2Options` and of programs alike, a row of `network/0` one of the latter two. The native side
+  # reads an option by its name where it takes effect: `WasiOptions::build` in `native/wasmex/src/wasi/p1.rs`.
+
+  alias Wasmex.Options.Type
+
+  @doc "What a guest of either preview may be granted, whoever makes its store."
+  @spec granted() :: keyword(keyword())
+  def granted do
+    [
+      env: [
+        type: Type.Env,
+        default: %{},
+        doc: "environment variables; none of the VM's own",
+        example: ~s|%{"LANG" => "C"}|,
+        flag: "--env NAME=VALUE",
+        flag_doc: "an environment variable",
+        group: :granted
+      ],
+      clock: [
+        type: Type.Clock,
+        default: :real,
+        doc: "the clocks: the system's, or all of them standing still at that time"
+      ],
+      seed: [
+        type: {:or, [nil], {:integer, 0..0xFFFF_FFFF_FFFF_FFFF}},
+        doc: "an integer makes all randomness repeatable, `nil` is the system's",
+        example: "42",
+        flag: "--seed N",
+        flag_doc: "makes its randomness repeatable",
+        group: :others
+      ]
+    ]
+  end
+
+  @doc "What only components may be granted."
+  @spec network() :: keyword(keyword())
+  def network do
+    [
+      tcp: addresses("connect to", ~s|["10.0.0.5:5432"]|, "--tcp ADDRESS"),
+      udp: addresses("send to", ~s|["10.0.0.5:53"]|, "--udp ADDRESS"),
+      listen: addresses("bind to and listen at", ~s|["127.0.0.1:8080"]|, "--listen ADDRESS"),
+      lookup: addresses("look up besides `:tcp` and `:udp`", ~s|["*.internal"]|, "--lookup NAME"),
+      allow_http: [
+        type: :boolean,
+        default: false,
+        doc: "outgoing HTTP requests to any host"
+      ],
+      allowed_hosts: [
+        type: {:or, [nil], {:list, Type.Address}},
+        doc: "outgoing HTTP requests to these hosts alone, also without `:allow_http`",
+        example: ~s|["*.example.com"]|,
+        flag: "--allow-host HOST",
+        flag_doc: "a host that a component may send HTTP requests to",
+        group: :granted
+      ],
+      http: [
+        type: {:or, [nil], {:function, 1}},
+        doc: "a function that performs them, see `Wasmex.Components.HTTP`"
+      ]
+    ]
+  end
+
+  defp addresses(verb, example, flag) do
+    [
+      type: {:list, Type.Address},
+      default: [],
+      doc: "what it may #{verb}",
+      example: example,
+      flag: flag,
+      flag_doc: "what a component may #{verb}",
+      group: :granted
+    ]
+  end
+
+  @doc "What a store needs besides: fields of the structs alone."
+  @spec store() :: keyword(keyword())
+  def store do
+    [
+      args: [
+        type: {:list, :text},
+        default: [],
+        doc: "the whole argv, the program's name first",
+        example: ~s|["prog", "-v"]|
+      ],
+      preopen: [
+        type: {:list, {:options, Wasmex.Wasi.PreopenOptions}},
+        default: [],
+        doc: "directories",
+        example: ~s|[%Wasmex.Wasi.PreopenOptions{path: "lib"}]|
+      ],
+      max_output: [
+        type: {:or, [nil], :bytes},
+        doc:
+          "may be printed to pipes and the VM's own streams, `:stdout` and `:stderr` together; a guest that prints more is stopped"
+      ],
+      counted: [
+        type: {:list, {:one_of, [:stdout, :stderr]}},
+        default: [:stdout, :stderr],
+        doc: "which streams count for `:max_output`"
+      ]
+    ]
+  end
+
+  @doc "The standard streams of a store; `nothing` says what `nil` is."
+  @spec streams(String.t()) :: keyword(keyword())
+  def streams(nothing) do
+    for {name, nil_and_null} <- [stdin: "end of file", stdout: "discarded", stderr: "discarded"] do
+      {name, [type: Type.Stdio, doc: "`:null`: #{nil_and_null}, `nil`: #{nothing}"]}
+    end
+  end
+
+  @doc "Fields of `Wasmex.Wasi.WasiP2Options` alone."
+  @spec component() :: keyword(keyword())
+  def component do
+    [
+      inherit_stdin: inherit(:stdin),
+      inherit_stdout: inherit(:stdout),
+      inherit_stderr: inherit(:stderr),
+      cwd: [
+        type: {:or, [nil], :text},
+        doc: "what the guest is told as its working directory",
+        example: ~s|"/data"|
+      ],
+      http_timeout: [
+        type: {:milliseconds, 1..0x7FFF_FFFF_FFFF_FFFF},
+        default: 30_000,
+        doc: "for an outgoing HTTP request"
+      ],
+      http_max_response: [
+        type: {:bytes, 1..0x7FFF_FFFF_FFFF_FFFF},
+        default: 8 * 1024 * 1024,
+        doc: "of a response's body"
+      ]
+    ]
+  end
+
+  defp inherit(stream) do
+    doc = "the VM's own stream, where `#{inspect(stream)}` is `nil`"
+    [type: :boolean, default: true, doc: doc]
+  end
+
+  @doc "The fields of `Wasmex.Wasi.PreopenOptions`."
+  @spec preopen() :: keyword(keyword())
+  def preopen do
+    [
+      path: [type: :text, required: true, doc: "the directory on the host", example: ~s|"lib"|],
+      alias: [
+        type: {:or, [nil], :text},
+        default_doc: "`:path`",
+        doc: "its path for the guest",
+        example: ~s|"/src"|
+      ],
+      read_only: [type: :boolean, default: false, doc: "whether it may only read and list"]
+    ]
+  end
+end

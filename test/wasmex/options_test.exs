@@ -1,0 +1,270 @@
+defmodule Wasmex.OptionsTest do
+  use ExUnit.Case, async: true
+
+  alias Wasmex.Options
+  alias Wasmex.Options.{Docs, Row, Type}
+
+  defmodule Sample do
+    use Wasmex.Options,
+      path: [type: :text, required: true, doc: "where it is"],
+      size: [type: :bytes, default: 65_536, doc: "how big"],
+      env: [type: Wasmex.Options.Type.Env, default: %{}, doc: "variables"],
+      stop: [type: Wasmex.Options.Type.Clock, default: :real, doc: "a | b"]
+  end
+
+  @tables [
+    Sample,
+    Wasmex.EngineConfig,
+    Wasmex.StoreLimits,
+    Wasmex.Wasi.WasiOptions,
+    Wasmex.Wasi.WasiP2Options,
+    Wasmex.Wasi.PreopenOptions
+  ]
+
+  defp raised(function), do: assert_raise(ArgumentError, function).message
+
+  describe "types" do
+    test "accept their values, and say what they expected instead of others" do
+      for {type, accepted, refused} <- types() do
+        table = Options.table([o: [type: type, required: true, doc: "o"]], "f/1")
+
+        for value <- accepted do
+          assert Options.new!([o: value], table) == %{o: value}
+          assert Options.new!(%{o: value}, table) == %{o: value}
+        end
+
+        for {value, expected} <- refused do
+          text = raised(fn -> Options.new!([o: value], table) end)
+          assert text =~ "invalid value for :o in f/1"
+          assert text =~ "expected " and text =~ expected
+          assert text =~ "got: "
+        end
+      end
+    end
+
+    test "have an example, words and a typespec" do
+      for {type, _accepted, _refused} <- types() do
+        {example, _} = type |> Type.example() |> Code.eval_string()
+        assert {:ok, cast} = Type.cast(type, example)
+        Type.native(type, cast)
+        assert is_binary(Type.expected(type))
+        assert type |> Type.spec() |> Macro.to_string() |> Code.string_to_quoted!()
+      end
+    end
+
+    test "take values to the form that the library works with" do
+      assert Type.cast(Type.Env, LANG: "C") == {:ok, %{"LANG" => "C"}}
+
+      assert {:ok, [%{path: "a", alias: "/a", read_only: true}, %{path: "b", read_only: false}]} =
+               Type.cast(Type.Dirs, [{"/a", {"a", :ro}}, {"/b", "b"}])
+    end
+
+    test "give the native side what it reads" do
+      assert Type.native(Type.Env, %{"A" => "1"}) == [{"A", "1"}]
+      assert Type.native(Type.Clock, :real) == nil
+      assert Type.native(Type.Clock, ~U[1970-01-01 00:00:01Z]) == 1_000_000_000
+      assert Type.native(Type.Stdio, nil) == :null
+
+      assert Type.native({:list, Type.Address}, ["*:80", "1.2.3.4", "[::1]:1", "*.a.b", "a"]) ==
+               [
+                 {:any, "", 80},
+                 {:ip, "1.2.3.4", nil},
+                 {:ip, "::1", 1},
+                 {:suffix, ".a.b", nil},
+                 {:name, "a", nil}
+               ]
+    end
+  end
+
+  describe "a struct" do
+    test "has the rows as its fields" do
+      assert %Sample{path: "a"} == %{
+               __struct__: Sample,
+               path: "a",
+               size: 65_536,
+               env: %{},
+               stop: :real
+             }
+
+      assert_raise ArgumentError, fn -> struct!(Sample, []) end
+    end
+
+    test "is checked field by field" do
+      assert Sample.validate!(%Sample{path: "a"}) == %Sample{path: "a"}
+
+      assert raised(fn -> Sample.validate!(%Sample{path: 1}) end) =~
+               ":path in %Wasmex.OptionsTest.Sample{}: expected a str"
+
+      assert raised(fn -> Sample.validate!(%Sample{path: nil}) end) =~ "invalid value for :path"
+
+      assert raised(fn -> Sample.validate!(%{}) end) =~
+               "expected %Wasmex.OptionsTest.Sample{}, got: %{}"
+    end
+
+    test "reaches the native side by name" do
+      sample = %Sample{path: "a", env: %{"A" => "1"}}
+
+      assert Options.native!(sample, Sample.__options__()) == %{
+               path: "a",
+               size: 65_536,
+               env: [{"A", "1"}],
+               stop: nil
+             }
+    end
+  end
+
+  describe "a table" do
+    @table Options.table(
+             [timeout: [type: :timeout, default: 5, doc: "t"], name: [type: :any, doc: "n"]],
+             "f/2"
+           )
+    @needed Options.table(
+              [dir: [type: :text, required: true, doc: "d", example: ~s|"lib"|]],
+              "g/1"
+            )
+
+    test "gives defaults: the caller's, else the rows'" do
+      assert Options.new!([], @table) == %{timeout: 5, name: nil}
+      assert Options.new!([name: 1], @table, timeout: 6) == %{timeout: 6, name: 1}
+      assert Options.new!([timeout: 1, timeout: 2], @table).timeout == 1
+      assert Options.given!([name: 1], @table) == %{name: 1}
+    end
+
+    test "names what is unknown and the nearest option" do
+      for function <- [&Options.new!/2, &Options.given!/2, &Options.known!/2] do
+        assert raised(fn -> function.([timout: 1], @table) end) ==
+                 "unknown option :timout in f/2; did you mean :timeout?"
+
+        assert raised(fn -> function.(%{"timeout" => 1}, @table) end) =~
+                 ~s|unknown option "timeout" in f/2; did you mean :timeout?|
+
+        assert raised(fn -> function.([zzz: 1], @table) end) =~
+                 "unknown option :zzz in f/2; there are: :timeout, :name"
+
+        assert raised(fn -> function.([1], @table) end) =~
+                 "expected options of f/2 as a keyword list, such as timeout: 5000"
+
+        assert raised(fn -> function.(:a, @table) end) =~ "got: :a"
+      end
+    end
+
+    test "says what is missing" do
+      assert raised(fn -> Options.new!([], @needed) end) ==
+               ~s|the option :dir of g/1 is missing, such as dir: "lib"|
+
+      assert Options.new!([dir: "a"], @needed) == %{dir: "a"}
+    end
+
+    test "gives an example where the row has one, and no whole file" do
+      assert raised(fn -> Options.new!([dir: 1], @needed) end) =~
+               ~s|expected a string of UTF-8 without NUL, such as "lib", got: 1|
+
+      assert byte_size(
+               raised(fn ->
+                 Options.new!([dir: String.duplicate("a", 100_000) <> "\0"], @needed)
+               end)
+             ) < 1000
+    end
+  end
+
+  describe "the tables of the library" do
+    for module <- @tables do
+      test "#{inspect(module)}: defaults and examples are accepted" do
+        for row <- unquote(module).__options__().rows, do: check_row(row)
+      end
+
+      test "#{inspect(module)}: each row is in the docs, with its default" do
+        docs = moduledoc(unquote(module)) || Docs.table(unquote(module).__options__())
+
+        for row <- unquote(module).__options__().rows do
+          assert [line] =
+                   for(
+                     line <- String.split(docs, "\n"),
+                     String.starts_with?(line, "| `:#{row.name}` |"),
+                     do: line
+                   )
+
+          assert line =~ Row.default(row)
+          assert line |> String.replace("\\|", "") |> String.split("|") |> length() == 6
+        end
+      end
+    end
+  end
+
+  defp check_row(row) do
+    unless row.required, do: assert({:ok, _} = Type.cast(row.type, row.default))
+    {example, _} = row |> Row.example() |> Code.eval_string()
+    assert {:ok, cast} = Type.cast(row.type, example), "the example of #{row.name}"
+    Type.native(row.type, cast)
+    assert row.doc != ""
+  end
+
+  defp moduledoc(module) do
+    with {:docs_v1, _, _, _, %{"en" => doc}, _, _} <- Code.fetch_docs(module),
+         do: doc,
+         else: (_ -> nil)
+  end
+
+  # Type, what is accepted (as it is), what is refused and what the error text says then.
+  defp types do
+    [
+      {:any, [nil, 1, self()], []},
+      {:boolean, [true, false], [{nil, "a boolean"}, {1, "a boolean"}]},
+      {:string, ["", <<255>>], [{~c"a", "a string"}, {:a, "a string"}]},
+      {:text, ["", "ü"],
+       [{<<255>>, "UTF-8 without NUL"}, {"a\0", "UTF-8 without NUL"}, {1, "a string"}]},
+      {:pid, [self()], [{:name, "a pid"}]},
+      {:list, [[], [1]], [{%{}, "a list"}]},
+      {:map, [%{}], [{[], "a map"}, {%Row{name: :a, type: :any, doc: ""}, "a map"}]},
+      {:natural, [0, 0x7FFF_FFFF_FFFF_FFFF],
+       [
+         {-1, "a non-negative integer"},
+         {1.0, "non-negative"},
+         {0x8000_0000_0000_0000, "non-negative"}
+       ]},
+      {:bytes, [0, 10], [{-1, "a number of bytes"}, {"1MiB", "a number of bytes"}]},
+      {:timeout, [0, :infinity], [{-1, "milliseconds or :infinity"}, {nil, "milliseconds"}]},
+      {{:integer, 1..1000}, [1, 1000], [{0, "an integer from 1 to 1,000"}, {1001, "from 1"}]},
+      {{:bytes, 0x4000..0x400_0000}, [16_384], [{0, "a number of bytes from 16 KiB to 64 MiB"}]},
+      {{:milliseconds, 1..0x7FFF_FFFF_FFFF_FFFF}, [1], [{0, "milliseconds of 1 or more"}]},
+      {{:one_of, [:a, :b, :c]}, [:a, :c], [{:d, ":a, :b or :c"}, {"a", ":a, :b or :c"}]},
+      {{:or, [nil, :auto], :bytes}, [nil, :auto, 1], [{-1, "nil, :auto or a number of bytes"}]},
+      {{:or, [nil], {:list, :text}}, [nil, ["a"]],
+       [{1, "nil or a list"}, {["a", 1], ", item 2: expected a string of UTF-8"}]},
+      {{:list, :natural}, [[], [1, 2]],
+       [{[1 | 2], "a list, each item"}, {[1, -2], "item 2: expected"}]},
+      {{:struct, MapSet}, [MapSet.new()], [{%{}, "a %MapSet{}"}]},
+      {{:function, 1}, [&is_nil/1], [{&max/2, "a function of one argument"}, {:f, "a function"}]},
+      {{:options, Wasmex.StoreLimits}, [%Wasmex.StoreLimits{tables: 1}],
+       [
+         {%{}, "a %Wasmex.StoreLimits{}"},
+         {%Wasmex.StoreLimits{tables: -1}, "field :tables: expected nil or a non-neg"}
+       ]},
+      {Type.Env, [%{}, %{"A" => "=1"}],
+       [
+         {1, "a map of names"},
+         {%{"A" => 1}, ~s|variable "A": expected a string|},
+         {%{"A=" => ""}, "names without ="}
+       ] ++
+         [{[:a], "pairs"}, {%{"A" => "\0"}, "without NUL"}, {[{"a", "b"} | 1], "a map of names"}]},
+      {Type.Clock, [:real, ~U[2000-01-01 00:00:00Z]],
+       [{:fake, ":real or a"}, {~U[1900-01-01 00:00:00Z], "1970"}]},
+      {Type.Stdio, [nil, :null, :inherit],
+       [{:logger, "a %Wasmex.Pipe{}"}, {%{resource: nil}, "Pipe"}]},
+      {Type.Address, ["*", "1.2.3.4", "[::1]", "::1", "[::1]:80", "a.b:1", "*.a.b"],
+       [
+         {"a:99999", "a port up to 65535"},
+         {"a b", "an address such as"},
+         {1, "address"},
+         {<<255>>, "address"}
+       ] ++
+         [{"*a", "address"}, {"", "address"}, {"[a]", "address"}]},
+      {Type.Dirs, [],
+       [{%{"/" => 1}, "a map of"}, {%{"/" => {"a", :rx}}, "a map of"}, {[:a], "a map of"}] ++
+         [
+           {%{"/" => "a\0"}, "field :path: expected a string of UTF-8"},
+           {%{<<255>> => "a"}, "field :alias"}
+         ]}
+    ]
+  end
+end

@@ -10,14 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 fn forget_break_menu() {
     #[cfg(unix)]
     {
-        unsafe extern "C" {
-            fn signal(number: i32, handler: usize) -> usize;
-        }
-        const SIGINT: i32 = 2;
-        const SIG_IGN: usize = 1;
-        // SAFETY: sets a disposition of this process; both arguments are constants of POSIX.
+        // SAFETY: sets the disposition of one signal; both arguments are constants of POSIX.
         unsafe {
-            signal(SIGINT, SIG_IGN);
+            libc::signal(libc::SIGINT, libc::SIG_IGN);
         }
     }
 }

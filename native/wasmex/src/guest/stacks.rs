@@ -25,45 +25,31 @@ impl Stacks {
 
 #[cfg(unix)]
 mod pages {
-    use std::ffi::c_void;
+    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+    use std::ptr;
 
-    unsafe extern "C" {
-        fn mmap(
-            address: *mut c_void,
-            length: usize,
-            protection: i32,
-            flags: i32,
-            fd: i32,
-            offset: i64,
-        ) -> *mut c_void;
-        fn madvise(address: *mut c_void, length: usize, advice: i32) -> i32;
-    }
-
-    const READ_WRITE: i32 = 1 | 2;
     #[cfg(target_os = "linux")]
-    const PRIVATE_ANONYMOUS_NORESERVE: i32 = 0x2 | 0x20 | 0x4000;
+    const FLAGS: MapFlags = MapFlags::PRIVATE.union(MapFlags::NORESERVE);
     #[cfg(not(target_os = "linux"))]
-    const PRIVATE_ANONYMOUS_NORESERVE: i32 = 0x2 | 0x1000 | 0x40;
-    const DONT_NEED: i32 = 4;
+    const FLAGS: MapFlags = MapFlags::PRIVATE;
+
+    // `DontNeed` is POSIX's, which does nothing on Linux.
+    #[cfg(target_os = "linux")]
+    const DONT_NEED: Advice = Advice::LinuxDontNeed;
+    #[cfg(not(target_os = "linux"))]
+    const DONT_NEED: Advice = Advice::DontNeed;
 
     pub fn map(length: usize) -> Option<usize> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
-        let address = unsafe {
-            mmap(
-                std::ptr::null_mut(),
-                length,
-                READ_WRITE,
-                PRIVATE_ANONYMOUS_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        (address as isize != -1).then_some(address as usize)
+        let address = unsafe { mmap_anonymous(ptr::null_mut(), length, protection, FLAGS) };
+        address.ok().map(|address| address as usize)
     }
 
     pub fn release(address: usize, length: usize) {
         // SAFETY: the range is a stack of ours that nobody uses; its contents are not needed again.
-        unsafe { madvise(address as *mut c_void, length, DONT_NEED) };
+        // A failure leaves the memory as it was, which is safe.
+        let _ = unsafe { madvise(address as *mut _, length, DONT_NEED) };
     }
 }
 

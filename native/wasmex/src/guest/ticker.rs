@@ -6,6 +6,8 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -158,17 +160,10 @@ fn tick(ids: &[u64]) {
 fn raise_priority() {
     #[cfg(target_os = "linux")]
     {
-        unsafe extern "C" {
-            fn setpriority(which: i32, who: u32, priority: i32) -> i32;
-            fn prctl(option: i32, arg: u64, ...) -> i32;
-        }
-        const PRIO_PROCESS: i32 = 0;
-        const PR_SET_TIMERSLACK: i32 = 29;
-        // SAFETY: both act on the calling thread only (0 names it) and take plain integers;
-        // where they are refused nothing changes, which is why the results are ignored.
-        unsafe {
-            setpriority(PRIO_PROCESS, 0, -15);
-            prctl(PR_SET_TIMERSLACK, 1_000_u64);
-        }
+        use rustix::process::setpriority_process;
+        use rustix::thread::set_current_timer_slack;
+        // Both act on the calling thread only. Where they are refused nothing changes.
+        let _ = setpriority_process(None, -15);
+        let _ = set_current_timer_slack(NonZeroU64::new(1_000));
     }
 }

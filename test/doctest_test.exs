@@ -45,6 +45,7 @@ defmodule Wasmex.DoctestTest do
         Wasmex.Wasi.PreopenOptions,
         Wasmex.Wasi.WasiOptions,
         Wasmex.Wasi.WasiP2Options,
+        Wasmex.Wave,
         Wasmex.WIT,
         Wasmex.Wat
       ] do

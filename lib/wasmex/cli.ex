@@ -27,13 +27,40 @@ defmodule Wasmex.CLI do
   def misuse(task, text),
     do: fail("#{text}\nSee mix help #{Mix.Task.task_name(task)}.", 2)
 
-  @doc "The command line of a task that works on one file: its options and the file. `to_what` ends a sentence."
-  def one_file(task, to_what, argv, switches, opts \\ []) do
+  @doc """
+  Parses a task's command line (see `Wasmex.CLI.Options.parse/3`). `--help`, `--version` and mistakes end the task.
+  """
+  @spec options(module(), [String.t()], keyword(), keyword()) :: {keyword(), [String.t()]}
+  def options(task, argv, switches, opts \\ []) do
     case Wasmex.CLI.Options.parse(argv, switches, opts) do
-      {:ok, found, [file]} -> {found, file}
-      {:ok, _found, []} -> misuse(task, "the FILE to #{to_what} is missing")
-      {:ok, _, [_, other | _]} -> misuse(task, "one FILE at a time; there is also #{other}")
+      {:ok, [help: true], _rest} -> help(task)
+      {:ok, [{common, true} | _], _rest} when common in [:help, :version] -> version()
+      {:ok, found, rest} -> {found, rest}
       {:error, text} -> misuse(task, text)
+    end
+  end
+
+  @spec help(module()) :: no_return()
+  defp help(task) do
+    Mix.Task.rerun("help", [Mix.Task.task_name(task)])
+    exit({:shutdown, 0})
+  end
+
+  @spec version() :: no_return()
+  defp version do
+    Application.load(:wasmex)
+    IO.puts("wasmex #{Application.spec(:wasmex, :vsn)}")
+    exit({:shutdown, 0})
+  end
+
+  @doc "The command line of a task that takes one argument, `what`: the options and that argument."
+  @spec one_argument(module(), String.t(), [String.t()], keyword(), keyword()) ::
+          {keyword(), String.t()}
+  def one_argument(task, what, argv, switches, opts \\ []) do
+    case options(task, argv, switches, opts) do
+      {found, [argument]} -> {found, argument}
+      {_found, []} -> misuse(task, "#{what} is missing")
+      {_, [_, other | _]} -> misuse(task, "one argument is expected; there is also #{other}")
     end
   end
 

@@ -28,6 +28,10 @@ defmodule Wasmex.Native do
   def engine_same(_left, _right), do: error()
 
   def wasm_inspect(_bytes), do: error()
+  def wave_parse(_text, _type), do: error()
+  def wave_parse_params(_text, _types), do: error()
+  def wave_print(_value, _type), do: error()
+  def wave_type(_type), do: error()
   def wit_world(_source, _world), do: error()
   def wat_to_wasm(_text), do: error()
 

@@ -118,6 +118,43 @@ defmodule Mix.Tasks.WasmexTest do
     assert err =~ ~s|did you mean "half"|
   end
 
+  test "run: --invoke takes a call in WAVE, and prints WAVE", %{dir: dir} do
+    wat = Path.join(dir, "add.wat")
+
+    File.write!(wat, ~S"""
+    (module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+      (func (export "two") (result i64 f32) (i64.const -1) (f32.const 0.1)))
+    """)
+
+    assert {"5\n", "", 0} = sh("wasmex.run --invoke 'add(2, 3)' #{wat}", dir)
+    assert {"-1\n", "", 0} = sh("wasmex.run --invoke add #{wat} 2 -3", dir)
+    assert {"-1\n0.1\n", "", 0} = sh("wasmex.run --invoke 'two()' #{wat}", dir)
+    assert {"", err, 2} = sh("wasmex.run --invoke 'add(2, x)' #{wat}", dir)
+    assert err =~ "argument 2: expected i32"
+    assert {"", err, 2} = sh("wasmex.run --invoke 'add(2, 3)' #{wat} 4", dir)
+    assert err =~ "there is also 4"
+  end
+
+  test "run: --invoke finds a function of a component by a short name", %{dir: dir} do
+    wat = Path.join(dir, "calc.wat")
+
+    File.write!(wat, ~S"""
+    (component
+      (core module $m (func (export "add") (param i32 i32) (result i32)
+        (i32.add (local.get 0) (local.get 1))))
+      (core instance $i (instantiate $m))
+      (func $add (param "a" u32) (param "b" s8) (result u32) (canon lift (core func $i "add")))
+      (instance $calc (export "add" (func $add)))
+      (export "ns:pkg/calc@1.0.0" (instance $calc)))
+    """)
+
+    for name <- ["add", "calc.add", "ns:pkg/calc@1.0.0.add"],
+        do: assert({"5\n", "", 0} = sh("wasmex.run --invoke '#{name}(6, -1)' #{wat}", dir))
+
+    assert {"", err, 2} = sh("wasmex.run --invoke 'add(6, -129)' #{wat}", dir)
+    assert err =~ "argument 2: expected s8"
+  end
+
   test "run: trace, profile, core dump", %{dir: dir} do
     assert {"hi", err, 0} = sh("wasmex.run --trace #{@rust} echo", dir, "hi")
     assert err =~ ~r/^fd_write\(1, 2 bytes "hi"\) = ok <.*>$/m
@@ -197,6 +234,8 @@ defmodule Mix.Tasks.WasmexTest do
     for task <- ["wasmex.run", "wasmex.inspect", "wasmex.compile", "wasmex.serve"] do
       assert {help, _, 0} = sh("help #{task}", dir)
       assert help =~ "mix #{task}"
+      assert {^help, _, 0} = sh("#{task} --help", dir)
+      assert {"wasmex " <> _, "", 0} = sh("#{task} --version", dir)
     end
   end
 end

@@ -31,7 +31,9 @@ defmodule Mix.Tasks.Wasmex.Compile do
 
   @impl true
   def run(argv) do
-    {opts, file} = CLI.one_file(__MODULE__, "compile", argv, @switches, aliases: [o: :output])
+    {opts, file} =
+      CLI.one_argument(__MODULE__, "the FILE to compile", argv, @switches, aliases: [o: :output])
+
     settings = settings(opts)
     CLI.start()
     compile(file, opts[:output] || Path.rootname(file) <> ".cwasm", Engine.shared(settings))

@@ -23,7 +23,7 @@ defmodule Mix.Tasks.Wasmex.Inspect do
 
   @impl true
   def run(argv) do
-    {opts, file} = CLI.one_file(__MODULE__, "inspect", argv, json: :flag)
+    {opts, file} = CLI.one_argument(__MODULE__, "the FILE to inspect", argv, json: :flag)
     CLI.start()
     show(file, opts)
   end

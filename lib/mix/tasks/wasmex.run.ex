@@ -40,8 +40,10 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   ## Others
 
-    * `--invoke NAME` - calls this function with ARGS as its parameters and prints the results, a line each;
-      for a component NAME may be `ns:pkg/iface@1.0.0.fun`, and values are written as in Elixir
+    * `--invoke 'NAME(ARGS)'` - calls a function and prints its results, a line each, in WAVE (`Wasmex.Wave`):
+      `--invoke 'add(2, 3)'`, `--invoke 'greet({name: "Ada", age: some(36)})'`. `--invoke NAME FILE ARG…` is the same
+      with one argument a word. A component's function may be named without its interface, as long as only one has that
+      name: `ns:pkg/calc@1.0.0.add`, `calc.add`, `add`
     * `--seed N` - makes its randomness repeatable
     * `--name TEXT` - argv[0], by default the file's name
 
@@ -54,7 +56,7 @@ defmodule Mix.Tasks.Wasmex.Run do
   use Mix.Task
 
   alias Wasmex.{CLI, Error, Module, Profile, Trap}
-  alias Wasmex.CLI.Progress
+  alias Wasmex.CLI.{Invocation, Progress}
   alias Wasmex.Quantity
   alias Wasmex.Program.{Options, Source}
 
@@ -83,16 +85,13 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   @impl true
   def run(argv) do
-    case CLI.Options.parse(argv, @switches, head: true) do
-      {:ok, opts, [file | args]} ->
-        CLI.start()
-        execute(file, args, opts)
-
-      {:ok, _opts, []} ->
+    case CLI.options(__MODULE__, argv, @switches, head: true) do
+      {_opts, []} ->
         CLI.misuse(__MODULE__, "the FILE to run is missing")
 
-      {:error, text} ->
-        CLI.misuse(__MODULE__, text)
+      {opts, [file | args]} ->
+        CLI.start()
+        execute(file, args, opts)
     end
   end
 
@@ -101,8 +100,8 @@ defmodule Mix.Tasks.Wasmex.Run do
 
     case Progress.run("compiling #{file}", fn -> load(file, opts, run_opts) end) do
       {:ok, source} ->
-        {args, run_opts} = invocation(source, args, opts, run_opts)
-        source |> interruptible(args, run_opts) |> report(opts)
+        {args, run_opts, call} = invocation(source, args, opts[:invoke], run_opts)
+        source |> interruptible(args, run_opts) |> report(opts, call)
 
       {:error, error} ->
         CLI.fail(Exception.message(error))
@@ -168,106 +167,16 @@ defmodule Mix.Tasks.Wasmex.Run do
     end
   end
 
-  defp invocation(source, args, opts, run_opts) do
-    case opts[:invoke] do
-      nil ->
-        {args, run_opts}
+  # The program's arguments, and its options with the function that `--invoke` names.
+  defp invocation(_source, args, nil, run_opts), do: {args, run_opts, nil}
 
-      name ->
-        params = params(name, source.kind.params(source.module, name), args)
-        {[], Keyword.put(run_opts, :invoke, {name, params})}
+  defp invocation(source, words, text, run_opts) do
+    case Invocation.new(source.kind, source.module, text, words) do
+      {:ok, call} -> {[], Keyword.put(run_opts, :invoke, {call.name, call.params}), call}
+      {:error, :function, text} -> CLI.fail("--invoke: #{text}")
+      {:error, :arguments, text} -> CLI.fail("--invoke: #{text}", 2)
     end
   end
-
-  # Said by the call itself, which knows the names that there are.
-  defp params(_name, nil, _args), do: []
-
-  defp params(_name, types, args) when length(types) == length(args),
-    do: types |> Enum.zip(args) |> Enum.map(&param/1)
-
-  defp params(name, types, args) do
-    list =
-      Enum.map_join(types, ", ", fn type -> if is_atom(type), do: type, else: inspect(type) end)
-
-    CLI.fail("#{name} takes #{length(types)} parameters (#{list}), got #{length(args)}", 2)
-  end
-
-  defp param({type, word}) do
-    parsed =
-      case type do
-        type when type in [:i32, :i64, :v128] ->
-          integer(word)
-
-        type when type in [:f32, :f64] ->
-          float(word)
-
-        type when type in [:u8, :s8, :u16, :s16, :u32, :s32, :u64, :s64] ->
-          integer(word)
-
-        type when type in [:string, :char] ->
-          word
-
-        {:reference, _} ->
-          CLI.fail("a parameter of type #{inspect(type)} can't be written on a command line", 2)
-
-        # Of components: as Elixir writes it.
-        _type ->
-          term(word)
-      end
-
-    with :error <- parsed, do: CLI.fail("#{inspect(word)} is no #{inspect(type)}", 2)
-  end
-
-  # A value as it is, no code: `%{x: 1, y: [true, nil]}`, `{:some, "a"}`.
-  defp term(word) do
-    with {:ok, quoted} <- Code.string_to_quoted(word, static_atoms_encoder: &atom/2),
-         {:ok, value} <- literal(quoted),
-         do: value,
-         else: (_ -> :error)
-  end
-
-  # None is made: names of fields and cases may be strings just as well.
-  defp atom(name, _meta), do: {:ok, {:name, [], name}}
-
-  defp literal({:%{}, _, pairs}),
-    do: with({:ok, list} <- literals(pairs), do: {:ok, Map.new(list)})
-
-  defp literal({:{}, _, items}),
-    do: with({:ok, list} <- literals(items), do: {:ok, List.to_tuple(list)})
-
-  defp literal({left, right}),
-    do: with({:ok, [left, right]} <- literals([left, right]), do: {:ok, {left, right}})
-
-  defp literal({:-, _, [number]}) when is_number(number), do: {:ok, -number}
-  defp literal(list) when is_list(list), do: literals(list)
-  # Names in WIT have dashes where Elixir has underscores.
-  defp literal({:name, [], name}), do: {:ok, name |> String.replace("_", "-") |> own()}
-  defp literal(word) when is_binary(word), do: {:ok, word}
-  defp literal(value) when is_number(value) or is_atom(value), do: {:ok, value}
-  defp literal(_code), do: :error
-
-  defp literals(list) do
-    Enum.reduce_while(list, {:ok, []}, fn item, {:ok, done} ->
-      case literal(item) do
-        {:ok, value} -> {:cont, {:ok, [value | done]}}
-        :error -> {:halt, :error}
-      end
-    end)
-    |> then(fn result -> with {:ok, done} <- result, do: {:ok, Enum.reverse(done)} end)
-  end
-
-  defp own(word) when word in ["ok", "error", "none", "some"], do: String.to_existing_atom(word)
-  defp own(word), do: word
-
-  defp integer("0x" <> digits), do: whole(Integer.parse(digits, 16))
-  defp integer(word), do: whole(Integer.parse(word))
-
-  defp float(word) when word in ["nan", "infinity"], do: String.to_existing_atom(word)
-  defp float("-infinity"), do: :neg_infinity
-  defp float(word), do: whole(Float.parse(word))
-
-  defp whole({number, ""}), do: number
-  defp whole(_), do: :error
 
   # In a process of its own: that is killed by Ctrl-C, and a guest with it.
   defp interruptible(source, args, run_opts) do
@@ -307,7 +216,7 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   defp trace(event), do: IO.binwrite(:stderr, [Wasmex.Trace.format(event), ?\n])
 
-  defp report(result, opts) do
+  defp report(result, opts, call) do
     run = with {_, %{run: run}} <- result, do: run, else: ({_, run} -> run)
 
     if run do
@@ -315,7 +224,7 @@ defmodule Mix.Tasks.Wasmex.Run do
       if opts[:stats], do: stats(run)
     end
 
-    finish(result)
+    finish(result, call)
   end
 
   defp write(run, opts) do
@@ -344,15 +253,15 @@ defmodule Mix.Tasks.Wasmex.Run do
     )
   end
 
-  defp finish({:ok, %{status: nil, results: results}}),
-    do: Enum.each(results, &IO.puts(inspect(&1)))
+  defp finish({:ok, %{status: nil, results: results}}, call),
+    do: call |> Invocation.print(results) |> Enum.each(&IO.puts/1)
 
-  defp finish({:ok, %{status: 0}}), do: :ok
-  defp finish({:ok, %{status: status}}), do: exit({:shutdown, status})
-  defp finish({:error, %Trap{} = trap}), do: CLI.fail(trap.detail, 134)
+  defp finish({:ok, %{status: 0}}, _call), do: :ok
+  defp finish({:ok, %{status: status}}, _call), do: exit({:shutdown, status})
+  defp finish({:error, %Trap{} = trap}, _call), do: CLI.fail(trap.detail, 134)
 
-  defp finish({:error, %Error{reason: :timeout} = error}),
+  defp finish({:error, %Error{reason: :timeout} = error}, _call),
     do: CLI.fail(Exception.message(error), 124)
 
-  defp finish({:error, error}), do: CLI.fail(Exception.message(error))
+  defp finish({:error, error}, _call), do: CLI.fail(Exception.message(error))
 end

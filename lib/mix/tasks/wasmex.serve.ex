@@ -43,20 +43,9 @@ defmodule Mix.Tasks.Wasmex.Serve do
 
   @impl true
   def run(argv) do
-    case CLI.Options.parse(argv, @switches) do
-      {:ok, opts, [dir]} ->
-        CLI.start()
-        serve(dir, opts)
-
-      {:ok, _opts, []} ->
-        CLI.misuse(__MODULE__, "the folder of the functions is missing")
-
-      {:ok, _opts, [_, other | _]} ->
-        CLI.misuse(__MODULE__, "one folder at a time; there is also #{other}")
-
-      {:error, text} ->
-        CLI.misuse(__MODULE__, text)
-    end
+    {opts, dir} = CLI.one_argument(__MODULE__, "the folder of the functions", argv, @switches)
+    CLI.start()
+    serve(dir, opts)
   end
 
   defp serve(dir, opts) do

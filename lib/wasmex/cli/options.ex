@@ -1,60 +1,71 @@
 defmodule Wasmex.CLI.Options do
   @moduledoc false
-  # Command lines: an unknown option names the nearest one there is.
+  # Command lines, read by `OptionParser`. This module adds types of values, and errors that name the nearest option.
 
   alias Wasmex.Quantity
+
+  @type type :: :flag | :string | :integer | :duration | :size | :pair | {:keep, type()}
+
+  # Every task has these.
+  @common [help: :flag, version: :flag]
+  @common_aliases [h: :help]
 
   @doc """
   Parses `argv` by `switches`, a keyword list of name to type:
 
   - `:flag`, `:string`, `:integer`, `:duration` (ms), `:size` (bytes),
   - `:pair`: `K=V` as a tuple,
-  - `{:keep, type}`: may be given several times, and is a list.
+  - `{:keep, type}`: may be repeated, and is a list.
 
-  With `head: true` options end at the first word that is none: what follows belongs to a program.
+  `--help`, `-h` and `--version` are always there. With `head: true` parsing ends at the first word that is no option:
+  what follows belongs to a program. `aliases:` are as in `OptionParser`.
   Returns `{:ok, options, rest}` or `{:error, text}`.
   """
-  @spec parse([String.t()], keyword(), keyword()) ::
+  @spec parse([String.t()], [{atom(), type()}], keyword()) ::
           {:ok, keyword(), [String.t()]} | {:error, String.t()}
-  def parse(argv, switches, opts \\ []),
-    do: parse(argv, switches, Keyword.merge([head: false, aliases: []], opts), [], [])
+  def parse(argv, switches, opts \\ []) do
+    switches = switches ++ @common
+    aliases = Keyword.get(opts, :aliases, []) ++ @common_aliases
+    strict = Enum.map(switches, fn {name, type} -> {name, parser_type(type)} end)
+    parser = if opts[:head], do: &OptionParser.parse_head/2, else: &OptionParser.parse/2
+    {found, rest, invalid} = parser.(argv, strict: strict, aliases: aliases)
 
-  defp parse([], _switches, _opts, found, rest), do: done(found, rest)
-  defp parse(["--" | words], _switches, _opts, found, rest), do: done(found, rest, words)
-
-  defp parse([<<"-", _, _::binary>> = word | argv], switches, opts, found, rest) do
-    with {:ok, name, inline} <- name(word, switches, opts[:aliases]),
-         {:ok, value, argv} <- value(name, switches[name], inline, argv) do
-      parse(argv, switches, opts, put(found, name, switches[name], value), rest)
+    cond do
+      found[:help] || found[:version] -> {:ok, Keyword.take(found, [:help, :version]), rest}
+      invalid != [] -> {:error, invalid |> hd() |> problem(argv, switches, aliases)}
+      true -> convert_all(found, switches, rest)
     end
   end
 
-  defp parse([word | argv], switches, opts, found, rest) do
-    if opts[:head],
-      do: done(found, rest, [word | argv]),
-      else: parse(argv, switches, opts, found, [word | rest])
-  end
+  defp parser_type(:flag), do: :boolean
+  defp parser_type({:keep, _type}), do: [:string, :keep]
+  defp parser_type(_type), do: :string
 
-  defp done(found, rest, words \\ []), do: {:ok, found, Enum.reverse(rest, words)}
-
-  # --max-memory=1MiB is max_memory and "1MiB".
-  defp name("--" <> text, switches, _aliases) do
-    {text, inline} =
-      case String.split(text, "=", parts: 2) do
-        [text, inline] -> {text, inline}
-        [text] -> {text, nil}
-      end
-
-    case Enum.find(Keyword.keys(switches), &(dashed(&1) == text)) do
-      nil -> {:error, unknown("--" <> text, switches)}
-      name -> {:ok, name, inline}
+  # What OptionParser rejects: an option it does not know, one without its value, a flag with one.
+  defp problem({word, value}, argv, switches, aliases) do
+    case {known(word, switches, aliases), value} do
+      {nil, _} -> unknown(word, switches)
+      {{name, :flag}, value} -> "--#{dashed(name)}: takes no value, got #{inspect(value)}"
+      {{name, _type}, nil} -> missing(name, word, argv)
     end
   end
 
-  defp name("-" <> letter = word, switches, aliases) do
-    case Enum.find(aliases, fn {short, _} -> Atom.to_string(short) == letter end) do
-      {_, name} -> {:ok, name, nil}
-      nil -> {:error, unknown(word, switches)}
+  defp known("--" <> text, switches, _aliases),
+    do: Enum.find(switches, fn {name, _} -> dashed(name) == text end)
+
+  defp known("-" <> letter, switches, aliases) do
+    with {_, name} <- Enum.find(aliases, fn {short, _} -> Atom.to_string(short) == letter end),
+         do: {name, switches[name]}
+  end
+
+  # An option in the place of a value: the value was forgotten, or begins with a dash.
+  defp missing(name, word, argv) do
+    case argv |> Enum.drop_while(&(&1 != word)) |> Enum.drop(1) do
+      [next | _] ->
+        "--#{dashed(name)}: a value is missing before #{next}; write --#{dashed(name)}=#{next} if that is the value"
+
+      [] ->
+        "--#{dashed(name)}: a value is missing"
     end
   end
 
@@ -62,45 +73,31 @@ defmodule Wasmex.CLI.Options do
 
   defp unknown(word, switches) do
     known = switches |> Keyword.keys() |> Enum.map(&("--" <> dashed(&1)))
-    nearest = Enum.max_by(known, &String.jaro_distance(word, &1), fn -> "" end)
+    nearest = Enum.max_by(known, &String.jaro_distance(word, &1))
 
     if String.jaro_distance(word, nearest) > 0.75,
       do: "#{word}: unknown option, did you mean #{nearest}?",
       else: "#{word}: unknown option; there are #{Enum.join(known, ", ")}"
   end
 
-  defp value(_name, :flag, nil, argv), do: {:ok, true, argv}
-
-  defp value(name, :flag, inline, _argv),
-    do: {:error, "--#{dashed(name)}: takes no value, got #{inspect(inline)}"}
-
-  defp value(name, _type, nil, []), do: {:error, "--#{dashed(name)}: a value is missing"}
-
-  # An option in the place of a value means that the value was forgotten; --name=--value is meant.
-  defp value(name, _type, nil, ["--" <> _ = word | _argv]),
-    do:
-      {:error,
-       "--#{dashed(name)}: a value is missing, there is #{word}; write --#{dashed(name)}=… if that is it"}
-
-  defp value(name, type, nil, [word | argv]), do: read(name, type, word, argv)
-  defp value(name, type, inline, argv), do: read(name, type, inline, argv)
-
-  defp read(name, type, word, argv) do
-    case convert(type, word) do
-      {:ok, value} -> {:ok, value, argv}
-      {:error, text} -> {:error, "--#{dashed(name)}: #{text}"}
-    end
+  defp convert_all(found, switches, rest) do
+    Enum.reduce_while(found, {:ok, [], rest}, fn {name, word}, {:ok, done, rest} ->
+      case convert(switches[name], word) do
+        {:ok, value} -> {:cont, {:ok, put(done, name, switches[name], value), rest}}
+        {:error, text} -> {:halt, {:error, "--#{dashed(name)}: #{text}"}}
+      end
+    end)
   end
 
   defp convert({:keep, type}, word), do: convert(type, word)
-  defp convert(:string, word), do: {:ok, word}
+  defp convert(type, value) when type in [:string, :flag], do: {:ok, value}
   defp convert(:duration, word), do: Quantity.duration(word)
   defp convert(:size, word), do: Quantity.size(word)
 
   defp convert(:integer, word) do
     case Integer.parse(word) do
       {number, ""} when number >= 0 -> {:ok, number}
-      _ -> {:error, "expected a number, got #{inspect(word)}"}
+      _ -> {:error, "expected a number from 0 on, got #{inspect(word)}"}
     end
   end
 
@@ -111,8 +108,8 @@ defmodule Wasmex.CLI.Options do
     end
   end
 
-  defp put(found, name, {:keep, _}, value),
-    do: Keyword.update(found, name, [value], &(&1 ++ [value]))
+  defp put(done, name, {:keep, _}, value),
+    do: Keyword.update(done, name, [value], &(&1 ++ [value]))
 
-  defp put(found, name, _type, value), do: Keyword.put(found, name, value)
+  defp put(done, name, _type, value), do: Keyword.put(done, name, value)
 end

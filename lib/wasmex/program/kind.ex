@@ -14,8 +14,13 @@ defmodule Wasmex.Program.Kind do
   @doc "The compiled program as bytes that are verified when they are loaded."
   @callback serialize(compiled()) :: {:ok, binary()} | {:error, Exception.t()}
 
-  @doc "The types of a function's parameters; nil when there is no function of that name."
-  @callback params(compiled(), name :: String.t()) :: [term()] | nil
+  @doc """
+  A function's name in full and the types of its parameters and results. Of a component the name may be short: without
+  the interface, or with the interface alone. The error says which functions there are.
+  """
+  @callback function(compiled(), name :: String.t()) ::
+              {:ok, {name :: String.t(), params :: [term()], results :: [term()]}}
+              | {:error, String.t()}
 
   @doc "The engine it was compiled for."
   @callback engine(compiled()) :: Engine.t()

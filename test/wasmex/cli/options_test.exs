@@ -44,13 +44,28 @@ defmodule Wasmex.CLI.OptionsTest do
     assert {:error, "--fuel: a value is missing"} = parse("--fuel")
     assert {:error, "--fuel: expected a number" <> _} = parse("--fuel x")
 
-    assert {:error, "--output: a value is missing, there is --fuel" <> _} =
+    assert {:error, "--output: a value is missing before --fuel" <> _} =
              parse("--output --fuel 1")
 
     assert {:ok, [output: "--x"], []} = parse("--output=--x")
     assert {:error, "--timeout: expected a time such as" <> _} = parse("--timeout 2d")
     assert {:error, "--stats: takes no value" <> _} = parse("--stats=1")
     assert {:error, "--env: expected NAME=VALUE" <> _} = parse("--env =1")
+  end
+
+  test "help and version are options of every task, and come before mistakes" do
+    for word <- ["--help", "-h"] do
+      assert {:ok, [help: true], _} = parse("#{word} file")
+      assert {:ok, [help: true], _} = parse("--timout 1 #{word}")
+    end
+
+    assert {:ok, [version: true], []} = parse("--version")
+    assert {:ok, [], ["file", "--help"]} = parse("file --help", head: true)
+  end
+
+  test "an option that comes twice: the last, or all where it may be repeated" do
+    assert {:ok, [fuel: 2], []} = parse("--fuel 1 --fuel 2")
+    assert {:ok, [env: [{"A", "1"}, {"A", "2"}]], []} = parse("--env A=1 --env A=2")
   end
 
   test "quantities" do

@@ -2,7 +2,8 @@ defmodule Wasmex.Components.ValuesTest do
   use ExUnit.Case, async: true
 
   alias Wasmex.ComponentGuests, as: Guests
-  alias Wasmex.Components.Instance
+  alias Wasmex.Components.{Component, Instance}
+  alias Wasmex.Wave
 
   @echo "test:types/echo@1.2.0"
 
@@ -19,6 +20,17 @@ defmodule Wasmex.Components.ValuesTest do
   test "every type comes back as it went", %{instance: instance} do
     for {function, values} <- values(), value <- values do
       assert {function, echo(instance, function, value)} == {function, {:ok, value}}
+    end
+  end
+
+  test "every value has a WAVE text that stands for it" do
+    {:instance, functions} = Guests.component("types") |> Component.exports() |> Map.get(@echo)
+
+    for {function, values} <- values(), value <- values do
+      {:func, [{_name, type}], type} = functions["echo-" <> function]
+      assert {:ok, text} = Wave.print(value, type)
+      assert {function, Wave.parse(text, type)} == {function, {:ok, value}}
+      assert {:ok, [^value]} = Wave.parse_params("(" <> text <> ")", [type])
     end
   end
 

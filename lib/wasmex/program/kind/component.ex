@@ -5,7 +5,7 @@ defmodule Wasmex.Program.Kind.Component do
   @behaviour Wasmex.Program.Kind
 
   alias Wasmex.{Components, Engine, Error, Native}
-  alias Wasmex.Components.{Component, Style}
+  alias Wasmex.Components.{Component, Names, Style}
   alias Wasmex.Program.{Entry, Options}
 
   # Followed by a patch version.
@@ -15,20 +15,8 @@ defmodule Wasmex.Program.Kind.Component do
   defdelegate serialize(component), to: Component
 
   @impl true
-  def params(%Component{} = component, name) do
-    found =
-      case Components.Path.parse(name) do
-        [name] ->
-          Component.exports(component)[name]
-
-        [interface, name] ->
-          with {:instance, items} <- Component.exports(component)[interface], do: items[name]
-      end
-
-    with {:func, params, _result} <- found,
-         do: Enum.map(params, &elem(&1, 1)),
-         else: (_ -> nil)
-  end
+  def function(%Component{} = component, name),
+    do: component |> Component.exports() |> Names.find(name)
 
   @impl true
   def engine(%Component{resource: resource}),

@@ -4,7 +4,7 @@ defmodule Wasmex.Program.Kind.Core do
 
   @behaviour Wasmex.Program.Kind
 
-  alias Wasmex.{Engine, Instance, Linker, Module, Native, Template}
+  alias Wasmex.{Engine, Error, Instance, Linker, Module, Native, Template}
   alias Wasmex.Call.Imports
   alias Wasmex.Program.{Entry, Options}
 
@@ -12,8 +12,18 @@ defmodule Wasmex.Program.Kind.Core do
   defdelegate serialize(module), to: Module
 
   @impl true
-  def params(%Module{} = module, name) do
-    with {:fn, types, _results} <- Module.exports(module)[name], do: types, else: (_ -> nil)
+  def function(%Module{} = module, name) do
+    exports = Module.exports(module)
+
+    case exports[name] do
+      {:fn, params, results} ->
+        {:ok, {name, params, results}}
+
+      _ ->
+        names = for {name, {:fn, _, _}} <- exports, do: name
+        details = %{kind: :func, name: name, names: Enum.sort(names)}
+        {:error, Exception.message(%Error{reason: :unknown_export, details: details})}
+    end
   end
 
   @impl true

@@ -30,5 +30,6 @@ pub mod shared;
 pub mod state;
 pub mod style;
 pub mod task;
+mod wave;
 pub mod weight;
 pub mod wit;

@@ -53,6 +53,8 @@ rustler::atoms! {
     // WIT
     wit, docs, interface, functions, method, static_ = "static", constructor, async_ = "async",
     params, named, alias,
+    // text of values
+    wave,
     // inspection
     tables, memories, globals, start, producers, inner_producers, sections, count,
     // HTTP

@@ -13,7 +13,7 @@ defmodule Wasmex.Error do
   | `:incompatible_import`, `:duplicate_import` | `:message` |
   | `:import_raised` | `:kind`, `:exception`, `:stacktrace` of the Elixir function, `:backtrace` of the guest |
   | `:bad_results` | `:message`: what an imported function returned and should have |
-  | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow`, `:no_threads`, `:module`, `:unsupported`, `:wave` | `:message`; of `:parse` also `:offset` |
+  | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow`, `:no_threads`, `:module`, `:unsupported`, `:wave`, `:json` | `:message`; of `:parse` also `:offset` |
   | `:no_ticker` | the system gave no thread without which no guest may run |
   | `:out_of_bounds` | `:offset`, `:size`, `:limit` |
   | `:output_limit` | `:limit`: the bytes that a program may print |

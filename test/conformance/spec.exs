@@ -1,5 +1,5 @@
 # The core suite of WebAssembly; started by script/conformance.
-for file <- ~w(json spec_values spec_runner), do: Code.require_file("#{file}.ex", __DIR__)
+for file <- ~w(spec_values spec_runner), do: Code.require_file("#{file}.ex", __DIR__)
 
 alias Wasmex.Conformance.SpecRunner
 

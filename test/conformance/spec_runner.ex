@@ -6,7 +6,8 @@ defmodule Wasmex.Conformance.SpecRunner do
   """
 
   alias Wasmex.{Engine, EngineConfig, Error, Global, Instance, Module, Store, Trap}
-  alias Wasmex.Conformance.{JSON, SpecValues}
+  alias Wasmex.Conformance.SpecValues
+  alias Wasmex.JSON
 
   @spectest ~S"""
   (module
@@ -60,7 +61,7 @@ defmodule Wasmex.Conformance.SpecRunner do
       registered: %{"spectest" => spectest}
     }
 
-    %{"commands" => commands} = file |> File.read!() |> JSON.decode!()
+    {:ok, %{"commands" => commands}} = file |> File.read!() |> JSON.decode()
     {results, _state} = Enum.map_reduce(commands, state, &command/2)
     Store.close(store)
     results

@@ -1,11 +1,9 @@
 # The suite of WASI preview 1; started by script/conformance.
-Code.require_file("json.ex", __DIR__)
 
 defmodule Wasmex.Conformance.WASI do
   @moduledoc "Runs programs of the suite through `WasiOptions` and `_start`, and compares what they did."
 
   alias Wasmex.{Exit, Instance, Module, Pipe, Store}
-  alias Wasmex.Conformance.JSON
   alias Wasmex.Wasi.{PreopenOptions, WasiOptions}
 
   # What a program prints is compared where the suite says what it should be.
@@ -43,7 +41,10 @@ defmodule Wasmex.Conformance.WASI do
   end
 
   defp expectation(file) do
-    if File.exists?(file), do: file |> File.read!() |> JSON.decode!(), else: %{}
+    with {:ok, text} <- File.read(file),
+         {:ok, expectation} <- Wasmex.JSON.decode(text),
+         do: expectation,
+         else: ({:error, :enoent} -> %{})
   end
 
   defp copy(dir) do

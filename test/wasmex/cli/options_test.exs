@@ -2,7 +2,7 @@ defmodule Wasmex.CLI.OptionsTest do
   use ExUnit.Case, async: true
 
   alias Wasmex.CLI.Options
-  alias Wasmex.{JSON, Quantity}
+  alias Wasmex.Quantity
 
   @switches [
     timeout: :duration,
@@ -94,12 +94,5 @@ defmodule Wasmex.CLI.OptionsTest do
     for text <- ["", "x", "-1", "1 2", "MiB"], do: assert({:error, _} = Quantity.size(text))
     assert Quantity.bytes(2_500_000) == "2.5 MB"
     assert Quantity.time(1_500) == "1.5 ms"
-  end
-
-  test "JSON" do
-    assert JSON.encode(%{a: [1, 2.5, nil, true], b: "q\"\n\u0001ü", c: [], d: %{}}) ==
-             ~s|{\n  "a": [\n    1,\n    2.5,\n    null,\n    true\n  ],\n  "b": "q\\"\\n\\u0001ü",\n  "c": [],\n  "d": {}\n}|
-
-    assert JSON.encode(<<255>>) == ~s|"\uFFFD"|
   end
 end

@@ -61,11 +61,17 @@ defmodule Wasmex.Linker do
     {declarations, functions} = Imports.prepare(linker.imports)
     store = if opts[:store], do: opts[:store] |> StoreOrCaller.split() |> elem(0)
 
-    resolve = fn -> Native.template_new(module, declarations, functions, linker.wasi, store) end
+    hosts = hosts(linker.wasi)
+    resolve = fn -> Native.template_new(module, declarations, functions, hosts, store) end
 
     case Access.run(resolve, fn -> store end) do
       {:ok, resource} -> {:ok, %Template{resource: resource, reference: make_ref()}}
       {:error, %Error{} = error} -> {:error, error}
     end
   end
+
+  # The host modules that may be imported, and whether their calls are written down.
+  defp hosts(false), do: {[], false}
+  defp hosts(true), do: {["wasi_snapshot_preview1"], false}
+  defp hosts(:traced), do: {["wasi_snapshot_preview1"], true}
 end

@@ -44,8 +44,8 @@ defmodule Wasmex.Native do
   def module_imports(_module), do: error()
   def module_code_size(_module), do: error()
 
-  def store_new(_engine, _limits, _wasi, _observe), do: error()
-  def store_new_with_dirs(_engine, _limits, _wasi, _observe), do: error()
+  def store_new(_engine, _limits, _wasi, _extensions), do: error()
+  def store_new_with_dirs(_engine, _limits, _wasi, _extensions), do: error()
   def store_engine(_store), do: error()
   def store_get_fuel(_store, _via), do: error()
   def store_set_fuel(_store, _fuel, _via), do: error()
@@ -74,7 +74,7 @@ defmodule Wasmex.Native do
   def instance_export_type(_instance, _name), do: error()
   def instance_memory(_instance, _via), do: error()
 
-  def template_new(_module, _declarations, _functions, _wasi, _store), do: error()
+  def template_new(_module, _declarations, _functions, _hosts, _store), do: error()
   def template_module(_template), do: error()
 
   def component_compile(_engine, _bytes, _names), do: error()

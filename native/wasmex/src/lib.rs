@@ -10,9 +10,27 @@ mod observe;
 mod vm;
 mod wasi;
 
+use guest::data::StoreData;
+use guest::extension::Extension;
 use rustler::{Env, Term};
+use wasi::host::HostModule;
+
+/// What guests may import from the library itself.
+static HOST_MODULES: [HostModule<StoreData>; 2] = [
+    wasi::p1::host_module().traced(observe::wasi_trace::add_to_linker),
+    wasi::p2::host_module(),
+];
+
+/// What attaches to stores.
+static EXTENSIONS: [&dyn Extension; 3] = [
+    &observe::trace::Tracing,
+    &observe::profiler::Profiling,
+    &observe::core_dump::CoreDumps,
+];
 
 fn load(env: Env, _info: Term) -> bool {
+    guest::hosts::register(&HOST_MODULES);
+    guest::extension::register(&EXTENSIONS);
     env.register::<core::engine::EngineResource>().is_ok()
         && env.register::<core::module::ModuleResource>().is_ok()
         && env.register::<guest::cell::StoreCell>().is_ok()

@@ -17,6 +17,7 @@ use super::lower;
 use super::problem::{BadValue, Checked, Step};
 use super::shape::Shape;
 use super::shared::Shared;
+use super::state::Components;
 use super::style::Style;
 use crate::guest::handoff;
 use crate::vm::env;
@@ -338,7 +339,7 @@ impl Returned {
                     .value(term, &item.shape, 0, item.offset)
                     .map_err(|problem| problem.at(Step::Result))?;
             }
-            settle(decoder.image, &cell.components.hosted)
+            settle(decoder.image, &Components::of(&cell).hosted)
         })
         .ok_or(ImportRaised)?
         .map_err(BadValue)?;

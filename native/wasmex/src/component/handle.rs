@@ -2,15 +2,17 @@
 
 use super::instance::ComponentInstance;
 use super::problem::{Checked, Problem, What};
+use super::state::Components;
 use crate::guest::cell::StoreCell;
 use crate::vm::live::{Kind, Live};
 use rustler::{Resource, ResourceArc};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::component::{ResourceAny, ResourceType};
 
 pub struct HandleResource {
     pub cell: ResourceArc<StoreCell>,
+    components: Arc<Components>,
     /// The instance it came from, which has its methods.
     pub instance: Option<ResourceArc<ComponentInstance>>,
     pub ty: ResourceType,
@@ -25,11 +27,13 @@ impl std::panic::RefUnwindSafe for HandleResource {}
 impl HandleResource {
     pub fn new(
         cell: ResourceArc<StoreCell>,
+        components: Arc<Components>,
         instance: Option<ResourceArc<ComponentInstance>>,
         any: ResourceAny,
     ) -> ResourceArc<Self> {
         ResourceArc::new(HandleResource {
             cell,
+            components,
             instance,
             ty: any.ty(),
             any: Mutex::new(Some(any)),
@@ -62,7 +66,7 @@ impl Drop for HandleResource {
         if let Some(any) = self.take()
             && any.owned()
         {
-            self.cell.components.doom(any);
+            self.components.doom(any);
         }
     }
 }

@@ -48,7 +48,7 @@ fn component_handle_http<'a>(
     body: ResourceArc<PipeResource>,
     answer: ResourceArc<PipeResource>,
 ) -> NifResult<Term<'a>> {
-    if instance.cell.components.is_spent() {
+    if instance.components.is_spent() {
         return Ok(Error::Spent.to_term(env));
     }
     let (method, scheme, uri, headers) = head;

@@ -2,6 +2,7 @@
 
 use super::abi::{Given, Returned};
 use super::handle::HandleResource;
+use super::state::Components;
 use super::style::Style;
 use crate::guest::data::StoreData;
 use crate::guest::handoff;
@@ -95,11 +96,11 @@ async fn drop_hosted(
 ) -> Result<()> {
     let cell = handoff::current_cell().ok_or(ImportRaised)?;
     let Some(import) = dropped else {
-        cell.components.hosted.remove(rep);
+        Components::of(&cell).hosted.remove(rep);
         return Ok(());
     };
     let params = env::in_env(|env| {
-        let term = cell.components.hosted.get(env, rep, true)?;
+        let term = Components::of(&cell).hosted.get(env, rep, true)?;
         Some([term].encode(env).as_c_arg())
     });
     let params = params.flatten().ok_or(ImportRaised)?;

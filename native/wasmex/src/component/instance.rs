@@ -2,6 +2,7 @@
 
 use super::abi::{self, Answer, Args, Seen};
 use super::compiled::ComponentResource;
+use super::state::Components;
 use super::style::Style;
 use super::task::Call;
 use crate::guest::access;
@@ -22,6 +23,7 @@ use wasmtime::component::{Func, Instance, ResourceType};
 
 pub struct ComponentInstance {
     pub cell: ResourceArc<StoreCell>,
+    pub components: Arc<Components>,
     pub component: ResourceArc<ComponentResource>,
     pub instance: Instance,
     /// Functions that were called before, by their path.
@@ -70,6 +72,7 @@ impl ComponentInstance {
         instance: Instance,
     ) -> ResourceArc<Self> {
         ResourceArc::new(ComponentInstance {
+            components: Components::of(&cell),
             cell,
             component,
             instance,
@@ -191,7 +194,7 @@ fn component_call<'a>(
     let instance: ResourceArc<ComponentInstance> = instance.decode()?;
     let style: Style = style.decode()?;
     let fuel = fast_nif::option(fuel)?;
-    let via = fast_nif::option(via)?.map_or(Via::Store, Via::Caller);
+    let via = via.decode()?;
     let signature = match path.decode::<&str>() {
         Ok(name) => signature(env, &instance, name, &[name], via),
         Err(_) => {
@@ -203,7 +206,7 @@ fn component_call<'a>(
         Ok(signature) => signature,
         Err(answer) => return Ok(answer),
     };
-    if instance.cell.components.is_spent() {
+    if instance.components.is_spent() {
         return Ok(Error::Spent.to_term(env));
     }
     let cell = instance.cell.clone();
@@ -252,5 +255,5 @@ fn component_instance_component(
 /// Whether a call ended in the middle, so that wasmtime lets no component of the store run any more.
 #[rustler::nif]
 fn component_store_spent(cell: ResourceArc<StoreCell>) -> bool {
-    cell.components.is_spent()
+    Components::of(&cell).is_spent()
 }

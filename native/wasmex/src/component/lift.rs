@@ -9,6 +9,7 @@ use super::names::Name;
 use super::numbers;
 use super::shape::{Cases, Kind, Record, Resource, Shape};
 use super::shared::Shared;
+use super::state::Components;
 use super::style::Style;
 use super::weight::{LIST_CELL, MAP_ENTRY};
 use crate::guest::cell::StoreCell;
@@ -298,18 +299,18 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         let index = ValRaw::u32(numbers::read(bytes, 4) as u32);
         let cell: ResourceArc<StoreCell> = handoff::current_cell()
             .ok_or_else(|| wasmtime::Error::msg("a resource came outside of a call"))?;
+        let components = Components::of(&cell);
         let ty = self.cx.resource_type(resource.table);
         if Shared::find(self.cx.types)?.implemented(ty).is_some() {
             let hosted = ResourceDynamic::linear_lift_from_flat(self.cx, resource.ty, &index)?;
-            return cell
-                .components
+            return components
                 .hosted
                 .get(self.env, hosted.rep(), resource.owned)
                 .ok_or_else(|| wasmtime::Error::msg("unknown handle of a host resource"));
         }
         let any = ResourceAny::linear_lift_from_flat(self.cx, resource.ty, &index)?;
-        let instance: Option<ResourceArc<ComponentInstance>> = cell.components.current();
-        let handle = HandleResource::new(cell, instance, any);
+        let instance: Option<ResourceArc<ComponentInstance>> = components.current();
+        let handle = HandleResource::new(cell, components, instance, any);
         if !resource.owned {
             self.borrowed.push(handle.clone());
         }

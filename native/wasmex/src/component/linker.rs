@@ -3,11 +3,13 @@
 use super::compiled::ComponentResource;
 use super::describe;
 use super::import::{self, ComponentImport};
+use super::state::Components;
 use super::style::Style;
 use super::task::ComponentTask;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::drive;
+use crate::guest::hosts::{self, Hosts};
 use crate::guest::imports::ImportTable;
 use crate::guest::job::{Job, Task};
 use crate::vm::atoms;
@@ -43,7 +45,7 @@ fn component_template_new<'a>(
     let table = ImportTable::new(functions);
     let template = component
         .engine
-        .component_linker()
+        .component_linker(hosts(&component))
         .map_err(Error::Guest)
         .and_then(|mut linker| {
             define(&mut linker, &component, &declarations, &table, style)?;
@@ -132,7 +134,7 @@ fn missing(
     };
     for (name, item) in component.component.component_type().imports(engine) {
         match &item.ty {
-            ComponentItem::ComponentInstance(instance) if !by_wasi(name) => {
+            ComponentItem::ComponentInstance(instance) if !hosts::provided(name) => {
                 for (inner, item) in instance.exports(engine) {
                     check(Some(name), inner, &item.ty);
                 }
@@ -144,26 +146,11 @@ fn missing(
     missing
 }
 
-/// The interfaces that every store has, and those that stand for nothing when they hold only types.
-fn by_wasi(interface: &str) -> bool {
-    [
-        "cli",
-        "clocks",
-        "filesystem",
-        "io",
-        "random",
-        "sockets",
-        "http",
-        "config",
-        "keyvalue",
-    ]
-    .iter()
-    .any(|package| {
-        interface
-            .strip_prefix("wasi:")
-            .and_then(|rest| rest.strip_prefix(package))
-            .is_some_and(|rest| rest.starts_with('/'))
-    })
+/// The host modules that it imports. What a store grants is decided when a guest calls.
+fn hosts(component: &ComponentResource) -> Hosts {
+    let engine = &component.engine.engine;
+    let ty = component.component.component_type();
+    Hosts::all().imported(ty.imports(engine).map(|(name, _)| name))
 }
 
 /// The name up to the part of its version that may differ (semantic versioning).
@@ -196,19 +183,18 @@ fn component_instantiate<'a>(
     cell: ResourceArc<StoreCell>,
     template: ResourceArc<ComponentTemplate>,
     fuel: Option<u64>,
-    via: Option<u64>,
+    via: Via,
 ) -> Term<'a> {
-    if !Engine::same(&template.component.engine.engine, &cell.engine.engine) {
+    if !Engine::same(&template.component.engine.engine, &cell.engine) {
         return Error::text(atoms::foreign_engine(), "component").to_term(env);
     }
-    if cell.components.is_spent() {
+    if Components::of(&cell).is_spent() {
         return Error::Spent.to_term(env);
     }
     let task = ComponentTask::Instantiate {
         template: template.template.clone(),
         component: template.component.clone(),
     };
-    let via = via.map_or(Via::Store, Via::Caller);
     let job = Job::new(Task::Component(Box::new(task)), fuel);
     drive::begin(env, &cell, via, job)
 }

@@ -3,6 +3,7 @@
 use super::compiled::ComponentResource;
 use super::handle::HandleResource;
 use super::instance::ComponentInstance;
+use super::state::Components;
 use super::task::ComponentTask;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::drive;
@@ -16,16 +17,15 @@ use rustler::{Encoder, Env, ResourceArc, Term};
 fn component_resource_drop<'a>(
     env: Env<'a>,
     handle: ResourceArc<HandleResource>,
-    via: Option<u64>,
+    via: Via,
 ) -> Term<'a> {
     if !handle.is_alive() {
         return (atoms::ok(), atoms::nil()).encode(env);
     }
-    if handle.cell.components.is_spent() {
+    if Components::of(&handle.cell).is_spent() {
         return Error::Spent.to_term(env);
     }
     let cell = handle.cell.clone();
-    let via = via.map_or(Via::Store, Via::Caller);
     let task = Task::Component(Box::new(ComponentTask::Drop(handle)));
     drive::begin(env, &cell, via, Job::new(task, None))
 }

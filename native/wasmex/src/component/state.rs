@@ -4,9 +4,10 @@ use super::compiled::ComponentResource;
 use super::hosted::HostedTable;
 use super::instance::ComponentInstance;
 use crate::guest::cell::StoreCell;
+use crate::vm::slots::Shared;
 use rustler::ResourceArc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::WasmBacktrace;
 use wasmtime::component::ResourceAny;
 
@@ -23,7 +24,20 @@ pub struct Components {
     spent: AtomicBool,
 }
 
+impl Shared for Components {
+    /// What was kept of Elixir's is let go, for that may hold the store.
+    fn close(&self) {
+        drop(std::mem::take(&mut *lock(&self.kept)));
+        self.hosted.clear();
+    }
+}
+
 impl Components {
+    /// Those of this store. Whoever needs them often keeps what this returns.
+    pub fn of(cell: &StoreCell) -> Arc<Self> {
+        cell.slots.get_or_default()
+    }
+
     pub fn doom(&self, any: ResourceAny) {
         lock(&self.doomed).push(any);
     }
@@ -46,12 +60,6 @@ impl Components {
         }
     }
 
-    /// The store is closed: what it kept of Elixir's is let go, for that may hold the store.
-    pub fn close(&self) {
-        drop(std::mem::take(&mut *lock(&self.kept)));
-        self.hosted.clear();
-    }
-
     pub fn current(&self) -> Option<ResourceArc<ComponentInstance>> {
         lock(&self.stack).last().cloned()
     }
@@ -71,7 +79,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A call under way. One that is dropped before it says that it has ended was cancelled.
 pub struct Underway {
-    cell: ResourceArc<StoreCell>,
+    components: Arc<Components>,
     /// Whether its instance is on the stack; one that is being made is none yet.
     stacked: bool,
     ended: bool,
@@ -79,19 +87,19 @@ pub struct Underway {
 
 impl Underway {
     pub fn begin(instance: &ResourceArc<ComponentInstance>) -> Self {
-        let cell = instance.cell.clone();
-        lock(&cell.components.stack).push(instance.clone());
+        let components = instance.components.clone();
+        lock(&components.stack).push(instance.clone());
         Underway {
-            cell,
+            components,
             stacked: true,
             ended: false,
         }
     }
 
     /// An instance that is being made.
-    pub fn making(cell: ResourceArc<StoreCell>) -> Self {
+    pub fn making(components: Arc<Components>) -> Self {
         Underway {
-            cell,
+            components,
             stacked: false,
             ended: false,
         }
@@ -112,10 +120,10 @@ impl Underway {
 impl Drop for Underway {
     fn drop(&mut self) {
         if self.stacked {
-            lock(&self.cell.components.stack).pop();
+            lock(&self.components.stack).pop();
         }
         if !self.ended {
-            self.cell.components.spend();
+            self.components.spend();
         }
     }
 }

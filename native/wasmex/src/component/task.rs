@@ -7,7 +7,7 @@ use super::handle::HandleResource;
 use super::http;
 use super::instance::{ComponentInstance, Signature};
 use super::problem::{Problem, Step};
-use super::state::Underway;
+use super::state::{Components, Underway};
 use super::style::Style;
 use crate::guest::data::StoreData;
 use crate::guest::handoff;
@@ -79,8 +79,9 @@ async fn instantiate(
 ) -> Result<ErlNifTerm> {
     cx.data_mut().count_instance();
     let cell = handoff::current_cell().ok_or(Error::Cancelled)?;
-    cell.components.keep(&component);
-    let underway = Underway::making(cell.clone());
+    let components = Components::of(&cell);
+    components.keep(&component);
+    let underway = Underway::making(components);
     let instance = match template.instantiate_async(&mut cx).await {
         Ok(instance) => instance,
         Err(error) => {
@@ -101,7 +102,7 @@ async fn drop_doomed(
     instance: &ResourceArc<ComponentInstance>,
     cx: &mut StoreContextMut<'_, StoreData>,
 ) -> Result<()> {
-    for any in instance.cell.components.take_doomed() {
+    for any in instance.components.take_doomed() {
         let underway = Underway::begin(instance);
         any.resource_drop_async(&mut *cx)
             .await
@@ -116,7 +117,7 @@ impl Call {
     pub async fn begin(self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
         // Before anything that may take longer than the terms live.
         let (args, lent) = self.args()?;
-        if self.instance.cell.components.has_doomed() {
+        if self.instance.components.has_doomed() {
             Box::pin(drop_doomed(&self.instance, &mut cx)).await?;
         }
         self.run(args, lent, cx).await
@@ -147,7 +148,7 @@ impl Call {
                 .value(term, &item.shape, 0, item.offset)
                 .map_err(|problem| self.wrong(problem, index))?;
         }
-        let image = abi::settle(decoder.image, &cell.components.hosted);
+        let image = abi::settle(decoder.image, &self.instance.components.hosted);
         let image = image.map_err(Error::Conversion)?;
         let lent = image.lent();
         Ok((Args::new(image, shape.clone()), lent))
@@ -184,7 +185,7 @@ impl Call {
         let answer = func.call_async(cx, args).await.map_err(Error::Guest)?;
         underway.end();
         for rep in lent {
-            self.instance.cell.components.hosted.remove(rep);
+            self.instance.components.hosted.remove(rep);
         }
         env::in_env(|env| answer.term(env).as_c_arg()).ok_or(Error::Cancelled)
     }

@@ -2,26 +2,22 @@
 
 use crate::core::engine_config;
 use crate::guest::data::StoreData;
-use crate::guest::ticker;
-use crate::observe::wasi_trace;
+use crate::guest::hosts::{Hosts, Linkers};
+use crate::guest::ticker::Ticks;
 use crate::vm::atoms;
 use crate::vm::compiling::compile;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::options::Options;
 use crate::vm::terms;
-use crate::wasi::p1::{self, Wasi};
-use crate::wasi::p2;
 use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use wasmtime::{Engine, Linker, component};
 
 pub struct EngineResource {
     pub engine: Engine,
-    pub ticker_id: u64,
-    /// The WASI functions, defined once: cloned by each linker that wants them.
-    wasi: OnceLock<Option<Linker<StoreData>>>,
-    components: OnceLock<Option<component::Linker<StoreData>>>,
+    pub ticks: Arc<Ticks>,
+    linkers: Linkers,
     _live: Live,
 }
 
@@ -31,43 +27,25 @@ impl std::panic::RefUnwindSafe for EngineResource {}
 impl EngineResource {
     fn new(engine: Engine) -> Self {
         EngineResource {
-            ticker_id: ticker::register(engine.weak()),
+            ticks: Arc::new(Ticks::of(engine.weak())),
             engine,
-            wasi: OnceLock::new(),
-            components: OnceLock::new(),
+            linkers: Linkers::default(),
             _live: Live::new(Kind::Engine),
         }
     }
 
-    pub fn linker(&self, wasi: Wasi) -> Linker<StoreData> {
-        let linker = match wasi {
-            Wasi::None => None,
-            Wasi::Plain => self
-                .wasi
-                .get_or_init(|| p1::linker(&self.engine).ok())
-                .clone(),
-            Wasi::Traced => wasi_trace::linker(&self.engine).ok(),
-        };
-        let mut linker = linker.unwrap_or_else(|| Linker::new(&self.engine));
-        linker.allow_shadowing(wasi != Wasi::None);
-        linker
-    }
-
-    /// With all of WASI 0.2: what a store grants is decided when a guest calls.
-    pub fn component_linker(&self) -> wasmtime::Result<component::Linker<StoreData>> {
-        let mut linker = self
-            .components
-            .get_or_init(|| p2::linker(&self.engine).ok())
-            .clone()
-            .ok_or_else(|| wasmtime::Error::msg("WASI 0.2 can't be linked"))?;
-        linker.allow_shadowing(true);
+    /// With these host modules. Where there are some, other definitions may take their place.
+    pub fn linker(&self, hosts: Hosts) -> wasmtime::Result<Linker<StoreData>> {
+        let mut linker = self.linkers.core(&self.engine, hosts)?;
+        linker.allow_shadowing(!hosts.is_empty());
         Ok(linker)
     }
-}
 
-impl Drop for EngineResource {
-    fn drop(&mut self) {
-        ticker::unregister(self.ticker_id);
+    /// The same for components.
+    pub fn component_linker(&self, hosts: Hosts) -> wasmtime::Result<component::Linker<StoreData>> {
+        let mut linker = self.linkers.component(&self.engine, hosts)?;
+        linker.allow_shadowing(true);
+        Ok(linker)
     }
 }
 

@@ -1,6 +1,5 @@
 //! `Wasmex.EngineConfig` as a wasmtime configuration.
 
-use crate::observe::profiler;
 use crate::vm::atoms;
 use crate::vm::options::Options;
 use rustler::Atom;
@@ -9,6 +8,9 @@ use wasmtime::{
     Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, OptLevel,
     PoolingAllocationConfig, Result, WasmBacktraceDetails, bail,
 };
+
+/// Frames of a backtrace that wasmtime captures: as many as profiles use. Errors tell less, see `vm/error.rs`.
+pub const MAX_FRAMES: usize = 512;
 
 /// Room on a fiber's stack beyond what the guest may use, for the host functions it calls.
 const HOST_STACK: usize = 512 * 1024;
@@ -19,7 +21,7 @@ pub fn build(options: &Options) -> Result<Config> {
     config.epoch_interruption(true);
     config.consume_fuel(options.get("consume_fuel")?);
     config.cranelift_opt_level(opt_level(options)?);
-    config.wasm_backtrace_max_frames(NonZeroUsize::new(profiler::MAX_FRAMES));
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(MAX_FRAMES));
     config.wasm_backtrace_details(if options.get("wasm_backtrace_details")? {
         WasmBacktraceDetails::Enable
     } else {

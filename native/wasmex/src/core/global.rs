@@ -2,7 +2,7 @@
 
 use crate::core::types;
 use crate::guest::access;
-use crate::guest::cell::StoreCell;
+use crate::guest::cell::{StoreCell, Via};
 use crate::guest::values;
 use crate::vm::atoms;
 use crate::vm::error::Error;
@@ -32,7 +32,7 @@ impl GlobalResource {
 type Handle = ResourceArc<GlobalResource>;
 
 #[rustler::nif]
-fn global_get<'a>(env: Env<'a>, global: Handle, via: Option<u64>) -> Term<'a> {
+fn global_get<'a>(env: Env<'a>, global: Handle, via: Via) -> Term<'a> {
     access::answer_rooted(env, &global.cell, via, |mut cx| {
         let value = global.global.get(&mut cx);
         values::encode(env, cx, &value)
@@ -40,7 +40,7 @@ fn global_get<'a>(env: Env<'a>, global: Handle, via: Option<u64>) -> Term<'a> {
 }
 
 #[rustler::nif]
-fn global_set<'a>(env: Env<'a>, global: Handle, value: Term<'a>, via: Option<u64>) -> Term<'a> {
+fn global_set<'a>(env: Env<'a>, global: Handle, value: Term<'a>, via: Via) -> Term<'a> {
     access::answer_rooted(env, &global.cell, via, |mut cx| {
         let ty = global.global.ty(&cx);
         if ty.mutability() == Mutability::Const {
@@ -56,7 +56,7 @@ fn global_set<'a>(env: Env<'a>, global: Handle, value: Term<'a>, via: Option<u64
 }
 
 #[rustler::nif]
-fn global_type<'a>(env: Env<'a>, global: Handle, via: Option<u64>) -> Term<'a> {
+fn global_type<'a>(env: Env<'a>, global: Handle, via: Via) -> Term<'a> {
     access::answer_rooted(env, &global.cell, via, |cx| {
         Ok(types::global(env, &global.global.ty(&cx)))
     })

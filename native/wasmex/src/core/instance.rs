@@ -232,7 +232,7 @@ fn instance_call<'a>(
         text(&name),
         params,
         fast_nif::option(fuel)?,
-        fast_nif::option(via)?,
+        via.decode()?,
         Floats::Values,
     ))
 }
@@ -245,7 +245,7 @@ fn instance_call_bits<'a>(
     name: Binary<'a>,
     params: Term<'a>,
     fuel: Option<u64>,
-    via: Option<u64>,
+    via: Via,
 ) -> Term<'a> {
     call(env, &instance, text(&name), params, fuel, via, Floats::Bits)
 }
@@ -256,10 +256,9 @@ fn call<'a>(
     name: &str,
     params: Term<'a>,
     fuel: Option<u64>,
-    via: Option<u64>,
+    via: Via,
     floats: Floats,
 ) -> Term<'a> {
-    let via = via.map_or(Via::Store, Via::Caller);
     let signature = match instance.known(name) {
         Some(signature) => signature,
         None => match access::with(env, &instance.cell, via, |cx| instance.look_up(cx, name)) {
@@ -292,13 +291,12 @@ fn instance_from_template<'a>(
     cell: ResourceArc<StoreCell>,
     template: ResourceArc<crate::core::linker::TemplateResource>,
     fuel: Option<u64>,
-    via: Option<u64>,
+    via: Via,
 ) -> Term<'a> {
     if let Err(error) = template.check(&cell) {
         return error.to_term(env);
     }
     let plan = Plan::Template(template.template.clone());
-    let via = via.map_or(Via::Store, Via::Caller);
     drive::begin(
         env,
         &cell,
@@ -332,7 +330,7 @@ fn instance_export<'a>(
     instance: ResourceArc<InstanceResource>,
     kind: Atom,
     name: Binary<'a>,
-    via: Option<u64>,
+    via: Via,
 ) -> Term<'a> {
     let name = text(&name);
     access::answer(env, &instance.cell, via, |mut cx| {
@@ -371,7 +369,7 @@ fn wrap<'a>(
 fn instance_memory<'a>(
     env: Env<'a>,
     instance: ResourceArc<InstanceResource>,
-    via: Option<u64>,
+    via: Via,
 ) -> Term<'a> {
     let is_memory = |export: &ExportType| matches!(export.ty(), ExternType::Memory(_));
     let name = instance

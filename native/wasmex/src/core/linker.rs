@@ -7,12 +7,13 @@ use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::{Limits, LimitsSpec, StoreData};
 use crate::guest::drive;
+use crate::guest::hosts::Hosts;
 use crate::guest::imports::{self, Definition, ImportTable};
 use crate::guest::job::{Job, Task};
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
-use crate::wasi::p1::Wasi;
+use crate::wasi::context::Context;
 use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::sync::Arc;
 use wasmtime::{AsContextMut, Engine, InstancePre, Linker, Store, StoreContextMut};
@@ -22,7 +23,8 @@ pub struct TemplateResource {
     pub template: InstancePre<StoreData>,
     /// The store that the template is tied to when it imports what belongs to one.
     store: Option<u64>,
-    needs_wasi: bool,
+    /// The host modules that it imports.
+    hosts: Hosts,
     _live: Live,
 }
 
@@ -32,14 +34,15 @@ impl std::panic::RefUnwindSafe for TemplateResource {}
 impl TemplateResource {
     /// Whether instances can be made in this store.
     pub fn check(&self, cell: &StoreCell) -> Result<()> {
-        if !Engine::same(self.template.module().engine(), &cell.engine.engine) {
+        if !Engine::same(self.template.module().engine(), &cell.engine) {
             return Err(Error::text(atoms::foreign_engine(), "template"));
         }
         if self.store.is_some_and(|store| store != cell.id) {
             return Err(Error::ForeignStore(atoms::template()));
         }
-        if self.needs_wasi && !cell.has_wasi {
-            return Err(Error::text(atoms::wasi(), "the template imports WASI"));
+        if let Some(name) = self.hosts.missing_from(cell.hosts) {
+            let message = format!("the template imports {name}, which the store does not grant");
+            return Err(Error::text(atoms::wasi(), message));
         }
         Ok(())
     }
@@ -105,9 +108,9 @@ fn instance_new<'a>(
     declarations: Term<'a>,
     functions: Term<'a>,
     links: Vec<(String, ResourceArc<ModuleResource>)>,
-    via: Option<u64>,
+    via: Via,
 ) -> NifResult<Term<'a>> {
-    let engine = &cell.engine.engine;
+    let engine = &cell.engine;
     let modules = links.iter().map(|(_, module)| module).chain([&module]);
     if modules
         .into_iter()
@@ -116,14 +119,20 @@ fn instance_new<'a>(
         return Ok(Error::text(atoms::foreign_engine(), "module").to_term(env));
     }
     let wanted = Wanted::decode(engine, declarations, functions)?;
-    let via = via.map_or(Via::Store, Via::Caller);
+    let imports = links.iter().map(|(_, module)| module).chain([&module]);
+    let imports = imports.flat_map(|module| module.module.imports().map(|import| import.module()));
+    let linker = module.engine.linker(cell.hosts.imported(imports));
+    let linker = match linker {
+        Ok(linker) => linker,
+        Err(error) => return Ok(Error::Guest(error).to_term(env)),
+    };
     let links = links
         .into_iter()
         .map(|(name, module)| (name, module.module.clone()))
         .collect();
     // All in one go: who enters the store twice may be overtaken between, and begin anew without end.
     let plan = Plan::Link {
-        linker: cell.engine.linker(cell.wasi()),
+        linker,
         wanted,
         links,
         module: module.module.clone(),
@@ -139,37 +148,32 @@ fn template_new<'a>(
     module: ResourceArc<ModuleResource>,
     declarations: Term<'a>,
     functions: Term<'a>,
-    wasi: Wasi,
+    hosts: Hosts,
     cell: Option<ResourceArc<StoreCell>>,
 ) -> NifResult<Term<'a>> {
     let engine = module.engine.clone();
     let wanted = Wanted::decode(&engine.engine, declarations, functions)?;
     let store = wanted.store();
+    let hosts = hosts.imported(module.module.imports().map(|import| import.module()));
     let resolve = |mut cx: StoreContextMut<'_, StoreData>| {
-        let mut linker = engine.linker(wasi);
+        let mut linker = engine.linker(hosts).map_err(Error::Guest)?;
         wanted.define(&mut linker, &mut cx)?;
         instance::prepare(&linker, &module.module, false, &mut cx)
     };
-    let template = match (&cell, scratch(&engine)) {
-        (Some(cell), _) => match access::with(env, cell, Via::Store, resolve) {
+    let template = match &cell {
+        Some(cell) => match access::with(env, cell, Via::Store, resolve) {
             Ok(template) => template,
             Err(term) => return Ok(term),
         },
-        (None, Ok(mut store)) => resolve(store.as_context_mut()),
-        (None, Err(error)) => Err(Error::Guest(error)),
+        None => resolve(scratch(&engine).as_context_mut()),
     };
     Ok(match template {
         Ok(template) => {
-            let needs_wasi = wasi != Wasi::None
-                && module
-                    .module
-                    .imports()
-                    .any(|import| import.module() == "wasi_snapshot_preview1");
             let resource = TemplateResource {
                 module: module.clone(),
                 template,
                 store,
-                needs_wasi,
+                hosts,
                 _live: Live::new(Kind::Template),
             };
             (atoms::ok(), ResourceArc::new(resource)).encode(env)
@@ -184,7 +188,8 @@ fn template_module(template: ResourceArc<TemplateResource>) -> ResourceArc<Modul
 }
 
 /// An empty store, for looking up definitions that belong to none.
-fn scratch(engine: &EngineResource) -> wasmtime::Result<Store<StoreData>> {
-    let data = StoreData::new(0, Limits::new(LimitsSpec::default()), None)?;
-    Ok(Store::new(&engine.engine, data))
+fn scratch(engine: &EngineResource) -> Store<StoreData> {
+    let limits = Limits::new(LimitsSpec::default());
+    let data = StoreData::new(0, limits, Context::nothing());
+    Store::new(&engine.engine, data)
 }

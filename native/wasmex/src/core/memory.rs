@@ -2,10 +2,10 @@
 
 use crate::core::types;
 use crate::guest::access;
-use crate::guest::cell::StoreCell;
+use crate::guest::cell::{StoreCell, Via};
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
-use crate::vm::fast_nif::{self, fast_nif};
+use crate::vm::fast_nif::fast_nif;
 use crate::vm::live::{Kind, Live};
 use rustler::{Binary, Encoder, Env, NewBinary, NifResult, Resource, ResourceArc, Term};
 use wasmtime::Memory;
@@ -32,7 +32,7 @@ impl MemoryResource {
 type Handle = ResourceArc<MemoryResource>;
 
 #[rustler::nif]
-fn memory_size<'a>(env: Env<'a>, memory: Handle, via: Option<u64>) -> Term<'a> {
+fn memory_size<'a>(env: Env<'a>, memory: Handle, via: Via) -> Term<'a> {
     access::answer(env, &memory.cell, via, |cx| {
         Ok(memory.memory.data_size(&cx).encode(env))
     })
@@ -40,7 +40,7 @@ fn memory_size<'a>(env: Env<'a>, memory: Handle, via: Option<u64>) -> Term<'a> {
 
 /// The size in pages before.
 #[rustler::nif]
-fn memory_grow<'a>(env: Env<'a>, memory: Handle, pages: u64, via: Option<u64>) -> Term<'a> {
+fn memory_grow<'a>(env: Env<'a>, memory: Handle, pages: u64, via: Via) -> Term<'a> {
     access::answer(env, &memory.cell, via, |mut cx| {
         let before = memory.memory.grow(&mut cx, pages);
         before
@@ -56,17 +56,12 @@ fn memory_read<'a>(
 ) -> NifResult<Term<'a>> {
     let memory: Handle = memory.decode()?;
     let (offset, length) = (offset.decode()?, length.decode()?);
-    Ok(access::answer(
-        env,
-        &memory.cell,
-        fast_nif::option(via)?,
-        |cx| {
-            let bytes = range(memory.memory.data(&cx), offset, length)?;
-            let mut binary = NewBinary::new(env, bytes.len());
-            binary.as_mut_slice().copy_from_slice(bytes);
-            Ok(Binary::from(binary).to_term(env))
-        },
-    ))
+    Ok(access::answer(env, &memory.cell, via.decode()?, |cx| {
+        let bytes = range(memory.memory.data(&cx), offset, length)?;
+        let mut binary = NewBinary::new(env, bytes.len());
+        binary.as_mut_slice().copy_from_slice(bytes);
+        Ok(Binary::from(binary).to_term(env))
+    }))
 }
 
 /// The bytes up to the next NUL, of which at most `limit` are looked at; nil when there is none.
@@ -76,7 +71,7 @@ fn memory_read_cstring<'a>(
     memory: Handle,
     offset: u64,
     limit: u64,
-    via: Option<u64>,
+    via: Via,
 ) -> Term<'a> {
     access::answer(env, &memory.cell, via, |cx| {
         let data = memory.memory.data(&cx);
@@ -104,7 +99,7 @@ fn memory_write<'a>(
     Ok(access::answer(
         env,
         &memory.cell,
-        fast_nif::option(via)?,
+        via.decode()?,
         |mut cx| {
             let data = memory.memory.data_mut(&mut cx);
             let size = data.len() as u64;
@@ -127,7 +122,7 @@ fn memory_write<'a>(
 }
 
 #[rustler::nif]
-fn memory_type<'a>(env: Env<'a>, memory: Handle, via: Option<u64>) -> Term<'a> {
+fn memory_type<'a>(env: Env<'a>, memory: Handle, via: Via) -> Term<'a> {
     access::answer(env, &memory.cell, via, |cx| {
         Ok(types::memory(env, &memory.memory.ty(&cx)))
     })

@@ -12,6 +12,7 @@ pub mod linker;
 pub mod memory;
 pub mod module;
 pub mod reference;
+pub mod store;
 pub mod table;
 pub mod tag;
 pub mod types;

@@ -2,7 +2,7 @@
 
 use crate::core::types;
 use crate::guest::access;
-use crate::guest::cell::StoreCell;
+use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::values;
 use crate::vm::atoms;
@@ -33,14 +33,14 @@ impl TableResource {
 type Handle = ResourceArc<TableResource>;
 
 #[rustler::nif]
-fn table_size<'a>(env: Env<'a>, table: Handle, via: Option<u64>) -> Term<'a> {
+fn table_size<'a>(env: Env<'a>, table: Handle, via: Via) -> Term<'a> {
     access::answer_rooted(env, &table.cell, via, |cx| {
         Ok(table.table.size(&cx).encode(env))
     })
 }
 
 #[rustler::nif]
-fn table_get<'a>(env: Env<'a>, table: Handle, index: u64, via: Option<u64>) -> Term<'a> {
+fn table_get<'a>(env: Env<'a>, table: Handle, index: u64, via: Via) -> Term<'a> {
     access::answer_rooted(env, &table.cell, via, |mut cx| {
         match table.table.get(&mut cx, index) {
             Some(element) => values::encode(env, cx, &element.into()),
@@ -50,13 +50,7 @@ fn table_get<'a>(env: Env<'a>, table: Handle, index: u64, via: Option<u64>) -> T
 }
 
 #[rustler::nif]
-fn table_set<'a>(
-    env: Env<'a>,
-    table: Handle,
-    index: u64,
-    value: Term<'a>,
-    via: Option<u64>,
-) -> Term<'a> {
+fn table_set<'a>(env: Env<'a>, table: Handle, index: u64, value: Term<'a>, via: Via) -> Term<'a> {
     access::answer_rooted(env, &table.cell, via, |mut cx| {
         let element = element(&table, cx.as_context_mut(), value)?;
         if index >= table.table.size(&cx) {
@@ -72,13 +66,7 @@ fn table_set<'a>(
 
 /// The size before.
 #[rustler::nif]
-fn table_grow<'a>(
-    env: Env<'a>,
-    table: Handle,
-    delta: u64,
-    value: Term<'a>,
-    via: Option<u64>,
-) -> Term<'a> {
+fn table_grow<'a>(env: Env<'a>, table: Handle, delta: u64, value: Term<'a>, via: Via) -> Term<'a> {
     access::answer_rooted(env, &table.cell, via, |mut cx| {
         let element = element(&table, cx.as_context_mut(), value)?;
         let before = table.table.grow(&mut cx, delta, element);
@@ -89,7 +77,7 @@ fn table_grow<'a>(
 }
 
 #[rustler::nif]
-fn table_type<'a>(env: Env<'a>, table: Handle, via: Option<u64>) -> Term<'a> {
+fn table_type<'a>(env: Env<'a>, table: Handle, via: Via) -> Term<'a> {
     access::answer_rooted(env, &table.cell, via, |cx| {
         Ok(types::table(env, &table.table.ty(&cx)))
     })

@@ -47,15 +47,14 @@ pub fn with<'a, R>(
 }
 
 /// As [`with`], answered as Elixir takes it: `{:ok, term}` or an error.
-pub fn answer<'a>(
+pub fn answer<'a, R: Encoder>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
-    via: Option<u64>,
-    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
+    via: Via,
+    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<R>,
 ) -> Term<'a> {
-    let via = via.map_or(Via::Store, Via::Caller);
     match with(env, cell, via, f) {
-        Ok(Ok(term)) => (atoms::ok(), term).encode(env),
+        Ok(Ok(result)) => (atoms::ok(), result).encode(env),
         Ok(Err(error)) => error.to_term(env),
         Err(term) => term,
     }
@@ -65,7 +64,7 @@ pub fn answer<'a>(
 pub fn answer_rooted<'a>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
-    via: Option<u64>,
+    via: Via,
     f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
 ) -> Term<'a> {
     answer(env, cell, via, |mut cx| {

@@ -4,25 +4,25 @@
 //! - suspended in an import that this very process runs: use it through the guest's own `Caller`;
 //! - in use by somebody else: queue, first come first served; the turn comes as a message.
 
-use crate::component::state::Components;
-use crate::core::engine::EngineResource;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::execution::Execution;
+use crate::guest::extension::NewStore;
+use crate::guest::hosts::Hosts;
 use crate::guest::imports;
+use crate::guest::ticker::Ticks;
 use crate::guest::turns::{Turns, Waiter};
 use crate::guest::waits;
-use crate::observe::trace::SharedTrace;
 use crate::vm::env::EnvScope;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
+use crate::vm::slots::SharedSlots;
 use crate::vm::term_box::TermBox;
 use crate::vm::waker::WakeCell;
-use crate::wasi::p1::Wasi;
-use rustler::{Env, LocalPid, Monitor, Resource, ResourceArc, Term};
+use rustler::{Decoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wasmtime::Store;
+use wasmtime::{Engine, Store};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -32,10 +32,15 @@ pub fn next_id() -> u64 {
 
 pub struct StoreCell {
     pub id: u64,
-    pub engine: ResourceArc<EngineResource>,
-    pub has_wasi: bool,
-    pub trace: Option<SharedTrace>,
-    pub components: Components,
+    pub engine: Engine,
+    /// Keeps the engine's ticks coming.
+    pub ticks: Arc<Ticks>,
+    /// The host modules that instances in this store may import.
+    pub hosts: Hosts,
+    /// Whether tokio is to be in reach of each poll.
+    pub reactor: bool,
+    /// What extensions attach, see [`crate::guest::extension`].
+    pub slots: SharedSlots,
     pub wake: Arc<WakeCell>,
     inner: Mutex<Inner>,
     _live: Live,
@@ -67,6 +72,17 @@ pub enum Via {
     Caller(u64),
 }
 
+/// nil or a serial.
+impl<'a> Decoder<'a> for Via {
+    fn decode(term: Term<'a>) -> NifResult<Self> {
+        Ok(match term.is_atom() {
+            true => Via::Store,
+            false => Via::Caller(term.decode()?),
+        })
+    }
+}
+
+/// How a process gets at a store.
 pub enum Entry<'a> {
     Idle(Store<StoreData>),
     Import(Box<Execution>),
@@ -124,18 +140,15 @@ impl Resource for StoreCell {
 impl std::panic::RefUnwindSafe for StoreCell {}
 
 impl StoreCell {
-    pub fn new(
-        id: u64,
-        store: Store<StoreData>,
-        engine: ResourceArc<EngineResource>,
-        has_wasi: bool,
-    ) -> Self {
+    pub fn new(new: NewStore, ticks: Arc<Ticks>) -> Self {
+        let store = new.store;
         StoreCell {
-            id,
-            engine,
-            has_wasi,
-            trace: store.data().observed.trace.clone(),
-            components: Components::default(),
+            id: store.data().id,
+            engine: store.engine().clone(),
+            ticks,
+            hosts: Hosts::granted(store.data(), new.traced),
+            reactor: new.reactor,
+            slots: new.shared,
             wake: WakeCell::new(),
             inner: Mutex::new(Inner {
                 phase: Phase::Idle(store),
@@ -145,15 +158,6 @@ impl StoreCell {
                 closing: false,
             }),
             _live: Live::new(Kind::Store),
-        }
-    }
-
-    /// The functions of WASI that instances in this store may import.
-    pub fn wasi(&self) -> Wasi {
-        match (self.has_wasi, &self.trace) {
-            (false, _) => Wasi::None,
-            (true, None) => Wasi::Plain,
-            (true, Some(_)) => Wasi::Traced,
         }
     }
 
@@ -290,7 +294,7 @@ impl StoreCell {
         inner.pass_on(env);
         drop(inner);
         if closed {
-            self.components.close();
+            self.slots.close();
         }
         drop(dropped);
     }
@@ -350,7 +354,7 @@ pub fn close(env: Env, cell: &ResourceArc<StoreCell>) {
             inner.turns.take();
             inner.pass_on(env);
             drop(inner);
-            cell.components.close();
+            cell.slots.close();
             drop(store);
         }
         Phase::Suspended(execution) if execution.driver == me => {
@@ -361,7 +365,7 @@ pub fn close(env: Env, cell: &ResourceArc<StoreCell>) {
         }
         Phase::Closed | Phase::Broken(_) => {
             drop(inner);
-            cell.components.close();
+            cell.slots.close();
         }
         Phase::Suspended(_) | Phase::Taken(_) => {}
     }

@@ -1,54 +1,41 @@
 //! What a wasmtime store carries for us: its limits and its WASI context.
 
-use crate::observe::profiler::Profiler;
-use crate::observe::trace::SharedTrace;
-use crate::wasi::p1::WasiSpec;
-use crate::wasi::p2::P2;
+use crate::vm::slots::Slots;
+use crate::wasi::context::{Context, View};
+use crate::wasi::p2;
 use rustler::NifStruct;
 use wasmtime::{Memory, ResourceLimiter};
-use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
+/// The data of a store: wasmtime hands it to every host function.
 pub struct StoreData {
     /// Tells the stores apart; the id of the store cell.
     pub id: u64,
     pub limits: Limits,
-    wasi_spec: Option<WasiSpec>,
-    wasi: Option<Box<(WasiP1Ctx, P2)>>,
+    wasi: Context,
     serial: u64,
     instances: u64,
     /// What the store had before each job with a budget of its own, the outermost first.
     pub fuel_before: Vec<u64>,
     /// The `memory` of the store's one instance, once it was asked for.
     only_memory: Option<Memory>,
-    pub observed: Box<Observed>,
-}
-
-/// What is written down about guests, for those who ask.
-#[derive(Default)]
-pub struct Observed {
-    pub trace: Option<SharedTrace>,
-    pub profiler: Option<Profiler>,
-    pub core_dump: Option<Vec<u8>>,
+    /// What extensions attach, see [`crate::guest::extension`].
+    pub slots: Slots,
 }
 
 impl StoreData {
-    pub fn new(id: u64, limits: Limits, wasi: Option<WasiSpec>) -> wasmtime::Result<Self> {
-        let mut data = StoreData {
+    pub fn new(id: u64, limits: Limits, wasi: Context) -> Self {
+        StoreData {
             id,
             limits,
-            wasi_spec: wasi,
-            wasi: None,
+            wasi,
             serial: 0,
             instances: 0,
             fuel_before: Vec::new(),
             only_memory: None,
-            observed: Box::default(),
-        };
-        // Directories are opened now, so that a missing one is reported by the function that names it.
-        if data.wasi_spec.as_ref().is_some_and(WasiSpec::has_preopens) {
-            data.build_wasi()?;
+            slots: Slots::default(),
         }
-        Ok(data)
     }
 
     /// Names one invocation of an import.
@@ -75,35 +62,32 @@ impl StoreData {
         }
         only
     }
+}
 
-    /// Built at the guest's first WASI call: many guests make none, and it costs more than an instance.
-    pub fn wasi(&mut self) -> &mut WasiP1Ctx {
-        self.wasi_and_p2().0
+impl View for StoreData {
+    fn wasi_context(&self) -> &Context {
+        &self.wasi
     }
 
-    /// With what components have besides.
-    pub fn wasi_and_p2(&mut self) -> (&mut WasiP1Ctx, &mut P2) {
-        if self.wasi.is_none() && self.build_wasi().is_err() {
-            self.wasi = None;
-        }
-        let (wasi, p2) = &mut **self.wasi.get_or_insert_with(|| Box::new(no_wasi()));
-        (wasi, p2)
+    fn wasi_context_mut(&mut self) -> &mut Context {
+        &mut self.wasi
     }
 
-    fn build_wasi(&mut self) -> wasmtime::Result<()> {
-        let context = match self.wasi_spec.take() {
-            Some(spec) => spec.build()?,
-            None => no_wasi(),
-        };
-        self.wasi = Some(Box::new(context));
-        Ok(())
+    fn slots(&mut self) -> &mut Slots {
+        &mut self.slots
     }
 }
 
-/// A context that grants nothing.
-fn no_wasi() -> (WasiP1Ctx, P2) {
-    let context = wasmtime_wasi::WasiCtxBuilder::new().build_p1();
-    (context, P2::default())
+impl WasiView for StoreData {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi().ctx()
+    }
+}
+
+impl WasiHttpView for StoreData {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        p2::http_view(self)
+    }
 }
 
 /// `Wasmex.StoreLimits`, and what has been used of it.

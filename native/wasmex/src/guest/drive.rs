@@ -66,13 +66,7 @@ pub fn poll(
     handle: *const ResourceArc<StoreCell>,
 ) -> Polled {
     cell.wake.polling();
-    execution.poll(
-        handoff,
-        handle,
-        cell.engine.ticker_id,
-        &cell.wake,
-        cell.has_wasi,
-    )
+    execution.poll(handoff, handle, &cell.ticks, &cell.wake, cell.reactor)
 }
 
 /// One poll, and what it came to as a step.

@@ -5,7 +5,7 @@ use crate::guest::data::StoreData;
 use crate::guest::handoff::{Command, Handoff};
 use crate::guest::imports::PendingImport;
 use crate::guest::job::Job;
-use crate::guest::ticker;
+use crate::guest::ticker::Ticks;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::runtime;
@@ -65,12 +65,12 @@ impl Execution {
         &mut self,
         handoff: &mut Handoff,
         cell: *const ResourceArc<StoreCell>,
-        engine: u64,
+        ticks: &Ticks,
         wake: &Arc<WakeCell>,
-        has_wasi: bool,
+        reactor: bool,
     ) -> Polled {
-        let running = ticker::enter(engine);
-        let reactor = has_wasi.then(|| runtime::get().map(|runtime| runtime.enter()));
+        let running = ticks.enter();
+        let reactor = reactor.then(|| runtime::get().map(|runtime| runtime.enter()));
         // The store cell keeps the waker alive during the poll: no reference needs counting.
         // SAFETY: the pointer comes from an `Arc` that outlives this waker, which is never dropped.
         let waker = ManuallyDrop::new(Waker::from(unsafe { Arc::from_raw(Arc::as_ptr(wake)) }));

@@ -3,10 +3,10 @@
 use crate::component::task::{self, Call, ComponentTask};
 use crate::core::instance::{self, Plan};
 use crate::guest::data::StoreData;
+use crate::guest::extension;
 use crate::guest::handoff;
 use crate::guest::signature::{Args, Signature};
 use crate::guest::values::Floats;
-use crate::observe::core_dump;
 use crate::vm::error::{Error, Result};
 use rustler::sys::ErlNifTerm;
 use std::future::Future;
@@ -57,7 +57,9 @@ impl Job {
         cx.set_epoch_deadline(1);
         let result = until_cancelled(level, run_task(self.task, cx.as_context_mut())).await;
         if let Err(Error::Guest(error)) = &result {
-            core_dump::keep(&mut cx, error);
+            for extension in extension::all() {
+                extension.failed(&mut cx, error);
+            }
         }
         restore_fuel(&mut cx, outer);
         result.map_err(Box::new)

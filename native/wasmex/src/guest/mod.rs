@@ -3,17 +3,19 @@
 //! It may use `vm` and `wasi`.
 
 pub mod access;
+pub mod call;
 pub mod cell;
 pub mod data;
 pub mod drive;
 pub mod execution;
+pub mod extension;
 pub mod handoff;
+pub mod hosts;
 pub mod imports;
 pub mod interrupt;
 pub mod job;
 pub mod signature;
 pub mod stacks;
-pub mod store;
 pub mod ticker;
 pub mod turns;
 pub mod values;

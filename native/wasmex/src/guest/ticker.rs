@@ -35,33 +35,40 @@ thread_local! {
     static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
 }
 
-/// Makes an engine known; the id is what [`enter`] takes.
-pub fn register(engine: EngineWeak) -> u64 {
-    let id = NEXT_ENGINE.fetch_add(1, Ordering::Relaxed);
-    let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
-    engines.get_or_insert_default().insert(id, engine);
-    id
-}
+/// An engine that is known here, for as long as this lives.
+pub struct Ticks(u64);
 
-pub fn unregister(id: u64) {
-    let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(engines) = engines.as_mut() {
-        engines.remove(&id);
+impl Ticks {
+    pub fn of(engine: EngineWeak) -> Self {
+        let id = NEXT_ENGINE.fetch_add(1, Ordering::Relaxed);
+        let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+        engines.get_or_insert_default().insert(id, engine);
+        Ticks(id)
+    }
+
+    /// This thread runs a guest of the engine: ticks come for as long as the returned value lives.
+    pub fn enter(&self) -> Running {
+        let slot = SLOT.get().unwrap_or_else(new_slot);
+        slot.0.store(self.0, Ordering::SeqCst);
+        // Pairs with the check in `run`: one of the two sees the other's write.
+        if !TICKING.load(Ordering::SeqCst) {
+            wake();
+        }
+        Running(slot)
     }
 }
 
-/// Ticks come for as long as the returned value lives.
+impl Drop for Ticks {
+    fn drop(&mut self) {
+        let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engines) = engines.as_mut() {
+            engines.remove(&self.0);
+        }
+    }
+}
+
+/// This thread runs a guest.
 pub struct Running(&'static Slot);
-
-pub fn enter(engine: u64) -> Running {
-    let slot = SLOT.get().unwrap_or_else(new_slot);
-    slot.0.store(engine, Ordering::SeqCst);
-    // Pairs with the check in `run`: one of the two sees the other's write.
-    if !TICKING.load(Ordering::SeqCst) {
-        wake();
-    }
-    Running(slot)
-}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -90,7 +97,7 @@ fn wake() {
 }
 
 /// False when there is no thread to tick: then no guest may run, for nothing could stop it. To be asked
-/// before [`enter`]; each time it asks the system again.
+/// before [`Ticks::enter`]; each time it asks the system again.
 pub fn available() -> bool {
     TICKER.get().is_some() || start()
 }

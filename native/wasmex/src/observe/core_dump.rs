@@ -3,16 +3,25 @@
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
+use crate::guest::extension::Extension;
 use crate::vm::atoms;
 use crate::vm::terms::binary;
 use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
 use wasmtime::{StoreContextMut, WasmCoreDump};
 
-/// Written at once: the guest may go on in this store and change what was there.
-pub fn keep(cx: &mut StoreContextMut<'_, StoreData>, error: &wasmtime::Error) {
-    if let Some(dump) = error.downcast_ref::<WasmCoreDump>() {
-        let bytes = dump.serialize(&mut *cx, "wasmex");
-        cx.data_mut().observed.core_dump = Some(bytes);
+/// The dump of the last trap in a store.
+struct Kept(Vec<u8>);
+
+/// Keeps the dump that wasmtime makes of a trap where the engine was told to.
+pub struct CoreDumps;
+
+impl Extension for CoreDumps {
+    /// Written at once: the guest may go on in this store and change what was there.
+    fn failed(&self, cx: &mut StoreContextMut<'_, StoreData>, error: &wasmtime::Error) {
+        if let Some(dump) = error.downcast_ref::<WasmCoreDump>() {
+            let bytes = dump.serialize(&mut *cx, "wasmex");
+            cx.data_mut().slots.insert::<Kept>(Kept(bytes));
+        }
     }
 }
 
@@ -20,10 +29,10 @@ pub fn keep(cx: &mut StoreContextMut<'_, StoreData>, error: &wasmtime::Error) {
 #[rustler::nif(schedule = "DirtyCpu")]
 fn store_take_core_dump<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifResult<Term<'a>> {
     let dump = access::with(env, &cell, Via::Store, |mut cx| {
-        cx.data_mut().observed.core_dump.take()
+        cx.data_mut().slots.take::<Kept>()
     });
     Ok(match dump {
-        Ok(Some(bytes)) => (atoms::ok(), binary(env, &bytes)).encode(env),
+        Ok(Some(kept)) => (atoms::ok(), binary(env, &kept.0)).encode(env),
         Ok(None) => (atoms::ok(), atoms::nil()).encode(env),
         Err(term) => term,
     })

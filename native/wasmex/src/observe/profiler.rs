@@ -1,21 +1,19 @@
 //! Samples of a guest's stack, one at each tick of the epoch in which it runs.
 
+use crate::core::engine_config::MAX_FRAMES;
 use crate::core::module::ModuleResource;
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
-use crate::guest::store::answer;
+use crate::guest::extension::{Extension, NewStore};
 use crate::guest::ticker::TICK;
 use crate::vm::atoms;
-use crate::vm::error::Error;
+use crate::vm::error::{Error, Result};
 use crate::vm::terms::binary;
 use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
 use std::collections::HashMap;
 use std::time::Instant;
 use wasmtime::{FrameInfo, GuestProfiler, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
-
-/// Deeper stacks are cut at the root: a profile must not grow with a runaway recursion. Traps say less, see `error.rs`.
-pub const MAX_FRAMES: usize = 512;
 
 /// So many stacks are told apart; what comes later counts for its outermost function alone.
 const MAX_STACKS: usize = 10_000;
@@ -67,12 +65,24 @@ fn demangle(name: &str) -> String {
     }
 }
 
+/// Attached to stores made with `:profile`.
+pub struct Profiling;
+
+impl Extension for Profiling {
+    fn attach(&self, store: &mut NewStore<'_>) -> Result<()> {
+        if store.is_asked(atoms::profile()) {
+            sample_at_ticks(&mut store.store);
+        }
+        Ok(())
+    }
+}
+
 /// In place of the plain yield at each tick.
-pub fn sample_at_ticks(store: &mut Store<StoreData>) {
+fn sample_at_ticks(store: &mut Store<StoreData>) {
     store.epoch_deadline_callback(|mut cx| {
-        if let Some(mut profiler) = cx.data_mut().observed.profiler.take() {
+        if let Some(mut profiler) = cx.data_mut().slots.take::<Profiler>() {
             profiler.sample(&cx);
-            cx.data_mut().observed.profiler = Some(profiler);
+            cx.data_mut().slots.insert::<Profiler>(profiler);
         }
         Ok(UpdateDeadline::Yield(1))
     });
@@ -85,11 +95,11 @@ fn store_start_profile<'a>(
     module: ResourceArc<ModuleResource>,
     name: String,
 ) -> Term<'a> {
-    let started = access::with(env, &cell, Via::Store, |mut cx| {
+    access::answer(env, &cell, Via::Store, |mut cx| {
         let modules = [(name.clone(), module.module.clone())];
         let firefox = GuestProfiler::new(module.module.engine(), &name, TICK, modules)
             .map_err(|error| Error::chain(atoms::config(), &error))?;
-        cx.data_mut().observed.profiler = Some(Profiler {
+        cx.data_mut().slots.insert::<Profiler>(Profiler {
             firefox,
             stacks: HashMap::new(),
             functions: HashMap::new(),
@@ -97,15 +107,14 @@ fn store_start_profile<'a>(
             last: Instant::now(),
         });
         Ok(atoms::ok())
-    });
-    answer(env, started)
+    })
 }
 
 /// `{:ok, {json, [{[name], count}]} | nil}`: the Firefox profile, and each stack with its samples.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn store_finish_profile<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifResult<Term<'a>> {
     let profiler = access::with(env, &cell, Via::Store, |mut cx| {
-        cx.data_mut().observed.profiler.take()
+        cx.data_mut().slots.take::<Profiler>()
     });
     let profiler = match profiler {
         Ok(Some(profiler)) => profiler,

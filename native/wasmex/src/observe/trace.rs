@@ -1,7 +1,10 @@
 //! The calls that guests made to WASI, written down for Elixir to fetch: see `Wasmex.Trace`.
 
 use crate::guest::cell::StoreCell;
+use crate::guest::extension::{Extension, NewStore};
 use crate::vm::atoms;
+use crate::vm::error::Result;
+use crate::vm::slots::Shared;
 use crate::vm::terms;
 use rustler::{Atom, Encoder, Env, ResourceArc, Term};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -114,21 +117,40 @@ fn bytes_term<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
     terms::binary(env, bytes)
 }
 
-/// Shared by the store's data and its cell: events are fetched while the guest is under way.
-pub type SharedTrace = Arc<Mutex<Trace>>;
+/// The trace of a store, shared by its data and its cell: events are fetched while the guest is under way.
+#[derive(Default)]
+pub struct Log(Mutex<Trace>);
 
-pub fn lock(trace: &SharedTrace) -> MutexGuard<'_, Trace> {
-    trace.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared for Log {}
+
+impl Log {
+    /// For a moment: the guest that writes waits meanwhile.
+    pub fn lock(&self) -> MutexGuard<'_, Trace> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Attached to stores made with `:trace`.
+pub struct Tracing;
+
+impl Extension for Tracing {
+    fn attach(&self, store: &mut NewStore<'_>) -> Result<()> {
+        if store.is_asked(atoms::trace()) {
+            store.share::<Log>(Arc::default());
+            store.traced = true;
+        }
+        Ok(())
+    }
 }
 
 /// `{[{name, args, outcome, outputs, nanoseconds}], dropped}`: the events since the last time. With
 /// `ended` a call that was under way is among them, for it will never end.
 #[rustler::nif]
 fn store_take_trace<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, ended: bool) -> Term<'a> {
-    let Some(trace) = &cell.trace else {
+    let Some(log) = cell.slots.get::<Log>() else {
         return (Vec::<u8>::new(), 0).encode(env);
     };
-    let mut trace = lock(trace);
+    let mut trace = log.lock();
     if ended {
         trace.end(Outcome::Unfinished, Vec::new());
     }

@@ -4,8 +4,10 @@
 //! before and at the results after. Sources: the interface's definition (`wasi_snapshot_preview1.witx`).
 
 use crate::guest::data::StoreData;
-use crate::observe::trace::{self, Arg, Event, Outcome};
+use crate::observe::trace::{Arg, Event, Log, Outcome};
+use crate::wasi::context::View;
 use Kind::*;
+use std::sync::Arc;
 use wasmtime::{AsContextMut, Caller, Extern, Linker, Result, bail};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as p1, WasiSnapshotPreview1};
@@ -65,13 +67,6 @@ const ADVICE: &[&str] = &[
 
 type Memory<'a> = GuestMemory<'a>;
 
-/// A linker that defines all of preview 1, traced.
-pub fn linker(engine: &wasmtime::Engine) -> Result<Linker<StoreData>> {
-    let mut linker = Linker::new(engine);
-    define(&mut linker)?;
-    Ok(linker)
-}
-
 macro_rules! functions {
     ($linker:ident: $($how:ident $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty { $($kind:expr),* })*) => {
         $($linker.func_wrap_async(
@@ -111,8 +106,9 @@ macro_rules! functions {
     };
 }
 
+/// Adds all of preview 1, traced.
 #[rustfmt::skip]
-fn define(linker: &mut Linker<StoreData>) -> Result<()> {
+pub fn add_to_linker(linker: &mut Linker<StoreData>) -> Result<()> {
     functions! { linker:
         call args_get(a: i32, b: i32) -> i32 { Hidden, Hidden }
         call args_sizes_get(a: i32, b: i32) -> i32 { Out32("count"), Out32("size") }
@@ -197,7 +193,7 @@ impl Code for () {
 }
 
 fn begin(data: &StoreData, name: &'static str, kinds: &[Kind], params: &[u64], memory: &Memory) {
-    let Some(log) = &data.observed.trace else {
+    let Some(log) = data.slots.get::<Arc<Log>>() else {
         return;
     };
     let event = Event {
@@ -209,7 +205,7 @@ fn begin(data: &StoreData, name: &'static str, kinds: &[Kind], params: &[u64], m
         outputs: Vec::new(),
         nanoseconds: 0,
     };
-    trace::lock(log).begin(event);
+    log.lock().begin(event);
 }
 
 fn end<T: Code>(
@@ -219,7 +215,7 @@ fn end<T: Code>(
     memory: &Memory,
     result: &Result<T>,
 ) {
-    let Some(log) = &data.observed.trace else {
+    let Some(log) = data.slots.get::<Arc<Log>>() else {
         return;
     };
     let (outcome, outputs) = match result {
@@ -244,7 +240,7 @@ fn end<T: Code>(
             None => (Outcome::Trap, Vec::new()),
         },
     };
-    trace::lock(log).end(outcome, outputs);
+    log.lock().end(outcome, outputs);
 }
 
 /// Each kind with the parameters that it is about.

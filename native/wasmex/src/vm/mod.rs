@@ -10,6 +10,7 @@ pub mod fast_nif;
 pub mod live;
 pub mod options;
 pub mod runtime;
+pub mod slots;
 pub mod term_box;
 pub mod terms;
 pub mod waker;

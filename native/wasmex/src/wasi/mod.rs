@@ -3,6 +3,8 @@
 //! It may use `vm`.
 
 pub mod budget;
+pub mod context;
+pub mod host;
 pub mod http;
 pub mod network;
 pub mod p1;

@@ -1,10 +1,11 @@
 //! WASI preview 1: what a store grants its guests. Nothing that is not named.
 
-use crate::guest::data::StoreData;
 use crate::vm::atoms;
 use crate::vm::options::{Options, SavedOptions};
 use crate::vm::terms;
 use crate::wasi::budget::Budget;
+use crate::wasi::context::View;
+use crate::wasi::host::HostModule;
 use crate::wasi::p2::P2;
 use crate::wasi::pipe::PipeResource;
 use crate::wasi::pipe::stream::PipeStream;
@@ -14,9 +15,12 @@ use rand::rngs::StdRng;
 use rustler::{Atom, Decoder, NifResult, Term};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use wasmtime::{Engine, Linker, Result};
+use wasmtime::Result;
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtxBuilder, WasiView};
+
+/// Where modules import it from.
+const NAMESPACE: &str = "wasi_snapshot_preview1";
 
 /// Bytes of randomness that a guest may ask for at once: they are made in one go.
 const MAX_RANDOM: u64 = 1 << 20;
@@ -168,29 +172,14 @@ impl HostMonotonicClock for StoppedClock {
     }
 }
 
-/// Which functions of preview 1 a linker defines.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Wasi {
-    None,
-    Plain,
-    /// Those that write down each call: see [`crate::observe::wasi_trace`].
-    Traced,
-}
-
-impl<'a> Decoder<'a> for Wasi {
-    fn decode(term: Term<'a>) -> NifResult<Self> {
-        match term.decode::<Atom>()? {
-            atom if atom == atoms::false_() => Ok(Wasi::None),
-            atom if atom == atoms::true_() => Ok(Wasi::Plain),
-            atom if atom == atoms::traced() => Ok(Wasi::Traced),
-            _ => Err(rustler::Error::BadArg),
-        }
+/// Preview 1 for core modules.
+pub const fn host_module<T: View>() -> HostModule<T> {
+    HostModule {
+        name: NAMESPACE,
+        provides: |namespace| namespace == NAMESPACE,
+        granted: |data| data.wasi_context().is_granted(),
+        core: Some(|linker| p1::add_to_linker_async(linker, View::wasi)),
+        traced: None,
+        component: None,
     }
-}
-
-/// A linker that defines all of preview 1.
-pub fn linker(engine: &Engine) -> Result<Linker<StoreData>> {
-    let mut linker = Linker::new(engine);
-    p1::add_to_linker_async(&mut linker, StoreData::wasi)?;
-    Ok(linker)
 }

@@ -1,14 +1,16 @@
 //! WASI 0.2 for components, on the same context that preview 1 has.
 
-use crate::guest::data::StoreData;
 use crate::vm::options::Options;
+use crate::wasi::context::View;
+use crate::wasi::host::HostModule;
 use crate::wasi::http::client::Hooks;
 use crate::wasi::network::Network;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use wasmtime::Result;
 use wasmtime::component::{HasData, Linker, Resource};
-use wasmtime::{Engine, Result};
+use wasmtime_wasi::WasiView;
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{
     self, Host, HostResolveAddressStream, ResolveAddressStream,
 };
@@ -17,7 +19,6 @@ use wasmtime_wasi::p2::bindings::sockets::network::{
 };
 use wasmtime_wasi::p2::{DynPollable, SocketError, SocketResult};
 use wasmtime_wasi::sockets::{WasiSocketsCtxView, WasiSocketsView};
-use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// What a store has for components besides the WASI context.
@@ -64,37 +65,59 @@ impl P2 {
     }
 }
 
-impl WasiView for StoreData {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.wasi().ctx()
+/// WASI 0.2 for components. What a store grants is decided when a guest calls.
+pub const fn host_module<T: View + WasiView + WasiHttpView>() -> HostModule<T> {
+    HostModule {
+        name: "wasi",
+        provides,
+        granted: |_| true,
+        core: None,
+        traced: None,
+        component: Some(add_to_linker),
     }
 }
 
-impl WasiHttpView for StoreData {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let (wasi, p2) = self.wasi_and_p2();
-        WasiHttpCtxView {
-            hooks: &mut p2.http.hooks,
-            table: wasi.ctx().table,
-            ctx: &mut p2.http.ctx,
-        }
-    }
+/// Packages of `wasi:`. Some of their interfaces may be missing, such as those that hold only types.
+const PACKAGES: [&str; 9] = [
+    "cli",
+    "clocks",
+    "filesystem",
+    "io",
+    "random",
+    "sockets",
+    "http",
+    "config",
+    "keyvalue",
+];
+
+fn provides(interface: &str) -> bool {
+    let name = interface.strip_prefix("wasi:");
+    let package = name.and_then(|name| name.split_once('/'));
+    package.is_some_and(|(package, _)| PACKAGES.contains(&package))
 }
 
-pub fn linker(engine: &Engine) -> Result<Linker<StoreData>> {
-    let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+fn add_to_linker<T: View + WasiView + WasiHttpView>(linker: &mut Linker<T>) -> Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     linker.allow_shadowing(true);
-    ip_name_lookup::add_to_linker::<StoreData, GuardedLookup>(&mut linker, |data| {
+    ip_name_lookup::add_to_linker::<T, GuardedLookup>(linker, |data| {
         let (wasi, p2) = data.wasi_and_p2();
         Lookups {
             inner: wasi.sockets(),
             network: p2.network.clone(),
             names: &mut p2.lookups,
         }
-    })?;
-    Ok(linker)
+    })
+}
+
+/// The view of `wasi:http` on a store's data.
+pub fn http_view<T: View>(data: &mut T) -> WasiHttpCtxView<'_> {
+    let (wasi, p2) = data.wasi_and_p2();
+    WasiHttpCtxView {
+        hooks: &mut p2.http.hooks,
+        table: wasi.ctx().table,
+        ctx: &mut p2.http.ctx,
+    }
 }
 
 /// Name lookup that asks the allow-list first and remembers which address a name had.

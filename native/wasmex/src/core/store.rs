@@ -1,0 +1,146 @@
+//! Stores: made, given fuel, closed.
+
+use crate::core::engine::EngineResource;
+use crate::guest::access;
+use crate::guest::cell::{self, StoreCell, Via};
+use crate::guest::data::{Limits, LimitsSpec, StoreData};
+use crate::guest::extension::{self, NewStore};
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result};
+use crate::vm::options::Options;
+use crate::vm::runtime;
+use crate::vm::slots::{Shared, SharedSlots};
+use crate::wasi::context::Context;
+use crate::wasi::p1::WasiSpec;
+use rustler::{Encoder, Env, ResourceArc, Term};
+use wasmtime::Store;
+
+/// `wasi` is nil for a store without. `extensions` names what is to be attached, as atoms or `{atom, term}`: `:trace`,
+/// for instances of templates that are traced, and `:profile`, for `store_start_profile`.
+#[rustler::nif]
+fn store_new<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    limits: LimitsSpec,
+    wasi: Option<Options<'a>>,
+    extensions: Vec<Term<'a>>,
+) -> Term<'a> {
+    made(env, new(engine, limits, wasi, extensions))
+}
+
+/// The same where directories are opened, which may touch the disk.
+#[rustler::nif(schedule = "DirtyIo")]
+fn store_new_with_dirs<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    limits: LimitsSpec,
+    wasi: Option<Options<'a>>,
+    extensions: Vec<Term<'a>>,
+) -> Term<'a> {
+    made(env, new(engine, limits, wasi, extensions))
+}
+
+fn made(env: Env, cell: Result<StoreCell>) -> Term {
+    match cell {
+        Ok(cell) => (atoms::ok(), ResourceArc::new(cell)).encode(env),
+        Err(error) => error.to_term(env),
+    }
+}
+
+fn new(
+    engine: ResourceArc<EngineResource>,
+    limits: LimitsSpec,
+    wasi: Option<Options>,
+    asked: Vec<Term>,
+) -> Result<StoreCell> {
+    let reactor = wasi.is_some();
+    if reactor && runtime::get().is_none() {
+        return Err(Error::text(
+            atoms::wasi(),
+            "the system gives no thread for I/O",
+        ));
+    }
+    let wasi = wasi.as_ref().map(WasiSpec::new).transpose();
+    let context = wasi
+        .and_then(Context::new)
+        .map_err(|error| Error::text(atoms::wasi(), format!("{error:#}")))?;
+    let hostcall_fuel = limits.hostcall_fuel;
+    let data = StoreData::new(cell::next_id(), Limits::new(limits), context);
+    let mut store = Store::new(&engine.engine, data);
+    store.limiter(|data| &mut data.limits);
+    if let Some(fuel) = hostcall_fuel {
+        store.set_hostcall_fuel(usize::try_from(fuel).unwrap_or(usize::MAX));
+    }
+    store.epoch_deadline_async_yield_and_update(1);
+    let ticks = engine.ticks.clone();
+    let mut new = NewStore {
+        store,
+        shared: SharedSlots::default(),
+        traced: false,
+        reactor,
+        asked,
+    };
+    new.shared.insert::<MadeWith>(MadeWith(engine));
+    for extension in extension::all() {
+        extension.attach(&mut new)?;
+    }
+    Ok(StoreCell::new(new, ticks))
+}
+
+/// The engine of a store.
+struct MadeWith(ResourceArc<EngineResource>);
+
+impl Shared for MadeWith {}
+
+#[rustler::nif]
+fn store_engine(cell: ResourceArc<StoreCell>) -> Option<ResourceArc<EngineResource>> {
+    cell.slots.get::<MadeWith>().map(|made| made.0.clone())
+}
+
+#[rustler::nif]
+fn store_get_fuel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Via) -> Term<'a> {
+    access::answer(env, &cell, via, |cx| cx.get_fuel().map_err(no_fuel))
+}
+
+#[rustler::nif]
+fn store_set_fuel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, fuel: u64, via: Via) -> Term<'a> {
+    access::answer(env, &cell, via, |mut cx| {
+        cx.set_fuel(fuel).map(|()| atoms::ok()).map_err(no_fuel)
+    })
+}
+
+fn no_fuel(error: wasmtime::Error) -> Error {
+    Error::text(atoms::fuel_disabled(), error)
+}
+
+/// The most bytes that all memories of the store had together.
+#[rustler::nif]
+fn store_memory_peak<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Via) -> Term<'a> {
+    access::answer(env, &cell, via, |cx| Ok(cx.data().limits.memory_peak))
+}
+
+/// Collects the garbage of the guests in the store.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn store_gc<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Via) -> Term<'a> {
+    access::answer(env, &cell, via, |mut cx| {
+        cx.gc(None).map(|()| atoms::ok()).map_err(Error::Guest)
+    })
+}
+
+#[rustler::nif]
+fn store_close(env: Env, cell: ResourceArc<StoreCell>) -> rustler::Atom {
+    cell::close(env, &cell);
+    atoms::ok()
+}
+
+#[rustler::nif]
+fn store_stop_waiting(env: Env, cell: ResourceArc<StoreCell>) -> rustler::Atom {
+    cell::stop_waiting(env, &cell);
+    atoms::ok()
+}
+
+/// The process that uses the store at this moment; nil when it is idle.
+#[rustler::nif]
+fn store_driver<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
+    cell.driver().encode(env)
+}

@@ -1,0 +1,157 @@
+//! The host modules there are, and which of them a linker has: those that are granted and imported.
+
+use crate::guest::data::StoreData;
+use crate::wasi::host::HostModule;
+use rustler::{Decoder, NifResult, Term};
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{OnceLock, PoisonError, RwLock};
+use wasmtime::{Engine, Linker, Result, component};
+
+type Table = &'static [HostModule<StoreData>];
+
+static TABLE: OnceLock<Table> = OnceLock::new();
+
+/// Makes the host modules known; once, when the library is loaded.
+pub fn register(table: Table) {
+    let _ = TABLE.set(table);
+}
+
+fn table() -> Table {
+    TABLE.get().copied().unwrap_or_default()
+}
+
+/// Some of the host modules: what a store grants, or what a module needs.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Hosts {
+    /// A bit for each, by its place in the table.
+    modules: u32,
+    /// Whether their calls are written down, see `observe/trace.rs`.
+    pub traced: bool,
+}
+
+impl Hosts {
+    /// Those that the guests of a store may import.
+    pub fn granted(data: &StoreData, traced: bool) -> Self {
+        let granted = Self::that(|host| (host.granted)(data));
+        Hosts { traced, ..granted }
+    }
+
+    /// All there are, whatever a store grants.
+    pub fn all() -> Self {
+        Self::that(|_| true)
+    }
+
+    fn that(wanted: impl Fn(&HostModule<StoreData>) -> bool) -> Self {
+        let bit = |(place, host)| u32::from(wanted(host)) << place;
+        Hosts {
+            modules: table().iter().enumerate().map(bit).sum(),
+            traced: false,
+        }
+    }
+
+    /// Those of these that define an import of one of the namespaces.
+    pub fn imported<'a>(self, namespaces: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut modules = 0;
+        let mut last = "";
+        for namespace in namespaces {
+            // Imports from one namespace mostly follow each other.
+            if self.modules != 0 && namespace != last {
+                modules |= Self::that(|host| (host.provides)(namespace)).modules;
+                last = namespace;
+            }
+        }
+        Hosts {
+            modules: modules & self.modules,
+            ..self
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.modules == 0
+    }
+
+    /// The name of one that is not among `others`.
+    pub fn missing_from(self, others: Self) -> Option<&'static str> {
+        let missing = self.modules & !others.modules;
+        let mut places = table().iter().enumerate();
+        places
+            .find(|(place, _)| missing >> place & 1 == 1)
+            .map(|(_, host)| host.name)
+    }
+
+    fn each(self) -> impl Iterator<Item = &'static HostModule<StoreData>> {
+        let places = table().iter().enumerate();
+        places.filter_map(move |(place, host)| (self.modules >> place & 1 == 1).then_some(host))
+    }
+}
+
+/// Whether some host module defines imports from here.
+pub fn provided(namespace: &str) -> bool {
+    table().iter().any(|host| (host.provides)(namespace))
+}
+
+/// `{[name], traced}`
+impl<'a> Decoder<'a> for Hosts {
+    fn decode(term: Term<'a>) -> NifResult<Self> {
+        let (names, traced): (Vec<&str>, bool) = term.decode()?;
+        let is_known = |name: &&str| table().iter().any(|host| host.name == *name);
+        if !names.iter().all(is_known) {
+            return Err(rustler::Error::BadArg);
+        }
+        let hosts = Self::that(|host| names.contains(&host.name));
+        Ok(Hosts { traced, ..hosts })
+    }
+}
+
+/// Linkers that have host modules and nothing else, made once for each engine and choice of them.
+#[derive(Default)]
+pub struct Linkers {
+    core: Made<Linker<StoreData>>,
+    component: Made<component::Linker<StoreData>>,
+}
+
+type Made<L> = RwLock<HashMap<Hosts, L>>;
+
+impl Linkers {
+    /// For a core module.
+    pub fn core(&self, engine: &Engine, hosts: Hosts) -> Result<Linker<StoreData>> {
+        if hosts.is_empty() {
+            return Ok(Linker::new(engine));
+        }
+        known(&self.core, hosts, || {
+            let mut linker = Linker::new(engine);
+            for host in hosts.each() {
+                let traced = host.traced.filter(|_| hosts.traced);
+                if let Some(add) = traced.or(host.core) {
+                    add(&mut linker)?;
+                }
+            }
+            Ok(linker)
+        })
+    }
+
+    /// For a component.
+    pub fn component(&self, engine: &Engine, hosts: Hosts) -> Result<component::Linker<StoreData>> {
+        known(&self.component, hosts, || {
+            let mut linker = component::Linker::new(engine);
+            for add in hosts.each().filter_map(|host| host.component) {
+                add(&mut linker)?;
+            }
+            Ok(linker)
+        })
+    }
+}
+
+fn known<L: Clone>(made: &Made<L>, hosts: Hosts, make: impl FnOnce() -> Result<L>) -> Result<L> {
+    let known = made.read().unwrap_or_else(PoisonError::into_inner);
+    if let Some(linker) = known.get(&hosts) {
+        return Ok(linker.clone());
+    }
+    drop(known);
+    let linker = make()?;
+    let mut made = made.write().unwrap_or_else(PoisonError::into_inner);
+    made.insert(hosts, linker.clone());
+    Ok(linker)
+}

@@ -1,0 +1,114 @@
+//! Values of any types attached to something that does not know them, one of each type.
+//!
+//! A store has both kinds: [`Slots`] in its data, which guests and host functions change, and [`SharedSlots`] in its
+//! cell, which any process with a handle may look at while a guest runs. There are few in each, so a search from the
+//! start is the fastest.
+
+use smallvec::SmallVec;
+use std::any::{Any, TypeId};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Changed only by whoever may change the owner.
+#[derive(Default)]
+pub struct Slots(Vec<(TypeId, Box<dyn Any + Send + Sync>)>);
+
+impl Slots {
+    fn position<T: Any>(&self) -> Option<usize> {
+        let wanted = TypeId::of::<T>();
+        self.0.iter().position(|(id, _)| *id == wanted)
+    }
+
+    /// Attaches a value, in place of the one of its type that was there.
+    pub fn insert<T: Any + Send + Sync>(&mut self, value: impl Into<Box<T>>) {
+        let value: Box<T> = value.into();
+        match self.position::<T>() {
+            Some(index) => self.0[index].1 = value,
+            None => self.0.push((TypeId::of::<T>(), value)),
+        }
+    }
+
+    /// The value of this type.
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0[self.position::<T>()?].1.downcast_ref()
+    }
+
+    #[allow(dead_code)] // For extensions that count.
+    /// The value of this type, to be changed.
+    pub fn get_mut<T: Any>(&mut self) -> Option<&mut T> {
+        let index = self.position::<T>()?;
+        self.0[index].1.downcast_mut()
+    }
+
+    /// Removes the value of this type.
+    pub fn take<T: Any>(&mut self) -> Option<Box<T>> {
+        let index = self.position::<T>()?;
+        self.0.swap_remove(index).1.downcast().ok()
+    }
+}
+
+/// What can be attached to a store's cell.
+pub trait Shared: Any + Send + Sync {
+    /// The store is closed: what may hold a handle of it is to be let go, or neither would ever be freed.
+    fn close(&self) {}
+}
+
+/// Shared by all who have a handle of the owner.
+#[derive(Default)]
+pub struct SharedSlots(RwLock<SmallVec<[Slot; 2]>>);
+
+type Slot = (TypeId, Arc<dyn Shared>);
+
+impl SharedSlots {
+    /// Attaches a value, in place of the one of its type that was there.
+    pub fn insert<T: Shared>(&self, value: impl Into<Arc<T>>) {
+        let value: Arc<T> = value.into();
+        let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let replaced = match slots.iter().position(|(id, _)| *id == TypeId::of::<T>()) {
+            Some(index) => Some(std::mem::replace(&mut slots[index].1, value)),
+            None => {
+                slots.push((TypeId::of::<T>(), value));
+                None
+            }
+        };
+        drop(slots);
+        // Its destructor may come back here.
+        drop(replaced);
+    }
+
+    /// The value of this type.
+    pub fn get<T: Shared>(&self) -> Option<Arc<T>> {
+        let slots = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, found) = slots.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
+        let found: Arc<dyn Any + Send + Sync> = found.clone();
+        found.downcast().ok()
+    }
+
+    /// The value of this type, made now if there is none.
+    pub fn get_or_default<T: Shared + Default>(&self) -> Arc<T> {
+        if let Some(found) = self.get() {
+            return found;
+        }
+        let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been faster.
+        if let Some((_, found)) = slots.iter().find(|(id, _)| *id == TypeId::of::<T>()) {
+            let found: Arc<dyn Any + Send + Sync> = found.clone();
+            if let Ok(found) = found.downcast() {
+                return found;
+            }
+        }
+        let made = Arc::new(T::default());
+        slots.push((TypeId::of::<T>(), made.clone()));
+        made
+    }
+
+    /// Tells all of them that the store is closed.
+    pub fn close(&self) {
+        // Not under the lock: what they let go of may come back here.
+        let slots = self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        slots.iter().for_each(|(_, slot)| slot.close());
+    }
+}

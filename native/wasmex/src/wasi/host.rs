@@ -1,0 +1,32 @@
+//! Host modules: functions that a guest may import from the library itself, under one name.
+//!
+//! A new one is one file with a `HostModule` and one line in the table in `lib.rs`. `T` is the data of a store.
+
+use wasmtime::{Linker, Result, component};
+
+/// Adds the functions of a host module to a linker.
+pub type Add<L> = fn(&mut L) -> Result<()>;
+
+/// A host module. Function pointers, so that it can be written down as a constant.
+pub struct HostModule<T: 'static> {
+    /// How Elixir names it: unique among all.
+    pub name: &'static str,
+    /// Whether imports from this namespace, or this interface of a component, are its.
+    pub provides: fn(&str) -> bool,
+    /// Whether the guests of a store with this data may import it.
+    pub granted: fn(&T) -> bool,
+    /// Adds it to a linker of core modules.
+    pub core: Option<Add<Linker<T>>>,
+    /// The same in stores that write down calls; as `core` where there is none.
+    pub traced: Option<Add<Linker<T>>>,
+    /// Adds it to a linker of components.
+    pub component: Option<Add<component::Linker<T>>>,
+}
+
+impl<T> HostModule<T> {
+    /// The same host module with a variant that writes down its calls.
+    pub const fn traced(mut self, traced: Add<Linker<T>>) -> Self {
+        self.traced = Some(traced);
+        self
+    }
+}

@@ -1,5 +1,5 @@
 defmodule Wasmex.EngineConfig do
-  use Wasmex.Options, Wasmex.Options.Engine.rows()
+  use Wasmex.Options, rows: Wasmex.Options.Engine.rows()
 
   @moduledoc """
   The settings of an engine.

@@ -4,10 +4,11 @@ defmodule Wasmex.Options do
   # texts, the table in the docs and the flags of the Mix tasks come from the rows.
   #
   #     defmodule Limits do
-  #       use Wasmex.Options, fuel: [type: {:or, [nil], :natural}, doc: "instructions a guest may execute, about"]
+  #       use Wasmex.Options,
+  #         rows: [fuel: [type: {:or, [nil], :natural}, doc: "instructions a guest may execute, about"]]
   #
-  # defines the struct with its `t()`, `validate!/1`, and `@options` for functions of this module. Functions that
-  # take a keyword list keep such a table in an attribute:
+  # defines the struct with its `t()`, `validate!/1`, and `@options` for functions of this module; `place:` says where
+  # its options are given, if not as that struct. Functions that take a keyword list keep a table in an attribute:
   #
   #     @options Wasmex.Options.table([timeout: [type: :timeout, default: 5_000, doc: "…"]], "Wasmex.call/3")
   #     opts = Wasmex.Options.new!(opts, @options)
@@ -36,7 +37,7 @@ defmodule Wasmex.Options do
 
     %__MODULE__{
       rows: rows,
-      names: Enum.map(rows, & &1.name),
+      names: for(%{internal: false, name: name} <- rows, do: name),
       defaults: Map.new(rows, &{&1.name, &1.default}),
       natives: Map.new(rows, &{&1.name, native_default(&1)}),
       place: place
@@ -51,7 +52,7 @@ defmodule Wasmex.Options do
     Type.native(row.type, default)
   end
 
-  defmacro __using__(rows) do
+  defmacro __using__(opts) do
     definitions =
       quote unquote: false do
         @enforce_keys Wasmex.Options.required(@options)
@@ -69,7 +70,10 @@ defmodule Wasmex.Options do
 
     [
       quote do
-        @options Wasmex.Options.table(unquote(rows), "%#{inspect(__MODULE__)}{}")
+        @options Wasmex.Options.table(
+                   unquote(opts[:rows]),
+                   unquote(opts[:place]) || "%#{inspect(__MODULE__)}{}"
+                 )
       end,
       definitions
     ]
@@ -145,6 +149,15 @@ defmodule Wasmex.Options do
     |> Map.new(fn {name, value} -> {name, table |> row!(name) |> cast!(value, table)} end)
   end
 
+  @doc "The value of one argument, as its type makes it: for functions whose arguments are no options."
+  @spec argument!(term(), atom(), Type.t(), String.t()) :: term()
+  def argument!(value, name, type, place) do
+    case Type.cast(type, value) do
+      {:ok, value} -> value
+      {:error, at, expected, got} -> invalid!(name, place, at, expected, got)
+    end
+  end
+
   @doc "Raises for options that are not in the table: where what is given is handed on, and checked there."
   @spec known!(keyword() | map(), t()) :: :ok
   def known!(opts, table) do
@@ -167,7 +180,7 @@ defmodule Wasmex.Options do
     do: "#{row.name}: #{row.example || Type.example(row.type)}"
 
   defp row!(table, name) do
-    Enum.find(table.rows, &(&1.name == name)) ||
+    Enum.find(table.rows, &(&1.name == name and not &1.internal)) ||
       raise ArgumentError,
             "unknown option #{inspect(name)} in #{table.place}" <>
               Wasmex.Error.suggestion(name, table.names)
@@ -175,17 +188,23 @@ defmodule Wasmex.Options do
 
   defp cast!(row, value, table) do
     case Type.cast(row.type, value) do
-      {:ok, value} -> value
-      {:error, "", expected, got} -> invalid!(row, table, "", expected <> such_as(row), got)
-      {:error, at, expected, got} -> invalid!(row, table, at, expected, got)
+      {:ok, value} ->
+        value
+
+      {:error, "", expected, got} ->
+        invalid!(row.name, table.place, "", expected <> such_as(row), got)
+
+      {:error, at, expected, got} ->
+        invalid!(row.name, table.place, at, expected, got)
     end
   end
 
   defp such_as(%{example: nil}), do: ""
   defp such_as(%{example: example}), do: ", such as #{example}"
 
-  defp invalid!(row, table, at, expected, got) do
-    where = "#{inspect(row.name)} in #{table.place}#{at}"
+  @spec invalid!(atom(), String.t(), String.t(), String.t(), term()) :: no_return()
+  defp invalid!(name, place, at, expected, got) do
+    where = "#{inspect(name)} in #{place}#{at}"
     raise ArgumentError, "invalid value for #{where}: #{expected(expected, got)}"
   end
 

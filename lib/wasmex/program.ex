@@ -43,6 +43,7 @@ defmodule Wasmex.Program do
 
   alias Wasmex.{Error, Pipe}
   alias Wasmex.Call.Timeout
+  alias Wasmex.Options.Docs
   alias Wasmex.Program.{Driver, Options, Session, Sink, Source}
 
   @enforce_keys [:owner, :active]
@@ -59,62 +60,82 @@ defmodule Wasmex.Program do
   @default_output 64 * 1024 * 1024
 
   @doc ~S"""
-  Runs a WASI preview 1 program to its end, in this process: `{:ok, %Wasmex.Run{}}` with its exit
-  status and what it printed, whatever the status is.
+       Runs a WASI preview 1 program to its end, in this process: `{:ok, %Wasmex.Run{}}` with its exit
+       status and what it printed, whatever the status is.
 
-  The program is a path (compiled once, and again when the file changes), wasm bytes or WAT (compiled
-  each time), a `Wasmex.Module` or a `Wasmex.Template`. Files and bytes may be artefacts of
-  `Wasmex.Module.serialize/2` too, which are verified.
+       The program is a path (compiled once, and again when the file changes), wasm bytes or WAT (compiled
+       each time), a `Wasmex.Module` or a `Wasmex.Template`. Files and bytes may be artefacts of
+       `Wasmex.Module.serialize/2` too, which are verified.
 
-      iex> wat = ~s|(module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
-      ...>   (memory (export "memory") 1) (data (i32.const 8) "hello\\n")
-      ...>   (func (export "_start") (i32.store (i32.const 0) (i32.const 8)) (i32.store (i32.const 4) (i32.const 6))
-      ...>     (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))))|
-      iex> {:ok, run} = Wasmex.run(wat)
-      iex> {run.status, run.stdout}
-      {0, "hello\n"}
+           iex> wat = ~s|(module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+           ...>   (memory (export "memory") 1) (data (i32.const 8) "hello\\n")
+           ...>   (func (export "_start") (i32.store (i32.const 0) (i32.const 8)) (i32.store (i32.const 4) (i32.const 6))
+           ...>     (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))))|
+           iex> {:ok, run} = Wasmex.run(wat)
+           iex> {run.status, run.stdout}
+           {0, "hello\n"}
 
-  Streams:
+       ## Streams
 
-  - `:stdin`: iodata; an Enumerable of iodata, asked for more when the guest wants more, where an element
-    `{:error, exception}` (a `Wasmex.Error`) ends the program with that error; an IO device or `:inherit` (the group
-    leader); a `Wasmex.Pipe`. By default there is no input.
-  - `:stdout`, `:stderr`: `:capture` (the default: into the result), `:inherit`, `:null`, an IO device, a
-    function of one argument, a Collectable, `:logger` or `{:logger, level}` (line by line, with the
-    metadata `:wasm`, the program's name, and `:stream`), a `Wasmex.Pipe`. `stderr: :stdout` joins them.
+       """ <>
+         Docs.table(Options.__options__(), :streams) <>
+         ~S"""
 
-  What it is granted, by default nothing:
 
-  - `:env`: variables, a map of strings
-  - `:dirs`: directories, `%{"/guest/path" => "host/path"}`, or `{"host/path", :ro}` for reading only
-  - `:clock`: `:real`, or a `DateTime` at which its clocks stand; `:seed`: an integer that makes all its
-    randomness repeatable
-  - `:imports`: Elixir functions, as in `Wasmex.Instance.new/5`; `:links`: modules whose exports it may
-    import, `%{"name" => module}`
+         An Enumerable as `:stdin` is asked for more when the guest wants more; an element `{:error, exception}` (a
+         `Wasmex.Error`) of it ends the program with that error. `:inherit` is the group leader for `:stdin` and `:stdout`, the
+         VM's standard error for `:stderr`. `:capture` goes into the result, `:logger` line by line to Logger, with the metadata
+         `:wasm`, the program's name, and `:stream`.
 
-  Limits, all of which end the program with an error:
+         ## What it is granted
 
-  - `:timeout` in ms, default `:infinity`
-  - `:fuel`: what it may burn; each wasm instruction costs about one. Such programs are compiled apart,
-    or from a `Wasmex.Module` of an engine with `consume_fuel: true`.
-  - `:max_memory`: bytes of all its memories together. A program that can't get more usually ends itself.
-  - `:max_output`: bytes printed to both streams together. By default 64 MiB of what is captured.
+         Nothing by default.
 
-  A component of WASI 0.2 (`wasi:cli/command`) runs as well: bytes, a file or a `Wasmex.Components.Component`. It alone can be
-  granted a network: `:tcp`, `:udp`, `:listen`, `:lookup`, `:allow_http`, `:allowed_hosts` and `:http` as in `Wasmex.Wasi.WasiP2Options`. Its exit
-  status is 0 or 1, for WASI 0.2 knows no others; `:trace`, `:profile` and `:links` are for modules.
+         """ <>
+         Docs.table(Options.__options__(), :granted) <>
+         ~S"""
 
-  To see what it does: `:trace`, a function that is given a `Wasmex.Trace` for each call to WASI or to
-  Elixir; `profile: true` (`Wasmex.Profile`), `core_dump: true`, both in the `Wasmex.Run`.
 
-  Others: `:invoke`, `{function, params}` to call instead of `_start`, the results in the `Wasmex.Run`;
-  `:name`, argv[0] and the name in logs; `:engine`, what paths and bytes are compiled for.
+         A component of WASI 0.2 (`wasi:cli/command`) runs as well: bytes, a file or a `Wasmex.Components.Component`. It alone
+         can be granted a network, see `Wasmex.Wasi.WasiP2Options`:
 
-  Errors are `{:error, exception}`: `Wasmex.Trap`, or `Wasmex.Error` with the reason `:timeout`,
-  `:output_limit`, `:file`, `:not_a_program`, `:missing_import`, `:compile`, `:wasi`, …; the `run` in it is
-  what the program had done until then. What raises in a function, an Enumerable or a Collectable of
-  yours goes through, after the program was stopped.
-  """
+         """ <>
+         Docs.table(Options.__options__(), :network) <>
+         ~S"""
+
+
+         Its exit status is 0 or 1, for WASI 0.2 knows no others; `:trace`, `:profile` and `:links` are for modules.
+
+         ## Limits
+
+         All of them end the program with an error.
+
+         """ <>
+         Docs.table(Options.__options__(), :limits) <>
+         ~S"""
+
+
+         ## To see what it does
+
+         """ <>
+         Docs.table(Options.__options__(), :observers) <>
+         ~S"""
+
+
+         ## Others
+
+         """ <>
+         Docs.table(Options.__options__(), :others) <>
+         ~S"""
+
+
+         ## Errors
+
+         Errors are `{:error, exception}`: `Wasmex.Trap`, or `Wasmex.Error` with the reason `:timeout`,
+         `:output_limit`, `:file`, `:not_a_program`, `:missing_import`, `:compile`, `:wasi`, …; the `run` in it is
+         what the program had done until then. What raises in a function, an Enumerable or a Collectable of
+         yours goes through, after the program was stopped.
+         """
   @spec run(program(), [String.t()], keyword()) :: {:ok, Wasmex.Run.t()} | {:error, Exception.t()}
   def run(program, args \\ [], opts \\ []) do
     with {:ok, session} <- Session.start(program, args, Options.new!(opts)) do
@@ -185,47 +206,56 @@ defmodule Wasmex.Program do
   def stream!(input, program, args, opts),
     do: Wasmex.Program.Stream.new(program, args, Keyword.put(opts, :stdin, input))
 
+  @own [
+    program: [
+      type: :any,
+      required: true,
+      doc: "what is to be run, see `t:program/0`",
+      example: ~s|"chat.wasm"|
+    ],
+    args: [type: {:list, :string}, default: [], doc: "its arguments", example: ~s|["-v"]|],
+    arg0: [type: {:or, [nil], :string}, default_doc: "the file's name", doc: "argv[0]"],
+    owner: [type: {:or, [nil], :pid}, default_doc: "the caller", doc: "who gets the messages"],
+    active: [
+      type: {:one_of, [true, false, :once]},
+      default: true,
+      doc: "whether output is sent as it comes, see above"
+    ],
+    name: [type: :any, doc: "a name for the process, as `GenServer` takes it"]
+  ]
+  @options Options.table(@own, "Wasmex.Program.start_link/1")
+
   @doc """
-  Starts a program. Options: `:program` (needed), `:args`, `:owner`, `:active`, a `:name` for the process
-  (any GenServer name), and those of `Wasmex.run/3` except `:stdout`; `:stderr` is `:owner` by default.
-  argv[0] is `:arg0`.
+  Starts a program.
+
+  #{Docs.table(Wasmex.Options.table(@own, ""))}
+
+  The other options are those of `run/3` except `:stdout`; `:stderr` is `:owner` by default.
 
   Compiling happens in the caller. `{:error, exception}` when there is no such program.
   """
   @spec start_link(keyword()) :: {:ok, pid()} | {:error, Exception.t() | term()}
   def start_link(opts) do
-    {own, opts} = Keyword.split(opts, [:program, :args, :owner, :active, :name, :arg0])
-    program = Keyword.get(own, :program) || raise ArgumentError, "program: is missing"
-    active = active!(Keyword.get(own, :active, true))
+    defaults = [stdout: :hold, stderr: :hold, max_output: @default_output]
+    {own, options} = Options.split!(opts, @options, @own, defaults)
+    stderr = if options.stderr == :owner, do: :hold, else: options.stderr
+    options = %{options | name: own.arg0, stderr: stderr}
 
-    if Keyword.has_key?(opts, :stdout),
+    if options.stdout != :hold,
       do: raise(ArgumentError, "stdout: goes to the owner; see Wasmex.run/3 for other places")
 
-    defaults = [stdout: :hold, stderr: :hold, name: own[:arg0], max_output: @default_output]
-    opts = if opts[:stderr] == :owner, do: Keyword.delete(opts, :stderr), else: opts
-    options = Options.new!(opts, defaults)
+    with :ok <- Session.check(own.args, options),
+         {:ok, source} <- Source.resolve(own.program, options) do
+      state = %__MODULE__{owner: own.owner || self(), active: own.active}
+      start = {state, source, own.args, options}
+      start_opts = if own.name, do: [name: own.name], else: []
 
-    args = Keyword.get(own, :args, [])
-
-    with :ok <- Session.check(args, options),
-         {:ok, source} <- Source.resolve(program, options) do
-      state = %__MODULE__{owner: owner!(Keyword.get(own, :owner, self())), active: active}
-      start = {state, source, args, options}
-
-      case GenServer.start_link(__MODULE__, start, Keyword.take(own, [:name])) do
+      case GenServer.start_link(__MODULE__, start, start_opts) do
         {:error, {:makes_no_sense, error, stacktrace}} -> reraise error, stacktrace
         started_or_not -> started_or_not
       end
     end
   end
-
-  defp owner!(pid) when is_pid(pid), do: pid
-  defp owner!(other), do: raise(ArgumentError, "owner: must be a pid, got: #{inspect(other)}")
-
-  defp active!(active) when active in [true, false, :once], do: active
-
-  defp active!(other),
-    do: raise(ArgumentError, "active: must be true, false or :once, got: #{inspect(other)}")
 
   @doc """
   Writes to the program's standard input: `{:ok, bytes}`. Waits while the program does not read, at most
@@ -271,7 +301,10 @@ defmodule Wasmex.Program do
 
   @doc "Asks for the next message with output (`:once`), for all of them (`true`), or for none (`false`)."
   @spec active(GenServer.server(), true | false | :once) :: :ok
-  def active(program, active), do: GenServer.cast(program, {:active, active!(active)})
+  def active(program, active) when active in [true, false, :once],
+    do: GenServer.cast(program, {:active, active})
+
+  def active(_program, other), do: Wasmex.Options.misuse!("true, false or :once", other)
 
   @doc "Stops the program, whatever it does."
   @spec stop(GenServer.server(), timeout()) :: :ok

@@ -1,5 +1,5 @@
 defmodule Wasmex.StoreLimits do
-  use Wasmex.Options, Wasmex.Options.Store.rows()
+  use Wasmex.Options, rows: Wasmex.Options.Store.rows()
 
   @moduledoc """
   What the guests of one store may use at most. `nil` is the default.

@@ -6,10 +6,12 @@ defmodule Wasmex.OptionsTest do
 
   defmodule Sample do
     use Wasmex.Options,
-      path: [type: :text, required: true, doc: "where it is"],
-      size: [type: :bytes, default: 65_536, doc: "how big"],
-      env: [type: Wasmex.Options.Type.Env, default: %{}, doc: "variables"],
-      stop: [type: Wasmex.Options.Type.Clock, default: :real, doc: "a | b"]
+      rows: [
+        path: [type: :text, required: true, doc: "where it is"],
+        size: [type: :bytes, default: 65_536, doc: "how big"],
+        env: [type: Wasmex.Options.Type.Env, default: %{}, doc: "variables"],
+        stop: [type: Wasmex.Options.Type.Clock, default: :real, doc: "a | b"]
+      ]
   end
 
   @tables [

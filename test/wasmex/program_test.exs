@@ -125,11 +125,11 @@ defmodule Wasmex.ProgramTest do
 
     for args <- [["a", 1], ["a" | "b"], :a],
         do:
-          assert_raise(ArgumentError, ~r/args must be/, fn ->
+          assert_raise(ArgumentError, ~r/:args in Wasmex/, fn ->
             Program.start_link(program: @rust, args: args)
           end)
 
-    assert_raise ArgumentError, ~r/program: is missing/, fn -> Program.start_link(args: []) end
+    assert_raise ArgumentError, ~r/:program of Wasmex.Program.start_link.1 is missing/, fn -> Program.start_link(args: []) end
     assert_raise ArgumentError, ~r/stdout/, fn -> start([], stdout: :null) end
     assert_raise ArgumentError, ~r/active/, fn -> start([], active: 5) end
     assert_raise ArgumentError, ~r/owner/, fn -> start([], owner: :me) end
@@ -142,8 +142,8 @@ defmodule Wasmex.ProgramTest do
               {[args: [<<255>>]], "args"},
               {[args: [<<"a", 0>>]], "args"},
               {[env: %{"A=B" => ""}], "A=B"},
-              {[stdin: 42], "stdin:"},
-              {[stderr: {1, 2}], "stderr:"},
+              {[stdin: 42], ":stdin in"},
+              {[stderr: {1, 2}], ":stderr in"},
               {[tcp: ["*"]], "tcp:"}
             ] do
           error =

@@ -346,7 +346,7 @@ defmodule Wasmex.RunTest do
     end
 
     test "raises where the caller is wrong" do
-      assert_raise ArgumentError, ~r/unknown option :stdn; did you mean "stdin"/, fn ->
+      assert_raise ArgumentError, ~r/unknown option :stdn in Wasmex.run.3; did you mean :stdin/, fn ->
         rust([], stdn: "")
       end
 

@@ -5,14 +5,11 @@ defmodule Wasmex.Options.Docs do
   alias Wasmex.Options
   alias Wasmex.Options.{Row, Type}
 
-  @doc "A table in Markdown: a line for each option, with what it accepts, its default and its doc."
-  @spec table(Options.t()) :: String.t()
-  def table(%Options{rows: rows}), do: rows |> Enum.filter(& &1.doc) |> markdown()
-
-  @doc "The same of the rows of one group."
-  @spec table(Options.t(), String.t()) :: String.t()
-  def table(%Options{rows: rows}, group),
-    do: rows |> Enum.filter(&(&1.doc && &1.group == group)) |> markdown()
+  @doc "A table in Markdown: a line for each option, with what it accepts, its default and its doc; of one group, or of all."
+  @spec table(Options.t(), atom()) :: String.t()
+  def table(%Options{rows: rows}, group \\ nil) do
+    rows |> Enum.filter(&(not &1.internal and group in [nil, &1.group])) |> markdown()
+  end
 
   defp markdown(rows),
     do:

@@ -7,11 +7,12 @@ defmodule Wasmex.Options.Row do
   # - `:doc`: what it does, in Markdown, without the default
   # - `:example`: a value in Elixir's syntax; it stands in the docs, in error texts and is tried by a test
   # - `:required`: `true` where there is no default
+  # - `:internal`: `true` for a field of the struct that is no option
   # - `:default_doc`: what the docs say in place of the default's code
   # - `:flag`: its flag in Mix tasks, such as `"--timeout 2s"`, or `"-o, --output FILE"`; the words that follow the
   #   name say how a value looks
   # - `:flag_doc`: the flag's doc, where it differs from `:doc`
-  # - `:group`: the heading that the flag, and the option in docs with headings, belongs to
+  # - `:group`: what it belongs to, where the docs and the help of a task have a part for each group
 
   alias Wasmex.Options.Type
 
@@ -26,7 +27,8 @@ defmodule Wasmex.Options.Row do
     :flag,
     :flag_doc,
     :group,
-    required: false
+    required: false,
+    internal: false
   ]
 
   @type t :: %__MODULE__{
@@ -38,8 +40,9 @@ defmodule Wasmex.Options.Row do
           default_doc: String.t() | nil,
           flag: String.t() | nil,
           flag_doc: String.t() | nil,
-          group: String.t() | nil,
-          required: boolean()
+          group: atom(),
+          required: boolean(),
+          internal: boolean()
         }
 
   @doc "A row of its keys."

@@ -22,7 +22,8 @@ defmodule Wasmex.Options.WASI do
       clock: [
         type: Type.Clock,
         default: :real,
-        doc: "the clocks: the system's, or all of them standing still at that time"
+        doc: "the clocks: the system's, or all of them standing still at that time",
+        group: :granted
       ],
       seed: [
         type: {:or, [nil], {:integer, 0..0xFFFF_FFFF_FFFF_FFFF}},
@@ -30,7 +31,7 @@ defmodule Wasmex.Options.WASI do
         example: "42",
         flag: "--seed N",
         flag_doc: "makes its randomness repeatable",
-        group: :others
+        group: :granted
       ]
     ]
   end
@@ -46,7 +47,8 @@ defmodule Wasmex.Options.WASI do
       allow_http: [
         type: :boolean,
         default: false,
-        doc: "outgoing HTTP requests to any host"
+        doc: "outgoing HTTP requests to any host",
+        group: :network
       ],
       allowed_hosts: [
         type: {:or, [nil], {:list, Type.Address}},
@@ -54,11 +56,12 @@ defmodule Wasmex.Options.WASI do
         example: ~s|["*.example.com"]|,
         flag: "--allow-host HOST",
         flag_doc: "a host that a component may send HTTP requests to",
-        group: :granted
+        group: :network
       ],
       http: [
         type: {:or, [nil], {:function, 1}},
-        doc: "a function that performs them, see `Wasmex.Components.HTTP`"
+        doc: "a function that performs them, see `Wasmex.Components.HTTP`",
+        group: :network
       ]
     ]
   end
@@ -71,7 +74,7 @@ defmodule Wasmex.Options.WASI do
       example: example,
       flag: flag,
       flag_doc: "what a component may #{verb}",
-      group: :granted
+      group: :network
     ]
   end
 

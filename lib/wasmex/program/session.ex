@@ -58,9 +58,7 @@ defmodule Wasmex.Program.Session do
   @doc "What can be said of arguments and options before anything is made; raises for what makes no sense."
   @spec check(term(), Options.t()) :: :ok | {:error, Exception.t()}
   def check(args, options) do
-    unless is_list(args) and not List.improper?(args) and Enum.all?(args, &is_binary/1),
-      do: raise(ArgumentError, "args must be a list of strings, got: #{inspect(args)}")
-
+    Wasmex.Options.argument!(args, :args, {:list, :string}, "Wasmex.run/3")
     Options.check_dirs(options)
   end
 

@@ -16,7 +16,7 @@ defmodule Wasmex.Program.Sink do
 
   @type t :: %__MODULE__{}
 
-  @doc "Raises for what is no sink. `name` is the program's, for logs."
+  @doc "Of an output that `Wasmex.Options.Type.Output` has let through. `name` is the program's, for logs."
   def open(spec, stream, name) do
     {pipe, kind} = sink(spec, stream, name)
     %__MODULE__{pipe: pipe, kind: kind, stream: stream}
@@ -40,14 +40,9 @@ defmodule Wasmex.Program.Sink do
   defp sink(function, _stream, _name) when is_function(function, 1),
     do: {new_pipe(@capacity), {:function, function}}
 
-  defp sink(other, stream, _name) do
-    if Collectable.impl_for(other) do
-      {state, collect} = Collectable.into(other)
-      {new_pipe(@capacity), {:collect, state, collect}}
-    else
-      raise ArgumentError,
-            "#{stream}: must be :capture, :inherit, :null, :logger, an IO device, a function of one argument, a Collectable or a Wasmex.Pipe, got: #{inspect(other)}"
-    end
+  defp sink(collectable, _stream, _name) do
+    {state, collect} = Collectable.into(collectable)
+    {new_pipe(@capacity), {:collect, state, collect}}
   end
 
   defp device(device), do: {new_pipe(@capacity), {:device, DeviceSink.new(device)}}

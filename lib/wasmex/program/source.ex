@@ -81,12 +81,12 @@ defmodule Wasmex.Program.Source do
       else: file(program, options)
   end
 
-  defp load(other, _options),
-    do:
-      raise(
-        ArgumentError,
-        "a program is a path, wasm bytes or WAT, a module, a component or a template of one, got: #{inspect(other)}"
-      )
+  defp load(other, _options) do
+    Wasmex.Options.misuse!(
+      "a program: a path, wasm bytes or WAT, a module, a component or a template of one",
+      other
+    )
+  end
 
   defp resolved!(options) do
     for {option, true} <- [

@@ -15,7 +15,7 @@ defmodule Wasmex.Program.Stdin do
 
   @type t :: %__MODULE__{}
 
-  @doc "Raises for what is no input."
+  @doc "Of an input that `Wasmex.Options.Type.Input` has let through."
   def open(nil), do: %__MODULE__{}
   def open(:null), do: %__MODULE__{}
   def open(%Pipe{} = pipe), do: %__MODULE__{pipe: pipe}
@@ -34,14 +34,7 @@ defmodule Wasmex.Program.Stdin do
     ArgumentError -> enumerable(list, true)
   end
 
-  def open(other) do
-    if Enumerable.impl_for(other) do
-      enumerable(other, is_struct(other, File.Stream))
-    else
-      raise ArgumentError,
-            "stdin: must be iodata, an Enumerable of iodata, a Wasmex.Pipe, an IO device, :inherit or :null, got: #{inspect(other)}"
-    end
-  end
+  def open(enumerable), do: enumerable(enumerable, is_struct(enumerable, File.Stream))
 
   defp bytes(""), do: %__MODULE__{}
   defp bytes(binary), do: %__MODULE__{pipe: new_pipe(), next: binary}

@@ -6,17 +6,21 @@ defmodule Wasmex.Program.Stream do
   alias Wasmex.Exit
   alias Wasmex.Program.{Driver, Options, Session, Sink}
 
+  @own [
+    as: [
+      type: {:one_of, [:chunks, :lines]},
+      default: :chunks,
+      doc: "the elements: as they come, or lines without their ends"
+    ]
+  ]
+  @options Options.table(@own, "Wasmex.stream!/3")
+
+  @spec new(term(), [String.t()], keyword()) :: Enumerable.t()
   def new(program, args, opts) do
-    {as, opts} =
-      if Keyword.keyword?(opts), do: Keyword.pop(opts, :as, :chunks), else: {:chunks, opts}
-
-    unless as in [:chunks, :lines],
-      do: raise(ArgumentError, "as: must be :chunks or :lines, got: #{inspect(as)}")
-
     # Checked now: a mistake belongs to the one who makes the stream, not to the one who reads it.
-    options = Options.new!(opts, stdout: :hold, stderr: :capture)
+    {%{as: as}, options} = Options.split!(opts, @options, @own, stdout: :hold)
 
-    if Keyword.has_key?(opts, :stdout),
+    if options.stdout != :hold,
       do: raise(ArgumentError, "stdout: is what the stream gives; stderr: can go elsewhere")
 
     chunks =

@@ -1,5 +1,5 @@
 defmodule Wasmex.Wasi.PreopenOptions do
-  use Wasmex.Options, Wasmex.Options.WASI.preopen()
+  use Wasmex.Options, rows: Wasmex.Options.WASI.preopen()
 
   @moduledoc """
   A directory of the host that guests may use.

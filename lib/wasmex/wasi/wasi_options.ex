@@ -2,7 +2,7 @@ defmodule Wasmex.Wasi.WasiOptions do
   alias Wasmex.Options
   alias Wasmex.Options.WASI
 
-  use Options, WASI.store() ++ WASI.streams("the same") ++ WASI.granted()
+  use Options, rows: WASI.store() ++ WASI.streams("the same") ++ WASI.granted()
 
   @moduledoc """
   What the guests of a store get of WASI preview 1. Nothing is granted by default.

@@ -3,6 +3,7 @@ defmodule Wasmex.Wasi.WasiP2Options do
   alias Wasmex.Options.WASI
 
   use Options,
+    rows:
       WASI.store() ++
         WASI.streams("as `:inherit_…` says") ++
         WASI.granted() ++ WASI.component() ++ WASI.network()

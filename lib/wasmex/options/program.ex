@@ -1,0 +1,144 @@
+defmodule Wasmex.Options.Program do
+  @moduledoc false
+  # The options of a program: of `Wasmex.run/3`, and of all that run programs.
+
+  alias Wasmex.Options.{Type, WASI}
+
+  @doc "The rows."
+  @spec rows() :: keyword(keyword())
+  def rows do
+    streams() ++ dirs() ++ WASI.granted() ++ WASI.network() ++ limits() ++ observers() ++ others()
+  end
+
+  defp streams do
+    [
+      stdin: [type: Type.Input, doc: "its input; by default there is none", group: :streams],
+      stdout: output("its output"),
+      stderr: output("its errors; `:stdout` joins both")
+    ]
+  end
+
+  defp output(doc), do: [type: Type.Output, default: :capture, doc: doc, group: :streams]
+
+  @doc "The directories that a program may use."
+  @spec dirs() :: keyword(keyword())
+  def dirs do
+    [
+      dirs: [
+        type: Type.Dirs,
+        default: [],
+        default_doc: "none",
+        doc: "directories by the guest's path, `:ro` for reading only",
+        example: ~s|%{"/data" => "lib", "/etc" => {"test", :ro}}|,
+        flag: "--dir HOST[::GUEST][:ro]",
+        flag_doc: "a directory, under the same name or GUEST; `:ro` for reading only",
+        group: :granted
+      ]
+    ]
+  end
+
+  @doc "Limits, which all end the program with an error."
+  @spec limits() :: keyword(keyword())
+  def limits do
+    [
+      timeout: [
+        type: :timeout,
+        default: :infinity,
+        doc: "the time it may take",
+        flag: "--timeout 2s",
+        flag_doc: "the time it may take (`500ms`, `1m`; a bare number is seconds)",
+        group: :limits
+      ],
+      fuel: [
+        type: {:or, [nil], :natural},
+        doc:
+          "instructions it may execute, about. Such programs are compiled apart, or come as a `Wasmex.Module` of an engine with `consume_fuel: true`",
+        flag: "--fuel N",
+        flag_doc: "the instructions it may execute, about",
+        group: :limits
+      ],
+      max_memory: [
+        type: {:or, [nil], :bytes},
+        doc: "of all its memories together. A program that can't get more usually ends itself",
+        flag: "--max-memory 64MiB",
+        flag_doc: "the memory it may have",
+        group: :limits
+      ],
+      max_output: [
+        type: {:or, [nil, :infinity], :bytes},
+        default_doc: "64 MiB of what is captured",
+        doc: "printed to both streams together",
+        flag: "--max-output 1GB",
+        flag_doc: "what it may print",
+        group: :limits
+      ]
+    ]
+  end
+
+  defp observers do
+    [
+      trace: [
+        type: {:or, [nil], {:function, 1}},
+        doc: "is given a `Wasmex.Trace` for each call to WASI or to Elixir",
+        example: "&IO.inspect/1",
+        group: :observers
+      ],
+      profile: [
+        type: :boolean,
+        default: false,
+        doc: "a `Wasmex.Profile` in the `Wasmex.Run`",
+        group: :observers
+      ],
+      core_dump: [
+        type: :boolean,
+        default: false,
+        doc: "its state at a trap in the `Wasmex.Run`",
+        group: :observers
+      ]
+    ]
+  end
+
+  defp others do
+    [
+      imports: [
+        type: Type.Imports,
+        default: %{},
+        doc: "Elixir functions it may call, as in `Wasmex.Instance.new/5`",
+        group: :others
+      ],
+      links: [
+        type: Type.Links,
+        default: %{},
+        doc: "modules by name, whose exports it may import",
+        group: :others
+      ],
+      invoke: [
+        type: Type.Invoke,
+        doc:
+          "a function and its parameters, called instead of `_start`; the results are in the `Wasmex.Run`",
+        example: ~s|{"add", [1, 2]}|,
+        group: :others
+      ],
+      name: [
+        type: {:or, [nil], :string},
+        default_doc: "the file's or the module's name",
+        doc: "argv[0], and its name in logs",
+        flag: "--name TEXT",
+        flag_doc: "argv[0], by default the file's name",
+        group: :others
+      ],
+      engine: [
+        type: {:or, [nil], {:struct, Wasmex.Engine}},
+        default_doc: "the default engine",
+        doc: "what paths and bytes are compiled for",
+        group: :others
+      ],
+      entry: [
+        type: :any,
+        internal: true,
+        doc:
+          "how the program is entered, where that is neither its start nor `:invoke`: a `Wasmex.Program.Entry`"
+      ]
+    ]
+  end
+end

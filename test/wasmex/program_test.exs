@@ -129,7 +129,10 @@ defmodule Wasmex.ProgramTest do
             Program.start_link(program: @rust, args: args)
           end)
 
-    assert_raise ArgumentError, ~r/:program of Wasmex.Program.start_link.1 is missing/, fn -> Program.start_link(args: []) end
+    assert_raise ArgumentError, ~r/:program of Wasmex.Program.start_link.1 is missing/, fn ->
+      Program.start_link(args: [])
+    end
+
     assert_raise ArgumentError, ~r/stdout/, fn -> start([], stdout: :null) end
     assert_raise ArgumentError, ~r/active/, fn -> start([], active: 5) end
     assert_raise ArgumentError, ~r/owner/, fn -> start([], owner: :me) end

@@ -346,9 +346,11 @@ defmodule Wasmex.RunTest do
     end
 
     test "raises where the caller is wrong" do
-      assert_raise ArgumentError, ~r/unknown option :stdn in Wasmex.run.3; did you mean :stdin/, fn ->
-        rust([], stdn: "")
-      end
+      assert_raise ArgumentError,
+                   ~r/unknown option :stdn in Wasmex.run.3; did you mean :stdin/,
+                   fn ->
+                     rust([], stdn: "")
+                   end
 
       assert_raise ArgumentError, ~r/args/, fn -> rust(["a", 1]) end
       assert_raise ArgumentError, ~r/timeout/, fn -> rust([], timeout: -1) end

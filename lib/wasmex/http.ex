@@ -21,17 +21,9 @@ defmodule Wasmex.HTTP do
 
   ## Settings
 
-  | key | default | |
-  |---|---|---|
-  | `:timeout` | 5,000 ms | then the answer is 504; a body that is not there by then is 408 |
-  | `:max_memory` | 128 MiB | |
-  | `:max_output` | 16 MiB | beyond it the answer is 502, or broken off |
-  | `:max_body` | 8 MiB | a longer request is answered with 413 |
-  | `:methods` | all | others are answered with 405 |
-  | `:convention` | found out | `:env`, `:cgi` or `:component` |
-  | `:reuse` | 0 | how many instances of a component may wait for another request, see below |
-  | `:env`, `:dirs`, `:fuel` | nothing | as in `Wasmex.run/3` |
-  | `:tcp`, `:udp`, `:lookup`, `:allowed_hosts` | nothing | for components, as in `Wasmex.run/3` |
+  #{Wasmex.Options.Docs.table(Wasmex.HTTP.Function.__options__())}
+
+  `:tcp`, `:udp`, `:lookup` and `:allowed_hosts` are for components.
 
   ## Instances
 
@@ -60,14 +52,17 @@ defmodule Wasmex.HTTP do
   """
 
   alias Wasmex.HTTP.{Exchange, Function, Request, Response}
+  alias Wasmex.Options
+
+  @name [type: {:or, [nil], :string}, doc: "what it is called in logs"]
+  @options Options.table([name: @name] ++ Options.HTTP.function(), "Wasmex.HTTP.load/2")
 
   @doc """
   Makes a function of a program: a path, wasm bytes or WAT. Options: `:name`, and the settings above.
   """
   @spec load(Path.t() | binary(), keyword()) :: {:ok, Function.t()} | {:error, Exception.t()}
   def load(path_or_bytes, opts \\ []) when is_binary(path_or_bytes) do
-    {name, settings} = Keyword.pop(opts, :name)
-    settings = Function.settings!(settings, "Wasmex.HTTP.load")
+    {name, settings} = opts |> Options.given!(@options) |> Map.pop(:name)
 
     with {:ok, bytes, default} <- bytes(path_or_bytes),
          do: Function.load(name || default, bytes, settings)

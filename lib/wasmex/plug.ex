@@ -1,4 +1,18 @@
 defmodule Wasmex.Plug do
+  alias Wasmex.Options
+
+  @name [
+    type: :any,
+    required: true,
+    doc: "by which `plug Wasmex.Plug` finds the functions",
+    example: "MyApp.Functions"
+  ]
+  @options Options.table(
+             [name: @name] ++ Options.HTTP.service() ++ Options.HTTP.page(false),
+             "Wasmex.Plug"
+           )
+  @init Options.table([name: @name], "plug Wasmex.Plug")
+
   @moduledoc """
   Serves functions inside a Plug pipeline: under Bandit or Cowboy, in a Phoenix router.
 
@@ -15,8 +29,9 @@ defmodule Wasmex.Plug do
   `GET /f/goenv/rest?query` then runs `goenv.wasm` of the folder. With `file: "goenv.wasm"` instead of `dir:`
   there is one function, and the whole path is its own.
 
-  The child's options are those of `Wasmex.HTTP.Server` without its port and address; `:page` is `false`
-  unless it is asked for.
+  ## Options of the child
+
+  #{Options.Docs.table(@options)}
 
   Bodies are streamed both ways: the request's is read as the function reads, an answer of more than
   64 KiB is sent as it is printed. When writing to a client fails, or the web server ends the process of a
@@ -36,13 +51,16 @@ defmodule Wasmex.Plug do
   @doc "The functions, for a supervisor."
   @spec child_spec(keyword()) :: Supervisor.child_spec()
   def child_spec(opts) do
-    {name, opts} = Keyword.pop(opts, :name)
-    name || raise ArgumentError, "name: is missing; the plug finds its functions by it"
-    Service.check!(opts)
+    %{name: name} = opts = Service.check!(opts, @options)
     %{id: {__MODULE__, name}, start: {__MODULE__, :start_link, [name, opts]}, type: :supervisor}
   end
 
   @doc false
+  @spec __options__() :: Options.t()
+  def __options__, do: @options
+
+  @doc false
+  @spec start_link(term(), map()) :: Supervisor.on_start()
   def start_link(name, opts) do
     with {:ok, pid} <- Service.start_link(name, opts) do
       :persistent_term.put({__MODULE__, name}, Service.handle(name, opts))
@@ -53,10 +71,7 @@ defmodule Wasmex.Plug do
   @doc "Plug's `init/1`: the option `:name` of the child."
   @spec init(keyword()) :: term()
   def init(opts) do
-    case Wasmex.Utils.options!(opts, [:name]) do
-      [name: name] -> name
-      [] -> raise ArgumentError, "name: is missing; it is that of {Wasmex.Plug, name: …, dir: …}"
-    end
+    Options.new!(opts, @init).name
   end
 
   @doc "Plug's `call/2`: answers the request."

@@ -226,7 +226,7 @@ defmodule Mix.Tasks.WasmexTest do
     assert err =~ "/no/such is no folder"
     File.write!(Path.join(dir, "bad.exs"), ~s|%{"hi" => [timout: 5]}|)
     assert {_, err, 1} = sh("wasmex.serve --config #{dir}/bad.exs #{dir}", dir)
-    assert err =~ "functions.hi: unknown option :timout"
+    assert err =~ "unknown option :timout in functions.hi"
     assert {_, _, 2} = sh("wasmex.serve --prt 1 #{dir}", dir)
   end
 

@@ -20,7 +20,11 @@ defmodule Wasmex.OptionsTest do
     Wasmex.StoreLimits,
     Wasmex.Wasi.WasiOptions,
     Wasmex.Wasi.WasiP2Options,
-    Wasmex.Wasi.PreopenOptions
+    Wasmex.Wasi.PreopenOptions,
+    Wasmex.Program.Options,
+    Wasmex.HTTP.Function,
+    Wasmex.HTTP.Server,
+    Wasmex.Plug
   ]
 
   defp raised(function), do: assert_raise(ArgumentError, function).message
@@ -178,7 +182,7 @@ defmodule Wasmex.OptionsTest do
       test "#{inspect(module)}: each row is in the docs, with its default" do
         docs = moduledoc(unquote(module)) || Docs.table(unquote(module).__options__())
 
-        for row <- unquote(module).__options__().rows do
+        for row <- unquote(module).__options__().rows, not row.internal do
           assert [line] =
                    for(
                      line <- String.split(docs, "\n"),
@@ -193,10 +197,23 @@ defmodule Wasmex.OptionsTest do
     end
   end
 
+  test "the options of a program are in the docs of run/3, those of a function in the docs of Wasmex.HTTP" do
+    {:docs_v1, _, _, _, _, _, docs} = Code.fetch_docs(Wasmex.Program)
+    {_, _, _, %{"en" => run}, _} = List.keyfind(docs, {:function, :run, 3}, 0)
+
+    for {table, doc} <- [
+          {Wasmex.Program.Options.__options__(), run},
+          {Wasmex.HTTP.Function.__options__(), moduledoc(Wasmex.HTTP)}
+        ],
+        name <- table.names,
+        do: assert(doc =~ "\n| `:#{name}` |", "#{name} is documented")
+  end
+
   defp check_row(row) do
     unless row.required, do: assert({:ok, _} = Type.cast(row.type, row.default))
     {example, _} = row |> Row.example() |> Code.eval_string()
     assert {:ok, cast} = Type.cast(row.type, example), "the example of #{row.name}"
+    assert Type.cast(row.type, cast) == {:ok, cast}
     Type.native(row.type, cast)
     assert row.doc != ""
   end

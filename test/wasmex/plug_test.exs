@@ -77,9 +77,16 @@ defmodule Wasmex.PlugTest do
   end
 
   test "mistakes say what to do" do
-    assert_raise ArgumentError, ~r/name: is missing/, fn -> Wasmex.Plug.init([]) end
+    assert_raise ArgumentError, ~r/:name of plug Wasmex.Plug is missing/, fn ->
+      Wasmex.Plug.init([])
+    end
+
     assert_raise ArgumentError, ~r/under a supervisor/, fn -> call(conn("GET", "/x"), :nobody) end
-    assert_raise ArgumentError, ~r/name: is missing/, fn -> Wasmex.Plug.child_spec(dir: ".") end
+
+    assert_raise ArgumentError, ~r/:name of plug Wasmex.Plug is missing/, fn ->
+      Wasmex.Plug.child_spec(dir: ".")
+    end
+
     assert_raise ArgumentError, ~r/dir: the folder/, fn -> Wasmex.Plug.child_spec(name: :x) end
   end
 end

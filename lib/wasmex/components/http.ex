@@ -41,6 +41,11 @@ defmodule Wasmex.Components.HTTP do
   alias Wasmex.Options.Type.Address
   alias Wasmex.Wasi.WasiP2Options
 
+  @instance Wasmex.Options.table(
+              Keyword.take(Wasmex.Options.HTTP.function(), [:timeout, :max_output]),
+              "Wasmex.Components.HTTP.handle/3"
+            )
+
   @doc """
   The answer to a request; always a response, see its `:error`.
 
@@ -59,8 +64,7 @@ defmodule Wasmex.Components.HTTP do
   def handle(handler, request, opts \\ [])
 
   def handle(%Instance{} = instance, %Request{} = request, opts) do
-    opts = Wasmex.Utils.options!(opts, timeout: 5_000, max_output: 16 * 1024 * 1024)
-    Function.settings!(opts, "Wasmex.Components.HTTP.handle")
+    opts = Wasmex.Options.new!(opts, @instance)
     instance |> Function.of_instance("component", opts) |> Wasmex.HTTP.call(request)
   end
 
@@ -68,14 +72,16 @@ defmodule Wasmex.Components.HTTP do
     do: Wasmex.HTTP.call(function, request)
 
   def handle(%Function{}, %Request{}, opts) do
-    raise ArgumentError,
-          "a function that is loaded has its settings from Wasmex.HTTP.load/2, got: #{inspect(opts)}"
+    Wasmex.Options.misuse!(
+      "no options: a function that is loaded has its settings from Wasmex.HTTP.load/2",
+      opts
+    )
   end
 
   def handle(%Component{} = component, %Request{} = request, opts) do
     settings = Function.settings!(opts, "Wasmex.Components.HTTP.handle")
 
-    if settings[:reuse] not in [nil, 0],
+    if Map.get(settings, :reuse, 0) != 0,
       do: raise(ArgumentError, "reuse: is for Wasmex.HTTP.load/2, whose function is asked again")
 
     case Function.of(component, "component", settings) do

@@ -44,10 +44,10 @@ defmodule Wasmex.HTTP.Folder do
 
   @doc "The settings, checked: `{defaults, %{name => settings}}`."
   def check!(opts) do
-    defaults = Function.settings!(Keyword.get(opts, :defaults, []), "defaults")
+    defaults = Function.settings!(opts[:defaults] || [], "defaults")
 
     functions =
-      Map.new(Keyword.get(opts, :functions, %{}), fn {name, settings} ->
+      Map.new(opts[:functions] || %{}, fn {name, settings} ->
         {Wasmex.Utils.stringify(name), Function.settings!(settings, "functions.#{name}")}
       end)
 
@@ -200,7 +200,7 @@ defmodule Wasmex.HTTP.Folder do
 
   defp load(state, file, now) do
     settings =
-      Keyword.merge(state.settings.defaults, Map.get(state.settings.functions, now.name, []))
+      Map.merge(state.settings.defaults, Map.get(state.settings.functions, now.name, %{}))
 
     # Monitored and not linked: one that fails must not take this one along.
     {_pid, ref} = spawn_monitor(fn -> exit({:loaded, read(now, settings)}) end)

@@ -22,33 +22,24 @@ defmodule Wasmex.HTTP.Function do
 
   @type t :: %__MODULE__{}
 
-  @defaults [
-    timeout: 5_000,
-    max_memory: 128 * 1024 * 1024,
-    max_output: 16 * 1024 * 1024,
-    max_body: 8 * 1024 * 1024,
-    convention: nil,
-    methods: nil,
-    reuse: 0,
-    env: %{},
-    dirs: %{},
-    fuel: nil,
-    tcp: [],
-    udp: [],
-    lookup: [],
-    allowed_hosts: nil
-  ]
+  @typedoc "Settings that were checked; those that are missing have their defaults."
+  @type settings :: %{atom() => term()}
 
-  @keys Keyword.keys(@defaults)
+  @options Wasmex.Options.table(Wasmex.Options.HTTP.function(), "Wasmex.HTTP.load/2")
 
-  def keys, do: @keys
+  # Those that are a program's too.
+  @program Enum.filter(@options.names, &(&1 in Options.__options__().names))
+
+  @doc false
+  @spec __options__() :: Wasmex.Options.t()
+  def __options__, do: @options
 
   @doc """
   From the bytes of a wasm file, WAT or an artefact. Settings were checked by `settings!/2`.
   """
-  @spec load(String.t(), binary(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
+  @spec load(String.t(), binary(), settings()) :: {:ok, t()} | {:error, Exception.t()}
   def load(name, bytes, settings) do
-    settings = Keyword.merge(@defaults, settings)
+    settings = Map.merge(@options.defaults, settings)
     options = options(settings)
     engine = engine(options)
 
@@ -57,17 +48,17 @@ defmodule Wasmex.HTTP.Function do
   end
 
   @doc "From what is compiled already."
-  @spec of(Component.t(), String.t(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
+  @spec of(Component.t(), String.t(), settings()) :: {:ok, t()} | {:error, Exception.t()}
   def of(compiled, name, settings),
-    do: make(name, compiled, "", Keyword.merge(@defaults, settings))
+    do: make(name, compiled, "", Map.merge(@options.defaults, settings))
 
   @doc "An instance, which is asked as it is and keeps its state."
-  @spec of_instance(Instance.t(), String.t(), keyword()) :: t()
+  @spec of_instance(Instance.t(), String.t(), settings()) :: t()
   def of_instance(%Instance{} = instance, name, settings) do
     store = StoreOrCaller.__wrap_resource__(instance.store_resource)
     # What its store prints to was said when that was made; nothing comes here.
     stderr = Sink.open(:hold, :stderr, name)
-    options = Options.new!(settings, stdout: :hold, stderr: :hold, name: name)
+    options = %{options(settings) | name: name}
 
     %__MODULE__{
       name: name,
@@ -86,7 +77,7 @@ defmodule Wasmex.HTTP.Function do
     options = options(settings)
     source = Source.of(module)
 
-    with {:ok, convention} <- convention(source, bytes, settings[:convention]),
+    with {:ok, convention} <- convention(source, bytes, settings.convention),
          {:ok, template} <- link(name, source, convention) do
       {:ok,
        %__MODULE__{
@@ -95,12 +86,12 @@ defmodule Wasmex.HTTP.Function do
            source
            | template: template,
              name: name,
-             idle: idle(convention, settings[:reuse])
+             idle: idle(convention, settings.reuse)
          },
          convention: convention,
          options: %{options | name: name},
-         methods: settings[:methods],
-         max_body: settings[:max_body],
+         methods: settings.methods,
+         max_body: settings.max_body,
          size: byte_size(bytes)
        }}
     end
@@ -135,8 +126,7 @@ defmodule Wasmex.HTTP.Function do
 
   defp options(settings) do
     settings
-    |> Keyword.take([:timeout, :max_memory, :max_output, :env, :dirs, :fuel])
-    |> Keyword.merge(Keyword.take(settings, [:tcp, :udp, :lookup, :allowed_hosts]))
+    |> Map.take(@program)
     |> Options.new!(stdout: :hold, stderr: :hold)
   end
 
@@ -167,47 +157,7 @@ defmodule Wasmex.HTTP.Function do
     kind.link(module, imports, false)
   end
 
-  @doc "Raises with the name of the key that is wrong; `place` says where it stands."
-  @spec settings!(keyword() | map(), String.t()) :: keyword()
-  def settings!(settings, place) do
-    Wasmex.Utils.known!(settings, @keys, "#{place}: ")
-
-    for {key, value} <- settings do
-      unless valid?(key, value),
-        do:
-          raise(
-            ArgumentError,
-            "#{place}: #{key} must be #{expected(key)}, got: #{inspect(value)}"
-          )
-    end
-
-    settings = Enum.to_list(settings)
-
-    try do
-      options(Keyword.merge(@defaults, settings))
-    rescue
-      error in ArgumentError ->
-        reraise ArgumentError, "#{place}: #{error.message}", __STACKTRACE__
-    end
-
-    settings
-  end
-
-  defp valid?(:timeout, value), do: is_integer(value) and value > 0
-  defp valid?(:convention, value), do: value == nil or value in Convention.names()
-  defp valid?(:methods, nil), do: true
-  defp valid?(:methods, value), do: is_list(value) and Enum.all?(value, &is_binary/1)
-  defp valid?(:max_body, value), do: is_integer(value) and value >= 0
-  defp valid?(:reuse, value), do: is_integer(value) and value in 0..1_000
-
-  defp valid?(key, value) when key in [:max_output, :max_memory],
-    do: is_integer(value) and value > 0
-
-  defp valid?(_key, _value), do: true
-
-  defp expected(:timeout), do: "milliseconds above 0"
-  defp expected(:convention), do: "one of #{inspect(Convention.names())}, or nil to find it out"
-  defp expected(:methods), do: "a list of methods such as [\"GET\"], or nil for all"
-  defp expected(:reuse), do: "a number of instances between 0 and 1000"
-  defp expected(_bytes), do: "a number of bytes"
+  @doc "The settings given, checked; `place` says where they stand."
+  @spec settings!(keyword() | map(), String.t()) :: settings()
+  def settings!(settings, place), do: Wasmex.Options.given!(settings, %{@options | place: place})
 end

@@ -1,4 +1,12 @@
 defmodule Wasmex.HTTP.Server do
+  alias Wasmex.Options
+  alias Wasmex.Options.Docs
+
+  @options Options.table(
+             Options.HTTP.service() ++ Options.HTTP.server() ++ Options.HTTP.page(true),
+             "Wasmex.HTTP.Server.start_link/1"
+           )
+
   @moduledoc """
   Serves a folder of functions over HTTP/1.1, for projects without Plug.
 
@@ -6,20 +14,9 @@ defmodule Wasmex.HTTP.Server do
 
   `GET /name/rest?query` runs `name.wasm` (or `.wat`, `.cwasm`) of the folder: `Wasmex.HTTP` tells how.
 
-  Options:
+  ## Options
 
-  | key | default | |
-  |---|---|---|
-  | `:dir` | needed | the folder |
-  | `:port` | 8080 | 0 for any that is free, see `port/1` |
-  | `:ip` | `{127, 0, 0, 1}` | the address to listen on |
-  | `:concurrency` | 64 | requests that run at once |
-  | `:queue` | 256 | requests that wait for a place, a second at most; others are answered with 503 |
-  | `:defaults` | `[]` | settings of all functions, see `Wasmex.HTTP` |
-  | `:functions` | `%{}` | settings by name, `%{"goenv" => [timeout: 100]}` |
-  | `:log` | `false` | a line to Logger for each request |
-  | `:page` | `true` | what `GET /` shows: the functions and how they do |
-  | `:name` | | of the supervisor |
+  #{Docs.table(@options)}
 
   A setting that is wrong raises and names its key.
 
@@ -46,39 +43,25 @@ defmodule Wasmex.HTTP.Server do
   alias Wasmex.Utils
   alias Wasmex.Call.Timeout
 
-  @own [port: 8080, ip: {127, 0, 0, 1}, page: true]
-  @keys [:name | Keyword.keys(@own)]
-
   @doc "Starts it; raises where an option is wrong, and fails where the port is taken."
   @spec start_link(keyword()) :: Supervisor.on_start()
   def start_link(opts) do
-    {own, service} = opts |> Keyword.split(@keys -- [:page])
-    own = Keyword.merge(@own, own)
-    Service.check!(service, @keys)
-    check!(own)
-    service = Keyword.put_new(service, :page, true)
-    Supervisor.start_link(__MODULE__, {own, service}, Keyword.take(own, [:name]))
+    opts = Service.check!(opts, @options)
+    start_opts = if opts.name, do: [name: opts.name], else: []
+    Supervisor.start_link(__MODULE__, opts, start_opts)
   end
 
-  defp check!(own) do
-    unless own[:port] in 0..65_535,
-      do: raise(ArgumentError, "port: must be a number up to 65535, got: #{inspect(own[:port])}")
-
-    unless is_tuple(own[:ip]) and :inet.ntoa(own[:ip]) != {:error, :einval},
-      do:
-        raise(
-          ArgumentError,
-          "ip: must be an address such as {127, 0, 0, 1}, got: #{inspect(own[:ip])}"
-        )
-  end
+  @doc false
+  @spec __options__() :: Options.t()
+  def __options__, do: @options
 
   @impl true
-  def init({own, service}) do
+  def init(opts) do
     key = make_ref()
 
     children = [
-      %{id: Service, start: {Service, :start_link, [key, service]}, type: :supervisor},
-      %{id: Listener, start: {Listener, :start_link, [key, own, service]}}
+      %{id: Service, start: {Service, :start_link, [key, opts]}, type: :supervisor},
+      %{id: Listener, start: {Listener, :start_link, [key, opts]}}
     ]
 
     # The listener's connections hold tables that the service made.

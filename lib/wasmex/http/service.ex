@@ -7,27 +7,20 @@ defmodule Wasmex.HTTP.Service do
 
   require Logger
 
+  alias Wasmex.Options
   alias Wasmex.HTTP.{Exchange, Folder, Gate, Page, Request, Response, Stats}
-
-  @defaults [concurrency: 64, queue: 256, functions: %{}, defaults: [], log: false]
-  @keys [:dir, :file, :page | Keyword.keys(@defaults)]
 
   # `only` is the one function of a service of one file.
   defstruct [:folder, :table, :gate, :stats, :only, log: false, page: false]
 
   @type t :: %__MODULE__{}
 
-  def keys, do: @keys
+  @doc "The options of what serves by this, checked by its table; starting is left to `start_link/2`."
+  @spec check!(keyword() | map(), Options.t()) :: map()
+  def check!(opts, table) do
+    opts = Options.new!(opts, table)
 
-  @doc "Raises for options that make no sense (`more` are those of the caller); starting is left to `start_link/1`."
-  def check!(opts, more \\ []) do
-    Wasmex.Utils.known!(opts, @keys ++ more)
-
-    for key <- [:concurrency, :queue], value = opts[key], not (is_integer(value) and value > 0) do
-      raise ArgumentError, "#{key}: must be a number above 0, got: #{inspect(value)}"
-    end
-
-    unless is_binary(opts[:dir] || opts[:file]),
+    unless opts.dir || opts.file,
       do:
         raise(
           ArgumentError,
@@ -38,7 +31,7 @@ defmodule Wasmex.HTTP.Service do
     opts
   end
 
-  @doc "`key` is any term that names this service among others."
+  @doc "`key` is any term that names this service among others; the options are those of `check!/2`."
   def start_link(key, opts), do: Supervisor.start_link(__MODULE__, {key, opts})
 
   @doc "What a part of the service is registered as."
@@ -46,14 +39,17 @@ defmodule Wasmex.HTTP.Service do
 
   @impl true
   def init({key, opts}) do
-    opts = Keyword.merge(@defaults, opts)
     stats = Stats.new()
-    folder = Keyword.take(opts, [:dir, :file, :functions, :defaults])
+    folder = opts |> Map.take([:dir, :file, :functions, :defaults]) |> Map.to_list()
     # The tables are the supervisor's, so that what was found and counted outlives a fault.
     folder = [name: name(key, Folder), stats: stats, table: Folder.new()] ++ folder
 
-    gate =
-      [name: name(key, Gate), table: Gate.new()] ++ Keyword.take(opts, [:concurrency, :queue])
+    gate = [
+      name: name(key, Gate),
+      table: Gate.new(),
+      concurrency: opts.concurrency,
+      queue: opts.queue
+    ]
 
     Supervisor.init([{Folder, folder}, {Gate, gate}], strategy: :one_for_one)
   end
@@ -68,9 +64,9 @@ defmodule Wasmex.HTTP.Service do
       table: table,
       gate: key |> name(Gate) |> Gate.handle(),
       stats: stats,
-      only: opts[:file] && opts[:file] |> Path.basename() |> Path.rootname(),
-      log: Keyword.get(opts, :log, false),
-      page: Keyword.get(opts, :page, false)
+      only: opts.file && opts.file |> Path.basename() |> Path.rootname(),
+      log: opts.log,
+      page: opts.page
     }
   end
 

@@ -2,7 +2,8 @@ defmodule Wasmex.Options.Type do
   @moduledoc false
   # The types of options:
   #
-  # - `:boolean`, `:string`, `:text` (UTF-8 without NUL, as programs take it), `:pid`, `:any`, `:list`, `:map`
+  # - `:boolean`, `:string`, `:text` (UTF-8 without NUL, as programs take it), `:pid`, `:any`, `:list`, `:map`,
+  #   `:keyword` (a keyword list or a map)
   # - `:natural`, `{:integer, range}`
   # - `:bytes` and `{:bytes, range}`, a size; `:timeout`, ms or `:infinity`; `{:milliseconds, range}`
   # - `{:one_of, values}`; `{:or, values, type}`: one of the values, or of the type
@@ -88,6 +89,7 @@ defmodule Wasmex.Options.Type do
   defp valid?(:text, value), do: is_binary(value) and Utils.text?(value)
   defp valid?(:pid, value), do: is_pid(value)
   defp valid?(:list, value), do: is_list(value)
+  defp valid?(:keyword, value), do: valid?(:map, value) or Keyword.keyword?(value)
   defp valid?(:map, value), do: is_map(value) and not is_struct(value)
   defp valid?(:natural, value), do: is_integer(value) and value in 0..@most
   defp valid?(:bytes, value), do: valid?(:natural, value)
@@ -112,6 +114,7 @@ defmodule Wasmex.Options.Type do
   def expected(:pid), do: "a pid"
   def expected(:list), do: "a list"
   def expected(:map), do: "a map"
+  def expected(:keyword), do: "a keyword list or a map"
   def expected(:natural), do: "a non-negative integer"
   def expected(:bytes), do: "a number of bytes"
   def expected(:timeout), do: "milliseconds or :infinity"
@@ -175,6 +178,7 @@ defmodule Wasmex.Options.Type do
   def example(:pid), do: "self()"
   def example(:list), do: "[]"
   def example(:map), do: "%{}"
+  def example(:keyword), do: "[]"
   def example(:natural), do: "1000"
   def example(:bytes), do: "1_048_576"
   def example(:timeout), do: "5000"
@@ -196,6 +200,7 @@ defmodule Wasmex.Options.Type do
   def spec(:pid), do: quote(do: pid())
   def spec(:list), do: quote(do: list())
   def spec(:map), do: quote(do: map())
+  def spec(:keyword), do: quote(do: keyword() | map())
   def spec(number) when number in [:natural, :bytes], do: quote(do: non_neg_integer())
   def spec(:timeout), do: quote(do: timeout())
 

@@ -378,13 +378,17 @@ defmodule Wasmex.HTTP.ServerTest do
 
   test "settings that are wrong raise and name the key", %{dir: dir} do
     for {opts, text} <- [
-          {[prt: 1], ~r/unknown option :prt; did you mean "port"/},
-          {[port: 70_000], ~r/port:/},
-          {[ip: "x"], ~r/ip:/},
-          {[concurrency: 0], ~r/concurrency:/},
-          {[defaults: [timout: 1]], ~r/defaults: unknown option :timout/},
-          {[functions: %{"hello" => [timeout: "1s"]}], ~r/functions.hello: timeout must be/},
-          {[functions: %{"hello" => [env: 5]}], ~r/functions.hello: .*:env/}
+          {[prt: 1],
+           ~r/unknown option :prt in Wasmex.HTTP.Server.start_link.1; did you mean :port/},
+          {[port: 70_000], ~r/:port in/},
+          {[ip: "x"], ~r/:ip in/},
+          {[concurrency: 0], ~r/:concurrency in/},
+          {[defaults: [timout: 1]],
+           ~r/unknown option :timout in defaults; did you mean :timeout/},
+          {[functions: %{"hello" => [timeout: "1s"]}],
+           ~r/:timeout in functions.hello: expected milliseconds of 1 or more/},
+          {[functions: %{"hello" => [env: 5]}],
+           ~r/:env in functions.hello: expected a map of names and strings/}
         ] do
       assert_raise ArgumentError, text, fn -> Server.start_link([dir: dir] ++ opts) end
     end

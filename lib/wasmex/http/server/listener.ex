@@ -23,23 +23,24 @@ defmodule Wasmex.HTTP.Server.Listener do
     send_timeout_close: true
   ]
 
-  @doc "`key` names the service that connections are served by."
-  def start_link(key, own, service), do: GenServer.start_link(__MODULE__, {key, own, service})
+  @doc "`key` names the service that connections are served by; the options are the server's."
+  @spec start_link(term(), map()) :: GenServer.on_start()
+  def start_link(key, opts), do: GenServer.start_link(__MODULE__, {key, opts})
 
   def port(listener), do: GenServer.call(listener, :port)
 
   @impl true
-  def init({key, own, service}) do
+  def init({key, opts}) do
     Process.flag(:trap_exit, true)
-    family = if tuple_size(own[:ip]) == 8, do: [:inet6], else: []
+    family = if tuple_size(opts.ip) == 8, do: [:inet6], else: []
 
-    with {:ok, socket} <- :gen_tcp.listen(own[:port], family ++ [ip: own[:ip]] ++ @options),
+    with {:ok, socket} <- :gen_tcp.listen(opts.port, family ++ [ip: opts.ip] ++ @options),
          {:ok, connections} <- Task.Supervisor.start_link(max_children: @connections) do
-      handle = Service.handle(key, service)
+      handle = Service.handle(key, opts)
       for _ <- 1..@acceptors, do: spawn_link(fn -> accept(socket, connections, handle) end)
       {:ok, %{socket: socket, connections: connections}}
     else
-      {:error, reason} -> {:stop, {:shutdown, {:listen, own[:port], reason}}}
+      {:error, reason} -> {:stop, {:shutdown, {:listen, opts.port, reason}}}
     end
   end
 

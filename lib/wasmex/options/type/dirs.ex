@@ -24,6 +24,8 @@ defmodule Wasmex.Options.Type.Dirs do
 
   def cast(other), do: problem(other)
 
+  defp preopen(%{__struct__: PreopenOptions} = preopen), do: {:ok, preopen}
+
   defp preopen({guest, {host, mode}}) when is_binary(guest) and mode in [:ro, :rw],
     do: {:ok, struct(PreopenOptions, path: host, alias: guest, read_only: mode == :ro)}
 

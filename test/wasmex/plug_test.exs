@@ -83,7 +83,7 @@ defmodule Wasmex.PlugTest do
 
     assert_raise ArgumentError, ~r/under a supervisor/, fn -> call(conn("GET", "/x"), :nobody) end
 
-    assert_raise ArgumentError, ~r/:name of plug Wasmex.Plug is missing/, fn ->
+    assert_raise ArgumentError, ~r/:name of Wasmex.Plug is missing/, fn ->
       Wasmex.Plug.child_spec(dir: ".")
     end
 

@@ -30,9 +30,10 @@ defmodule Wasmex.CLI do
   @doc """
   Parses a task's command line (see `Wasmex.CLI.Options.parse/3`). `--help`, `--version` and mistakes end the task.
   """
-  @spec options(module(), [String.t()], keyword(), keyword()) :: {keyword(), [String.t()]}
-  def options(task, argv, switches, opts \\ []) do
-    case Wasmex.CLI.Options.parse(argv, switches, opts) do
+  @spec options(module(), [String.t()], Wasmex.Options.t(), keyword()) ::
+          {keyword(), [String.t()]}
+  def options(task, argv, table, opts \\ []) do
+    case Wasmex.CLI.Options.parse(argv, table, opts) do
       {:ok, [help: true], _rest} -> help(task)
       {:ok, [{common, true} | _], _rest} when common in [:help, :version] -> version()
       {:ok, found, rest} -> {found, rest}
@@ -54,10 +55,10 @@ defmodule Wasmex.CLI do
   end
 
   @doc "The command line of a task that takes one argument, `what`: the options and that argument."
-  @spec one_argument(module(), String.t(), [String.t()], keyword(), keyword()) ::
+  @spec one_argument(module(), String.t(), [String.t()], Wasmex.Options.t()) ::
           {keyword(), String.t()}
-  def one_argument(task, what, argv, switches, opts \\ []) do
-    case options(task, argv, switches, opts) do
+  def one_argument(task, what, argv, table) do
+    case options(task, argv, table) do
       {found, [argument]} -> {found, argument}
       {_found, []} -> misuse(task, "#{what} is missing")
       {_, [_, other | _]} -> misuse(task, "one argument is expected; there is also #{other}")

@@ -1,6 +1,21 @@
 defmodule Mix.Tasks.Wasmex.Compile do
   @shortdoc "Compiles a wasm file ahead of time"
 
+  alias Wasmex.CLI.Flag
+  alias Wasmex.Options
+
+  @engine Keyword.filter(Options.Engine.rows(), fn {_name, row} -> row[:flag] end)
+  @options Options.table(
+             [
+               output: [
+                 type: {:or, [nil], :string},
+                 doc: "where to; by default FILE with the ending `.cwasm`",
+                 flag: "-o, --output FILE"
+               ]
+             ] ++ @engine,
+             "mix wasmex.compile"
+           )
+
   @moduledoc """
   Compiles a wasm file ahead of time, so that it loads in milliseconds.
 
@@ -11,10 +26,7 @@ defmodule Mix.Tasks.Wasmex.Compile do
   it was made by this library, for this kind of machine, with the settings it is loaded for, and is
   unaltered. A digest finds damage, not malice: load only what you have made.
 
-    * `-o`, `--output FILE` - where to; by default FILE with the ending `.cwasm`
-    * `--fuel` - count instructions: for runs with `--fuel`, or engines with `consume_fuel: true`
-    * `--opt-level none|speed|speed_and_size` - by default `speed`, which is what `Wasmex.run/3` and the
-      default engine load; another level needs an engine with that level
+  #{Flag.docs(@options)}
 
   The exit status is 1 when the file can't be compiled, 2 for a wrong command line.
   """
@@ -26,14 +38,9 @@ defmodule Mix.Tasks.Wasmex.Compile do
   alias Wasmex.Quantity
   alias Wasmex.Program.Compiled
 
-  @switches [output: :string, fuel: :flag, opt_level: :string]
-  @levels %{"none" => :none, "speed" => :speed, "speed_and_size" => :speed_and_size}
-
   @impl true
   def run(argv) do
-    {opts, file} =
-      CLI.one_argument(__MODULE__, "the FILE to compile", argv, @switches, aliases: [o: :output])
-
+    {opts, file} = CLI.one_argument(__MODULE__, "the FILE to compile", argv, @options)
     settings = settings(opts)
     CLI.start()
     compile(file, opts[:output] || Path.rootname(file) <> ".cwasm", Engine.shared(settings))
@@ -43,18 +50,11 @@ defmodule Mix.Tasks.Wasmex.Compile do
     if Wasmex.Artefact.artefact?(bytes), do: {:error, "#{file} is compiled already"}, else: :ok
   end
 
+  # The default engine optimizes for speed, see `Wasmex.Engine.default/0`.
   defp settings(opts) do
-    level = opts[:opt_level] || "speed"
-
-    unless is_map_key(@levels, level),
-      do:
-        CLI.misuse(
-          __MODULE__,
-          "--opt-level: expected none, speed or speed_and_size, got #{inspect(level)}"
-        )
-
-    fuel = if opts[:fuel], do: [consume_fuel: true], else: []
-    if level == "speed", do: fuel, else: [{:cranelift_opt_level, @levels[level]} | fuel]
+    for {name, value} <- Keyword.take(opts, Keyword.keys(@engine)),
+        {name, value} != {:cranelift_opt_level, :speed},
+        do: {name, value}
   end
 
   defp compile(file, output, engine) do

@@ -1,6 +1,14 @@
 defmodule Mix.Tasks.Wasmex.Inspect do
   @shortdoc "Tells what is in a wasm file"
 
+  alias Wasmex.CLI.Flag
+  alias Wasmex.Options
+
+  @options Options.table(
+             [json: [type: :boolean, default: false, doc: "as JSON", flag: "--json"]],
+             "mix wasmex.inspect"
+           )
+
   @moduledoc """
   Tells what is in a wasm file: its kind and language, imports and exports with their types, whether it
   needs WASI, and what takes the space.
@@ -11,7 +19,7 @@ defmodule Mix.Tasks.Wasmex.Inspect do
   FILE is a `.wasm` or `.wat` file, a component, or what `mix wasmex.compile` made. `Wasmex.Inspection` is
   the same for Elixir.
 
-    * `--json` - as JSON
+  #{Flag.docs(@options)}
 
   The exit status is 1 when the file is no wasm, 2 for a wrong command line.
   """
@@ -23,7 +31,7 @@ defmodule Mix.Tasks.Wasmex.Inspect do
 
   @impl true
   def run(argv) do
-    {opts, file} = CLI.one_argument(__MODULE__, "the FILE to inspect", argv, json: :flag)
+    {opts, file} = CLI.one_argument(__MODULE__, "the FILE to inspect", argv, @options)
     CLI.start()
     show(file, opts)
   end

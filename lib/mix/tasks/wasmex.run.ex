@@ -1,6 +1,64 @@
 defmodule Mix.Tasks.Wasmex.Run do
   @shortdoc "Runs a WASI program"
 
+  alias Wasmex.CLI.Flag
+  alias Wasmex.Options
+
+  @program Options.Program.rows()
+
+  # In place of a program's options of these names, or besides them.
+  @own [
+    env_inherit: [
+      type: :boolean,
+      default: false,
+      doc: "all of this process's environment variables",
+      flag: "--env-inherit",
+      group: :granted
+    ],
+    links: [
+      type: {:list, Options.Type.Pair},
+      default: [],
+      doc: "a module whose exports can be imported from NAME",
+      flag: "--preload NAME=FILE",
+      group: :granted
+    ],
+    trace: [
+      type: :boolean,
+      default: false,
+      doc: "a line on standard error for each call to WASI",
+      flag: "--trace",
+      group: :observers
+    ],
+    profile: [
+      type: {:or, [nil], :string},
+      doc:
+        "where it spends its time: FILE for profiler.firefox.com, beside it a flame graph (`.svg`) and folded stacks (`.folded`)",
+      flag: "--profile FILE",
+      group: :observers
+    ],
+    core_dump: [
+      type: {:or, [nil], :string},
+      doc: "its state at a trap",
+      flag: "--coredump FILE",
+      group: :observers
+    ],
+    stats: [
+      type: :boolean,
+      default: false,
+      doc: "time, memory and fuel on standard error",
+      flag: "--stats",
+      group: :observers
+    ],
+    invoke: [
+      type: {:or, [nil], :string},
+      doc:
+        "calls a function and prints its results, a line each, in WAVE (`Wasmex.Wave`): `--invoke 'add(2, 3)'`, `--invoke 'greet({name: \"Ada\", age: some(36)})'`. `--invoke NAME FILE ARG…` is the same with one argument a word. A component's function may be named without its interface, as long as only one has that name: `ns:pkg/calc@1.0.0.add`, `calc.add`, `add`",
+      flag: "--invoke 'NAME(ARGS)'",
+      group: :others
+    ]
+  ]
+  @options Options.table(Keyword.merge(@program, @own), "mix wasmex.run")
+
   @moduledoc """
   Runs a WASI program: a `.wasm` or `.wat` file, or what `mix wasmex.compile` made of one.
 
@@ -15,37 +73,23 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   Nothing by default.
 
-    * `--dir HOST[::GUEST][:ro]` - a directory, under the same name or GUEST; `:ro` for reading only
-    * `--env NAME=VALUE` - an environment variable
-    * `--env-inherit` - all of this process's
-    * `--preload NAME=FILE` - a module whose exports can be imported from NAME
-    * `--tcp ADDRESS`, `--udp ADDRESS`, `--listen ADDRESS`, `--lookup NAME` - what a component may reach, as in
-      `Wasmex.Wasi.WasiP2Options`: `10.0.0.5:5432`, `*.internal:443`
-    * `--allow-host HOST` - a host that a component may send HTTP requests to
+  #{Flag.docs(@options, :granted)}
+
+  What a component may reach, with addresses such as `10.0.0.5:5432` and `*.internal:443`:
+
+  #{Flag.docs(@options, :network)}
 
   ## Limits
 
-    * `--timeout 2s` - the time it may take (`500ms`, `1m`; a bare number is seconds)
-    * `--fuel N` - the instructions it may execute, about
-    * `--max-memory 64MiB` - the memory it may have
-    * `--max-output 1GB` - what it may print
+  #{Flag.docs(@options, :limits)}
 
   ## To see what it does
 
-    * `--trace` - a line on standard error for each call to WASI
-    * `--profile FILE` - where it spends its time: FILE for profiler.firefox.com, beside it a flame graph
-      (`.svg`) and folded stacks (`.folded`)
-    * `--coredump FILE` - its state at a trap
-    * `--stats` - time, memory and fuel on standard error
+  #{Flag.docs(@options, :observers)}
 
   ## Others
 
-    * `--invoke 'NAME(ARGS)'` - calls a function and prints its results, a line each, in WAVE (`Wasmex.Wave`):
-      `--invoke 'add(2, 3)'`, `--invoke 'greet({name: "Ada", age: some(36)})'`. `--invoke NAME FILE ARG…` is the same
-      with one argument a word. A component's function may be named without its interface, as long as only one has that
-      name: `ns:pkg/calc@1.0.0.add`, `calc.add`, `add`
-    * `--seed N` - makes its randomness repeatable
-    * `--name TEXT` - argv[0], by default the file's name
+  #{Flag.docs(@options, :others)}
 
   ## Exit status
 
@@ -58,34 +102,15 @@ defmodule Mix.Tasks.Wasmex.Run do
   alias Wasmex.{CLI, Error, Module, Profile, Trap}
   alias Wasmex.CLI.{Invocation, Progress}
   alias Wasmex.Quantity
-  alias Wasmex.Program.{Options, Source}
+  alias Wasmex.Program
+  alias Wasmex.Program.Source
 
-  @switches [
-    dir: {:keep, :string},
-    env: {:keep, :pair},
-    env_inherit: :flag,
-    tcp: {:keep, :string},
-    udp: {:keep, :string},
-    listen: {:keep, :string},
-    lookup: {:keep, :string},
-    allow_host: {:keep, :string},
-    preload: {:keep, :pair},
-    invoke: :string,
-    timeout: :duration,
-    fuel: :integer,
-    max_memory: :size,
-    max_output: :size,
-    seed: :integer,
-    name: :string,
-    trace: :flag,
-    profile: :string,
-    coredump: :string,
-    stats: :flag
-  ]
+  # Those that go to the program as they are.
+  @passed Keyword.keys(@program) -- Keyword.keys(@own)
 
   @impl true
   def run(argv) do
-    case CLI.options(__MODULE__, argv, @switches, head: true) do
+    case CLI.options(__MODULE__, argv, @options, head: true) do
       {_opts, []} ->
         CLI.misuse(__MODULE__, "the FILE to run is missing")
 
@@ -111,47 +136,26 @@ defmodule Mix.Tasks.Wasmex.Run do
   # The parameters of a function to invoke can be read once its types are known.
   defp load(file, opts, run_opts) do
     invoke = if opts[:invoke], do: {opts[:invoke], []}
-    Source.resolve(file, Options.new!([invoke: invoke] ++ run_opts))
+    Source.resolve(file, Program.Options.new!([invoke: invoke] ++ run_opts))
   end
 
   defp options(opts) do
-    taken = Keyword.take(opts, [:timeout, :fuel, :max_memory, :max_output, :seed, :name])
-
     [
       stdin: :inherit,
       stdout: :inherit,
       stderr: :inherit,
-      env: env(opts),
-      dirs: Enum.map(Keyword.get(opts, :dir, []), &dir/1),
-      links: Map.new(Keyword.get(opts, :preload, []), &preload/1),
+      links: Map.new(Keyword.get(opts, :links, []), &preload/1),
       trace: if(opts[:trace], do: &trace/1),
       profile: opts[:profile] != nil,
-      core_dump: opts[:coredump] != nil
-    ] ++ network(opts) ++ taken
-  end
-
-  # Each may be given more than once.
-  defp network(opts) do
-    given = for key <- [:tcp, :udp, :listen, :lookup], list = opts[key], do: {key, list}
-    if opts[:allow_host], do: [{:allowed_hosts, opts[:allow_host]} | given], else: given
+      core_dump: opts[:core_dump] != nil
+    ]
+    |> Keyword.merge(Keyword.take(opts, @passed))
+    |> Keyword.merge(env: env(opts))
   end
 
   defp env(opts) do
     inherited = if opts[:env_inherit], do: System.get_env(), else: %{}
     Map.merge(inherited, Map.new(Keyword.get(opts, :env, [])))
-  end
-
-  # HOST[::GUEST][:ro]
-  defp dir(text) do
-    {text, mode} =
-      if String.ends_with?(text, ":ro"),
-        do: {String.replace_suffix(text, ":ro", ""), :ro},
-        else: {text, :rw}
-
-    case String.split(text, "::", parts: 2) do
-      [host, guest] -> {guest, {host, mode}}
-      [host] -> {host, {host, mode}}
-    end
   end
 
   defp preload({name, file}) do
@@ -236,7 +240,8 @@ defmodule Mix.Tasks.Wasmex.Run do
           do: written(Profile.write(run.profile, path), path)
     end
 
-    if run.core_dump, do: opts[:coredump] |> File.write(run.core_dump) |> written(opts[:coredump])
+    if run.core_dump,
+      do: opts[:core_dump] |> File.write(run.core_dump) |> written(opts[:core_dump])
   end
 
   defp written(:ok, path), do: IO.puts(:stderr, "wrote #{path}")

@@ -1,6 +1,22 @@
 defmodule Mix.Tasks.Wasmex.Serve do
   @shortdoc "Serves a folder of functions over HTTP"
 
+  alias Wasmex.CLI.Flag
+  alias Wasmex.Options
+
+  @own [
+    config: [
+      type: {:or, [nil], :string},
+      doc:
+        "settings by function, by default DIR/functions.exs where there is one: an Elixir file whose value is such as `%{\"goenv\" => [timeout: 100, env: %{\"A\" => \"1\"}]}`",
+      flag: "--config FILE"
+    ],
+    quiet: [type: :boolean, default: false, doc: "no line for each request", flag: "--quiet"]
+  ]
+  @server Options.HTTP.server() ++ Options.HTTP.service()
+  @function Options.HTTP.function()
+  @options Options.table(@server ++ @function ++ @own, "mix wasmex.serve")
+
   @moduledoc """
   Serves a folder of functions over HTTP: each `.wasm`, `.wat` or `.cwasm` file answers under its name.
 
@@ -11,14 +27,7 @@ defmodule Mix.Tasks.Wasmex.Serve do
   `GET /` shows the functions and how they do. A file that changes is picked up within a second. `Wasmex.HTTP`
   tells how a program gets the request and how it answers.
 
-    * `--port N` - the port, by default 8080; 0 for any that is free
-    * `--ip ADDRESS` - the address to listen on, by default 127.0.0.1
-    * `--config FILE` - settings by function, by default DIR/functions.exs where there is one: an Elixir file
-      whose value is such as `%{"goenv" => [timeout: 100, env: %{"A" => "1"}]}`
-    * `--timeout 2s`, `--max-memory 64MiB`, `--max-output 1MiB`, `--max-body 1MiB` - of all functions
-    * `--reuse N` - how many instances of a component may wait for another request, see `Wasmex.HTTP`; by default 0
-    * `--concurrency N` - requests that run at once, by default 64
-    * `--quiet` - no line for each request
+  #{Flag.docs(@options)}
 
   Ctrl-C stops it, once the requests under way have ended.
   """
@@ -28,22 +37,9 @@ defmodule Mix.Tasks.Wasmex.Serve do
   alias Wasmex.CLI
   alias Wasmex.HTTP.{Folder, Server, Service}
 
-  @switches [
-    port: :integer,
-    ip: :string,
-    config: :string,
-    timeout: :duration,
-    max_memory: :size,
-    max_output: :size,
-    max_body: :size,
-    reuse: :integer,
-    concurrency: :integer,
-    quiet: :flag
-  ]
-
   @impl true
   def run(argv) do
-    {opts, dir} = CLI.one_argument(__MODULE__, "the folder of the functions", argv, @switches)
+    {opts, dir} = CLI.one_argument(__MODULE__, "the folder of the functions", argv, @options)
     CLI.start()
     serve(dir, opts)
   end
@@ -65,24 +61,17 @@ defmodule Mix.Tasks.Wasmex.Serve do
   end
 
   defp start(dir, opts) do
-    Server.start_link(
+    opts
+    |> Keyword.take(Keyword.keys(@server))
+    |> Keyword.merge(
       dir: dir,
-      port: opts[:port] || 8080,
-      ip: ip(opts[:ip] || "127.0.0.1"),
-      concurrency: opts[:concurrency] || 64,
-      defaults: Keyword.take(opts, [:timeout, :max_memory, :max_output, :max_body, :reuse]),
+      defaults: Keyword.take(opts, Keyword.keys(@function)),
       functions: config(dir, opts[:config]),
       log: !opts[:quiet]
     )
+    |> Server.start_link()
   rescue
     error in ArgumentError -> CLI.fail(Exception.message(error))
-  end
-
-  defp ip(text) do
-    case text |> String.to_charlist() |> :inet.parse_address() do
-      {:ok, ip} -> ip
-      {:error, _} -> CLI.fail("--ip: #{inspect(text)} is no address", 2)
-    end
   end
 
   defp config(dir, nil) do

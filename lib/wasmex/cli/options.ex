@@ -1,78 +1,65 @@
 defmodule Wasmex.CLI.Options do
   @moduledoc false
-  # Command lines, read by `OptionParser`. This module adds types of values, and errors that name the nearest option.
+  # Command lines, read by `OptionParser`. The flags are those of a table's rows (see `Wasmex.CLI.Flag`); this module adds
+  # their types, and errors that name the nearest flag.
 
-  alias Wasmex.Quantity
-
-  @type type :: :flag | :string | :integer | :duration | :size | :pair | {:keep, type()}
-
-  # Every task has these.
-  @common [help: :flag, version: :flag]
-  @common_aliases [h: :help]
+  alias Wasmex.CLI.Flag
+  alias Wasmex.Options
+  alias Wasmex.Options.Type
 
   @doc """
-  Parses `argv` by `switches`, a keyword list of name to type:
+  Parses `argv` by the flags of a table. Values are of the rows' types, under the rows' names; flags that may be repeated
+  are lists.
 
-  - `:flag`, `:string`, `:integer`, `:duration` (ms), `:size` (bytes),
-  - `:pair`: `K=V` as a tuple,
-  - `{:keep, type}`: may be repeated, and is a list.
-
-  `--help`, `-h` and `--version` are always there. With `head: true` parsing ends at the first word that is no option:
-  what follows belongs to a program. `aliases:` are as in `OptionParser`.
-  Returns `{:ok, options, rest}` or `{:error, text}`.
+  `--help`, `-h` and `--version` are always there. With `head: true` parsing ends at the first word that is no flag:
+  what follows belongs to a program. Returns `{:ok, options, rest}` or `{:error, text}`.
   """
-  @spec parse([String.t()], [{atom(), type()}], keyword()) ::
+  @spec parse([String.t()], Options.t(), keyword()) ::
           {:ok, keyword(), [String.t()]} | {:error, String.t()}
-  def parse(argv, switches, opts \\ []) do
-    switches = switches ++ @common
-    aliases = Keyword.get(opts, :aliases, []) ++ @common_aliases
-    strict = Enum.map(switches, fn {name, type} -> {name, parser_type(type)} end)
+  def parse(argv, table, opts \\ []) do
+    flags = Flag.all(table)
+    strict = Enum.map(flags, &{&1.switch, Flag.parser_type(&1)})
+    aliases = for %{alias: short, switch: switch} <- flags, short, do: {short, switch}
     parser = if opts[:head], do: &OptionParser.parse_head/2, else: &OptionParser.parse/2
     {found, rest, invalid} = parser.(argv, strict: strict, aliases: aliases)
 
     cond do
       found[:help] || found[:version] -> {:ok, Keyword.take(found, [:help, :version]), rest}
-      invalid != [] -> {:error, invalid |> hd() |> problem(argv, switches, aliases)}
-      true -> convert_all(found, switches, rest)
+      invalid != [] -> {:error, invalid |> hd() |> problem(argv, flags)}
+      true -> with {:ok, options} <- values(found, flags), do: {:ok, options, rest}
     end
   end
 
-  defp parser_type(:flag), do: :boolean
-  defp parser_type({:keep, _type}), do: [:string, :keep]
-  defp parser_type(_type), do: :string
+  # What OptionParser rejects: a flag it does not know, one without its value, one with a value that takes none.
+  defp problem({word, value}, argv, flags) do
+    case {Enum.find(flags, &named?(&1, word)), value} do
+      {nil, _} ->
+        unknown(word, flags)
 
-  # What OptionParser rejects: an option it does not know, one without its value, a flag with one.
-  defp problem({word, value}, argv, switches, aliases) do
-    case {known(word, switches, aliases), value} do
-      {nil, _} -> unknown(word, switches)
-      {{name, :flag}, value} -> "--#{dashed(name)}: takes no value, got #{inspect(value)}"
-      {{name, _type}, nil} -> missing(name, word, argv)
+      {%{row: %{type: :boolean}} = flag, value} ->
+        "#{Flag.name(flag)}: takes no value, got #{inspect(value)}"
+
+      {flag, nil} ->
+        missing(Flag.name(flag), word, argv)
     end
   end
 
-  defp known("--" <> text, switches, _aliases),
-    do: Enum.find(switches, fn {name, _} -> dashed(name) == text end)
+  defp named?(%{alias: nil} = flag, word), do: Flag.name(flag) == word
+  defp named?(flag, word), do: word in [Flag.name(flag), "-#{flag.alias}"]
 
-  defp known("-" <> letter, switches, aliases) do
-    with {_, name} <- Enum.find(aliases, fn {short, _} -> Atom.to_string(short) == letter end),
-         do: {name, switches[name]}
-  end
-
-  # An option in the place of a value: the value was forgotten, or begins with a dash.
+  # A flag in the place of a value: the value was forgotten, or begins with a dash.
   defp missing(name, word, argv) do
     case argv |> Enum.drop_while(&(&1 != word)) |> Enum.drop(1) do
       [next | _] ->
-        "--#{dashed(name)}: a value is missing before #{next}; write --#{dashed(name)}=#{next} if that is the value"
+        "#{name}: a value is missing before #{next}; write #{name}=#{next} if that is the value"
 
       [] ->
-        "--#{dashed(name)}: a value is missing"
+        "#{name}: a value is missing"
     end
   end
 
-  defp dashed(name), do: name |> Atom.to_string() |> String.replace("_", "-")
-
-  defp unknown(word, switches) do
-    known = switches |> Keyword.keys() |> Enum.map(&("--" <> dashed(&1)))
+  defp unknown(word, flags) do
+    known = Enum.map(flags, &Flag.name/1)
     nearest = Enum.max_by(known, &String.jaro_distance(word, &1))
 
     if String.jaro_distance(word, nearest) > 0.75,
@@ -80,36 +67,40 @@ defmodule Wasmex.CLI.Options do
       else: "#{word}: unknown option; there are #{Enum.join(known, ", ")}"
   end
 
-  defp convert_all(found, switches, rest) do
-    Enum.reduce_while(found, {:ok, [], rest}, fn {name, word}, {:ok, done, rest} ->
-      case convert(switches[name], word) do
-        {:ok, value} -> {:cont, {:ok, put(done, name, switches[name], value), rest}}
-        {:error, text} -> {:halt, {:error, "--#{dashed(name)}: #{text}"}}
+  defp values(found, flags) do
+    Enum.reduce_while(flags, {:ok, []}, fn flag, {:ok, options} ->
+      with [_ | _] = words <- Keyword.get_values(found, flag.switch),
+           {:ok, value} <- value(flag, words) do
+        {:cont, {:ok, [{flag.row.name, value} | options]}}
+      else
+        [] -> {:cont, {:ok, options}}
+        {:error, text} -> {:halt, {:error, "#{Flag.name(flag)}: #{text}"}}
       end
     end)
   end
 
-  defp convert({:keep, type}, word), do: convert(type, word)
-  defp convert(type, value) when type in [:string, :flag], do: {:ok, value}
-  defp convert(:duration, word), do: Quantity.duration(word)
-  defp convert(:size, word), do: Quantity.size(word)
+  defp value(%{row: %{type: :boolean}}, values), do: {:ok, List.last(values)}
 
-  defp convert(:integer, word) do
-    case Integer.parse(word) do
-      {number, ""} when number >= 0 -> {:ok, number}
-      _ -> {:error, "expected a number from 0 on, got #{inspect(word)}"}
-    end
+  defp value(%{row: %{type: type}}, words) do
+    if Type.repeats?(type),
+      do: with({:ok, values} <- parse_all(type, words), do: check(type, values)),
+      else: with({:ok, value} <- Type.parse(type, List.last(words)), do: check(type, value))
   end
 
-  defp convert(:pair, word) do
-    case String.split(word, "=", parts: 2) do
-      [<<_, _::binary>> = key, value] -> {:ok, {key, value}}
-      _ -> {:error, "expected NAME=VALUE, got #{inspect(word)}"}
-    end
+  defp parse_all(type, words) do
+    Enum.reduce_while(words, {:ok, []}, fn word, {:ok, values} ->
+      case Type.parse(type, word) do
+        {:ok, value} -> {:cont, {:ok, values ++ [value]}}
+        error -> {:halt, error}
+      end
+    end)
   end
 
-  defp put(done, name, {:keep, _}, value),
-    do: Keyword.update(done, name, [value], &(&1 ++ [value]))
-
-  defp put(done, name, _type, value), do: Keyword.put(done, name, value)
+  # The value as it was written is handed on: who gets it casts it once more.
+  defp check(type, value) do
+    case Type.cast(type, value) do
+      {:ok, _} -> {:ok, value}
+      {:error, _at, expected, got} -> {:error, "expected #{expected}, got #{inspect(got)}"}
+    end
+  end
 end

@@ -11,13 +11,19 @@ defmodule Wasmex.Options.Engine do
       consume_fuel: [
         type: :boolean,
         default: false,
-        doc: "count and limit the instructions of guests, see `Wasmex.StoreOrCaller.set_fuel/2`"
+        doc: "count and limit the instructions of guests, see `Wasmex.StoreOrCaller.set_fuel/2`",
+        flag: "--fuel",
+        flag_doc:
+          "count instructions: for runs with `--fuel`, or engines with `consume_fuel: true`"
       ],
       cranelift_opt_level: [
         type: {:one_of, [:none, :speed, :speed_and_size]},
         default: :none,
         doc:
-          "how much the compiler optimizes: faster code and slower compiling; `Wasmex.Engine.default/0` uses `:speed`"
+          "how much the compiler optimizes: faster code and slower compiling; `Wasmex.Engine.default/0` uses `:speed`",
+        flag: "--opt-level none|speed|speed_and_size",
+        flag_doc:
+          "by default `speed`, which is what `Wasmex.run/3` and the default engine load; another level needs an engine with that level"
       ],
       wasm_backtrace_details: [
         type: :boolean,

@@ -29,7 +29,9 @@ defmodule Wasmex.Options.HTTP do
           type: {:integer, 0..1_000},
           default: 0,
           doc: "how many instances of a component may wait for another request, see below",
-          flag: "--reuse N"
+          flag: "--reuse N",
+          flag_doc:
+            "how many instances of a component may wait for another request, see `Wasmex.HTTP`; by default 0"
         ]
       ] ++
       Program.dirs() ++
@@ -122,13 +124,15 @@ defmodule Wasmex.Options.HTTP do
         type: {:integer, 0..65_535},
         default: 8080,
         doc: "0 for any that is free, see `Wasmex.HTTP.Server.port/1`",
-        flag: "--port N"
+        flag: "--port N",
+        flag_doc: "the port, by default 8080; 0 for any that is free"
       ],
       ip: [
         type: Type.IP,
         default: {127, 0, 0, 1},
         doc: "the address to listen on",
-        flag: "--ip ADDRESS"
+        flag: "--ip ADDRESS",
+        flag_doc: "the address to listen on, by default 127.0.0.1"
       ],
       name: [type: :any, doc: "of the supervisor"]
     ]

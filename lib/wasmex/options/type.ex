@@ -268,7 +268,7 @@ defmodule Wasmex.Options.Type do
   def parse(:natural, word) do
     case Integer.parse(word) do
       {number, ""} when number >= 0 -> {:ok, number}
-      _ -> {:error, "expected a number, got #{inspect(word)}"}
+      _ -> {:error, "expected a number from 0 on, got #{inspect(word)}"}
     end
   end
 

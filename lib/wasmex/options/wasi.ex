@@ -73,7 +73,7 @@ defmodule Wasmex.Options.WASI do
       doc: "what it may #{verb}",
       example: example,
       flag: flag,
-      flag_doc: "what a component may #{verb}",
+      flag_doc: "what a component may #{String.replace(verb, "`:", "`--")}",
       group: :network
     ]
   end

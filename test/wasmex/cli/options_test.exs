@@ -4,16 +4,27 @@ defmodule Wasmex.CLI.OptionsTest do
   alias Wasmex.CLI.Options
   alias Wasmex.Quantity
 
-  @switches [
-    timeout: :duration,
-    max_memory: :size,
-    env: {:keep, :pair},
-    stats: :flag,
-    fuel: :integer,
-    output: :string
-  ]
+  @options Wasmex.Options.table(
+             [
+               timeout: [type: :timeout, default: :infinity, doc: "", flag: "--timeout 2s"],
+               max_memory: [type: {:or, [nil], :bytes}, doc: "", flag: "--max-memory 64MiB"],
+               env: [type: Wasmex.Options.Type.Env, default: %{}, doc: "", flag: "--env A=B"],
+               stats: [type: :boolean, default: false, doc: "", flag: "--stats"],
+               fuel: [type: {:or, [nil], {:integer, 0..1000}}, doc: "", flag: "--fuel N"],
+               output: [type: {:or, [nil], :string}, doc: "", flag: "-o, --output FILE"],
+               level: [
+                 type: {:one_of, [:low, :high]},
+                 default: :low,
+                 doc: "",
+                 flag: "--opt-level L"
+               ],
+               dirs: [type: Wasmex.Options.Type.Dirs, default: [], doc: "", flag: "--dir HOST"],
+               hidden: [type: :boolean, default: false, doc: ""]
+             ],
+             "mix test"
+           )
 
-  defp parse(line, opts \\ []), do: Options.parse(String.split(line), @switches, opts)
+  defp parse(line, opts \\ []), do: Options.parse(String.split(line), @options, opts)
 
   test "options of every type" do
     assert {:ok, opts, ["file"]} =
@@ -34,7 +45,7 @@ defmodule Wasmex.CLI.OptionsTest do
 
     assert {:ok, [fuel: 1], ["f"]} = parse("f --fuel 1")
     assert {:ok, [], ["--fuel"]} = parse("-- --fuel")
-    assert {:ok, [output: "x"], []} = parse("-o x", aliases: [o: :output])
+    assert {:ok, [output: "x"], []} = parse("-o x")
   end
 
   test "mistakes name the nearest option, and what is expected" do
@@ -51,6 +62,21 @@ defmodule Wasmex.CLI.OptionsTest do
     assert {:error, "--timeout: expected a time such as" <> _} = parse("--timeout 2d")
     assert {:error, "--stats: takes no value" <> _} = parse("--stats=1")
     assert {:error, "--env: expected NAME=VALUE" <> _} = parse("--env =1")
+
+    assert {:error, "--fuel: expected nil or an integer from 0 to 1,000, got 1001"} =
+             parse("--fuel 1001")
+
+    assert {:error, "--opt-level: expected low or high, got" <> _} = parse("--opt-level mid")
+
+    assert {:error, "--dir: expected a string of UTF-8" <> _} =
+             Options.parse(["--dir", <<255>>], @options)
+
+    assert {:error, "--hidden: unknown option" <> _} = parse("--hidden")
+  end
+
+  test "values are under the names of their rows, in the form that their options take" do
+    assert {:ok, opts, []} = parse("--opt-level high --dir a::/b:ro --dir c")
+    assert Enum.sort(opts) == [dirs: [{"/b", {"a", :ro}}, {"c", {"c", :rw}}], level: :high]
   end
 
   test "help and version are options of every task, and come before mistakes" do

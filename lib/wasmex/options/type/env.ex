@@ -60,12 +60,7 @@ defmodule Wasmex.Options.Type.Env do
   def native(env), do: Map.to_list(env)
 
   @impl true
-  def parse(word) do
-    case String.split(word, "=", parts: 2) do
-      [<<_, _::binary>> = name, value] -> {:ok, {name, value}}
-      _ -> {:error, "expected NAME=VALUE, got #{inspect(word)}"}
-    end
-  end
+  defdelegate parse(word), to: Wasmex.Options.Type.Pair
 
   @impl true
   def repeats?, do: true

@@ -1,7 +1,7 @@
 defmodule Wasmex.Component do
   @moduledoc """
-  Makes an Elixir module of a component: a function for each that it exports, with docs, types and specs
-  from the component itself.
+  Generates an Elixir module from a component: one function per export, with docs, types and specs taken
+  from the component.
 
       defmodule Calc do
         use Wasmex.Component, path: "priv/calc.wasm"
@@ -13,34 +13,36 @@ defmodule Wasmex.Component do
 
   Options:
 
-  - `path:`, the component's file, relative to the project. Its bytes go into the module, so a release needs
-    no file; with `otp_app: :my_app` they are read from that application's folder at run time instead.
-  - `wit:`, a WIT file or folder (with `world:`) to take the types from; the component is then given to
-    `start_link/1` with `path:` or `bytes:`, and `path:` here is optional.
-  - `structs: true`, records that an exported interface defines as structs, each in a module of its own; others, of imported interfaces
-    and of the world itself, stay maps.
+  - `path:`: the component's file, relative to the project. Its bytes are embedded in the module, so a
+    release does not need the file. With `otp_app: :my_app` the file is read from that application's
+    directory at run time instead.
+  - `wit:`: a WIT file or folder (with `world:`) that defines the types. Pass the component itself to
+    `start_link/1` as `path:` or `bytes:`; `path:` is then optional here.
+  - `structs: true`: records of exported interfaces become structs, each in its own module. Records of
+    imported interfaces and of the world stay maps.
 
-  What it defines:
+  The generated module defines:
 
-  - `start_link/1`: a process around an instance, with the options of `Wasmex.Components.start_link/1` and
-    `host:`, the module that implements what the component imports (see below)
-  - `instantiate/2`: an instance in a store of yours, for calls without a process
-  - a function per exported function, with underscores, of the process or instance and the arguments; as
-    a last argument `timeout:` in ms (5,000 by default for a process). It returns `{:ok, value}` or `{:error,
-    exception}`, and its twin with a `!` the value
-  - a module per exported interface with its functions, and in it one per resource (`new`, methods, static
-    functions, `drop`, which returns `:ok` or `{:error, text | :timeout}`); types as `t:name/0`
+  - `start_link/1`: starts a process around an instance. It takes the options of
+    `Wasmex.Components.start_link/1`, and `host:`, the module that implements the component's imports
+  - `instantiate/2`: creates an instance in an existing store, for calls without a process
+  - one function per exported function, in snake case. It takes the process or instance, the arguments,
+    and optionally `timeout:` in ms (5,000 by default for a process). It returns `{:ok, value}` or `{:error,
+    exception}`; its `!` twin returns the value or raises
+  - one module per exported interface with its functions, and inside it one per resource (`new`, methods,
+    static functions, and `drop`, which returns `:ok` or `{:error, text | :timeout}`). Types are `t:name/0`
 
-  Names that are taken get something more: a method `drop`, or `new` beside a constructor, and a function `when` an underscore (`drop_`),
-  a type that Elixir has itself `_t` (`node_t`), an interface the name of its package where its own is another's too.
+  Conflicting names get a suffix: a method `drop`, a method `new` beside a constructor, or a function `when`
+  gets an underscore (`drop_`); a type with the name of an Elixir type gets `_t` (`node_t`). Interfaces with
+  the same name also get the name of their package.
 
-  Names in values are atoms with underscores (`%{first_name: "Ada"}`, `:deep_blue`), made when the module
-  is compiled: no component ever makes one.
+  Names in values are atoms in snake case (`%{first_name: "Ada"}`, `:deep_blue`). They are created when the
+  module is compiled; a component never creates atoms at run time.
 
-  ## What the component imports
+  ## Imports
 
-  For each imported interface that is not WASI's there is a behaviour, `Calc.Imports.Log` say, so that the
-  compiler tells what is missing, and a function that makes imports of a module that implements it:
+  Each imported interface except WASI becomes a behaviour, such as `Calc.Imports.Log`, so that the compiler
+  warns about missing functions:
 
       defmodule MyLog do
         @behaviour Calc.Imports.Log
@@ -50,9 +52,10 @@ defmodule Wasmex.Component do
 
       Calc.start_link(host: MyLog)
 
-  `host:` takes one module or a list; each interface is taken from the first that has its functions. What is
-  imported without an interface is in the behaviour `Calc.Imports`. Resources of imported interfaces need
-  `imports:` as for `Wasmex.Components.start_link/1` (`Wasmex.Components.HostResource` makes them).
+  `host:` takes a module or a list of modules. The first module with all functions of an interface
+  implements it. Functions imported without an interface belong to the behaviour `Calc.Imports`. Pass
+  resources of imported interfaces as `imports:` of `Wasmex.Components.start_link/1` (see
+  `Wasmex.Components.HostResource`).
   """
 
   alias Wasmex.{Error, WIT}
@@ -97,7 +100,7 @@ defmodule Wasmex.Component do
   end
 
   @doc false
-  # The compiled component of a generated module, once per engine while it is remembered.
+  # The compiled component of a generated module, cached per engine.
   def compiled(module, engine, bytes) do
     engine = engine || Wasmex.Engine.default()
     key = {__MODULE__, module, Wasmex.Engine.resource(engine), :crypto.hash(:sha256, bytes)}
@@ -144,11 +147,11 @@ defmodule Wasmex.Component do
 
       {given, _} ->
         raise ArgumentError,
-              "path: or bytes: says where the component is, got: #{inspect(given, limit: 5)}"
+              "pass the component as path: or bytes:, got: #{inspect(given, limit: 5)}"
     end
   end
 
-  # Functions of host modules by interface; what is named in `imports:` comes first.
+  # Functions of host modules by interface. `imports:` takes precedence.
   defp imports(module, hosts, imports) do
     hosts = List.wrap(hosts)
 
@@ -175,7 +178,7 @@ defmodule Wasmex.Component do
   end
 
   @doc false
-  # Every generated function comes here.
+  # All generated functions call this.
   def call(target, path, params, opts, structs) do
     with {:ok, value} <- call(target, path, params, opts),
          do: {:ok, Structs.to(value, structs)}
@@ -186,7 +189,7 @@ defmodule Wasmex.Component do
 
   defp call(server, path, params, opts) do
     timeout = Timeout.check!(Wasmex.Utils.options!(opts, timeout: 5000)[:timeout])
-    # A process answers in its own time, so that its error says what took so long.
+    # Wait longer than the process does, so that the caller gets its error instead of an exit.
     margin = if timeout == :infinity, do: :infinity, else: Timeout.capped(timeout + 1000)
     GenServer.call(server, {:call_function, path, params, timeout}, margin)
   end
@@ -200,7 +203,7 @@ defmodule Wasmex.Component do
   end
 
   @doc false
-  # A method, through its handle: wherever that came from.
+  # Calls a method through a handle, whichever function returned it.
   def method(%GuestResource{} = handle, type, name, params, opts, structs) do
     case GuestResource.origin(handle) do
       {instance, interface, ^type} ->
@@ -214,5 +217,7 @@ defmodule Wasmex.Component do
   def method(_other, type, _name, _params, _opts, _structs), do: no_handle(type)
 
   defp no_handle(type),
-    do: {:error, %Error{reason: :guest, details: %{message: "this is no handle of a #{type}"}}}
+    do:
+      {:error,
+       %Error{reason: :guest, details: %{message: "expected a handle of the resource #{type}"}}}
 end

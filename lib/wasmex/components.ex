@@ -1,13 +1,13 @@
 defmodule Wasmex.Components do
   @moduledoc """
-  Components: guests that are called with strings, records, lists, variants and resources.
+  Components: guests whose functions take and return strings, records, lists, variants and resources.
 
   This module is a process around one instance of a component, for use under a supervisor: `start_link/1`,
-  then `call_function/4`. The same calls without a process of their own are `Wasmex.Components.Instance.call/4`; a module of
-  functions made from a component's own types is `use Wasmex.Component`.
+  then `call_function/4`. To call a component without a separate process, use
+  `Wasmex.Components.Instance.call/4`. To generate a module from a component's types, `use Wasmex.Component`.
 
-  Either way the guest runs on the VM's own schedulers in slices of a quarter of a millisecond, and
-  imported Elixir functions run in the process that calls the guest.
+  In each case the guest runs on the VM's schedulers in slices of a quarter of a millisecond, and imported
+  Elixir functions run in the process that calls the guest.
 
   ## Example
 
@@ -19,19 +19,19 @@ defmodule Wasmex.Components do
       iex> Wasmex.Components.call_function(pid, "add", [40, 2])
       {:ok, 42}
 
-  ## The drop-in style
+  ## Compatibility with Wasmex 0.15
 
-  `call_function/4` and `Wasmex.Components.Instance.new/3` keep the contract of Wasmex 0.15: names in
-  results are atoms where such atoms exist in the VM, else strings (which depends on what else is
-  loaded); lists of bytes are lists; extra arguments and fields are ignored. `Wasmex.Components.Instance.call/4`
-  and `use Wasmex.Component` are deterministic instead, and stricter.
+  `call_function/4` and `Wasmex.Components.Instance.new/3` behave as in Wasmex 0.15: names in results are
+  atoms if these atoms already exist in the VM and strings otherwise, so results depend on what else is
+  loaded; `list<u8>` is a list; extra arguments and fields are ignored. `Wasmex.Components.Instance.call/4`
+  and `use Wasmex.Component` are deterministic and stricter.
 
   ## Lifetime
 
-  The process ends with its supervisor or `GenServer.stop/1`. After a call that trapped or was cut off the
-  instance is dead, as the component model wants it: later calls say so. `on_trap: :stop` stops the
-  process then, so that a supervisor starts a fresh one; `on_trap: :renew` makes a fresh instance for
-  the next call.
+  The process ends with its supervisor or `GenServer.stop/1`. After a call that trapped or was stopped, the
+  component model does not allow the instance to be called again, so later calls return an error. With
+  `on_trap: :stop` the process stops, so that its supervisor starts a new one; with `on_trap: :renew` the
+  next call gets a new instance.
   """
 
   use GenServer
@@ -82,7 +82,7 @@ defmodule Wasmex.Components do
   def start_link(%{} = opts) do
     Utils.known!(opts, @keys)
     on_trap = on_trap!(Map.get(opts, :on_trap, :keep))
-    # What makes no sense is said here: a process that does not start takes its parent along.
+    # Checked in the caller: raising in `init/1` would also take down a linked parent.
     imports = Map.get(opts, :imports, %{})
     _ = Imports.prepare(imports)
     timeout = Timeout.check!(Map.get(opts, :start_timeout, :infinity))
@@ -114,13 +114,17 @@ defmodule Wasmex.Components do
 
   defp store_maker(%{store: %Store{} = store} = opts) do
     if opts[:store_limits] != nil,
-      do: raise(ArgumentError, "store_limits: a store that is given has limits of its own")
+      do:
+        raise(
+          ArgumentError,
+          "store_limits: cannot be combined with store:, which has its own limits"
+        )
 
     if opts[:on_trap] == :renew,
       do:
         raise(
           ArgumentError,
-          "on_trap: :renew makes a new store, which one that is given can't be"
+          "on_trap: :renew creates new stores and cannot be combined with store:"
         )
 
     {:ok, fn -> {:ok, store} end}
@@ -166,12 +170,14 @@ defmodule Wasmex.Components do
       raise(ArgumentError, "start_link needs :bytes, :path or :component; got: #{inspect(opts)}")
 
   @doc """
-  Calls an exported function: `{:ok, value}` (`{:ok, []}` when it has no result) or `{:error, text}`.
+  Calls an exported function. Returns `{:ok, value}` (`{:ok, []}` without a result) or `{:error, text}`.
 
-  `name_or_path` is a name or the way to it: `{"ns:pkg/iface@1.0.0", "fun"}`, a list, or one text with a dot between.
+  `name_or_path` is a name, or an interface and a name: `{"ns:pkg/iface@1.0.0", "fun"}`, a list, or a string
+  with a dot in between.
 
-  Calls to one process run one at a time, in order. After `timeout` ms, waiting included, the caller
-  exits as from `GenServer.call/3`, and the guest is stopped, which ends its instance.
+  Calls to one process run one at a time, in order. After `timeout` ms, including waiting, the
+  caller exits as with `GenServer.call/3` and the guest is stopped, after which its instance cannot be
+  called again.
   """
   @spec call_function(GenServer.server(), Instance.path(), [term()], timeout()) ::
           {:ok, term()} | {:error, String.t()}
@@ -188,7 +194,7 @@ defmodule Wasmex.Components do
         )
   end
 
-  # Inside an import the process can call on directly.
+  # Inside an import the process is already in the call, so it calls directly.
   defp nested_call(path, params, timeout) do
     case Process.get(:"$wasmex_component_instance") do
       nil ->
@@ -206,7 +212,7 @@ defmodule Wasmex.Components do
   def instance(server), do: GenServer.call(server, :instance)
 
   @doc false
-  # An instance, of itself or of a process around one, which may be busy for so long.
+  # The instance itself, or that of a process, which may be busy for `timeout` ms.
   @spec instance_within(Instance.t() | GenServer.server(), timeout()) ::
           {:ok, Instance.t()} | {:error, :timeout}
   def instance_within(%Instance{} = instance, _timeout), do: {:ok, instance}
@@ -232,8 +238,8 @@ defmodule Wasmex.Components do
     end
   end
 
-  # From OTP 26 on a server may refuse to start without taking its parent along; before that this was no return
-  # value, and is answered as such.
+  # OTP 26 introduced `{:error, reason}` for `init/1`, which does not take down a linked parent. Before, it
+  # was an invalid return value.
   defp refused(text) do
     if String.to_integer(System.otp_release()) >= 26,
       do: {:error, text},
@@ -285,25 +291,25 @@ defmodule Wasmex.Components do
   def handle_call(:instance, _from, {_config, server} = state),
     do: {:reply, server.instance, state}
 
-  # Meant for somebody else: no reason to lose the guest.
+  # An unknown request must not cost the guest its process.
   def handle_call(other, _from, state),
     do: {:reply, {:error, "unknown request: #{inspect(other, limit: 5)}"}, state}
 
   @impl true
   def handle_cast(_other, state), do: {:noreply, state}
 
-  # A spent store is replaced before the next call, in the call's own time.
+  # Replaces a spent store before the next call. This counts towards the call's timeout.
   defp renew(server, timeout, config) do
     with true <- Store.spent?(server.store),
          {:ok, store} <- config.make_store.(),
-         # Atoms are greater than numbers.
+         # `min/2` works with `:infinity`: atoms are greater than numbers.
          timeout = min(config.timeout, timeout),
          {:ok, instance} <- Template.instantiate(config.template, store, timeout: timeout) do
       Store.close(server.store)
       Process.put(:"$wasmex_component_instance", instance)
       %{server | store: store, instance: instance}
     else
-      # The call itself will say what is wrong.
+      # The call itself will return the error.
       _ -> server
     end
   end

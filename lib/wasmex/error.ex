@@ -1,36 +1,36 @@
 defmodule Wasmex.Error do
   @moduledoc """
-  Whatever else goes wrong with a guest or the world: `reason` says what, `details` the particulars.
+  An error other than a trap or an exit. `reason` is its kind, and `details` a map that depends on the kind.
 
   | reason | details |
   |---|---|
-  | `:timeout` | `:timeout` in ms; of a pipe or a `Wasmex.Program` `:message` |
-  | `:value` | `:position` from 0 (or nil), `:wanted` type, `:given` kind of term |
+  | `:timeout` | `:timeout` in ms; for a pipe or a `Wasmex.Program`, `:message` |
+  | `:value` | `:position` from 0 (or `nil`), `:wanted` type, `:given` kind of term |
   | `:arity` | `:expected`, `:given` |
   | `:params` | `:message`: the list of parameters is none |
-  | `:unknown_export` | `:kind`, `:name`, `:names` that exist |
-  | `:missing_import` | `:namespace`, `:name`, `:wanted` type, `:names` of all that are missing |
+  | `:unknown_export` | `:kind`, `:name`, `:names` of the exports |
+  | `:missing_import` | `:namespace`, `:name`, `:wanted` type, `:names` of all missing imports |
   | `:incompatible_import`, `:duplicate_import` | `:message` |
   | `:import_raised` | `:kind`, `:exception`, `:stacktrace` of the Elixir function, `:backtrace` of the guest |
-  | `:bad_results` | `:message`: what an imported function returned and should have |
+  | `:bad_results` | `:message`: an imported function returned a value of the wrong type |
   | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow`, `:no_threads`, `:module`, `:unsupported`, `:wave`, `:json` | `:message`; of `:parse` also `:offset` |
-  | `:no_ticker` | the system gave no thread without which no guest may run |
+  | `:no_ticker` | the system has no thread left for the epoch ticker, which every guest needs |
   | `:out_of_bounds` | `:offset`, `:size`, `:limit` |
-  | `:output_limit` | `:limit`: the bytes that a program may print |
-  | `:input`, `:output` | `:message`: what went wrong with a source of input or a sink of output |
+  | `:output_limit` | `:limit` in bytes |
+  | `:input`, `:output` | `:message`: a source of input or a destination of output failed |
   | `:file`, `:not_a_program` | `:path`, `:message` |
-  | `:conversion` | an argument of a component's function: `:what` is wrong, and the `:path` to it |
-  | `:bad_value` | `:message`: the same for what an imported function returned |
-  | `:unknown_path` | `:path`, `:position` of what is not there, `:names` that are |
+  | `:conversion` | an argument of a component's function: `:what` is wrong, and its `:path` |
+  | `:bad_value` | `:message`: the same for the result of an imported function |
+  | `:unknown_path` | `:path`, `:position` of the unknown name, `:names` of the exports there |
   | `:missing_imports` | `:names`: interface, name and type of each |
-  | `:spent` | a component's call was cut off; none of the store's can run again |
-  | `:closed`, `:broken`, `:cancelled`, `:deadlock` | the store is gone, lost to a panic, was taken away, or can never come free; `:message` where it is a pipe or a program that is closed |
-  | `:full` | a pipe at its capacity: `:written` bytes went in |
-  | `:caller_expired`, `:caller_elsewhere` | a `caller` used after its import, or by another process |
+  | `:spent` | a component's call ended in the middle; no component of the store can run again |
+  | `:closed`, `:broken`, `:cancelled`, `:deadlock` | the store was closed, was lost to a panic, its call was cancelled, or waiting for it would never end; `:message` for a closed pipe or program |
+  | `:full` | a pipe reached its capacity; `:written` bytes were written |
+  | `:caller_expired`, `:caller_elsewhere` | a `caller` was used after its import returned, or by another process |
   | `:foreign_store`, `:foreign_engine` | a handle of another store or engine |
   | `:fuel_disabled`, `:immutable` | `:message` |
 
-  `run` is what a program had done when it was stopped, for errors of `Wasmex.run/3`.
+  `run` is set for errors of `Wasmex.run/3`: the output and measurements up to the error.
 
   ## Example
 
@@ -52,8 +52,8 @@ defmodule Wasmex.Error do
   @type t :: %__MODULE__{reason: atom(), details: map(), run: Wasmex.Run.t() | nil}
 
   @doc false
-  # The one way from what the NIF says to an exception. `raised` is what an imported function left in
-  # the process that ran it.
+  # The only conversion of native errors to exceptions. `raised` is the exception of an imported function,
+  # kept by the process that ran it.
   @spec from_native({atom(), term()}, map() | nil) :: Exception.t()
   def from_native(native, raised \\ nil)
 
@@ -73,18 +73,20 @@ defmodule Wasmex.Error do
   defp sentence(:cancelled, _), do: "the call was cancelled"
   defp sentence(:closed, %{message: message}), do: message
   defp sentence(:closed, _), do: "the store is closed"
-  defp sentence(:broken, %{message: why}), do: "the store was lost to a fault: #{why}"
+
+  defp sentence(:broken, %{message: why}),
+    do: "the store was lost to a fault in the native library: #{why}"
 
   defp sentence(:deadlock, _),
     do:
-      "this would wait for ever: the store is held by a call that itself waits for this process; " <>
-        "inside an imported function use the store or `caller` from the same process"
+      "waiting would never end: the store is in use by a call that waits for this process; " <>
+        "inside an imported function, use the store or `caller` from the same process"
 
   defp sentence(:caller_expired, _),
-    do: "Caller is no longer valid: the import it was given to has ended; use the store"
+    do: "Caller is no longer valid: its import has returned; use the store"
 
   defp sentence(:caller_elsewhere, _),
-    do: "a caller can only be used by the process that runs the import; others use the store"
+    do: "a caller can only be used by the process that runs the import; use the store instead"
 
   defp sentence(:foreign_store, %{kind: kind}), do: "the #{kind} belongs to another store"
 
@@ -93,7 +95,7 @@ defmodule Wasmex.Error do
       "the #{what} was made with another engine: cross-`Engine` instantiation is not currently supported"
 
   defp sentence(:no_ticker, _),
-    do: "the system gave no thread for the ticker, without which no guest may run"
+    do: "the system has no thread left for the epoch ticker, which every guest needs"
 
   defp sentence(:arity, %{expected: expected, given: given}),
     do: "number of params does not match. expected #{expected}, got #{given}"
@@ -120,12 +122,12 @@ defmodule Wasmex.Error do
   defp sentence(:conversion, problem), do: Conversion.sentence(problem)
 
   defp sentence(:bad_value, %{message: problem}),
-    do: "an imported function returned the wrong thing: #{Conversion.sentence(problem)}"
+    do: "an imported function returned a wrong value: #{Conversion.sentence(problem)}"
 
   defp sentence(:spent, _),
     do:
-      "a call of a component in this store was cut off (a trap, a timeout, a failed import), after which " <>
-        "none of its components can run again; make a new store and instance"
+      "a component call in this store ended in the middle (a trap, a timeout, a failed import), so its " <>
+        "components cannot run again; create a new store and instance"
 
   defp sentence(:unknown_path, %{path: path, position: position, names: names}) do
     name = Enum.at(path, position, "")
@@ -139,7 +141,7 @@ defmodule Wasmex.Error do
         "  #{if interface, do: "#{interface} "}#{name}: #{type}"
       end)
 
-    "nobody gives what the component imports:\n#{list}"
+    "missing imports:\n#{list}"
   end
 
   defp sentence(:import_raised, %{kind: kind, exception: reason} = details),
@@ -148,7 +150,7 @@ defmodule Wasmex.Error do
         Exception.format_banner(kind, reason, Map.get(details, :stacktrace, []))
 
   defp sentence(:bad_results, %{message: message}),
-    do: "an imported function returned the wrong thing: #{message}"
+    do: "an imported function returned a wrong value: #{message}"
 
   defp sentence(:out_of_bounds, %{offset: offset, size: size, limit: limit}),
     do: "out of bounds access: #{size} at #{offset}, of #{limit}"

@@ -131,7 +131,7 @@ defmodule Wasmex.ComponentTest do
     assert {:error, _} = Counter.value(other)
     {:ok, fragile} = Resources.Counters.Fragile.new(pid, :quiet)
     assert {:error, %Wasmex.Error{} = error} = Counter.value(fragile)
-    assert Exception.message(error) =~ "no handle of a counter"
+    assert Exception.message(error) =~ "expected a handle of the resource counter"
   end
 
   test "docs come from the component, types and specs with them" do

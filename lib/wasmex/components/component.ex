@@ -1,10 +1,10 @@
 defmodule Wasmex.Components.Component do
   @moduledoc """
-  A compiled component: code and types, no state. Compile once, instantiate as often as you like.
+  A compiled component: code and types without state. Compile it once and instantiate it many times.
 
   Compiling runs on a dirty CPU scheduler while the calling process waits: a Rust component takes some
   tenths of a second, a JavaScript or Python one with its interpreter inside more than ten. `serialize/2`
-  keeps the result, and `deserialize/3` loads it in milliseconds.
+  returns the compiled code as bytes, which `deserialize/3` loads in milliseconds.
 
   ## Example
 
@@ -14,7 +14,7 @@ defmodule Wasmex.Components.Component do
 
   ## Lifetime
 
-  Freed with its last handle; instances and templates keep what they need of it.
+  Freed with its last handle. Instances and templates keep the code they need alive.
   """
 
   alias Wasmex.{Artefact, Compat, Engine, Error, Native, Telemetry}
@@ -50,10 +50,10 @@ defmodule Wasmex.Components.Component do
   end
 
   @doc """
-  As `new/2`, with an exception as the error.
+  Like `new/2`, but returns an exception as the error.
 
-  Option `:names`: a map from names in WIT (of fields, cases and flags) to the atoms that stand for
-  them in results. Names without one are strings, for a component can't make atoms.
+  Option `:names`: a map from WIT names (of fields, cases and flags) to the atoms that represent them in
+  results. Other names are strings, because a component must not create atoms.
   """
   @spec compile(Store.t() | Engine.t(), binary(), keyword()) ::
           {:ok, t()} | {:error, Exception.t()}
@@ -105,18 +105,18 @@ defmodule Wasmex.Components.Component do
 
   defp error(reason, message), do: {:error, %Error{reason: reason, details: %{message: message}}}
 
-  @doc "What the component exports: name to item; interfaces are `{:instance, items}`."
+  @doc "The component's exports: a map of name to item. An interface is `{:instance, items}`."
   @spec exports(t()) :: %{String.t() => item()}
   def exports(%__MODULE__{resource: resource}),
     do: resource |> Native.component_describe() |> elem(1) |> items()
 
   @doc false
-  # The name of the first exported interface that begins with this, such as `"wasi:cli/run@0.2"`; nil without one.
+  # The first exported interface with this prefix, such as `"wasi:cli/run@0.2"`, or `nil`.
   @spec interface(t(), String.t()) :: String.t() | nil
   def interface(component, prefix),
     do: component |> exports() |> Map.keys() |> Enum.find(&String.starts_with?(&1, prefix))
 
-  @doc "What it imports, in the same form."
+  @doc "The component's imports, in the form of `exports/1`."
   @spec imports(t()) :: %{String.t() => item()}
   def imports(%__MODULE__{resource: resource}),
     do: resource |> Native.component_describe() |> elem(0) |> items()
@@ -125,7 +125,7 @@ defmodule Wasmex.Components.Component do
   defp item({:instance, list}), do: {:instance, items(list)}
   defp item(other), do: other
 
-  @doc "Bytes of machine code."
+  @doc "The size of the machine code in bytes."
   @spec code_size(t()) :: non_neg_integer()
   def code_size(%__MODULE__{resource: resource}), do: Native.component_code_size(resource)
 
@@ -144,8 +144,9 @@ defmodule Wasmex.Components.Component do
   end
 
   @doc """
-  Loads what `serialize/2` made, after verifying that it was made by this library, this wasmtime and
-  these settings, and is unaltered. Options: `:key`, and `:names` as in `compile/3`.
+  Loads an artefact of `serialize/2`, after verifying that it is unmodified and comes from the same version
+  of this library and of wasmtime, with the same engine settings. Options: `:key`, and `:names` as in
+  `compile/3`.
   """
   @spec deserialize(binary(), Engine.t() | nil, keyword()) ::
           {:ok, t()} | {:error, Exception.t()}

@@ -1,6 +1,6 @@
 defmodule Wasmex.Components.ComponentServer do
   @moduledoc """
-  A process around a component with a function for each function that its world exports.
+  Generates a process module for a component, with one function per function that its world exports.
 
       defmodule Greeter do
         use Wasmex.Components.ComponentServer, wit: "priv/greeter.wit", imports: %{"now" => {:fn, &Greeter.now/0}}
@@ -10,10 +10,11 @@ defmodule Wasmex.Components.ComponentServer do
       Greeter.greet(pid, "Ada")
 
   Options: `wit:`, the path of a WIT file, relative to the project; `imports:`, evaluated when a process
-  starts; `convert_field_names:` (default true) spells names `:first_name` instead of `"first-name"`, at every
-  level.
+  starts; `convert_field_names:` (default `true`) converts names like `"first-name"` to `:first_name`, at
+  every level.
 
-  `use Wasmex.Component` does more: types from the component itself, interfaces, resources, specs.
+  `use Wasmex.Component` does more: it takes the types from the component and supports interfaces,
+  resources and specs.
   """
 
   @doc false
@@ -23,7 +24,7 @@ defmodule Wasmex.Components.ComponentServer do
     convert? = Keyword.get(opts, :convert_field_names, true)
     imports = Keyword.get(opts, :imports, Macro.escape(%{}))
 
-    # Named here, so that results can use them.
+    # Creates the atoms at compile time, so that results can use them.
     names = if wit && convert?, do: value_atoms(wit), else: []
 
     [

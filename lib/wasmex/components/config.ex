@@ -15,7 +15,7 @@ defmodule Wasmex.Components.Config do
 
   @interface "wasi:config/store@0.2.0-rc.1"
 
-  @doc "Imports that answer from the map; a function of no arguments is asked for the map at each call."
+  @doc "Imports that read from the map. A function without arguments is called for the map each time."
   @spec imports(%{String.t() => String.t()} | (() -> %{String.t() => String.t()})) :: map()
   def imports(config) when is_map(config) or is_function(config, 0) do
     %{

@@ -1,9 +1,9 @@
 defmodule Wasmex.Components.Conversion do
   @moduledoc false
-  # What is wrong with a value, in a sentence: `param 1 ("order"), field "lines", item 3: expected u32,
-  # got -1`. The NIF says what and where (problem.rs).
+  # Error texts for values that do not match their type: `param 1 ("order"), field "lines", item 3: expected
+  # u32, got -1`. The NIF reports the problem and its path.
 
-  @doc "The sentence of the library's own calls."
+  @doc "The text for direct calls."
   def sentence(%{path: path} = problem) do
     case Enum.map_join(path, ", ", &step/1) do
       "" -> what(problem)
@@ -51,7 +51,7 @@ defmodule Wasmex.Components.Conversion do
     do: "expected #{wanted} elements, got #{given}"
 
   defp what(%{what: :utf8, offset: offset}),
-    do: "a string must be UTF-8; this is not from byte #{offset} on"
+    do: "a string must be valid UTF-8; byte #{offset} is invalid"
 
   defp what(%{what: :resource, message: message}), do: message
 
@@ -65,7 +65,7 @@ defmodule Wasmex.Components.Conversion do
 
   defp short(term), do: inspect(term, limit: 5, printable_limit: 60)
 
-  @doc "The text that the drop-in contract has."
+  @doc "The text of Wasmex 0.15, for the drop-in API."
   def contract(%{path: path} = problem) do
     place = path |> Enum.map(&contract_step/1) |> Enum.reject(&is_nil/1) |> Enum.join(".")
     text = contract_what(problem)

@@ -40,7 +40,7 @@ defmodule Wasmex.Components.Discovery do
         %{kind: kind, async: async?} -> {short(function.name, resource), kind(kind, async?)}
       end
 
-    # The receiver is no argument of the user's.
+    # The receiver does not count as an argument.
     own = if kind in [:method, :async_method], do: 1, else: 0
 
     %{
@@ -59,7 +59,7 @@ defmodule Wasmex.Components.Discovery do
   defp kind(:static, true), do: :async_static
   defp kind(kind, _), do: kind
 
-  @doc "Names that would clash in a generated module."
+  @doc "Raises if names would conflict in a generated module."
   def check_names!(info, reserved, module) do
     names = for %{kind: kind, elixir_name: name} <- info.functions, kind != :constructor, do: name
 

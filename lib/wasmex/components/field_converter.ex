@@ -1,8 +1,8 @@
 defmodule Wasmex.Components.FieldConverter do
   @moduledoc """
-  Names between WIT (`"first-name"`) and Elixir (`:first_name`), at every level of a value.
+  Converts names between WIT (`"first-name"`) and Elixir (`:first_name`), at every level of a value.
 
-  Atoms come out only where they exist: a component can't make any.
+  Only existing atoms are used: a component must not create atoms.
 
   ## Example
 
@@ -15,26 +15,26 @@ defmodule Wasmex.Components.FieldConverter do
       {:ok, %{first_name: "Ada"}}
   """
 
-  @doc "Arguments for a guest; untouched with `false`."
+  @doc "Converts arguments for a guest. With `false`, returns them unchanged."
   @spec maybe_convert_args([term()], boolean()) :: [term()]
   def maybe_convert_args(args, true), do: Enum.map(args, &args/1)
   def maybe_convert_args(args, _), do: args
 
-  @doc "A guest's result for Elixir; untouched with `false`."
+  @doc "Converts the result of a guest. With `false`, returns it unchanged."
   @spec maybe_convert_result(term(), boolean()) :: term()
   def maybe_convert_result({tag, result}, true) when tag in [:ok, :error],
     do: {tag, result(result)}
 
   def maybe_convert_result(result, _), do: result
 
-  @doc "A name as WIT spells it; strings are taken to be WIT already."
+  @doc "The WIT spelling of a name. Strings are returned unchanged."
   @spec to_wit(atom() | String.t()) :: String.t()
   def to_wit(name) when is_atom(name), do: name |> Atom.to_string() |> to_dashes()
   def to_wit(name) when is_binary(name), do: name
 
   defp to_dashes(name), do: String.replace(name, "_", "-")
 
-  @doc "A name as Elixir spells it: an atom if there is one, else the string as it is."
+  @doc "The Elixir spelling of a name: an atom if it exists, otherwise the string unchanged."
   @spec to_elixir(atom() | String.t()) :: atom() | String.t()
   def to_elixir(name) when is_atom(name), do: name |> Atom.to_string() |> atom(name)
   def to_elixir(name) when is_binary(name), do: atom(name, name)
@@ -45,7 +45,7 @@ defmodule Wasmex.Components.FieldConverter do
     ArgumentError -> otherwise
   end
 
-  # Cases of variants may stay atoms: the conversion to WIT knows both spellings.
+  # Cases of variants may stay atoms: the native side accepts both spellings.
   defp args(%_{} = struct), do: struct |> Map.from_struct() |> args()
 
   defp args(map) when is_map(map),
@@ -68,7 +68,7 @@ defmodule Wasmex.Components.FieldConverter do
 
   defp result(list) when is_list(list), do: Enum.map(list, &result/1)
 
-  # A case that no atom was found for comes as a string.
+  # A case without an existing atom is a string.
   defp result({tag, payload}) when is_binary(tag), do: {to_elixir(tag), result(payload)}
 
   defp result(tuple) when is_tuple(tuple),

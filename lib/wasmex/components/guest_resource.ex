@@ -1,10 +1,10 @@
 defmodule Wasmex.Components.GuestResource do
   @moduledoc """
-  A resource that a guest owns, as Elixir holds it: made by its constructor or returned by a function,
-  used by its methods and as an argument of any function, dropped at the end.
+  A handle to a resource that a guest owns. Its constructor or another function returns it; call its
+  methods, pass it to functions, and drop it at the end.
 
-  Passed where the guest borrows it, the handle stays yours; where the guest takes it (`own`), the handle is
-  gone. Handles can be used from any process; calls into one store take turns.
+  Passing a handle as `borrow` keeps it valid; passing it as `own` moves it to the guest and invalidates it.
+  Handles can be used from any process; calls into one store take turns.
 
   ## Example
 
@@ -27,13 +27,13 @@ defmodule Wasmex.Components.GuestResource do
   ## A module per resource
 
   `use Wasmex.Components.GuestResource, wit: wit, resource: "counter"` defines `new`, a function per method
-  and static function (names with underscores), and `drop`, from the text of a WIT file. All take `timeout:`
-  as a last keyword list.
+  and static function (in snake case), and `drop`, from the text of a WIT file. All accept `timeout:` in a
+  keyword list as the last argument.
 
   ## Lifetime
 
-  `drop/2` runs the guest's destructor. A handle that is garbage collected is dropped before the next
-  call into its store.
+  `drop/2` runs the guest's destructor. If a handle is garbage collected instead, its resource is dropped
+  before the next call into its store.
   """
 
   alias Wasmex.{Call, Compat, Error, Native}
@@ -58,7 +58,7 @@ defmodule Wasmex.Components.GuestResource do
          do: run(instance, interface, "[constructor]#{name}", params, Timeout.left(deadline))
   end
 
-  @doc "Calls a method. `:ok` when it has no result."
+  @doc "Calls a method. Returns `:ok` if it has no result."
   @spec call(t(), :method | :async_method, String.t() | atom(), [term()], timeout()) :: result()
   def call(%__MODULE__{} = handle, kind, name, params \\ [], timeout \\ 5000)
       when kind in [:method, :async_method] do
@@ -71,7 +71,7 @@ defmodule Wasmex.Components.GuestResource do
         |> plain()
 
       nil ->
-        {:error, "this resource is of none that the component exports, so it has no methods"}
+        {:error, "the component does not export this resource, so it has no methods to call"}
     end
   end
 
@@ -96,7 +96,7 @@ defmodule Wasmex.Components.GuestResource do
     end
   end
 
-  @doc "Runs the guest's destructor. A handle that was dropped or moved before is left alone."
+  @doc "Runs the guest's destructor. Does nothing if the handle was already dropped or moved."
   @spec drop(t(), timeout()) :: :ok | {:error, String.t() | :timeout}
   def drop(%__MODULE__{resource: resource}, timeout \\ 5000) do
     store = Native.component_resource_store(resource)
@@ -108,7 +108,7 @@ defmodule Wasmex.Components.GuestResource do
     end
   end
 
-  @doc "Whether the handle was neither dropped nor moved."
+  @doc "Whether the handle is valid: neither dropped nor moved."
   @spec alive?(t()) :: boolean()
   def alive?(%__MODULE__{resource: resource}), do: Native.component_resource_alive(resource)
 
@@ -146,7 +146,7 @@ defmodule Wasmex.Components.GuestResource do
   defp text(%Error{reason: :unknown_path, details: %{path: [interface, _]}}, function),
     do: "Guest resource function `#{function}` was not found in `#{interface}`"
 
-  # The receiver is the first of a method's arguments to the guest, and none to the user.
+  # For the guest the receiver is a method's first argument; users do not count it.
   defp text(%Error{reason: :arity, details: details}, function) do
     own = if String.starts_with?(function, "[method]"), do: 1, else: 0
     "Expected #{details.expected - own} guest resource arguments, got #{details.given - own}"
@@ -165,7 +165,7 @@ defmodule Wasmex.Components.GuestResource do
     do: "Error calling guest resource function `#{function}`: #{Compat.text(error)}"
 
   @doc false
-  # The instance that exports the resource, the interface and the resource's name; nil for none.
+  # The instance that exports the resource, the interface and the resource's name, or `nil`.
   def origin(%__MODULE__{resource: resource}) do
     with {instance, interface, type} <- Native.component_resource_origin(resource),
          do: {Instance.wrap(Native.component_resource_store(resource), instance), interface, type}

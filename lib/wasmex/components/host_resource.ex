@@ -1,6 +1,6 @@
 defmodule Wasmex.Components.HostResource do
   @moduledoc """
-  A resource that Elixir implements and a guest uses: any term is one.
+  A resource implemented in Elixir and used by a guest. Any term can be a resource.
 
       defmodule Counter do
         use Wasmex.Components.HostResource, wit_path: "priv/wit", resource: "counter"
@@ -14,11 +14,11 @@ defmodule Wasmex.Components.HostResource do
 
   Options: `wit:` (text) or `wit_path:` (a file, or a folder with its `deps/`), `resource:`, and where needed `world:` and
   `interface:`. The module defines `new` (the constructor, which returns the term), each method (the
-  term comes first), each static function, and `drop/1` if something is to happen when the guest drops
-  the resource; what is missing is a compile error. `imports/0` is what to give the component.
+  term is its first argument), each static function, and optionally `drop/1`, which runs when the guest
+  drops the resource. Missing functions are a compile error. Pass `imports/0` to the component.
 
-  A function that borrows a resource gets its term; one that takes it gets it for good, and `drop/1` is not
-  called for it. A term that a function returns as a resource is the guest's from then on.
+  A function that borrows a resource receives its term. A function that takes ownership receives it for
+  good, and `drop/1` is not called. When a function returns a resource, the guest owns it.
 
   ## Example
 
@@ -29,7 +29,7 @@ defmodule Wasmex.Components.HostResource do
   alias Wasmex.Components.Bindgen.Names
   alias Wasmex.Components.Discovery
 
-  @doc "Imports of several modules (or maps) as one."
+  @doc "Merges the imports of several modules or maps."
   @spec merge_imports([module() | map()]) :: map()
   def merge_imports(list) do
     list
@@ -64,7 +64,7 @@ defmodule Wasmex.Components.HostResource do
       @wasmex_host_resource unquote(Macro.escape(info))
       @before_compile Wasmex.Components.HostResource
 
-      @doc "What to give a component as imports."
+      @doc "The imports for a component."
       def imports do
         %{unquote(hd(info.interface_path)) => %{unquote_splicing(entries(info))}}
       end
@@ -107,7 +107,7 @@ defmodule Wasmex.Components.HostResource do
     end
   end
 
-  # A folder, all that is in it, and the folders in it: a new file is a change too.
+  # A folder with all its files and subfolders, so that new files count as changes.
   defp external(nil), do: []
 
   defp external(path) do
@@ -127,7 +127,7 @@ defmodule Wasmex.Components.HostResource do
   defp capture(name, arity), do: quote(do: &(__MODULE__.unquote(name) / unquote(arity)))
 
   @doc false
-  # The Elixir function behind one of a resource's.
+  # The Elixir function that implements a function of the resource.
   def callback(%{kind: :constructor, arity: arity}), do: {:new, arity}
 
   def callback(%{kind: kind, elixir_name: name, arity: arity})

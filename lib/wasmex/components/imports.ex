@@ -1,7 +1,7 @@
 defmodule Wasmex.Components.Imports do
   @moduledoc false
-  # A map of imports as the NIF takes it: declarations, and the Elixir functions as a tuple of
-  # `{{:plain, function}, interface, name}` (functions of components get no context).
+  # Converts a map of imports for the NIF: declarations, and the Elixir functions as a tuple of
+  # `{{:plain, function}, interface, name}` (these functions receive no context).
   #
   #     %{"log" => {:fn, fun}, "ns:pkg/iface@1.0.0" => %{"get" => {:fn, fun}, "thing" => {:resource, drop}}}
 

@@ -1,9 +1,9 @@
 defmodule Wasmex.Components.Instance do
   @moduledoc """
-  An instance of a component: its functions, called with Elixir values.
+  An instance of a component, whose functions are called with Elixir values.
 
-  `call/4` runs the guest in the calling process, as `Wasmex.Instance.call/4` does for modules; imported
-  Elixir functions run in that process too.
+  `call/4` runs the guest in the calling process, as `Wasmex.Instance.call/4` does for modules. Imported
+  Elixir functions run in the same process.
 
   ## Example
 
@@ -38,18 +38,18 @@ defmodule Wasmex.Components.Instance do
   | `result<T, E>` | `{:ok, value}`, `{:error, value}`; `:ok`, `:error` where there is no payload |
   | `variant` | `"case"` or `{"case", value}`; as an argument also atoms |
   | `enum` | `"case"`; as an argument also an atom |
-  | `flags` | map of those that are set, `%{"read" => true}`; as an argument also a list of names |
+  | `flags` | map of the flags that are set, `%{"read" => true}`; as an argument also a list of names |
   | `own<R>`, `borrow<R>` | `%Wasmex.Components.GuestResource{}`; any term where Elixir implements the resource |
 
-  A component can't make atoms: names come out as strings unless Elixir named the atoms (`names:` of
-  `Wasmex.Components.Component.compile/3`, generated modules).
+  A component must not create atoms, so names in results are strings unless Elixir code provided the atoms
+  (`names:` of `Wasmex.Components.Component.compile/3`, or a generated module).
 
   ## Errors
 
-  `Wasmex.Error` with reason `:conversion` says where a value is wrong: ``param 1 ("order"), field
-  "lines", item 3, field "qty": expected u32, got -1``; the guest has seen nothing of such a call. After
-  a trap or a timeout the whole store is spent (reason `:spent`): the component model lets no instance
-  go on whose call was cut off.
+  A `Wasmex.Error` with reason `:conversion` says which value is wrong: ``param 1 ("order"), field
+  "lines", item 3, field "qty": expected u32, got -1``. The guest does not run in this case. After a trap
+  or a timeout, no component of the store can be called again (reason `:spent`): the component model does
+  not allow calls into an instance whose call ended in the middle.
   """
 
   alias Wasmex.{Call, Compat, Error, Native, Telemetry}
@@ -65,7 +65,7 @@ defmodule Wasmex.Components.Instance do
         }
   @type path :: String.t() | atom() | tuple() | [String.t() | atom()]
 
-  @doc "As `instantiate/4` in the drop-in style, with a text as the error."
+  @doc "Like `instantiate/4`, with the values and error texts of Wasmex 0.15."
   @spec new(Store.t(), Component.t(), map()) :: {:ok, t()} | {:error, String.t()}
   def new(store, component, imports) do
     store
@@ -78,9 +78,9 @@ defmodule Wasmex.Components.Instance do
 
   Imports are `%{"name" => {:fn, function}}` for functions of the world and
   `%{"ns:pkg/iface@1.0.0" => %{"name" => {:fn, function}, "res" => {:resource, drop}}}` for interfaces;
-  versions that semantic versioning calls compatible fit. A function gets the arguments and returns
-  the result; `drop` gets the term of a resource that the guest drops. WASI is there without being
-  named, and what is named takes its place.
+  semver-compatible versions match. A function receives the arguments and returns the result; `drop`
+  receives the term of a resource that the guest drops. WASI is defined automatically; imports with the
+  name of a WASI interface replace it.
 
   Options: `:timeout` in ms and `:fuel` for the guest's start code; `:bytes`, `:binary` or `:list`, for
   arguments of imported functions.
@@ -104,8 +104,8 @@ defmodule Wasmex.Components.Instance do
     }
 
   @doc """
-  Calls an exported function in this process. `path` is its name, or that of an interface and its own:
-  `{"ns:pkg/iface@1.0.0", "fun"}` (or a list, or one text with a dot between).
+  Calls an exported function in the calling process. `path` is its name, or an interface and a name:
+  `{"ns:pkg/iface@1.0.0", "fun"}` (or a list, or a string with a dot in between).
 
   Returns `{:ok, value}`, `{:ok, nil}` for a function without a result, or `{:error, exception}`.
 
@@ -115,7 +115,7 @@ defmodule Wasmex.Components.Instance do
   @spec call(t(), path(), [term()], keyword()) :: {:ok, term()} | {:error, Exception.t()}
   def call(instance, path, params, opts \\ [])
 
-  # The short path: nothing to decide before the guest runs, and most calls end in one slice.
+  # The fast path: no options to check, and most calls finish in their first slice.
   def call(%__MODULE__{instance_resource: resource} = instance, name, params, [])
       when is_binary(name) and is_list(params) do
     if Telemetry.on?(:call) do
@@ -128,7 +128,7 @@ defmodule Wasmex.Components.Instance do
         {:ok, []} ->
           {:ok, nil}
 
-        # It may be an interface and a function in one text.
+        # The string may contain both an interface and a function.
         {:error, {:unknown_path, _}} ->
           run(instance, Path.parse(name), params, Style.direct(), nil, :infinity)
 
@@ -159,7 +159,7 @@ defmodule Wasmex.Components.Instance do
   def call(%__MODULE__{}, _path, params, _opts),
     do: raise(ArgumentError, "expected a list of params, got: #{inspect(params)}")
 
-  @doc "As `call/4`, but returns the value or raises the exception."
+  @doc "Like `call/4`, but returns the value or raises the exception."
   @spec call!(t(), path(), [term()], keyword()) :: term()
   def call!(instance, path, params, opts \\ []) do
     case call(instance, path, params, opts) do
@@ -212,8 +212,8 @@ defmodule Wasmex.Components.Instance do
   end
 
   @doc """
-  The asynchronous form: answers `{tag, result}` to the pid of `from`, driven by a small process of its
-  own. Returns `:ok` at once; nothing is sent when `timeout` runs out first.
+  Calls an exported function asynchronously, in a new process, and sends `{tag, result}` to the pid of
+  `from`. Returns `:ok` immediately. Nothing is sent if the call takes longer than `timeout`.
   """
   @spec call_function(t(), path(), [term()], {pid(), term()}, timeout() | nil) :: :ok
   def call_function(%__MODULE__{} = instance, path, params, {pid, tag}, timeout \\ nil)
@@ -239,7 +239,7 @@ defmodule Wasmex.Components.Instance do
   end
 
   @doc false
-  # `{:ok, []}` is what the drop-in calls say for a function without a result.
+  # In Wasmex 0.15 a function without a result returns `{:ok, []}`.
   def contract({:ok, nil}), do: {:ok, []}
   def contract(result), do: Compat.result(result)
 end

@@ -1,13 +1,13 @@
 defmodule Wasmex.Components.KeyValue do
   @moduledoc """
-  Key-value stores for components, `wasi:keyvalue@0.2.0-draft` (`store`, `atomics`, `batch`), over a module of yours or
-  an ETS table.
+  Key-value stores for components, `wasi:keyvalue@0.2.0-draft` (`store`, `atomics`, `batch`), backed by your own
+  module or an ETS table.
 
       table = Wasmex.Components.KeyValue.ETS.new(["sessions"])
       Wasmex.Components.start_link(path: "guest.wasm", imports: Wasmex.Components.KeyValue.imports(table))
 
-  A backend is a term with a module: `{module, term}`, where the module has the callbacks below. A bucket is
-  whatever `c:open/2` returns. Errors are `{:error, :no_such_store | :access_denied | text}`.
+  A backend is `{module, term}`, where the module implements the callbacks below. A bucket is any term that
+  `c:open/2` returns. Errors are `{:error, :no_such_store | :access_denied | text}`.
 
   ## Example
 

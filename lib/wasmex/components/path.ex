@@ -1,7 +1,7 @@
 defmodule Wasmex.Components.Path do
   @moduledoc false
-  # The names that lead to a function: `"greet"`, `{"ns:pkg/iface@1.0.0", "fun"}`, a list, or as one
-  # text with a dot or a `#` between: `"ns:pkg/iface@1.0.0.fun"`.
+  # The path to a function: `"greet"`, `{"ns:pkg/iface@1.0.0", "fun"}`, a list, or a
+  # string with a dot or a `#` in between: `"ns:pkg/iface@1.0.0.fun"`.
 
   @spec parse(term()) :: [String.t()]
   def parse(name) when is_binary(name) do
@@ -22,7 +22,7 @@ defmodule Wasmex.Components.Path do
 
   defp segment(other), do: fail(other)
 
-  # After the version, `1.0.0`, or after the interface when it has none; a name has no digit in front.
+  # Split after the version (`1.0.0`), or after the interface if it has none. Names do not start with a digit.
   defp split(text) do
     case Regex.run(~r/\A(.+?\/[^.#]+?(?:@\d+\.\d+\.\d+[^.#\[]*)?)[.#]([a-zA-Z\[].*)\z/, text) do
       [_, interface, function] -> [interface, function]

@@ -1,9 +1,9 @@
 defmodule Wasmex.Components.Store do
   @moduledoc """
-  Makes stores for components. As with `Wasmex.Store`, one process at a time uses a store, others wait.
+  Creates stores for components. As with `Wasmex.Store`, one process uses a store at a time and others wait.
 
-  Components may call all of WASI 0.2 in any store, but find nothing there unless the store grants it:
-  see `Wasmex.Wasi.WasiP2Options`.
+  Components may import all of WASI 0.2 in any store, but can only use what the store grants: see
+  `Wasmex.Wasi.WasiP2Options`.
 
   ## Example
 
@@ -13,9 +13,9 @@ defmodule Wasmex.Components.Store do
 
   ## Lifetime
 
-  Freed with its last handle, or by `close/1`, and only by that where what Elixir gave it (an imported function, the term of a
-  resource) holds the store. After a call that trapped, timed out or was cut off no
-  component of the store can run again (the component model wants it so): make a new store.
+  Freed with its last handle, or by `close/1`. If an imported function or the term of a resource refers back
+  to the store, only `close/1` frees it. After a call that trapped, timed out or was stopped, the component
+  model does not allow the store's components to run again; create a new store.
   """
 
   alias Wasmex.{Compat, Engine, StoreLimits}
@@ -25,11 +25,11 @@ defmodule Wasmex.Components.Store do
 
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
 
-  @doc "A store that grants nothing. `nil` limits are none, a `nil` engine is the default one."
+  @doc "Creates a store that grants nothing. `nil` means no limits, and the default engine."
   @spec new(StoreLimits.t() | nil, Engine.t() | nil) :: {:ok, t()} | {:error, String.t()}
   def new(limits \\ nil, engine \\ nil), do: make(WasiP2Options.nothing(), limits, engine)
 
-  @doc "A store that grants what the options say. `{:error, text}` when a directory can't be opened."
+  @doc "Creates a store with WASI options. Returns `{:error, text}` when a directory cannot be opened."
   @spec new_wasi(WasiP2Options.t(), StoreLimits.t() | nil, Engine.t() | nil) ::
           {:ok, t()} | {:error, String.t()}
   def new_wasi(options \\ %WasiP2Options{}, limits \\ nil, engine \\ nil),
@@ -45,11 +45,11 @@ defmodule Wasmex.Components.Store do
   defp make(other, _limits, _engine),
     do: raise(ArgumentError, "expected %Wasmex.Wasi.WasiP2Options{}, got: #{inspect(other)}")
 
-  @doc "As `Wasmex.Store.close/1`."
+  @doc "Frees the store, like `Wasmex.Store.close/1`."
   @spec close(t()) :: :ok
   def close(%__MODULE__{resource: resource}), do: Wasmex.Native.store_close(resource)
 
-  @doc "Whether a call ended in the middle, so that no component of this store can run any more."
+  @doc "Whether a call ended in the middle, so that components of this store cannot run again."
   @spec spent?(t()) :: boolean()
   def spent?(%__MODULE__{resource: resource}), do: Wasmex.Native.component_store_spent(resource)
 

@@ -1,7 +1,7 @@
 defmodule Wasmex.Components.Template do
   @moduledoc """
-  A component with all its imports resolved. Processes share it freely; each instance goes into a store
-  of the caller's choice.
+  A component with all its imports resolved. Processes can share it and create instances from it in any
+  store of the same engine.
 
   ## Example
 
@@ -12,7 +12,7 @@ defmodule Wasmex.Components.Template do
 
   ## Lifetime
 
-  Keeps the component and the imported functions; freed with its last handle.
+  Keeps the component and the imported functions alive. Freed with its last handle.
   """
 
   alias Wasmex.{Call, Error, Native, Telemetry}
@@ -24,8 +24,8 @@ defmodule Wasmex.Components.Template do
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
 
   @doc """
-  Resolves the imports (see `Wasmex.Components.Instance.instantiate/4` for their form). The error names
-  all that are missing, with their types.
+  Resolves the imports (see `Wasmex.Components.Instance.instantiate/4` for their form). The error lists
+  all missing imports with their types.
   """
   @spec new(Component.t(), map(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
   def new(%Component{resource: component}, imports, opts \\ []) do
@@ -42,7 +42,7 @@ defmodule Wasmex.Components.Template do
   def component(%__MODULE__{resource: template}),
     do: Component.__wrap_resource__(Native.component_template_component(template))
 
-  @doc "Makes an instance. Options: `:timeout` in ms and `:fuel`, for the guest's start code."
+  @doc "Creates an instance. Options: `:timeout` in ms and `:fuel`, for the guest's start code."
   @spec instantiate(t(), Store.t(), keyword()) :: {:ok, Instance.t()} | {:error, Exception.t()}
   def instantiate(%__MODULE__{resource: template}, store, opts \\ []) do
     store = Store.resource!(store)

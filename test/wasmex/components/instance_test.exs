@@ -126,7 +126,7 @@ defmodule Wasmex.Components.InstanceTest do
     assert Exception.message(error) =~ "too much data"
   end
 
-  test "what a component imports and nobody gives is named at once, with types" do
+  test "missing imports of a component are all listed, with their types" do
     {:ok, store} = Store.new()
 
     assert {:error, %Error{reason: :missing_imports, details: %{names: names}} = error} =

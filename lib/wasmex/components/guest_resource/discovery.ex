@@ -1,6 +1,6 @@
 defmodule Wasmex.Components.GuestResource.Discovery do
   @moduledoc """
-  The resources that a world exports, from its text.
+  Finds the resources that a world exports, from WIT text.
 
   ## Example
 
@@ -12,7 +12,7 @@ defmodule Wasmex.Components.GuestResource.Discovery do
 
   alias Wasmex.Components.Discovery
 
-  @doc "All of them; options `:path` (a label for messages) and `:world`."
+  @doc "All resources. Options: `:path` (a label for messages) and `:world`."
   @spec from_wit(String.t(), keyword()) :: {:ok, [map()]} | {:error, String.t()}
   def from_wit(wit, opts \\ []) do
     source = {:text, Keyword.get(opts, :path, "wit"), wit}
@@ -29,7 +29,7 @@ defmodule Wasmex.Components.GuestResource.Discovery do
     |> Map.put(:constructor_path, info.interface_path ++ [info.name])
   end
 
-  @doc "The one of this name."
+  @doc "The resource with this name."
   @spec get_resource_from_wit(String.t(), String.t(), keyword()) ::
           {:ok, map()} | {:error, :not_found | String.t()}
   def get_resource_from_wit(wit, name, opts \\ []) do

@@ -1,6 +1,6 @@
 defmodule Wasmex.Components.HostResource.Discovery do
   @moduledoc """
-  The resources that a world imports, from its text or a folder of WIT files.
+  Finds the resources that a world imports, from WIT text, a file or a folder.
 
   ## Example
 
@@ -12,22 +12,22 @@ defmodule Wasmex.Components.HostResource.Discovery do
 
   alias Wasmex.Components.Discovery
 
-  @doc "All of them; options `:path` (a label for messages) and `:world`."
+  @doc "All resources. Options: `:path` (a label for messages) and `:world`."
   @spec from_wit(String.t(), keyword()) :: {:ok, [map()]} | {:error, String.t()}
   def from_wit(wit, opts \\ []),
     do: Discovery.resources({:text, Keyword.get(opts, :path, "wit"), wit}, :imports, opts)
 
-  @doc "The same of a WIT file, or of a folder with its `deps/`."
+  @doc "Like `from_wit/2`, for a WIT file or a folder with its `deps/`."
   @spec from_path(Path.t(), keyword()) :: {:ok, [map()]} | {:error, String.t()}
   def from_path(path, opts \\ []), do: Discovery.resources({:path, path}, :imports, opts)
 
-  @doc "The one of this name; `:interface` tells resources of the same name apart."
+  @doc "The resource with this name. `:interface` selects among resources with the same name."
   @spec get_resource_from_wit(String.t(), String.t(), keyword()) ::
           {:ok, map()} | {:error, :not_found | String.t()}
   def get_resource_from_wit(wit, name, opts \\ []),
     do: wit |> from_wit(opts) |> find(name, opts[:interface])
 
-  @doc "The same of a file or folder."
+  @doc "Like `get_resource_from_wit/3`, for a file or folder."
   @spec get_resource_from_path(Path.t(), String.t(), keyword()) ::
           {:ok, map()} | {:error, :not_found | String.t()}
   def get_resource_from_path(path, name, opts \\ []),

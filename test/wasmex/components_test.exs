@@ -153,7 +153,7 @@ defmodule Wasmex.ComponentsTest do
       assert {:timeout, _} = catch_exit(Components.call_function(pid, "spin", [], 30))
       assert Process.alive?(pid)
       assert {:error, text} = Components.call_function(pid, "add", [1, 2])
-      assert text =~ "make a new store"
+      assert text =~ "create a new store"
     end
 
     test "is renewed or stopped after a trap, if asked to" do

@@ -78,7 +78,7 @@ defmodule Wasmex.Components.InstanceTest do
 
     for {wrong, text} <- [
           {7, "the result: expected string, got 7"},
-          {<<255>>, "the result: a string must be UTF-8"}
+          {<<255>>, "the result: a string must be valid UTF-8"}
         ] do
       {instance, _} = types(%{"upcase" => fn _ -> wrong end})
 
@@ -94,7 +94,7 @@ defmodule Wasmex.Components.InstanceTest do
     assert {:error, %Trap{code: :unreachable}} = Instance.call(instance, "panic", ["ouch"])
     assert Store.spent?(store)
     assert {:error, %Error{reason: :spent} = error} = Instance.call(instance, "add", [1, 2])
-    assert Exception.message(error) =~ "make a new store"
+    assert Exception.message(error) =~ "create a new store"
 
     {instance, store} = types()
     assert {:error, %Error{reason: :timeout}} = Instance.call(instance, "spin", [], timeout: 20)

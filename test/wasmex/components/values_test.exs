@@ -194,7 +194,7 @@ defmodule Wasmex.Components.ValuesTest do
           {"char", "ab", ~s|expected char, got "ab"|},
           {"char", 0xD800, "expected char, got 55296"},
           {"string", :atom, "expected string, got :atom"},
-          {"string", "ab" <> <<255>>, "a string must be UTF-8; byte 2 is invalid"},
+          {"string", "ab" <> <<255>>, "a string must be valid UTF-8; byte 2 is invalid"},
           {"list-u8", :x, "expected list<u8>, got :x"},
           {"list-u32", [1 | 2], "expected list<u32>, got [1 | 2]"},
           {"list-string", ["a", 1], "item 2: expected string, got 1"},

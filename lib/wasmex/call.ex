@@ -18,7 +18,7 @@ defmodule Wasmex.Call do
   alias Wasmex.Call.{Deadlock, Timeout}
 
   # On the path of every import.
-  @compile {:inline, with_imports: 3, run_import: 4, apply_import: 3, expired?: 1}
+  @compile {:inline, with_imports: 4, run_import: 4, apply_import: 3, expired?: 1}
 
   @enforce_keys [:store, :again]
   defstruct store: nil,
@@ -85,7 +85,7 @@ defmodule Wasmex.Call do
   def advance({:busy, ref}, call), do: {:busy, ref, call}
 
   def advance({:import, table, memory, index, serial, params}, call) do
-    %{store: store} = call = with_imports(call, table, memory)
+    %{store: store} = call = with_imports(call, table, memory, serial)
     {_table, _memory, functions, context} = call.imports
     caller = %StoreOrCaller{resource: {store, serial}, reference: context.caller}
     context = %{context | caller: caller}
@@ -104,10 +104,10 @@ defmodule Wasmex.Call do
     else
       case result do
         {:returned, value} ->
-          store |> Native.call_resume(value) |> advance(call)
+          store |> Native.call_resume(serial, value) |> advance(call)
 
         raised ->
-          store |> Native.call_raise() |> advance(%{call | raised: raised})
+          store |> Native.call_raise(serial) |> advance(%{call | raised: raised})
       end
     end
   end
@@ -116,10 +116,10 @@ defmodule Wasmex.Call do
   def advance(nil, call), do: advance({:error, {:closed, %{}}}, call)
 
   # Functions are copied out of the NIF once per call, not once per import.
-  defp with_imports(%{imports: {table, memory, _, _}} = call, table, memory), do: call
+  defp with_imports(%{imports: {table, memory, _, _}} = call, table, memory, _serial), do: call
 
-  defp with_imports(call, table, memory_key) do
-    {functions, memory} = Native.call_import_context(call.store)
+  defp with_imports(call, table, memory_key, serial) do
+    {functions, memory} = Native.import_context(call.store, serial)
 
     context = %{
       memory: Wasmex.Memory.__wrap_resource__(memory),

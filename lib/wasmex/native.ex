@@ -60,10 +60,10 @@ defmodule Wasmex.Native do
   def store_take_core_dump(_store), do: error()
 
   def call_poll(_store), do: error()
-  def call_resume(_store, _results), do: error()
-  def call_raise(_store), do: error()
+  def call_resume(_store, _serial, _results), do: error()
+  def call_raise(_store, _serial), do: error()
   def call_cancel(_store), do: error()
-  def call_import_context(_store), do: error()
+  def import_context(_store, _serial), do: error()
 
   def instance_new(_store, _module, _declarations, _functions, _links, _via), do: error()
   def instance_from_template(_store, _template, _fuel, _via), do: error()

@@ -40,8 +40,10 @@ fn load(env: Env, _info: Term) -> bool {
         && env.register::<core::table::TableResource>().is_ok()
         && env.register::<core::global::GlobalResource>().is_ok()
         && env.register::<core::tag::TagResource>().is_ok()
-        && env.register::<core::func::FuncResource>().is_ok()
-        && env.register::<core::reference::ReferenceResource>().is_ok()
+        && env.register::<guest::funcref::FuncResource>().is_ok()
+        && env
+            .register::<guest::reference::ReferenceResource>()
+            .is_ok()
         && env.register::<wasi::pipe::PipeResource>().is_ok()
         && env
             .register::<wasi::http::client::ExchangeResource>()

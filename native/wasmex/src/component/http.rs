@@ -9,7 +9,7 @@ use super::state::Underway;
 use crate::guest::cell::Via;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
-use crate::guest::job::{Job, Task};
+use crate::guest::job::{Job, Running, Task};
 use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
@@ -73,10 +73,12 @@ fn component_handle_http<'a>(
         body: body.pipe.clone(),
         answer: answer.pipe.clone(),
     };
-    let task = Task::Component(Box::new(super::task::ComponentTask::Handle(Box::new(
-        handle,
-    ))));
-    Ok(drive::begin(env, &cell, Via::Store, Job::new(task, None)))
+    Ok(drive::begin(
+        env,
+        &cell,
+        Via::Store,
+        Job::task(handle, None),
+    ))
 }
 
 type Answered = std::result::Result<http::Response<HyperOutgoingBody>, ErrorCode>;
@@ -88,7 +90,13 @@ type HandleFunc = wasmtime::component::TypedFunc<
     (),
 >;
 
-pub async fn run(handle: Handle, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+impl Task for Handle {
+    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a> {
+        Box::pin(run(*self, cx))
+    }
+}
+
+async fn run(handle: Handle, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
     let Handle {
         instance,
         request,

@@ -6,7 +6,7 @@ use super::state::Components;
 use super::style::Style;
 use crate::guest::data::StoreData;
 use crate::guest::handoff;
-use crate::guest::imports::{self, Import, ImportTable, PendingImport};
+use crate::guest::suspension::{self, Import, ImportTable, PendingImport};
 use crate::vm::env;
 use crate::vm::error::ImportRaised;
 use rustler::sys::ErlNifTerm;
@@ -16,14 +16,14 @@ use wasmtime::component::{LinkerInstance, ResourceType};
 use wasmtime::{AsContextMut, Result, StoreContextMut};
 
 pub struct ComponentImport {
-    import: Arc<Import>,
+    import: Import,
     pub style: Style,
 }
 
 impl ComponentImport {
     pub fn new(table: &Arc<ImportTable>, index: u32, style: Style) -> Arc<Self> {
         Arc::new(ComponentImport {
-            import: Arc::new(Import::untyped(table, index)),
+            import: table.function(index),
             style,
         })
     }
@@ -56,7 +56,7 @@ async fn call(
     borrowed: Vec<ResourceArc<HandleResource>>,
 ) -> Result<Returned> {
     let pending = pending(&mut cx, &import, params);
-    let term = imports::suspend(cx.as_context_mut(), pending).await;
+    let term = suspension::suspend(cx.as_context_mut(), pending).await;
     for handle in borrowed {
         if let Some(any) = handle.take() {
             any.resource_drop_async(&mut cx).await?;
@@ -74,7 +74,7 @@ fn pending(
     params: ErlNifTerm,
 ) -> PendingImport {
     let serial = cx.data_mut().next_serial();
-    PendingImport::new(import.import.clone(), serial, params)
+    PendingImport::new(&import.import, serial, params, None, 0)
 }
 
 /// A resource type of Elixir's; `dropped`, if any, is called with the term of one that is dropped.
@@ -105,7 +105,7 @@ async fn drop_hosted(
     });
     let params = params.flatten().ok_or(ImportRaised)?;
     let pending = pending(&mut cx, &import, params);
-    imports::suspend(cx.as_context_mut(), pending)
+    suspension::suspend(cx.as_context_mut(), pending)
         .await
         .map(drop)
 }

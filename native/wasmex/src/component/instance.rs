@@ -9,7 +9,7 @@ use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::drive;
-use crate::guest::job::{Job, Task};
+use crate::guest::job::Job;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::{self, fast_nif};
@@ -216,8 +216,7 @@ fn component_call<'a>(
         params: params.as_c_arg(),
         style,
     };
-    let job = Job::new(Task::ComponentCall(call), fuel);
-    Ok(drive::begin(env, &cell, via, job))
+    Ok(drive::begin(env, &cell, via, Job::task(call, fuel)))
 }
 
 /// Looked up once, then known by its key.

@@ -5,13 +5,13 @@ use super::describe;
 use super::import::{self, ComponentImport};
 use super::state::Components;
 use super::style::Style;
-use super::task::ComponentTask;
+use super::task::Instantiate;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::hosts::{self, Hosts};
-use crate::guest::imports::ImportTable;
-use crate::guest::job::{Job, Task};
+use crate::guest::job::Job;
+use crate::guest::suspension::ImportTable;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
@@ -191,10 +191,9 @@ fn component_instantiate<'a>(
     if Components::of(&cell).is_spent() {
         return Error::Spent.to_term(env);
     }
-    let task = ComponentTask::Instantiate {
+    let task = Instantiate {
         template: template.template.clone(),
         component: template.component.clone(),
     };
-    let job = Job::new(Task::Component(Box::new(task)), fuel);
-    drive::begin(env, &cell, via, job)
+    drive::begin(env, &cell, via, Job::task(task, fuel))
 }

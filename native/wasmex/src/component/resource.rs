@@ -4,10 +4,10 @@ use super::compiled::ComponentResource;
 use super::handle::HandleResource;
 use super::instance::ComponentInstance;
 use super::state::Components;
-use super::task::ComponentTask;
+use super::task::Drop;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::drive;
-use crate::guest::job::{Job, Task};
+use crate::guest::job::Job;
 use crate::vm::atoms;
 use crate::vm::error::Error;
 use rustler::{Encoder, Env, ResourceArc, Term};
@@ -26,8 +26,7 @@ fn component_resource_drop<'a>(
         return Error::Spent.to_term(env);
     }
     let cell = handle.cell.clone();
-    let task = Task::Component(Box::new(ComponentTask::Drop(handle)));
-    drive::begin(env, &cell, via, Job::new(task, None))
+    drive::begin(env, &cell, via, Job::task(Drop(handle), None))
 }
 
 #[rustler::nif]

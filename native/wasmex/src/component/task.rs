@@ -4,14 +4,15 @@ use super::abi::{self, Answer, Args};
 use super::compiled::ComponentResource;
 use super::decode::Decoder;
 use super::handle::HandleResource;
-use super::http;
 use super::instance::{ComponentInstance, Signature};
 use super::problem::{Problem, Step};
 use super::state::{Components, Underway};
 use super::style::Style;
 use crate::guest::data::StoreData;
 use crate::guest::handoff;
+use crate::guest::job::{Running, Task};
 use crate::guest::values;
+use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::terms;
@@ -21,54 +22,15 @@ use std::sync::Arc;
 use wasmtime::component::{InstancePre, TypedFunc};
 use wasmtime::{StoreContextMut, WasmBacktrace};
 
-pub enum ComponentTask {
-    Instantiate {
-        template: InstancePre<StoreData>,
-        component: ResourceArc<ComponentResource>,
-    },
-    Drop(ResourceArc<HandleResource>),
-    Handle(Box<http::Handle>),
+/// Makes an instance.
+pub struct Instantiate {
+    pub template: InstancePre<StoreData>,
+    pub component: ResourceArc<ComponentResource>,
 }
 
-pub struct Call {
-    pub instance: ResourceArc<ComponentInstance>,
-    pub signature: Arc<Signature>,
-    /// A list of terms of the NIF that begins the call.
-    pub params: ErlNifTerm,
-    pub style: Style,
-}
-
-pub async fn run(
-    task: ComponentTask,
-    mut cx: StoreContextMut<'_, StoreData>,
-) -> Result<ErlNifTerm> {
-    match task {
-        ComponentTask::Instantiate {
-            template,
-            component,
-        } => instantiate(template, component, cx).await,
-        ComponentTask::Handle(handle) => http::run(*handle, cx).await,
-        ComponentTask::Drop(handle) => {
-            if let Some(any) = handle.take() {
-                let underway = handle.instance.as_ref().map(Underway::begin);
-                match (any.resource_drop_async(&mut cx).await, underway) {
-                    (Ok(()), Some(underway)) => underway.end(),
-                    (Ok(()), None) => {}
-                    (Err(error), underway) => {
-                        // No guest has seen it: it is lent to a call that is under way.
-                        if error.downcast_ref::<WasmBacktrace>().is_none() {
-                            handle.put_back(any);
-                        }
-                        if let Some(underway) = underway {
-                            underway.end_if_outside(&error);
-                        }
-                        return Err(Error::Guest(error));
-                    }
-                }
-            }
-            env::in_env(|env| crate::vm::atoms::nil().encode(env).as_c_arg())
-                .ok_or(Error::Cancelled)
-        }
+impl Task for Instantiate {
+    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a> {
+        Box::pin(instantiate(self.template, self.component, cx))
     }
 }
 
@@ -97,6 +59,39 @@ async fn instantiate(
     .ok_or(Error::Cancelled)
 }
 
+/// Runs the destructor of a resource.
+pub struct Drop(pub ResourceArc<HandleResource>);
+
+impl Task for Drop {
+    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a> {
+        Box::pin(drop_resource(self.0, cx))
+    }
+}
+
+async fn drop_resource(
+    handle: ResourceArc<HandleResource>,
+    mut cx: StoreContextMut<'_, StoreData>,
+) -> Result<ErlNifTerm> {
+    if let Some(any) = handle.take() {
+        let underway = handle.instance.as_ref().map(Underway::begin);
+        match (any.resource_drop_async(&mut cx).await, underway) {
+            (Ok(()), Some(underway)) => underway.end(),
+            (Ok(()), None) => {}
+            (Err(error), underway) => {
+                // No guest has seen it: it is lent to a call that is under way.
+                if error.downcast_ref::<WasmBacktrace>().is_none() {
+                    handle.put_back(any);
+                }
+                if let Some(underway) = underway {
+                    underway.end_if_outside(&error);
+                }
+                return Err(Error::Guest(error));
+            }
+        }
+    }
+    env::in_env(|env| atoms::nil().encode(env).as_c_arg()).ok_or(Error::Cancelled)
+}
+
 /// Resources whose handles Elixir has lost.
 async fn drop_doomed(
     instance: &ResourceArc<ComponentInstance>,
@@ -112,15 +107,30 @@ async fn drop_doomed(
     Ok(())
 }
 
+/// Calls a function.
+pub struct Call {
+    pub instance: ResourceArc<ComponentInstance>,
+    pub signature: Arc<Signature>,
+    /// A list of terms of the NIF that begins the call.
+    pub params: ErlNifTerm,
+    pub style: Style,
+}
+
+impl Task for Call {
+    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a> {
+        Box::pin(self.begin(cx))
+    }
+}
+
 impl Call {
     /// Its state is small: nothing that only other tasks need is part of it.
-    pub async fn begin(self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+    async fn begin(self: Box<Self>, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
         // Before anything that may take longer than the terms live.
         let (args, lent) = self.args()?;
         if self.instance.components.has_doomed() {
             Box::pin(drop_doomed(&self.instance, &mut cx)).await?;
         }
-        self.run(args, lent, cx).await
+        self.dispatch(args, lent, cx).await
     }
 
     fn args(&self) -> Result<(Args, Vec<u32>)> {
@@ -159,8 +169,8 @@ impl Call {
         Error::Conversion(problem.at(Step::Param(index, name)))
     }
 
-    async fn run(
-        self,
+    async fn dispatch(
+        self: Box<Self>,
         args: Args,
         lent: Vec<u32>,
         cx: StoreContextMut<'_, StoreData>,
@@ -174,7 +184,7 @@ impl Call {
     }
 
     async fn styled<const STYLE: u32>(
-        self,
+        self: Box<Self>,
         args: Args,
         lent: Vec<u32>,
         cx: StoreContextMut<'_, StoreData>,

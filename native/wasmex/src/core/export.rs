@@ -1,10 +1,10 @@
 //! Memories, globals, tables, functions and tags of instances as things that can be imported.
 
-use crate::core::func::FuncResource;
 use crate::core::global::GlobalResource;
 use crate::core::memory::MemoryResource;
 use crate::core::table::TableResource;
 use crate::core::tag::TagResource;
+use crate::guest::funcref::FuncResource;
 use crate::vm::terms::resource;
 use rustler::Term;
 use wasmtime::Extern;

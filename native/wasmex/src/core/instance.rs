@@ -1,6 +1,5 @@
 //! Instances: made by a job of their own, then asked for their exports by name.
 
-use crate::core::func::FuncResource;
 use crate::core::global::GlobalResource;
 use crate::core::linker::Wanted;
 use crate::core::memory::MemoryResource;
@@ -11,8 +10,9 @@ use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::drive;
+use crate::guest::funcref::FuncResource;
 use crate::guest::handoff;
-use crate::guest::job::{Job, Task};
+use crate::guest::job::{Job, Running, Task};
 use crate::guest::signature::Signature;
 use crate::guest::values::Floats;
 use crate::vm::atoms;
@@ -56,7 +56,13 @@ pub enum Plan {
     },
 }
 
-pub async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+impl Task for Plan {
+    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a> {
+        Box::pin(run(*self, cx))
+    }
+}
+
+async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
     let (instance, module) = match plan {
         Plan::Template(template) => {
             cx.data_mut().count_instance();
@@ -272,12 +278,7 @@ fn call<'a>(
     }
     match signature.args(params) {
         Ok(args) => {
-            let task = Task::Call {
-                signature,
-                args,
-                floats,
-            };
-            let job = Job::new(task, fuel);
+            let job = Job::call(signature, args, floats, fuel);
             drive::begin(env, &instance.cell, via, job)
         }
         Err(error) => error.to_term(env),
@@ -297,12 +298,7 @@ fn instance_from_template<'a>(
         return error.to_term(env);
     }
     let plan = Plan::Template(template.template.clone());
-    drive::begin(
-        env,
-        &cell,
-        via,
-        Job::new(Task::Instantiate(Box::new(plan)), fuel),
-    )
+    drive::begin(env, &cell, via, Job::task(plan, fuel))
 }
 
 /// The type of an export, straight from the module; nil where there is none.

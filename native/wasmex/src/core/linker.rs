@@ -1,6 +1,7 @@
 //! Imports resolved against a module: for one instance, or once for many (a template).
 
 use crate::core::engine::EngineResource;
+use crate::core::import::{self, Definition};
 use crate::core::instance::{self, Plan};
 use crate::core::module::ModuleResource;
 use crate::guest::access;
@@ -8,8 +9,8 @@ use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::{Limits, LimitsSpec, StoreData};
 use crate::guest::drive;
 use crate::guest::hosts::Hosts;
-use crate::guest::imports::{self, Definition, ImportTable};
-use crate::guest::job::{Job, Task};
+use crate::guest::job::Job;
+use crate::guest::suspension::ImportTable;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
@@ -50,14 +51,14 @@ impl TemplateResource {
 
 /// What Elixir declares: the functions, and where each goes.
 pub struct Wanted {
-    declarations: Vec<imports::Declaration>,
+    declarations: Vec<import::Declaration>,
     functions: Arc<ImportTable>,
 }
 
 impl Wanted {
     fn decode(engine: &Engine, list: Term, functions: Term) -> NifResult<Self> {
         Ok(Wanted {
-            declarations: imports::declarations(engine, list)?,
+            declarations: import::declarations(engine, list)?,
             functions: ImportTable::new(functions),
         })
     }
@@ -84,7 +85,7 @@ impl Wanted {
             let defined = match declaration.definition {
                 Definition::Func(ty) => {
                     index += 1;
-                    imports::define(linker, &namespace, &name, ty, &table, index - 1)
+                    import::define(linker, &namespace, &name, ty, &table, index - 1)
                 }
                 Definition::Extern(_, store) if store != cx.data().id => {
                     return Err(Error::ForeignStore(atoms::import()));
@@ -137,8 +138,7 @@ fn instance_new<'a>(
         links,
         module: module.module.clone(),
     };
-    let task = Task::Instantiate(Box::new(plan));
-    Ok(drive::begin(env, &cell, via, Job::new(task, None)))
+    Ok(drive::begin(env, &cell, via, Job::task(plan, None)))
 }
 
 /// Resolves imports once. With `cell` they may belong to that store, else only functions are allowed.

@@ -2,8 +2,7 @@
 
 use crate::guest::cell::{Entry, Phase, StoreCell, Via};
 use crate::guest::data::StoreData;
-use crate::guest::drive;
-use crate::guest::execution::{Execution, Polled, panic_text};
+use crate::guest::execution::{self, Execution, Polled, panic_text};
 use crate::guest::handoff::{CellScope, Command, Handoff, Visit};
 use crate::vm::atoms;
 use crate::vm::env::EnvScope;
@@ -38,8 +37,8 @@ pub fn with<'a, R>(
                 }
             }
         }
-        Ok(Entry::Import(execution)) => {
-            visit(env, cell, execution, f).map_err(|error| error.to_term(env))
+        Ok(Entry::Import(execution, serial)) => {
+            visit(env, cell, execution, serial, f).map_err(|error| error.to_term(env))
         }
         Ok(Entry::Busy(reference)) => Err((atoms::busy(), reference).encode(env)),
         Err(error) => Err(error.to_term(env)),
@@ -77,6 +76,7 @@ fn visit<R>(
     env: Env,
     cell: &ResourceArc<StoreCell>,
     mut execution: Box<Execution>,
+    serial: u64,
     f: impl FnOnce(StoreContextMut<'_, StoreData>) -> R,
 ) -> Result<R> {
     let mut f = Some(f);
@@ -88,8 +88,8 @@ fn visit<R>(
     };
     // SAFETY: `run` lives until after the poll below.
     let visit = unsafe { Visit::new(&mut run) };
-    let mut handoff = Handoff::new(env, Some(Command::Visit(visit)));
-    match drive::poll(cell, &mut execution, &mut handoff, cell) {
+    let mut handoff = Handoff::command(env, serial, Command::Visit(visit));
+    match execution.poll(cell, &mut handoff, cell) {
         Polled::Pending => {
             cell.leave(env, Phase::Suspended(execution));
             result.ok_or_else(|| Error::Broken("the import did not take the visit".into()))
@@ -99,6 +99,6 @@ fn visit<R>(
             cell.leave(env, Phase::Idle(finished.0));
             Err(Error::Cancelled)
         }
-        Polled::Panicked(why) => Err(drive::broken(env, cell, execution, why)),
+        Polled::Panicked(why) => Err(execution::broken(env, cell, execution, why)),
     }
 }

@@ -1,9 +1,8 @@
 //! The steps of the call that this process drives, as NIFs; see `Wasmex.Call`.
 
-use crate::guest::cell::{self, StoreCell};
+use crate::guest::cell::StoreCell;
 use crate::guest::drive::{self, Resume};
 use crate::guest::handoff::Command;
-use crate::vm::atoms;
 use crate::vm::fast_nif::fast_nif;
 use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
 
@@ -12,16 +11,18 @@ fn call_poll<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
     drive::resume(env, &cell, Resume::Poll)
 }
 
-fast_nif!(call_resume / 2);
-fn call_resume<'a>(env: Env<'a>, [cell, results]: [Term<'a>; 2]) -> NifResult<Term<'a>> {
-    let cell = cell.decode()?;
+fast_nif!(call_resume / 3);
+/// Gives the import of this serial its results.
+fn call_resume<'a>(env: Env<'a>, [cell, serial, results]: [Term<'a>; 3]) -> NifResult<Term<'a>> {
+    let (cell, serial) = (cell.decode()?, serial.decode()?);
     let command = Command::Resume(results.as_c_arg());
-    Ok(drive::resume(env, &cell, Resume::Import(command)))
+    Ok(drive::resume(env, &cell, Resume::Import(serial, command)))
 }
 
+/// The import of this serial failed.
 #[rustler::nif]
-fn call_raise<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
-    drive::resume(env, &cell, Resume::Import(Command::Raise))
+fn call_raise<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, serial: u64) -> Term<'a> {
+    drive::resume(env, &cell, Resume::Import(serial, Command::Raise))
 }
 
 /// `{owed, step}`: owed says that a wake-up message was sent which the caller has yet to receive.
@@ -30,9 +31,4 @@ fn call_cancel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
     // Of another's call there is nothing to forget.
     let owed = cell.driver() == Some(env.pid()) && cell.forget_wake();
     (owed, drive::resume(env, &cell, Resume::Cancel)).encode(env)
-}
-
-#[rustler::nif]
-fn call_import_context<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
-    cell::import_context(env, &cell).unwrap_or_else(|| atoms::nil().encode(env))
 }

@@ -5,11 +5,10 @@
 //! - in use by somebody else: queue, first come first served; the turn comes as a message.
 
 use crate::guest::data::StoreData;
-use crate::guest::drive;
-use crate::guest::execution::Execution;
+use crate::guest::execution::{self, Execution};
 use crate::guest::extension::NewStore;
 use crate::guest::hosts::Hosts;
-use crate::guest::imports;
+use crate::guest::suspension::PendingImport;
 use crate::guest::ticker::Ticks;
 use crate::guest::turns::{Turns, Waiter};
 use crate::guest::waits;
@@ -85,7 +84,8 @@ impl<'a> Decoder<'a> for Via {
 /// How a process gets at a store.
 pub enum Entry<'a> {
     Idle(Store<StoreData>),
-    Import(Box<Execution>),
+    /// The call that this process drives, suspended in the import of this serial.
+    Import(Box<Execution>, u64),
     Busy(Term<'a>),
 }
 
@@ -128,7 +128,7 @@ impl Resource for StoreCell {
             let abandoned = std::mem::replace(&mut inner.phase, Phase::Taken(pid));
             drop(inner);
             if let Phase::Suspended(execution) = abandoned {
-                drive::abandon(self, env, execution);
+                execution::abandon(self, env, execution);
             }
         } else {
             drop(inner);
@@ -190,21 +190,9 @@ impl StoreCell {
                 }
             }
             Phase::Suspended(execution) if execution.driver == me => {
-                let known = match via {
-                    Via::Store => true,
-                    Via::Caller(serial) => execution
-                        .imports
-                        .iter()
-                        .any(|import| import.serial == serial),
-                };
-                if !known {
-                    return Err(Error::CallerExpired);
-                }
-                // Between two slices only the process's own loop can be running.
-                if !execution.in_import {
-                    return Err(Error::Deadlock);
-                }
-                cell.take_suspended(&mut inner, me).map(Entry::Import)
+                let serial = execution.suspended.address(via)?;
+                let execution = cell.take_suspended(&mut inner, me)?;
+                Ok(Entry::Import(execution, serial))
             }
             Phase::Closed => {
                 drop(inner);
@@ -280,7 +268,7 @@ impl StoreCell {
         let phase = match (inner.dead.take(), phase) {
             (Some(pid), Phase::Suspended(execution)) if execution.driver == pid => {
                 drop(inner);
-                return drive::abandon(self, env, execution);
+                return execution::abandon(self, env, execution);
             }
             (_, phase) => phase,
         };
@@ -312,6 +300,14 @@ impl StoreCell {
         }
     }
 
+    /// Looks at the import of this serial, which waits to be answered.
+    pub fn pending<R>(&self, serial: u64, look: impl FnOnce(&PendingImport) -> R) -> Option<R> {
+        match &self.lock().phase {
+            Phase::Suspended(execution) => execution.suspended.find(serial).map(look),
+            _ => None,
+        }
+    }
+
     /// Watches the driving process from its first step that is not the last.
     pub fn watch(&self, cell: &ResourceArc<Self>, env: Env, pid: LocalPid) {
         let mut inner = self.lock();
@@ -328,18 +324,6 @@ impl StoreCell {
         if let Some((_, monitor)) = old {
             env.demonitor(cell, &monitor);
         }
-    }
-}
-
-/// The functions and the memory of the import that this process runs.
-pub fn import_context<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>) -> Option<Term<'a>> {
-    let inner = cell.lock();
-    match &inner.phase {
-        Phase::Suspended(execution) => {
-            let import = execution.imports.last()?;
-            Some(imports::context(env, cell, import))
-        }
-        _ => None,
     }
 }
 
@@ -360,7 +344,7 @@ pub fn close(env: Env, cell: &ResourceArc<StoreCell>) {
         Phase::Suspended(execution) if execution.driver == me => {
             if let Ok(execution) = cell.take_suspended(&mut inner, me) {
                 drop(inner);
-                drive::abandon(cell, env, execution);
+                execution::abandon(cell, env, execution);
             }
         }
         Phase::Closed | Phase::Broken(_) => {

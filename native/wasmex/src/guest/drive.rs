@@ -1,36 +1,49 @@
 //! A call under way, a poll at a time: each comes back as a step for `Wasmex.Call`.
 
 use crate::guest::cell::{Entry, Phase, StoreCell, Via};
-use crate::guest::execution::{Execution, Polled};
-use crate::guest::handoff::{Command, Event, Handoff};
-use crate::guest::imports;
+use crate::guest::execution::{self, Execution, Polled};
+use crate::guest::handoff::{Command, Ended, Event, Handoff};
 use crate::guest::job::Job;
 use crate::guest::ticker;
 use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::Error;
 use rustler::{Encoder, Env, ResourceArc, Term};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use wasmtime::AsContextMut;
 
 /// Runs a job: at the top of an idle store, nested in the import that this process runs, or not yet.
-/// The answer is the first step: see `Wasmex.Call`.
-pub fn begin<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, via: Via, job: Job) -> Term<'a> {
+/// The result is the first step: see `Wasmex.Call`.
+pub fn begin<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, via: Via, mut job: Job) -> Term<'a> {
     if !ticker::available() {
         return Error::NoTicker.to_term(env);
     }
     match StoreCell::enter(cell, env, via) {
-        Ok(Entry::Idle(store)) => {
-            let execution = Box::new(Execution::new(store, job, env.pid()));
-            drive(env, cell, execution, Handoff::new(env, None))
+        Ok(Entry::Idle(mut store)) => {
+            let future = async move {
+                let result = job.run(store.as_context_mut()).await;
+                (store, result)
+            };
+            let execution = Execution::new(future, env.pid());
+            drive(env, cell, execution, Handoff::poll(env))
         }
-        Ok(Entry::Import(mut execution)) => {
-            let handoff = execution.nest(env, job);
-            execution.in_import = false;
-            drive(env, cell, execution, handoff)
+        Ok(Entry::Import(mut execution, serial)) => {
+            job.level = execution.suspended.nest();
+            let command = Command::Nest(Box::new(job));
+            drive(env, cell, execution, Handoff::command(env, serial, command))
         }
         Ok(Entry::Busy(reference)) => (atoms::busy(), reference).encode(env),
         Err(error) => error.to_term(env),
     }
+}
+
+/// What the driver of a call does next.
+pub enum Resume {
+    /// Let it go on.
+    Poll,
+    /// Answer the import of this serial.
+    Import(u64, Command),
+    /// End it, the innermost job at least.
+    Cancel,
 }
 
 /// Polls the call that this process drives.
@@ -40,33 +53,17 @@ pub fn resume<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, what: Resume) -> 
         Err(error) => return error.to_term(env),
     };
     let handoff = match what {
-        Resume::Poll => Handoff::new(env, None),
-        Resume::Import(command) => {
-            execution.imports.pop();
-            execution.in_import = false;
-            Handoff::new(env, Some(command))
+        Resume::Poll => Handoff::poll(env),
+        Resume::Import(serial, command) => {
+            if let Err(error) = execution.suspended.answer(serial) {
+                cell.leave(env, Phase::Suspended(execution));
+                return error.to_term(env);
+            }
+            Handoff::command(env, serial, command)
         }
-        Resume::Cancel => Handoff::cancel(env, execution.nested.len()),
+        Resume::Cancel => Handoff::cancel(env, execution.suspended.level()),
     };
     drive(env, cell, execution, handoff)
-}
-
-pub enum Resume {
-    Poll,
-    Import(Command),
-    Cancel,
-}
-
-/// Polls the call once, on this thread. `handle` is what the guest's own imports find the store by, null where none
-/// of them will run.
-pub fn poll(
-    cell: &StoreCell,
-    execution: &mut Execution,
-    handoff: &mut Handoff,
-    handle: *const ResourceArc<StoreCell>,
-) -> Polled {
-    cell.wake.polling();
-    execution.poll(handoff, handle, &cell.ticks, &cell.wake, cell.reactor)
 }
 
 /// One poll, and what it came to as a step.
@@ -76,14 +73,14 @@ fn drive<'a>(
     mut execution: Box<Execution>,
     mut handoff: Handoff,
 ) -> Term<'a> {
-    match poll(cell, &mut execution, &mut handoff, cell) {
+    match execution.poll(cell, &mut handoff, cell) {
         Polled::Finished((store, result)) => {
             drop(execution);
-            let term = reply(env, &result);
+            let term = ended(env, &result);
             cell.leave(env, Phase::Idle(store));
             term
         }
-        Polled::Panicked(why) => broken(env, cell, execution, why).to_term(env),
+        Polled::Panicked(why) => execution::broken(env, cell, execution, why).to_term(env),
         Polled::Pending => {
             if !execution.watched {
                 execution.watched = true;
@@ -102,15 +99,14 @@ fn pending<'a>(
 ) -> Term<'a> {
     match event {
         Some(Event::Import(import)) => {
-            let term = imports::step(env, &import);
-            execution.imports.push(import);
-            execution.in_import = true;
+            let term = import.step(env);
+            execution.suspended.push(import);
             cell.leave(env, Phase::Suspended(execution));
             term
         }
-        Some(Event::JobDone(result)) => {
-            execution.end_nested();
-            let term = reply(env, &result);
+        Some(Event::Nested(result)) => {
+            execution.suspended.end_nested();
+            let term = ended(env, &result);
             cell.leave(env, Phase::Suspended(execution));
             term
         }
@@ -129,32 +125,10 @@ fn pending<'a>(
     }
 }
 
-fn reply<'a>(
-    env: Env<'a>,
-    result: &std::result::Result<rustler::sys::ErlNifTerm, Box<Error>>,
-) -> Term<'a> {
+fn ended<'a>(env: Env<'a>, result: &Ended) -> Term<'a> {
     match result {
         // SAFETY: made in this environment by the poll that just ended.
         Ok(term) => (atoms::ok(), unsafe { env::term(env, *term) }).encode(env),
         Err(error) => error.to_term(env),
     }
-}
-
-/// The fiber can't be trusted any more; its store goes with it.
-pub fn broken(env: Env, cell: &StoreCell, execution: Box<Execution>, why: String) -> Error {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(execution)));
-    cell.leave(env, Phase::Broken(why.clone()));
-    Error::Broken(why)
-}
-
-/// The driver is gone: end its call and free the store for others.
-pub fn abandon(cell: &StoreCell, env: Env, mut execution: Box<Execution>) {
-    let mut handoff = Handoff::cancel(env, 0);
-    let phase = match poll(cell, &mut execution, &mut handoff, std::ptr::null()) {
-        Polled::Finished(finished) => Phase::Idle(finished.0),
-        Polled::Pending => Phase::Broken("a cancelled call did not end".into()),
-        Polled::Panicked(why) => Phase::Broken(why),
-    };
-    drop(execution);
-    cell.leave(env, phase);
 }

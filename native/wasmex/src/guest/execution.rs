@@ -1,36 +1,30 @@
 //! A guest call under way: a future that owns its store and gives it back at the end.
 
-use crate::guest::cell::StoreCell;
+use crate::guest::cell::{Phase, StoreCell};
 use crate::guest::data::StoreData;
-use crate::guest::handoff::{Command, Handoff};
-use crate::guest::imports::PendingImport;
-use crate::guest::job::Job;
-use crate::guest::ticker::Ticks;
+use crate::guest::handoff::{Ended, Handoff};
+use crate::guest::suspension::Suspended;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::runtime;
-use crate::vm::waker::WakeCell;
-use rustler::sys::ErlNifTerm;
 use rustler::{Env, LocalPid, ResourceArc};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use wasmtime::{AsContextMut, Store};
+use wasmtime::Store;
 
-/// The store comes back; the result is boxed where it is large, for it moves with every poll.
-pub type Finished = (Store<StoreData>, Result<ErlNifTerm, Box<Error>>);
+/// The store comes back.
+pub type Finished = (Store<StoreData>, Ended);
 
+/// A call that is not over.
 pub struct Execution {
     future: Pin<Box<dyn Future<Output = Finished> + Send>>,
+    /// The process whose call it is: no other polls it.
     pub driver: LocalPid,
-    /// The imports that Elixir is running right now, innermost last.
-    pub imports: Vec<PendingImport>,
-    /// For each nested job, how many imports were running when it began.
-    pub nested: Vec<usize>,
-    /// Whether the guest waits for the innermost import (and not for time or I/O).
-    pub in_import: bool,
+    /// The imports that it is suspended in.
+    pub suspended: Suspended,
     /// Whether the driver is monitored for this call.
     pub watched: bool,
     _live: Live,
@@ -38,46 +32,50 @@ pub struct Execution {
 
 /// What one poll came to. The panic case has lost the store.
 pub enum Polled {
+    /// The call is over.
     Finished(Finished),
+    /// The call waits, or its slice is over.
     Pending,
+    /// With the panic's text.
     Panicked(String),
 }
 
 impl Execution {
-    pub fn new(mut store: Store<StoreData>, job: Job, driver: LocalPid) -> Self {
-        let future = Box::pin(async move {
-            let result = job.run(store.as_context_mut()).await;
-            (store, result)
-        });
-        Execution {
-            future,
+    /// A call that `driver` polls.
+    pub fn new(
+        future: impl Future<Output = Finished> + Send + 'static,
+        driver: LocalPid,
+    ) -> Box<Self> {
+        Box::new(Execution {
+            future: Box::pin(future),
             driver,
-            imports: Vec::new(),
-            nested: Vec::new(),
-            in_import: false,
+            suspended: Suspended::default(),
             watched: false,
             _live: Live::new(Kind::Execution),
-        }
+        })
     }
 
-    /// Polls once on this thread, with ticks coming and tokio in reach.
+    /// Polls once on this thread, with ticks coming and tokio in reach. `handle` is what the guest's own imports find
+    /// the store by, null where none of them will run.
     pub fn poll(
         &mut self,
+        cell: &StoreCell,
         handoff: &mut Handoff,
-        cell: *const ResourceArc<StoreCell>,
-        ticks: &Ticks,
-        wake: &Arc<WakeCell>,
-        reactor: bool,
+        handle: *const ResourceArc<StoreCell>,
     ) -> Polled {
-        let running = ticks.enter();
-        let reactor = reactor.then(|| runtime::get().map(|runtime| runtime.enter()));
+        cell.wake.polling();
+        let running = cell.ticks.enter();
+        let reactor = cell
+            .reactor
+            .then(|| runtime::get().map(|runtime| runtime.enter()));
         // The store cell keeps the waker alive during the poll: no reference needs counting.
         // SAFETY: the pointer comes from an `Arc` that outlives this waker, which is never dropped.
-        let waker = ManuallyDrop::new(Waker::from(unsafe { Arc::from_raw(Arc::as_ptr(wake)) }));
+        let waker = unsafe { Arc::from_raw(Arc::as_ptr(&cell.wake)) };
+        let waker = ManuallyDrop::new(Waker::from(waker));
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::from_waker(&waker);
-            // SAFETY: the caller's cell, if any, outlives this function.
-            unsafe { handoff.during(cell, || self.future.as_mut().poll(&mut context)) }
+            // SAFETY: the caller's handle, if any, outlives this function.
+            unsafe { handoff.during(handle, || self.future.as_mut().poll(&mut context)) }
         }));
         drop(reactor);
         drop(running);
@@ -87,21 +85,28 @@ impl Execution {
             Err(panic) => Polled::Panicked(panic_text(&*panic)),
         }
     }
-
-    pub fn nest(&mut self, env: Env, mut job: Job) -> Handoff {
-        self.nested.push(self.imports.len());
-        job.level = self.nested.len();
-        Handoff::new(env, Some(Command::Job(Box::new(job))))
-    }
-
-    pub fn end_nested(&mut self) {
-        if let Some(imports) = self.nested.pop() {
-            self.imports.truncate(imports);
-        }
-        self.in_import = true;
-    }
 }
 
+/// The fiber can't be trusted any more; its store goes with it.
+pub fn broken(env: Env, cell: &StoreCell, execution: Box<Execution>, why: String) -> Error {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(execution)));
+    cell.leave(env, Phase::Broken(why.clone()));
+    Error::Broken(why)
+}
+
+/// The driver is gone: end its call and free the store for others.
+pub fn abandon(cell: &StoreCell, env: Env, mut execution: Box<Execution>) {
+    let mut handoff = Handoff::cancel(env, 0);
+    let phase = match execution.poll(cell, &mut handoff, std::ptr::null()) {
+        Polled::Finished(finished) => Phase::Idle(finished.0),
+        Polled::Pending => Phase::Broken("a cancelled call did not end".into()),
+        Polled::Panicked(why) => Phase::Broken(why),
+    };
+    drop(execution);
+    cell.leave(env, phase);
+}
+
+/// What a panic says.
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()

@@ -6,13 +6,13 @@
 
 use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
-use crate::guest::imports::PendingImport;
-use crate::guest::job::Job;
+use crate::guest::suspension::PendingImport;
 use crate::vm::env::EnvScope;
 use crate::vm::error::Error;
 use rustler::sys::{ErlNifEnv, ErlNifTerm};
 use rustler::{Env, ResourceArc};
 use std::cell::Cell;
+use std::pin::Pin;
 use std::ptr;
 use std::task::Poll;
 use wasmtime::StoreContextMut;
@@ -37,13 +37,26 @@ impl Visit {
         })
     }
 
+    /// Calls the closure.
     pub fn run(self, cx: StoreContextMut<'_, StoreData>) {
-        // SAFETY: alive by the contract of `new`, and nobody else calls it meanwhile.
+        // SAFETY: alive by the condition of `new`, and nobody else calls it meanwhile.
         unsafe { (*self.0)(cx) }
     }
 }
 
-/// What a NIF tells the import that the guest is suspended in.
+/// A term of the environment of the NIF that polls, or an error, boxed because it is large and moves with every poll.
+pub type Ended = Result<ErlNifTerm, Box<Error>>;
+
+/// What runs in a store that is in use: nested in the import that the guest is suspended in.
+pub trait Nested: Send {
+    /// Runs to the end.
+    fn run<'a>(
+        self: Box<Self>,
+        cx: StoreContextMut<'a, StoreData>,
+    ) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>>;
+}
+
+/// What a NIF tells an import that the guest is suspended in.
 pub enum Command {
     /// The import's results, a term of the current environment.
     Resume(ErlNifTerm),
@@ -52,23 +65,29 @@ pub enum Command {
     /// Use the store, then stay suspended.
     Visit(Visit),
     /// Run this in the store, one level deeper, then stay suspended.
-    Job(Box<Job>),
+    Nest(Box<dyn Nested>),
 }
 
 /// What the guest side says at the end of a poll that is pending.
 pub enum Event {
+    /// The guest called an import.
     Import(PendingImport),
-    JobDone(Result<ErlNifTerm, Box<Error>>),
+    /// A nested job is over.
+    Nested(Ended),
+    /// A visit is over.
     Visited,
 }
 
+/// What one poll brings and takes away.
 pub struct Handoff {
     env: *mut ErlNifEnv,
     cell: *const ResourceArc<StoreCell>,
-    pub command: Option<Command>,
+    /// With the serial of the import that it is for.
+    command: Option<(u64, Command)>,
+    /// What the guest side said last.
     pub event: Option<Event>,
     /// Frames of this level and deeper are to end now.
-    pub cancel: Option<usize>,
+    cancel: Option<usize>,
 }
 
 thread_local! {
@@ -77,20 +96,30 @@ thread_local! {
 }
 
 impl Handoff {
-    pub fn new(env: Env, command: Option<Command>) -> Self {
+    /// Lets the guest go on.
+    pub fn poll(env: Env) -> Self {
         Handoff {
             env: env.as_c_arg(),
             cell: ptr::null(),
-            command,
+            command: None,
             event: None,
             cancel: None,
         }
     }
 
+    /// Brings a command to the import of this serial.
+    pub fn command(env: Env, serial: u64, command: Command) -> Self {
+        Handoff {
+            command: Some((serial, command)),
+            ..Handoff::poll(env)
+        }
+    }
+
+    /// Ends the jobs of this level and those nested in it.
     pub fn cancel(env: Env, level: usize) -> Self {
         Handoff {
             cancel: Some(level),
-            ..Handoff::new(env, None)
+            ..Handoff::poll(env)
         }
     }
 
@@ -163,6 +192,7 @@ fn with<R>(f: impl FnOnce(&mut Handoff) -> R) -> Option<R> {
     Some(f(unsafe { &mut *handoff }))
 }
 
+/// Says something to the NIF that polls.
 pub fn emit(event: Event) {
     with(|handoff| handoff.event = Some(event));
 }
@@ -172,12 +202,14 @@ pub fn cancelled(level: usize) -> bool {
     with(|handoff| handoff.cancel.is_some_and(|from| from <= level)).unwrap_or(false)
 }
 
-/// The next command, awaited by the innermost suspended import. Nobody registers a waker: the NIF
-/// that brings a command polls.
-pub async fn next_command() -> Command {
-    std::future::poll_fn(|_| match with(|handoff| handoff.command.take()) {
-        Some(Some(command)) => Poll::Ready(command),
-        _ => Poll::Pending,
+/// The next command for the import of this serial. Nobody registers a waker: the NIF that brings a command polls.
+pub async fn next_command(serial: u64) -> Command {
+    std::future::poll_fn(|_| {
+        let command = with(|handoff| handoff.command.take_if(|(to, _)| *to == serial));
+        match command.flatten() {
+            Some((_, command)) => Poll::Ready(command),
+            None => Poll::Pending,
+        }
     })
     .await
 }

@@ -1,53 +1,73 @@
-//! What a guest is asked to do: call a function or make an instance, at the top or inside an import.
+//! What a guest is asked to do, at the top of an idle store or nested in an import.
 
-use crate::component::task::{self, Call, ComponentTask};
-use crate::core::instance::{self, Plan};
 use crate::guest::data::StoreData;
 use crate::guest::extension;
-use crate::guest::handoff;
+use crate::guest::handoff::{self, Ended, Nested};
 use crate::guest::signature::{Args, Signature};
 use crate::guest::values::Floats;
+use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use rustler::sys::ErlNifTerm;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use wasmtime::{AsContextMut, StoreContextMut};
 
+/// The future of a task. Its result is a term of the environment of the NIF that polls at the end.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<ErlNifTerm>> + Send + 'a>>;
+
+/// Whatever runs in a store and gives a term back: an instantiation, a component's call, and so on.
+pub trait Task: Send + 'static {
+    /// Runs to the end. It may take any number of polls, and is dropped when it is cancelled. Terms that came with the
+    /// NIF that begins the task are valid in its first poll only.
+    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a>;
+}
+
+/// A task under the limits of its caller.
 pub struct Job {
-    task: Task,
+    work: Work,
     /// A fuel budget for this job alone; the store's own fuel comes back afterwards.
     fuel: Option<u64>,
     /// How many jobs are under way below this one; set when it begins.
     pub level: usize,
 }
 
-pub enum Task {
+enum Work {
+    /// A core function's call: the one that is not boxed, for it takes less time than the boxes would.
     Call {
         signature: Arc<Signature>,
         args: Args,
         floats: Floats,
     },
-    Instantiate(Box<Plan>),
-    ComponentCall(Call),
-    Component(Box<ComponentTask>),
+    Task(Box<dyn Task>),
 }
 
 impl Job {
-    pub fn new(task: Task, fuel: Option<u64>) -> Self {
+    /// Calls a function of a core module.
+    pub fn call(signature: Arc<Signature>, args: Args, floats: Floats, fuel: Option<u64>) -> Self {
         Job {
-            task,
+            work: Work::Call {
+                signature,
+                args,
+                floats,
+            },
+            fuel,
+            level: 0,
+        }
+    }
+
+    /// Runs a task.
+    pub fn task(task: impl Task, fuel: Option<u64>) -> Self {
+        Job {
+            work: Work::Task(Box::new(task)),
             fuel,
             level: 0,
         }
     }
 
     /// Runs to the end, or until the driving process cancels this level.
-    pub async fn run(
-        self,
-        mut cx: StoreContextMut<'_, StoreData>,
-    ) -> std::result::Result<ErlNifTerm, Box<Error>> {
+    pub async fn run(self, mut cx: StoreContextMut<'_, StoreData>) -> Ended {
         let level = self.level;
         let outer = cx.data().fuel_before.len();
         if let Some(fuel) = self.fuel {
@@ -55,7 +75,7 @@ impl Job {
             cx.data_mut().fuel_before.push(before);
         }
         cx.set_epoch_deadline(1);
-        let result = until_cancelled(level, run_task(self.task, cx.as_context_mut())).await;
+        let result = until_cancelled(level, run(self.work, cx.as_context_mut())).await;
         if let Err(Error::Guest(error)) = &result {
             for extension in extension::all() {
                 extension.failed(&mut cx, error);
@@ -66,24 +86,31 @@ impl Job {
     }
 }
 
-async fn run_task(task: Task, cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
-    match task {
-        Task::Call {
+impl Nested for Job {
+    /// Boxed: a nested job is rare, and its state would make every import's larger.
+    fn run<'a>(
+        self: Box<Self>,
+        cx: StoreContextMut<'a, StoreData>,
+    ) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>> {
+        Box::pin(Job::run(*self, cx))
+    }
+}
+
+async fn run(work: Work, cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+    match work {
+        Work::Call {
             signature,
             args,
             floats,
         } => signature.call(cx, args, floats).await,
-        // Boxed: its state is some kilobytes, which every call would carry along.
-        Task::Instantiate(plan) => Box::pin(instance::run(*plan, cx)).await,
-        Task::ComponentCall(call) => Box::pin(call.begin(cx)).await,
-        Task::Component(task) => Box::pin(task::run(*task, cx)).await,
+        Work::Task(task) => task.run(cx).await,
     }
 }
 
 fn swap_fuel(cx: &mut StoreContextMut<'_, StoreData>, fuel: u64) -> Result<u64> {
     let disabled = |_| {
         Error::text(
-            crate::vm::atoms::fuel_disabled(),
+            atoms::fuel_disabled(),
             "fuel is not configured in this store",
         )
     };

@@ -9,9 +9,9 @@
 //! | funcref | a function resource, `nil` for null |
 //! | other references | a reference resource, `{:i31, n}`, `nil` for null |
 
-use crate::core::func;
-use crate::core::reference;
 use crate::guest::data::StoreData;
+use crate::guest::funcref;
+use crate::guest::reference;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result, kind_of};
 use crate::vm::term_box::TermBox;
@@ -190,7 +190,7 @@ fn decode_reference(
         let reference = ExternRef::new(&mut cx, TermBox::new(term)).map_err(Error::Guest)?;
         Val::ExternRef(Some(reference))
     } else if matches!(heap.top(), HeapType::Func) {
-        Val::FuncRef(Some(func::decode(&cx, term, ty)?))
+        Val::FuncRef(Some(funcref::decode(&cx, term, ty)?))
     } else if let Ok((tag, host)) = term.decode::<(Atom, Term)>()
         && tag == atoms::extern_()
     {
@@ -237,7 +237,7 @@ pub fn encode<'a>(
         Val::F32(bits) => encode_float(env, f64::from(f32::from_bits(*bits))),
         Val::F64(bits) => encode_float(env, f64::from_bits(*bits)),
         Val::V128(value) => value.as_u128().encode(env),
-        Val::FuncRef(Some(func)) => func::encode(env, &cx, *func)?,
+        Val::FuncRef(Some(func)) => funcref::encode(env, &cx, *func)?,
         Val::ExternRef(Some(reference)) => {
             let data = reference.data(&cx).map_err(Error::Guest)?;
             match data.and_then(|data| data.downcast_ref::<TermBox>()) {

@@ -1,0 +1,58 @@
+//! A function of a store as a value: what a funcref is to Elixir.
+
+use crate::guest::cell::StoreCell;
+use crate::guest::data::StoreData;
+use crate::guest::handoff;
+use crate::guest::signature::Signature;
+use crate::guest::values;
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result};
+use crate::vm::live::{Kind, Live};
+use crate::vm::terms;
+use rustler::{Env, Resource, ResourceArc, Term};
+use std::sync::Arc;
+use wasmtime::{Func, StoreContextMut, ValType};
+
+/// A function, ready to be called.
+pub struct FuncResource {
+    pub cell: ResourceArc<StoreCell>,
+    pub signature: Arc<Signature>,
+    _live: Live,
+}
+
+impl Resource for FuncResource {}
+impl std::panic::RefUnwindSafe for FuncResource {}
+
+impl FuncResource {
+    pub fn new(cell: ResourceArc<StoreCell>, signature: Arc<Signature>) -> ResourceArc<Self> {
+        ResourceArc::new(FuncResource {
+            cell,
+            signature,
+            _live: Live::new(Kind::Func),
+        })
+    }
+}
+
+/// `%Wasmex.Func{}`
+pub fn encode<'a>(
+    env: Env<'a>,
+    cx: &StoreContextMut<'_, StoreData>,
+    func: Func,
+) -> Result<Term<'a>> {
+    let cell = handoff::current_cell().ok_or(Error::Cancelled)?;
+    let signature = Arc::new(Signature::new(cx, func));
+    Ok(terms::handle(
+        env,
+        atoms::wasmex_func(),
+        FuncResource::new(cell, signature),
+    ))
+}
+
+pub fn decode(cx: &StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Func> {
+    let resource =
+        terms::resource::<FuncResource>(term).ok_or_else(|| values::mismatch(None, ty, term))?;
+    if resource.cell.id != cx.data().id {
+        return Err(Error::ForeignStore(atoms::func()));
+    }
+    Ok(resource.signature.func)
+}

@@ -1,14 +1,14 @@
 defmodule Wasmex do
   @moduledoc """
-  Runs WebAssembly inside BEAM processes: call a guest's functions from Elixir, and Elixir from guests.
+  Runs WebAssembly inside BEAM processes: call guest functions from Elixir, and Elixir functions from guests.
 
-  `run/3` runs a WASI program to its end, as `System.cmd/3` does with a program of the system;
-  `stream!/3` gives its output as a stream, `Wasmex.Program` is one as a process.
+  To run a WASI program, use `run/3` (like `System.cmd/3`), `stream!/3` (its output as a stream) or
+  `Wasmex.Program` (a process).
 
-  For guests that are libraries, this module is a process around one instance, for use under a supervisor: `start_link/1`, then
-  `call_function/4`. It is thin; the same calls can be made without a process of their own through
-  `Wasmex.Instance.call/4`, in whatever process asks. Either way the guest runs on the VM's own
-  schedulers in slices of a quarter of a millisecond, so it holds up nobody.
+  To call a guest library, this module is a process around one instance, for use under a supervisor:
+  `start_link/1`, then `call_function/4`. The process is thin. `Wasmex.Instance.call/4` makes the same calls
+  in the calling process. In both cases the guest runs on the VM's schedulers in slices of a quarter of a
+  millisecond, so it does not block other processes.
 
   ## Example
 
@@ -20,21 +20,21 @@ defmodule Wasmex do
 
   ## Imports
 
-  Elixir functions that the guest may call, by namespace and name, with their types:
+  Imports are Elixir functions that the guest may call. They have a namespace, a name and types:
 
       %{env: %{log: {:fn, [:i32, :i32], [], fn context, pointer, length ->
         context.caller |> Wasmex.Memory.read_string(context.memory, pointer, length) |> IO.puts()
       end}}}
 
-  They run in the process that called the guest (here: the server). `context` has `:memory` (the
-  calling instance's export of that name), `:caller` (the store as seen from inside), `:pid` and
-  `:instance`. With one result type the function returns the value, with several a list. When it
-  raises, the guest is stopped and the call returns the error; the process lives on.
+  They run in the process that called the guest (here, the server). `context` has `:memory` (the calling
+  instance's exported memory), `:caller` (the store from inside the call), `:pid` and `:instance`. With one
+  result type the function returns the value, with several it returns a list. If it raises, the guest is
+  stopped and the call returns the error; the process stays alive.
 
   ## Lifetime
 
-  The process ends with its supervisor or `stop/2`, which frees the guest's memory at once (unless
-  the store was given to it). A call is stopped when its timeout passes or its caller dies.
+  The process ends with its supervisor or `stop/2`, which frees the guest's memory immediately (unless the
+  store was passed in). A call is stopped when its timeout passes or its caller dies.
   """
 
   use GenServer
@@ -58,14 +58,14 @@ defmodule Wasmex do
   ]
 
   @doc """
-  Starts a process around an instance. A map of options (a keyword list does too):
+  Starts a process around an instance. Options, as a map or a keyword list:
 
   | key | value | default |
   |---|---|---|
   | `:bytes` | wasm or WAT | |
-  | `:store` | the store to use; `:wasi` is then ignored | a new one |
+  | `:store` | an existing store; `:wasi` is then ignored | a new one |
   | `:module` | a compiled module (needs `:store`) | compiled from `:bytes` |
-  | `:instance` | an instance to use as it is (needs `:store` and `:module`) | a new one |
+  | `:instance` | an existing instance (needs `:store` and `:module`) | a new one |
   | `:imports` | see above | `%{}` |
   | `:links` | modules whose exports can be imported: `%{name => %{bytes: _} \| %{module: _}}`, with `:links` of their own | `%{}` |
   | `:wasi` | `true` or `%Wasmex.Wasi.WasiOptions{}` | `false` |
@@ -73,7 +73,7 @@ defmodule Wasmex do
   | `:engine`, `:store_limits` | for the new store | the default engine, no limits |
   | `:start_timeout` | ms for the module's start functions | `:infinity` |
 
-  Compiling happens in the caller, instantiating in the new process.
+  The module is compiled in the caller and instantiated in the new process.
   """
   @spec start_link(map() | keyword()) :: GenServer.on_start()
   def start_link(opts) when is_list(opts), do: opts |> Map.new() |> start_link()
@@ -109,7 +109,7 @@ defmodule Wasmex do
     end
   end
 
-  # Here, where it can be answered: a process that does not start takes its parent along.
+  # Checked in the caller: raising in `init/1` would also take down a linked parent.
   defp check_values!(opts) do
     Timeout.check!(Map.get(opts, :start_timeout, :infinity))
 
@@ -161,7 +161,7 @@ defmodule Wasmex do
     end
   end
 
-  # Depth first, so that what others need comes before them; each name once.
+  # Depth first, so that dependencies come before their dependents. Each name is used once.
   defp links(links, store) when is_map(links) do
     flat =
       for {name, link} <- links, reduce: {:ok, []} do
@@ -189,12 +189,12 @@ defmodule Wasmex do
     do: raise(ArgumentError, "a link is %{bytes: _} or %{module: _}, got: #{inspect(other)}")
 
   @doc """
-  Calls an exported function; `{:ok, results}` or `{:error, text}`.
+  Calls an exported function. Returns `{:ok, results}` or `{:error, text}`.
 
-  Calls to one process run one at a time, in order. After `timeout` ms, waiting included, the caller
-  exits as from `GenServer.call/3` and the guest is stopped; the instance can be called again.
+  Calls to one process run one at a time, in order. After `timeout` ms, including waiting, the caller exits
+  as with `GenServer.call/3` and the guest is stopped. The instance can be called again.
 
-  Inside an imported function, with the server's own pid, the call is made right there.
+  Inside an imported function, a call with the server's own pid runs directly.
   """
   @spec call_function(GenServer.server(), String.t() | atom(), [term()], timeout()) ::
           {:ok, [term()]} | {:error, String.t()}
@@ -207,7 +207,7 @@ defmodule Wasmex do
     end
   end
 
-  # The process would wait for itself; it is inside an import, so it can call on directly.
+  # A process cannot wait for itself. Inside an import it can call directly.
   defp nested_call(name, params, timeout) do
     case Process.get(:"$wasmex_instance") do
       nil ->
@@ -229,7 +229,7 @@ defmodule Wasmex do
   @spec memory(GenServer.server()) :: {:ok, Memory.t()} | {:error, String.t()}
   def memory(server), do: GenServer.call(server, {:memory})
 
-  @doc "The store; each of its users waits for the others."
+  @doc "The store. Its users take turns."
   @spec store(GenServer.server()) :: {:ok, StoreOrCaller.t()}
   def store(server), do: GenServer.call(server, {:store})
 
@@ -241,12 +241,12 @@ defmodule Wasmex do
   @spec instance(GenServer.server()) :: {:ok, Instance.t()}
   def instance(server), do: GenServer.call(server, {:instance})
 
-  @doc "Stops the process, also in the middle of a call, and frees the guest's memory."
+  @doc "Stops the process, even in the middle of a call, and frees the guest's memory."
   @spec stop(GenServer.server(), timeout()) :: :ok
   def stop(server, timeout \\ 5000), do: GenServer.stop(server, :normal, timeout)
 
   @doc """
-  How many native objects of each kind are alive, for finding leaks.
+  The number of live native objects of each kind, for finding leaks.
 
       iex> Wasmex.live_objects() |> Keyword.keys() |> Enum.member?(:store)
       true
@@ -315,7 +315,7 @@ defmodule Wasmex do
   def handle_call({:exported_function_exists, name}, _from, server),
     do: {:reply, Instance.function_export_exists(server.store, server.instance, name), server}
 
-  # Meant for somebody else: no reason to lose the guest.
+  # An unknown request must not cost the guest its process.
   def handle_call(other, _from, server),
     do: {:reply, {:error, "unknown request: #{inspect(other, limit: 5)}"}, server}
 

@@ -1,14 +1,14 @@
 defmodule Wasmex.Artefact do
   @moduledoc false
-  # Compiled modules on disk. wasmtime runs what it is given as machine code, so each artefact carries
-  # a digest of itself and the fingerprint of the engine that made it, and is refused unless both fit.
-  # With a key the digest is a MAC: then only who has the key can make an artefact that is accepted.
+  # Compiled modules as bytes. wasmtime runs an artefact's machine code unchecked, so each carries a digest
+  # of its contents and the fingerprint of its engine, and is refused unless both match. With a key the
+  # digest is an HMAC, so that only holders of the key can make an accepted artefact.
 
   alias Wasmex.{Error, Native}
 
   @magic "wasmex artefact 1"
 
-  @doc "Whether these are the bytes of an artefact, good or bad."
+  @doc "Whether the bytes have the header of an artefact."
   def artefact?(bytes), do: match?(@magic <> _, bytes)
 
   def pack(engine, artefact, key \\ nil) do
@@ -21,7 +21,7 @@ defmodule Wasmex.Artefact do
 
     cond do
       not equal?(digest, digest(body, key)) ->
-        refuse("the artefact was altered or damaged, or made with another key")
+        refuse("the artefact was modified or damaged, or was made with another key")
 
       fingerprint != Native.engine_fingerprint(engine) ->
         refuse("the artefact was made with other engine settings or another version")
@@ -43,7 +43,7 @@ defmodule Wasmex.Artefact do
     end
   end
 
-  @doc "The payload without any check, also of artefacts that are only wasmtime's."
+  @doc "The payload without any check. Accepts wasmtime's own artefacts, too."
   def payload(@magic <> <<_digest::binary-32, _fingerprint::64, artefact::binary>>), do: artefact
   def payload(bytes), do: bytes
 

@@ -1,12 +1,12 @@
 defmodule Wasmex.Profile do
   @moduledoc """
-  Where a program spent its time: its stack, sampled every quarter of a millisecond that it ran. Made
-  by `Wasmex.run/3` with `profile: true`, also when the program ended by an exit, a trap or a timeout.
+  A sampling profile of a program: its stack, sampled every quarter of a millisecond of running time.
+  `Wasmex.run/3` with `profile: true` returns it, also after an exit, a trap or a timeout.
 
-  - `:json`: for https://profiler.firefox.com, wasmtime's guest profiler's own
-  - `:stacks`: `[{frames, samples}]`, each a list of function names, the outermost first
+  - `:json`: the profile of wasmtime's `GuestProfiler`, for https://profiler.firefox.com
+  - `:stacks`: `[{frames, samples}]`, where frames are function names, outermost first
 
-  Functions have names where the module has a name section (do not strip what you profile).
+  Function names need the module's name section, so do not strip modules that you profile.
 
   ## Example
 
@@ -25,7 +25,7 @@ defmodule Wasmex.Profile do
           stacks: [{[String.t()], pos_integer()}]
         }
 
-  @doc "A line for each stack, frames joined by `;` and then the samples: what flame graph tools read."
+  @doc "Folded stacks, the input of flame graph tools: one line per stack, frames joined by `;`, then the samples."
   @spec folded(t()) :: String.t()
   def folded(%__MODULE__{stacks: stacks}) do
     stacks
@@ -36,13 +36,13 @@ defmodule Wasmex.Profile do
 
   defp clean(name), do: String.replace(name, [";", "\n", "\r"], ":")
 
-  @doc "A flame graph as an SVG that stands alone: it opens in a browser, and hovering names a frame."
+  @doc "A flame graph as a self-contained SVG. Open it in a browser and hover over a frame to see its name."
   @spec flame_graph(t()) :: String.t()
   def flame_graph(%__MODULE__{} = profile), do: FlameGraph.svg(profile)
 
   @doc """
-  Writes the profile to a file: by its extension `.svg` a flame graph, `.folded` or `.txt` folded
-  stacks, else the JSON.
+  Writes the profile to a file. The extension selects the format: `.svg` for a flame graph, `.folded` or
+  `.txt` for folded stacks, anything else for JSON.
   """
   @spec write(t(), Path.t()) :: :ok | {:error, File.posix()}
   def write(%__MODULE__{} = profile, path) do

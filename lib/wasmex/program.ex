@@ -1,30 +1,30 @@
 defmodule Wasmex.Program do
   @moduledoc """
-  WASI programs: run to their end, as a stream, or as a process.
+  Runs WASI programs: to completion, as a stream, or as a process.
 
-  `run/3` runs a program as `System.cmd/3` does with one of the system; `stream!/3` gives its output as a stream. Both are
-  functions of `Wasmex` too.
+  `run/3` runs a program like `System.cmd/3`; `stream!/3` returns its output as a stream. Both are also
+  available in `Wasmex`.
 
-  `start_link/1` makes a process of a program, which takes input at any time and sends its output as messages, with the
-  habits of a `Port`.
+  `start_link/1` runs a program in a process that works like a `Port`: it accepts input at any time and sends
+  output as messages.
 
       {:ok, pid} = Wasmex.Program.start_link(program: "chat.wasm", args: ["-v"])
       Wasmex.Program.write(pid, "hello\\n")
       receive do: ({^pid, {:data, bytes}} -> bytes)
 
-  The owner, by default the process that called `start_link/1`, gets
+  The owner (by default the process that called `start_link/1`) receives
 
   - `{pid, {:data, binary}}` for standard output, `{pid, {:stderr, binary}}` for standard error,
-  - at the end `{pid, {:exit_status, status}}` or `{pid, {:error, exception}}`; then the process ends
-    normally.
+  - `{pid, {:exit_status, status}}` or `{pid, {:error, exception}}` at the end, after which the process
+    exits normally.
 
-  The program is stopped when the owner ends, by `stop/2`, or by its supervisor.
+  The program is stopped when the owner exits, by `stop/2`, or by its supervisor.
 
   ## Back-pressure
 
-  With `active: true`, the default, output is sent as it comes; `max_output:` bounds it (64 MiB by
-  default). With `active: :once` one message is sent for each `active(pid, :once)`, and the program waits
-  while nobody asks.
+  With `active: true` (the default), output is sent as it is printed, up to `max_output:` (64 MiB by
+  default). With `active: :once`, each `active(pid, :once)` requests one message, and the program waits in
+  between.
 
   ## Example
 
@@ -60,12 +60,12 @@ defmodule Wasmex.Program do
   @default_output 64 * 1024 * 1024
 
   @doc ~S"""
-       Runs a WASI preview 1 program to its end, in this process: `{:ok, %Wasmex.Run{}}` with its exit
-       status and what it printed, whatever the status is.
+       Runs a WASI preview 1 program to completion in the calling process. Returns `{:ok, %Wasmex.Run{}}` with
+       its exit status and output, whatever the status is.
 
        The program is a path (compiled once, and again when the file changes), wasm bytes or WAT (compiled
-       each time), a `Wasmex.Module` or a `Wasmex.Template`. Files and bytes may be artefacts of
-       `Wasmex.Module.serialize/2` too, which are verified.
+       each time), a `Wasmex.Module` or a `Wasmex.Template`. Files and bytes may also be artefacts
+       of `Wasmex.Module.serialize/2`, which are verified.
 
            iex> wat = ~s|(module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
            ...>   (memory (export "memory") 1) (data (i32.const 8) "hello\\n")
@@ -82,47 +82,47 @@ defmodule Wasmex.Program do
          ~S"""
 
 
-         An Enumerable as `:stdin` is asked for more when the guest wants more; an element `{:error, exception}` (a
-         `Wasmex.Error`) of it ends the program with that error. `:inherit` is the group leader for `:stdin` and `:stdout`, the
-         VM's standard error for `:stderr`. `:capture` goes into the result, `:logger` line by line to Logger, with the metadata
-         `:wasm`, the program's name, and `:stream`.
+         An Enumerable as `:stdin` is consumed as the guest reads. An element `{:error, exception}` (a
+         `Wasmex.Error`) ends the program with that error. `:inherit` is the group leader for `:stdin` and `:stdout`, and the
+         VM's standard error for `:stderr`. `:capture` returns the output in the result. `:logger` logs it line by line, with the
+         metadata `:wasm` (the program's name) and `:stream`.
 
-         ## What it is granted
+         ## Grants
 
-         Nothing by default.
+         Nothing is granted by default.
 
          """ <>
          Docs.table(Options.__options__(), :granted) <>
          ~S"""
 
 
-         A component of WASI 0.2 (`wasi:cli/command`) runs as well: bytes, a file or a `Wasmex.Components.Component`. It alone
-         can be granted a network, see `Wasmex.Wasi.WasiP2Options`:
+         A WASI 0.2 component (`wasi:cli/command`) works as well: bytes, a file or a `Wasmex.Components.Component`. Only
+         components can be granted network access, see `Wasmex.Wasi.WasiP2Options`:
 
          """ <>
          Docs.table(Options.__options__(), :network) <>
          ~S"""
 
 
-         Its exit status is 0 or 1, for WASI 0.2 knows no others; `:trace`, `:profile` and `:links` are for modules.
+         The exit status of a component is 0 or 1, the only ones in WASI 0.2. `:trace`, `:profile` and `:links` require a module.
 
          ## Limits
 
-         All of them end the program with an error.
+         A program that exceeds a limit ends with an error.
 
          """ <>
          Docs.table(Options.__options__(), :limits) <>
          ~S"""
 
 
-         ## To see what it does
+         ## Observing a program
 
          """ <>
          Docs.table(Options.__options__(), :observers) <>
          ~S"""
 
 
-         ## Others
+         ## Other options
 
          """ <>
          Docs.table(Options.__options__(), :others) <>
@@ -132,9 +132,9 @@ defmodule Wasmex.Program do
          ## Errors
 
          Errors are `{:error, exception}`: `Wasmex.Trap`, or `Wasmex.Error` with the reason `:timeout`,
-         `:output_limit`, `:file`, `:not_a_program`, `:missing_import`, `:compile`, `:wasi`, …; the `run` in it is
-         what the program had done until then. What raises in a function, an Enumerable or a Collectable of
-         yours goes through, after the program was stopped.
+         `:output_limit`, `:file`, `:not_a_program`, `:missing_import`, `:compile`, `:wasi`, …; its field
+         `run` has the output so far. If a function, an Enumerable or a Collectable passed as an option raises, the program
+         is stopped and the exception propagates.
          """
   @spec run(program(), [String.t()], keyword()) :: {:ok, Wasmex.Run.t()} | {:error, Exception.t()}
   def run(program, args \\ [], opts \\ []) do
@@ -155,7 +155,7 @@ defmodule Wasmex.Program do
           | Wasmex.Components.Component.t()
           | Wasmex.Components.Template.t()
 
-  @doc "As `run/3`, but returns the `Wasmex.Run` or raises. An exit status other than 0 is no error."
+  @doc "Like `run/3`, but returns the `Wasmex.Run` or raises. An exit status other than 0 does not raise."
   @spec run!(program(), [String.t()], keyword()) :: Wasmex.Run.t()
   def run!(program, args \\ [], opts \\ []) do
     case run(program, args, opts) do
@@ -165,19 +165,19 @@ defmodule Wasmex.Program do
   end
 
   @doc """
-  A program as a lazy stream of what it prints to its standard output, or a filter between streams.
+  Runs a program as a lazy stream of its standard output, or as a filter between streams.
 
       stream!("report.wasm", ["2026"])
       File.stream!("in.txt") |> Wasmex.stream!("upcase.wasm") |> Enum.take(3)
 
-  The program starts when the stream is read, runs only while more is asked for, in the process that
-  asks, and is stopped when the reader halts. An Enumerable as the first argument is its input.
+  The program starts when the stream is first read, runs on demand in the reading process, and is stopped
+  when the reader halts. If the first argument is an Enumerable, it is the program's input.
 
-  Options are those of `run/3` and `as:`, `:chunks` (the default) or `:lines` (without their ends).
-  Standard error is captured, and in the exception's `run`.
+  Options: those of `run/3`, and `as:`, which is `:chunks` (the default) or `:lines` (without line ends).
+  Standard error is captured in the exception's `run`.
 
-  An exit status other than 0 raises `Wasmex.Exit`, once all output has been read; a trap, a timeout or
-  a limit raises its exception.
+  An exit status other than 0 raises `Wasmex.Exit` after all output has been read. A trap, a timeout or a
+  limit raises its exception.
 
       iex> cat = ~S|(module
       ...>   (import "wasi_snapshot_preview1" "fd_read" (func $r (param i32 i32 i32 i32) (result i32)))
@@ -201,7 +201,7 @@ defmodule Wasmex.Program do
 
   def stream!(input, program, args), do: stream!(input, program, args, [])
 
-  @doc "As `stream!/3`, with an input and options."
+  @doc "Like `stream!/3`, with an input and options."
   @spec stream!(Enumerable.t(), program(), [String.t()], keyword()) :: Enumerable.t()
   def stream!(input, program, args, opts),
     do: Wasmex.Program.Stream.new(program, args, Keyword.put(opts, :stdin, input))
@@ -232,7 +232,7 @@ defmodule Wasmex.Program do
 
   The other options are those of `run/3` except `:stdout`; `:stderr` is `:owner` by default.
 
-  Compiling happens in the caller. `{:error, exception}` when there is no such program.
+  The program is compiled in the caller. Returns `{:error, exception}` if it does not exist.
   """
   @spec start_link(keyword()) :: {:ok, pid()} | {:error, Exception.t() | term()}
   def start_link(opts) do
@@ -258,10 +258,10 @@ defmodule Wasmex.Program do
   end
 
   @doc """
-  Writes to the program's standard input: `{:ok, bytes}`. Waits while the program does not read, at most
+  Writes to the program's standard input and returns `{:ok, bytes}`. Waits until the program reads, at most
   `timeout` ms.
 
-  Errors: `:closed` when the program has ended or the input was closed, `:timeout`.
+  Errors: `:closed` if the program has ended or its input was closed, `:timeout`.
   """
   @spec write(GenServer.server(), iodata(), timeout()) ::
           {:ok, non_neg_integer()} | {:error, Error.t()}
@@ -273,10 +273,11 @@ defmodule Wasmex.Program do
   end
 
   @doc """
-  Closes the program's standard input: it reads the end of file. One that is closed, or whose program has ended,
-  is left alone.
+  Closes the program's standard input, so that it reads end of file. Does nothing if the input is already
+  closed or the program has ended.
 
-  Error: `:timeout`, when the program's process did not answer within `timeout` ms, for it is in a function of yours.
+  Error: `:timeout` if the program's process does not reply within `timeout` ms, because it is busy in one of
+  your functions.
   """
   @spec close_stdin(GenServer.server(), timeout()) :: :ok | {:error, Error.t()}
   def close_stdin(program, timeout \\ 5000) do
@@ -287,26 +288,25 @@ defmodule Wasmex.Program do
     end
   end
 
-  # Straight into the pipe from here: a program that does not read holds up the writer alone.
+  # Writes to the pipe from the caller, so that a program that does not read blocks only the writer.
   defp stdin(program, timeout) do
     GenServer.call(Wasmex.Utils.server!(program), :stdin, Timeout.capped(timeout))
   catch
     :exit, {:timeout, _} ->
-      {:error,
-       %Error{reason: :timeout, details: %{message: "the program did not answer in time"}}}
+      {:error, %Error{reason: :timeout, details: %{message: "the program did not reply in time"}}}
 
     :exit, {reason, _} when reason in [:noproc, :normal] ->
       {:error, %Error{reason: :closed, details: %{message: "the program has ended"}}}
   end
 
-  @doc "Asks for the next message with output (`:once`), for all of them (`true`), or for none (`false`)."
+  @doc "Requests the next output message (`:once`), all of them (`true`), or none (`false`)."
   @spec active(GenServer.server(), true | false | :once) :: :ok
   def active(program, active) when active in [true, false, :once],
     do: GenServer.cast(program, {:active, active})
 
   def active(_program, other), do: Wasmex.Options.misuse!("true, false or :once", other)
 
-  @doc "Stops the program, whatever it does."
+  @doc "Stops the program, whatever it is doing."
   @spec stop(GenServer.server(), timeout()) :: :ok
   def stop(program, timeout \\ 5000), do: GenServer.stop(program, :normal, timeout)
 

@@ -1,15 +1,14 @@
 defmodule Wasmex.Run do
   @moduledoc """
-  What a program did: the result of `Wasmex.run/3`, and `run` in the exceptions of programs that were
-  stopped.
+  The result of `Wasmex.run/3`, and the field `run` in exceptions of programs that were stopped.
 
-  - `:status`: the exit status, 0 for success; nil when it was stopped
-  - `:results`: of the function of `invoke:`
-  - `:stdout`, `:stderr`: what was printed (a binary for `:capture`, the collected value for a
-    Collectable), nil where it went elsewhere
-  - `:fuel_used`: nil without `fuel:`
-  - `:peak_memory`: the most bytes that all its memories had together
-  - `:duration`: microseconds, from before the instance was made
+  - `:status`: the exit status, 0 for success; `nil` if the program was stopped
+  - `:results`: the results of the function named by `invoke:`
+  - `:stdout`, `:stderr`: the output (a binary for `:capture`, the collected value for a Collectable), or
+    `nil` for other destinations
+  - `:fuel_used`: the fuel consumed; `nil` without `fuel:`
+  - `:peak_memory`: the peak size in bytes of all its memories together
+  - `:duration`: microseconds, including instantiation
   - `:profile`: a `Wasmex.Profile`, with `profile: true`
   - `:core_dump`: the bytes of a core dump (a wasm file), with `core_dump: true`, after a trap
 

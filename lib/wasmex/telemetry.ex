@@ -1,15 +1,15 @@
 defmodule Wasmex.Telemetry do
   @moduledoc """
-  What the library tells about its work: spans, as `:telemetry` or to a function of yours.
+  Telemetry spans for the library's work, as `:telemetry` events or passed to a function.
 
   Every span has the events `[:wasmex, name, :start]` and `[:wasmex, name, :stop]`, or `:exception`
-  when something raised inside it.
+  when the code inside it raised.
 
   | span | around | metadata |
   |---|---|---|
   | `:compile` | `Wasmex.Module.compile/2` | `:size` of the bytes |
-  | `:instantiate` | `Wasmex.Instance.new/5`, `Wasmex.Template.instantiate/3`, the same of `Wasmex.Components` | |
-  | `:call` | `Wasmex.Instance.call/4`, `Wasmex.call_function/4`, the same of `Wasmex.Components` | `:instance`, `:function` (a name, or the list of names on the way to it) |
+  | `:instantiate` | `Wasmex.Instance.new/5`, `Wasmex.Template.instantiate/3`, and their counterparts in `Wasmex.Components` | |
+  | `:call` | `Wasmex.Instance.call/4`, `Wasmex.call_function/4`, and their counterparts in `Wasmex.Components` | `:instance`, `:function` (a name or a path) |
   | `:import` | an Elixir function that a guest calls | `:namespace`, `:name` |
   | `:run` | a program: `Wasmex.run/3`, `Wasmex.stream!/3`, `Wasmex.Program` | `:program`, `:args` |
 
@@ -18,14 +18,14 @@ defmodule Wasmex.Telemetry do
   `:result`, `:ok` or `:error`, and then `:error`, the exception; `:exception` has `:kind`, `:reason`
   and `:stacktrace`. `:run` has also the measurements `:fuel_used` and `:peak_memory`.
 
-  ## What is on
+  ## Enabling spans
 
-  With `:telemetry` among your dependencies `:compile`, `:instantiate` and `:run` are on. `:call` and
-  `:import` take less time than an event does, so they wait to be asked for:
+  If your project depends on `:telemetry`, the spans `:compile`, `:instantiate` and `:run` are enabled. The
+  spans `:call` and `:import` cost more than a short call takes, so they must be enabled explicitly:
 
       config :wasmex, telemetry: [:compile, :instantiate, :run, :call]   # or true, or false
 
-  or, at run time, `enable/2`. What is off costs the reading of one flag.
+  or at run time with `enable/2`. A disabled span costs one `:persistent_term` read.
 
   ## Example
 
@@ -47,8 +47,8 @@ defmodule Wasmex.Telemetry do
   @type handler :: ([atom()], map(), map() -> any())
 
   @doc """
-  Turns spans on, in the whole VM. Option: `:handler`, a function of event, measurements and metadata;
-  by default `:telemetry.execute/3`, and an error where there is no `:telemetry`.
+  Enables spans in the whole VM. Option: `:handler`, a function of event, measurements and metadata
+  (default: `:telemetry.execute/3`; raises if `:telemetry` is not available).
   """
   @spec enable([span()], keyword()) :: :ok
   def enable(spans \\ @spans, opts \\ []) do
@@ -65,12 +65,12 @@ defmodule Wasmex.Telemetry do
   defp default_handler do
     if available?(),
       do: Function.capture(:telemetry, :execute, 3),
-      else: raise(ArgumentError, "there is no :telemetry here: give a handler: function")
+      else: raise(ArgumentError, ":telemetry is not available: pass a handler: function")
   end
 
   defp available?, do: Code.ensure_loaded?(:telemetry)
 
-  @doc "Turns all spans off."
+  @doc "Disables all spans."
   @spec disable() :: :ok
   def disable do
     :persistent_term.erase(__MODULE__)
@@ -78,7 +78,7 @@ defmodule Wasmex.Telemetry do
   end
 
   @doc false
-  # As the project's configuration wants it, when the application starts.
+  # Applies the project's configuration when the application starts.
   def configure do
     case Application.get_env(:wasmex, :telemetry) do
       nil -> if available?(), do: enable(@default), else: :ok
@@ -92,7 +92,7 @@ defmodule Wasmex.Telemetry do
   def on?(span), do: is_map_key(:persistent_term.get(__MODULE__, %{}), span)
 
   @doc false
-  # The beginning of a span, to be handed to `stop/3`; nil when it is off.
+  # Starts a span and returns what `stop/3` takes, or `nil` if the span is disabled.
   def start(span, metadata) do
     case :persistent_term.get(__MODULE__, %{}) do
       %{^span => handler} ->

@@ -1,19 +1,19 @@
 defmodule Wasmex.Trace do
   @moduledoc """
-  A call that a program made to WASI or to an imported Elixir function: what `trace:` of `Wasmex.run/3`
-  hands to your function.
+  A traced call of a program to WASI or to an imported Elixir function. The `trace:` option of
+  `Wasmex.run/3` passes these to a function.
 
-  - `:namespace`, `:name`: what was called
+  - `:namespace`, `:name`: the function called
   - `:args`: a keyword list for WASI (names as in the interface's definition), a list for Elixir
-    functions. `{:bytes, length, first_bytes}` stands for data; lists of atoms are flags.
+    functions. Data is `{:bytes, length, first_bytes}`; flags are lists of atoms.
   - `:result`: `:ok` or the error's name (`:noent`, `:notcapable`, …), `{:exit, status}`, `:trap`,
-    `:unfinished` for a call during which the program was stopped; `{:returned, value}` or
+    `:unfinished` if the program was stopped during the call; `{:returned, value}` or
     `{:raised, reason}` for Elixir functions
-  - `:outputs`: what a WASI call that succeeded gave back
-  - `:duration`: nanoseconds, the time that it waited included
+  - `:outputs`: the results of a successful WASI call
+  - `:duration`: nanoseconds, including time spent waiting
 
-  Events come in the order of the calls, in the process that runs the program, after the slice (a
-  quarter of a millisecond) in which they ended.
+  Events are delivered in the order of the calls, in the process that runs the program, at the end of the
+  slice (a quarter of a millisecond) in which the calls ended.
 
   ## Example
 
@@ -42,7 +42,7 @@ defmodule Wasmex.Trace do
   @wasi "wasi_snapshot_preview1"
 
   @doc """
-  A line as from strace:
+  Formats an event as a line, in the style of strace:
 
       iex> event = %Wasmex.Trace{name: "fd_write", args: [fd: 1, data: {:bytes, 12, "Hello wasip1"}], result: :ok, duration: 4_000}
       iex> Wasmex.Trace.format(event)

@@ -16,7 +16,7 @@ defmodule Wasmex.Utils do
   def stringify(other),
     do: raise(ArgumentError, "expected a name (string or atom), got: #{inspect(other)}")
 
-  @doc "Keys of maps as strings, at every level; structs are left alone."
+  @doc "Converts keys of maps to strings, at every level. Structs are left unchanged."
   @spec stringify_keys(term()) :: term()
   def stringify_keys(%_{} = struct), do: struct
 
@@ -37,7 +37,7 @@ defmodule Wasmex.Utils do
   end
 
   @doc false
-  # As `Keyword.validate!/2`, and what is no keyword list at all gets a sentence too.
+  # Like `Keyword.validate!/2`, with an error text for values that are not keyword lists.
   def options!(opts, allowed) do
     unless Keyword.keyword?(opts),
       do:
@@ -56,7 +56,7 @@ defmodule Wasmex.Utils do
   end
 
   @doc false
-  # Of a map or a keyword list.
+  # For a map or a keyword list.
   def known!(opts, known, where \\ "") do
     for {key, _value} <- opts, key not in known, do: unknown!(key, known, where)
     :ok
@@ -69,7 +69,7 @@ defmodule Wasmex.Utils do
   end
 
   @doc false
-  # What `GenServer.call/3` can ask.
+  # Checks that `GenServer.call/3` accepts the value as a server.
   def server!(server) when is_pid(server) or (is_atom(server) and server != nil), do: server
   def server!({:global, _} = server), do: server
   def server!({:via, module, _} = server) when is_atom(module), do: server
@@ -83,6 +83,6 @@ defmodule Wasmex.Utils do
   def utf8?(bytes), do: is_binary(:unicode.characters_to_binary(bytes))
 
   @doc false
-  # What an argument or a variable of a program may be.
+  # Valid as an argument or environment variable of a program.
   def text?(bytes), do: utf8?(bytes) and :binary.match(bytes, <<0>>) == :nomatch
 end

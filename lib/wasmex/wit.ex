@@ -1,17 +1,17 @@
 defmodule Wasmex.WIT do
   @moduledoc """
-  Worlds of WIT, read from its text, from a file or folder, or from a component.
+  Reads WIT worlds from text, a file or folder, or a component.
 
-  What comes back is plain data: a world is a map with `:name`, `:docs`, `:imports` and `:exports`, lists of
+  The result is plain data. A world is a map with `:name`, `:docs`, `:imports` and `:exports`, lists of
 
   - `{:func, name, function}`
   - `{:interface, name, %{name:, docs:, types: [{name, %{docs:, type:}}], functions: [function]}}`
   - `{:type, name, %{docs:, type:}}`
 
   A function is a map with `:name` (as in a component: `"[method]counter.add"`), `:docs`, `:kind` (`:func`, `:method`,
-  `:static`, `:constructor`), `:resource`, `:async`, `:params` (`[{name, type}]`) and `:result` (a type or nil). Types are those
-  of `Wasmex.Components.Component`, with `{:named, interface | nil, name}` for those that have a name, and docs behind
-  the type of each field and case.
+  `:static`, `:constructor`), `:resource`, `:async`, `:params` (`[{name, type}]`) and `:result` (a type or `nil`). Types are those
+  of `Wasmex.Components.Component`, plus `{:named, interface | nil, name}` for named types. Each field and case has its
+  docs after its type.
 
   ## Example
 
@@ -33,8 +33,8 @@ defmodule Wasmex.WIT do
   @type world :: %{name: String.t(), docs: String.t() | nil, imports: list(), exports: list()}
 
   @doc """
-  Reads a world. `{:text, label, text}` gives the text a name for messages. Option `:world` chooses among
-  several.
+  Reads a world. In `{:text, label, text}`, the label is used in error messages. Option `:world` selects a
+  world if there are several.
   """
   @spec world(source(), keyword()) :: {:ok, world()} | {:error, Exception.t()}
   def world(source, opts \\ []) do
@@ -61,7 +61,7 @@ defmodule Wasmex.WIT do
 
   defp source({kind, bytes}) when kind in [:path, :component], do: {kind, bytes}
 
-  @doc "A name of WIT as Elixir spells it: `\"first-name\"` is `\"first_name\"`."
+  @doc "The Elixir spelling of a WIT name: `\"first-name\"` is `\"first_name\"`."
   @spec elixir_name(String.t()) :: String.t()
   def elixir_name(name), do: String.replace(name, "-", "_")
 

@@ -183,7 +183,7 @@ defmodule Mix.Tasks.WasmexTest do
     )
 
     assert {"", err, 1} = sh("wasmex.run #{artefact} echo", dir)
-    assert err =~ "altered or damaged"
+    assert err =~ "modified or damaged"
     assert {"", err, 1} = sh("wasmex.compile README.md", dir)
     assert err =~ "parsing"
     assert {"", err, 1} = sh("wasmex.compile #{@rust} -o /no/such/place.cwasm", dir)

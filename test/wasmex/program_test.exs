@@ -188,7 +188,7 @@ defmodule Wasmex.ProgramTest do
     assert_receive :inside
     assert {:error, %Error{reason: :timeout}} = Program.close_stdin(pid, 10)
     assert {:error, %Error{reason: :timeout} = error} = Program.write(pid, "x", 10)
-    assert Exception.message(error) == "the program did not answer in time"
+    assert Exception.message(error) == "the program did not reply in time"
     assert_raise ArgumentError, ~r/timeout:/, fn -> Program.write(pid, "x", "10") end
     send(pid, :go)
     assert_receive {^pid, {:exit_status, 0}}

@@ -15,6 +15,7 @@ defmodule Wasmex.MixProject do
       start_permanent: Mix.env() == :prod,
       aliases: [check: &check/1],
       package: package(),
+      docs: docs(),
       # Not tests of ExUnit: scripts run them. Elixir before 1.19 knows no such key.
       test_ignore_filters: [
         &String.starts_with?(&1, ["test/conformance/", "test/fuzz/", "test/stress/soak"])
@@ -47,7 +48,29 @@ defmodule Wasmex.MixProject do
       # Cargo wants all members of its workspace.
       files:
         ~w(lib native bench/baseline test/fuzz/oracle priv/native/.gitkeep Cargo.toml Cargo.lock
-                mix.exs .formatter.exs README.md guides CHANGELOG.md LICENSE)
+                mix.exs .formatter.exs README.md guides CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE)
+    ]
+  end
+
+  # For ex_doc, where it is installed.
+  defp docs do
+    [
+      main: "readme",
+      source_ref: "v#{@version}",
+      extras:
+        ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"] ++
+          Path.wildcard("guides/*.md"),
+      groups_for_extras: [Guides: ~r"guides/"],
+      groups_for_modules: [
+        Programs: [~r"^Wasmex.(Program|Run|Trace|Profile)$"],
+        Components: [~r"^Wasmex.(Component|Components|WIT|Wave)"],
+        WASI: [~r"^Wasmex.(Wasi|Pipe)"],
+        HTTP: [~r"^Wasmex.(HTTP|Plug)"],
+        "Plug-ins": [~r"^Wasmex.Plugin"],
+        Errors: [~r"^Wasmex.(Error|Trap|Exit)$"],
+        Core:
+          ~r"^Wasmex(.(Engine|EngineConfig|Module|Store|StoreLimits|StoreOrCaller|Instance|Memory|Table|Global|Func|Tag|Linker|Template|Reference|Wat))?$"
+      ]
     ]
   end
 end

@@ -51,7 +51,6 @@ defmodule Wasmex do
     :imports,
     :links,
     :wasi,
-    :name,
     :engine,
     :store_limits,
     :start_timeout
@@ -69,39 +68,42 @@ defmodule Wasmex do
   | `:imports` | see above | `%{}` |
   | `:links` | modules whose exports can be imported: `%{name => %{bytes: _} \| %{module: _}}`, with `:links` of their own | `%{}` |
   | `:wasi` | `true` or `%Wasmex.Wasi.WasiOptions{}` | `false` |
-  | `:name` | any GenServer name | |
+  | `:name`, `:timeout`, `:hibernate_after`, `:debug`, `:spawn_opt` | as for `GenServer.start_link/3` | |
   | `:engine`, `:store_limits` | for the new store | the default engine, no limits |
   | `:start_timeout` | ms for the module's start functions | `:infinity` |
 
-  The module is compiled in the caller and instantiated in the new process.
+  An option that is nil is as good as absent. The module is compiled in the caller and instantiated in the new process.
   """
   @spec start_link(map() | keyword()) :: GenServer.on_start()
-  def start_link(opts) when is_list(opts), do: opts |> Map.new() |> start_link()
+  def start_link(opts) when is_list(opts) or is_map(opts) do
+    {opts, start_opts} = Utils.start_options(opts)
 
-  def start_link(%{} = opts) do
+    with {:ok, state} <- prepare(opts),
+         do: GenServer.start_link(__MODULE__, {:prepared, state}, start_opts)
+  end
+
+  # What needs no process: errors of it take nobody along.
+  defp prepare(opts) do
     Utils.known!(opts, @keys)
     check_values!(opts)
 
     case opts do
       %{instance: _, store: _, module: _} ->
-        start(opts)
+        state(opts, false)
 
       %{instance: _} ->
         {:error, :must_specify_store_and_module_used_to_instantiate_instance}
 
       %{module: _, store: _} ->
-        start(opts)
+        state(opts, false)
 
       %{module: _} ->
         {:error, :must_specify_store_used_to_compile_module}
 
       %{bytes: bytes} when is_binary(bytes) ->
         with {:ok, store} <- make_store(opts),
-             {:ok, module} <- Module.compile(store, bytes) do
-          opts
-          |> Map.merge(%{store: store, module: module})
-          |> start(opts[:store] == nil)
-        end
+             {:ok, module} <- Module.compile(store, bytes),
+             do: opts |> Map.merge(%{store: store, module: module}) |> state(opts[:store] == nil)
 
       _ ->
         raise ArgumentError,
@@ -141,23 +143,21 @@ defmodule Wasmex do
     end
   end
 
-  defp start(opts, owned? \\ false) do
+  defp state(opts, owned?) do
     with {:ok, links} <- links(Map.get(opts, :links, %{}), opts.store) do
       imports = opts |> Map.get(:imports, %{}) |> Utils.stringify_keys()
-      Wasmex.Call.Imports.prepare(imports)
-      start_opts = if opts[:name], do: [name: opts.name], else: []
+      Wasmex.Call.Imports.prepare(imports, :any_arity)
 
-      state = %{
-        store: opts.store,
-        module: opts.module,
-        instance: opts[:instance],
-        imports: imports,
-        links: links,
-        owned?: owned?,
-        timeout: Map.get(opts, :start_timeout, :infinity)
-      }
-
-      GenServer.start_link(__MODULE__, state, start_opts)
+      {:ok,
+       %{
+         store: opts.store,
+         module: opts.module,
+         instance: opts[:instance],
+         imports: imports,
+         links: links,
+         owned?: owned?,
+         timeout: Map.get(opts, :start_timeout, :infinity)
+       }}
     end
   end
 
@@ -176,6 +176,9 @@ defmodule Wasmex do
 
     with {:ok, flat} <- flat, do: {:ok, Enum.uniq_by(flat, & &1.name)}
   end
+
+  # As `Wasmex.Instance.new/4` takes them.
+  defp links(links, _store) when links == [], do: {:ok, []}
 
   defp links(other, _store),
     do: raise(ArgumentError, "links: must be a map of names and links, got: #{inspect(other)}")
@@ -216,7 +219,7 @@ defmodule Wasmex do
         )
 
       instance ->
-        instance |> Instance.call_contract(name, params, timeout) |> Compat.result()
+        instance |> Instance.call_contract(name, params, timeout) |> Compat.call(instance, name)
     end
   end
 
@@ -275,7 +278,7 @@ defmodule Wasmex do
   defdelegate stream!(input, program, args, opts), to: Program
 
   @impl true
-  def init(state) do
+  def init({:prepared, state}) do
     case instance_of(state) do
       {:ok, instance} ->
         Process.put(:"$wasmex_instance", instance)
@@ -291,6 +294,14 @@ defmodule Wasmex do
 
       {:error, text} ->
         {:stop, {{:badmatch, {:error, text}}, []}}
+    end
+  end
+
+  # Of `GenServer.start_link(Wasmex, opts)`.
+  def init(opts) when is_map(opts) or is_list(opts) do
+    case opts |> Utils.start_options() |> elem(0) |> prepare() do
+      {:ok, state} -> init({:prepared, state})
+      {:error, reason} -> {:stop, reason}
     end
   end
 

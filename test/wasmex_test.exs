@@ -41,10 +41,10 @@ defmodule WasmexTest do
     assert Wasmex.call_function(pid, "add", nil) == {:error, "could not load 'function params'"}
 
     assert {:error,
-            "Error during function execution (TRAP): error while executing at wasm backtrace:\n" <>
+            "Error during function excecution (wasm trap: wasm `unreachable` instruction executed): error while executing at wasm backtrace:\n" <>
               rest} = Wasmex.call_function(pid, "trap", [])
 
-    assert rest =~ "wasm trap: wasm `unreachable` instruction executed"
+    assert rest =~ ~r/\A    0: .*wasm function/
     assert Wasmex.call_function(pid, "add", [1, 2]) == {:ok, [3]}
   end
 
@@ -220,7 +220,7 @@ defmodule WasmexTest do
       pid = start(function)
 
       assert {:error,
-              "Error during function execution: error while executing at wasm backtrace:\n" <> _} =
+              "Error during function excecution: error while executing at wasm backtrace:\n" <> _} =
                Wasmex.call_function(pid, "f", [1])
 
       assert Wasmex.call_function(pid, :add, [1, 2]) == {:ok, [3]}

@@ -28,6 +28,8 @@ defmodule Wasmex.Call do
             # In ms of the monotonic clock, or :infinity.
             deadline: :infinity,
             timeout: :infinity,
+            # How often an imported function may outlast the deadline; the guest then gets more time to end.
+            extensions: 0,
             # The functions and the context of the import table that was used last.
             imports: nil,
             # Told of each import that ran, see `observed/4`; nil for nobody.
@@ -41,6 +43,9 @@ defmodule Wasmex.Call do
           | {:yield, t()}
           | {:wait, reference(), t()}
           | {:busy, reference(), t()}
+
+  # A guest that calls slow functions for ever ends after so many.
+  @extensions 100
 
   # Set while an imported function runs under a deadline, so that calls it makes, in whatever store,
   # end in time for the one that made them.
@@ -56,6 +61,17 @@ defmodule Wasmex.Call do
       deadline: deadline(timeout)
     }
   end
+
+  @doc """
+  A call that goes on when an imported function outlasts its deadline, in time for the guest to end by itself. To cut off
+  a component's call is to end its instance.
+  """
+  @spec extensible(t()) :: t()
+  def extensible(%__MODULE__{} = call), do: %{call | extensions: @extensions}
+
+  @doc "Whether an imported function has outlasted the deadline."
+  @spec extended?(t()) :: boolean()
+  def extended?(%__MODULE__{extensions: left}), do: left in 1..(@extensions - 1)//1
 
   @doc "Runs a call to its end in this process."
   def run(%__MODULE__{} = call), do: call.again.() |> advance(call) |> await()
@@ -99,21 +115,29 @@ defmodule Wasmex.Call do
           run_import(elem(functions, index), context, params, call)
       end
 
-    if expired?(call) do
-      cancel(call, nil)
-    else
-      case result do
-        {:returned, value} ->
-          store |> Native.call_resume(serial, value) |> advance(call)
-
-        raised ->
-          store |> Native.call_raise(serial) |> advance(%{call | raised: raised})
-      end
+    case expired?(call) and extend(call) do
+      false -> resume(store, serial, result, call)
+      :over -> cancel(call, nil)
+      call -> resume(store, serial, result, call)
     end
   end
 
   # A poll of something that is over: the store was closed under the call.
   def advance(nil, call), do: advance({:error, {:closed, %{}}}, call)
+
+  defp resume(store, serial, {:returned, value}, call),
+    do: store |> Native.call_resume(serial, value) |> advance(call)
+
+  defp resume(store, serial, raised, call),
+    do: store |> Native.call_raise(serial) |> advance(%{call | raised: raised})
+
+  # As much as drop-in calls get by default.
+  @extension 5_000
+
+  defp extend(%{extensions: 0}), do: :over
+
+  defp extend(%{extensions: left, timeout: timeout} = call),
+    do: %{call | extensions: left - 1, deadline: Timeout.deadline(max(timeout, @extension))}
 
   # Functions are copied out of the NIF once per call, not once per import.
   defp with_imports(%{imports: {table, memory, _, _}} = call, table, memory, _serial), do: call

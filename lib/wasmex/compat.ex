@@ -1,29 +1,113 @@
 defmodule Wasmex.Compat do
   @moduledoc false
-  # The drop-in half of the API answers `{:error, text}`; the text comes from the same exceptions that
-  # the rest of the library answers with, through this one function.
+  # The drop-in half of the API answers `{:error, text}`, in the words of Wasmex 0.15 ("excecution" included: its users'
+  # tests have it). The text comes from the same exceptions that the rest of the library answers with, through here.
 
   alias Wasmex.Components.Conversion
-  alias Wasmex.{Error, Exit, Trap}
+  alias Wasmex.{Error, Exit, Instance, Native, Trap}
 
+  @typedoc "What the drop-in functions return."
+  @type result(value) :: {:ok, value} | {:error, String.t()}
+
+  @doc "The result of anything but a call."
+  @spec result({:ok, value} | :ok | {:error, Exception.t()}) :: result(value) | :ok
+        when value: term()
   def result({:ok, _} = ok), do: ok
   def result(:ok), do: :ok
   def result({:error, error}), do: {:error, text(error)}
 
-  def text(%Trap{detail: detail}) when is_binary(detail),
-    do: "Error during function execution (TRAP): #{detail}"
+  @doc "The result of a call. A program that exits with status 0 has succeeded."
+  @spec call({:ok, term()} | {:error, Exception.t()}) :: result(term())
+  def call({:error, %Exit{status: 0}}), do: {:ok, []}
+  def call(result), do: result(result)
 
-  def text(%Trap{} = trap),
-    do: "Error during function execution (TRAP): #{Exception.message(trap)}"
+  @doc "The result of a call of a core function. References are not returned; `Wasmex.Instance.call/4` does so."
+  @spec call({:ok, [term()]} | {:error, Exception.t()}, Instance.t(), String.t()) ::
+          result([term()])
+  def call({:ok, results}, instance, name) do
+    if Enum.all?(results, &is_number/1),
+      do: {:ok, results},
+      else: numbers_only(results, types(instance, name, 2))
+  end
 
-  def text(%Exit{} = exit), do: "Error during function execution: #{Exception.message(exit)}"
+  def call(error, _instance, _name), do: call(error)
+
+  defp numbers_only(results, types) do
+    Enum.find_value(types, {:ok, results}, fn type ->
+      with {:reference, text} <- type, do: {:error, reference(text)}, else: (_ -> nil)
+    end)
+  end
+
+  defp types(%Instance{resource: resource}, name, position) do
+    case Native.instance_export_type(resource, name) do
+      {:fn, _, _} = type -> elem(type, position)
+      _ -> []
+    end
+  end
+
+  @doc "The value of a global, which is a number."
+  @spec global({:ok, term()} | {:error, Exception.t()}, term()) :: result(term())
+  def global({:ok, _}, %{type: {:reference, text}}), do: {:error, reference(text)}
+  def global(result, _type), do: result(result)
+
+  @references [
+    {"extern", "extern"},
+    {"func", "func"},
+    {"exn", "exn"},
+    {"cont", "cont"}
+  ]
+
+  defp reference(text) do
+    kind = Enum.find_value(@references, "any", fn {part, kind} -> if text =~ part, do: kind end)
+    "unable_to_return_#{kind}_ref_type"
+  end
+
+  @doc "Integers of the drop-in functions are signed: an error for the first that is not, given the types."
+  @spec signed(Instance.t(), String.t(), [term()]) :: :ok | {:error, Error.t()}
+  def signed(instance, name, params) do
+    if Enum.any?(params, &(is_integer(&1) and &1 > 0x7FFF_FFFF)),
+      do: params |> Enum.zip(types(instance, name, 1)) |> signed(0),
+      else: :ok
+  end
+
+  defp signed([], _position), do: :ok
+
+  defp signed([{value, type} | rest], position) do
+    with :ok <- signed_value(value, type, position), do: signed(rest, position + 1)
+  end
+
+  @doc "The same for one value; `position` is nil where it is no argument."
+  @spec signed_value(term(), term(), non_neg_integer() | nil) :: :ok | {:error, Error.t()}
+  def signed_value(value, type, position) do
+    most = %{i32: 0x7FFF_FFFF, i64: 0x7FFF_FFFF_FFFF_FFFF}
+
+    if is_integer(value) and is_map_key(most, type) and value > most[type] do
+      details = %{position: position, wanted: Atom.to_string(type), given: :Integer}
+      {:error, %Error{reason: :value, details: details}}
+    else
+      :ok
+    end
+  end
+
+  @doc "The text of an exception."
+  @spec text(Exception.t()) :: String.t()
+  def text(%Trap{message: message, detail: detail}),
+    do: "Error during function excecution (#{message}): #{outermost(detail || message)}"
+
+  def text(%Exit{} = exit), do: "Error during function excecution: #{Exception.message(exit)}"
 
   def text(%Error{reason: reason, details: %{detail: detail}} = error)
       when reason in [:import_raised, :bad_results, :bad_value],
-      do: "Error during function execution: #{detail}\n#{Exception.message(error)}"
+      do: "Error during function excecution: #{detail}\n#{Exception.message(error)}"
 
   def text(%Error{reason: :guest, details: %{detail: detail, backtrace: [_ | _]}}),
-    do: "Error during function execution: #{detail}"
+    do: "Error during function excecution: #{detail}"
+
+  def text(%Error{reason: :missing_import, details: %{namespace: namespace, name: name}}),
+    do: "unknown import: `#{namespace}::#{name}` has not been defined"
+
+  def text(%Error{reason: :incompatible_import, details: %{message: message}}),
+    do: outermost(message)
 
   def text(%Error{reason: :unknown_export, details: %{kind: kind, name: name}}),
     do: "exported #{if kind == :func, do: "function", else: kind} `#{name}` not found"
@@ -51,4 +135,7 @@ defmodule Wasmex.Compat do
 
   def text(%Error{reason: :out_of_bounds}), do: "out of bounds memory access"
   def text(%{__exception__: true} = error), do: Exception.message(error)
+
+  # An error without its causes.
+  defp outermost(text), do: text |> String.split("\n\nCaused by:", parts: 2) |> hd()
 end

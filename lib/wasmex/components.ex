@@ -48,7 +48,6 @@ defmodule Wasmex.Components do
     :component,
     :imports,
     :wasi,
-    :name,
     :engine,
     :store_limits,
     :start_timeout,
@@ -68,18 +67,31 @@ defmodule Wasmex.Components do
   | `:store` | the store to use; `:wasi` is then ignored | a new one |
   | `:imports` | see `Wasmex.Components.Instance.instantiate/4` | `%{}` |
   | `:wasi` | `%Wasmex.Wasi.WasiP2Options{}` or `true` (its defaults) | nothing is granted |
-  | `:name` | any GenServer name | |
+  | `:name`, `:timeout`, `:hibernate_after`, `:debug`, `:spawn_opt` | as for `GenServer.start_link/3` | |
   | `:engine`, `:store_limits` | for the new store | the default engine, no limits |
   | `:start_timeout` | ms for the component's start code | `:infinity` |
   | `:on_trap` | `:keep`, `:stop` or `:renew`, see above | `:keep` |
 
-  Errors: `{:error, text}` where the component can't be read, compiled or instantiated. (Before OTP 26 a failure to
-  instantiate is `{:error, {:bad_return_value, {:error, text}}}`, and ends a parent that does not trap exits.)
+  An option that is nil is as good as absent. Errors: `{:error, text}` where the component can't be read, compiled or
+  instantiated.
   """
   @spec start_link(keyword() | map()) :: GenServer.on_start()
-  def start_link(opts) when is_list(opts), do: opts |> Map.new() |> start_link()
+  def start_link(opts) when is_list(opts) or is_map(opts) do
+    {opts, start_opts} = Utils.start_options(opts)
+    ref = make_ref()
 
-  def start_link(%{} = opts) do
+    with {:ok, state} <- prepare(opts) do
+      state = Map.put(state, :refused, {self(), ref})
+
+      # Before OTP 26 a process that fails to start takes its parent along, unless it answers `:ignore`.
+      with :ignore <- GenServer.start_link(__MODULE__, {:prepared, state}, start_opts) do
+        receive do: ({^ref, text} -> {:error, text})
+      end
+    end
+  end
+
+  # What needs no process.
+  defp prepare(opts) do
     Utils.known!(opts, @keys)
     on_trap = on_trap!(Map.get(opts, :on_trap, :keep))
     # Checked in the caller: raising in `init/1` would also take down a linked parent.
@@ -91,19 +103,18 @@ defmodule Wasmex.Components do
     with {:ok, make_store} <- store_maker(opts),
          {:ok, store} <- make_store.(),
          {:ok, component} <- component(opts, store) do
-      state = %{
-        store: store,
-        make_store: make_store,
-        component: component,
-        imports: imports,
-        timeout: timeout,
-        owned?: opts[:store] == nil,
-        on_trap: on_trap,
-        style: Map.get(opts, :style, :contract)
-      }
-
-      start_opts = if opts[:name], do: [name: opts.name], else: []
-      GenServer.start_link(__MODULE__, state, start_opts)
+      {:ok,
+       %{
+         store: store,
+         make_store: make_store,
+         component: component,
+         imports: imports,
+         timeout: timeout,
+         owned?: opts[:store] == nil,
+         on_trap: on_trap,
+         style: Map.get(opts, :style, :contract),
+         refused: nil
+       }}
     end
   end
 
@@ -227,23 +238,30 @@ defmodule Wasmex.Components do
   end
 
   @impl true
-  def init(config) do
+  def init({:prepared, config}) do
     with {:ok, template} <- Template.new(config.component, config.imports, style: config.style),
          config = Map.put(config, :template, template),
          {:ok, instance} <-
            Template.instantiate(template, config.store, timeout: config.timeout) do
       {:ok, {config, server(config, instance)}}
     else
-      {:error, error} -> refused(Compat.text(error))
+      {:error, error} -> refused(config.refused, Compat.text(error))
     end
   end
 
-  # OTP 26 introduced `{:error, reason}` for `init/1`, which does not take down a linked parent. Before, it
-  # was an invalid return value.
-  defp refused(text) do
-    if String.to_integer(System.otp_release()) >= 26,
-      do: {:error, text},
-      else: {:stop, {:bad_return_value, {:error, text}}}
+  # Of `GenServer.start_link(Wasmex.Components, opts)`.
+  def init(opts) when is_map(opts) or is_list(opts) do
+    case opts |> Utils.start_options() |> elem(0) |> prepare() do
+      {:ok, config} -> init({:prepared, config})
+      {:error, text} -> refused(nil, text)
+    end
+  end
+
+  defp refused(nil, text), do: {:stop, text}
+
+  defp refused({pid, ref}, text) do
+    send(pid, {ref, text})
+    :ignore
   end
 
   defp server(config, instance) do
@@ -255,7 +273,7 @@ defmodule Wasmex.Components do
       instance: instance,
       owned?: config.owned?,
       begin: if(config.style == :direct, do: &begin_direct/4, else: &begin/4),
-      answer: if(config.style == :direct, do: &direct/1, else: &answer/1),
+      answer: if(config.style == :direct, do: &direct/3, else: &answer/3),
       answer_timeouts?: config.style == :direct,
       prepare: if(config.on_trap == :renew and config.owned?, do: &renew(&1, &2, config))
     }
@@ -267,19 +285,20 @@ defmodule Wasmex.Components do
   defp begin_direct(instance, path, params, timeout),
     do: Instance.begin(instance, path, params, timeout, Style.direct())
 
-  defp direct({:ok, [value]}), do: {:ok, value}
-  defp direct({:ok, []}), do: {:ok, nil}
-  defp direct(error), do: error
+  # With the instance and the path.
+  defp direct({:ok, [value]}, _instance, _path), do: {:ok, value}
+  defp direct({:ok, []}, _instance, _path), do: {:ok, nil}
+  defp direct(error, _instance, _path), do: error
 
-  defp answer({:ok, [value]}), do: {:ok, value}
-  defp answer({:ok, []}), do: {:ok, []}
+  defp answer({:ok, [value]}, _instance, _path), do: {:ok, value}
+  defp answer({:ok, []}, _instance, _path), do: {:ok, []}
 
-  defp answer({:error, %Error{reason: :arity, details: details}}),
+  defp answer({:error, %Error{reason: :arity, details: details}}, _instance, _path),
     do:
       {:error,
-       "Error during function execution: expected #{details.expected} argument(s), got #{details.given}"}
+       "Error during function excecution: expected #{details.expected} argument(s), got #{details.given}"}
 
-  defp answer(result), do: Compat.result(result)
+  defp answer(result, _instance, _path), do: Compat.call(result)
 
   @impl true
   def handle_call({:call_function, path, params, timeout}, from, {config, server}) do

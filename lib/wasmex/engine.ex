@@ -25,7 +25,7 @@ defmodule Wasmex.Engine do
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
 
   # wasmtime's defaults. The struct's own defaults are those of Wasmex 0.15.
-  @default %EngineConfig{cranelift_opt_level: :speed, memory64: true}
+  @default %EngineConfig{cranelift_opt_level: :speed}
 
   @doc "Creates an engine. Returns `{:error, text}` when settings contradict each other."
   @spec new(EngineConfig.t()) :: {:ok, t()} | {:error, String.t()}

@@ -56,15 +56,19 @@ defmodule Wasmex.Instance do
   @spec new(StoreOrCaller.t(), Wasmex.Module.t(), map(), [map()], keyword()) ::
           {:ok, t()} | {:error, String.t()}
   def new(store_or_caller, module, imports, links \\ [], opts \\ []) do
-    Compat.result(instantiate(store_or_caller, module, imports, links, opts))
+    prepared = Imports.prepare(imports, :any_arity)
+    Compat.result(instantiate_prepared(store_or_caller, module, prepared, links, opts))
   end
 
   @doc "Like `new/5`, but returns an exception struct as the error. Option: `:timeout` in ms."
   @spec instantiate(StoreOrCaller.t(), Wasmex.Module.t(), map(), [map()], keyword()) ::
           {:ok, t()} | {:error, Exception.t()}
-  def instantiate(store_or_caller, %Wasmex.Module{} = module, imports, links \\ [], opts \\ []) do
+  def instantiate(store_or_caller, module, imports, links \\ [], opts \\ []),
+    do: instantiate_prepared(store_or_caller, module, Imports.prepare(imports), links, opts)
+
+  defp instantiate_prepared(store_or_caller, %Wasmex.Module{} = module, imports, links, opts) do
     {store, via} = StoreOrCaller.split(store_or_caller)
-    {declarations, functions} = Imports.prepare(imports)
+    {declarations, functions} = imports
     links = Enum.map(links, &link!/1)
     opts = Wasmex.Utils.options!(opts, timeout: :infinity)
 
@@ -234,7 +238,7 @@ defmodule Wasmex.Instance do
     answer = fn ->
       case call_contract(instance, name, params, timeout) do
         {:error, %Error{reason: :timeout}} -> :ok
-        result -> send(pid, {tag, Compat.result(result)})
+        result -> send(pid, {tag, Compat.call(result, instance, name)})
       end
     end
 
@@ -256,8 +260,19 @@ defmodule Wasmex.Instance do
   def call_contract(_instance, _name, params, _timeout) when not is_list(params),
     do: {:error, %Error{reason: :guest, details: %{message: "could not load 'function params'"}}}
 
-  def call_contract(instance, name, params, timeout),
-    do: call(instance, name, params, timeout: timeout)
+  def call_contract(instance, name, params, timeout) do
+    with :ok <- Compat.signed(instance, name, params),
+         do: call(instance, name, params, timeout: timeout)
+  end
+
+  @doc false
+  # As `begin/4`, for integers as the drop-in functions take them.
+  def begin_contract(instance, name, params, timeout) do
+    case Compat.signed(instance, name, params) do
+      :ok -> begin(instance, name, params, timeout)
+      error -> {:done, error}
+    end
+  end
 
   @doc "Returns the first exported memory, whatever its name."
   @spec memory(StoreOrCaller.t(), t()) :: {:ok, Memory.t()} | {:error, String.t()}
@@ -286,15 +301,15 @@ defmodule Wasmex.Instance do
   defp wrap(:table, resource), do: %Wasmex.Table{resource: resource, reference: make_ref()}
   defp wrap(:func, resource), do: %Wasmex.Func{resource: resource, reference: make_ref()}
 
-  @doc "The value of an exported global."
+  @doc "The value of an exported global, a number. `Wasmex.Global.get/1` also returns references."
   @spec get_global_value(StoreOrCaller.t(), t(), String.t()) ::
           {:ok, term()} | {:error, String.t()}
   def get_global_value(store_or_caller, %__MODULE__{} = instance, name) when is_binary(name) do
     via = StoreOrCaller.via(store_or_caller)
 
-    with {:ok, global} <- native_export(instance, :global, name, via),
-         {:ok, value} <- access(instance, fn -> Native.global_get(global, via) end) do
-      {:ok, value}
+    with {:ok, global} <- native_export(instance, :global, name, via) do
+      value = access(instance, fn -> Native.global_get(global, via) end)
+      Compat.global(value, global_type(instance, name))
     else
       {:error, error} -> {:error, Compat.text(error)}
     end
@@ -307,11 +322,18 @@ defmodule Wasmex.Instance do
     via = StoreOrCaller.via(store_or_caller)
 
     with {:ok, global} <- native_export(instance, :global, name, via),
+         :ok <- Compat.signed_value(value, global_type(instance, name)[:type], nil),
          {:ok, _} <- access(instance, fn -> Native.global_set(global, value, via) end) do
       :ok
     else
       {:error, error} -> {:error, Compat.text(error)}
     end
+  end
+
+  defp global_type(%{resource: resource}, name) do
+    with {:global, type} <- Native.instance_export_type(resource, name),
+         do: type,
+         else: (_ -> %{})
   end
 
   defp native_export(%{resource: resource} = instance, kind, name, via),

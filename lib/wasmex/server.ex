@@ -17,8 +17,8 @@ defmodule Wasmex.Server do
             # Whether the store was made for this process, which then closes it.
             owned?: false,
             # How a call begins, and how its result is told: of modules, or of components.
-            begin: &Instance.begin/4,
-            answer: &Compat.result/1,
+            begin: &Instance.begin_contract/4,
+            answer: &Compat.call/3,
             # Whether callers wait to be told of a timeout; the drop-in calls exit by themselves.
             answer_timeouts?: false,
             # Looks at the server before each call, which has so long: a component's may need a fresh instance.
@@ -29,7 +29,7 @@ defmodule Wasmex.Server do
   defmodule Current do
     @moduledoc false
     # The call under way: `ref` tells its messages from those of calls that are over.
-    defstruct [:ref, :call, :from, :span, :monitor, :timer, waiting: nil]
+    defstruct [:ref, :name, :call, :from, :span, :monitor, :timer, waiting: nil]
   end
 
   @doc "Takes a call; answers at once when it ends in its first slice."
@@ -54,10 +54,10 @@ defmodule Wasmex.Server do
 
         if untold?(result, server),
           do: {:noreply, server},
-          else: {:reply, server.answer.(result), server}
+          else: {:reply, server.answer.(result, server.instance, name), server}
 
       outcome ->
-        {:noreply, server |> start(from, span, outcome) |> settle(outcome)}
+        {:noreply, server |> start(from, name, span, outcome) |> settle(outcome)}
     end
   end
 
@@ -76,24 +76,26 @@ defmodule Wasmex.Server do
   end
 
   # Only calls that last are watched: most end before that would be worth it.
-  defp start(server, {caller, _tag} = from, span, outcome) do
+  defp start(server, {caller, _tag} = from, name, span, outcome) do
     call = call_of(outcome)
     ref = make_ref()
 
-    timer =
-      if call.deadline != :infinity,
-        do: Process.send_after(self(), {:wasmex_deadline, ref}, Call.remaining(call))
-
     current = %Current{
       ref: ref,
+      name: name,
       from: from,
       span: span,
       monitor: Process.monitor(caller),
-      timer: timer
+      timer: timer(call, ref)
     }
 
     %{server | current: current}
   end
+
+  defp timer(%{deadline: :infinity}, _ref), do: nil
+
+  defp timer(call, ref),
+    do: Process.send_after(self(), {:wasmex_deadline, ref}, Call.remaining(call))
 
   defp untold?({:error, %Error{reason: :timeout}}, server), do: not server.answer_timeouts?
   defp untold?(_result, _server), do: false
@@ -106,7 +108,7 @@ defmodule Wasmex.Server do
 
     # Its time is up, or its caller is gone: nobody waits for an answer.
     unless untold?(result, server),
-      do: GenServer.reply(current.from, server.answer.(result))
+      do: GenServer.reply(current.from, server.answer.(result, server.instance, current.name))
 
     finish(server)
   end
@@ -166,10 +168,15 @@ defmodule Wasmex.Server do
     settle(server, Call.advance(call.again.(), call))
   end
 
-  def info({:wasmex_deadline, ref}, %{current: %{ref: ref}} = server), do: cancel(server)
+  def info({:wasmex_deadline, ref}, %{current: %{ref: ref, call: call} = current} = server) do
+    if Call.expired?(call),
+      do: cancel(server),
+      else: %{server | current: %{current | timer: timer(call, ref)}}
+  end
 
+  # A caller that left because an imported function outlasted its time did not mean to end the guest.
   def info({:DOWN, monitor, :process, _, _}, %{current: %{monitor: monitor}} = server),
-    do: cancel(server)
+    do: if(Call.extended?(server.current.call), do: server, else: cancel(server))
 
   def info(_message, server), do: server
 

@@ -23,7 +23,10 @@ defmodule Wasmex.Utils do
   def stringify_keys(map) when is_map(map),
     do: Map.new(map, fn {key, value} -> {stringify(key), stringify_keys(value)} end)
 
-  def stringify_keys(list) when is_list(list), do: Enum.map(list, &stringify_keys/1)
+  # Not of an improper list, which has no keys to speak of.
+  def stringify_keys([head | tail]) when is_list(tail),
+    do: [stringify_keys(head) | stringify_keys(tail)]
+
   def stringify_keys(other), do: other
 
   @doc false
@@ -53,6 +56,19 @@ defmodule Wasmex.Utils do
       {:error, [key | _]} ->
         unknown!(key, for(known <- allowed, do: with({key, _} <- known, do: key)), "")
     end
+  end
+
+  @genserver [:name, :timeout, :hibernate_after, :debug, :spawn_opt]
+
+  @doc false
+  # The options of a process as a map, and those of them that are `GenServer.start_link/3`'s. nil is as good as absent,
+  # but for imports: whoever has them from somewhere else wants to know that there are none.
+  @spec start_options(map() | keyword()) :: {map(), keyword()}
+  def start_options(opts) do
+    present =
+      for {key, value} <- opts, value != nil or key == :imports, into: %{}, do: {key, value}
+
+    {Map.drop(present, @genserver), present |> Map.take(@genserver) |> Map.to_list()}
   end
 
   @doc false

@@ -125,7 +125,7 @@ defmodule Wasmex.ComponentsTest do
       end
 
       assert {:error, text} = call.("panic", ["ouch"])
-      assert text =~ "Error during function execution (TRAP)"
+      assert text =~ "Error during function excecution (wasm trap"
     end
 
     test "returns names as atoms where they exist, bytes as lists, and takes what is nearly right" do

@@ -10,12 +10,20 @@ defmodule Wasmex.Call.Imports do
   @types [:i32, :i64, :f32, :f64, :v128] ++
            [:externref, :funcref, :anyref, :eqref, :i31ref, :structref, :arrayref, :exnref]
 
-  @spec prepare(map()) :: {[{String.t(), String.t(), tuple()}], tuple()}
-  def prepare(imports) when is_map(imports) and not is_struct(imports) do
+  @doc """
+  Raises for what is no import. A function that takes another number of arguments than its types say is one, too; with
+  `:any_arity` the call of it fails, as in Wasmex 0.15.
+  """
+  @spec prepare(map(), :exact_arity | :any_arity) ::
+          {[{String.t(), String.t(), tuple()}], tuple()}
+  def prepare(imports, arity \\ :exact_arity)
+
+  def prepare(imports, arity) when is_map(imports) and not is_struct(imports) do
     entries =
       for {namespace, definitions} <- imports,
+          namespace = Utils.stringify(namespace),
           {name, definition} <- namespace!(namespace, definitions),
-          do: entry(Utils.stringify(namespace), Utils.stringify(name), definition)
+          do: entry(namespace, Utils.stringify(name), definition, arity)
 
     functions =
       for {{namespace, name, _type}, function} <- entries,
@@ -25,7 +33,7 @@ defmodule Wasmex.Call.Imports do
     {Enum.map(entries, &elem(&1, 0)), List.to_tuple(functions)}
   end
 
-  def prepare(other),
+  def prepare(other, _arity),
     do: raise(ArgumentError, "imports must be a map of namespaces, got: #{inspect(other)}")
 
   defp namespace!(_namespace, definitions)
@@ -39,24 +47,18 @@ defmodule Wasmex.Call.Imports do
         "imports of namespace #{inspect(namespace)} must be a map of names, got: #{inspect(other)}"
       )
 
-  defp entry(namespace, name, {:fn, params, results, function} = definition)
-       when is_list(params) and is_list(results) and is_function(function) do
-    for type <- params ++ results, type not in @types do
-      fail(
-        namespace,
-        name,
-        "unknown type #{inspect(type)}; the types are #{inspect(@types)}",
-        definition
-      )
-    end
+  defp entry(namespace, name, {:fn, params, results, function} = definition, arity)
+       when is_function(function) do
+    types!(namespace, name, params, definition)
+    types!(namespace, name, results, definition)
 
-    unless is_function(function, length(params) + 1) do
-      arity = function |> Function.info(:arity) |> elem(1)
+    if arity == :exact_arity and not is_function(function, length(params) + 1) do
+      takes = function |> Function.info(:arity) |> elem(1)
 
       fail(
         namespace,
         name,
-        "the function must take the context and #{length(params)} parameters, but it takes #{arity}",
+        "the function must take the context and #{length(params)} parameters, but it takes #{takes}",
         definition
       )
     end
@@ -64,14 +66,14 @@ defmodule Wasmex.Call.Imports do
     {{namespace, name, {:fn, params, results}}, function}
   end
 
-  defp entry(namespace, name, %module{resource: resource} = definition)
+  defp entry(namespace, name, %module{resource: resource} = definition, _arity)
        when module in [Memory, Table, Global, Func, Tag] do
     if is_reference(resource),
       do: {{namespace, name, {:extern, resource}}, nil},
       else: fail(namespace, name, "the handle is empty", definition)
   end
 
-  defp entry(namespace, name, definition),
+  defp entry(namespace, name, definition, _arity),
     do:
       fail(
         namespace,
@@ -79,6 +81,17 @@ defmodule Wasmex.Call.Imports do
         "expected {:fn, param_types, result_types, function} or a memory, table, global, function or tag",
         definition
       )
+
+  # `length/1` raises for an improper list.
+  defp types!(namespace, name, types, definition) do
+    unless is_list(types) and List.improper?(types) == false,
+      do: fail(namespace, name, "expected a list of types, got #{inspect(types)}", definition)
+
+    for type <- types, type not in @types do
+      message = "unknown type #{inspect(type)}; the types are #{inspect(@types)}"
+      fail(namespace, name, message, definition)
+    end
+  end
 
   @spec fail(String.t(), String.t(), String.t(), term()) :: no_return()
   defp fail(namespace, name, message, definition),

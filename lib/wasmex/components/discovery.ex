@@ -59,6 +59,10 @@ defmodule Wasmex.Components.Discovery do
   defp kind(:static, true), do: :async_static
   defp kind(kind, _), do: kind
 
+  @doc "A name as WIT writes it; those of Elixir have underscores for dashes."
+  @spec wit_name(String.t() | atom()) :: String.t()
+  def wit_name(name), do: name |> Wasmex.Utils.stringify() |> String.replace("_", "-")
+
   @doc "Raises if names would conflict in a generated module."
   def check_names!(info, reserved, module) do
     names = for %{kind: kind, elixir_name: name} <- info.functions, kind != :constructor, do: name

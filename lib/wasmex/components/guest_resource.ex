@@ -39,7 +39,7 @@ defmodule Wasmex.Components.GuestResource do
   alias Wasmex.{Call, Compat, Error, Native}
   alias Wasmex.Call.Timeout
   alias Wasmex.Components
-  alias Wasmex.Components.{Instance, Path, Store}
+  alias Wasmex.Components.{Discovery, Instance, Path, Store}
 
   @enforce_keys [:resource]
   defstruct [:resource, :reference]
@@ -64,7 +64,7 @@ defmodule Wasmex.Components.GuestResource do
       when kind in [:method, :async_method] do
     case origin(handle) do
       {instance, interface, type} ->
-        function = "[method]#{type}.#{wit_name(name)}"
+        function = "[method]#{type}.#{Discovery.wit_name(name)}"
 
         instance
         |> run(interface, function, [handle | params], timeout)
@@ -91,7 +91,12 @@ defmodule Wasmex.Components.GuestResource do
     with {:ok, interface, type} <- path(path),
          {:ok, instance} <- Components.instance_within(instance_or_server, timeout) do
       instance
-      |> run(interface, "[static]#{type}.#{wit_name(name)}", params, Timeout.left(deadline))
+      |> run(
+        interface,
+        "[static]#{type}.#{Discovery.wit_name(name)}",
+        params,
+        Timeout.left(deadline)
+      )
       |> plain()
     end
   end
@@ -124,10 +129,8 @@ defmodule Wasmex.Components.GuestResource do
   defp no_path,
     do: {:error, "Guest resource path must contain an exported interface and a resource name"}
 
-  defp wit_name(name), do: name |> Wasmex.Utils.stringify() |> String.replace("_", "-")
-
   defp run(instance, interface, function, params, timeout) do
-    opts = [timeout: timeout, style: :contract]
+    opts = [timeout: timeout, style: :resource]
 
     case Instance.call(instance, Path.parse([interface, function]), params, opts) do
       {:ok, value} -> {:ok, value}

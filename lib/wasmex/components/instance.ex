@@ -207,9 +207,12 @@ defmodule Wasmex.Components.Instance do
 
       step ->
         again = fn -> Native.component_call(resource, path, params, style, nil, nil) end
-        Call.advance(step, Call.new(store, timeout, nil, again))
+        Call.advance(step, begun(Call.new(store, timeout, nil, again), style))
     end
   end
+
+  defp begun(call, style),
+    do: if(style == Style.contract(), do: Call.extensible(call), else: call)
 
   @doc """
   Calls an exported function asynchronously, in a new process, and sends `{tag, result}` to the pid of
@@ -241,5 +244,5 @@ defmodule Wasmex.Components.Instance do
   @doc false
   # In Wasmex 0.15 a function without a result returns `{:ok, []}`.
   def contract({:ok, nil}), do: {:ok, []}
-  def contract(result), do: Compat.result(result)
+  def contract(result), do: Compat.call(result)
 end

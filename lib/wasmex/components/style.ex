@@ -6,11 +6,12 @@ defmodule Wasmex.Components.Style do
   @existing_atoms 1
   @bytes 2
   @lenient 4
+  @exact 8
 
   def direct, do: @bytes
   def contract, do: @existing_atoms + @lenient
 
-  @doc "From the options `:style` (`:direct` or `:contract`) and `:bytes` (`:binary` or `:list`)."
+  @doc "From the options `:style` (`:direct`, `:contract`, or `:resource`, which refuses arguments too many) and `:bytes` (`:binary` or `:list`)."
   def bits(opts) do
     style = Keyword.get(opts, :style, :direct)
 
@@ -21,6 +22,9 @@ defmodule Wasmex.Components.Style do
 
         :contract ->
           contract()
+
+        :resource ->
+          contract() + @exact
 
         other ->
           raise ArgumentError, "style: must be :direct or :contract, got: #{inspect(other)}"
@@ -38,6 +42,6 @@ defmodule Wasmex.Components.Style do
     end
   end
 
-  defp default_bytes(:contract), do: :list
+  defp default_bytes(style) when style in [:contract, :resource], do: :list
   defp default_bytes(_direct), do: :binary
 end

@@ -57,7 +57,7 @@ defmodule Wasmex.Options.Engine do
   defp proposals do
     [
       wasm_component_model: proposal(true, "components"),
-      memory64: proposal(false, "64-bit memories"),
+      memory64: proposal(true, "64-bit memories"),
       tail_call: proposal(true, "tail calls"),
       simd: proposal(true, "vectors of 128 bits"),
       relaxed_simd:

@@ -29,6 +29,7 @@ static EXTENSIONS: [&dyn Extension; 3] = [
 ];
 
 fn load(env: Env, _info: Term) -> bool {
+    core::wat::accept_older_text();
     guest::hosts::register(&HOST_MODULES);
     guest::extension::register(&EXTENSIONS);
     env.register::<core::engine::EngineResource>().is_ok()

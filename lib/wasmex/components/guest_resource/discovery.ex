@@ -29,12 +29,12 @@ defmodule Wasmex.Components.GuestResource.Discovery do
     |> Map.put(:constructor_path, info.interface_path ++ [info.name])
   end
 
-  @doc "The resource with this name."
-  @spec get_resource_from_wit(String.t(), String.t(), keyword()) ::
+  @doc "The resource with this name, a string as in the WIT or an atom (`:my_counter` is `my-counter`)."
+  @spec get_resource_from_wit(String.t(), String.t() | atom(), keyword()) ::
           {:ok, map()} | {:error, :not_found | String.t()}
   def get_resource_from_wit(wit, name, opts \\ []) do
     with {:ok, infos} <- from_wit(wit, opts) do
-      case Enum.find(infos, &(&1.name == name)) do
+      case Enum.find(infos, &(&1.name == Discovery.wit_name(name))) do
         nil -> {:error, :not_found}
         info -> {:ok, info}
       end

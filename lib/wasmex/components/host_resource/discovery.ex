@@ -22,13 +22,13 @@ defmodule Wasmex.Components.HostResource.Discovery do
   def from_path(path, opts \\ []), do: Discovery.resources({:path, path}, :imports, opts)
 
   @doc "The resource with this name. `:interface` selects among resources with the same name."
-  @spec get_resource_from_wit(String.t(), String.t(), keyword()) ::
+  @spec get_resource_from_wit(String.t(), String.t() | atom(), keyword()) ::
           {:ok, map()} | {:error, :not_found | String.t()}
   def get_resource_from_wit(wit, name, opts \\ []),
     do: wit |> from_wit(opts) |> find(name, opts[:interface])
 
   @doc "Like `get_resource_from_wit/3`, for a file or folder."
-  @spec get_resource_from_path(Path.t(), String.t(), keyword()) ::
+  @spec get_resource_from_path(Path.t(), String.t() | atom(), keyword()) ::
           {:ok, map()} | {:error, :not_found | String.t()}
   def get_resource_from_path(path, name, opts \\ []),
     do: path |> from_path(opts) |> find(name, opts[:interface])
@@ -36,7 +36,7 @@ defmodule Wasmex.Components.HostResource.Discovery do
   defp find({:error, _} = error, _name, _interface), do: error
 
   defp find({:ok, infos}, name, interface) do
-    case Enum.filter(infos, &(&1.name == name and of?(&1, interface))) do
+    case Enum.filter(infos, &(&1.name == Discovery.wit_name(name) and of?(&1, interface))) do
       [] -> {:error, :not_found}
       [info] -> {:ok, info}
       _ -> {:error, "Multiple imported resources are named `#{name}`; pass the :interface option"}

@@ -12,6 +12,8 @@ pub struct Style {
     pub bytes: bool,
     /// Accept what the drop-in contract accepts: any term as a bool, atoms as strings, unknown fields.
     pub lenient: bool,
+    /// Refuse more arguments than there are parameters, though lenient.
+    pub exact: bool,
 }
 
 impl Style {
@@ -20,6 +22,7 @@ impl Style {
             existing_atoms: bits & 1 != 0,
             bytes: bits & 2 != 0,
             lenient: bits & 4 != 0,
+            exact: bits & 8 != 0,
         }
     }
 

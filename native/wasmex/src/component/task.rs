@@ -146,7 +146,7 @@ impl Call {
         let shape = &self.signature.params.shape;
         let expected = shape.items().len();
         let given = values::count(list)?;
-        if given < expected || (given > expected && !self.style.lenient) {
+        if given < expected || (given > expected && (self.style.exact || !self.style.lenient)) {
             return Err(Error::Arity { expected, given });
         }
         let cell = &self.instance.cell;

@@ -15,7 +15,7 @@ defmodule Wasmex.Call do
   # (direct calls), `Wasmex.Server` by returning to its mailbox. Nobody else looks at steps.
 
   alias Wasmex.{Error, Native, StoreOrCaller, Telemetry}
-  alias Wasmex.Call.{Deadlock, Timeout}
+  alias Wasmex.Call.{Timeout, Turn}
 
   # On the path of every import.
   @compile {:inline, with_imports: 4, run_import: 4, apply_import: 3, expired?: 1}
@@ -24,7 +24,8 @@ defmodule Wasmex.Call do
   defstruct store: nil,
             # Starts the call (again, after a wait for the store).
             again: nil,
-            instance: nil,
+            # Makes the context of imported functions, see `Wasmex.Call.Context`; nil for components, which have none.
+            context: nil,
             # In ms of the monotonic clock, or :infinity.
             deadline: :infinity,
             timeout: :infinity,
@@ -52,11 +53,12 @@ defmodule Wasmex.Call do
   @deadline_key :"$wasmex_deadline"
 
   @doc "A call that starts with `again`, a function that returns the first step."
-  def new(store, timeout, instance, again) do
+  @spec new(reference(), timeout(), (term() -> map()) | nil, (() -> step())) :: t()
+  def new(store, timeout, context, again) do
     %__MODULE__{
       store: store,
       again: again,
-      instance: instance,
+      context: context,
       timeout: timeout,
       deadline: deadline(timeout)
     }
@@ -74,9 +76,11 @@ defmodule Wasmex.Call do
   def extended?(%__MODULE__{extensions: left}), do: left in 1..(@extensions - 1)//1
 
   @doc "Runs a call to its end in this process."
+  @spec run(t()) :: {:ok, term()} | {:error, Exception.t()}
   def run(%__MODULE__{} = call), do: call.again.() |> advance(call) |> await()
 
   @doc "Goes on from a first step that was not the last."
+  @spec run(step(), t()) :: {:ok, term()} | {:error, Exception.t()}
   def run(step, %__MODULE__{} = call), do: step |> advance(call) |> await()
 
   defp deadline(timeout) do
@@ -85,8 +89,10 @@ defmodule Wasmex.Call do
   end
 
   @doc "Milliseconds until the deadline, as `receive … after` takes them."
+  @spec remaining(t()) :: timeout()
   def remaining(%__MODULE__{deadline: deadline}), do: Timeout.left(deadline)
 
+  @spec expired?(t()) :: boolean()
   def expired?(%__MODULE__{deadline: deadline}), do: Timeout.over?(deadline)
 
   @doc "Runs imports until the call is done or something has to be waited for."
@@ -122,9 +128,6 @@ defmodule Wasmex.Call do
     end
   end
 
-  # A poll of something that is over: the store was closed under the call.
-  def advance(nil, call), do: advance({:error, {:closed, %{}}}, call)
-
   defp resume(store, serial, {:returned, value}, call),
     do: store |> Native.call_resume(serial, value) |> advance(call)
 
@@ -145,13 +148,7 @@ defmodule Wasmex.Call do
   defp with_imports(call, table, memory_key, serial) do
     {functions, memory} = Native.import_context(call.store, serial)
 
-    context = %{
-      memory: Wasmex.Memory.__wrap_resource__(memory),
-      caller: make_ref(),
-      pid: self(),
-      instance: call.instance || %Wasmex.Instance{}
-    }
-
+    context = if call.context, do: call.context.(memory), else: %{caller: make_ref()}
     observer = call.observer || if Telemetry.on?(:import), do: &span/1
     %{call | imports: {table, memory_key, functions, context}, observer: observer}
   end
@@ -188,6 +185,7 @@ defmodule Wasmex.Call do
 
   @doc false
   # The observer that makes spans.
+  @spec span(tuple()) :: term()
   def span({:start, namespace, name, _params, _context}),
     do: Telemetry.start(:import, %{namespace: namespace, name: name})
 
@@ -231,47 +229,10 @@ defmodule Wasmex.Call do
   end
 
   defp await({:busy, ref, call}) do
-    case wait_turn(call.store, ref, remaining(call)) do
+    case Turn.wait(call.store, ref, remaining(call)) do
       :ok -> call.again.() |> advance(call) |> await()
       :timeout -> timed_out(call) |> await()
       :deadlock -> {:error, %Error{reason: :deadlock}}
-    end
-  end
-
-  # A wait this long is looked at: it may be one that can't end.
-  @long_wait 200
-
-  @doc """
-  Waits in the queue of a store. After a time-out the place is given up, and when the wait can't end.
-  """
-  def wait_turn(store, ref, timeout) do
-    slice = min(timeout, @long_wait)
-
-    receive do
-      {:wasmex_turn, ^ref} -> :ok
-    after
-      slice ->
-        cond do
-          Deadlock.certain?(store) -> give_up(store, ref, :deadlock)
-          timeout == :infinity -> wait_turn(store, ref, :infinity)
-          timeout > slice -> wait_turn(store, ref, timeout - slice)
-          true -> give_up(store, ref, :timeout)
-        end
-    end
-  end
-
-  defp give_up(store, ref, why) do
-    leave_queue(store, ref)
-    why
-  end
-
-  def leave_queue(store, ref) do
-    Native.store_stop_waiting(store)
-
-    receive do
-      {:wasmex_turn, ^ref} -> :ok
-    after
-      0 -> :ok
     end
   end
 
@@ -279,6 +240,7 @@ defmodule Wasmex.Call do
   Ends the innermost call that this process drives in the store. `ref` is that of the wait it was in,
   whose message may be on its way and is taken out of the mailbox.
   """
+  @spec cancel(t(), reference() | nil) :: outcome()
   def cancel(call, ref) do
     {owed?, _step} = Native.call_cancel(call.store)
 

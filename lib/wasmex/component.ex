@@ -219,5 +219,5 @@ defmodule Wasmex.Component do
   defp no_handle(type),
     do:
       {:error,
-       %Error{reason: :guest, details: %{message: "expected a handle of the resource #{type}"}}}
+       %Error{reason: :params, details: %{message: "expected a handle of the resource #{type}"}}}
 end

@@ -18,7 +18,7 @@ defmodule Wasmex.Engine do
   Freed with the last handle to the engine or to anything created with it.
   """
 
-  alias Wasmex.{Artefact, Compat, EngineConfig, Error, Native}
+  alias Wasmex.{Artefact, Compat, EngineConfig, Error, Native, Wat}
 
   defstruct resource: nil, reference: nil
 
@@ -46,7 +46,7 @@ defmodule Wasmex.Engine do
   """
   @spec precompile_module(t(), binary()) :: {:ok, binary()} | {:error, String.t()}
   def precompile_module(%__MODULE__{resource: engine}, bytes) when is_binary(bytes) do
-    with {:ok, wasm} <- Wasmex.Module.to_wasm(bytes),
+    with {:ok, wasm} <- Wat.module(bytes),
          {:ok, artefact} <- native(Native.engine_precompile_module(engine, wasm)) do
       {:ok, Artefact.pack(engine, artefact)}
     else

@@ -7,7 +7,7 @@ defmodule Wasmex.Error do
   | `:timeout` | `:timeout` in ms; for a pipe or a `Wasmex.Program`, `:message` |
   | `:value` | `:position` from 0 (or `nil`), `:wanted` type, `:given` kind of term |
   | `:arity` | `:expected`, `:given` |
-  | `:params` | `:message`: the list of parameters is none |
+  | `:params` | `:message`: the parameters are not a list, not a handle of the resource, or bytes for a guest that exports no allocator |
   | `:unknown_export` | `:kind`, `:name`, `:names` of the exports |
   | `:missing_import` | `:namespace`, `:name`, `:wanted` type, `:names` of all missing imports |
   | `:incompatible_import`, `:duplicate_import` | `:message` |

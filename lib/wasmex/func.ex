@@ -17,21 +17,25 @@ defmodule Wasmex.Func do
       {:fn, [:i32], [:i32]}
   """
 
-  alias Wasmex.{Call, Instance, Native}
-  alias Wasmex.Call.Timeout
+  alias Wasmex.{Call, Native}
+  alias Wasmex.Call.{Context, Options, Timeout}
 
   defstruct resource: nil, reference: nil
 
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
 
-  @doc "Calls it in this process; options and results as in `Wasmex.Instance.call/4` (no `{:bytes, _}`)."
+  @doc """
+  Calls it in this process. The options `:timeout`, `:fuel` and `:floats`, and the results, are those of
+  `Wasmex.Instance.call/4`; there are no `{:bytes, _}` arguments, which need an instance's allocator.
+  """
   @spec call(t(), [term()], keyword()) :: {:ok, [term()]} | {:error, Exception.t()}
   def call(%__MODULE__{resource: func}, params, opts \\ []) when is_list(params) do
-    opts = Wasmex.Utils.options!(opts, [:fuel, timeout: :infinity])
-    fuel = Instance.fuel!(opts[:fuel])
-    again = fn -> Native.func_call(func, params, fuel) end
+    opts = Wasmex.Utils.options!(opts, [:fuel, timeout: :infinity, floats: :values])
+    fuel = Options.fuel!(opts[:fuel])
+    bits? = Options.floats!(opts[:floats]) == :bits
+    again = fn -> Native.func_call(func, params, bits?, fuel) end
     store = Native.func_store(func)
-    Call.run(Call.new(store, Timeout.check!(opts[:timeout]), nil, again))
+    Call.run(Call.new(store, Timeout.check!(opts[:timeout]), Context.of(), again))
   end
 
   @doc "Its type: `{:fn, params, results}`."

@@ -33,7 +33,7 @@ defmodule Wasmex.Instance do
   """
 
   alias Wasmex.{Call, Compat, Error, Memory, Native, StoreOrCaller}
-  alias Wasmex.Call.{Access, Bytes, Imports, Timeout}
+  alias Wasmex.Call.{Access, Bytes, Context, Imports, Options, Timeout}
 
   alias Wasmex.Telemetry
 
@@ -76,7 +76,7 @@ defmodule Wasmex.Instance do
       Native.instance_new(store, module.resource, declarations, functions, links, via)
     end
 
-    call = Call.new(store, Timeout.check!(opts[:timeout]), nil, again)
+    call = Call.new(store, Timeout.check!(opts[:timeout]), Context.of(), again)
     span = Telemetry.start(:instantiate, %{})
 
     case Telemetry.stop(span, Call.run(call)) do
@@ -151,15 +151,19 @@ defmodule Wasmex.Instance do
   defp full_call(%__MODULE__{resource: resource} = instance, name, params, opts) do
     defaults = [:fuel, :allocator, :deallocator, timeout: :infinity, floats: :values]
     opts = Wasmex.Utils.options!(opts, defaults)
-    floats = floats!(opts[:floats])
+    floats = Options.floats!(opts[:floats])
     timeout = Timeout.check!(opts[:timeout])
-    fuel = fuel!(opts[:fuel])
+    fuel = Options.fuel!(opts[:fuel])
 
     if Bytes.any?(params) do
       Bytes.call(instance, name, params, opts)
     else
       again = again(floats, resource, name, params, fuel)
-      Call.run(again.(), Call.new(Native.instance_store(resource), timeout, instance, again))
+
+      Call.run(
+        again.(),
+        Call.new(Native.instance_store(resource), timeout, Context.of(instance), again)
+      )
     end
   end
 
@@ -171,7 +175,11 @@ defmodule Wasmex.Instance do
 
   defp drive(step, %{resource: resource} = instance, name, params, fuel, timeout) do
     again = fn -> Native.instance_call(resource, name, params, fuel, nil) end
-    Call.run(step, Call.new(Native.instance_store(resource), timeout, instance, again))
+
+    Call.run(
+      step,
+      Call.new(Native.instance_store(resource), timeout, Context.of(instance), again)
+    )
   end
 
   defp again(:values, resource, name, params, fuel),
@@ -179,11 +187,6 @@ defmodule Wasmex.Instance do
 
   defp again(:bits, resource, name, params, fuel),
     do: fn -> Native.instance_call_bits(resource, name, params, fuel, nil) end
-
-  defp floats!(floats) when floats in [:values, :bits], do: floats
-
-  defp floats!(other),
-    do: raise(ArgumentError, "floats: must be :values or :bits, got: #{inspect(other)}")
 
   @doc "Like `call/4`, but returns the list of results or raises the exception."
   @spec call!(t(), String.t() | atom(), [term()], keyword()) :: [term()]
@@ -203,7 +206,11 @@ defmodule Wasmex.Instance do
 
       step ->
         again = fn -> Native.instance_call(resource, name, params, nil, nil) end
-        Call.advance(step, Call.new(Native.instance_store(resource), timeout, instance, again))
+
+        Call.advance(
+          step,
+          Call.new(Native.instance_store(resource), timeout, Context.of(instance), again)
+        )
     end
   end
 
@@ -258,7 +265,7 @@ defmodule Wasmex.Instance do
 
   @doc false
   def call_contract(_instance, _name, params, _timeout) when not is_list(params),
-    do: {:error, %Error{reason: :guest, details: %{message: "could not load 'function params'"}}}
+    do: {:error, %Error{reason: :params, details: %{message: "could not load 'function params'"}}}
 
   def call_contract(instance, name, params, timeout) do
     with :ok <- Compat.signed(instance, name, params),
@@ -351,13 +358,6 @@ defmodule Wasmex.Instance do
           {:ok, binary()} | {:error, Exception.t()}
   def read_bytes(%__MODULE__{} = instance, result, opts \\ []),
     do: Bytes.read(instance, result, opts)
-
-  @doc false
-  def fuel!(nil), do: nil
-  def fuel!(fuel) when is_integer(fuel) and fuel in 0..0x7FFF_FFFF_FFFF_FFFF, do: fuel
-
-  def fuel!(other),
-    do: raise(ArgumentError, "fuel: must be a non-negative integer, got: #{inspect(other)}")
 
   @doc false
   def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}

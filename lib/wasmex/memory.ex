@@ -29,7 +29,7 @@ defmodule Wasmex.Memory do
   of Wasmex 0.15 return `{:error, "out of bounds memory access"}`.
   """
 
-  alias Wasmex.{Compat, Instance, Native, StoreOrCaller}
+  alias Wasmex.{Compat, Native, StoreOrCaller}
   alias Wasmex.Call.Access
 
   defstruct resource: nil, reference: nil
@@ -44,8 +44,8 @@ defmodule Wasmex.Memory do
   @chunk 1024 * 1024
 
   @doc "The first exported memory of an instance, whatever its name."
-  @spec from_instance(StoreOrCaller.t(), Instance.t()) :: {:ok, t()} | {:error, String.t()}
-  def from_instance(store_or_caller, %Instance{resource: instance}) do
+  @spec from_instance(StoreOrCaller.t(), Wasmex.Instance.t()) :: {:ok, t()} | {:error, String.t()}
+  def from_instance(store_or_caller, %{resource: instance}) do
     via = StoreOrCaller.via(store_or_caller)
     find = fn -> Native.instance_memory(instance, via) end
 

@@ -17,7 +17,7 @@ defmodule Wasmex.Module do
   Freed with its last handle. Instances keep the code they need alive.
   """
 
-  alias Wasmex.{Artefact, Compat, Engine, Error, Native, StoreOrCaller, Telemetry}
+  alias Wasmex.{Artefact, Compat, Engine, Error, Native, StoreOrCaller, Telemetry, Wat}
 
   defstruct resource: nil, reference: nil
 
@@ -29,8 +29,6 @@ defmodule Wasmex.Module do
           | {:table, map()}
           | {:memory, map()}
           | {:tag, [value_type()], [value_type()]}
-
-  @magic <<0, "asm">>
 
   @doc """
   Compiles wasm bytes or WAT for the engine of a store (or for an engine).
@@ -48,7 +46,7 @@ defmodule Wasmex.Module do
   @doc false
   # Like `compile/2`, but takes the engine's resource and returns an exception as the error.
   def make(engine, bytes) do
-    with {:ok, wasm} <- to_wasm(bytes) do
+    with {:ok, wasm} <- Wat.module(bytes) do
       span = Telemetry.start(:compile, %{size: byte_size(wasm)})
 
       case Telemetry.stop(span, native(Native.module_compile(engine, wasm))) do
@@ -67,28 +65,6 @@ defmodule Wasmex.Module do
 
   defp native({:error, native}), do: {:error, Error.from_native(native)}
   defp native(ok), do: ok
-
-  @doc false
-  # Module bytes from bytes or text.
-  def to_wasm(@magic <> <<1::little-32, _::binary>> = wasm), do: {:ok, wasm}
-
-  def to_wasm(@magic <> <<_version::16, layer::little-16, _::binary>>) when layer != 0,
-    do:
-      error(
-        :component,
-        "these are the bytes of a component; a core module is needed here (see Wasmex.Components)"
-      )
-
-  def to_wasm(@magic <> <<rest::binary>>) when byte_size(rest) < 4,
-    do: error(:compile, "failed to parse WebAssembly module: the bytes end within the header")
-
-  def to_wasm(@magic <> _ = wasm), do: {:ok, wasm}
-
-  def to_wasm(text) do
-    with {:ok, wasm} <- Wasmex.Wat.parse(text), do: to_wasm(wasm)
-  end
-
-  defp error(reason, message), do: {:error, %Error{reason: reason, details: %{message: message}}}
 
   @doc "The module's name from its name section, or `nil`."
   @spec name(t()) :: String.t() | nil

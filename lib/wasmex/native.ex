@@ -25,7 +25,6 @@ defmodule Wasmex.Native do
   def engine_default(_config), do: error()
   def engine_precompile_module(_engine, _bytes), do: error()
   def engine_fingerprint(_engine), do: error()
-  def engine_same(_left, _right), do: error()
 
   def wasm_inspect(_bytes), do: error()
   def wave_parse(_text, _type), do: error()
@@ -87,8 +86,6 @@ defmodule Wasmex.Native do
   def component_template_component(_template), do: error()
   def component_instantiate(_store, _template, _fuel, _via), do: error()
   def component_call(_instance, _path, _params, _style, _fuel, _via), do: error()
-  def component_instance_store(_instance), do: error()
-  def component_instance_component(_instance), do: error()
   def component_store_spent(_store), do: error()
   def component_handle_http(_instance, _head, _body, _answer), do: error()
   def component_resource_drop(_handle, _via), do: error()
@@ -101,7 +98,6 @@ defmodule Wasmex.Native do
   def memory_read(_memory, _offset, _length, _via), do: error()
   def memory_read_cstring(_memory, _offset, _limit, _via), do: error()
   def memory_write(_memory, _offset, _bytes, _via), do: error()
-  def memory_type(_memory, _via), do: error()
   def memory_store(_memory), do: error()
 
   def table_size(_table, _via), do: error()
@@ -116,13 +112,12 @@ defmodule Wasmex.Native do
   def global_type(_global, _via), do: error()
   def global_store(_global), do: error()
 
-  def func_call(_func, _params, _fuel), do: error()
+  def func_call(_func, _params, _bits?, _fuel), do: error()
   def func_type(_func), do: error()
   def func_store(_func), do: error()
 
   def pipe_new(_mode, _capacity), do: error()
   def pipe_size(_pipe), do: error()
-  def pipe_mode(_pipe), do: error()
   def pipe_seek(_pipe, _position), do: error()
   def pipe_read(_pipe, _limit), do: error()
   def pipe_take(_pipe, _limit), do: error()

@@ -6,7 +6,7 @@ defmodule Wasmex.Server do
   # *begin* starts a queued call, *settle* looks at what a step came to, *finish* answers the caller.
 
   alias Wasmex.{Call, Compat, Error, Instance, Telemetry}
-  alias Wasmex.Call.Timeout
+  alias Wasmex.Call.{Timeout, Turn}
 
   @enforce_keys [:store, :module, :instance]
   defstruct store: nil,
@@ -64,7 +64,7 @@ defmodule Wasmex.Server do
   defp first_step(_server, _name, params, _timeout) when not is_list(params),
     do:
       {:done,
-       {:error, %Error{reason: :guest, details: %{message: "could not load 'function params'"}}}}
+       {:error, %Error{reason: :params, details: %{message: "could not load 'function params'"}}}}
 
   # What makes no sense at all is the caller's fault alone.
   defp first_step(server, name, params, timeout) do
@@ -72,7 +72,7 @@ defmodule Wasmex.Server do
   rescue
     error in [ArgumentError, ErlangError, FunctionClauseError] ->
       message = "#{inspect(name, limit: 5)} can't be called so: #{Exception.message(error)}"
-      {:done, {:error, %Error{reason: :guest, details: %{message: message}}}}
+      {:done, {:error, %Error{reason: :params, details: %{message: message}}}}
   end
 
   # Only calls that last are watched: most end before that would be worth it.
@@ -191,7 +191,7 @@ defmodule Wasmex.Server do
     outcome =
       case waiting do
         {:turn, ref} ->
-          Call.leave_queue(call.store, ref)
+          Turn.leave(call.store, ref)
           {:done, {:error, %Error{reason: :timeout, details: %{timeout: call.timeout}}}}
 
         {:wake, ref} ->

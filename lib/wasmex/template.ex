@@ -17,7 +17,7 @@ defmodule Wasmex.Template do
   """
 
   alias Wasmex.{Call, Instance, Native, StoreOrCaller, Telemetry}
-  alias Wasmex.Call.Timeout
+  alias Wasmex.Call.{Context, Options, Timeout}
 
   defstruct resource: nil, reference: nil
 
@@ -36,7 +36,7 @@ defmodule Wasmex.Template do
   def instantiate(%__MODULE__{resource: template}, store_or_caller, opts) do
     {store, via} = StoreOrCaller.split(store_or_caller)
     opts = if opts == [], do: [], else: Wasmex.Utils.options!(opts, [:timeout, :fuel])
-    fuel = Instance.fuel!(opts[:fuel])
+    fuel = Options.fuel!(opts[:fuel])
     timeout = Timeout.check!(opts[:timeout] || :infinity)
 
     span = Telemetry.start(:instantiate, %{})
@@ -58,7 +58,7 @@ defmodule Wasmex.Template do
 
   defp drive(step, store, template, fuel, via, timeout) do
     again = fn -> Native.instance_from_template(store, template, fuel, via) end
-    call = Call.new(store, timeout, nil, again)
+    call = Call.new(store, timeout, Context.of(), again)
     with {:ok, resource} <- Call.run(step, call), do: {:ok, Instance.__wrap_resource__(resource)}
   end
 end

@@ -32,4 +32,26 @@ defmodule Wasmex.Wat do
       {:error, %Error{reason: :parse, details: %{message: message}}}
     end
   end
+
+  @magic <<0, "asm">>
+
+  @doc false
+  # The bytes of a core module, from bytes or text.
+  @spec module(binary()) :: {:ok, binary()} | {:error, Exception.t()}
+  def module(@magic <> <<1::little-32, _::binary>> = wasm), do: {:ok, wasm}
+
+  def module(@magic <> <<_version::16, layer::little-16, _::binary>>) when layer != 0,
+    do:
+      error(
+        :component,
+        "these are the bytes of a component; a core module is needed here (see Wasmex.Components)"
+      )
+
+  def module(@magic <> <<rest::binary>>) when byte_size(rest) < 4,
+    do: error(:compile, "failed to parse WebAssembly module: the bytes end within the header")
+
+  def module(@magic <> _ = wasm), do: {:ok, wasm}
+  def module(text), do: with({:ok, wasm} <- parse(text), do: module(wasm))
+
+  defp error(reason, message), do: {:error, %Error{reason: reason, details: %{message: message}}}
 end

@@ -151,6 +151,29 @@ defmodule Wasmex.ValuesTest do
     end
   end
 
+  test "floats bit by bit: with binaries as arguments, and of a function that is a value" do
+    wat = """
+    (module
+      (memory (export "memory") 1)
+      (func (export "malloc") (param i32) (result i32) i32.const 8)
+      (func (export "bytes") (param i32 i32) (result f32) (f32.load (local.get 0)))
+      (func $f (export "f") (param f64) (result f64) local.get 0)
+      (func (export "get") (result funcref) ref.func $f))
+    """
+
+    {_store, instance} = Wasmex.Guest.start(wat)
+    nan = {:bytes, <<0x7FA00001::little-32>>}
+    call = &Wasmex.Instance.call(instance, "bytes", [nan], &1)
+    assert call.(floats: :bits) == {:ok, [{:bits, 0x7FA00001}]}
+    assert call.([]) == {:ok, [:nan]}
+
+    {:ok, [func]} = Wasmex.Instance.call(instance, "get", [])
+    bits = {:bits, 0x7FF4000000000001}
+    assert Wasmex.Func.call(func, [bits], floats: :bits) == {:ok, [bits]}
+    assert Wasmex.Func.call(func, [bits]) == {:ok, [:nan]}
+    assert_raise ArgumentError, ~r/floats/, fn -> Wasmex.Func.call(func, [1.0], floats: 1) end
+  end
+
   test "a term of the host as an anyref comes back through a conversion" do
     wat = """
     (module (func (export "f") (param anyref) (result externref) (extern.convert_any (local.get 0))))

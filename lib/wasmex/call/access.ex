@@ -3,7 +3,8 @@ defmodule Wasmex.Call.Access do
   # A short use of a store (a memory read, a global): runs at once when the store is idle or suspended
   # in an import of this process, else waits for its turn.
 
-  alias Wasmex.{Call, Error, Native}
+  alias Wasmex.Call.Turn
+  alias Wasmex.{Error, Native}
 
   @doc """
   `operation` is a function that asks the NIF; `store` one that names the store, needed only when the
@@ -16,7 +17,7 @@ defmodule Wasmex.Call.Access do
   def settle({:error, native}, _operation, _store), do: {:error, Error.from_native(native)}
 
   def settle({:busy, ref}, operation, store) do
-    case Call.wait_turn(store.(), ref, :infinity) do
+    case Turn.wait(store.(), ref, :infinity) do
       :ok -> run(operation, store)
       :deadlock -> {:error, %Error{reason: :deadlock}}
     end

@@ -18,7 +18,11 @@ defmodule Wasmex.Call.Bytes do
          {:ok, memory} <- memory(instance, nil),
          {:ok, params, allocated} <- copy(instance, memory, allocator, params, deadline) do
       result =
-        Instance.call(instance, name, params, timeout: Timeout.left(deadline), fuel: opts[:fuel])
+        Instance.call(instance, name, params,
+          timeout: Timeout.left(deadline),
+          fuel: opts[:fuel],
+          floats: opts[:floats]
+        )
 
       deallocator = deallocator(instance, allocator, opts[:deallocator])
 
@@ -72,7 +76,7 @@ defmodule Wasmex.Call.Bytes do
               "#{Enum.join(@allocators, ", ")}, or the one named by `allocator:`"
         }
 
-        {:error, %Error{reason: :guest, details: details}}
+        {:error, %Error{reason: :params, details: details}}
 
       name ->
         {:ok, name}

@@ -151,7 +151,7 @@ defmodule Wasmex.Components.Instance do
       Path.parse(path),
       params,
       style,
-      Wasmex.Instance.fuel!(opts[:fuel]),
+      Call.Options.fuel!(opts[:fuel]),
       timeout
     )
   end

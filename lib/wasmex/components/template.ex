@@ -16,7 +16,7 @@ defmodule Wasmex.Components.Template do
   """
 
   alias Wasmex.{Call, Error, Native, Telemetry}
-  alias Wasmex.Call.Timeout
+  alias Wasmex.Call.{Options, Timeout}
   alias Wasmex.Components.{Component, Imports, Instance, Store, Style}
 
   defstruct resource: nil, reference: nil
@@ -47,7 +47,7 @@ defmodule Wasmex.Components.Template do
   def instantiate(%__MODULE__{resource: template}, store, opts \\ []) do
     store = Store.resource!(store)
     opts = Wasmex.Utils.options!(opts, [:fuel, timeout: :infinity])
-    fuel = Wasmex.Instance.fuel!(opts[:fuel])
+    fuel = Options.fuel!(opts[:fuel])
     again = fn -> Native.component_instantiate(store, template, fuel, nil) end
     call = Call.new(store, Timeout.check!(opts[:timeout]), nil, again)
     span = Telemetry.start(:instantiate, %{})

@@ -4,14 +4,15 @@ defmodule Wasmex.Program.Entry do
   # kinds of programs supply an entry for their start function and for `invoke:`; whoever serves a protocol supplies one of
   # its own (see `Wasmex.HTTP.Component`), so that programs know of no protocol.
 
+  alias Wasmex.Call.Context
   alias Wasmex.Program.Options
-  alias Wasmex.{Instance, Pipe, Run}
+  alias Wasmex.{Pipe, Run}
 
   @typedoc "A pipe of the session, or `:null`."
   @type pipe :: Pipe.t() | :null
 
-  @typedoc "The instance as imported functions see it, and a function that returns the first step of the call."
-  @type begun :: {Instance.t() | nil, (() -> term())}
+  @typedoc "What makes the context of imported functions, and a function that returns the first step of the call."
+  @type begun :: {(term() -> Context.t()) | nil, (() -> term())}
 
   @enforce_keys [:begin]
   defstruct begin: nil,

@@ -13,6 +13,7 @@ defmodule Wasmex.Program.Session do
   # `Wasmex.Program.Driver` does that until it is over. Whatever way it ends, `finish/2` has let go of everything.
 
   alias Wasmex.{Call, Error, Native, Run, Store, Telemetry, Trace}
+  alias Wasmex.Call.{Context, Turn}
   alias Wasmex.Pool.Idle
   alias Wasmex.Program.{Options, Result, SessionStore, Sink, Source, Stdin}
 
@@ -99,7 +100,7 @@ defmodule Wasmex.Program.Session do
 
   def begin(%{store: %{resource: store}, source: source} = session) do
     again = source.kind.instantiation(store, source.module, source.template, session.options)
-    call = Call.new(store, session.options.timeout, nil, again)
+    call = Call.new(store, session.options.timeout, Context.of(), again)
     call = %{call | observer: Trace.observer(session.options.trace)}
     step(%{session | call: call}, call.again)
   end
@@ -137,7 +138,7 @@ defmodule Wasmex.Program.Session do
   def stop(session), do: over(session, cancel(session))
 
   defp cancel(%{call: call, waiting: {:turn, ref}}) do
-    Call.leave_queue(call.store, ref)
+    Turn.leave(call.store, ref)
     {:error, %Error{reason: :timeout, details: %{timeout: call.timeout}}}
   end
 
@@ -177,8 +178,8 @@ defmodule Wasmex.Program.Session do
 
   # The deadline of the first call is that of the whole run.
   defp begin_start(%{call: before, entry: entry} = session, resource) do
-    {instance, again} = entry.begin.(resource, {session.stdin.pipe, session.stdout.pipe})
-    call = Call.new(session.store.resource, session.options.timeout, instance, again)
+    {context, again} = entry.begin.(resource, {session.stdin.pipe, session.stdout.pipe})
+    call = Call.new(session.store.resource, session.options.timeout, context, again)
     call = %{call | observer: Trace.observer(session.options.trace)}
     call = if before, do: %{call | deadline: before.deadline}, else: call
     step(%{session | phase: :start, resource: resource, call: call}, again)

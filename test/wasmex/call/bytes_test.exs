@@ -52,7 +52,10 @@ defmodule Wasmex.Call.BytesTest do
 
   test "a guest without allocator or memory says so" do
     {_, instance} = Guest.start(~s|(module (func (export "f") (param i32 i32)))|)
-    assert {:error, %Error{} = error} = Instance.call(instance, "f", [{:bytes, "x"}])
+
+    assert {:error, %Error{reason: :params} = error} =
+             Instance.call(instance, "f", [{:bytes, "x"}])
+
     assert Exception.message(error) =~ "allocator"
 
     {_, instance} =
@@ -60,7 +63,9 @@ defmodule Wasmex.Call.BytesTest do
         ~s|(module (func (export "malloc") (param i32) (result i32) i32.const 0) (memory (export "m") 1) (func (export "f") (param i32 i32)))|
       )
 
-    assert {:error, %Error{} = error} = Instance.call(instance, "f", [{:bytes, "x"}])
+    assert {:error, %Error{reason: :guest} = error} =
+             Instance.call(instance, "f", [{:bytes, "x"}])
+
     assert Exception.message(error) =~ "gave no memory"
   end
 end

@@ -5,7 +5,7 @@ defmodule Wasmex.Program.Kind.Core do
   @behaviour Wasmex.Program.Kind
 
   alias Wasmex.{Engine, Error, Instance, Linker, Module, Native, Template}
-  alias Wasmex.Call.Imports
+  alias Wasmex.Call.{Context, Imports}
   alias Wasmex.Program.{Entry, Options}
 
   @impl true
@@ -87,7 +87,7 @@ defmodule Wasmex.Program.Kind.Core do
 
   defp begin(function, params) do
     fn instance, _pipes ->
-      {Instance.__wrap_resource__(instance),
+      {Context.of(Instance.__wrap_resource__(instance)),
        fn -> Native.instance_call(instance, function, params, nil, nil) end}
     end
   end

@@ -239,18 +239,6 @@ fn signature<'a>(
     }
 }
 
-#[rustler::nif]
-fn component_instance_store(instance: ResourceArc<ComponentInstance>) -> ResourceArc<StoreCell> {
-    instance.cell.clone()
-}
-
-#[rustler::nif]
-fn component_instance_component(
-    instance: ResourceArc<ComponentInstance>,
-) -> ResourceArc<ComponentResource> {
-    instance.component.clone()
-}
-
 /// Whether a call ended in the middle, so that wasmtime lets no component of the store run any more.
 #[rustler::nif]
 fn component_store_spent(cell: ResourceArc<StoreCell>) -> bool {

@@ -102,8 +102,3 @@ fn engine_fingerprint(engine: ResourceArc<EngineResource>) -> u64 {
         .hash(&mut hasher);
     hasher.finish()
 }
-
-#[rustler::nif]
-fn engine_same(left: ResourceArc<EngineResource>, right: ResourceArc<EngineResource>) -> bool {
-    Engine::same(&left.engine, &right.engine)
-}

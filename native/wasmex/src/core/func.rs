@@ -9,16 +9,19 @@ use crate::guest::values::Floats;
 use crate::vm::atoms;
 use rustler::{Env, NifResult, ResourceArc, Term};
 
+/// Begins a call; `bits`: floats come back bit by bit.
 #[rustler::nif]
 fn func_call<'a>(
     env: Env<'a>,
     func: ResourceArc<FuncResource>,
     params: Term<'a>,
+    bits: bool,
     fuel: Option<u64>,
 ) -> Term<'a> {
+    let floats = if bits { Floats::Bits } else { Floats::Values };
     match func.signature.args(params) {
         Ok(args) => {
-            let job = Job::call(func.signature.clone(), args, Floats::Values, fuel);
+            let job = Job::call(func.signature.clone(), args, floats, fuel);
             drive::begin(env, &func.cell, Via::Store, job)
         }
         Err(error) => error.to_term(env),

@@ -1,6 +1,5 @@
 //! Linear memories.
 
-use crate::core::types;
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
 use crate::vm::atoms;
@@ -119,13 +118,6 @@ fn memory_write<'a>(
             }
         },
     ))
-}
-
-#[rustler::nif]
-fn memory_type<'a>(env: Env<'a>, memory: Handle, via: Via) -> Term<'a> {
-    access::answer(env, &memory.cell, via, |cx| {
-        Ok(types::memory(env, &memory.memory.ty(&cx)))
-    })
 }
 
 #[rustler::nif]

@@ -161,15 +161,6 @@ fn pipe_size(pipe: ResourceArc<PipeResource>) -> usize {
     }
 }
 
-#[rustler::nif]
-fn pipe_mode(pipe: ResourceArc<PipeResource>) -> Atom {
-    if pipe.pipe.lock().is_stream() {
-        atoms::stream()
-    } else {
-        atoms::buffer()
-    }
-}
-
 /// False for a stream, which has no positions.
 #[rustler::nif]
 fn pipe_seek(pipe: ResourceArc<PipeResource>, position: u64) -> NifResult<bool> {

@@ -1,0 +1,46 @@
+defmodule Wasmex.Call.Turn do
+  @moduledoc false
+  # Waiting for a store that another process uses: first come, first served. The native side keeps the queue and sends
+  # `{:wasmex_turn, ref}`.
+
+  alias Wasmex.Call.Deadlock
+  alias Wasmex.Native
+
+  # Ms after which a wait is examined: it may be one that can't end.
+  @long_wait 200
+
+  @doc "Waits in the queue of a store; the place is given up after the timeout, and when the wait can't end."
+  @spec wait(store :: reference(), reference(), timeout()) :: :ok | :timeout | :deadlock
+  def wait(store, ref, timeout) do
+    slice = min(timeout, @long_wait)
+
+    receive do
+      {:wasmex_turn, ^ref} -> :ok
+    after
+      slice ->
+        cond do
+          Deadlock.certain?(store) -> give_up(store, ref, :deadlock)
+          timeout == :infinity -> wait(store, ref, :infinity)
+          timeout > slice -> wait(store, ref, timeout - slice)
+          true -> give_up(store, ref, :timeout)
+        end
+    end
+  end
+
+  defp give_up(store, ref, why) do
+    leave(store, ref)
+    why
+  end
+
+  @doc "Leaves the queue; a message that is on its way is taken out of the mailbox."
+  @spec leave(store :: reference(), reference()) :: :ok
+  def leave(store, ref) do
+    Native.store_stop_waiting(store)
+
+    receive do
+      {:wasmex_turn, ^ref} -> :ok
+    after
+      0 -> :ok
+    end
+  end
+end

@@ -34,11 +34,9 @@ defmodule Wasmex.Components.HTTP do
   with streamed bodies, limits, and a fresh instance per request or, with `reuse:`, one that has answered before.
   """
 
-  alias Wasmex.Components.HTTP.Client
+  alias Wasmex.Components.HTTP.Policy
   alias Wasmex.Components.{Component, Instance}
   alias Wasmex.HTTP.{Function, Request, Response}
-  alias Wasmex.Call.Timeout
-  alias Wasmex.Options.Type.Address
   alias Wasmex.Wasi.WasiP2Options
 
   @instance Wasmex.Options.table(
@@ -93,46 +91,9 @@ defmodule Wasmex.Components.HTTP do
   @doc "Whether a store with these options would send a request to this URL."
   @spec allowed?(WasiP2Options.t(), String.t()) :: boolean()
   def allowed?(%WasiP2Options{} = options, url) do
-    case rules(WasiP2Options.validate!(options)) do
+    case options |> WasiP2Options.validate!() |> Policy.rules() do
       nil -> false
-      rules -> reachable?(rules, URI.parse(url))
+      rules -> Policy.reachable?(rules, URI.parse(url))
     end
   end
-
-  @doc false
-  # What a store is given, of options that were checked: the process that performs requests and its options, or nil.
-  @spec client(WasiP2Options.t()) :: {pid(), map()} | nil
-  def client(%WasiP2Options{} = options) do
-    # As long as a timer can be set, with some time to spare.
-    timeout = Timeout.capped(options.http_timeout + 10_000) - 10_000
-    max = options.http_max_response
-
-    case rules(options) do
-      nil ->
-        nil
-
-      rules ->
-        {Client.whereis!(), %{rules: rules, function: options.http, timeout: timeout, max: max}}
-    end
-  end
-
-  defp rules(%{allowed_hosts: nil, allow_http: false, http: nil}), do: nil
-  defp rules(%{allowed_hosts: nil}), do: [{:any, "", nil}]
-  defp rules(%{allowed_hosts: hosts}), do: Enum.map(hosts, &Address.native/1)
-
-  @doc false
-  def reachable?(rules, %URI{scheme: scheme, host: host, port: port})
-      when scheme in ["http", "https"] and is_binary(host) do
-    host = host |> String.downcase() |> String.trim_trailing(".")
-
-    Enum.any?(rules, fn {kind, text, wanted} ->
-      (wanted == nil or wanted == port) and matches?(kind, String.downcase(text), host)
-    end)
-  end
-
-  def reachable?(_rules, _uri), do: false
-
-  defp matches?(:any, _text, _host), do: true
-  defp matches?(:suffix, text, host), do: String.ends_with?(host, text) and host != text
-  defp matches?(_ip_or_name, text, host), do: host == text
 end

@@ -40,7 +40,7 @@ defmodule Wasmex.Wasi.WasiP2Options do
       stdin: stream(options.stdin, options.inherit_stdin),
       stdout: stream(options.stdout, options.inherit_stdout),
       stderr: stream(options.stderr, options.inherit_stderr),
-      http: Wasmex.Components.HTTP.client(options)
+      http: Wasmex.Components.HTTP.Client.grant(options)
     })
   end
 

@@ -10,7 +10,9 @@ defmodule Wasmex.Components.HTTP.Client do
   require Logger
 
   alias Wasmex.{Native, Pipe}
-  alias Wasmex.Components.HTTP
+  alias Wasmex.Call.Timeout
+  alias Wasmex.Components.HTTP.Policy
+  alias Wasmex.Wasi.WasiP2Options
 
   def start_link(opts), do: GenServer.start_link(__MODULE__, opts, name: __MODULE__)
 
@@ -18,6 +20,17 @@ defmodule Wasmex.Components.HTTP.Client do
   def whereis! do
     Process.whereis(__MODULE__) ||
       raise ArgumentError, "outgoing HTTP needs the application :wasmex to be started"
+  end
+
+  @doc "What a store is given, of options that were checked: the process that performs requests, and its options."
+  @spec grant(WasiP2Options.t()) :: {pid(), map()} | nil
+  def grant(options) do
+    # As long as a timer can be set, with some time to spare.
+    timeout = Timeout.capped(options.http_timeout + 10_000) - 10_000
+    max = options.http_max_response
+
+    with rules when rules != nil <- Policy.rules(options),
+         do: {whereis!(), %{rules: rules, function: options.http, timeout: timeout, max: max}}
   end
 
   @impl true
@@ -40,7 +53,7 @@ defmodule Wasmex.Components.HTTP.Client do
 
     # Whatever happens here, the guest is told.
     result =
-      with true <- HTTP.reachable?(options.rules, URI.parse(request.url)) || {:error, :denied},
+      with true <- Policy.reachable?(options.rules, URI.parse(request.url)) || {:error, :denied},
            {:ok, body} <- collect(body, options.max, timeout, []),
            do: ask(Map.put(request, :body, body), timeout, options)
 

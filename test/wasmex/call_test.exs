@@ -364,7 +364,7 @@ defmodule Wasmex.CallTest do
 
   # Waits for another's call to end.
   defp queues?(pid),
-    do: Process.info(pid, :current_function) == {:current_function, {Wasmex.Call, :wait_turn, 3}}
+    do: Process.info(pid, :current_function) == {:current_function, {Wasmex.Call.Turn, :wait, 3}}
 
   defp store_of(instance),
     do: StoreOrCaller.__wrap_resource__(Wasmex.Native.instance_store(instance.resource))

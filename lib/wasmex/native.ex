@@ -54,7 +54,7 @@ defmodule Wasmex.Native do
   def store_stop_waiting(_store), do: error()
   def store_driver(_store), do: error()
   def store_take_trace(_store, _ended?), do: error()
-  def store_start_profile(_store, _module, _name), do: error()
+  def store_start_profile(_store, _name), do: error()
   def store_finish_profile(_store), do: error()
   def store_take_core_dump(_store), do: error()
 

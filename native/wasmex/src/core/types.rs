@@ -1,6 +1,8 @@
 //! wasmtime's types as the terms that `Wasmex.Module` documents, and back.
 
 use crate::vm::atoms;
+use crate::vm::backtrace::INLINED;
+use crate::vm::demangle::cut;
 use crate::vm::terms;
 use rustler::{Atom, Encoder, Env, Error, NifResult, Term};
 use wasmtime::{
@@ -110,16 +112,18 @@ fn describe_func(word: &str, ty: &FuncType) -> String {
     text
 }
 
+/// A frame of a backtrace, with names as they are in the module: raw, but no longer than texts have them.
 pub fn frame<'a>(env: Env<'a>, frame: &FrameInfo) -> Term<'a> {
     let symbols: Vec<Term> = frame
         .symbols()
         .iter()
+        .take(INLINED)
         .map(|symbol| {
             terms::map(
                 env,
                 &[
-                    (atoms::name(), symbol.name().encode(env)),
-                    (atoms::file(), symbol.file().encode(env)),
+                    (atoms::name(), symbol.name().map(cut).encode(env)),
+                    (atoms::file(), symbol.file().map(cut).encode(env)),
                     (atoms::line(), symbol.line().encode(env)),
                     (atoms::column(), symbol.column().encode(env)),
                 ],
@@ -129,8 +133,11 @@ pub fn frame<'a>(env: Env<'a>, frame: &FrameInfo) -> Term<'a> {
     terms::map(
         env,
         &[
-            (atoms::module_name(), frame.module().name().encode(env)),
-            (atoms::func_name(), frame.func_name().encode(env)),
+            (
+                atoms::module_name(),
+                frame.module().name().map(cut).encode(env),
+            ),
+            (atoms::func_name(), frame.func_name().map(cut).encode(env)),
             (atoms::func_index(), frame.func_index().encode(env)),
             (atoms::func_offset(), frame.func_offset().encode(env)),
             (atoms::module_offset(), frame.module_offset().encode(env)),

@@ -3,6 +3,7 @@
 //! It may use `vm`, `wasi`, `guest` and `core`.
 
 pub mod core_dump;
+mod firefox;
 mod inspect;
 pub mod profiler;
 pub mod trace;

@@ -1,26 +1,27 @@
 //! Samples of a guest's stack, one at each tick of the epoch in which it runs.
 
+use super::firefox::Firefox;
 use crate::core::engine_config::MAX_FRAMES;
-use crate::core::module::ModuleResource;
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::extension::{Extension, NewStore};
 use crate::guest::ticker::TICK;
 use crate::vm::atoms;
+use crate::vm::demangle::demangle;
 use crate::vm::error::{Error, Result};
 use crate::vm::terms::binary;
 use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
 use std::collections::HashMap;
 use std::time::Instant;
-use wasmtime::{FrameInfo, GuestProfiler, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
+use wasmtime::{FrameInfo, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
 
 /// So many stacks are told apart; what comes later counts for its outermost function alone.
 const MAX_STACKS: usize = 10_000;
 
 pub struct Profiler {
-    /// The Firefox profile; wasmtime writes it.
-    firefox: GuestProfiler,
+    /// Every sample with its time.
+    firefox: Firefox,
     /// How often each stack was seen, outermost function first.
     stacks: HashMap<Vec<usize>, u64>,
     /// The functions by their module and number, as places among the names.
@@ -33,14 +34,14 @@ impl Profiler {
     fn sample(&mut self, cx: &StoreContextMut<'_, StoreData>) {
         let now = Instant::now();
         let since = now.duration_since(std::mem::replace(&mut self.last, now));
-        // Of a time in which others had the scheduler the guest used one slice at most.
-        self.firefox.sample(cx, since.min(TICK));
         let trace = WasmBacktrace::force_capture(cx);
         let frames = trace.frames().iter().take(MAX_FRAMES).rev();
         let mut stack: Vec<usize> = frames.map(|frame| self.function(frame)).collect();
         if self.stacks.len() >= MAX_STACKS && !self.stacks.contains_key(&stack) {
             stack.truncate(1);
         }
+        // Of a time in which others had the scheduler the guest used one slice at most.
+        self.firefox.sample(&stack, since.min(TICK));
         *self.stacks.entry(stack).or_default() += 1;
     }
 
@@ -49,19 +50,14 @@ impl Profiler {
         // What a module is known by: its code is nobody else's.
         let module = frame.module().text().as_ptr() as usize;
         *self.functions.entry((module, index)).or_insert_with(|| {
-            self.names.push(match frame.func_name() {
+            let name = match frame.func_name() {
                 Some(name) => demangle(name),
                 None => format!("function {index}"),
-            });
+            };
+            self.firefox.add_function(&name);
+            self.names.push(name);
             self.names.len() - 1
         })
-    }
-}
-
-fn demangle(name: &str) -> String {
-    match rustc_demangle::try_demangle(name) {
-        Ok(demangled) => format!("{demangled:#}"),
-        Err(_) => name.to_string(),
     }
 }
 
@@ -89,18 +85,10 @@ fn sample_at_ticks(store: &mut Store<StoreData>) {
 }
 
 #[rustler::nif]
-fn store_start_profile<'a>(
-    env: Env<'a>,
-    cell: ResourceArc<StoreCell>,
-    module: ResourceArc<ModuleResource>,
-    name: String,
-) -> Term<'a> {
+fn store_start_profile<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, name: String) -> Term<'a> {
     access::answer(env, &cell, Via::Store, |mut cx| {
-        let modules = [(name.clone(), module.module.clone())];
-        let firefox = GuestProfiler::new(module.module.engine(), &name, TICK, modules)
-            .map_err(|error| Error::chain(atoms::config(), &error))?;
         cx.data_mut().slots.insert::<Profiler>(Profiler {
-            firefox,
+            firefox: Firefox::new(&name),
             stacks: HashMap::new(),
             functions: HashMap::new(),
             names: Vec::new(),
@@ -121,10 +109,10 @@ fn store_finish_profile<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifRe
         Ok(None) => return Ok((atoms::ok(), atoms::nil()).encode(env)),
         Err(term) => return Ok(term),
     };
-    let mut json = Vec::new();
-    if let Err(error) = profiler.firefox.finish(&mut json) {
-        return Ok(Error::chain(atoms::config(), &error).to_term(env));
-    }
+    let json = match profiler.firefox.finish() {
+        Ok(json) => json,
+        Err(error) => return Ok(Error::text(atoms::config(), error).to_term(env)),
+    };
     let names = profiler.names;
     let name = |place: &usize| names.get(*place).map_or("?", String::as_str).encode(env);
     let stacks: Vec<_> = profiler

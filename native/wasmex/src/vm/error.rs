@@ -5,9 +5,10 @@
 use crate::component::problem::{BadValue, Problem};
 use crate::core::types;
 use crate::vm::atoms;
+use crate::vm::backtrace;
 use crate::wasi::budget::OutputLimit;
 use rustler::{Atom, Encoder, Env, Term};
-use wasmtime::{FrameInfo, Trap, WasmBacktrace};
+use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
 pub enum Error {
@@ -216,7 +217,7 @@ fn judge<'a>(env: Env<'a>, error: &wasmtime::Error) -> (Atom, Term<'a>) {
     }
     let mut pairs: Vec<(Atom, Term<'a>)> = vec![
         (atoms::detail(), with_causes(error).encode(env)),
-        (atoms::backtrace(), backtrace(env, error)),
+        (atoms::backtrace(), backtrace_term(env, error)),
     ];
     let kind = if error.downcast_ref::<ImportRaised>().is_some() {
         atoms::import_raised()
@@ -235,7 +236,8 @@ fn judge<'a>(env: Env<'a>, error: &wasmtime::Error) -> (Atom, Term<'a>) {
         pairs.push((atoms::message(), "uncaught wasm exception".encode(env)));
         atoms::trap()
     } else {
-        pairs.push((atoms::message(), error.root_cause().to_string().encode(env)));
+        let causes = backtrace::causes(error);
+        pairs.push((atoms::message(), causes.last().encode(env)));
         atoms::guest()
     };
     match Term::map_from_pairs(env, &pairs) {
@@ -247,15 +249,15 @@ fn judge<'a>(env: Env<'a>, error: &wasmtime::Error) -> (Atom, Term<'a>) {
 /// An error with its causes, as wasmtime itself prints them, but never with a backtrace of the host,
 /// which `RUST_BACKTRACE` would add.
 fn with_causes(error: &wasmtime::Error) -> String {
-    let mut text = shortened(error);
-    let causes: Vec<String> = error
-        .chain()
-        .skip(1)
-        .map(|cause| cause.to_string())
-        .collect();
-    if !causes.is_empty() {
-        text.push_str("\n\nCaused by:");
+    let texts = backtrace::causes(error);
+    let (text, causes) = match texts.split_first() {
+        Some((text, causes)) => (text.clone(), causes),
+        None => (String::new(), &[][..]),
+    };
+    if causes.is_empty() {
+        return text;
     }
+    let mut text = text + "\n\nCaused by:";
     for (index, cause) in causes.iter().enumerate() {
         let (label, indent) = match causes.len() {
             1 => ("    ".to_string(), "    "),
@@ -269,33 +271,10 @@ fn with_causes(error: &wasmtime::Error) -> String {
     text
 }
 
-/// Frames that an error tells, from the innermost on, as wasmtime has it by default; profiles have more.
-const FRAMES: usize = 20;
-
-fn frames(error: &wasmtime::Error) -> &[FrameInfo] {
-    let trace = error.downcast_ref::<WasmBacktrace>();
-    trace.map_or(&[], |trace| trace.frames())
-}
-
-/// The error's own text; a backtrace in it ends after so many frames.
-fn shortened(error: &wasmtime::Error) -> String {
-    let mut text = error.to_string();
-    let more = frames(error).len().saturating_sub(FRAMES);
-    // A frame begins with its number, in a column of its own.
-    let next = format!("\n{FRAMES:>5}: ");
-    if more > 0
-        && let Some(end) = text.find(&next)
-    {
-        text.truncate(end);
-        text.push_str(&format!("\n  ... {more} more"));
-    }
-    text
-}
-
-fn backtrace<'a>(env: Env<'a>, error: &wasmtime::Error) -> Term<'a> {
-    frames(error)
+fn backtrace_term<'a>(env: Env<'a>, error: &wasmtime::Error) -> Term<'a> {
+    backtrace::frames(error)
         .iter()
-        .take(FRAMES)
+        .take(backtrace::FRAMES)
         .map(|frame| types::frame(env, frame))
         .collect::<Vec<_>>()
         .encode(env)

@@ -3,7 +3,9 @@
 //! It may use no other room. Everything else may use it.
 
 pub mod atoms;
+pub mod backtrace;
 pub mod compiling;
+pub mod demangle;
 pub mod env;
 pub mod error;
 pub mod fast_nif;

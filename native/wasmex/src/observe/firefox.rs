@@ -1,0 +1,71 @@
+//! A profile as <https://profiler.firefox.com> reads it.
+//!
+//! wasmtime's `GuestProfiler` writes the same, but demangles the name of each function of the module, without a bound,
+//! as soon as it is made.
+
+use crate::guest::ticker::TICK;
+use fxprof_processed_profile as format;
+use fxprof_processed_profile::{
+    Frame, FrameFlags, FrameInfo, Profile, ReferenceTimestamp, Timestamp,
+};
+use std::time::{Duration, Instant, SystemTime};
+
+pub struct Firefox {
+    profile: Profile,
+    process: format::ProcessHandle,
+    thread: format::ThreadHandle,
+    /// Each function's frame, in the order in which they were added.
+    frames: Vec<FrameInfo>,
+    started: Instant,
+}
+
+impl Firefox {
+    /// An empty profile of a program of this name, which begins now.
+    pub fn new(name: &str) -> Self {
+        let zero = Timestamp::from_nanos_since_reference(0);
+        let now = ReferenceTimestamp::from(SystemTime::now());
+        let mut profile = Profile::new(name, now, TICK.into());
+        let process = profile.add_process(name, 0, zero);
+        let thread = profile.add_thread(process, 0, zero, true);
+        Firefox {
+            profile,
+            process,
+            thread,
+            frames: Vec::new(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Samples name functions by their place among those that were added.
+    pub fn add_function(&mut self, name: &str) {
+        self.frames.push(FrameInfo {
+            frame: Frame::Label(self.profile.intern_string(name)),
+            category_pair: format::CategoryHandle::OTHER.into(),
+            flags: FrameFlags::empty(),
+        });
+    }
+
+    /// The guest's stack at this moment, outermost function first; `used` is its time since the last sample.
+    pub fn sample(&mut self, stack: &[usize], used: Duration) {
+        let now = self.now();
+        let frames = stack
+            .iter()
+            .filter_map(|place| self.frames.get(*place).cloned());
+        let stack = self.profile.intern_stack_frames(self.thread, frames);
+        self.profile
+            .add_sample(self.thread, now, stack, used.into(), 1);
+    }
+
+    /// The profile as JSON.
+    pub fn finish(mut self) -> serde_json::Result<Vec<u8>> {
+        let now = self.now();
+        self.profile.set_thread_end_time(self.thread, now);
+        self.profile.set_process_end_time(self.process, now);
+        serde_json::to_vec(&self.profile)
+    }
+
+    fn now(&self) -> Timestamp {
+        let nanoseconds = u64::try_from(self.started.elapsed().as_nanos());
+        Timestamp::from_nanos_since_reference(nanoseconds.unwrap_or(u64::MAX))
+    }
+}

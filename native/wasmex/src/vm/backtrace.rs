@@ -1,0 +1,120 @@
+//! The text of a guest's backtrace.
+//!
+//! It reads as wasmtime's own, which can't be used: it demangles each name without a bound, of all frames at once.
+
+use super::demangle::{demangle, printable};
+use std::error::Error;
+use std::fmt::{self, Write};
+use wasmtime::{FrameInfo, FrameSymbol, WasmBacktrace};
+
+/// Frames that a text tells, from the innermost on, as wasmtime has it by default; profiles have more.
+pub const FRAMES: usize = 20;
+
+/// Inlined functions of a frame that a text tells.
+pub const INLINED: usize = 16;
+
+/// Bytes of each cause that a text tells.
+const CAUSE: usize = 64 * 1024;
+
+/// How wasmtime begins a backtrace.
+const TITLE: &str = "error while executing at wasm backtrace:";
+
+/// The frames of the backtrace that an error carries.
+pub fn frames(error: &wasmtime::Error) -> &[FrameInfo] {
+    let trace = error.downcast_ref::<WasmBacktrace>();
+    trace.map_or(&[], |trace| trace.frames())
+}
+
+/// The texts of an error and of its causes, outermost first.
+pub fn causes(error: &wasmtime::Error) -> Vec<String> {
+    error
+        .chain()
+        .map(|cause| text(cause).unwrap_or_else(|| trace(frames(error))))
+        .collect()
+}
+
+/// What an error says of itself, and nothing where that is a backtrace.
+fn text(cause: &(dyn Error + 'static)) -> Option<String> {
+    let mut text = Cause::default();
+    let _ = write!(text, "{cause}");
+    (!text.is_trace()).then_some(text.0)
+}
+
+/// Takes the start of a text, and of a backtrace no more than its title: names come after that.
+#[derive(Default)]
+struct Cause(String);
+
+impl Cause {
+    fn is_trace(&self) -> bool {
+        self.0.starts_with(TITLE)
+    }
+}
+
+impl Write for Cause {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let room = CAUSE - self.0.len();
+        self.0.push_str(&more[..more.floor_char_boundary(room)]);
+        match self.is_trace() || more.len() > room {
+            true => Err(fmt::Error),
+            false => Ok(()),
+        }
+    }
+}
+
+fn trace(frames: &[FrameInfo]) -> String {
+    let mut text = TITLE.to_string();
+    for (index, frame) in frames.iter().take(FRAMES).enumerate() {
+        text.push_str(&format!("\n  {index:>3}: "));
+        if let Some(offset) = frame.module_offset() {
+            text.push_str(&format!("{offset:#8x} - "));
+        }
+        text.push_str(&place(frame));
+    }
+    let more = frames.len().saturating_sub(FRAMES);
+    if more > 0 {
+        text.push_str(&format!("\n  ... {more} more"));
+    }
+    text
+}
+
+fn place(frame: &FrameInfo) -> String {
+    let symbols = frame.symbols();
+    if symbols.is_empty() {
+        let module = frame.module().name().unwrap_or("<unknown>");
+        return format!("{}!{}", printable(module), function(frame));
+    }
+    let mut text = String::new();
+    for (index, symbol) in symbols.iter().take(INLINED).enumerate() {
+        let name = match symbol.name() {
+            Some(name) => demangle(name),
+            None if index == 0 => function(frame),
+            None => "<inlined function>".to_string(),
+        };
+        if index > 0 {
+            text.push_str("\n                - ");
+        }
+        text.push_str(&name);
+        text.push_str(&line(symbol));
+    }
+    text
+}
+
+fn function(frame: &FrameInfo) -> String {
+    match frame.func_name() {
+        Some(name) => demangle(name),
+        None => format!("<wasm function {}>", frame.func_index()),
+    }
+}
+
+/// Where in its source a function stands.
+fn line(symbol: &FrameSymbol) -> String {
+    let Some(file) = symbol.file() else {
+        return String::new();
+    };
+    let mut text = format!("\n                    at {}", printable(file));
+    for number in [symbol.line(), symbol.column()] {
+        let Some(number) = number else { break };
+        text.push_str(&format!(":{number}"));
+    }
+    text
+}

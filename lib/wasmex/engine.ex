@@ -52,6 +52,9 @@ defmodule Wasmex.Engine do
     else
       {:error, %Error{details: %{message: message}}} ->
         {:error, "Could not precompile module: #{message}"}
+
+      {:error, error} ->
+        {:error, "Could not precompile module: #{Exception.message(error)}"}
     end
   end
 

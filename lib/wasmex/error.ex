@@ -14,6 +14,7 @@ defmodule Wasmex.Error do
   | `:import_raised` | `:kind`, `:exception`, `:stacktrace` of the Elixir function, `:backtrace` of the guest |
   | `:bad_results` | `:message`: an imported function returned a value of the wrong type |
   | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow`, `:no_threads`, `:module`, `:unsupported`, `:wave`, `:json` | `:message`; of `:parse` also `:offset` |
+  | `:too_large`, `:nested_too_deep` | `:limit`, a field of `Wasmex.Limits`, the `:value` found, the `:most` that may be, the `:offset` in bytes |
   | `:no_ticker` | the system has no thread left for the epoch ticker, which every guest needs |
   | `:out_of_bounds` | `:offset`, `:size`, `:limit` |
   | `:output_limit` | `:limit` in bytes |
@@ -158,6 +159,20 @@ defmodule Wasmex.Error do
   defp sentence(:output_limit, %{limit: limit}),
     do: "the program was stopped: it printed more than #{limit} bytes (max_output)"
 
+  defp sentence(:too_large, %{limit: size, value: value, most: most})
+       when size in [:size, :text_size],
+       do: "there are #{value} bytes, more than #{most}" <> raise_limit(size)
+
+  defp sentence(:too_large, %{limit: limit, value: value, most: most, offset: offset}),
+    do:
+      "the bytes have more than #{most} #{words(limit)} (#{value} at offset 0x#{hex(offset)})" <>
+        raise_limit(limit)
+
+  defp sentence(:nested_too_deep, %{limit: limit, most: most, offset: offset}),
+    do:
+      "the bytes are nested too deep: more than #{most} levels at offset 0x#{hex(offset)}" <>
+        raise_limit(limit)
+
   defp sentence(:parse, %{message: message, offset: offset}),
     do: "Error while parsing bytes: #{message} (at offset 0x#{Integer.to_string(offset, 16)})"
 
@@ -165,6 +180,12 @@ defmodule Wasmex.Error do
   defp sentence(:compile, %{message: message}), do: "Could not compile module: #{message}"
   defp sentence(_reason, %{message: message}), do: message
   defp sentence(reason, details), do: "#{reason} #{inspect(details)}"
+
+  defp raise_limit(limit),
+    do: "; if you trust them, raise `#{limit}` in the `limits:` of %Wasmex.EngineConfig{}"
+
+  defp words(limit), do: limit |> Atom.to_string() |> String.replace("_", " ")
+  defp hex(number), do: Integer.to_string(number, 16)
 
   defp type(%{wanted: wanted}) do
     case wanted do

@@ -33,6 +33,7 @@ defmodule Wasmex.Native do
   def wave_type(_type), do: error()
   def wit_world(_source, _world), do: error()
   def wat_to_wasm(_text), do: error()
+  def limits_default, do: error()
 
   def module_compile(_engine, _bytes), do: error()
   def module_serialize(_module), do: error()

@@ -40,6 +40,12 @@ defmodule Wasmex.Options.Engine do
         default: false,
         doc: "the same NaN bits on every machine"
       ],
+      limits: [
+        type: {:options, Wasmex.Limits},
+        default: %Wasmex.Limits{},
+        default_doc: "`%Wasmex.Limits{}`",
+        doc: "what bytes may ask of the compiler, see `Wasmex.Limits`"
+      ],
       core_dump: [
         type: :boolean,
         default: false,

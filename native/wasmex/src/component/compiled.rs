@@ -2,6 +2,7 @@
 
 use super::describe;
 use super::shared::Shared;
+use crate::core::door;
 use crate::core::engine::EngineResource;
 use crate::vm::atoms;
 use crate::vm::compiling::compile;
@@ -55,7 +56,8 @@ fn component_compile<'a>(
     names: Names,
 ) -> Term<'a> {
     let bytes = bytes.as_slice();
-    match compile(|| Component::from_binary(&engine.engine, bytes)) {
+    let scanned = door::binary(bytes, &engine.limits);
+    match scanned.and_then(|()| compile(|| Component::from_binary(&engine.engine, bytes))) {
         Ok(component) => resource(env, engine, component, names),
         Err(error) => error.to_term(env),
     }

@@ -1,10 +1,12 @@
 //! Worlds of WIT, read from its text or from a component, as terms for `Wasmex.WIT`.
 
+use crate::core::door;
 use crate::vm::atoms;
-use crate::vm::error::Error;
+use crate::vm::error::{Error, Result};
 use crate::vm::terms;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
-use std::path::Path;
+use scan::Limits;
+use std::path::{Path, PathBuf};
 use wit_parser::decoding::{DecodedWasm, decode};
 use wit_parser::{
     Docs, Function, FunctionKind, Handle, InterfaceId, Resolve, Type, TypeDef, TypeDefKind, TypeId,
@@ -14,7 +16,10 @@ use wit_parser::{
 /// `source` is `{:text, label, text}`, `{:path, path}` or `{:component, bytes}`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn wit_world<'a>(env: Env<'a>, source: Term<'a>, world: Option<String>) -> NifResult<Term<'a>> {
-    Ok(match resolve(source, world.as_deref())? {
+    let source = Source::decode(source)?;
+    let read = || resolve(&source, world.as_deref());
+    let resolved = source.check().and_then(|()| door::on_deep_stack(read));
+    Ok(match resolved.and_then(|resolved| resolved) {
         Ok((resolve, world)) => {
             let describer = Describer {
                 env,
@@ -22,34 +27,78 @@ fn wit_world<'a>(env: Env<'a>, source: Term<'a>, world: Option<String>) -> NifRe
             };
             (atoms::ok(), describer.world(world)).encode(env)
         }
-        Err(message) => Error::Text(atoms::wit(), message).to_term(env),
+        Err(error) => error.to_term(env),
     })
 }
 
-type Resolved = Result<(Resolve, WorldId), String>;
+type Resolved = std::result::Result<(Resolve, WorldId), String>;
 
-fn resolve(source: Term, world: Option<&str>) -> NifResult<Resolved> {
-    if let Ok((kind, text)) = source.decode::<(Atom, Binary)>() {
-        return Ok(if kind == atoms::component() {
-            component(&text)
-        } else {
-            let path = String::from_utf8_lossy(&text).into_owned();
-            packages(world, |resolve| {
-                resolve
-                    .push_path(Path::new(&path))
-                    .map(|(package, _)| package)
-            })
-        });
+/// Where a world is read from.
+enum Source {
+    Text { label: String, text: String },
+    Path(PathBuf),
+    Component(Vec<u8>),
+}
+
+impl Source {
+    fn decode(term: Term) -> NifResult<Self> {
+        if let Ok((kind, bytes)) = term.decode::<(Atom, Binary)>() {
+            return Ok(match kind == atoms::component() {
+                true => Source::Component(bytes.to_vec()),
+                false => Source::Path(String::from_utf8_lossy(&bytes).into_owned().into()),
+            });
+        }
+        let (_text, label, text): (Atom, String, String) = term.decode()?;
+        Ok(Source::Text { label, text })
     }
-    let (_text, label, text): (Atom, String, String) = source.decode()?;
-    Ok(packages(world, |resolve| {
-        resolve.push_str(Path::new(&label), &text)
-    }))
+
+    fn check(&self) -> Result<()> {
+        match self {
+            Source::Text { text, .. } => door::wit(text.as_bytes()),
+            Source::Path(path) => check_path(path, DEPS),
+            Source::Component(bytes) => door::binary(bytes, &Limits::default()),
+        }
+    }
+}
+
+/// How deep a package's folder has the folders of those it depends on: `deps/name`.
+const DEPS: usize = 2;
+
+/// The files that the parser would read, in a folder and in those below it. What can't be read the parser tells.
+fn check_path(path: &Path, deeper: usize) -> Result<()> {
+    if path.is_dir() {
+        let entries = path.read_dir().into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| deeper > 0 || entry.path().is_file()) {
+            check_path(&entry.path(), deeper.saturating_sub(1))?;
+        }
+        return Ok(());
+    }
+    let bytes = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("wit" | "wasm" | "wat") => std::fs::read(path).unwrap_or_default(),
+        _ => return Ok(()),
+    };
+    match bytes.starts_with(b"\0asm") {
+        true => door::binary(&bytes, &Limits::default()),
+        false => door::wit(&bytes),
+    }
+}
+
+fn resolve(source: &Source, world: Option<&str>) -> Result<(Resolve, WorldId)> {
+    let resolved = match source {
+        Source::Text { label, text } => {
+            packages(world, |resolve| resolve.push_str(Path::new(label), text))
+        }
+        Source::Path(path) => packages(world, |resolve| {
+            resolve.push_path(path).map(|(package, _)| package)
+        }),
+        Source::Component(bytes) => component(bytes),
+    };
+    resolved.map_err(|message| Error::Text(atoms::wit(), message))
 }
 
 fn packages<E: Into<anyhow::Error>>(
     world: Option<&str>,
-    push: impl FnOnce(&mut Resolve) -> Result<wit_parser::PackageId, E>,
+    push: impl FnOnce(&mut Resolve) -> std::result::Result<wit_parser::PackageId, E>,
 ) -> Resolved {
     let mut resolve = Resolve::default();
     let package = match push(&mut resolve) {

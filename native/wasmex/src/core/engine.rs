@@ -1,5 +1,6 @@
 //! Engines: the compiler's settings, and what all stores and modules made with them share.
 
+use crate::core::door;
 use crate::core::engine_config;
 use crate::guest::data::StoreData;
 use crate::guest::hosts::{Hosts, Linkers};
@@ -11,12 +12,15 @@ use crate::vm::live::{Kind, Live};
 use crate::vm::options::Options;
 use crate::vm::terms;
 use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use scan::Limits;
 use std::sync::{Arc, OnceLock};
 use wasmtime::{Engine, Linker, component};
 
 pub struct EngineResource {
     pub engine: Engine,
     pub ticks: Arc<Ticks>,
+    /// What bytes may ask for that are compiled for it.
+    pub limits: Limits,
     linkers: Linkers,
     _live: Live,
 }
@@ -25,8 +29,9 @@ impl Resource for EngineResource {}
 impl std::panic::RefUnwindSafe for EngineResource {}
 
 impl EngineResource {
-    fn new(engine: Engine) -> Self {
+    fn new(engine: Engine, limits: Limits) -> Self {
         EngineResource {
+            limits,
             ticks: Arc::new(Ticks::of(engine.weak())),
             engine,
             linkers: Linkers::default(),
@@ -51,23 +56,23 @@ impl EngineResource {
 
 #[rustler::nif(schedule = "DirtyCpu")]
 fn engine_new<'a>(env: Env<'a>, config: Options<'a>) -> Term<'a> {
-    let engine = engine_config::build(&config).and_then(|config| Engine::new(&config));
-    match engine {
-        Ok(engine) => (atoms::ok(), ResourceArc::new(EngineResource::new(engine))).encode(env),
+    match make(&config) {
+        Ok(engine) => (atoms::ok(), ResourceArc::new(engine)).encode(env),
         Err(error) => Error::chain(atoms::config(), &error).to_term(env),
     }
+}
+
+fn make(options: &Options) -> wasmtime::Result<EngineResource> {
+    let limits = door::limits(&options.get("limits")?)?;
+    let engine = Engine::new(&engine_config::build(options)?)?;
+    Ok(EngineResource::new(engine, limits))
 }
 
 /// The engine that stores without one share.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn engine_default<'a>(env: Env<'a>, config: Options<'a>) -> Term<'a> {
     static DEFAULT: OnceLock<Option<ResourceArc<EngineResource>>> = OnceLock::new();
-    let engine = DEFAULT.get_or_init(|| {
-        let engine = engine_config::build(&config)
-            .and_then(|config| Engine::new(&config))
-            .ok()?;
-        Some(ResourceArc::new(EngineResource::new(engine)))
-    });
+    let engine = DEFAULT.get_or_init(|| make(&config).ok().map(ResourceArc::new));
     match engine {
         Some(engine) => (atoms::ok(), engine).encode(env),
         None => Error::text(
@@ -85,10 +90,13 @@ fn engine_precompile_module<'a>(
     bytes: Binary,
 ) -> NifResult<Term<'a>> {
     let bytes = bytes.as_slice();
-    Ok(match compile(|| engine.engine.precompile_module(bytes)) {
-        Ok(artefact) => (atoms::ok(), terms::binary(env, &artefact)).encode(env),
-        Err(error) => error.to_term(env),
-    })
+    let scanned = door::binary(bytes, &engine.limits);
+    Ok(
+        match scanned.and_then(|()| compile(|| engine.engine.precompile_module(bytes))) {
+            Ok(artefact) => (atoms::ok(), terms::binary(env, &artefact)).encode(env),
+            Err(error) => error.to_term(env),
+        },
+    )
 }
 
 /// Changes whenever an artefact of one engine would not fit the other.

@@ -1,5 +1,6 @@
 //! Compiled modules.
 
+use crate::core::door;
 use crate::core::engine::EngineResource;
 use crate::core::types;
 use crate::vm::atoms;
@@ -36,7 +37,8 @@ fn module_compile<'a>(
     bytes: Binary,
 ) -> Term<'a> {
     let bytes = bytes.as_slice();
-    match compile(|| Module::from_binary(&engine.engine, bytes)) {
+    let scanned = door::binary(bytes, &engine.limits);
+    match scanned.and_then(|()| compile(|| Module::from_binary(&engine.engine, bytes))) {
         Ok(module) => resource(env, engine, module),
         Err(error) => error.to_term(env),
     }

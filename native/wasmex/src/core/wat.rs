@@ -1,5 +1,6 @@
 //! The text format.
 
+use crate::core::door;
 use crate::vm::atoms;
 use crate::vm::error::Error;
 use crate::vm::terms::binary;
@@ -20,8 +21,11 @@ pub fn accept_older_text() {
 
 #[rustler::nif(schedule = "DirtyCpu")]
 fn wat_to_wasm<'a>(env: Env<'a>, text: Binary) -> NifResult<Term<'a>> {
-    Ok(match wat::parse_bytes(text.as_slice()) {
+    let text = text.as_slice();
+    let parse = || wat::parse_bytes(text).map_err(|error| Error::text(atoms::parse(), error));
+    let parsed = door::wat(text).and_then(|()| door::on_deep_stack(parse));
+    Ok(match parsed.and_then(|parsed| parsed) {
         Ok(bytes) => (atoms::ok(), binary(env, &bytes)).encode(env),
-        Err(error) => Error::text(atoms::parse(), error).to_term(env),
+        Err(error) => error.to_term(env),
     })
 }

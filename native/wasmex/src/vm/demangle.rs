@@ -1,8 +1,9 @@
 //! Names of functions for texts: demangled, printable and short, whatever a guest calls its functions.
 //!
-//! A mangled name of 270 bytes can stand for gigabytes: each back reference may double what it names. So the demanglers
-//! write through [`Text`], which ends them once the text is full, and no long name reaches them at all.
+//! A mangled name of 270 bytes can stand for gigabytes: each back reference may double what it names. So demanglers write
+//! through [`Text`], which ends them once the text is full, and no long name reaches them at all.
 
+use super::cpp_name;
 use std::fmt::{self, Write};
 
 /// Bytes of a name that a text shows.
@@ -10,9 +11,6 @@ const SHOWN: usize = 256;
 
 /// Longer symbols are shown as they are: demanglers recurse, and take time that grows faster than the name.
 const SYMBOL: usize = 512;
-
-/// How deep the C++ demangler may recurse. It tries alternatives at each level, so its time can double with each.
-const CPP_DEPTH: u32 = 32;
 
 /// The name as a person wrote it, where it can be told; at most 256 bytes of it.
 pub fn demangle(symbol: &str) -> String {
@@ -45,16 +43,11 @@ fn rust(symbol: &str) -> Option<String> {
 }
 
 fn cpp(symbol: &str) -> Option<String> {
-    if !symbol.starts_with("_Z") && !symbol.starts_with("__Z") {
-        return None;
-    }
-    let parsing = cpp_demangle::ParseOptions::default().recursion_limit(CPP_DEPTH);
-    let writing = cpp_demangle::DemangleOptions::default().recursion_limit(CPP_DEPTH * 2);
-    let parsed = cpp_demangle::Symbol::new_with_options(symbol, &parsing).ok()?;
     let mut text = Text::default();
-    match parsed.structured_demangle(&mut text, &writing) {
-        Err(_) if !text.full => None,
-        _ => Some(text.finish()),
+    match cpp_name::write(symbol, &mut text) {
+        Ok(true) => Some(text.finish()),
+        Err(_) if text.full => Some(text.finish()),
+        _ => None,
     }
 }
 

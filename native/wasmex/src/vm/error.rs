@@ -6,8 +6,10 @@ use crate::component::problem::{BadValue, Problem};
 use crate::core::types;
 use crate::vm::atoms;
 use crate::vm::backtrace;
+use crate::vm::terms;
 use crate::wasi::budget::OutputLimit;
 use rustler::{Atom, Encoder, Env, Term};
+use scan::{Limit, Refusal};
 use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
@@ -56,6 +58,8 @@ pub enum Error {
         missing: Vec<(String, String)>,
         linked: bool,
     },
+    /// Bytes that ask for too much.
+    Refused(Refusal),
     /// A kind of trouble that carries one text.
     Text(Atom, String),
     OutOfBounds {
@@ -161,6 +165,7 @@ impl Error {
                     (atoms::linked(), linked.encode(env)),
                 ]),
             ),
+            Error::Refused(refusal) => refused(env, refusal),
             Error::Text(kind, text) => (*kind, map(&[(atoms::message(), text.encode(env))])),
             Error::OutOfBounds {
                 offset,
@@ -176,6 +181,39 @@ impl Error {
             ),
         }
     }
+}
+
+fn refused<'a>(env: Env<'a>, refusal: &Refusal) -> (Atom, Term<'a>) {
+    let (kind, pairs) = match refusal {
+        Refusal::Exceeded {
+            limit,
+            value,
+            most,
+            offset,
+        } => {
+            // One of ours: no guest can make more of them.
+            let name = Atom::from_str(env, limit.name()).ok();
+            let kind = match limit {
+                Limit::Nesting => atoms::nested_too_deep(),
+                _ => atoms::too_large(),
+            };
+            let pairs = vec![
+                (atoms::limit(), name.encode(env)),
+                (atoms::value(), value.encode(env)),
+                (atoms::most(), most.encode(env)),
+                (atoms::offset(), offset.encode(env)),
+            ];
+            (kind, pairs)
+        }
+        Refusal::Malformed { offset } => {
+            let pairs = vec![
+                (atoms::message(), "malformed component".encode(env)),
+                (atoms::offset(), offset.encode(env)),
+            ];
+            (atoms::parse(), pairs)
+        }
+    };
+    (kind, terms::map(env, &pairs))
 }
 
 /// What an Elixir function that failed leaves in the guest: the function's own error is kept by the

@@ -1,0 +1,60 @@
+defmodule Wasmex.Options.Limits do
+  @moduledoc false
+  # What bytes may ask of whoever reads and compiles them: the fields of `Wasmex.Limits`. Names and defaults are those
+  # of `native/scan/src/limits.rs`, as a test makes sure.
+
+  @kib 1024
+  @mib 1024 * @kib
+
+  @doc "The rows."
+  @spec rows() :: keyword(keyword())
+  def rows do
+    [
+      size: bytes(256 * @mib, "of a module or a component"),
+      text_size: bytes(16 * @mib, "of a text, WAT or WIT"),
+      nesting:
+        count(
+          32,
+          "components within components, types within types, and brackets within brackets of WIT; 128 is the most that works"
+        ),
+      parts: count(1000, "modules and components in a component"),
+      instances:
+        count(
+          50_000,
+          "instances and canonical functions of a component, each as often as it is made"
+        ),
+      types: count(100_000, "types"),
+      type_members:
+        count(1_000_000, "parameters, results, fields, cases and declarations of all types"),
+      imports: count(100_000, "imports"),
+      exports: count(100_000, "exports"),
+      name_size: bytes(64 * @kib, "of one name"),
+      functions: count(200_000, "functions"),
+      function_size: bytes(2 * @mib, "of one function"),
+      function_work:
+        count(
+          48 * @mib,
+          "bytes of one function, times the most values that one instruction of its module may pass"
+        ),
+      locals: count(10_000_000, "local variables of all functions"),
+      globals: count(100_000, "globals"),
+      constants: count(1_000_000, "instructions that compute initial values"),
+      tables: count(1000, "tables"),
+      table_elements:
+        count(
+          4_000_000,
+          "elements of tables that are known when the module is compiled, gaps between segments included"
+        ),
+      memories: count(1000, "memories"),
+      memory_gaps:
+        bytes(
+          64 * @mib,
+          "between the data segments of memories whose contents are known when the module is compiled"
+        ),
+      segments: count(100_000, "segments of data and of elements")
+    ]
+  end
+
+  defp bytes(default, doc), do: [type: :bytes, default: default, doc: doc]
+  defp count(default, doc), do: [type: :natural, default: default, doc: doc]
+end

@@ -1,0 +1,34 @@
+//! Instances that a component makes of others.
+
+use super::scopes::Scopes;
+use super::sort;
+use super::types::extern_name;
+use crate::names::name;
+use crate::reader::{Read, Reader};
+use crate::tally::Tally;
+
+pub fn section(section: &mut Reader, tally: &Tally, scopes: &mut Scopes) -> Read<()> {
+    for _ in 0..section.u32()? {
+        match section.byte()? {
+            0x00 => {
+                let component = section.u32()?;
+                scopes.instantiate(component);
+                for _ in 0..section.u32()? {
+                    name(section, tally)?;
+                    sort(section)?;
+                    section.u32()?;
+                }
+            }
+            0x01 => {
+                scopes.add(1);
+                for _ in 0..section.u32()? {
+                    extern_name(section, tally)?;
+                    sort(section)?;
+                    section.u32()?;
+                }
+            }
+            _ => return section.malformed(),
+        }
+    }
+    Ok(())
+}

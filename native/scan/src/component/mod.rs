@@ -1,0 +1,129 @@
+//! Components, section by section (component model, `Binary.md`).
+
+mod instances;
+mod scopes;
+mod types;
+
+use crate::names::{custom, name};
+use crate::reader::{Read, Reader, Stop};
+use crate::tally::Tally;
+use crate::{Limit, module};
+use scopes::Scopes;
+
+/// Scans a component, which ends with the bytes.
+pub fn scan(bytes: &mut Reader, tally: &mut Tally) -> Read<()> {
+    let mut scopes = Scopes::new();
+    bytes.skip(8)?;
+    scopes.open(tally, bytes)?;
+    while let Some(size) = scopes.left(bytes.at()) {
+        if size == 0 {
+            scopes.close();
+            continue;
+        }
+        let at = bytes.at();
+        let id = bytes.byte()?;
+        let size = bytes.u32()?;
+        let mut section = bytes.clone().take(size.into())?;
+        if id == 4 {
+            tally.add(Limit::Parts, 1, at)?;
+            section.skip(8)?;
+            scopes.open(tally, &section)?;
+            bytes.skip(8)?;
+            continue;
+        }
+        bytes.skip(size.into())?;
+        scan_section(id, &mut section, tally, &mut scopes)?;
+        tally.check(Limit::Instances, scopes.instances(), at)?;
+    }
+    Ok(())
+}
+
+fn scan_section(id: u8, section: &mut Reader, tally: &mut Tally, scopes: &mut Scopes) -> Read<()> {
+    match id {
+        0 => forgiving(custom(section, tally)),
+        1 => {
+            tally.add(Limit::Parts, 1, section.at())?;
+            forgiving(module::scan(section, tally))
+        }
+        2 | 8 => {
+            scopes.add(section.u32()?.into());
+            Ok(())
+        }
+        3 => types::core_section(section, tally),
+        5 => instances::section(section, tally, scopes),
+        6 => aliases(section, tally, scopes),
+        7 => types::section(section, tally),
+        10 => imports(section, tally, scopes),
+        11 => exports(section, tally, scopes),
+        _ => Ok(()),
+    }
+}
+
+/// What the parser finds wrong in there it finds in time.
+fn forgiving(read: Read<()>) -> Read<()> {
+    match read {
+        Err(Stop::Malformed(_)) => Ok(()),
+        other => other,
+    }
+}
+
+fn aliases(section: &mut Reader, tally: &Tally, scopes: &mut Scopes) -> Read<()> {
+    for _ in 0..section.u32()? {
+        let is_component = sort(section)? == COMPONENT;
+        match section.byte()? {
+            0x00 | 0x01 => {
+                section.u32()?;
+                name(section, tally)?;
+                if is_component {
+                    scopes.unknown(section)?;
+                }
+            }
+            0x02 => {
+                let (out, index) = (section.u32()?, section.u32()?);
+                if is_component {
+                    scopes.outer(out, index, section)?;
+                }
+            }
+            _ => return section.malformed(),
+        }
+    }
+    Ok(())
+}
+
+const COMPONENT: u8 = 0x04;
+
+/// The sort of an item. Those of core items have a byte more.
+fn sort(reader: &mut Reader) -> Read<u8> {
+    let sort = reader.byte()?;
+    if sort == 0x00 {
+        reader.byte()?;
+    }
+    Ok(sort)
+}
+
+fn imports(section: &mut Reader, tally: &mut Tally, scopes: &mut Scopes) -> Read<()> {
+    for _ in 0..section.u32()? {
+        tally.add(Limit::Imports, 1, section.at())?;
+        types::extern_name(section, tally)?;
+        if types::external(section)? == COMPONENT {
+            scopes.unknown(section)?;
+        }
+    }
+    Ok(())
+}
+
+fn exports(section: &mut Reader, tally: &mut Tally, scopes: &mut Scopes) -> Read<()> {
+    for _ in 0..section.u32()? {
+        tally.add(Limit::Exports, 1, section.at())?;
+        types::extern_name(section, tally)?;
+        let sort = sort(section)?;
+        let index = section.u32()?;
+        if section.byte()? == 0x01 {
+            types::external(section)?;
+        }
+        if sort == COMPONENT {
+            scopes.outer(0, index, section)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! The components that a scan is in, and what instantiating each would make.
+//!
+//! A component of ten lines that makes two instances of another, which makes two of a third, … asks for a million. So
+//! each component that can be instantiated has a weight: all that comes to be with one instance of it.
+
+use crate::Limit;
+use crate::reader::{Read, Reader};
+use crate::tally::Tally;
+
+/// How deep components may nest whatever the limit says.
+const DEEPEST: usize = 128;
+
+/// Components that can be named in all scopes that are open, aliases of them included.
+const NAMED: usize = 4096;
+
+/// The weight of a component that comes from elsewhere: a few of them pass, and can't be multiplied far.
+const UNKNOWN: u64 = 4096;
+
+#[derive(Clone, Copy)]
+struct Scope {
+    /// Where in the bytes it ends.
+    end: usize,
+    /// Its first place among the weights.
+    first: usize,
+    /// What one instance of it makes.
+    weight: u64,
+}
+
+/// A stack of scopes, innermost last.
+pub struct Scopes {
+    open: [Scope; DEEPEST],
+    depth: usize,
+    /// What can be named in each scope, one after the other.
+    weights: [u64; NAMED],
+    named: usize,
+}
+
+impl Scopes {
+    pub fn new() -> Self {
+        let scope = Scope {
+            end: 0,
+            first: 0,
+            weight: 0,
+        };
+        Scopes {
+            open: [scope; DEEPEST],
+            depth: 0,
+            weights: [0; NAMED],
+            named: 0,
+        }
+    }
+
+    /// Goes into a component whose sections these are.
+    pub fn open(&mut self, tally: &Tally, sections: &Reader) -> Read<()> {
+        let depth = u64::try_from(self.depth).unwrap_or(u64::MAX);
+        tally.check(Limit::Nesting, depth, sections.at())?;
+        let Some(scope) = self.open.get_mut(self.depth) else {
+            return sections.malformed();
+        };
+        *scope = Scope {
+            end: sections.at().saturating_add(sections.left()),
+            first: self.named,
+            weight: 1,
+        };
+        self.depth = self.depth.saturating_add(1);
+        Ok(())
+    }
+
+    /// Bytes of the innermost component that are still to be read; nothing once all have ended.
+    pub fn left(&self, at: usize) -> Option<usize> {
+        let scope = self.open.get(self.depth.checked_sub(1)?)?;
+        Some(scope.end.saturating_sub(at))
+    }
+
+    /// Leaves the innermost component, which can be instantiated from then on.
+    pub fn close(&mut self) {
+        let Some(scope) = self.innermost().copied() else {
+            return;
+        };
+        self.depth = self.depth.saturating_sub(1);
+        self.named = scope.first;
+        if self.depth > 0 {
+            self.name(scope.weight);
+        }
+    }
+
+    /// What the innermost component has made so far.
+    pub fn instances(&self) -> u64 {
+        let innermost = self.depth.checked_sub(1);
+        innermost
+            .and_then(|place| self.open.get(place))
+            .map_or(0, |scope| scope.weight)
+    }
+
+    /// The innermost component makes so many things more.
+    pub fn add(&mut self, more: u64) {
+        if let Some(scope) = self.innermost() {
+            scope.weight = scope.weight.saturating_add(more);
+        }
+    }
+
+    /// The innermost component makes an instance of one that it knows by this number.
+    pub fn instantiate(&mut self, index: u32) {
+        let weight = self.weight(0, index);
+        self.add(weight);
+    }
+
+    /// A component from elsewhere gets the next number.
+    pub fn unknown(&mut self, reader: &Reader) -> Read<()> {
+        self.named_or_malformed(UNKNOWN, reader)
+    }
+
+    /// A component that is known in an outer scope gets the next number.
+    pub fn outer(&mut self, out: u32, index: u32, reader: &Reader) -> Read<()> {
+        let weight = self.weight(out, index);
+        self.named_or_malformed(weight, reader)
+    }
+
+    fn weight(&self, out: u32, index: u32) -> u64 {
+        let place = || {
+            let out = usize::try_from(out).ok()?;
+            let scope = self.depth.checked_sub(1)?.checked_sub(out)?;
+            let first = self.open.get(scope)?.first;
+            let end = match out {
+                0 => self.named,
+                _ => self.open.get(scope.checked_add(1)?)?.first,
+            };
+            let place = first.checked_add(usize::try_from(index).ok()?)?;
+            (place < end).then_some(place)
+        };
+        place()
+            .and_then(|place| self.weights.get(place))
+            .copied()
+            .unwrap_or(UNKNOWN)
+    }
+
+    fn named_or_malformed(&mut self, weight: u64, reader: &Reader) -> Read<()> {
+        match self.name(weight) {
+            true => Ok(()),
+            false => reader.malformed(),
+        }
+    }
+
+    /// Whether there was room for it. Where there is not it is unknown to who instantiates it.
+    fn name(&mut self, weight: u64) -> bool {
+        let slot = self.weights.get_mut(self.named);
+        let there = slot.map(|slot| *slot = weight).is_some();
+        self.named = self.named.saturating_add(usize::from(there));
+        there
+    }
+
+    fn innermost(&mut self) -> Option<&mut Scope> {
+        self.open.get_mut(self.depth.checked_sub(1)?)
+    }
+}

@@ -1,0 +1,75 @@
+//! Expressions that compute an initial value (core specification, section 3.4.13).
+
+use crate::Limit;
+use crate::reader::{Read, Reader};
+use crate::tally::Tally;
+use crate::types::heap;
+
+/// What an expression is, when that is one number and nothing else.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    Number(u64),
+    Function,
+    Other,
+}
+
+/// An expression up to its end. `widest` is the most members that a type of its module has.
+pub fn expression(reader: &mut Reader, tally: &mut Tally, widest: u64) -> Read<Value> {
+    let first = instruction(reader, tally, widest)?;
+    let Some(value) = first else {
+        return Ok(Value::Other);
+    };
+    let mut alone = true;
+    while instruction(reader, tally, widest)?.is_some() {
+        alone = false;
+    }
+    Ok(if alone { value } else { Value::Other })
+}
+
+/// One instruction; nothing at the end.
+fn instruction(reader: &mut Reader, tally: &mut Tally, widest: u64) -> Read<Option<Value>> {
+    let at = reader.at();
+    let value = match reader.byte()? {
+        0x0b => return Ok(None),
+        0x41 => Value::Number(reader.i32()?.into()),
+        0x42 => Value::Number(reader.i64()?),
+        0x43 => other(reader.skip(4))?,
+        0x44 => other(reader.skip(8))?,
+        0x23 => other(reader.u32().map(|_| ()))?,
+        0xd0 => other(heap(reader))?,
+        0xd2 => {
+            reader.u32()?;
+            Value::Function
+        }
+        // Arithmetic of extended constant expressions.
+        0x6a..=0x6c | 0x7c..=0x7e => Value::Other,
+        0xfd => {
+            reader.u32()?;
+            other(reader.skip(16))?
+        }
+        0xfb => {
+            tally.add(Limit::Constants, widest, at)?;
+            other(aggregate(reader))?
+        }
+        _ => return reader.malformed(),
+    };
+    tally.add(Limit::Constants, 1, at)?;
+    Ok(Some(value))
+}
+
+fn other(read: Read<()>) -> Read<Value> {
+    read.map(|()| Value::Other)
+}
+
+/// Instructions that make structures and arrays.
+fn aggregate(reader: &mut Reader) -> Read<()> {
+    match reader.u32()? {
+        0 | 1 | 6 | 7 => reader.u32().map(|_| ()),
+        8 => {
+            reader.u32()?;
+            reader.u32().map(|_| ())
+        }
+        26..=28 => Ok(()),
+        _ => reader.malformed(),
+    }
+}

@@ -1,0 +1,98 @@
+//! What tables and memories hold before a module runs. wasmtime writes it all out when it compiles, with the gaps between
+//! segments: a few bytes can ask for gigabytes of them.
+
+use crate::Limit;
+use crate::reader::Read;
+use crate::tally::Tally;
+
+/// Tables and memories of one module. wasmparser allows 100 of each.
+const MOST: usize = 128;
+
+/// Tables that reach further are filled when the module runs (`try_func_table_init` in wasmtime-environ).
+const LARGEST_TABLE: u64 = 1024 * 1024;
+
+/// How far the elements of each table reach.
+pub struct Tables([u64; MOST]);
+
+impl Tables {
+    pub fn new() -> Self {
+        Tables([0; MOST])
+    }
+
+    /// So many elements of a table are written out.
+    pub fn reach(&mut self, tally: &mut Tally, table: u32, end: u64, at: usize) -> Read<()> {
+        let slot = usize::try_from(table)
+            .ok()
+            .and_then(|table| self.0.get_mut(table));
+        let Some(reached) = slot.filter(|_| end <= LARGEST_TABLE) else {
+            return Ok(());
+        };
+        let more = end.saturating_sub(*reached);
+        *reached = end.max(*reached);
+        Ok(tally.add(Limit::TableElements, more, at)?)
+    }
+}
+
+/// Memories with larger gaps than this and than their data are filled when the module runs (`try_static_init`, and
+/// `memory_guaranteed_dense_image_size`, whose default this is).
+const LARGEST_GAP: u64 = 16 * 1024 * 1024;
+
+#[derive(Clone, Copy)]
+struct Extent {
+    first: u64,
+    last: u64,
+    data: u64,
+}
+
+/// Where the data of each memory stands.
+pub struct Memories {
+    extents: [Extent; MOST],
+    /// Whether an offset is not known before the module runs: then none is written out.
+    unknown: bool,
+}
+
+impl Memories {
+    pub fn new() -> Self {
+        let nothing = Extent {
+            first: u64::MAX,
+            last: 0,
+            data: 0,
+        };
+        Memories {
+            extents: [nothing; MOST],
+            unknown: false,
+        }
+    }
+
+    /// A segment of data, at an offset that is known or not.
+    pub fn add(&mut self, memory: u32, start: Option<u64>, size: u64) {
+        let slot = usize::try_from(memory)
+            .ok()
+            .and_then(|memory| self.extents.get_mut(memory));
+        match (slot, start) {
+            (Some(extent), Some(start)) if size > 0 => {
+                extent.first = extent.first.min(start);
+                extent.last = extent.last.max(start.saturating_add(size));
+                extent.data = extent.data.saturating_add(size);
+            }
+            (Some(_), Some(_)) => {}
+            _ => self.unknown = true,
+        }
+    }
+
+    /// After the last segment, which ends there.
+    pub fn finish(&self, tally: &mut Tally, at: usize) -> Read<()> {
+        let mut gaps: u64 = 0;
+        for extent in &self.extents {
+            let size = extent.last.saturating_sub(extent.first);
+            if size >= LARGEST_GAP && size >= extent.data.saturating_mul(2) {
+                return Ok(());
+            }
+            gaps = gaps.saturating_add(size.saturating_sub(extent.data));
+        }
+        match self.unknown {
+            true => Ok(()),
+            false => Ok(tally.add(Limit::MemoryGaps, gaps, at)?),
+        }
+    }
+}

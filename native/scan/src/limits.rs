@@ -1,0 +1,108 @@
+//! The limits, each with its name and its default.
+
+macro_rules! limits {
+    ($($(#[doc = $doc:literal])+ $limit:ident $name:literal = $default:expr;)*) => {
+        /// What is limited.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Limit {
+            $($(#[doc = $doc])+ $limit,)*
+        }
+
+        impl Limit {
+            /// All of them, in their order.
+            pub const ALL: &[Limit] = &[$(Limit::$limit,)*];
+
+            /// The name of its option in Elixir.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Limit::$limit => $name,)*
+                }
+            }
+
+            fn default(self) -> u64 {
+                match self {
+                    $(Limit::$limit => $default,)*
+                }
+            }
+        }
+    };
+}
+
+// The same names and defaults as in `Wasmex.Limits`; a test compares them.
+limits! {
+    /// Bytes of a module or a component.
+    Size "size" = 256 * MIB;
+    /// Bytes of a text, WAT or WIT.
+    TextSize "text_size" = 16 * MIB;
+    /// Components within components, types within types, and brackets within brackets of WIT.
+    Nesting "nesting" = 32;
+    /// Modules and components in a component.
+    Parts "parts" = 1000;
+    /// Instances and canonical functions of a component, each as often as it is made.
+    Instances "instances" = 50_000;
+    /// Types.
+    Types "types" = 100_000;
+    /// Parameters, results, fields, cases and declarations of all types.
+    TypeMembers "type_members" = 1_000_000;
+    /// Imports.
+    Imports "imports" = 100_000;
+    /// Exports.
+    Exports "exports" = 100_000;
+    /// Bytes of one name.
+    NameSize "name_size" = 64 * KIB;
+    /// Functions.
+    Functions "functions" = 200_000;
+    /// Bytes of one function.
+    FunctionSize "function_size" = 2 * MIB;
+    /// Bytes of one function, times the most values that one instruction of its module may pass.
+    FunctionWork "function_work" = 48 * MIB;
+    /// Local variables of all functions.
+    Locals "locals" = 10_000_000;
+    /// Globals.
+    Globals "globals" = 100_000;
+    /// Instructions that compute initial values.
+    Constants "constants" = 1_000_000;
+    /// Tables.
+    Tables "tables" = 1000;
+    /// Elements of tables that are known when the module is compiled, gaps between segments included.
+    TableElements "table_elements" = 4_000_000;
+    /// Memories.
+    Memories "memories" = 1000;
+    /// Bytes between the data segments of memories whose contents are known when the module is compiled.
+    MemoryGaps "memory_gaps" = 64 * MIB;
+    /// Segments of data and of elements.
+    Segments "segments" = 100_000;
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+const COUNT: usize = Limit::ALL.len();
+
+/// The most of each that passes.
+#[derive(Clone, Debug)]
+pub struct Limits([u64; COUNT]);
+
+impl Default for Limits {
+    fn default() -> Self {
+        let mut limits = Limits([0; COUNT]);
+        for limit in Limit::ALL {
+            limits.set(*limit, limit.default());
+        }
+        limits
+    }
+}
+
+impl Limits {
+    /// The most of this that passes.
+    pub fn get(&self, limit: Limit) -> u64 {
+        self.0.get(limit as usize).copied().unwrap_or(0)
+    }
+
+    /// Lets so much of it pass.
+    pub fn set(&mut self, limit: Limit, most: u64) {
+        if let Some(slot) = self.0.get_mut(limit as usize) {
+            *slot = most;
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Names, and the custom section that gives functions theirs.
+
+use crate::Limit;
+use crate::reader::{Read, Reader};
+use crate::tally::Tally;
+
+/// A name, read over.
+pub fn name(reader: &mut Reader, tally: &Tally) -> Read<()> {
+    let at = reader.at();
+    let size = reader.u32()?.into();
+    tally.check(Limit::NameSize, size, at)?;
+    reader.skip(size)
+}
+
+/// The content of a custom section. Of those that are not known only the name is read.
+pub fn custom(section: &mut Reader, tally: &Tally) -> Read<()> {
+    let size = section.u32()?;
+    let name = section.take(size.into())?;
+    match name.rest() {
+        b"name" => subsections(section, tally),
+        _ => Ok(()),
+    }
+}
+
+/// Core specification, appendix "Name Section": a trap copies the name of each of its frames.
+fn subsections(section: &mut Reader, tally: &Tally) -> Read<()> {
+    while !section.is_empty() {
+        let id = section.byte()?;
+        let size = section.u32()?;
+        let mut part = section.take(size.into())?;
+        match id {
+            0 => name(&mut part, tally)?,
+            // Locals, labels and fields have a map for each function or type.
+            2 | 3 | 10 => indirect(&mut part, tally)?,
+            _ => map(&mut part, tally)?,
+        }
+    }
+    Ok(())
+}
+
+fn map(part: &mut Reader, tally: &Tally) -> Read<()> {
+    for _ in 0..part.u32()? {
+        part.u32()?;
+        name(part, tally)?;
+    }
+    Ok(())
+}
+
+fn indirect(part: &mut Reader, tally: &Tally) -> Read<()> {
+    for _ in 0..part.u32()? {
+        part.u32()?;
+        map(part, tally)?;
+    }
+    Ok(())
+}

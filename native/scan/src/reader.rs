@@ -1,0 +1,141 @@
+//! Bytes, read from front to back.
+
+use crate::Refusal;
+
+/// Why a scan ends early.
+#[derive(Debug)]
+pub enum Stop {
+    /// A limit was passed.
+    Refused(Refusal),
+    /// The bytes are no WebAssembly that is known, from this offset on.
+    Malformed(usize),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Stop::Refused(refusal)
+    }
+}
+
+/// What reading gives.
+pub type Read<T> = Result<T, Stop>;
+
+/// A part of the bytes that knows where in all of them it stands.
+#[derive(Clone)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Reader { bytes, at: 0 }
+    }
+
+    /// Where the next byte stands in the whole file.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    pub fn left(&self) -> usize {
+        self.bytes.len().saturating_sub(self.at)
+    }
+
+    pub fn malformed<T>(&self) -> Read<T> {
+        Err(Stop::Malformed(self.at))
+    }
+
+    pub fn peek(&self) -> Read<u8> {
+        match self.bytes.get(self.at) {
+            Some(byte) => Ok(*byte),
+            None => self.malformed(),
+        }
+    }
+
+    pub fn byte(&mut self) -> Read<u8> {
+        let byte = self.peek()?;
+        self.at = self.at.saturating_add(1);
+        Ok(byte)
+    }
+
+    /// The next so many bytes, which are then read.
+    pub fn take(&mut self, count: u64) -> Read<Reader<'a>> {
+        let end = usize::try_from(count)
+            .ok()
+            .and_then(|count| self.at.checked_add(count));
+        let Some((end, bytes)) = end.and_then(|end| Some((end, self.bytes.get(..end)?))) else {
+            return self.malformed();
+        };
+        let part = Reader { bytes, at: self.at };
+        self.at = end;
+        Ok(part)
+    }
+
+    pub fn skip(&mut self, count: u64) -> Read<()> {
+        self.take(count).map(|_| ())
+    }
+
+    /// Its bytes.
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or(&[])
+    }
+
+    /// An unsigned number of at most 32 bits, in LEB128.
+    pub fn u32(&mut self) -> Read<u32> {
+        let number = self.leb(5)?;
+        match u32::try_from(number) {
+            Ok(number) => Ok(number),
+            Err(_) => self.malformed(),
+        }
+    }
+
+    /// An unsigned number of at most 64 bits.
+    pub fn u64(&mut self) -> Read<u64> {
+        self.leb(10)
+    }
+
+    /// A signed number of at most 33 bits: its bytes alone, for indices and codes of types.
+    pub fn index(&mut self) -> Read<()> {
+        self.leb(5).map(|_| ())
+    }
+
+    /// A signed number, as the unsigned one of as many bits.
+    pub fn i32(&mut self) -> Read<u32> {
+        let number = self.signed(5)?;
+        Ok(u32::try_from(number & 0xffff_ffff).unwrap_or(0))
+    }
+
+    /// As `i32`, with 64 bits.
+    pub fn i64(&mut self) -> Read<u64> {
+        self.signed(10)
+    }
+
+    fn signed(&mut self, most: u32) -> Read<u64> {
+        let start = self.at;
+        let number = self.leb(most)?;
+        let read = u32::try_from(self.at.saturating_sub(start)).unwrap_or(0);
+        let bits = read.saturating_mul(7);
+        let negative = bits < 64 && number >> bits.saturating_sub(1) & 1 == 1;
+        Ok(match negative {
+            true => number | u64::MAX.checked_shl(bits).unwrap_or(0),
+            false => number,
+        })
+    }
+
+    fn leb(&mut self, most: u32) -> Read<u64> {
+        let mut number = 0;
+        for place in 0..most {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            number |= bits.checked_shl(place.saturating_mul(7)).unwrap_or(0);
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        self.malformed()
+    }
+}

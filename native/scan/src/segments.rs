@@ -1,0 +1,77 @@
+//! Segments of elements and of data (core specification, sections 5.5.12 and 5.5.14).
+
+use crate::Limit;
+use crate::constants::{Value, expression};
+use crate::image::{Memories, Tables};
+use crate::module::Module;
+use crate::reader::{Read, Reader};
+use crate::tally::Tally;
+use crate::types::value;
+
+pub fn elements(
+    section: &mut Reader,
+    tally: &mut Tally,
+    module: &Module,
+    tables: &mut Tables,
+) -> Read<()> {
+    for _ in 0..section.u32()? {
+        let at = section.at();
+        tally.add(Limit::Segments, 1, at)?;
+        let flags = section.u32()?;
+        let active = flags & 1 == 0;
+        let table = if active && flags & 2 != 0 {
+            section.u32()?
+        } else {
+            0
+        };
+        let offset = match active {
+            true => Some(expression(section, tally, module.widest)?),
+            false => None,
+        };
+        let size = entries(section, tally, module, flags)?;
+        if let Some(Value::Number(start)) = offset {
+            tables.reach(tally, table, start.saturating_add(size), at)?;
+        }
+    }
+    Ok(())
+}
+
+/// The functions or expressions of a segment, and how many there are.
+fn entries(section: &mut Reader, tally: &mut Tally, module: &Module, flags: u32) -> Read<u64> {
+    let expressions = flags & 4 != 0;
+    match (flags & 3 != 0, expressions) {
+        (true, true) => value(section)?,
+        (true, false) => section.skip(1)?,
+        _ => {}
+    }
+    let count = section.u32()?;
+    for _ in 0..count {
+        match expressions {
+            true => expression(section, tally, module.widest).map(|_| ())?,
+            false => section.u32().map(|_| ())?,
+        }
+    }
+    Ok(count.into())
+}
+
+pub fn data(section: &mut Reader, tally: &mut Tally, module: &Module) -> Read<()> {
+    let at = section.at();
+    let mut memories = Memories::new();
+    for _ in 0..section.u32()? {
+        tally.add(Limit::Segments, 1, section.at())?;
+        let flags = section.u32()?;
+        let memory = if flags == 2 { section.u32()? } else { 0 };
+        let offset = match flags {
+            1 => None,
+            _ => Some(expression(section, tally, module.widest)?),
+        };
+        let size = section.u32()?.into();
+        section.skip(size)?;
+        match offset {
+            Some(Value::Number(start)) => memories.add(memory, Some(start), size),
+            Some(_) => memories.add(memory, None, size),
+            None => {}
+        }
+    }
+    memories.finish(tally, at)
+}

@@ -1,0 +1,144 @@
+//! Types of core WebAssembly (core specification, section 5.3).
+
+use crate::Limit;
+use crate::names::name;
+use crate::reader::{Read, Reader};
+use crate::tally::Tally;
+
+/// One entry of a type section: a type or a group of types. The most members that one of them has.
+pub fn group(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
+    if reader.peek()? != 0x4e {
+        return sub(reader, tally);
+    }
+    reader.byte()?;
+    let mut widest = 0;
+    for _ in 0..reader.u32()? {
+        widest = widest.max(sub(reader, tally)?);
+    }
+    Ok(widest)
+}
+
+fn sub(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
+    tally.add(Limit::Types, 1, reader.at())?;
+    if matches!(reader.peek()?, 0x4f | 0x50) {
+        reader.byte()?;
+        for _ in 0..reader.u32()? {
+            reader.u32()?;
+        }
+    }
+    composite(reader, tally)
+}
+
+fn composite(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
+    match reader.byte()? {
+        0x60 => {
+            let params = values(reader, tally)?;
+            let results = values(reader, tally)?;
+            Ok(params.max(results))
+        }
+        0x5f => {
+            let fields = members(reader, tally)?;
+            for _ in 0..fields {
+                field(reader)?;
+            }
+            Ok(fields)
+        }
+        0x5e => field(reader).map(|()| 1),
+        0x5d => reader.index().map(|()| 1),
+        // Shared types.
+        0x65 => match reader.peek()? {
+            0x60 | 0x5f | 0x5e | 0x5d => composite_of(reader, tally),
+            _ => reader.malformed(),
+        },
+        _ => reader.malformed(),
+    }
+}
+
+/// A composite type after its prefix: there is one prefix at most.
+fn composite_of(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
+    match reader.peek()? {
+        0x65 => reader.malformed(),
+        _ => composite(reader, tally),
+    }
+}
+
+fn values(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
+    let count = members(reader, tally)?;
+    for _ in 0..count {
+        value(reader)?;
+    }
+    Ok(count)
+}
+
+/// How many members of a type follow.
+pub fn members(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
+    let at = reader.at();
+    let count = reader.u32()?.into();
+    tally.add(Limit::TypeMembers, count, at)?;
+    Ok(count)
+}
+
+fn field(reader: &mut Reader) -> Read<()> {
+    value(reader)?;
+    reader.byte()?;
+    Ok(())
+}
+
+/// A type of values, fields included.
+pub fn value(reader: &mut Reader) -> Read<()> {
+    match reader.byte()? {
+        0x63 | 0x64 => heap(reader),
+        _ => Ok(()),
+    }
+}
+
+/// What a reference refers to.
+pub fn heap(reader: &mut Reader) -> Read<()> {
+    // Shared, exact.
+    while matches!(reader.peek()?, 0x65 | 0x62) {
+        reader.byte()?;
+    }
+    reader.index()
+}
+
+/// The least size of a table or a memory.
+pub fn limits(reader: &mut Reader) -> Read<u64> {
+    let flags = reader.byte()?;
+    let least = reader.u64()?;
+    if flags & 1 != 0 {
+        reader.u64()?;
+    }
+    if flags & 8 != 0 {
+        reader.u32()?;
+    }
+    Ok(least)
+}
+
+/// The type of a table, and its least size.
+pub fn table(reader: &mut Reader) -> Read<u64> {
+    value(reader)?;
+    limits(reader)
+}
+
+/// An import of a module, or of a module's type.
+pub fn import(reader: &mut Reader, tally: &mut Tally) -> Read<()> {
+    tally.add(Limit::Imports, 1, reader.at())?;
+    name(reader, tally)?;
+    name(reader, tally)?;
+    external(reader)
+}
+
+/// The type of an import or an export.
+pub fn external(reader: &mut Reader) -> Read<()> {
+    match reader.byte()? {
+        0x00 | 0x20 => reader.u32().map(|_| ()),
+        0x01 => table(reader).map(|_| ()),
+        0x02 => limits(reader).map(|_| ()),
+        0x03 => field(reader),
+        0x04 => {
+            reader.byte()?;
+            reader.u32().map(|_| ())
+        }
+        _ => reader.malformed(),
+    }
+}

@@ -1,0 +1,255 @@
+//! What passes the scan, and what does not.
+
+use scan::{Limit, Limits, Refusal};
+
+fn uleb(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (number & 0x7f) as u8;
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+fn sleb(mut number: i64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (number & 0x7f) as u8;
+        number >>= 7;
+        if (number == 0 && low & 0x40 == 0) || (number == -1 && low & 0x40 != 0) {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+fn sized(body: &[u8]) -> Vec<u8> {
+    [uleb(body.len() as u64), body.to_vec()].concat()
+}
+
+fn section(id: u8, body: &[u8]) -> Vec<u8> {
+    [vec![id], sized(body)].concat()
+}
+
+fn vector(items: &[Vec<u8>]) -> Vec<u8> {
+    [uleb(items.len() as u64), items.concat()].concat()
+}
+
+fn module(sections: &[Vec<u8>]) -> Vec<u8> {
+    [b"\0asm\x01\0\0\0".to_vec(), sections.concat()].concat()
+}
+
+fn component(sections: &[Vec<u8>]) -> Vec<u8> {
+    [b"\0asm\x0d\0\x01\0".to_vec(), sections.concat()].concat()
+}
+
+fn refused(bytes: &[u8]) -> Option<(Limit, u64)> {
+    match scan::binary(bytes, &Limits::default()) {
+        Ok(()) => None,
+        Err(Refusal::Exceeded { limit, value, .. }) => Some((limit, value)),
+        Err(Refusal::Malformed { offset }) => panic!("malformed at {offset}"),
+    }
+}
+
+fn nested_types(depth: usize, tag: u8) -> Vec<u8> {
+    let levels = [tag, 1, 1].repeat(depth);
+    component(&[section(7, &[vec![1], levels, vec![tag, 0]].concat())])
+}
+
+#[test]
+fn types_nest_so_deep() {
+    for tag in [0x41, 0x42] {
+        assert_eq!(refused(&nested_types(31, tag)), None);
+        assert_eq!(refused(&nested_types(32, tag)), Some((Limit::Nesting, 33)));
+        assert_eq!(
+            refused(&nested_types(1_000_000, tag)),
+            Some((Limit::Nesting, 33))
+        );
+    }
+}
+
+#[test]
+fn components_nest_so_deep() {
+    let nested =
+        |depth| (0..depth).fold(component(&[]), |inner, _| component(&[section(4, &inner)]));
+    assert_eq!(refused(&nested(32)), None);
+    assert_eq!(refused(&nested(33)), Some((Limit::Nesting, 33)));
+    assert_eq!(refused(&nested(500)), Some((Limit::Nesting, 33)));
+}
+
+/// Each of the components makes two instances of the one before it.
+fn doubling(levels: u32) -> Vec<u8> {
+    let mut sections = vec![section(4, &component(&[]))];
+    for level in 0..levels {
+        let alias = section(6, &vector(&[[vec![4, 2, 1], uleb(level.into())].concat()]));
+        let instances = section(5, &vector(&[vec![0, 0, 0], vec![0, 0, 0]]));
+        sections.push(section(4, &component(&[alias, instances])));
+    }
+    component(&sections)
+}
+
+#[test]
+fn instances_count_as_often_as_they_are_made() {
+    assert_eq!(refused(&doubling(10)), None);
+    assert!(matches!(
+        refused(&doubling(40)),
+        Some((Limit::Instances, _))
+    ));
+}
+
+fn tables(count: usize, segments: &[(u32, i64)]) -> Vec<u8> {
+    let table = [vec![0x70, 0], uleb(1_000_000)].concat();
+    let segments: Vec<_> = segments
+        .iter()
+        .map(|(table, start)| {
+            [
+                vec![2],
+                uleb((*table).into()),
+                vec![0x41],
+                sleb(*start),
+                vec![0x0b, 0, 1, 0],
+            ]
+            .concat()
+        })
+        .collect();
+    module(&[
+        section(4, &vector(&vec![table; count])),
+        section(9, &vector(&segments)),
+    ])
+}
+
+#[test]
+fn elements_of_tables_count_with_their_gaps() {
+    assert_eq!(refused(&tables(100, &[(0, 999_999)])), None);
+    assert_eq!(refused(&tables(1, &[(0, 999_999); 1000])), None);
+    let bomb: Vec<_> = (0..100).map(|table| (table, 999_999)).collect();
+    assert!(matches!(
+        refused(&tables(100, &bomb)),
+        Some((Limit::TableElements, _))
+    ));
+    let small: Vec<_> = (0..3).map(|table| (table, 999_999)).collect();
+    let part = section(1, &tables(3, &small));
+    assert!(matches!(
+        refused(&component(&[part.clone(), part])),
+        Some((Limit::TableElements, _))
+    ));
+}
+
+#[test]
+fn gaps_in_memories_count() {
+    let memories = |count: u64, far: i64| {
+        let segment = |memory: u64, at| {
+            [
+                vec![2],
+                uleb(memory),
+                vec![0x41],
+                sleb(at),
+                vec![0x0b, 1, 65],
+            ]
+            .concat()
+        };
+        let segments: Vec<_> = (0..count)
+            .flat_map(|memory| [segment(memory, 0), segment(memory, far)])
+            .collect();
+        module(&[
+            section(5, &vector(&vec![vec![0, 0xff, 1]; count as usize])),
+            section(11, &vector(&segments)),
+        ])
+    };
+    assert_eq!(refused(&memories(4, 16_000_000)), None);
+    assert!(matches!(
+        refused(&memories(5, 16_000_000)),
+        Some((Limit::MemoryGaps, _))
+    ));
+    // So far apart that they are not written out.
+    assert_eq!(refused(&memories(50, 17_000_000)), None);
+}
+
+#[test]
+fn functions_have_a_size_and_locals() {
+    let code = |bodies: &[Vec<u8>]| module(&[section(10, &vector(bodies))]);
+    let locals = sized(&[vec![1], uleb(50_000), vec![0x7f, 0x0b]].concat());
+    assert_eq!(refused(&code(&vec![locals.clone(); 200])), None);
+    assert!(matches!(
+        refused(&code(&vec![locals; 201])),
+        Some((Limit::Locals, _))
+    ));
+    let large = sized(&[vec![0], vec![1; 3_000_000], vec![0x0b]].concat());
+    assert!(matches!(
+        refused(&code(&[large])),
+        Some((Limit::FunctionSize, _))
+    ));
+    let wide = [vec![0x60], vector(&vec![vec![0x7f]; 1000]), vec![0]].concat();
+    let body = sized(&[vec![0], vec![1; 100_000], vec![0x0b]].concat());
+    let wide = module(&[section(1, &vector(&[wide])), section(10, &vector(&[body]))]);
+    assert!(matches!(refused(&wide), Some((Limit::FunctionWork, _))));
+}
+
+#[test]
+fn names_have_a_size() {
+    let named = |size| {
+        let names = section(1, &vector(&[[vec![0], sized(&vec![b'x'; size])].concat()]));
+        module(&[section(0, &[sized(b"name"), names].concat())])
+    };
+    assert_eq!(refused(&named(60_000)), None);
+    assert_eq!(refused(&named(70_000)), Some((Limit::NameSize, 70_000)));
+}
+
+#[test]
+fn malformed_modules_pass_and_malformed_components_do_not() {
+    let limits = Limits::default();
+    assert_eq!(scan::binary(b"", &limits), Ok(()));
+    assert_eq!(scan::binary(b"\0asm\x01\0\0\0\x01\x05", &limits), Ok(()));
+    assert_eq!(
+        scan::binary(&module(&[section(1, &[1, 0x99])]), &limits),
+        Ok(())
+    );
+    let malformed = component(&[section(7, &[1, 0x99])]);
+    assert_eq!(
+        scan::binary(&malformed, &limits),
+        Err(Refusal::Malformed { offset: 12 })
+    );
+}
+
+#[test]
+fn brackets_of_wit_nest_so_deep() {
+    let limits = Limits::default();
+    let nested = |depth: usize, between: &str| {
+        let open = format!("list<{between}").repeat(depth);
+        scan::wit(
+            format!("interface i {{ type t = {open}u8 }}").as_bytes(),
+            &limits,
+        )
+    };
+    assert_eq!(nested(30, ""), Ok(()));
+    for between in ["", "/* > */", "// >\n", "/* /* > */ > */"] {
+        let refused = nested(40, between);
+        assert!(
+            matches!(
+                refused,
+                Err(Refusal::Exceeded {
+                    limit: Limit::Nesting,
+                    ..
+                })
+            ),
+            "{between}"
+        );
+    }
+    let functions = "f: func(a: list<u8>) -> list<u8>;\n".repeat(1000);
+    assert_eq!(scan::wit(functions.as_bytes(), &limits), Ok(()));
+    assert_eq!(scan::wit(b"/*", &limits), Ok(()));
+}
+
+#[test]
+fn options_change_limits() {
+    let mut limits = Limits::default();
+    limits.set(Limit::Nesting, 100);
+    assert_eq!(scan::binary(&nested_types(99, 0x41), &limits), Ok(()));
+    limits.set(Limit::Nesting, u64::MAX);
+    assert!(scan::binary(&nested_types(10_000, 0x41), &limits).is_err());
+}

@@ -1,0 +1,60 @@
+//! The one door for bytes from anybody: what is parsed or compiled is measured here first, see `native/scan`.
+
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result};
+use crate::vm::options::Options;
+use scan::{Limit, Limits};
+use std::thread;
+
+/// Stack for parsers that recurse: those of schedulers are small.
+const STACK: usize = 64 * 1024 * 1024;
+
+/// `Wasmex.Limits` as Elixir hands them over.
+pub fn limits(options: &Options) -> wasmtime::Result<Limits> {
+    let mut limits = Limits::default();
+    for limit in Limit::ALL {
+        limits.set(*limit, options.get(limit.name())?);
+    }
+    Ok(limits)
+}
+
+/// Lets a module or a component in the binary format pass, or says why not.
+pub fn binary(bytes: &[u8], limits: &Limits) -> Result<()> {
+    scan::binary(bytes, limits).map_err(Error::Refused)
+}
+
+/// Lets WAT pass.
+pub fn wat(text: &[u8]) -> Result<()> {
+    scan::wat(text, &Limits::default()).map_err(Error::Refused)
+}
+
+/// Lets WIT pass.
+pub fn wit(text: &[u8]) -> Result<()> {
+    scan::wit(text, &Limits::default()).map_err(Error::Refused)
+}
+
+/// Does what may recurse on a thread of its own, while this one waits.
+pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().name("wasmex-parse".into());
+        let thread = builder.stack_size(STACK).spawn_scoped(scope, work);
+        let joined = thread.map(|thread| thread.join()).map_err(|error| {
+            let text = format!("the system gives no thread for parsing: {error}");
+            Error::text(atoms::no_threads(), text)
+        })?;
+        joined.map_err(|_| Error::text(atoms::parse(), "the parser failed on these bytes"))
+    })
+}
+
+/// The limits that hold where no others are named.
+#[rustler::nif]
+fn limits_default(env: rustler::Env) -> Vec<(Option<rustler::Atom>, u64)> {
+    let limits = Limits::default();
+    let row = |limit: &Limit| {
+        (
+            rustler::Atom::from_str(env, limit.name()).ok(),
+            limits.get(*limit),
+        )
+    };
+    Limit::ALL.iter().map(row).collect()
+}

@@ -7,7 +7,8 @@ defmodule Wasmex.Components.KeyValue do
       Wasmex.Components.start_link(path: "guest.wasm", imports: Wasmex.Components.KeyValue.imports(table))
 
   A backend is `{module, term}`, where the module implements the callbacks below. A bucket is any term that
-  `c:open/2` returns. Errors are `{:error, :no_such_store | :access_denied | text}`.
+  `c:open/2` returns. How much a guest may store is for the backend to limit, as `Wasmex.Components.KeyValue.ETS`
+  does. Errors are `{:error, :no_such_store | :access_denied | text}`.
 
   ## Example
 

@@ -170,6 +170,9 @@ defmodule Wasmex.Plug do
     end
   end
 
+  # How long writing takes is the web server's business.
+  defp reply({:hurry, event}, state), do: reply(event, state)
+
   defp reply({:whole, status, headers, body}, {conn, _}) do
     conn = conn |> current() |> put(headers)
     {Plug.Conn.send_resp(conn, status, body), :ok}

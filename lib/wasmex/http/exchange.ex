@@ -10,6 +10,7 @@ defmodule Wasmex.HTTP.Exchange do
   #
   #     {:whole, status, headers, body}
   #     {:head, status, headers}, {:chunk, bytes}…, then :done or :broken
+  #     {:hurry, event}: an event that has to be written soon, see `Wasmex.HTTP.Service`
 
   alias Wasmex.{Error, Store, Utils}
   alias Wasmex.HTTP.{Convention, Function, GuestLog, Request, Response}

@@ -1,7 +1,7 @@
 defmodule Wasmex.HTTP.Gate do
   @moduledoc false
   # How many requests run at once: so many do, so many wait for at most a second, the others are turned
-  # away.
+  # away. A request that writes to its client steps out meanwhile (`Wasmex.HTTP.Gate.Writers`).
   #
   # Who runs has a row in a table, so that entering asks no process while there is room: on a busy machine
   # each wait for another process costs a turn of all that compute. This process keeps the queue, and
@@ -9,23 +9,48 @@ defmodule Wasmex.HTTP.Gate do
 
   use GenServer
 
+  alias Wasmex.HTTP.Gate.Writers
+
   # Milliseconds that a request waits for a place.
   @patience 1_000
   @watched :"$wasmex_http_gate"
 
-  defstruct [:name, :table, :most]
+  defstruct [:name, :table, :writers, :most]
+
+  @type t :: %__MODULE__{}
 
   defmodule Queue do
     @moduledoc false
     # `drained` is who waits for the last request to end, then `:told`; nobody is let in.
-    defstruct [:table, :most, :queue_most, :drained, watched: %{}, queue: :queue.new(), queued: 0]
+    defstruct [
+      :table,
+      :writers,
+      :most,
+      :queue_most,
+      :drained,
+      watched: %{},
+      queue: :queue.new(),
+      queued: 0
+    ]
   end
 
-  @doc "A table for those who run."
-  def new, do: :ets.new(__MODULE__, [:public, write_concurrency: true, read_concurrency: true])
+  @doc "The tables for those who run and for those who write, with so many places."
+  @spec new(pos_integer()) :: {:ets.table(), Writers.t()}
+  def new(places) do
+    table = :ets.new(__MODULE__, [:public, write_concurrency: true, read_concurrency: true])
+    {table, Writers.new(places)}
+  end
 
   def start_link(opts) do
-    state = %Queue{table: opts[:table], most: opts[:concurrency], queue_most: opts[:queue]}
+    {table, writers} = opts[:tables]
+
+    state = %Queue{
+      table: table,
+      writers: writers,
+      most: opts[:concurrency],
+      queue_most: opts[:queue]
+    }
+
     GenServer.start_link(__MODULE__, state, name: opts[:name])
   end
 
@@ -50,7 +75,35 @@ defmodule Wasmex.HTTP.Gate do
     end
   end
 
-  def leave(%__MODULE__{name: name, table: table}) do
+  @doc """
+  Gives the place back while this process writes to a client at this address, or for good (`:ended`). `:kept` when too
+  many guests wait for their clients already: then this one has to hurry.
+  """
+  @spec step_out(t(), String.t() | :ended) :: :out | :kept
+  def step_out(%__MODULE__{writers: writers} = gate, address) do
+    if Writers.add(writers, address) do
+      give_back(gate)
+      :out
+    else
+      :kept
+    end
+  end
+
+  @doc "Takes a place again, at once: those who step out are limited, and others have been let in instead."
+  @spec step_in(t()) :: :ok
+  def step_in(%__MODULE__{table: table, writers: writers}) do
+    :ets.insert(table, {self(), :runs})
+    Writers.remove(writers, self())
+  end
+
+  @doc "Ends what `enter/1` began, wherever this process is."
+  @spec leave(t()) :: :ok
+  def leave(%__MODULE__{writers: writers} = gate) do
+    Writers.remove(writers, self())
+    give_back(gate)
+  end
+
+  defp give_back(%{name: name, table: table}) do
     :ets.delete(table, self())
     if :ets.member(table, :queue), do: GenServer.cast(name, :left)
     :ok
@@ -72,7 +125,10 @@ defmodule Wasmex.HTTP.Gate do
 
   @impl true
   def handle_call({:handle, name}, _from, state),
-    do: {:reply, %__MODULE__{name: name, table: state.table, most: state.most}, state}
+    do:
+      {:reply,
+       %__MODULE__{name: name, table: state.table, writers: state.writers, most: state.most},
+       state}
 
   def handle_call(:enter, {pid, _} = from, state) do
     cond do
@@ -109,6 +165,7 @@ defmodule Wasmex.HTTP.Gate do
   @impl true
   def handle_info({:DOWN, monitor, :process, pid, _}, state) do
     :ets.delete(state.table, pid)
+    Writers.remove(state.writers, pid)
     {_, watched} = Map.pop(state.watched, monitor)
     {:noreply, admit(%{state | watched: watched})}
   end
@@ -159,7 +216,7 @@ defmodule Wasmex.HTTP.Gate do
   defp drained(%{drained: :told} = state), do: state
 
   defp drained(state) do
-    if running(state) == 0 do
+    if running(state) == 0 and Writers.none?(state.writers) do
       GenServer.reply(state.drained, :ok)
       %{state | drained: :told}
     else

@@ -46,7 +46,7 @@ defmodule Wasmex.HTTP.Service do
 
     gate = [
       name: name(key, Gate),
-      table: Gate.new(),
+      tables: Gate.new(opts.concurrency),
       concurrency: opts.concurrency,
       queue: opts.queue
     ]
@@ -151,6 +151,7 @@ defmodule Wasmex.HTTP.Service do
     case Gate.enter(service.gate) do
       :ok ->
         try do
+          reply = outside(service.gate, request.remote_addr, reply)
           {response, state} = Exchange.run(function, request, reply, state, closed)
           done(service, function, response)
           {response, state}
@@ -163,6 +164,26 @@ defmodule Wasmex.HTTP.Service do
         answer(%{busy | headers: [{"retry-after", "1"} | busy.headers]}, reply, state)
     end
   end
+
+  # Writing takes no place: a client that does not read would keep others out. Where too many guests wait for such clients
+  # the place is kept, and the client has to read quickly.
+  defp outside(gate, address, reply) do
+    fn event, state ->
+      stage = if ends?(event), do: :ended, else: address
+
+      case Gate.step_out(gate, stage) do
+        :kept ->
+          reply.({:hurry, event}, state)
+
+        :out ->
+          written = reply.(event, state)
+          unless stage == :ended, do: Gate.step_in(gate)
+          written
+      end
+    end
+  end
+
+  defp ends?(event), do: event in [:done, :broken] or elem(event, 0) == :whole
 
   defp done(service, function, response) do
     Stats.count(service.stats, function.name, response)

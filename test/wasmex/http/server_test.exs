@@ -288,22 +288,38 @@ defmodule Wasmex.HTTP.ServerTest do
     refute_received {:tcp, _socket, _answer}
   end
 
+  test "clients that do not read keep nobody out", %{dir: dir, put: put} do
+    put.("flood.wat", Answers.floods())
+
+    {_, port} =
+      start(dir, concurrency: 2, defaults: [timeout: 3_600_000, max_output: 1_000_000_000_000])
+
+    # Two from this address wait for their clients, the others keep their places until they are broken off.
+    sockets = for _ <- 1..6, do: Client.begin(port, "/flood")
+    wait_until(fn -> match?({200, _, "hello"}, Client.get(port, "/hello")) end)
+    for socket <- sockets, do: :gen_tcp.close(socket)
+    wait_until(fn -> match?({200, _, "hello"}, Client.get(port, "/hello")) end)
+  end
+
   test "a client that goes away stops the guest", %{dir: dir, put: put} do
     put.("spin.wat", Answers.spins())
     put.("flood.wat", Answers.floods())
-
     # Longer than any test may take.
-    {server, port} =
-      start(dir, concurrency: 1, defaults: [timeout: 3_600_000, max_output: 1_000_000_000_000])
+    defaults = [timeout: 3_600_000, max_output: 1_000_000_000_000]
+    {server, port} = start(dir, concurrency: 1, defaults: defaults)
 
-    for name <- ["spin", "flood"] do
-      socket = Client.begin(port, "/" <> name)
-      wait_until(fn -> match?({503, _, _}, Client.get(port, "/hello")) end)
-      :gen_tcp.close(socket)
-      wait_until(fn -> match?({200, _, "hello"}, Client.get(port, "/hello")) end)
-    end
-
+    socket = Client.begin(port, "/spin")
+    wait_until(fn -> match?({503, _, _}, Client.get(port, "/hello")) end)
+    :gen_tcp.close(socket)
+    wait_until(fn -> match?({200, _, "hello"}, Client.get(port, "/hello")) end)
     assert Process.alive?(server)
+
+    # One that writes has no place, but the server waits for it.
+    {:ok, server} = Server.start_link(dir: dir, port: 0, defaults: defaults)
+    socket = Client.begin(Server.port(server), "/flood")
+    {:ok, _first} = :gen_tcp.recv(socket, 0, 60_000)
+    :gen_tcp.close(socket)
+    assert Server.stop(server, :infinity) == :ok
   end
 
   # More than the sockets of both sides take, so that it has not ended when its first bytes are here.

@@ -106,6 +106,17 @@ defmodule Wasmex.HTTP.Server.Connection do
     }
   end
 
+  # Of a client that does not read in time the place is needed.
+  @hurry 250
+
+  defp reply({:hurry, event}, %{socket: socket} = state) do
+    {:ok, [send_timeout: usual]} = :inet.getopts(socket, [:send_timeout])
+    :inet.setopts(socket, send_timeout: @hurry)
+    written = reply(event, state)
+    :inet.setopts(socket, send_timeout: usual)
+    written
+  end
+
   # These have no body, so that the length of one would be that of another answer.
   defp reply({:whole, status, headers, ""}, state) when status in [204, 304],
     do: send_all(state, head(status, headers, state))

@@ -41,36 +41,49 @@ defmodule Wasmex do
 
   alias Wasmex.{Compat, Instance, Memory, Module, Program, Server, Store, StoreOrCaller, Utils}
   alias Wasmex.Call.Timeout
+  alias Wasmex.Options
   alias Wasmex.Wasi.WasiOptions
 
-  @keys [
-    :bytes,
-    :store,
-    :module,
-    :instance,
-    :imports,
-    :links,
-    :wasi,
-    :engine,
-    :store_limits,
-    :start_timeout
-  ]
+  @options Options.table(
+             [
+               bytes: [type: {:or, [nil], :string}, doc: "wasm or WAT", example: ~s|"(module)"|],
+               module: [
+                 type: {:or, [nil], {:struct, Module}},
+                 default_doc: "compiled from `:bytes`",
+                 doc: "a compiled module; needs `:store`"
+               ],
+               store: [
+                 type: {:or, [nil], {:struct, StoreOrCaller}},
+                 default_doc: "a new one",
+                 doc: "the store to use; `:wasi` is then ignored"
+               ],
+               instance: [
+                 type: {:or, [nil], {:struct, Instance}},
+                 default_doc: "a new one",
+                 doc: "an instance to use as it is; needs `:store` and `:module`"
+               ],
+               links: [
+                 type: :map,
+                 default: %{},
+                 doc:
+                   "modules whose exports can be imported: `%{name => %{bytes: _} | %{module: _}}`, with `:links` of their own",
+                 example: ~s|%{"lib" => %{bytes: "(module)"}}|
+               ],
+               wasi: [
+                 type: {:or, [true, false], {:options, WasiOptions}},
+                 default: false,
+                 doc: "`true` is `%Wasmex.Wasi.WasiOptions{}`"
+               ]
+             ] ++ Options.Call.process("module's start functions"),
+             "Wasmex.start_link/1"
+           )
 
   @doc """
-  Starts a process around an instance. Options, as a map or a keyword list:
+  Starts a process around an instance. Options are a map or a keyword list:
 
-  | key | value | default |
-  |---|---|---|
-  | `:bytes` | wasm or WAT | |
-  | `:store` | an existing store; `:wasi` is then ignored | a new one |
-  | `:module` | a compiled module (needs `:store`) | compiled from `:bytes` |
-  | `:instance` | an existing instance (needs `:store` and `:module`) | a new one |
-  | `:imports` | see above | `%{}` |
-  | `:links` | modules whose exports can be imported: `%{name => %{bytes: _} \| %{module: _}}`, with `:links` of their own | `%{}` |
-  | `:wasi` | `true` or `%Wasmex.Wasi.WasiOptions{}` | `false` |
-  | `:name`, `:timeout`, `:hibernate_after`, `:debug`, `:spawn_opt` | as for `GenServer.start_link/3` | |
-  | `:engine`, `:store_limits` | for the new store | the default engine, no limits |
-  | `:start_timeout` | ms for the module's start functions | `:infinity` |
+  #{Options.Docs.table(@options)}
+
+  `:name`, `:timeout`, `:hibernate_after`, `:debug` and `:spawn_opt` are those of `GenServer.start_link/3`.
 
   An option that is nil is as good as absent. The module is compiled in the caller and instantiated in the new process.
   """
@@ -84,8 +97,7 @@ defmodule Wasmex do
 
   # What needs no process: errors of it take nobody along.
   defp prepare(opts) do
-    Utils.known!(opts, @keys)
-    check_values!(opts)
+    opts = opts |> Options.listed() |> Options.given!(@options)
 
     case opts do
       %{instance: _, store: _, module: _} ->
@@ -106,19 +118,7 @@ defmodule Wasmex do
              do: opts |> Map.merge(%{store: store, module: module}) |> state(opts[:store] == nil)
 
       _ ->
-        raise ArgumentError,
-              "start_link needs :bytes, or :store and :module; got: #{inspect(opts)}"
-    end
-  end
-
-  # Checked in the caller: raising in `init/1` would also take down a linked parent.
-  defp check_values!(opts) do
-    Timeout.check!(Map.get(opts, :start_timeout, :infinity))
-
-    for {key, module} <- [store: StoreOrCaller, module: Module, instance: Instance],
-        value = opts[key],
-        not is_struct(value, module) do
-      raise ArgumentError, "#{key}: must be a %#{inspect(module)}{}, got: #{inspect(value)}"
+        Options.misuse!("start_link with :bytes, or :store and :module", opts)
     end
   end
 
@@ -136,16 +136,12 @@ defmodule Wasmex do
 
       %WasiOptions{} = wasi ->
         Store.new_wasi(wasi, limits, engine)
-
-      other ->
-        raise ArgumentError,
-              "wasi: must be true, false or %Wasmex.Wasi.WasiOptions{}, got: #{inspect(other)}"
     end
   end
 
   defp state(opts, owned?) do
     with {:ok, links} <- links(Map.get(opts, :links, %{}), opts.store) do
-      imports = opts |> Map.get(:imports, %{}) |> Utils.stringify_keys()
+      imports = Map.get(opts, :imports, %{})
       Wasmex.Call.Imports.prepare(imports, :any_arity)
 
       {:ok,
@@ -180,8 +176,7 @@ defmodule Wasmex do
   # As `Wasmex.Instance.new/4` takes them.
   defp links(links, _store) when links == [], do: {:ok, []}
 
-  defp links(other, _store),
-    do: raise(ArgumentError, "links: must be a map of names and links, got: #{inspect(other)}")
+  defp links(other, _store), do: Options.misuse!("links as a map of names", other)
 
   defp link_module(%{module: %Module{} = module}, _store), do: {:ok, module}
 
@@ -189,7 +184,7 @@ defmodule Wasmex do
     do: Module.compile(store, bytes)
 
   defp link_module(other, _store),
-    do: raise(ArgumentError, "a link is %{bytes: _} or %{module: _}, got: #{inspect(other)}")
+    do: Options.misuse!("a link as %{bytes: binary} or %{module: %Wasmex.Module{}}", other)
 
   @doc """
   Calls an exported function. Returns `{:ok, results}` or `{:error, text}`.

@@ -34,13 +34,16 @@ defmodule Wasmex.Artefact do
   def unpack(_engine, _bytes, _key),
     do: refuse("this is no artefact of Wasmex.Module.serialize/2 or its like")
 
-  @doc "The option `:key` of those who make or load artefacts."
-  def key!(opts) do
-    case Wasmex.Utils.options!(opts, [:key]) do
-      [key: key] when is_binary(key) and byte_size(key) > 0 -> key
-      [] -> nil
-      _ -> raise ArgumentError, "key: must be a non-empty binary"
-    end
+  @doc "The options of those who make or load artefacts."
+  @spec options() :: keyword(keyword())
+  def options do
+    [
+      key: [
+        type: {:or, [nil], :secret},
+        doc: "signs the artefact (HMAC): it is accepted with the same key only",
+        example: ~s|"a secret of your own"|
+      ]
+    ]
   end
 
   @doc "The payload without any check. Accepts wasmtime's own artefacts, too."

@@ -58,16 +58,37 @@ defmodule Wasmex.Component do
   `Wasmex.Components.HostResource`).
   """
 
-  alias Wasmex.{Error, WIT}
+  alias Wasmex.{Error, Options, WIT}
   alias Wasmex.Call.Timeout
   alias Wasmex.Components.Bindgen.{Definition, Structs}
   alias Wasmex.Components
   alias Wasmex.Components.{Component, GuestResource, Instance}
 
+  @options Options.table(
+             [
+               path: [type: {:or, [nil], :string}, doc: "the component's file"],
+               wit: [type: {:or, [nil], :string}, doc: "a file or a folder of WIT"],
+               world: [
+                 type: {:or, [nil], :text},
+                 doc: "the world's name, where there are several"
+               ],
+               otp_app: [
+                 type: :atom,
+                 doc: "the application whose `priv` folder `:path` is in"
+               ],
+               structs: [type: :boolean, default: false, doc: "records as structs"]
+             ],
+             "use Wasmex.Component"
+           )
+  @call_options Options.table(
+                  Keyword.take(Options.Call.limits(5_000), [:timeout]),
+                  "a function of a component"
+                )
+
   @doc false
   defmacro __using__(opts) do
     {opts, _} = Code.eval_quoted(opts, [], __CALLER__)
-    opts = Wasmex.Utils.options!(opts, [:path, :wit, :world, :otp_app, structs: false])
+    opts = Options.new!(opts, @options)
     world = world!(opts)
     Definition.module(world, opts, __CALLER__.module)
   end
@@ -146,8 +167,7 @@ defmodule Wasmex.Component do
         {File.read!(path), opts}
 
       {given, _} ->
-        raise ArgumentError,
-              "pass the component as path: or bytes:, got: #{inspect(given, limit: 5)}"
+        Options.misuse!("the component as path: or bytes:", given)
     end
   end
 
@@ -188,7 +208,7 @@ defmodule Wasmex.Component do
     do: Instance.call(instance, path, params, opts)
 
   defp call(server, path, params, opts) do
-    timeout = Timeout.check!(Wasmex.Utils.options!(opts, timeout: 5000)[:timeout])
+    %{timeout: timeout} = Options.new!(opts, @call_options)
     # Wait longer than the process does, so that the caller gets its error instead of an exit.
     margin = if timeout == :infinity, do: :infinity, else: Timeout.capped(timeout + 1000)
     GenServer.call(server, {:call_function, path, params, timeout}, margin)

@@ -39,38 +39,53 @@ defmodule Wasmex.Components do
   alias Wasmex.{Compat, Error, Server, Utils}
   alias Wasmex.Call.Timeout
   alias Wasmex.Components.{Component, Imports, Instance, Path, Store, Style, Template}
+  alias Wasmex.Options
   alias Wasmex.Wasi.WasiP2Options
 
-  @keys [
-    :bytes,
-    :path,
-    :store,
-    :component,
-    :imports,
-    :wasi,
-    :engine,
-    :store_limits,
-    :start_timeout,
-    :on_trap,
-    # Of generated modules: `:direct` calls answer with values and exceptions as they are.
-    :style
-  ]
+  @options Options.table(
+             [
+               bytes: [
+                 type: {:or, [nil], :string},
+                 doc: "the component, as bytes or text",
+                 example: ~s|"(component)"|
+               ],
+               path: [
+                 type: {:or, [nil], :string},
+                 doc: "its file instead",
+                 example: ~s|"app.wasm"|
+               ],
+               component: [
+                 type: {:or, [nil], {:struct, Component}},
+                 doc: "a compiled component instead, with `:store` or an engine of its own"
+               ],
+               store: [
+                 type: {:or, [nil], {:struct, Store}},
+                 default_doc: "a new one",
+                 doc: "the store to use; `:wasi` is then ignored"
+               ],
+               wasi: [
+                 type: {:or, [true, false], {:options, WasiP2Options}},
+                 default: false,
+                 doc: "what is granted; `true` is `%Wasmex.Wasi.WasiP2Options{}`"
+               ],
+               on_trap: [
+                 type: {:one_of, [:keep, :stop, :renew]},
+                 default: :keep,
+                 doc: "see above"
+               ],
+               # Of generated modules: `:direct` calls answer with values and exceptions as they are.
+               style: [type: {:one_of, [:contract, :direct]}, default: :contract, doc: false]
+             ] ++ Options.Call.process("component's start code"),
+             "Wasmex.Components.start_link/1"
+           )
 
   @doc """
-  Starts a process around an instance. A keyword list or a map of options:
+  Starts a process around an instance. Options are a keyword list or a map:
 
-  | key | value | default |
-  |---|---|---|
-  | `:bytes` | the component, as bytes or text | |
-  | `:path` | its file instead | |
-  | `:component` | a compiled component instead (with `:store` or an engine of its own) | |
-  | `:store` | the store to use; `:wasi` is then ignored | a new one |
-  | `:imports` | see `Wasmex.Components.Instance.instantiate/4` | `%{}` |
-  | `:wasi` | `%Wasmex.Wasi.WasiP2Options{}` or `true` (its defaults) | nothing is granted |
-  | `:name`, `:timeout`, `:hibernate_after`, `:debug`, `:spawn_opt` | as for `GenServer.start_link/3` | |
-  | `:engine`, `:store_limits` | for the new store | the default engine, no limits |
-  | `:start_timeout` | ms for the component's start code | `:infinity` |
-  | `:on_trap` | `:keep`, `:stop` or `:renew`, see above | `:keep` |
+  #{Options.Docs.table(@options)}
+
+  `:name`, `:timeout`, `:hibernate_after`, `:debug` and `:spawn_opt` are those of `GenServer.start_link/3`.
+  The form of `:imports` is that of `Wasmex.Components.Instance.instantiate/4`.
 
   An option that is nil is as good as absent. Errors: `{:error, text}` where the component can't be read, compiled or
   instantiated.
@@ -92,13 +107,9 @@ defmodule Wasmex.Components do
 
   # What needs no process.
   defp prepare(opts) do
-    Utils.known!(opts, @keys)
-    on_trap = on_trap!(Map.get(opts, :on_trap, :keep))
+    opts = opts |> Options.listed() |> Options.new!(@options)
     # Checked in the caller: raising in `init/1` would also take down a linked parent.
-    imports = Map.get(opts, :imports, %{})
-    _ = Imports.prepare(imports)
-    timeout = Timeout.check!(Map.get(opts, :start_timeout, :infinity))
-    Style.bits(style: Map.get(opts, :style, :contract))
+    _ = Imports.prepare(opts.imports)
 
     with {:ok, make_store} <- store_maker(opts),
          {:ok, store} <- make_store.(),
@@ -108,20 +119,15 @@ defmodule Wasmex.Components do
          store: store,
          make_store: make_store,
          component: component,
-         imports: imports,
-         timeout: timeout,
-         owned?: opts[:store] == nil,
-         on_trap: on_trap,
-         style: Map.get(opts, :style, :contract),
+         imports: opts.imports,
+         timeout: opts.start_timeout,
+         owned?: opts.store == nil,
+         on_trap: opts.on_trap,
+         style: opts.style,
          refused: nil
        }}
     end
   end
-
-  defp on_trap!(on_trap) when on_trap in [:keep, :stop, :renew], do: on_trap
-
-  defp on_trap!(other),
-    do: raise(ArgumentError, "on_trap: must be :keep, :stop or :renew, got: #{inspect(other)}")
 
   defp store_maker(%{store: %Store{} = store} = opts) do
     if opts[:store_limits] != nil,
@@ -141,15 +147,10 @@ defmodule Wasmex.Components do
     {:ok, fn -> {:ok, store} end}
   end
 
-  defp store_maker(%{store: store}) when store != nil do
-    raise ArgumentError,
-          "store: must be a %Wasmex.Components.Store{} (of Wasmex.Components.Store.new/2), got: #{inspect(store)}"
-  end
-
   defp store_maker(opts) do
     {limits, engine} = {opts[:store_limits], opts[:engine]}
 
-    case Map.get(opts, :wasi, false) do
+    case opts.wasi do
       false ->
         {:ok, fn -> Store.new(limits, engine) end}
 
@@ -158,10 +159,6 @@ defmodule Wasmex.Components do
 
       %WasiP2Options{} = wasi ->
         {:ok, fn -> Store.new_wasi(wasi, limits, engine) end}
-
-      other ->
-        raise ArgumentError,
-              "wasi: must be true, false or %Wasmex.Wasi.WasiP2Options{}, got: #{inspect(other)}"
     end
   end
 
@@ -178,7 +175,10 @@ defmodule Wasmex.Components do
 
   defp component(opts, _store),
     do:
-      raise(ArgumentError, "start_link needs :bytes, :path or :component; got: #{inspect(opts)}")
+      Options.misuse!(
+        "start_link with :bytes, :path or :component",
+        Options.changed(opts, @options)
+      )
 
   @doc """
   Calls an exported function. Returns `{:ok, value}` (`{:ok, []}` without a result) or `{:error, text}`.

@@ -92,7 +92,7 @@ defmodule Wasmex.Engine do
   def resource(%__MODULE__{resource: resource}) when is_reference(resource), do: resource
 
   def resource(other),
-    do: raise(ArgumentError, "expected %Wasmex.Engine{} or nil, got: #{inspect(other)}")
+    do: Wasmex.Options.misuse!("%Wasmex.Engine{} or nil", other)
 
   @doc false
   def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}

@@ -17,25 +17,30 @@ defmodule Wasmex.Func do
       {:fn, [:i32], [:i32]}
   """
 
-  alias Wasmex.{Call, Native}
-  alias Wasmex.Call.{Context, Options, Timeout}
+  alias Wasmex.{Call, Native, Options}
+  alias Wasmex.Call.Context
 
   defstruct resource: nil, reference: nil
 
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
 
+  @options Options.table(
+             Options.Call.limits() ++ Keyword.take(Options.Call.core(), [:floats]),
+             "Wasmex.Func.call/3"
+           )
+
   @doc """
-  Calls it in this process. The options `:timeout`, `:fuel` and `:floats`, and the results, are those of
-  `Wasmex.Instance.call/4`; there are no `{:bytes, _}` arguments, which need an instance's allocator.
+  Calls it in this process. The results are those of `Wasmex.Instance.call/4`; there are no `{:bytes, _}` arguments,
+  which need an instance's allocator.
+
+  #{Options.Docs.table(@options)}
   """
   @spec call(t(), [term()], keyword()) :: {:ok, [term()]} | {:error, Exception.t()}
   def call(%__MODULE__{resource: func}, params, opts \\ []) when is_list(params) do
-    opts = Wasmex.Utils.options!(opts, [:fuel, timeout: :infinity, floats: :values])
-    fuel = Options.fuel!(opts[:fuel])
-    bits? = Options.floats!(opts[:floats]) == :bits
-    again = fn -> Native.func_call(func, params, bits?, fuel) end
+    %{timeout: timeout, fuel: fuel, floats: floats} = Options.new!(opts, @options)
+    again = fn -> Native.func_call(func, params, floats == :bits, fuel) end
     store = Native.func_store(func)
-    Call.run(Call.new(store, Timeout.check!(opts[:timeout]), Context.of(), again))
+    Call.run(Call.new(store, timeout, Context.of(), again))
   end
 
   @doc "Its type: `{:fn, params, results}`."

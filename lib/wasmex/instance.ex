@@ -32,8 +32,8 @@ defmodule Wasmex.Instance do
   An instance lives as long as its store, and a store as long as any of its handles.
   """
 
-  alias Wasmex.{Call, Compat, Error, Memory, Native, StoreOrCaller}
-  alias Wasmex.Call.{Access, Bytes, Context, Imports, Options, Timeout}
+  alias Wasmex.{Call, Compat, Error, Memory, Native, Options, StoreOrCaller}
+  alias Wasmex.Call.{Access, Bytes, Context, Imports, Timeout}
 
   alias Wasmex.Telemetry
 
@@ -60,6 +60,11 @@ defmodule Wasmex.Instance do
     Compat.result(instantiate_prepared(store_or_caller, module, prepared, links, opts))
   end
 
+  @start_options Options.table(
+                   Keyword.take(Options.Call.limits(), [:timeout]),
+                   "Wasmex.Instance.new/5"
+                 )
+
   @doc "Like `new/5`, but returns an exception struct as the error. Option: `:timeout` in ms."
   @spec instantiate(StoreOrCaller.t(), Wasmex.Module.t(), map(), [map()], keyword()) ::
           {:ok, t()} | {:error, Exception.t()}
@@ -70,13 +75,13 @@ defmodule Wasmex.Instance do
     {store, via} = StoreOrCaller.split(store_or_caller)
     {declarations, functions} = imports
     links = Enum.map(links, &link!/1)
-    opts = Wasmex.Utils.options!(opts, timeout: :infinity)
+    opts = Options.new!(opts, @start_options)
 
     again = fn ->
       Native.instance_new(store, module.resource, declarations, functions, links, via)
     end
 
-    call = Call.new(store, Timeout.check!(opts[:timeout]), Context.of(), again)
+    call = Call.new(store, opts.timeout, Context.of(), again)
     span = Telemetry.start(:instantiate, %{})
 
     case Telemetry.stop(span, Call.run(call)) do
@@ -89,24 +94,17 @@ defmodule Wasmex.Instance do
     do: {name, resource}
 
   defp link!(other),
-    do:
-      raise(
-        ArgumentError,
-        "a link is %{name: string, module: %Wasmex.Module{}}, got: #{inspect(other)}"
-      )
+    do: Options.misuse!("a link %{name: string, module: %Wasmex.Module{}}", other)
+
+  @call_options Options.table(
+                  Options.Call.limits() ++ Options.Call.core(),
+                  "Wasmex.Instance.call/4"
+                )
 
   @doc """
   Calls an exported function in this process.
 
-  Options:
-
-  - `:timeout`: ms after which the guest is stopped, default `:infinity`. It includes waiting for the
-    store and the time of imported Elixir functions, though these are not interrupted.
-  - `:fuel`: a fuel budget for this call alone, separate from the store's; needs `consume_fuel: true`.
-  - `:floats`: `:bits` returns floats as `{:bits, n}`, which preserves the payload of a NaN.
-  - `:allocator`, `:deallocator`: the exported functions used for `{:bytes, binary}` arguments. Defaults:
-    the first export among `malloc`, `cabi_realloc`, `allocate`, `alloc`, and among `free`, `deallocate`,
-    `dealloc`. Arguments are freed after the call.
+  #{Options.Docs.table(@call_options)}
 
   Returns `{:ok, results}`, always a list, or `{:error, exception}`: `Wasmex.Trap`, `Wasmex.Exit` or
   `Wasmex.Error`. After an error the instance can be called again.
@@ -141,7 +139,7 @@ defmodule Wasmex.Instance do
     do: spanned(instance, Wasmex.Utils.stringify(name), params, opts)
 
   def call(%__MODULE__{}, _name, params, _opts),
-    do: raise(ArgumentError, "expected a list of params, got: #{inspect(params)}")
+    do: Options.misuse!("a list of params", params)
 
   defp spanned(instance, name, params, opts) do
     span = Telemetry.start(:call, %{instance: instance, function: name})
@@ -149,21 +147,14 @@ defmodule Wasmex.Instance do
   end
 
   defp full_call(%__MODULE__{resource: resource} = instance, name, params, opts) do
-    defaults = [:fuel, :allocator, :deallocator, timeout: :infinity, floats: :values]
-    opts = Wasmex.Utils.options!(opts, defaults)
-    floats = Options.floats!(opts[:floats])
-    timeout = Timeout.check!(opts[:timeout])
-    fuel = Options.fuel!(opts[:fuel])
+    opts = Options.new!(opts, @call_options)
 
     if Bytes.any?(params) do
       Bytes.call(instance, name, params, opts)
     else
-      again = again(floats, resource, name, params, fuel)
-
-      Call.run(
-        again.(),
-        Call.new(Native.instance_store(resource), timeout, Context.of(instance), again)
-      )
+      again = again(opts.floats, resource, name, params, opts.fuel)
+      store = Native.instance_store(resource)
+      Call.run(again.(), Call.new(store, opts.timeout, Context.of(instance), again))
     end
   end
 

@@ -85,8 +85,7 @@ defmodule Wasmex.JSON do
   end
 
   defp value(other, _line),
-    do:
-      raise(ArgumentError, "expected a map, list, string, number or atom, got: #{inspect(other)}")
+    do: Wasmex.Options.misuse!("a map, list, string, number or atom", other)
 
   defp string(text), do: [?", escape(text, []), ?"]
 

@@ -18,7 +18,7 @@ defmodule Wasmex.Linker do
       {:ok, [42]}
   """
 
-  alias Wasmex.{Error, Native, StoreOrCaller, Template, Utils}
+  alias Wasmex.{Error, Native, Options, StoreOrCaller, Template, Utils}
   alias Wasmex.Call.{Access, Imports}
 
   # `wasi` is `:traced` for programs whose calls are written down.
@@ -49,6 +49,16 @@ defmodule Wasmex.Linker do
   @spec allow_wasi(t()) :: t()
   def allow_wasi(%__MODULE__{} = linker), do: %{linker | wasi: true}
 
+  @options Options.table(
+             [
+               store: [
+                 type: {:or, [nil], {:struct, StoreOrCaller}},
+                 doc: "the one that definitions belong to"
+               ]
+             ],
+             "Wasmex.Linker.instantiate_pre/3"
+           )
+
   @doc """
   Resolves the imports of a module. `store:` is needed only when definitions belong to one.
 
@@ -57,9 +67,9 @@ defmodule Wasmex.Linker do
   @spec instantiate_pre(t(), Wasmex.Module.t(), keyword()) ::
           {:ok, Template.t()} | {:error, Exception.t()}
   def instantiate_pre(%__MODULE__{} = linker, %Wasmex.Module{resource: module}, opts \\ []) do
-    opts = Utils.options!(opts, [:store])
+    opts = Options.new!(opts, @options)
     {declarations, functions} = Imports.prepare(linker.imports)
-    store = if opts[:store], do: opts[:store] |> StoreOrCaller.split() |> elem(0)
+    store = if opts.store, do: opts.store |> StoreOrCaller.split() |> elem(0)
 
     hosts = hosts(linker.wasi)
     resolve = fn -> Native.template_new(module, declarations, functions, hosts, store) end

@@ -97,7 +97,7 @@ defmodule Wasmex.Memory do
       do: write_binary(store_or_caller, memory, index, <<value>>)
 
   def set_byte(_store_or_caller, _memory, _index, value),
-    do: raise(ArgumentError, "expected a non-negative integer as byte, got: #{inspect(value)}")
+    do: Wasmex.Options.misuse!("a non-negative integer as byte", value)
 
   @doc "Bytes as a binary."
   @spec read_binary(StoreOrCaller.t(), t(), address(), non_neg_integer()) ::
@@ -282,7 +282,7 @@ defmodule Wasmex.Memory do
   defp address!(value) when is_address(value), do: value
 
   defp address!(other),
-    do: raise(ArgumentError, "expected a non-negative integer as address, got: #{inspect(other)}")
+    do: Wasmex.Options.misuse!("a non-negative integer as address", other)
 
   defp resource!(%{resource: resource}), do: resource!(resource)
   defp resource!(resource) when is_reference(resource), do: resource

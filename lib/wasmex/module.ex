@@ -17,7 +17,7 @@ defmodule Wasmex.Module do
   Freed with its last handle. Instances keep the code they need alive.
   """
 
-  alias Wasmex.{Artefact, Compat, Engine, Error, Native, StoreOrCaller, Telemetry, Wat}
+  alias Wasmex.{Artefact, Compat, Engine, Error, Native, Options, StoreOrCaller, Telemetry, Wat}
 
   defstruct resource: nil, reference: nil
 
@@ -106,13 +106,16 @@ defmodule Wasmex.Module do
     }
   end
 
+  @serialize Options.table(Artefact.options(), "Wasmex.Module.serialize/2")
+  @deserialize Options.table(Artefact.options(), "Wasmex.Module.deserialize/3")
+
   @doc """
   Returns the compiled module as bytes for `deserialize/2`. With `key:` the artefact is signed (HMAC):
   only artefacts made with the same key are accepted.
   """
   @spec serialize(t(), keyword()) :: {:ok, binary()} | {:error, Exception.t()}
   def serialize(%__MODULE__{resource: resource}, opts \\ []) do
-    key = Artefact.key!(opts)
+    %{key: key} = Options.new!(opts, @serialize)
 
     with {:ok, artefact} <- native(Native.module_serialize(resource)),
          do: {:ok, Artefact.pack(Native.module_engine(resource), artefact, key)}
@@ -129,8 +132,9 @@ defmodule Wasmex.Module do
           {:ok, t()} | {:error, Exception.t()}
   def deserialize(bytes, engine \\ nil, opts \\ []) when is_binary(bytes) do
     engine = Engine.resource(engine)
+    %{key: key} = Options.new!(opts, @deserialize)
 
-    with {:ok, artefact} <- Artefact.unpack(engine, bytes, Artefact.key!(opts)),
+    with {:ok, artefact} <- Artefact.unpack(engine, bytes, key),
          {:ok, resource} <- native(Native.module_deserialize(engine, artefact)),
          do: {:ok, __wrap_resource__(resource)}
   end

@@ -19,12 +19,20 @@ defmodule Wasmex.Options do
   alias Wasmex.Options.{Row, Type}
 
   @enforce_keys [:rows, :place]
-  defstruct rows: [], names: [], defaults: %{}, natives: %{}, place: ""
+  defstruct rows: [],
+            names: [],
+            by_name: %{},
+            required: [],
+            defaults: %{},
+            natives: %{},
+            place: ""
 
   @typedoc "Rows, and where they are accepted: a struct or a function, as error texts name it."
   @type t :: %__MODULE__{
           rows: [Row.t()],
           names: [atom()],
+          by_name: %{atom() => Row.t()},
+          required: [atom()],
           defaults: %{atom() => term()},
           natives: %{atom() => term()},
           place: String.t()
@@ -35,9 +43,13 @@ defmodule Wasmex.Options do
   def table(rows, place) do
     rows = Enum.map(rows, fn {name, row} -> Row.new(name, row) end)
 
+    options = Enum.reject(rows, & &1.internal)
+
     %__MODULE__{
       rows: rows,
-      names: for(%{internal: false, name: name} <- rows, do: name),
+      names: Enum.map(options, & &1.name),
+      by_name: Map.new(options, &{&1.name, &1}),
+      required: for(%{required: true, name: name} <- rows, do: name),
       defaults: Map.new(rows, &{&1.name, &1.default}),
       natives: Map.new(rows, &{&1.name, native_default(&1)}),
       place: place
@@ -55,7 +67,7 @@ defmodule Wasmex.Options do
   defmacro __using__(opts) do
     definitions =
       quote unquote: false do
-        @enforce_keys Wasmex.Options.required(@options)
+        @enforce_keys @options.required
         defstruct Wasmex.Options.fields(@options)
         @type t :: %__MODULE__{unquote_splicing(Wasmex.Options.specs(@options))}
 
@@ -80,10 +92,6 @@ defmodule Wasmex.Options do
   end
 
   @doc false
-  @spec required(t()) :: [atom()]
-  def required(table), do: for(%{required: true, name: name} <- table.rows, do: name)
-
-  @doc false
   @spec fields(t()) :: keyword()
   def fields(table), do: Enum.map(table.rows, &{&1.name, &1.default})
 
@@ -94,7 +102,7 @@ defmodule Wasmex.Options do
   @doc "The struct, once each of its fields has a value of its type."
   @spec validate!(term(), module(), t()) :: struct()
   def validate!(%{__struct__: module} = options, module, table) do
-    for {row, value} <- changed(table, options), do: cast!(row, value, table)
+    for {row, value} <- each_changed(table, options), do: cast!(row, value, table)
     options
   end
 
@@ -104,7 +112,7 @@ defmodule Wasmex.Options do
   @spec cast(struct(), t()) :: {:ok, struct()} | Type.problem()
   def cast(options, table) do
     table
-    |> changed(options)
+    |> each_changed(options)
     |> Enum.find_value({:ok, options}, fn {row, value} ->
       with {:error, at, expected, got} <- Type.cast(row.type, value),
            do: {:error, ", field #{inspect(row.name)}#{at}", expected, got},
@@ -115,39 +123,67 @@ defmodule Wasmex.Options do
   @doc "The fields of a struct as the native side reads them: by name, in a map."
   @spec native!(struct(), t()) :: %{atom() => term()}
   def native!(options, table) do
-    table
-    |> changed(options)
-    |> Enum.into(table.natives, fn {row, value} ->
-      {row.name, Type.native(row.type, cast!(row, value, table))}
-    end)
+    for {row, value} <- each_changed(table, options), reduce: table.natives do
+      native -> Map.put(native, row.name, Type.native(row.type, cast!(row, value, table)))
+    end
   end
 
+  @doc "Those of `new!/3` that are not the rows' defaults, for error texts."
+  @spec changed(%{atom() => term()}, t()) :: keyword()
+  def changed(options, table),
+    do: Enum.map(each_changed(table, options), fn {row, value} -> {row.name, value} end)
+
   # Most options have their defaults, which need no check.
-  defp changed(table, options) do
-    for row <- table.rows,
-        value <- [Map.fetch!(options, row.name)],
-        row.required or value !== row.default,
+  defp each_changed(table, options) do
+    for %{name: name, default: default} = row <- table.rows,
+        %{^name => value} = options,
+        row.required or value !== default,
         do: {row, value}
   end
 
   @doc """
-  All options of the table: those given (a keyword list or a map), as their types make them, and the others by
+  All options of the table: those given as a keyword list, as their types make them, and the others by
   `defaults` or else by their rows.
   """
-  @spec new!(keyword() | map(), t(), keyword()) :: %{atom() => term()}
-  def new!(opts, table, defaults \\ []) do
-    given = given!(opts, table)
-    for name <- required(table), not Map.has_key?(given, name), do: missing!(table, name)
-    table.defaults |> Map.merge(Map.new(defaults)) |> Map.merge(given)
+  @spec new!(keyword(), t(), keyword()) :: %{atom() => term()}
+  def new!(opts, table, defaults \\ [])
+
+  # Of calls, mostly.
+  def new!([], %{required: []} = table, []), do: table.defaults
+
+  def new!(opts, table, []), do: opts |> put!(table.defaults, table) |> complete!(opts, table)
+
+  def new!(opts, table, defaults) do
+    opts
+    |> put!(Map.merge(table.defaults, Map.new(defaults)), table)
+    |> complete!(opts, table)
+  end
+
+  defp complete!(options, opts, table) do
+    for name <- table.required, not List.keymember?(opts, name, 0), do: missing!(table, name)
+    options
   end
 
   @doc "Only the options given, as their types make them."
-  @spec given!(keyword() | map(), t()) :: %{atom() => term()}
-  def given!(opts, table) do
-    opts
-    |> pairs!(table)
-    |> Map.new(fn {name, value} -> {name, table |> row!(name) |> cast!(value, table)} end)
+  @spec given!(keyword(), t()) :: %{atom() => term()}
+  def given!(opts, table), do: put!(opts, %{}, table)
+
+  # As with `Keyword.get/2`, the first of several wins.
+  defp put!(opts, options, table) do
+    if pairs?(opts),
+      do: List.foldr(opts, options, &put_pair!(&1, &2, table)),
+      else: misuse!("options of #{table.place} as a keyword list, such as #{sample(table)}", opts)
   end
+
+  defp put_pair!({name, value}, options, table) do
+    case table.by_name do
+      %{^name => row} -> Map.put(options, name, cast!(row, value, table))
+      _ -> unknown!(name, table)
+    end
+  end
+
+  defp pairs?([{_name, _value} | rest]), do: pairs?(rest)
+  defp pairs?(rest), do: rest == []
 
   @doc "The value of one argument, as its type makes it: for functions whose arguments are no options."
   @spec argument!(term(), atom(), Type.t(), String.t()) :: term()
@@ -158,32 +194,20 @@ defmodule Wasmex.Options do
     end
   end
 
-  @doc "Raises for options that are not in the table: where what is given is handed on, and checked there."
-  @spec known!(keyword() | map(), t()) :: :ok
-  def known!(opts, table) do
-    for {name, _value} <- pairs!(opts, table), do: row!(table, name)
-    :ok
-  end
-
-  defp pairs!(opts, _table) when is_map(opts) and not is_struct(opts), do: Map.to_list(opts)
-
-  defp pairs!(opts, table) do
-    # As with `Keyword.get/2`, the first of several wins.
-    if Keyword.keyword?(opts),
-      do: Enum.reverse(opts),
-      else: misuse!("options of #{table.place} as a keyword list, such as #{sample(table)}", opts)
-  end
+  @doc "A map of options as a list, for functions that take either."
+  @spec listed(term()) :: term()
+  def listed(opts) when is_map(opts) and not is_struct(opts), do: Map.to_list(opts)
+  def listed(opts), do: opts
 
   defp sample(%{rows: []}), do: "[]"
 
   defp sample(%{rows: [row | _]}),
     do: "#{row.name}: #{row.example || Type.example(row.type)}"
 
-  defp row!(table, name) do
-    Enum.find(table.rows, &(&1.name == name and not &1.internal)) ||
-      raise ArgumentError,
-            "unknown option #{inspect(name)} in #{table.place}" <>
-              Wasmex.Error.suggestion(name, table.names)
+  @spec unknown!(term(), t()) :: no_return()
+  defp unknown!(name, table) do
+    suggestion = Wasmex.Error.suggestion(name, table.names)
+    raise ArgumentError, "unknown option #{inspect(name)} in #{table.place}#{suggestion}"
   end
 
   defp cast!(row, value, table) do
@@ -209,7 +233,7 @@ defmodule Wasmex.Options do
   end
 
   defp missing!(table, name) do
-    row = row!(table, name)
+    row = table.by_name[name]
     example = row.example || Type.example(row.type)
 
     raise ArgumentError,

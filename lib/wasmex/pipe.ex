@@ -32,7 +32,7 @@ defmodule Wasmex.Pipe do
   Freed with its last handle. A store whose guests use the pipe holds one.
   """
 
-  alias Wasmex.{Error, Native}
+  alias Wasmex.{Error, Native, Options}
   alias Wasmex.Call.Timeout
 
   defstruct resource: nil, reference: nil
@@ -46,25 +46,33 @@ defmodule Wasmex.Pipe do
   # Writes are split so that a copy does not block a scheduler.
   @chunk 1024 * 1024
 
-  @doc "Creates a pipe. Options: `mode: :buffer | :stream`, `capacity: bytes`."
+  @options Options.table(
+             [
+               mode: [
+                 type: {:one_of, [:buffer, :stream]},
+                 default: :buffer,
+                 doc: "what becomes of bytes that were read, see above"
+               ],
+               capacity: [
+                 type: {:or, [nil], {:bytes, 1..@max}},
+                 default_doc: "none for a buffer, 64 KiB for a stream",
+                 doc: "the most it holds",
+                 example: "65_536"
+               ]
+             ],
+             "Wasmex.Pipe.new/1"
+           )
+
+  @doc """
+  Creates a pipe.
+
+  #{Options.Docs.table(@options)}
+  """
   @spec new(keyword()) :: {:ok, t()}
   def new(opts \\ []) do
-    opts = Wasmex.Utils.options!(opts, [:capacity, mode: :buffer])
-    {:ok, __wrap_resource__(Native.pipe_new(mode!(opts[:mode]), capacity!(opts)))}
-  end
-
-  defp mode!(mode) when mode in [:buffer, :stream], do: mode
-
-  defp mode!(other),
-    do: raise(ArgumentError, "mode: must be :buffer or :stream, got: #{inspect(other)}")
-
-  defp capacity!(opts) do
-    case {opts[:capacity], opts[:mode]} do
-      {nil, :stream} -> @stream_capacity
-      {nil, :buffer} -> nil
-      {n, _} when is_integer(n) and n > 0 and n <= @max -> n
-      {other, _} -> raise ArgumentError, "capacity: must be bytes above 0, got: #{inspect(other)}"
-    end
+    %{mode: mode, capacity: capacity} = Options.new!(opts, @options)
+    capacity = capacity || if(mode == :stream, do: @stream_capacity)
+    {:ok, __wrap_resource__(Native.pipe_new(mode, capacity))}
   end
 
   @doc "The number of bytes stored. In a stream, bytes that have been read do not count."
@@ -80,11 +88,7 @@ defmodule Wasmex.Pipe do
   end
 
   def seek(_pipe, position),
-    do:
-      raise(
-        ArgumentError,
-        "expected a non-negative integer as position, got: #{inspect(position)}"
-      )
+    do: Options.misuse!("a non-negative integer as position", position)
 
   @doc """
   Reads everything from the cursor to the end, `""` if there is nothing. For a stream, returns what has
@@ -209,7 +213,7 @@ defmodule Wasmex.Pipe do
       else: raise(ArgumentError, "this pipe lives on the node #{node(resource)}")
   end
 
-  defp resource!(other), do: raise(ArgumentError, "expected a pipe, got: #{inspect(other)}")
+  defp resource!(other), do: Options.misuse!("a pipe", other)
 
   @doc false
   def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}

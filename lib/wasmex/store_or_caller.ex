@@ -37,14 +37,14 @@ defmodule Wasmex.StoreOrCaller do
   def split(%__MODULE__{resource: store}) when is_reference(store), do: {store, nil}
 
   def split(other),
-    do: raise(ArgumentError, "expected a Wasmex store or caller, got: #{inspect(other)}")
+    do: Wasmex.Options.misuse!("a Wasmex store or caller", other)
 
   @doc false
   def via(%__MODULE__{resource: {_store, serial}}), do: serial
   def via(%__MODULE__{resource: store}) when is_reference(store), do: nil
 
   def via(other),
-    do: raise(ArgumentError, "expected a Wasmex store or caller, got: #{inspect(other)}")
+    do: Wasmex.Options.misuse!("a Wasmex store or caller", other)
 
   @doc """
   Sets the fuel that guests of the store may consume from now on. A wasm instruction costs about one unit.

@@ -43,6 +43,16 @@ defmodule Wasmex.Telemetry do
   @spans [:compile, :instantiate, :call, :import, :run]
   @default [:compile, :instantiate, :run]
 
+  @options Wasmex.Options.table(
+             [
+               handler: [
+                 type: {:or, [nil], {:function, 3}},
+                 doc: "a function of event, measurements and metadata"
+               ]
+             ],
+             "Wasmex.Telemetry.enable/2"
+           )
+
   @type span :: :compile | :instantiate | :call | :import | :run
   @type handler :: ([atom()], map(), map() -> any())
 
@@ -52,13 +62,13 @@ defmodule Wasmex.Telemetry do
   """
   @spec enable([span()], keyword()) :: :ok
   def enable(spans \\ @spans, opts \\ []) do
-    opts = Wasmex.Utils.options!(opts, [:handler])
+    opts = Wasmex.Options.new!(opts, @options)
 
     for span <- spans, span not in @spans do
       raise ArgumentError, "unknown span #{inspect(span)}; the spans are #{inspect(@spans)}"
     end
 
-    handler = opts[:handler] || default_handler()
+    handler = opts.handler || default_handler()
     :persistent_term.put(__MODULE__, Map.new(spans, &{&1, handler}))
   end
 

@@ -16,12 +16,14 @@ defmodule Wasmex.Template do
   Keeps the module and the imported functions; freed with its last handle.
   """
 
-  alias Wasmex.{Call, Instance, Native, StoreOrCaller, Telemetry}
-  alias Wasmex.Call.{Context, Options, Timeout}
+  alias Wasmex.{Call, Instance, Native, Options, StoreOrCaller, Telemetry}
+  alias Wasmex.Call.Context
 
   defstruct resource: nil, reference: nil
 
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
+
+  @options Options.table(Options.Call.limits(), "Wasmex.Template.instantiate/3")
 
   @doc """
   Makes an instance; runs its `start` function and a reactor's `_initialize`.
@@ -35,9 +37,7 @@ defmodule Wasmex.Template do
 
   def instantiate(%__MODULE__{resource: template}, store_or_caller, opts) do
     {store, via} = StoreOrCaller.split(store_or_caller)
-    opts = if opts == [], do: [], else: Wasmex.Utils.options!(opts, [:timeout, :fuel])
-    fuel = Options.fuel!(opts[:fuel])
-    timeout = Timeout.check!(opts[:timeout] || :infinity)
+    %{fuel: fuel, timeout: timeout} = Options.new!(opts, @options)
 
     span = Telemetry.start(:instantiate, %{})
 

@@ -14,7 +14,7 @@ defmodule Wasmex.Utils do
   def stringify(name) when is_atom(name) and name != nil, do: Atom.to_string(name)
 
   def stringify(other),
-    do: raise(ArgumentError, "expected a name (string or atom), got: #{inspect(other)}")
+    do: Wasmex.Options.misuse!("a name (string or atom)", other)
 
   @doc "Converts keys of maps to strings, at every level. Structs are left unchanged."
   @spec stringify_keys(term()) :: term()
@@ -39,25 +39,6 @@ defmodule Wasmex.Utils do
     |> String.replace("\"", "&quot;")
   end
 
-  @doc false
-  # Like `Keyword.validate!/2`, with an error text for values that are not keyword lists.
-  def options!(opts, allowed) do
-    unless Keyword.keyword?(opts),
-      do:
-        raise(
-          ArgumentError,
-          "expected options as a keyword list (such as timeout: 1_000), got: #{inspect(opts)}"
-        )
-
-    case Keyword.validate(opts, allowed) do
-      {:ok, opts} ->
-        opts
-
-      {:error, [key | _]} ->
-        unknown!(key, for(known <- allowed, do: with({key, _} <- known, do: key)), "")
-    end
-  end
-
   @genserver [:name, :timeout, :hibernate_after, :debug, :spawn_opt]
 
   @doc false
@@ -72,19 +53,6 @@ defmodule Wasmex.Utils do
   end
 
   @doc false
-  # For a map or a keyword list.
-  def known!(opts, known, where \\ "") do
-    for {key, _value} <- opts, key not in known, do: unknown!(key, known, where)
-    :ok
-  end
-
-  @spec unknown!(term(), [atom()], String.t()) :: no_return()
-  defp unknown!(key, known, where) do
-    suggestion = Wasmex.Error.suggestion(key, Enum.map(known, &Atom.to_string/1))
-    raise ArgumentError, "#{where}unknown option #{inspect(key)}#{suggestion}"
-  end
-
-  @doc false
   # Checks that `GenServer.call/3` accepts the value as a server.
   def server!(server) when is_pid(server) or (is_atom(server) and server != nil), do: server
   def server!({:global, _} = server), do: server
@@ -92,7 +60,7 @@ defmodule Wasmex.Utils do
   def server!({name, node} = server) when is_atom(name) and is_atom(node), do: server
 
   def server!(other),
-    do: raise(ArgumentError, "expected a process or its name, got: #{inspect(other)}")
+    do: Wasmex.Options.misuse!("a process or its name", other)
 
   @doc false
   # `String.valid?/1` looks at each byte in Elixir before 1.17; this does so in C.
@@ -100,5 +68,16 @@ defmodule Wasmex.Utils do
 
   @doc false
   # Valid as an argument or environment variable of a program.
-  def text?(bytes), do: utf8?(bytes) and :binary.match(bytes, <<0>>) == :nomatch
+  @spec text?(binary()) :: boolean()
+  def text?(bytes), do: utf8?(bytes) and not byte?(bytes, 0)
+
+  @doc false
+  # Whether there is such a byte. `:binary.match/2` takes a microsecond to prepare, which names need not wait for.
+  @spec byte?(binary(), byte()) :: boolean()
+  def byte?(bytes, byte) when byte_size(bytes) > 256,
+    do: :binary.match(bytes, <<byte>>) != :nomatch
+
+  def byte?(<<byte, _::binary>>, byte), do: true
+  def byte?(<<_, rest::binary>>, byte), do: byte?(rest, byte)
+  def byte?("", _byte), do: false
 end

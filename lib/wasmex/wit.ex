@@ -23,7 +23,7 @@ defmodule Wasmex.WIT do
   Source: [WIT](https://github.com/WebAssembly/component-model/blob/main/design/mvp/WIT.md).
   """
 
-  alias Wasmex.{Error, Native}
+  alias Wasmex.{Error, Native, Options}
 
   @type source ::
           {:text, String.t()}
@@ -32,17 +32,23 @@ defmodule Wasmex.WIT do
           | {:component, binary()}
   @type world :: %{name: String.t(), docs: String.t() | nil, imports: list(), exports: list()}
 
+  @options Options.table(
+             [
+               world: [
+                 type: {:or, [nil], :text},
+                 doc: "the world's name, where there are several"
+               ]
+             ],
+             "Wasmex.WIT.world/2"
+           )
+
   @doc """
   Reads a world. In `{:text, label, text}`, the label is used in error messages. Option `:world` selects a
   world if there are several.
   """
   @spec world(source(), keyword()) :: {:ok, world()} | {:error, Exception.t()}
   def world(source, opts \\ []) do
-    opts = Wasmex.Utils.options!(opts, world: nil)
-    world = opts[:world]
-
-    unless world == nil or (is_binary(world) and String.valid?(world)),
-      do: raise(ArgumentError, "world: must be the name of a world, got: #{inspect(world)}")
+    %{world: world} = Options.new!(opts, @options)
 
     case Native.wit_world(source(source), world) do
       {:ok, world} -> {:ok, world}
@@ -54,7 +60,7 @@ defmodule Wasmex.WIT do
 
   defp source({:text, label, text}) do
     unless is_binary(label) and String.valid?(label) and is_binary(text) and String.valid?(text),
-      do: raise(ArgumentError, "WIT must be text (UTF-8), got: #{inspect(text, limit: 20)}")
+      do: Options.misuse!("WIT as text (UTF-8)", text)
 
     {:text, label, text}
   end

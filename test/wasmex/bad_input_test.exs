@@ -206,9 +206,13 @@ defmodule Wasmex.BadInputTest do
 
     for opts <- [100, %{timeout: 100}, [100], :infinity],
         do:
-          assert_raise(ArgumentError, ~r/options as a keyword list .*, got: /, fn ->
-            Instance.call(instance, "f", [], opts)
-          end)
+          assert_raise(
+            ArgumentError,
+            ~r/expected options of .* as a keyword list, .*, got: /,
+            fn ->
+              Instance.call(instance, "f", [], opts)
+            end
+          )
   end
 
   test "modules and templates of another engine" do

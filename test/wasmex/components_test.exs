@@ -46,9 +46,11 @@ defmodule Wasmex.ComponentsTest do
         Components.start_link(byte: "")
       end
 
-      assert_raise ArgumentError, ~r/needs :bytes/, fn -> Components.start_link([]) end
+      assert_raise ArgumentError, ~r/start_link with :bytes, :path or :component/, fn ->
+        Components.start_link([])
+      end
 
-      assert_raise ArgumentError, ~r/wasi: must be/, fn ->
+      assert_raise ArgumentError, ~r/:wasi in Wasmex.Components.start_link/, fn ->
         Components.start_link(bytes: "", wasi: %{})
       end
 

@@ -36,7 +36,7 @@ defmodule Wasmex.OptionsTest do
 
         for value <- accepted do
           assert Options.new!([o: value], table) == %{o: value}
-          assert Options.new!(%{o: value}, table) == %{o: value}
+          assert Options.given!([o: value], table) == %{o: value}
         end
 
         for {value, expected} <- refused do
@@ -59,6 +59,8 @@ defmodule Wasmex.OptionsTest do
     end
 
     test "take values to the form that the library works with" do
+      assert Type.cast(:name, :alloc) == {:ok, "alloc"}
+      assert Type.cast(Type.Imports, %{env: %{log: 1}}) == {:ok, %{"env" => %{"log" => 1}}}
       assert Type.cast(Type.Env, LANG: "C") == {:ok, %{"LANG" => "C"}}
 
       assert {:ok, [%{path: "a", alias: "/a", read_only: true}, %{path: "b", read_only: false}]} =
@@ -137,11 +139,11 @@ defmodule Wasmex.OptionsTest do
     end
 
     test "names what is unknown and the nearest option" do
-      for function <- [&Options.new!/2, &Options.given!/2, &Options.known!/2] do
+      for function <- [&Options.new!/2, &Options.given!/2] do
         assert raised(fn -> function.([timout: 1], @table) end) ==
                  "unknown option :timout in f/2; did you mean :timeout?"
 
-        assert raised(fn -> function.(%{"timeout" => 1}, @table) end) =~
+        assert raised(fn -> function.([{"timeout", 1}], @table) end) =~
                  ~s|unknown option "timeout" in f/2; did you mean :timeout?|
 
         assert raised(fn -> function.([zzz: 1], @table) end) =~
@@ -151,6 +153,7 @@ defmodule Wasmex.OptionsTest do
                  "expected options of f/2 as a keyword list, such as timeout: 5000"
 
         assert raised(fn -> function.(:a, @table) end) =~ "got: :a"
+        assert raised(fn -> function.(%{timeout: 1}, @table) end) =~ "got: %{timeout: 1}"
       end
     end
 
@@ -243,6 +246,10 @@ defmodule Wasmex.OptionsTest do
        ]},
       {:bytes, [0, 10], [{-1, "a number of bytes"}, {"1MiB", "a number of bytes"}]},
       {:timeout, [0, :infinity], [{-1, "milliseconds or :infinity"}, {nil, "milliseconds"}]},
+      {:atom, [:a], [{"a", "an atom"}]},
+      {:name, ["a", ""], [{nil, "a string or an atom"}, {1, "a string"}]},
+      {:keyword, [[], [a: 1], %{a: 1}], [{[1], "a keyword list or a map"}, {1, "a keyword"}]},
+      {:secret, ["s"], [{"", "a binary that is not empty"}, {:s, "got: :hidden"}]},
       {{:integer, 1..1000}, [1, 1000], [{0, "an integer from 1 to 1,000"}, {1001, "from 1"}]},
       {{:bytes, 0x4000..0x400_0000}, [16_384], [{0, "a number of bytes from 16 KiB to 64 MiB"}]},
       {{:milliseconds, 1..0x7FFF_FFFF_FFFF_FFFF}, [1], [{0, "milliseconds of 1 or more"}]},
@@ -270,6 +277,19 @@ defmodule Wasmex.OptionsTest do
        [{:fake, ":real or a"}, {~U[1900-01-01 00:00:00Z], "1970"}]},
       {Type.Stdio, [nil, :null, :inherit],
        [{:logger, "a %Wasmex.Pipe{}"}, {%{resource: nil}, "Pipe"}]},
+      {Type.IP, [{127, 0, 0, 1}, {0, 0, 0, 0, 0, 0, 0, 1}],
+       [{"127.0.0.1", "an IP address as a tuple"}, {{1, 2, 3, 256}, "an IP"}, {{1, 2}, "an IP"}]},
+      {Type.Input, [nil, :inherit, "a", ["a", 1 | "b"], [1, 2], 1..2, %{}, self()],
+       [{42, "iodata, an Enumerable"}, {{1, 2}, "iodata"}, {[:a | :b], "iodata"}]},
+      {Type.Output, [nil, :capture, {:logger, :info}, &is_nil/1, [], self()],
+       [{42, ":capture, :inherit"}, {{:logger, 1}, ":capture"}, {&max/2, ":capture"}]},
+      {Type.Imports, [%{}, %{"a" => %{"b" => 1}}],
+       [{[], "a map of namespaces"}, {%{1 => %{}}, "names that are strings or atoms"}]},
+      {Type.Links, [%{"a" => %Wasmex.Module{}}],
+       [{[], "a map of names"}, {%{"a" => 1}, "modules by name"}]},
+      {Type.Invoke, [nil, {"f", []}], [{"f", "a function's name and its parameters"}]},
+      {Type.Names, [%{"a-b" => :a_b}], [{%{a: :b}, "a map of strings to atoms"}, {[], "a map"}]},
+      {Type.Pair, [{"a", ""}], [{{:a, ""}, "a name and a text"}]},
       {Type.Address, ["*", "1.2.3.4", "[::1]", "::1", "[::1]:80", "a.b:1", "*.a.b"],
        [
          {"a:99999", "a port up to 65535"},

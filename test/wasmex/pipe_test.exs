@@ -79,8 +79,13 @@ defmodule Wasmex.PipeTest do
       {:ok, pipe} = Pipe.new(mode: :stream, capacity: 1)
 
       for wrong <- [-1, :soon, nil] do
-        assert_raise ArgumentError, ~r/timeout:/, fn -> Pipe.recv(pipe, wrong) end
-        assert_raise ArgumentError, ~r/timeout:/, fn -> Pipe.write(pipe, "xy", wrong) end
+        assert_raise ArgumentError, ~r/milliseconds or :infinity as timeout/, fn ->
+          Pipe.recv(pipe, wrong)
+        end
+
+        assert_raise ArgumentError, ~r/milliseconds or :infinity as timeout/, fn ->
+          Pipe.write(pipe, "xy", wrong)
+        end
       end
 
       Pipe.write(pipe, "x")

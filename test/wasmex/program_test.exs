@@ -189,7 +189,11 @@ defmodule Wasmex.ProgramTest do
     assert {:error, %Error{reason: :timeout}} = Program.close_stdin(pid, 10)
     assert {:error, %Error{reason: :timeout} = error} = Program.write(pid, "x", 10)
     assert Exception.message(error) == "the program did not reply in time"
-    assert_raise ArgumentError, ~r/timeout:/, fn -> Program.write(pid, "x", "10") end
+
+    assert_raise ArgumentError, ~r/milliseconds or :infinity as timeout/, fn ->
+      Program.write(pid, "x", "10")
+    end
+
     send(pid, :go)
     assert_receive {^pid, {:exit_status, 0}}
     assert {:error, %Error{reason: :closed} = error} = Program.write(pid, "x")

@@ -10,7 +10,7 @@ defmodule Mix.Tasks.Wasmex.Compile do
                output: [
                  type: {:or, [nil], :string},
                  doc: "where to; by default FILE with the ending `.cwasm`",
-                 flag: "-o, --output FILE"
+                 flag: {:output, "FILE", :o}
                ]
              ] ++ @engine,
              "mix wasmex.compile"

@@ -5,7 +5,7 @@ defmodule Mix.Tasks.Wasmex.Inspect do
   alias Wasmex.Options
 
   @options Options.table(
-             [json: [type: :boolean, default: false, doc: "as JSON", flag: "--json"]],
+             [json: [type: :boolean, default: false, doc: "as JSON", flag: :json]],
              "mix wasmex.inspect"
            )
 

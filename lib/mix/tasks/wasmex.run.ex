@@ -12,48 +12,48 @@ defmodule Mix.Tasks.Wasmex.Run do
       type: :boolean,
       default: false,
       doc: "all of this process's environment variables",
-      flag: "--env-inherit",
+      flag: :env_inherit,
       group: :granted
     ],
     links: [
       type: {:list, Options.Type.Pair},
       default: [],
       doc: "a module whose exports can be imported from NAME",
-      flag: "--preload NAME=FILE",
+      flag: {:preload, "NAME=FILE"},
       group: :granted
     ],
     trace: [
       type: :boolean,
       default: false,
       doc: "a line on standard error for each call to WASI",
-      flag: "--trace",
+      flag: :trace,
       group: :observers
     ],
     profile: [
       type: {:or, [nil], :string},
       doc:
         "where it spends its time: FILE for profiler.firefox.com, beside it a flame graph (`.svg`) and folded stacks (`.folded`)",
-      flag: "--profile FILE",
+      flag: {:profile, "FILE"},
       group: :observers
     ],
     core_dump: [
       type: {:or, [nil], :string},
       doc: "its state at a trap",
-      flag: "--coredump FILE",
+      flag: {:coredump, "FILE"},
       group: :observers
     ],
     stats: [
       type: :boolean,
       default: false,
       doc: "time, memory and fuel on standard error",
-      flag: "--stats",
+      flag: :stats,
       group: :observers
     ],
     invoke: [
       type: {:or, [nil], :string},
       doc:
         "calls a function and prints its results, a line each, in WAVE (`Wasmex.Wave`): `--invoke 'add(2, 3)'`, `--invoke 'greet({name: \"Ada\", age: some(36)})'`. `--invoke NAME FILE ARG…` is the same with one argument a word. A component's function may be named without its interface, as long as only one has that name: `ns:pkg/calc@1.0.0.add`, `calc.add`, `add`",
-      flag: "--invoke 'NAME(ARGS)'",
+      flag: {:invoke, "'NAME(ARGS)'"},
       group: :others
     ]
   ]

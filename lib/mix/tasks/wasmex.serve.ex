@@ -9,9 +9,9 @@ defmodule Mix.Tasks.Wasmex.Serve do
       type: {:or, [nil], :string},
       doc:
         "settings by function, by default DIR/functions.exs where there is one: an Elixir file whose value is such as `%{\"goenv\" => [timeout: 100, env: %{\"A\" => \"1\"}]}`",
-      flag: "--config FILE"
+      flag: {:config, "FILE"}
     ],
-    quiet: [type: :boolean, default: false, doc: "no line for each request", flag: "--quiet"]
+    quiet: [type: :boolean, default: false, doc: "no line for each request", flag: :quiet]
   ]
   @server Options.HTTP.server() ++ Options.HTTP.service()
   @function Options.HTTP.function()
@@ -87,7 +87,7 @@ defmodule Mix.Tasks.Wasmex.Serve do
       do: value,
       else:
         CLI.fail(
-          ~s|#{file}: expected such as %{"goenv" => [timeout: 100]}, got: #{inspect(value)}|
+          ~s|#{file}: expected a map such as %{"goenv" => [timeout: 100]}, not #{inspect(value, limit: 5)}|
         )
   end
 

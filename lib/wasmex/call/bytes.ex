@@ -3,28 +3,33 @@ defmodule Wasmex.Call.Bytes do
   # Binaries as arguments: copied into memory that the guest's own allocator gave, passed as pointer
   # and length, freed after the call.
 
-  alias Wasmex.{Error, Instance, Memory, Native}
+  alias Wasmex.{Error, Instance, Memory, Native, Options}
   alias Wasmex.Call.{Access, Timeout}
 
   @allocators ["malloc", "cabi_realloc", "allocate", "alloc"]
   @deallocators ["free", "deallocate", "dealloc"]
 
+  @read Options.table(
+          [memory: [type: {:or, [nil], :name}, doc: "the exported memory, by default the first"]],
+          "Wasmex.Instance.read_bytes/3"
+        )
+
   def any?(params), do: Enum.any?(params, &match?({:bytes, _}, &1))
 
   def call(instance, name, params, opts) do
-    deadline = Timeout.deadline(opts[:timeout])
+    deadline = Timeout.deadline(opts.timeout)
 
-    with {:ok, allocator} <- allocator(instance, opts[:allocator]),
+    with {:ok, allocator} <- allocator(instance, opts.allocator),
          {:ok, memory} <- memory(instance, nil),
          {:ok, params, allocated} <- copy(instance, memory, allocator, params, deadline) do
       result =
         Instance.call(instance, name, params,
           timeout: Timeout.left(deadline),
-          fuel: opts[:fuel],
-          floats: opts[:floats]
+          fuel: opts.fuel,
+          floats: opts.floats
         )
 
-      deallocator = deallocator(instance, allocator, opts[:deallocator])
+      deallocator = deallocator(instance, allocator, opts.deallocator)
 
       # A guest that failed may have left its heap in any state; freeing is still its own business.
       for block <- allocated, do: free(instance, deallocator, block, deadline)
@@ -38,15 +43,14 @@ defmodule Wasmex.Call.Bytes do
   end
 
   def read(instance, {pointer, length}, opts) when is_integer(pointer) and is_integer(length) do
-    opts = Wasmex.Utils.options!(opts, [:memory])
+    %{memory: memory} = Options.new!(opts, @read)
 
-    with {:ok, memory} <- memory(instance, opts[:memory]),
+    with {:ok, memory} <- memory(instance, memory),
          do: Memory.read(memory, unsigned(pointer), unsigned(length))
   end
 
   def read(_instance, other, _opts) do
-    raise ArgumentError,
-          "expected {pointer, length} or one i64 with both, as a guest returned it, got: #{inspect(other)}"
+    Options.misuse!("{pointer, length} or one i64 with both, as a guest returned it", other)
   end
 
   # 32-bit addresses come back signed.
@@ -83,10 +87,9 @@ defmodule Wasmex.Call.Bytes do
     end
   end
 
-  defp allocator(_instance, name), do: {:ok, Wasmex.Utils.stringify(name)}
+  defp allocator(_instance, name), do: {:ok, name}
 
-  defp deallocator(_instance, _allocator, name) when name != nil,
-    do: {:named, Wasmex.Utils.stringify(name)}
+  defp deallocator(_instance, _allocator, name) when name != nil, do: {:named, name}
 
   defp deallocator(_instance, "cabi_realloc", nil), do: :cabi_realloc
 

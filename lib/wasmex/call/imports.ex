@@ -5,7 +5,7 @@ defmodule Wasmex.Call.Imports do
   #
   #     %{"env" => %{"add" => {:fn, [:i32, :i32], [:i32], fun}, "memory" => %Wasmex.Memory{}}}
 
-  alias Wasmex.{Func, Global, Memory, Table, Tag, Utils}
+  alias Wasmex.{Func, Global, Memory, Options, Table, Tag, Utils}
 
   @types [:i32, :i64, :f32, :f64, :v128] ++
            [:externref, :funcref, :anyref, :eqref, :i31ref, :structref, :arrayref, :exnref]
@@ -33,19 +33,14 @@ defmodule Wasmex.Call.Imports do
     {Enum.map(entries, &elem(&1, 0)), List.to_tuple(functions)}
   end
 
-  def prepare(other, _arity),
-    do: raise(ArgumentError, "imports must be a map of namespaces, got: #{inspect(other)}")
+  def prepare(other, _arity), do: Options.misuse!("imports as a map of namespaces", other)
 
   defp namespace!(_namespace, definitions)
        when is_map(definitions) and not is_struct(definitions),
        do: definitions
 
   defp namespace!(namespace, other),
-    do:
-      raise(
-        ArgumentError,
-        "imports of namespace #{inspect(namespace)} must be a map of names, got: #{inspect(other)}"
-      )
+    do: Options.misuse!("imports of namespace #{inspect(namespace)} as a map of names", other)
 
   defp entry(namespace, name, {:fn, params, results, function} = definition, arity)
        when is_function(function) do

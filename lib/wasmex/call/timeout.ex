@@ -11,7 +11,7 @@ defmodule Wasmex.Call.Timeout do
   def check!(ms) when is_integer(ms) and ms >= 0, do: ms
 
   def check!(other),
-    do: raise(ArgumentError, "timeout: must be milliseconds or :infinity, got: #{inspect(other)}")
+    do: Wasmex.Options.misuse!("milliseconds or :infinity as timeout", other)
 
   @doc "As the VM takes it."
   @spec capped(timeout()) :: timeout()

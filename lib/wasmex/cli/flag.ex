@@ -1,6 +1,6 @@
 defmodule Wasmex.CLI.Flag do
   @moduledoc false
-  # An option as a Mix task takes it: what a row's `:flag` says, such as `"-o, --output FILE"`.
+  # An option as a Mix task takes it, as the row's `:flag` says.
 
   alias Wasmex.Options
   alias Wasmex.Options.{Row, Type}
@@ -17,8 +17,8 @@ defmodule Wasmex.CLI.Flag do
 
   # Every task has these.
   @common [
-    help: [type: :boolean, default: false, flag: "-h, --help", doc: "shows this help"],
-    version: [type: :boolean, default: false, flag: "--version", doc: "shows the version"]
+    help: [type: :boolean, default: false, flag: {:help, "", :h}, doc: "shows this help"],
+    version: [type: :boolean, default: false, flag: :version, doc: "shows the version"]
   ]
 
   @doc "The flags of a table, and those of every task."
@@ -27,18 +27,20 @@ defmodule Wasmex.CLI.Flag do
     for row <- table.rows ++ Options.table(@common, "").rows, row.flag, do: new(row)
   end
 
-  # Atoms are made of this library's own rows.
-  defp new(%{flag: usage} = row) do
-    [_, short, long] = Regex.run(~r/\A(?:-(\w), )?--([a-z0-9-]+)/, usage)
-    switch = long |> String.replace("-", "_") |> String.to_atom()
-    short = if short != "", do: String.to_atom(short)
+  defp new(%{flag: switch} = row) when is_atom(switch), do: new(row, switch, "", nil)
+  defp new(%{flag: {switch, value}} = row), do: new(row, switch, value, nil)
+  defp new(%{flag: {switch, value, short}} = row), do: new(row, switch, value, short)
+
+  defp new(row, switch, value, short) do
+    prefix = if short, do: "-#{short}, ", else: ""
+    usage = String.trim_trailing("#{prefix}#{name(switch)} #{value}")
     %__MODULE__{row: row, switch: switch, usage: usage, alias: short}
   end
 
   @doc "The flag in a command line."
-  @spec name(t()) :: String.t()
-  def name(%__MODULE__{switch: switch}),
-    do: "--" <> (switch |> Atom.to_string() |> String.replace("_", "-"))
+  @spec name(t() | atom()) :: String.t()
+  def name(%__MODULE__{switch: switch}), do: name(switch)
+  def name(switch), do: "--" <> (switch |> Atom.to_string() |> String.replace("_", "-"))
 
   @doc "What `OptionParser` reads: types of values are checked afterwards."
   @spec parser_type(t()) :: :boolean | :string | [:string | :keep]
@@ -52,14 +54,12 @@ defmodule Wasmex.CLI.Flag do
   """
   @spec docs(Options.t(), atom()) :: String.t()
   def docs(table, group \\ nil) do
-    for(%{flag: usage} = row <- table.rows, usage, group in [nil, row.group], do: line(row))
-    |> Enum.join("\n")
+    rows = for row <- table.rows, row.flag, group in [nil, row.group], do: row
+    Enum.map_join(rows, "\n", &line(new(&1)))
   end
 
-  defp line(%{flag: usage, flag_doc: nil} = row),
-    do: "  * `#{usage}` - #{row.doc}#{default(row)}"
-
-  defp line(%{flag: usage, flag_doc: doc}), do: "  * `#{usage}` - #{doc}"
+  defp line(%{usage: usage, row: row}),
+    do: "  * `#{usage}` - #{row.flag_doc || row.doc <> default(row)}"
 
   defp default(%{default: nothing}) when nothing in [nil, false, [], %{}], do: ""
   defp default(row), do: ", by default #{Row.default(row)}"

@@ -17,7 +17,7 @@ defmodule Wasmex.Components.Component do
   Freed with its last handle. Instances and templates keep the code they need alive.
   """
 
-  alias Wasmex.{Artefact, Compat, Engine, Error, Native, Telemetry}
+  alias Wasmex.{Artefact, Compat, Engine, Error, Native, Options, Telemetry}
   alias Wasmex.Components.Store
 
   defstruct resource: nil, reference: nil
@@ -49,6 +49,17 @@ defmodule Wasmex.Components.Component do
     end
   end
 
+  @names [
+    names: [
+      type: Options.Type.Names,
+      default: %{},
+      doc:
+        "the atoms that stand for names in WIT (of fields, cases and flags) in results. Names without one are strings, for a component can't make atoms",
+      example: ~s|%{"first-name" => :first_name}|
+    ]
+  ]
+  @options Options.table(@names, "Wasmex.Components.Component.compile/3")
+
   @doc """
   Like `new/2`, but returns an exception as the error.
 
@@ -58,30 +69,18 @@ defmodule Wasmex.Components.Component do
   @spec compile(Store.t() | Engine.t(), binary(), keyword()) ::
           {:ok, t()} | {:error, Exception.t()}
   def compile(store_or_engine, bytes, opts \\ []) when is_binary(bytes) do
-    opts = Wasmex.Utils.options!(opts, names: %{})
+    opts = Options.new!(opts, @options)
     engine = engine(store_or_engine)
 
     with {:ok, wasm} <- to_component(bytes) do
       span = Telemetry.start(:compile, %{size: byte_size(wasm)})
-      compiled = Native.component_compile(engine, wasm, names!(opts[:names]))
+      compiled = Native.component_compile(engine, wasm, Map.to_list(opts.names))
       Telemetry.stop(span, wrap(compiled))
     end
   end
 
   defp engine(%Engine{} = engine), do: Engine.resource(engine)
   defp engine(store), do: Native.store_engine(Store.resource!(store))
-
-  defp names!(names) do
-    for {name, atom} <- names do
-      if is_binary(name) and is_atom(atom),
-        do: {name, atom},
-        else:
-          raise(
-            ArgumentError,
-            "names: must map strings to atoms, got: #{inspect({name, atom})}"
-          )
-    end
-  end
 
   defp wrap({:ok, resource}), do: {:ok, __wrap_resource__(resource)}
   defp wrap({:error, native}), do: {:error, Error.from_native(native)}
@@ -129,10 +128,16 @@ defmodule Wasmex.Components.Component do
   @spec code_size(t()) :: non_neg_integer()
   def code_size(%__MODULE__{resource: resource}), do: Native.component_code_size(resource)
 
+  @serialize Options.table(Artefact.options(), "Wasmex.Components.Component.serialize/2")
+  @deserialize Options.table(
+                 Artefact.options() ++ @names,
+                 "Wasmex.Components.Component.deserialize/3"
+               )
+
   @doc "The compiled component as bytes, for `deserialize/3`; `key:` as in `Wasmex.Module.serialize/2`."
   @spec serialize(t(), keyword()) :: {:ok, binary()} | {:error, Exception.t()}
   def serialize(%__MODULE__{resource: resource}, opts \\ []) do
-    key = Artefact.key!(opts)
+    %{key: key} = Options.new!(opts, @serialize)
 
     case Native.component_serialize(resource) do
       {:ok, artefact} ->
@@ -152,10 +157,10 @@ defmodule Wasmex.Components.Component do
           {:ok, t()} | {:error, Exception.t()}
   def deserialize(bytes, engine \\ nil, opts \\ []) when is_binary(bytes) do
     engine = Engine.resource(engine)
-    {names, opts} = Keyword.pop(opts, :names, %{})
+    opts = Options.new!(opts, @deserialize)
 
-    with {:ok, artefact} <- Artefact.unpack(engine, bytes, Artefact.key!(opts)),
-         do: wrap(Native.component_deserialize(engine, artefact, names!(names)))
+    with {:ok, artefact} <- Artefact.unpack(engine, bytes, opts.key),
+         do: wrap(Native.component_deserialize(engine, artefact, Map.to_list(opts.names)))
   end
 
   @doc false

@@ -2,15 +2,27 @@ defmodule Wasmex.Components.Discovery do
   @moduledoc false
   # The resources of a world and their functions: of its exports (the guest's) or its imports (the host's).
 
-  alias Wasmex.WIT
+  alias Wasmex.{Options, WIT}
+
+  @options Options.table(
+             [
+               world: [
+                 type: {:or, [nil], :text},
+                 doc: "the world's name, where there are several"
+               ],
+               path: [type: :any, doc: "where the resource is"],
+               interface: [type: :any, doc: "its interface"]
+             ],
+             "Wasmex.Components.HostResource and GuestResource"
+           )
 
   @spec resources(WIT.source(), :imports | :exports, keyword()) ::
           {:ok, [map()]} | {:error, String.t()}
   def resources(source, side, opts) do
     # Those of the functions that ask, of which only the world is looked at here.
-    opts = Wasmex.Utils.options!(opts, [:path, :interface, world: nil])
+    opts = Options.new!(opts, @options)
 
-    case WIT.world(source, world: opts[:world]) do
+    case WIT.world(source, world: opts.world) do
       {:ok, world} ->
         {:ok,
          for({:interface, name, interface} <- world[side], info <- of(name, interface), do: info)}

@@ -41,7 +41,7 @@ defmodule Wasmex.Components.HostResource do
         imports
 
       other ->
-        raise ArgumentError, "imports are maps or modules that make them, got: #{inspect(other)}"
+        Wasmex.Options.misuse!("imports as maps or modules that make them", other)
     end)
     |> Enum.reduce(%{}, fn imports, merged ->
       Map.merge(merged, imports, fn

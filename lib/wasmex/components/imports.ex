@@ -25,18 +25,14 @@ defmodule Wasmex.Components.Imports do
   end
 
   def prepare(other),
-    do:
-      raise(
-        ArgumentError,
-        "imports must be a map of names and interfaces, got: #{inspect(other)}"
-      )
+    do: Wasmex.Options.misuse!("imports as a map of names and interfaces", other)
 
   defp name!(name) when is_atom(name) and name != nil, do: Atom.to_string(name)
 
   defp name!(name) do
     if is_binary(name) and String.valid?(name),
       do: name,
-      else: raise(ArgumentError, "names of imports are strings, got: #{inspect(name)}")
+      else: Wasmex.Options.misuse!("a string as the name of an import", name)
   end
 
   defp entry(interface, name, {:fn, function}) when is_function(function),
@@ -47,10 +43,9 @@ defmodule Wasmex.Components.Imports do
 
   defp entry(interface, name, definition),
     do:
-      raise(
-        ArgumentError,
-        "import #{place(interface, name)}: expected {:fn, function} or {:resource, function of one argument}, " <>
-          "got: #{inspect(definition)}"
+      Wasmex.Options.misuse!(
+        "{:fn, function} or {:resource, function of one argument} as import #{place(interface, name)}",
+        definition
       )
 
   defp place(nil, name), do: inspect(name)

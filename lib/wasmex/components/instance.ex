@@ -52,7 +52,7 @@ defmodule Wasmex.Components.Instance do
   not allow calls into an instance whose call ended in the middle.
   """
 
-  alias Wasmex.{Call, Compat, Error, Native, Telemetry}
+  alias Wasmex.{Call, Compat, Error, Native, Telemetry, Options}
   alias Wasmex.Call.Timeout
   alias Wasmex.Components.{Component, Path, Store, Style, Template}
 
@@ -73,6 +73,11 @@ defmodule Wasmex.Components.Instance do
     |> Compat.result()
   end
 
+  @options Options.table(
+             Options.Call.limits() ++ Options.Call.style(),
+             "Wasmex.Components.Instance.instantiate/4"
+           )
+
   @doc """
   Instantiates a component.
 
@@ -88,11 +93,11 @@ defmodule Wasmex.Components.Instance do
   @spec instantiate(Store.t(), Component.t(), map(), keyword()) ::
           {:ok, t()} | {:error, Exception.t()}
   def instantiate(store, component, imports, opts \\ []) do
-    {opts, style} = Keyword.split(opts, [:timeout, :fuel])
-    style = Wasmex.Utils.options!(style, [:style, :bytes])
+    {limits, style} = opts |> Options.given!(@options) |> Map.split([:timeout, :fuel])
+    {limits, style} = {Map.to_list(limits), Map.to_list(style)}
 
     with {:ok, template} <- Template.new(component, imports, style),
-         do: Template.instantiate(template, store, opts)
+         do: Template.instantiate(template, store, limits)
   end
 
   @doc false
@@ -103,14 +108,18 @@ defmodule Wasmex.Components.Instance do
       reference: make_ref()
     }
 
+  @call_options Options.table(
+                  Options.Call.limits() ++ Options.Call.style(),
+                  "Wasmex.Components.Instance.call/4"
+                )
+
   @doc """
   Calls an exported function in the calling process. `path` is its name, or an interface and a name:
   `{"ns:pkg/iface@1.0.0", "fun"}` (or a list, or a string with a dot in between).
 
   Returns `{:ok, value}`, `{:ok, nil}` for a function without a result, or `{:error, exception}`.
 
-  Options: `:timeout` in ms after which the guest is stopped (default `:infinity`), `:fuel` for this
-  call alone, `:bytes` (`:binary` or `:list`) for results of type `list<u8>`.
+  #{Options.Docs.table(@call_options)}
   """
   @spec call(t(), path(), [term()], keyword()) :: {:ok, term()} | {:error, Exception.t()}
   def call(instance, path, params, opts \\ [])
@@ -142,22 +151,12 @@ defmodule Wasmex.Components.Instance do
     do: spanned(instance, Path.parse(path), params, Style.direct(), nil, :infinity)
 
   def call(%__MODULE__{} = instance, path, params, opts) when is_list(params) do
-    opts = Wasmex.Utils.options!(opts, [:fuel, :bytes, :style, timeout: :infinity])
-    timeout = Timeout.check!(opts[:timeout])
-    style = Style.bits(Keyword.take(opts, [:bytes, :style]))
-
-    spanned(
-      instance,
-      Path.parse(path),
-      params,
-      style,
-      Call.Options.fuel!(opts[:fuel]),
-      timeout
-    )
+    opts = Options.new!(opts, @call_options)
+    spanned(instance, Path.parse(path), params, Style.bits(opts), opts.fuel, opts.timeout)
   end
 
   def call(%__MODULE__{}, _path, params, _opts),
-    do: raise(ArgumentError, "expected a list of params, got: #{inspect(params)}")
+    do: Options.misuse!("a list of params", params)
 
   @doc "Like `call/4`, but returns the value or raises the exception."
   @spec call!(t(), path(), [term()], keyword()) :: term()
@@ -225,7 +224,7 @@ defmodule Wasmex.Components.Instance do
     path = Path.parse(path)
 
     unless is_list(params) and not List.improper?(params),
-      do: raise(ArgumentError, "expected a list of params, got: #{inspect(params)}")
+      do: Options.misuse!("a list of params", params)
 
     callers = [self() | Process.get(:"$callers", [])]
 

@@ -32,9 +32,5 @@ defmodule Wasmex.Components.Path do
 
   @spec fail(term()) :: no_return()
   defp fail(other),
-    do:
-      raise(
-        ArgumentError,
-        "expected a function's name, or a path of names as a tuple or list, got: #{inspect(other)}"
-      )
+    do: Wasmex.Options.misuse!("a function's name, or a path of names as a tuple or list", other)
 end

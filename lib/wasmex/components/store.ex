@@ -43,7 +43,7 @@ defmodule Wasmex.Components.Store do
   end
 
   defp make(other, _limits, _engine),
-    do: raise(ArgumentError, "expected %Wasmex.Wasi.WasiP2Options{}, got: #{inspect(other)}")
+    do: Wasmex.Options.misuse!("%Wasmex.Wasi.WasiP2Options{}", other)
 
   @doc "Frees the store, like `Wasmex.Store.close/1`."
   @spec close(t()) :: :ok
@@ -60,5 +60,5 @@ defmodule Wasmex.Components.Store do
   def resource!(%__MODULE__{resource: resource}) when is_reference(resource), do: resource
 
   def resource!(other),
-    do: raise(ArgumentError, "expected a %Wasmex.Components.Store{}, got: #{inspect(other)}")
+    do: Wasmex.Options.misuse!("a %Wasmex.Components.Store{}", other)
 end

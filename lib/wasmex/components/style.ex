@@ -8,40 +8,26 @@ defmodule Wasmex.Components.Style do
   @lenient 4
   @exact 8
 
+  @doc "Of calls with values as they are."
+  @spec direct() :: non_neg_integer()
   def direct, do: @bytes
+  @doc "Of the drop-in calls."
+  @spec contract() :: non_neg_integer()
   def contract, do: @existing_atoms + @lenient
 
-  @doc "From the options `:style` (`:direct`, `:contract`, or `:resource`, which refuses arguments too many) and `:bytes` (`:binary` or `:list`)."
-  def bits(opts) do
-    style = Keyword.get(opts, :style, :direct)
+  @doc """
+  Of the options `:style` (`:direct`, `:contract`, or `:resource`, which refuses arguments too many) and `:bytes`, see
+  `Wasmex.Options.Call.style/0`.
+  """
+  @spec bits(%{
+          :style => :direct | :contract | :resource,
+          :bytes => :binary | :list | nil,
+          optional(atom()) => term()
+        }) :: non_neg_integer()
+  def bits(%{style: :direct, bytes: bytes}), do: bytes(bytes || :binary)
+  def bits(%{style: :contract, bytes: bytes}), do: contract() + bytes(bytes || :list)
+  def bits(%{style: :resource, bytes: bytes}), do: contract() + @exact + bytes(bytes || :list)
 
-    base =
-      case style do
-        :direct ->
-          0
-
-        :contract ->
-          contract()
-
-        :resource ->
-          contract() + @exact
-
-        other ->
-          raise ArgumentError, "style: must be :direct or :contract, got: #{inspect(other)}"
-      end
-
-    case Keyword.get(opts, :bytes, default_bytes(style)) do
-      :binary ->
-        base + @bytes
-
-      :list ->
-        base
-
-      other ->
-        raise ArgumentError, "bytes: must be :binary or :list, got: #{inspect(other)}"
-    end
-  end
-
-  defp default_bytes(style) when style in [:contract, :resource], do: :list
-  defp default_bytes(_direct), do: :binary
+  defp bytes(:binary), do: @bytes
+  defp bytes(:list), do: 0
 end

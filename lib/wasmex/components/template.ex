@@ -15,13 +15,15 @@ defmodule Wasmex.Components.Template do
   Keeps the component and the imported functions alive. Freed with its last handle.
   """
 
-  alias Wasmex.{Call, Error, Native, Telemetry}
-  alias Wasmex.Call.{Options, Timeout}
+  alias Wasmex.{Call, Error, Native, Options, Telemetry}
   alias Wasmex.Components.{Component, Imports, Instance, Store, Style}
 
   defstruct resource: nil, reference: nil
 
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
+
+  @style Options.table(Options.Call.style(), "Wasmex.Components.Template.new/3")
+  @options Options.table(Options.Call.limits(), "Wasmex.Components.Template.instantiate/3")
 
   @doc """
   Resolves the imports (see `Wasmex.Components.Instance.instantiate/4` for their form). The error lists
@@ -30,7 +32,7 @@ defmodule Wasmex.Components.Template do
   @spec new(Component.t(), map(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
   def new(%Component{resource: component}, imports, opts \\ []) do
     {declarations, functions} = Imports.prepare(imports)
-    style = Style.bits(opts)
+    style = Style.bits(Options.new!(opts, @style))
 
     case Native.component_template_new(component, declarations, functions, style) do
       {:ok, resource} -> {:ok, %__MODULE__{resource: resource, reference: make_ref()}}
@@ -46,10 +48,9 @@ defmodule Wasmex.Components.Template do
   @spec instantiate(t(), Store.t(), keyword()) :: {:ok, Instance.t()} | {:error, Exception.t()}
   def instantiate(%__MODULE__{resource: template}, store, opts \\ []) do
     store = Store.resource!(store)
-    opts = Wasmex.Utils.options!(opts, [:fuel, timeout: :infinity])
-    fuel = Options.fuel!(opts[:fuel])
-    again = fn -> Native.component_instantiate(store, template, fuel, nil) end
-    call = Call.new(store, Timeout.check!(opts[:timeout]), nil, again)
+    opts = Options.new!(opts, @options)
+    again = fn -> Native.component_instantiate(store, template, opts.fuel, nil) end
+    call = Call.new(store, opts.timeout, nil, again)
     span = Telemetry.start(:instantiate, %{})
 
     case Telemetry.stop(span, Call.run(call)) do

@@ -127,6 +127,7 @@ defmodule Wasmex.HTTP.Function do
   defp options(settings) do
     settings
     |> Map.take(@program)
+    |> Map.to_list()
     |> Options.new!(stdout: :hold, stderr: :hold)
   end
 
@@ -159,5 +160,7 @@ defmodule Wasmex.HTTP.Function do
 
   @doc "The settings given, checked; `place` says where they stand."
   @spec settings!(keyword() | map(), String.t()) :: settings()
-  def settings!(settings, place), do: Wasmex.Options.given!(settings, %{@options | place: place})
+  def settings!(settings, place) do
+    settings |> Wasmex.Options.listed() |> Wasmex.Options.given!(%{@options | place: place})
+  end
 end

@@ -50,8 +50,7 @@ defmodule Wasmex.HTTP.Request do
   def new(method, target, headers \\ [], body \\ "") do
     for {what, text} <- [method: method, target: target],
         not is_binary(text),
-        do:
-          raise(ArgumentError, "the #{what} of a request must be a string, got: #{inspect(text)}")
+        do: Wasmex.Options.misuse!("a string as the #{what} of a request", text)
 
     {path, query} = split(target)
     headers = Enum.map(headers, &header!/1)
@@ -73,7 +72,7 @@ defmodule Wasmex.HTTP.Request do
     do: {String.downcase(name), value}
 
   defp header!(other),
-    do: raise(ArgumentError, "a header is {name, value}, both strings, got: #{inspect(other)}")
+    do: Wasmex.Options.misuse!("a header {name, value} of two strings", other)
 
   defp split(target) do
     case String.split(target, "?", parts: 2) do

@@ -16,7 +16,7 @@ defmodule Wasmex.HTTP.Service do
   @type t :: %__MODULE__{}
 
   @doc "The options of what serves by this, checked by its table; starting is left to `start_link/2`."
-  @spec check!(keyword() | map(), Options.t()) :: map()
+  @spec check!(keyword(), Options.t()) :: map()
   def check!(opts, table) do
     opts = Options.new!(opts, table)
 

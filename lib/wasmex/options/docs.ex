@@ -8,7 +8,9 @@ defmodule Wasmex.Options.Docs do
   @doc "A table in Markdown: a line for each option, with what it accepts, its default and its doc; of one group, or of all."
   @spec table(Options.t(), atom()) :: String.t()
   def table(%Options{rows: rows}, group \\ nil) do
-    rows |> Enum.filter(&(not &1.internal and group in [nil, &1.group])) |> markdown()
+    rows
+    |> Enum.filter(&(not &1.internal and is_binary(&1.doc) and group in [nil, &1.group]))
+    |> markdown()
   end
 
   defp markdown(rows),

@@ -12,7 +12,7 @@ defmodule Wasmex.Options.Engine do
         type: :boolean,
         default: false,
         doc: "count and limit the instructions of guests, see `Wasmex.StoreOrCaller.set_fuel/2`",
-        flag: "--fuel",
+        flag: :fuel,
         flag_doc:
           "count instructions: for runs with `--fuel`, or engines with `consume_fuel: true`"
       ],
@@ -21,7 +21,7 @@ defmodule Wasmex.Options.Engine do
         default: :none,
         doc:
           "how much the compiler optimizes: faster code and slower compiling; `Wasmex.Engine.default/0` uses `:speed`",
-        flag: "--opt-level none|speed|speed_and_size",
+        flag: {:opt_level, "none|speed|speed_and_size"},
         flag_doc:
           "by default `speed`, which is what `Wasmex.run/3` and the default engine load; another level needs an engine with that level"
       ],

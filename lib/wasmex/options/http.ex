@@ -29,7 +29,7 @@ defmodule Wasmex.Options.HTTP do
           type: {:integer, 0..1_000},
           default: 0,
           doc: "how many instances of a component may wait for another request, see below",
-          flag: "--reuse N",
+          flag: {:reuse, "N"},
           flag_doc:
             "how many instances of a component may wait for another request, see `Wasmex.HTTP`; by default 0"
         ]
@@ -47,27 +47,27 @@ defmodule Wasmex.Options.HTTP do
         type: {:milliseconds, 1..0x7FFF_FFFF_FFFF_FFFF},
         default: 5_000,
         doc: "then the answer is 504; a body that is not there by then is 408",
-        flag: "--timeout 2s"
+        flag: {:timeout, "2s"}
       ],
       max_memory: [
         type: {:bytes, 1..0x7FFF_FFFF_FFFF_FFFF},
         default: 128 * 1024 * 1024,
         doc: "of all its memories together",
         example: "1_048_576",
-        flag: "--max-memory 64MiB"
+        flag: {:max_memory, "64MiB"}
       ],
       max_output: [
         type: {:bytes, 1..0x7FFF_FFFF_FFFF_FFFF},
         default: 16 * 1024 * 1024,
         doc: "beyond it the answer is 502, or broken off",
         example: "1_048_576",
-        flag: "--max-output 1MiB"
+        flag: {:max_output, "1MiB"}
       ],
       max_body: [
         type: :bytes,
         default: 8 * 1024 * 1024,
         doc: "a longer request is answered with 413",
-        flag: "--max-body 1MiB"
+        flag: {:max_body, "1MiB"}
       ],
       fuel: program[:fuel]
     ]
@@ -93,7 +93,7 @@ defmodule Wasmex.Options.HTTP do
         type: {:integer, 1..1_000_000},
         default: 64,
         doc: "requests that run at once",
-        flag: "--concurrency N"
+        flag: {:concurrency, "N"}
       ],
       queue: [
         type: {:integer, 1..1_000_000},
@@ -124,14 +124,14 @@ defmodule Wasmex.Options.HTTP do
         type: {:integer, 0..65_535},
         default: 8080,
         doc: "0 for any that is free, see `Wasmex.HTTP.Server.port/1`",
-        flag: "--port N",
+        flag: {:port, "N"},
         flag_doc: "the port, by default 8080; 0 for any that is free"
       ],
       ip: [
         type: Type.IP,
         default: {127, 0, 0, 1},
         doc: "the address to listen on",
-        flag: "--ip ADDRESS",
+        flag: {:ip, "ADDRESS"},
         flag_doc: "the address to listen on, by default 127.0.0.1"
       ],
       name: [type: :any, doc: "of the supervisor"]

@@ -30,7 +30,7 @@ defmodule Wasmex.Options.Program do
         default_doc: "none",
         doc: "directories by the guest's path, `:ro` for reading only",
         example: ~s|%{"/data" => "lib", "/etc" => {"test", :ro}}|,
-        flag: "--dir HOST[::GUEST][:ro]",
+        flag: {:dir, "HOST[::GUEST][:ro]"},
         flag_doc: "a directory, under the same name or GUEST; `:ro` for reading only",
         group: :granted
       ]
@@ -45,7 +45,7 @@ defmodule Wasmex.Options.Program do
         type: :timeout,
         default: :infinity,
         doc: "the time it may take",
-        flag: "--timeout 2s",
+        flag: {:timeout, "2s"},
         flag_doc: "the time it may take (`500ms`, `1m`; a bare number is seconds)",
         group: :limits
       ],
@@ -53,14 +53,14 @@ defmodule Wasmex.Options.Program do
         type: {:or, [nil], :natural},
         doc:
           "instructions it may execute, about. Such programs are compiled apart, or come as a `Wasmex.Module` of an engine with `consume_fuel: true`",
-        flag: "--fuel N",
+        flag: {:fuel, "N"},
         flag_doc: "the instructions it may execute, about",
         group: :limits
       ],
       max_memory: [
         type: {:or, [nil], :bytes},
         doc: "of all its memories together. A program that can't get more usually ends itself",
-        flag: "--max-memory 64MiB",
+        flag: {:max_memory, "64MiB"},
         flag_doc: "the memory it may have",
         group: :limits
       ],
@@ -68,7 +68,7 @@ defmodule Wasmex.Options.Program do
         type: {:or, [nil, :infinity], :bytes},
         default_doc: "64 MiB of what is captured",
         doc: "printed to both streams together",
-        flag: "--max-output 1GB",
+        flag: {:max_output, "1GB"},
         flag_doc: "what it may print",
         group: :limits
       ]
@@ -123,7 +123,7 @@ defmodule Wasmex.Options.Program do
         type: {:or, [nil], :string},
         default_doc: "the file's or the module's name",
         doc: "argv[0], and its name in logs",
-        flag: "--name TEXT",
+        flag: {:name, "TEXT"},
         flag_doc: "argv[0], by default the file's name",
         group: :others
       ],

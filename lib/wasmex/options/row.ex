@@ -4,13 +4,13 @@ defmodule Wasmex.Options.Row do
   #
   # - `:type`: see `Wasmex.Options.Type`
   # - `:default`: the value of one that is not given, `nil` if the row says nothing
-  # - `:doc`: what it does, in Markdown, without the default
+  # - `:doc`: what it does, in Markdown, without the default; `false` for one that is accepted and not documented
   # - `:example`: a value in Elixir's syntax; it stands in the docs, in error texts and is tried by a test
   # - `:required`: `true` where there is no default
   # - `:internal`: `true` for a field of the struct that is no option
   # - `:default_doc`: what the docs say in place of the default's code
-  # - `:flag`: its flag in Mix tasks, such as `"--timeout 2s"`, or `"-o, --output FILE"`; the words that follow the
-  #   name say how a value looks
+  # - `:flag`: its flag in Mix tasks: `:stats` is `--stats`, `{:timeout, "2s"}` is `--timeout 2s`, and
+  #   `{:output, "FILE", :o}` is `-o, --output FILE`; the text says how a value looks
   # - `:flag_doc`: the flag's doc, where it differs from `:doc`
   # - `:group`: what it belongs to, where the docs and the help of a task have a part for each group
 
@@ -34,11 +34,11 @@ defmodule Wasmex.Options.Row do
   @type t :: %__MODULE__{
           name: atom(),
           type: Type.t(),
-          doc: String.t(),
+          doc: String.t() | false,
           default: term(),
           example: String.t() | nil,
           default_doc: String.t() | nil,
-          flag: String.t() | nil,
+          flag: atom() | {atom(), String.t()} | {atom(), String.t(), atom()},
           flag_doc: String.t() | nil,
           group: atom(),
           required: boolean(),

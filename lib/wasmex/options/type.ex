@@ -2,8 +2,9 @@ defmodule Wasmex.Options.Type do
   @moduledoc false
   # The types of options:
   #
-  # - `:boolean`, `:string`, `:text` (UTF-8 without NUL, as programs take it), `:pid`, `:any`, `:list`, `:map`,
-  #   `:keyword` (a keyword list or a map)
+  # - `:boolean`, `:string`, `:text` (UTF-8 without NUL, as programs take it), `:atom`, `:pid`, `:any`, `:list`, `:map`,
+  #   `:keyword` (a keyword list or a map), `:name` (a string or an atom, kept as a string),
+  #   `:secret` (a binary that is not empty, and that no error shows)
   # - `:natural`, `{:integer, range}`
   # - `:bytes` and `{:bytes, range}`, a size; `:timeout`, ms or `:infinity`; `{:milliseconds, range}`
   # - `{:one_of, values}`; `{:or, values, type}`: one of the values, or of the type
@@ -43,6 +44,9 @@ defmodule Wasmex.Options.Type do
     end
   end
 
+  @simple [:boolean, :string, :text, :atom, :pid, :any, :list, :map, :keyword, :name, :secret] ++
+            [:natural, :bytes, :timeout]
+
   # What fits into an i64.
   @most 0x7FFF_FFFF_FFFF_FFFF
 
@@ -55,24 +59,31 @@ defmodule Wasmex.Options.Type do
       {:ok, value}
     else
       # What is wrong at the top is told with the alternatives, what is wrong inside is told as it is.
-      with {:error, "", _expected, ^value} <- cast(type, value),
-           do: {:error, "", expected({:or, values, type}), value}
+      with {:error, "", expected, got} <- cast(type, value),
+           do: {:error, "", alternatives(values, type, expected), got}
     end
   end
 
   def cast({:list, type}, values) when is_list(values) and length(values) >= 0,
     do: cast_items(type, values, 1, [])
 
+  def cast(:name, name) when is_atom(name) and name not in [nil, true, false],
+    do: {:ok, Atom.to_string(name)}
+
+  def cast(:secret, secret) when is_binary(secret) and secret != "", do: {:ok, secret}
+  def cast(:secret, _other), do: {:error, "", expected(:secret), :hidden}
+
   def cast({:options, module}, %{__struct__: module} = options),
     do: Wasmex.Options.cast(options, module.__options__())
 
-  def cast(type, value) do
-    cond do
-      custom?(type) -> type.cast(value)
-      valid?(type, value) -> {:ok, value}
-      true -> {:error, "", expected(type), value}
-    end
-  end
+  def cast(type, value) when type in @simple or is_tuple(type),
+    do: if(valid?(type, value), do: {:ok, value}, else: {:error, "", expected(type), value})
+
+  def cast(module, value), do: module.cast(value)
+
+  # Unless the type has more to say than what it expects.
+  defp alternatives(values, type, expected),
+    do: if(expected == expected(type), do: expected({:or, values, type}), else: expected)
 
   defp cast_items(_type, [], _number, done), do: {:ok, Enum.reverse(done)}
 
@@ -85,8 +96,9 @@ defmodule Wasmex.Options.Type do
 
   defp valid?(:any, _value), do: true
   defp valid?(:boolean, value), do: is_boolean(value)
-  defp valid?(:string, value), do: is_binary(value)
+  defp valid?(text, value) when text in [:string, :name], do: is_binary(value)
   defp valid?(:text, value), do: is_binary(value) and Utils.text?(value)
+  defp valid?(:atom, value), do: is_atom(value)
   defp valid?(:pid, value), do: is_pid(value)
   defp valid?(:list, value), do: is_list(value)
   defp valid?(:keyword, value), do: valid?(:map, value) or Keyword.keyword?(value)
@@ -111,6 +123,9 @@ defmodule Wasmex.Options.Type do
   def expected(:boolean), do: "a boolean"
   def expected(:string), do: "a string"
   def expected(:text), do: "a string of UTF-8 without NUL"
+  def expected(:atom), do: "an atom"
+  def expected(:name), do: "a string or an atom"
+  def expected(:secret), do: "a binary that is not empty"
   def expected(:pid), do: "a pid"
   def expected(:list), do: "a list"
   def expected(:map), do: "a map"
@@ -174,7 +189,8 @@ defmodule Wasmex.Options.Type do
   @spec example(t()) :: String.t()
   def example(:any), do: ":anything"
   def example(:boolean), do: "true"
-  def example(text) when text in [:string, :text], do: ~s|"text"|
+  def example(text) when text in [:string, :text, :name, :secret], do: ~s|"text"|
+  def example(:atom), do: ":my_app"
   def example(:pid), do: "self()"
   def example(:list), do: "[]"
   def example(:map), do: "%{}"
@@ -196,7 +212,9 @@ defmodule Wasmex.Options.Type do
   @spec spec(t()) :: Macro.t()
   def spec(:any), do: quote(do: term())
   def spec(:boolean), do: quote(do: boolean())
-  def spec(text) when text in [:string, :text], do: quote(do: String.t())
+  def spec(text) when text in [:string, :text, :secret], do: quote(do: String.t())
+  def spec(:atom), do: quote(do: atom())
+  def spec(:name), do: quote(do: String.t() | atom())
   def spec(:pid), do: quote(do: pid())
   def spec(:list), do: quote(do: list())
   def spec(:map), do: quote(do: map())
@@ -241,7 +259,8 @@ defmodule Wasmex.Options.Type do
   def native({:options, module}, options),
     do: Wasmex.Options.native!(options, module.__options__())
 
-  def native(type, value), do: if(custom?(type), do: type.native(value), else: value)
+  def native(type, value) when type in @simple or is_tuple(type), do: value
+  def native(module, value), do: module.native(value)
 
   @doc "The value that a word of a command line stands for."
   @spec parse(t(), String.t()) :: {:ok, term()} | {:error, String.t()}
@@ -278,8 +297,6 @@ defmodule Wasmex.Options.Type do
   @spec repeats?(t()) :: boolean()
   def repeats?({:or, _values, type}), do: repeats?(type)
   def repeats?({:list, _type}), do: true
-  def repeats?(type), do: custom?(type) and type.repeats?()
-
-  # A module, and not the name of a type above.
-  defp custom?(type), do: is_atom(type) and match?("Elixir." <> _, Atom.to_string(type))
+  def repeats?(type) when type in @simple or is_tuple(type), do: false
+  def repeats?(module), do: module.repeats?()
 end

@@ -15,7 +15,7 @@ defmodule Wasmex.Options.WASI do
         default: %{},
         doc: "environment variables; none of the VM's own",
         example: ~s|%{"LANG" => "C"}|,
-        flag: "--env NAME=VALUE",
+        flag: {:env, "NAME=VALUE"},
         flag_doc: "an environment variable",
         group: :granted
       ],
@@ -29,7 +29,7 @@ defmodule Wasmex.Options.WASI do
         type: {:or, [nil], {:integer, 0..0xFFFF_FFFF_FFFF_FFFF}},
         doc: "an integer makes all randomness repeatable, `nil` is the system's",
         example: "42",
-        flag: "--seed N",
+        flag: {:seed, "N"},
         flag_doc: "makes its randomness repeatable",
         group: :granted
       ]
@@ -40,10 +40,11 @@ defmodule Wasmex.Options.WASI do
   @spec network() :: keyword(keyword())
   def network do
     [
-      tcp: addresses("connect to", ~s|["10.0.0.5:5432"]|, "--tcp ADDRESS"),
-      udp: addresses("send to", ~s|["10.0.0.5:53"]|, "--udp ADDRESS"),
-      listen: addresses("bind to and listen at", ~s|["127.0.0.1:8080"]|, "--listen ADDRESS"),
-      lookup: addresses("look up besides `:tcp` and `:udp`", ~s|["*.internal"]|, "--lookup NAME"),
+      tcp: addresses("connect to", ~s|["10.0.0.5:5432"]|, {:tcp, "ADDRESS"}),
+      udp: addresses("send to", ~s|["10.0.0.5:53"]|, {:udp, "ADDRESS"}),
+      listen: addresses("bind to and listen at", ~s|["127.0.0.1:8080"]|, {:listen, "ADDRESS"}),
+      lookup:
+        addresses("look up besides `:tcp` and `:udp`", ~s|["*.internal"]|, {:lookup, "NAME"}),
       allow_http: [
         type: :boolean,
         default: false,
@@ -54,7 +55,7 @@ defmodule Wasmex.Options.WASI do
         type: {:or, [nil], {:list, Type.Address}},
         doc: "outgoing HTTP requests to these hosts alone, also without `:allow_http`",
         example: ~s|["*.example.com"]|,
-        flag: "--allow-host HOST",
+        flag: {:allow_host, "HOST"},
         flag_doc: "a host that a component may send HTTP requests to",
         group: :network
       ],

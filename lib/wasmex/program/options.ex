@@ -19,7 +19,7 @@ defmodule Wasmex.Program.Options do
 
   @doc "Raises for what makes no sense; `defaults` are those of the function that asks."
   @spec new!(keyword(), keyword()) :: t()
-  def new!(opts, defaults \\ []), do: struct!(__MODULE__, Options.new!(opts, @options, defaults))
+  def new!(opts, defaults \\ []), do: of(Options.new!(opts, @options, defaults))
 
   @doc "A table for a function with options of its own besides, whose names may be the same."
   @spec table(keyword(keyword()), String.t()) :: Options.t()
@@ -29,8 +29,11 @@ defmodule Wasmex.Program.Options do
   @spec split!(keyword(), Options.t(), keyword(keyword()), keyword()) :: {map(), t()}
   def split!(opts, table, own, defaults) do
     {own, options} = opts |> Options.new!(table, defaults) |> Map.split(Keyword.keys(own))
-    {own, struct!(__MODULE__, options)}
+    {own, of(options)}
   end
+
+  # All are fields, which `struct!/2` would look for one by one.
+  defp of(options), do: Map.merge(%__MODULE__{}, options)
 
   @doc "Says which host directory is missing; wasmtime would only say that one is."
   def check_dirs(%{dirs: dirs}) do

@@ -6,19 +6,19 @@ defmodule Wasmex.CLI.OptionsTest do
 
   @options Wasmex.Options.table(
              [
-               timeout: [type: :timeout, default: :infinity, doc: "", flag: "--timeout 2s"],
-               max_memory: [type: {:or, [nil], :bytes}, doc: "", flag: "--max-memory 64MiB"],
-               env: [type: Wasmex.Options.Type.Env, default: %{}, doc: "", flag: "--env A=B"],
-               stats: [type: :boolean, default: false, doc: "", flag: "--stats"],
-               fuel: [type: {:or, [nil], {:integer, 0..1000}}, doc: "", flag: "--fuel N"],
-               output: [type: {:or, [nil], :string}, doc: "", flag: "-o, --output FILE"],
+               timeout: [type: :timeout, default: :infinity, doc: "", flag: {:timeout, "2s"}],
+               max_memory: [type: {:or, [nil], :bytes}, doc: "", flag: {:max_memory, "64MiB"}],
+               env: [type: Wasmex.Options.Type.Env, default: %{}, doc: "", flag: {:env, "A=B"}],
+               stats: [type: :boolean, default: false, doc: "", flag: :stats],
+               fuel: [type: {:or, [nil], {:integer, 0..1000}}, doc: "", flag: {:fuel, "N"}],
+               output: [type: {:or, [nil], :string}, doc: "", flag: {:output, "FILE", :o}],
                level: [
                  type: {:one_of, [:low, :high]},
                  default: :low,
                  doc: "",
-                 flag: "--opt-level L"
+                 flag: {:opt_level, "L"}
                ],
-               dirs: [type: Wasmex.Options.Type.Dirs, default: [], doc: "", flag: "--dir HOST"],
+               dirs: [type: Wasmex.Options.Type.Dirs, default: [], doc: "", flag: {:dir, "HOST"}],
                hidden: [type: :boolean, default: false, doc: ""]
              ],
              "mix test"

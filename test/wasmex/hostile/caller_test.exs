@@ -94,8 +94,8 @@ defmodule Wasmex.Hostile.CallerTest do
       {:ok, store} = Components.Store.new()
 
       for {opts, text} <- [
-            {[store: core], "store:"},
-            {[store: :x], "store:"},
+            {[store: core], ":store in"},
+            {[store: :x], ":store in"},
             {[store: store, store_limits: %StoreLimits{}], "store_limits:"},
             {[store: store, on_trap: :renew], "on_trap:"}
           ] do
@@ -117,7 +117,11 @@ defmodule Wasmex.Hostile.CallerTest do
       path = ["test:resources/counters@1.0.0", "counter"]
       assert GuestResource.new(pid, path, [1], 50) == {:error, :timeout}
       assert GuestResource.call_static(pid, path, :static, :live, [], 50) == {:error, :timeout}
-      assert_raise ArgumentError, ~r/timeout:/, fn -> GuestResource.new(pid, path, [1], "5") end
+
+      assert_raise ArgumentError, ~r/milliseconds or :infinity as timeout/, fn ->
+        GuestResource.new(pid, path, [1], "5")
+      end
+
       :ok = :sys.resume(pid)
       assert {:ok, _} = GuestResource.new(pid, path, [1], 30_000)
     end
@@ -214,7 +218,11 @@ defmodule Wasmex.Hostile.CallerTest do
 
     {:ok, pid} = One.start_link(bytes: a)
     assert_raise ArgumentError, ~r/timeuot/, fn -> One.one(pid, timeuot: 5) end
-    assert_raise ArgumentError, ~r/timeout:/, fn -> One.one(pid, timeout: nil) end
+
+    assert_raise ArgumentError, ~r/:timeout in a function of a component/, fn ->
+      One.one(pid, timeout: nil)
+    end
+
     assert_raise ArgumentError, ~r/path: or bytes:/, fn -> One.start_link(bytes: nil) end
     assert_raise ArgumentError, ~r/path: or bytes:/, fn -> One.start_link(bytes: a, path: "x") end
 

@@ -26,7 +26,7 @@ defmodule Wasmex.Options.Type.Env do
 
   defp variable({name, value}) when is_binary(name) and is_binary(value) do
     cond do
-      name == "" or String.contains?(name, "=") ->
+      name == "" or Utils.byte?(name, ?=) ->
         {:error, "", "names without = that are not empty", name}
 
       not Utils.text?(name) ->

@@ -1,0 +1,78 @@
+defmodule Wasmex.Options.Call do
+  @moduledoc false
+  # The options of a call, and of what starts the processes around instances.
+
+  alias Wasmex.Options.Type
+
+  @doc "How long a call may take and what it may burn; `what` is the default of the first."
+  @spec limits(timeout()) :: keyword(keyword())
+  def limits(timeout \\ :infinity) do
+    [
+      timeout: [
+        type: :timeout,
+        default: timeout,
+        doc:
+          "after which the guest is stopped. It includes waiting for the store and the time of imported Elixir functions, though these are not interrupted"
+      ],
+      fuel: [
+        type: {:or, [nil], :natural},
+        doc: "a budget for this call alone, separate from the store's; needs `consume_fuel: true`"
+      ]
+    ]
+  end
+
+  @doc "The options of `Wasmex.Instance.call/4` besides."
+  @spec core() :: keyword(keyword())
+  def core do
+    [
+      floats: [
+        type: {:one_of, [:values, :bits]},
+        default: :values,
+        doc: "`:bits` returns floats as `{:bits, n}`, which preserves the payload of a NaN"
+      ],
+      allocator: [
+        type: {:or, [nil], :name},
+        default_doc: "the first export among `malloc`, `cabi_realloc`, `allocate`, `alloc`",
+        doc: "the exported function that gives memory for `{:bytes, binary}` arguments"
+      ],
+      deallocator: [
+        type: {:or, [nil], :name},
+        default_doc: "the first export among `free`, `deallocate`, `dealloc`",
+        doc: "the one that takes it back after the call"
+      ]
+    ]
+  end
+
+  @doc "How values of components look."
+  @spec style() :: keyword(keyword())
+  def style do
+    [
+      bytes: [
+        type: {:or, [nil], {:one_of, [:binary, :list]}},
+        default_doc: "`:binary`",
+        doc: "what values of type `list<u8>` are"
+      ],
+      # Of the drop-in calls: `:contract`, and `:resource`, which refuses too many arguments.
+      style: [type: {:one_of, [:direct, :contract, :resource]}, default: :direct, doc: false]
+    ]
+  end
+
+  @doc "What starts a process around an instance takes besides its code and its store."
+  @spec process(String.t()) :: keyword(keyword())
+  def process(start_code) do
+    [
+      imports: [type: Type.Imports, default: %{}, doc: "Elixir functions that the guest may call"],
+      engine: [
+        type: {:or, [nil], {:struct, Wasmex.Engine}},
+        default_doc: "the default engine",
+        doc: "for the new store"
+      ],
+      store_limits: [
+        type: {:or, [nil], {:options, Wasmex.StoreLimits}},
+        default_doc: "none",
+        doc: "for the new store"
+      ],
+      start_timeout: [type: :timeout, default: :infinity, doc: "for the #{start_code}"]
+    ]
+  end
+end

@@ -1,15 +1,27 @@
 defmodule Wasmex.Components.KeyValue.ETS do
+  alias Wasmex.Options
+
+  @most 0x7FFF_FFFF_FFFF_FFFF
+  @options Options.table(
+             [
+               max_keys: [type: {:integer, 1..@most}, default: 100_000, doc: "keys"],
+               max_bytes: [
+                 type: {:bytes, 1..@most},
+                 default: 64 * 1024 * 1024,
+                 doc: "keys and values together"
+               ],
+               max_value: [type: {:bytes, 1..@most}, default: 1024 * 1024, doc: "of one value"],
+               max_key: [type: {:bytes, 1..@most}, default: 1024, doc: "of one key"]
+             ],
+             "Wasmex.Components.KeyValue.ETS.new/2"
+           )
+
   @moduledoc """
   Key-value stores in an ETS table, which belongs to the process that makes it.
 
   All stores of a table share its limits, so that a guest can't fill the VM's memory:
 
-  | option | default | |
-  |---|---|---|
-  | `:max_keys` | 100,000 | keys |
-  | `:max_bytes` | 64 MiB | keys and values together |
-  | `:max_value` | 1 MiB | bytes of one value |
-  | `:max_key` | 1,024 | bytes of one key |
+  #{Options.Docs.table(@options)}
 
   Beyond a limit `set` and `increment` return an error to the guest (`other`), and nothing changes.
 
@@ -33,8 +45,6 @@ defmodule Wasmex.Components.KeyValue.ETS do
   # Keys that `keys/2` returns at a time.
   @page 1_000
 
-  @limits [max_keys: 100_000, max_bytes: 64 * 1024 * 1024, max_value: 1024 * 1024, max_key: 1024]
-
   # Rows: `{{:key, name, key}, value, number}`, `{{:number, name, number}, key}`, `{:last, number}`, and
   # `{:used, keys, bytes}`, which is counted before rows are added and after they were taken away.
   @type bucket :: {:ets.table(), String.t(), map()}
@@ -42,12 +52,7 @@ defmodule Wasmex.Components.KeyValue.ETS do
   @doc "A table with stores of these names; others can't be opened. Options: see above."
   @spec new([String.t()], keyword()) :: {module(), term()}
   def new(names, opts \\ []) do
-    limits = opts |> Wasmex.Utils.options!(@limits) |> Map.new()
-
-    for {key, value} <- limits, not (is_integer(value) and value > 0) do
-      raise ArgumentError, "#{key}: must be a number above 0, got: #{inspect(value)}"
-    end
-
+    limits = Options.new!(opts, @options)
     table = :ets.new(__MODULE__, [:ordered_set, :public, read_concurrency: true])
     {__MODULE__, {table, names, limits}}
   end

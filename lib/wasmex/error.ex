@@ -59,7 +59,7 @@ defmodule Wasmex.Error do
   def from_native(native, raised \\ nil)
 
   def from_native({:trap, details}, _raised), do: struct(Trap, details)
-  def from_native({:exit, status}, _raised), do: %Exit{status: status}
+  def from_native({:exit, %{code: status}}, _raised), do: %Exit{status: status}
 
   def from_native({:import_raised, details}, raised) when raised != nil,
     do: %__MODULE__{reason: :import_raised, details: Map.merge(details, raised)}

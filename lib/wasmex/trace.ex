@@ -104,7 +104,7 @@ defmodule Wasmex.Trace do
   def deliver(nil, _store, _ended?), do: :ok
 
   def deliver(tell, store, ended?) do
-    {events, dropped} = Native.store_take_trace(store, ended?)
+    {events, dropped} = Native.trace_take(store, ended?)
 
     for {name, args, result, outputs, duration} <- events do
       tell.(%__MODULE__{

@@ -36,7 +36,7 @@ defmodule Wasmex.Program.Result do
   defp profile(%{options: %{profile: false}}), do: nil
 
   defp profile(%{store: store, source: source}) do
-    case Native.store_finish_profile(store.resource) do
+    case Native.profile_finish(store.resource) do
       {:ok, {json, stacks}} -> %Profile{name: source.name, json: json, stacks: stacks}
       _ -> nil
     end
@@ -45,7 +45,7 @@ defmodule Wasmex.Program.Result do
   defp core_dump(%{options: %{core_dump: false}}), do: nil
 
   defp core_dump(%{store: store}) do
-    case Native.store_take_core_dump(store.resource) do
+    case Native.core_dump_take(store.resource) do
       {:ok, dump} -> dump
       _ -> nil
     end

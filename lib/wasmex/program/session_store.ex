@@ -71,7 +71,7 @@ defmodule Wasmex.Program.SessionStore do
   defp start_profile(%{options: %{profile: false}}), do: :ok
 
   defp start_profile(%{store: store, source: source}) do
-    case Native.store_start_profile(store.resource, source.name) do
+    case Native.profile_start(store.resource, source.name) do
       {:ok, _} -> :ok
       {:error, native} -> {:error, Error.from_native(native)}
     end

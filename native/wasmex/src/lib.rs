@@ -13,12 +13,22 @@ mod wasi;
 use guest::data::StoreData;
 use guest::extension::Extension;
 use rustler::{Env, Term};
+use vm::host_error;
 use wasi::host::HostModule;
 
 /// What guests may import from the library itself.
 static HOST_MODULES: [HostModule<StoreData>; 2] = [
     wasi::p1::host_module().traced(observe::wasi_trace::add_to_linker),
     wasi::p2::host_module(),
+];
+
+/// Errors that host functions leave in a guest.
+static GUEST_ERRORS: [host_error::Find; 5] = [
+    host_error::find::<wasmtime_wasi::I32Exit>,
+    host_error::find::<wasi::budget::OutputLimit>,
+    host_error::find::<guest::suspension::ImportRaised>,
+    host_error::find::<core::import::BadResults>,
+    host_error::find::<component::problem::BadValue>,
 ];
 
 /// What attaches to stores.
@@ -32,11 +42,12 @@ fn load(env: Env, _info: Term) -> bool {
     core::wat::accept_older_text();
     guest::hosts::register(&HOST_MODULES);
     guest::extension::register(&EXTENSIONS);
+    host_error::register(&GUEST_ERRORS);
     env.register::<core::engine::EngineResource>().is_ok()
         && env.register::<core::module::ModuleResource>().is_ok()
         && env.register::<guest::cell::StoreCell>().is_ok()
         && env.register::<core::instance::InstanceResource>().is_ok()
-        && env.register::<core::linker::TemplateResource>().is_ok()
+        && env.register::<core::template::TemplateResource>().is_ok()
         && env.register::<core::memory::MemoryResource>().is_ok()
         && env.register::<core::table::TableResource>().is_ok()
         && env.register::<core::global::GlobalResource>().is_ok()

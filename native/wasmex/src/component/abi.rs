@@ -7,30 +7,29 @@
 //! ever travels where its length matters; sizes and alignments are taken from the component's type
 //! and never from the constants, which say "nothing".
 
-use super::decode::{Decoder, Resources};
-use super::handle::{self, HandleResource};
-use super::hosted::HostedTable;
-use super::image::Image;
-use super::import::ComponentImport;
-use super::lift::Lifter;
-use super::lower;
-use super::problem::{BadValue, Checked, Step};
-use super::shape::Shape;
-use super::shared::Shared;
-use super::state::Components;
-use super::style::Style;
+use crate::component::internal::{
+    CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
+};
+use crate::component::lift::Lifter;
+use crate::component::lower::decode::Decoder;
+use crate::component::lower::image::Image;
+use crate::component::lower::place;
+use crate::component::mapping::Mapping;
+use crate::component::problem::{BadValue, Checked, Step};
+use crate::component::resource::handle::{self, HandleResource};
+use crate::component::signature::{Resources, TypeList};
+use crate::component::state::Components;
+use crate::component::types::shape::Shape;
+use crate::component::types::shared::Shared;
 use crate::guest::handoff;
+use crate::guest::suspension::ImportRaised;
 use crate::vm::env;
-use crate::vm::error::ImportRaised;
 use crate::vm::term_box::TermBox;
 use rustler::sys::ErlNifTerm;
 use rustler::{Env, ResourceArc, Term};
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex, PoisonError};
-use wasmtime::component::__internal::{
-    CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
-};
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 use wasmtime::{Result, ValRaw};
 
@@ -42,18 +41,12 @@ const NOTHING: CanonicalAbiInfo = CanonicalAbiInfo {
     flat_count: Some(0),
 };
 
-/// The shape of a parameter or result list, and the resources in it.
-pub struct Seen {
-    pub shape: Arc<Shape>,
-    pub resources: Resources,
-}
-
 thread_local! {
     /// What the type checks that wasmtime makes on this thread come across.
-    static SEEN: RefCell<Vec<Seen>> = const { RefCell::new(Vec::new()) };
+    static CHECKED: RefCell<Vec<TypeList>> = const { RefCell::new(Vec::new()) };
 }
 
-fn see(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+fn check(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
     let shared = Shared::find(types.types)?;
     let shape = shared.shape(*ty)?;
     let mut tables = Vec::new();
@@ -65,16 +58,16 @@ fn see(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
             (table, (ty, shared.implemented(ty)))
         })
         .collect();
-    SEEN.with_borrow_mut(|seen| seen.push(Seen { shape, resources }));
+    CHECKED.with_borrow_mut(|lists| lists.push(TypeList { shape, resources }));
     Ok(())
 }
 
-/// The parameters and results that wasmtime checks while `check` runs.
-pub fn seen(check: impl FnOnce() -> Result<()>) -> Result<(Seen, Seen)> {
-    SEEN.with_borrow_mut(Vec::clear);
-    check()?;
-    let seen = SEEN.take();
-    let [params, results]: [Seen; 2] = seen
+/// The parameters and results that wasmtime checks while `run` runs.
+pub fn checked(run: impl FnOnce() -> Result<()>) -> Result<(TypeList, TypeList)> {
+    CHECKED.with_borrow_mut(Vec::clear);
+    run()?;
+    let lists = CHECKED.take();
+    let [params, results]: [TypeList; 2] = lists
         .try_into()
         .map_err(|_| wasmtime::Error::msg("a function has no parameters or results to check"))?;
     Ok((params, results))
@@ -87,6 +80,7 @@ pub struct Args {
 }
 
 impl Args {
+    /// Lowered once, by the call that they are made for.
     pub fn new(image: Image, shape: Arc<Shape>) -> Self {
         Args {
             image: Mutex::new(Some(image)),
@@ -103,14 +97,14 @@ fn take(image: &Mutex<Option<Image>>) -> Result<Image> {
         .ok_or_else(|| wasmtime::Error::msg("arguments were lowered twice"))
 }
 
-// SAFETY: `Lower` has room for as many values as ever travel on the stack; `lower::arguments` writes
+// SAFETY: `Lower` has room for as many values as ever travel on the stack; `place::arguments` writes
 // those that the function's own type says, for it was made for this very function.
 unsafe impl ComponentType for Args {
-    type Lower = [ValRaw; lower::MAX_FLAT_PARAMS];
+    type Lower = [ValRaw; place::MAX_FLAT_PARAMS];
     const ABI: CanonicalAbiInfo = NOTHING;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        see(ty, types)
+        check(ty, types)
     }
 }
 
@@ -128,9 +122,9 @@ unsafe impl Lower for Args {
         let mut image = take(&self.image)?;
         // SAFETY: an array of `ValRaw` that is yet to be written is an array of such.
         let slots = unsafe {
-            &mut *(&raw mut *dst).cast::<[MaybeUninit<ValRaw>; lower::MAX_FLAT_PARAMS]>()
+            &mut *(&raw mut *dst).cast::<[MaybeUninit<ValRaw>; place::MAX_FLAT_PARAMS]>()
         };
-        lower::arguments(&mut image, &self.shape, cx, slots)
+        place::arguments(&mut image, &self.shape, cx, slots)
     }
 
     /// Never asked for: the flat form of these arguments is a pointer when they need memory.
@@ -145,40 +139,41 @@ unsafe impl Lower for Args {
 }
 
 /// The results of a guest's function, a list of at most one term.
-pub struct Answer<const STYLE: u32>(Answered);
+pub struct Results<const MAPPING: u32>(Lifted);
 
-enum Answered {
+enum Lifted {
     /// A term of the NIF that polls.
     Here(ErlNifTerm),
     /// The guest's `post-return` has yet to run, and may take more than this poll.
     Kept(TermBox),
 }
 
-impl<const STYLE: u32> Answer<STYLE> {
+impl<const MAPPING: u32> Results<MAPPING> {
+    /// As a term of this environment.
     pub fn term(self, env: Env<'_>) -> Term<'_> {
         match self.0 {
             // SAFETY: made by the poll under way, for nothing of the guest ran since.
-            Answered::Here(term) => unsafe { env::term(env, term) },
-            Answered::Kept(term) => term.get(env),
+            Lifted::Here(term) => unsafe { env::term(env, term) },
+            Lifted::Kept(term) => term.get(env),
         }
     }
 }
 
 // SAFETY: one value is what travels on the stack at most: a result, or the pointer to it.
-unsafe impl<const STYLE: u32> ComponentType for Answer<STYLE> {
+unsafe impl<const MAPPING: u32> ComponentType for Results<MAPPING> {
     type Lower = [ValRaw; 1];
     const ABI: CanonicalAbiInfo = NOTHING;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        see(ty, types)
+        check(ty, types)
     }
 }
 
 // SAFETY: as for `Args`.
-unsafe impl<const STYLE: u32> ComponentNamedList for Answer<STYLE> {}
+unsafe impl<const MAPPING: u32> ComponentNamedList for Results<MAPPING> {}
 
 // SAFETY: see `ComponentType` above.
-unsafe impl<const STYLE: u32> Lift for Answer<STYLE> {
+unsafe impl<const MAPPING: u32> Lift for Results<MAPPING> {
     fn linear_lift_from_flat(
         cx: &mut LiftContext<'_>,
         ty: InterfaceType,
@@ -188,13 +183,13 @@ unsafe impl<const STYLE: u32> Lift for Answer<STYLE> {
         let stays = cx.options().post_return.is_none();
         if stays {
             let term = env::in_env(|env| {
-                lift_result(cx, env, Style::of(STYLE), &shape, src).map(|term| term.as_c_arg())
+                lift_result(cx, env, Mapping::of(MAPPING), &shape, src).map(|term| term.as_c_arg())
             });
-            return Ok(Answer(Answered::Here(term.ok_or(ImportRaised)??)));
+            return Ok(Results(Lifted::Here(term.ok_or(ImportRaised {})??)));
         }
         let mut failed = None;
-        let style = Style::of(STYLE);
-        let kept = TermBox::build(|env| match lift_result(cx, env, style, &shape, src) {
+        let mapping = Mapping::of(MAPPING);
+        let kept = TermBox::build(|env| match lift_result(cx, env, mapping, &shape, src) {
             Ok(term) => term,
             Err(error) => {
                 failed = Some(error);
@@ -203,7 +198,7 @@ unsafe impl<const STYLE: u32> Lift for Answer<STYLE> {
         });
         match failed {
             Some(error) => Err(error),
-            None => Ok(Answer(Answered::Kept(kept))),
+            None => Ok(Results(Lifted::Kept(kept))),
         }
     }
 
@@ -219,11 +214,11 @@ unsafe impl<const STYLE: u32> Lift for Answer<STYLE> {
 fn lift_result<'e>(
     cx: &mut LiftContext<'_>,
     env: Env<'e>,
-    style: Style,
+    mapping: Mapping,
     shape: &Shape,
     src: &[ValRaw; 1],
 ) -> Result<Term<'e>> {
-    let mut lifter = Lifter::new(cx, env, style);
+    let mut lifter = Lifter::new(cx, env, mapping);
     match shape.flat {
         Some(count) if count <= 1 => lifter.flat_list(shape, &src[..count]),
         _ => lifter.list_at(shape, src[0].get_u32()),
@@ -231,7 +226,8 @@ fn lift_result<'e>(
 }
 
 /// Arguments of an imported function, a list of terms of the NIF that polls.
-pub struct Given<const STYLE: u32> {
+pub struct Params<const MAPPING: u32> {
+    /// A list of terms of the NIF that polls.
     pub params: ErlNifTerm,
     /// Lent for the time of the call.
     pub borrowed: Vec<ResourceArc<HandleResource>>,
@@ -239,7 +235,7 @@ pub struct Given<const STYLE: u32> {
 
 // SAFETY: `Lower` is empty and so never too long for what wasmtime has; how many values there are is
 // taken from the type, by which wasmtime has made them.
-unsafe impl<const STYLE: u32> ComponentType for Given<STYLE> {
+unsafe impl<const MAPPING: u32> ComponentType for Params<MAPPING> {
     type Lower = [ValRaw; 0];
     const ABI: CanonicalAbiInfo = NOTHING;
 
@@ -250,9 +246,9 @@ unsafe impl<const STYLE: u32> ComponentType for Given<STYLE> {
 }
 
 // SAFETY: as for `Args`.
-unsafe impl<const STYLE: u32> ComponentNamedList for Given<STYLE> {}
+unsafe impl<const MAPPING: u32> ComponentNamedList for Params<MAPPING> {}
 
-impl<const STYLE: u32> Given<STYLE> {
+impl<const MAPPING: u32> Params<MAPPING> {
     fn lift(
         cx: &mut LiftContext<'_>,
         ty: InterfaceType,
@@ -260,26 +256,26 @@ impl<const STYLE: u32> Given<STYLE> {
     ) -> Result<Self> {
         let shape = Shared::shape_of(cx.types, ty)?;
         env::in_env(|env| {
-            let mut lifter = Lifter::new(cx, env, Style::of(STYLE));
+            let mut lifter = Lifter::new(cx, env, Mapping::of(MAPPING));
             let params = lift(&mut lifter, &shape)?.as_c_arg();
-            Ok(Given {
+            Ok(Params {
                 params,
                 borrowed: lifter.borrowed,
             })
         })
-        .ok_or(ImportRaised)?
+        .ok_or(ImportRaised {})?
     }
 }
 
 // SAFETY: see `ComponentType` above.
-unsafe impl<const STYLE: u32> Lift for Given<STYLE> {
+unsafe impl<const MAPPING: u32> Lift for Params<MAPPING> {
     fn linear_lift_from_flat(
         cx: &mut LiftContext<'_>,
         ty: InterfaceType,
         src: &Self::Lower,
     ) -> Result<Self> {
         let first: *const ValRaw = src.as_ptr();
-        Given::lift(cx, ty, |lifter, shape| {
+        Params::lift(cx, ty, |lifter, shape| {
             let count = shape.flat.unwrap_or(0);
             // SAFETY: wasmtime takes this way when the parameters are as many values, and `first` is
             // where it put them.
@@ -295,17 +291,19 @@ unsafe impl<const STYLE: u32> Lift for Given<STYLE> {
         bytes: &[u8],
     ) -> Result<Self> {
         let at = bytes.as_ptr() as usize - cx.memory().as_ptr() as usize;
-        Given::lift(cx, ty, |lifter, shape| lifter.list_at(shape, at as u32))
+        Params::lift(cx, ty, |lifter, shape| lifter.list_at(shape, at as u32))
     }
 }
 
 /// The result of an imported function, a term of the NIF that polls.
 pub struct Returned {
+    /// A term of the NIF that polls.
     pub term: ErlNifTerm,
-    pub import: Arc<ComponentImport>,
+    /// How the function's values look in Elixir.
+    pub mapping: Mapping,
 }
 
-// SAFETY: as for `Given`; at most one value is written, where the type says that there is one.
+// SAFETY: as for `Params`; at most one value is written, where the type says that there is one.
 unsafe impl ComponentType for Returned {
     type Lower = [ValRaw; 0];
     const ABI: CanonicalAbiInfo = NOTHING;
@@ -329,9 +327,9 @@ impl Returned {
             let ty = cx.resource_type(table);
             resources.insert(table, (ty, Shared::find(types)?.implemented(ty)));
         }
-        let cell = handoff::current_cell().ok_or(ImportRaised)?;
+        let cell = handoff::current_cell().ok_or(ImportRaised {})?;
         let image = env::in_env(|env| {
-            let mut decoder = Decoder::new(shape.size, self.import.style, &resources, cell.id);
+            let mut decoder = Decoder::new(shape.size, self.mapping, &resources, cell.id);
             if let [item] = shape.items() {
                 // SAFETY: it came with the NIF that polls right now.
                 let term = unsafe { env::term(env, self.term) };
@@ -339,20 +337,23 @@ impl Returned {
                     .value(term, &item.shape, 0, item.offset)
                     .map_err(|problem| problem.at(Step::Result))?;
             }
-            settle(decoder.image, &Components::of(&cell).hosted)
+            commit(decoder.image, || Components::of(&cell))
         })
-        .ok_or(ImportRaised)?
+        .ok_or(ImportRaised {})?
         .map_err(BadValue)?;
         Ok((image, shape))
     }
 }
 
 /// The last step of decoding, which nothing can undo: handles are moved, terms become resources.
-pub fn settle(mut image: Image, table: &HostedTable) -> Checked<Image> {
+pub fn commit(mut image: Image, components: impl FnOnce() -> Arc<Components>) -> Checked<Image> {
     handle::resolve(&mut image.handles)?;
-    for hosted in &mut image.hosted {
-        if let Some(term) = hosted.term.take() {
-            hosted.rep = table.insert(term);
+    if !image.hosted.is_empty() {
+        let components = components();
+        for hosted in &mut image.hosted {
+            if let Some(term) = hosted.term.take() {
+                hosted.rep = components.hosted.insert(term);
+            }
         }
     }
     Ok(image)
@@ -372,7 +373,7 @@ unsafe impl Lower for Returned {
         let slots = unsafe {
             std::slice::from_raw_parts_mut((&raw mut *dst).cast::<MaybeUninit<ValRaw>>(), count)
         };
-        lower::flat_result(&mut image, &shape, cx, slots)
+        place::flat_result(&mut image, &shape, cx, slots)
     }
 
     fn linear_lower_to_memory<T>(
@@ -382,6 +383,6 @@ unsafe impl Lower for Returned {
         offset: usize,
     ) -> Result<()> {
         let (mut image, _shape) = self.image(cx, ty)?;
-        lower::memory_result(&mut image, cx, offset)
+        place::memory_result(&mut image, cx, offset)
     }
 }

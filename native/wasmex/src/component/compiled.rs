@@ -1,7 +1,7 @@
 //! Compiled components.
 
-use super::describe;
-use super::shared::Shared;
+use crate::component::types::describe;
+use crate::component::types::shared::Shared;
 use crate::core::door;
 use crate::core::engine::EngineResource;
 use crate::vm::atoms;
@@ -14,9 +14,13 @@ use std::sync::Arc;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Precompiled};
 
+/// A compiled component.
 pub struct ComponentResource {
+    /// wasmtime's component.
     pub component: Component,
+    /// The engine that it was compiled for.
     pub engine: ResourceArc<EngineResource>,
+    /// Its types, prepared for conversion.
     pub shared: Arc<Shared>,
     _live: Live,
 }

@@ -4,8 +4,8 @@
 //! serves programs over HTTP serves components too. The body is copied by this very job, between the
 //! guest's own slices: it moves when the process that drives the guest does, which makes room.
 
-use super::instance::ComponentInstance;
-use super::state::Underway;
+use crate::component::instance::ComponentInstance;
+use crate::component::state::Underway;
 use crate::guest::cell::Via;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
@@ -31,6 +31,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
+/// One request to a component.
 pub struct Handle {
     instance: ResourceArc<ComponentInstance>,
     request: http::Request<()>,
@@ -48,8 +49,8 @@ fn component_handle_http<'a>(
     body: ResourceArc<PipeResource>,
     answer: ResourceArc<PipeResource>,
 ) -> NifResult<Term<'a>> {
-    if instance.components.is_spent() {
-        return Ok(Error::Spent.to_term(env));
+    if let Err(error) = instance.components.check() {
+        return Ok(error.to_term(env));
     }
     let (method, scheme, uri, headers) = head;
     let request = http::Request::builder()
@@ -81,7 +82,7 @@ fn component_handle_http<'a>(
     ))
 }
 
-type Answered = std::result::Result<http::Response<HyperOutgoingBody>, ErrorCode>;
+type Outcome = std::result::Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 type HandleFunc = wasmtime::component::TypedFunc<
     (
         Resource<HostIncomingRequest>,
@@ -172,7 +173,7 @@ async fn both(
     .await
 }
 
-async fn copy(answer: oneshot::Receiver<Answered>, pipe: &Pipe) -> Result<()> {
+async fn copy(answer: oneshot::Receiver<Outcome>, pipe: &Pipe) -> Result<()> {
     let broken = |why: &str| Err(Error::text(atoms::output(), why));
     match answer.await {
         Ok(Ok(response)) => {

@@ -1,47 +1,50 @@
 //! Elixir functions as imports of a component, and as destructors of resources that Elixir owns.
 
-use super::abi::{Given, Returned};
-use super::handle::HandleResource;
-use super::state::Components;
-use super::style::Style;
+use crate::component::abi::{Params, Returned};
+use crate::component::mapping::Mapping;
+use crate::component::resource::handle::HandleResource;
+use crate::component::state::Components;
 use crate::guest::data::StoreData;
 use crate::guest::handoff;
-use crate::guest::suspension::{self, Import, ImportTable, PendingImport};
+use crate::guest::suspension::{self, Import, ImportRaised, ImportTable, PendingImport};
 use crate::vm::env;
-use crate::vm::error::ImportRaised;
 use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, ResourceArc};
 use std::sync::Arc;
 use wasmtime::component::{LinkerInstance, ResourceType};
 use wasmtime::{AsContextMut, Result, StoreContextMut};
 
+/// An Elixir function that a component imports.
 pub struct ComponentImport {
     import: Import,
-    pub style: Style,
+    /// How the values look in Elixir.
+    pub mapping: Mapping,
 }
 
 impl ComponentImport {
-    pub fn new(table: &Arc<ImportTable>, index: u32, style: Style) -> Arc<Self> {
+    /// The function of this place in the table.
+    pub fn new(table: &Arc<ImportTable>, index: u32, mapping: Mapping) -> Arc<Self> {
         Arc::new(ComponentImport {
             import: table.function(index),
-            style,
+            mapping,
         })
     }
 }
 
+/// Defines the function under this name.
 pub fn define(
     linker: &mut LinkerInstance<'_, StoreData>,
     name: &str,
     import: Arc<ComponentImport>,
 ) -> Result<()> {
     macro_rules! define {
-        ($style:literal) => {
-            linker.func_wrap_async(name, move |cx, given: Given<$style>| {
+        ($mapping:literal) => {
+            linker.func_wrap_async(name, move |cx, given: Params<$mapping>| {
                 Box::new(call(cx, import.clone(), given.params, given.borrowed))
             })
         };
     }
-    match import.style.outward() {
+    match import.mapping.outward() {
         0 => define!(0),
         1 => define!(1),
         2 => define!(2),
@@ -64,7 +67,7 @@ async fn call(
     }
     Ok(Returned {
         term: term?,
-        import,
+        mapping: import.mapping,
     })
 }
 
@@ -94,7 +97,7 @@ async fn drop_hosted(
     rep: u32,
     dropped: Option<Arc<ComponentImport>>,
 ) -> Result<()> {
-    let cell = handoff::current_cell().ok_or(ImportRaised)?;
+    let cell = handoff::current_cell().ok_or(ImportRaised {})?;
     let Some(import) = dropped else {
         Components::of(&cell).hosted.remove(rep);
         return Ok(());
@@ -103,7 +106,7 @@ async fn drop_hosted(
         let term = Components::of(&cell).hosted.get(env, rep, true)?;
         Some([term].encode(env).as_c_arg())
     });
-    let params = params.flatten().ok_or(ImportRaised)?;
+    let params = params.flatten().ok_or(ImportRaised {})?;
     let pending = pending(&mut cx, &import, params);
     suspension::suspend(cx.as_context_mut(), pending)
         .await

@@ -1,30 +1,27 @@
-//! Instances of components: their functions, by path.
+//! Instances of components.
 
-use super::abi::{self, Answer, Args, Seen};
-use super::compiled::ComponentResource;
-use super::state::Components;
-use super::style::Style;
-use super::task::Call;
-use crate::guest::access;
-use crate::guest::cell::{StoreCell, Via};
+use crate::component::compiled::ComponentResource;
+use crate::component::signature::Signature;
+use crate::component::state::Components;
+use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
-use crate::guest::drive;
-use crate::guest::job::Job;
-use crate::vm::atoms;
-use crate::vm::error::{Error, Result};
-use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::live::{Kind, Live};
-use rustler::{Env, NifResult, Resource, ResourceArc, Term};
+use rustler::{Resource, ResourceArc};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Func, Instance, ResourceType};
+use wasmtime::component::{Instance, ResourceType};
 
+/// An instance of a component.
 pub struct ComponentInstance {
+    /// Its store.
     pub cell: ResourceArc<StoreCell>,
+    /// What the store keeps about components.
     pub components: Arc<Components>,
+    /// What it is an instance of.
     pub component: ResourceArc<ComponentResource>,
+    /// wasmtime's instance.
     pub instance: Instance,
     /// Functions that were called before, by their path.
     signatures: RwLock<HashMap<String, Arc<Signature>>>,
@@ -36,36 +33,8 @@ pub struct ComponentInstance {
 impl Resource for ComponentInstance {}
 impl std::panic::RefUnwindSafe for ComponentInstance {}
 
-/// A function and what is needed to call it.
-pub struct Signature {
-    pub func: Func,
-    pub params: Seen,
-    names: Vec<String>,
-}
-
-impl Signature {
-    fn new(cx: &StoreContextMut<'_, StoreData>, func: Func) -> Result<Self> {
-        let check = || func.typed::<Args, Answer<0>>(cx).map(drop);
-        let (params, _results) =
-            abi::seen(check).map_err(|error| Error::chain(atoms::unsupported(), &error))?;
-        let names = func
-            .ty(cx)
-            .params()
-            .map(|(name, _)| name.to_string())
-            .collect();
-        Ok(Signature {
-            func,
-            params,
-            names,
-        })
-    }
-
-    pub fn param(&self, index: usize) -> &str {
-        self.names.get(index).map_or("", String::as_str)
-    }
-}
-
 impl ComponentInstance {
+    /// A handle of this instance.
     pub fn new(
         cell: ResourceArc<StoreCell>,
         component: ResourceArc<ComponentResource>,
@@ -82,7 +51,8 @@ impl ComponentInstance {
         })
     }
 
-    fn known(&self, key: &str) -> Option<Arc<Signature>> {
+    /// A function that was called before.
+    pub fn known(&self, key: &str) -> Option<Arc<Signature>> {
         self.signatures
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -90,64 +60,16 @@ impl ComponentInstance {
             .cloned()
     }
 
-    fn look_up(
-        &self,
-        mut cx: StoreContextMut<'_, StoreData>,
-        path: &[&str],
-        key: &str,
-    ) -> Result<Arc<Signature>> {
-        self.find_resources(&mut cx);
-        let mut parent = None;
-        for (position, name) in path.iter().enumerate() {
-            let found = self.instance.get_export(&mut cx, parent.as_ref(), name);
-            let last = position + 1 == path.len();
-            match found {
-                Some((ComponentItem::ComponentFunc(_), index)) if last => {
-                    let func = self.instance.get_func(&mut cx, index);
-                    let func = func.ok_or_else(|| self.unknown(path, position))?;
-                    let signature = Arc::new(Signature::new(&cx, func)?);
-                    self.signatures
-                        .write()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(key.to_string(), signature.clone());
-                    return Ok(signature);
-                }
-                Some((ComponentItem::ComponentInstance(_), index)) if !last => {
-                    parent = Some(index);
-                }
-                _ => return Err(self.unknown(path, position)),
-            }
-        }
-        Err(self.unknown(path, 0))
+    /// Makes a function known.
+    pub fn remember(&self, key: &str, signature: &Arc<Signature>) {
+        self.signatures
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key.to_string(), signature.clone());
     }
 
-    fn unknown(&self, path: &[&str], position: usize) -> Error {
-        let engine = &self.component.engine.engine;
-        let ty = self.component.component.component_type();
-        let names = match position {
-            0 => ty
-                .exports(engine)
-                .map(|(name, _)| name.to_string())
-                .collect(),
-            _ => match path.first().and_then(|name| ty.get_export(engine, name)) {
-                Some(item) => match item.ty {
-                    ComponentItem::ComponentInstance(instance) => instance
-                        .exports(engine)
-                        .map(|(name, _)| name.to_string())
-                        .collect(),
-                    _ => Vec::new(),
-                },
-                None => Vec::new(),
-            },
-        };
-        Error::UnknownPath {
-            path: path.iter().map(|name| (*name).to_string()).collect(),
-            position,
-            names,
-        }
-    }
-
-    fn find_resources(&self, cx: &mut StoreContextMut<'_, StoreData>) {
+    /// Finds out which resources it exports, once.
+    pub fn find_resources(&self, cx: &mut StoreContextMut<'_, StoreData>) {
         if self.resources.get().is_some() {
             return;
         }
@@ -183,64 +105,4 @@ impl ComponentInstance {
             .find(|(known, _, _)| *known == ty)
             .map(|(_, interface, name)| (interface.as_str(), name.as_str()))
     }
-}
-
-fast_nif!(component_call / 6);
-/// `path` is a name or a list of names. The answer is a step; its result a list of at most one term.
-fn component_call<'a>(
-    env: Env<'a>,
-    [instance, path, params, style, fuel, via]: [Term<'a>; 6],
-) -> NifResult<Term<'a>> {
-    let instance: ResourceArc<ComponentInstance> = instance.decode()?;
-    let style: Style = style.decode()?;
-    let fuel = fast_nif::option(fuel)?;
-    let via = via.decode()?;
-    let signature = match path.decode::<&str>() {
-        Ok(name) => signature(env, &instance, name, &[name], via),
-        Err(_) => {
-            let path: Vec<&str> = path.decode()?;
-            signature(env, &instance, &path.join("\0"), &path, via)
-        }
-    };
-    let signature = match signature {
-        Ok(signature) => signature,
-        Err(answer) => return Ok(answer),
-    };
-    if instance.components.is_spent() {
-        return Ok(Error::Spent.to_term(env));
-    }
-    let cell = instance.cell.clone();
-    let call = Call {
-        instance,
-        signature,
-        params: params.as_c_arg(),
-        style,
-    };
-    Ok(drive::begin(env, &cell, via, Job::task(call, fuel)))
-}
-
-/// Looked up once, then known by its key.
-fn signature<'a>(
-    env: Env<'a>,
-    instance: &ComponentInstance,
-    key: &str,
-    path: &[&str],
-    via: Via,
-) -> std::result::Result<Arc<Signature>, Term<'a>> {
-    if let Some(signature) = instance.known(key) {
-        return Ok(signature);
-    }
-    match access::with(env, &instance.cell, via, |cx| {
-        instance.look_up(cx, path, key)
-    }) {
-        Ok(Ok(signature)) => Ok(signature),
-        Ok(Err(error)) => Err(error.to_term(env)),
-        Err(busy) => Err(busy),
-    }
-}
-
-/// Whether a call ended in the middle, so that wasmtime lets no component of the store run any more.
-#[rustler::nif]
-fn component_store_spent(cell: ResourceArc<StoreCell>) -> bool {
-    Components::of(&cell).is_spent()
 }

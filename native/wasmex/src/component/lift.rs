@@ -2,16 +2,18 @@
 //!
 //! No guest code runs meanwhile, so the terms are complete when this returns.
 
-use super::flat;
-use super::handle::HandleResource;
-use super::instance::ComponentInstance;
-use super::names::Name;
-use super::numbers;
-use super::shape::{Cases, Kind, Record, Resource, Shape};
-use super::shared::Shared;
-use super::state::Components;
-use super::style::Style;
-use super::weight::{LIST_CELL, MAP_ENTRY};
+use crate::component::instance::ComponentInstance;
+use crate::component::internal::StringEncoding;
+use crate::component::internal::{InterfaceType, LiftContext};
+use crate::component::mapping::Mapping;
+use crate::component::resource::handle::HandleResource;
+use crate::component::state::Components;
+use crate::component::types::flat;
+use crate::component::types::names::Name;
+use crate::component::types::numbers;
+use crate::component::types::shape::{Cases, Kind, Record, Resource, Shape};
+use crate::component::types::shared::Shared;
+use crate::component::types::weight::{LIST_CELL, MAP_ENTRY};
 use crate::guest::cell::StoreCell;
 use crate::guest::handoff;
 use crate::vm::atoms;
@@ -20,8 +22,6 @@ use rustler::sys::{ErlNifTerm, enif_make_map_from_arrays};
 use rustler::{Encoder, Env, NewBinary, ResourceArc, Term};
 use smallvec::SmallVec;
 use std::collections::HashMap;
-use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
-use wasmtime::component::__internal::{InterfaceType, LiftContext};
 use wasmtime::component::{Lift, ResourceAny, ResourceDynamic};
 use wasmtime::{Result, ValRaw};
 
@@ -29,10 +29,14 @@ use wasmtime::{Result, ValRaw};
 /// copied costs one. Terms are made in one go, and this bounds how long that takes.
 const TERM_PRICE: usize = 4;
 
+/// Makes terms of a guest's values.
 pub struct Lifter<'l, 'c, 'e> {
+    /// The guest's memory and types.
     pub cx: &'l mut LiftContext<'c>,
+    /// Where the terms are made.
     pub env: Env<'e>,
-    pub style: Style,
+    /// How the values look in Elixir.
+    pub mapping: Mapping,
     /// Handles that were only lent: they end with the call of the import that got them.
     pub borrowed: Vec<ResourceArc<HandleResource>>,
     /// The keys of the records met so far, as terms of `env`.
@@ -42,11 +46,12 @@ pub struct Lifter<'l, 'c, 'e> {
 }
 
 impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
-    pub fn new(cx: &'l mut LiftContext<'c>, env: Env<'e>, style: Style) -> Self {
+    /// For one list of values.
+    pub fn new(cx: &'l mut LiftContext<'c>, env: Env<'e>, mapping: Mapping) -> Self {
         Lifter {
             cx,
             env,
-            style,
+            mapping,
             borrowed: Vec::new(),
             keys: HashMap::new(),
             names: HashMap::new(),
@@ -130,7 +135,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
 
     fn name(&mut self, name: &Name) -> Term<'e> {
         let env = self.env;
-        name.atom(env, self.style).unwrap_or_else(|| {
+        name.atom(env, self.mapping).unwrap_or_else(|| {
             *self
                 .names
                 .entry(std::ptr::from_ref(name))
@@ -168,7 +173,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
 
     fn elements(&mut self, element: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
         let (at, length) = pair(bytes);
-        if self.style.bytes && element.is_byte() {
+        if self.mapping.bytes && element.is_byte() {
             let bytes = self.slice(at, length, 1)?;
             self.cx.consume_fuel(length)?;
             return Ok(self.binary(bytes));
@@ -236,13 +241,13 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
             let value = self.value(&field.item.shape, &bytes[field.item.offset..])?;
             values.push(value.as_c_arg());
         }
-        let (env, style) = (self.env, self.style);
+        let (env, mapping) = (self.env, self.mapping);
         let keys = self
             .keys
             .entry(std::ptr::from_ref(record))
             .or_insert_with(|| {
                 fields()
-                    .map(|field| field.name.encode(env, style).as_c_arg())
+                    .map(|field| field.name.encode(env, mapping).as_c_arg())
                     .collect()
             });
         let mut map = std::mem::MaybeUninit::uninit();

@@ -1,35 +1,24 @@
-//! Components: typed calls over the component model, on the same store cell and the same steps as
-//! core modules.
+//! The component model: typed calls on the same store cell and with the same steps as core modules.
 //!
-//! Arguments cross in two phases, so that no term outlives the NIF that brought it and the guest sees
-//! nothing of a call whose arguments are wrong: terms become an [`image::Image`] in the guest's own
-//! layout, which is then copied into the guest. Results come straight out of the guest's memory.
-//! README.md in this folder tells more.
+//! The last room: it may use all others. README.md in this folder tells how values cross. `internal.rs` alone names what
+//! wasmtime does not promise to keep.
 
 pub mod abi;
-pub mod builder;
+pub mod call;
 pub mod compiled;
-pub mod decode;
-pub mod describe;
-pub mod flat;
-pub mod handle;
-pub mod hosted;
 pub mod http;
-pub mod image;
 pub mod import;
 pub mod instance;
+pub mod instantiate;
+mod internal;
 pub mod lift;
-pub mod linker;
 pub mod lower;
-pub mod names;
-pub mod numbers;
+pub mod mapping;
 pub mod problem;
 pub mod resource;
-pub mod shape;
-pub mod shared;
+pub mod signature;
 pub mod state;
-pub mod style;
-pub mod task;
+pub mod template;
+pub mod types;
 mod wave;
-pub mod weight;
 pub mod wit;

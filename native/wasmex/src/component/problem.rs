@@ -1,26 +1,24 @@
 //! What is wrong with a value, and where: the leaf says what, each level on the way up adds where.
 
 use crate::vm::atoms;
+use crate::vm::host_error::{Details, HostError};
 use crate::vm::term_box::TermBox;
 use crate::vm::terms;
-use rustler::{Encoder, Env, Term};
+use rustler::{Atom, Encoder, Env, Term};
 
+/// What is wrong with a value, and where.
 pub struct Problem {
     what: What,
     /// Innermost first while it grows.
     path: Vec<Step>,
 }
 
+/// What is wrong.
 pub enum What {
     /// The term is of another kind, or out of the type's range.
-    Kind {
-        wanted: String,
-        given: TermBox,
-    },
-    Range {
-        wanted: String,
-        given: TermBox,
-    },
+    Kind { wanted: String, given: TermBox },
+    /// The term is of the right kind and out of the type's range.
+    Range { wanted: String, given: TermBox },
     /// A record: fields that are missing, keys that name none.
     Fields {
         expected: usize,
@@ -35,23 +33,16 @@ pub enum What {
         names: Vec<String>,
     },
     /// A case that has a payload and was given none, or the other way round.
-    Payload {
-        case: String,
-        wanted: bool,
-    },
+    Payload { case: String, wanted: bool },
     /// A tuple or fixed-length list of another length.
-    Length {
-        wanted: usize,
-        given: usize,
-    },
+    Length { wanted: usize, given: usize },
     /// A string that is no UTF-8 from this byte on.
-    Utf8 {
-        offset: usize,
-    },
+    Utf8 { offset: usize },
     /// A resource handle that can't be used here.
     Handle(&'static str),
 }
 
+/// One level of where.
 pub enum Step {
     Param(usize, Box<str>),
     Result,
@@ -63,9 +54,11 @@ pub enum Step {
     Value(usize),
 }
 
+/// A value, or what is wrong with it.
 pub type Checked<T> = Result<T, Box<Problem>>;
 
 impl Problem {
+    /// Without a place yet.
     pub fn new(what: What) -> Box<Self> {
         Box::new(Problem {
             what,
@@ -73,6 +66,7 @@ impl Problem {
         })
     }
 
+    /// The term is of another kind.
     pub fn kind(wanted: impl Into<String>, given: Term) -> Box<Self> {
         Problem::new(What::Kind {
             wanted: wanted.into(),
@@ -80,14 +74,15 @@ impl Problem {
         })
     }
 
+    /// Adds where it is, from the inside out.
     pub fn at(mut self: Box<Self>, step: Step) -> Box<Self> {
         self.path.push(step);
         self
     }
 
-    /// A map for Elixir, which writes the sentence.
-    pub fn to_term<'a>(&self, env: Env<'a>) -> Term<'a> {
-        let mut pairs: Vec<(rustler::Atom, Term<'a>)> = Vec::new();
+    /// For Elixir, which writes the sentence.
+    fn details<'a>(&self, env: Env<'a>) -> Details<'a> {
+        let mut pairs: Details<'a> = Vec::new();
         let names = |names: &[String]| names.encode(env);
         let what = match &self.what {
             What::Kind { wanted, given } => {
@@ -150,7 +145,7 @@ impl Problem {
             .collect();
         pairs.push((atoms::what(), what.encode(env)));
         pairs.push((atoms::path(), path.encode(env)));
-        terms::map(env, &pairs)
+        pairs
     }
 }
 
@@ -166,6 +161,19 @@ impl Encoder for Step {
             Step::Key(index) => (atoms::key(), index).encode(env),
             Step::Value(index) => (atoms::value(), index).encode(env),
         }
+    }
+}
+
+/// A problem with an argument of a component's function.
+pub struct Conversion(pub Box<Problem>);
+
+impl HostError for Conversion {
+    fn kind(&self) -> Atom {
+        atoms::conversion()
+    }
+
+    fn details<'a>(&self, env: Env<'a>) -> Details<'a> {
+        self.0.details(env)
     }
 }
 
@@ -185,3 +193,13 @@ impl std::fmt::Display for BadValue {
 }
 
 impl std::error::Error for BadValue {}
+
+impl HostError for BadValue {
+    fn kind(&self) -> Atom {
+        atoms::bad_value()
+    }
+
+    fn details<'a>(&self, env: Env<'a>) -> Details<'a> {
+        vec![(atoms::message(), terms::map(env, &self.0.details(env)))]
+    }
+}

@@ -1,9 +1,11 @@
 //! What a store keeps about its components, in reach of code that has no access to the store.
 
-use super::compiled::ComponentResource;
-use super::hosted::HostedTable;
-use super::instance::ComponentInstance;
+use crate::component::compiled::ComponentResource;
+use crate::component::instance::ComponentInstance;
+use crate::component::resource::hosted::HostedTable;
 use crate::guest::cell::StoreCell;
+use crate::vm::error::Result;
+use crate::vm::host_error::host_error;
 use crate::vm::slots::Shared;
 use rustler::ResourceArc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,17 +13,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::WasmBacktrace;
 use wasmtime::component::ResourceAny;
 
+/// What one store keeps.
 #[derive(Default)]
 pub struct Components {
+    /// Resources of Elixir.
     pub hosted: HostedTable,
     /// Resources whose handles are gone: dropped before the next call.
-    doomed: Mutex<Vec<ResourceAny>>,
+    orphans: Mutex<Vec<ResourceAny>>,
     /// The instances whose calls are under way, innermost last.
     stack: Mutex<Vec<ResourceArc<ComponentInstance>>>,
     /// The components of its instances: values are converted by their types for as long as they live.
     kept: Mutex<Vec<ResourceArc<ComponentResource>>>,
     /// A call ended in the middle; wasmtime lets no component of this store run any more.
     spent: AtomicBool,
+}
+
+host_error! {
+    /// A component's call ended in the middle, earlier: none of the store's may run again.
+    pub struct Spent = spent {}
 }
 
 impl Shared for Components {
@@ -38,18 +47,22 @@ impl Components {
         cell.slots.get_or_default()
     }
 
-    pub fn doom(&self, any: ResourceAny) {
-        lock(&self.doomed).push(any);
+    /// A handle is gone and its resource is not: it is dropped before the next call.
+    pub fn orphan(&self, any: ResourceAny) {
+        lock(&self.orphans).push(any);
     }
 
-    pub fn has_doomed(&self) -> bool {
-        !lock(&self.doomed).is_empty()
+    /// Whether there are resources to be dropped.
+    pub fn has_orphans(&self) -> bool {
+        !lock(&self.orphans).is_empty()
     }
 
-    pub fn take_doomed(&self) -> Vec<ResourceAny> {
-        std::mem::take(&mut lock(&self.doomed))
+    /// Those that are to be dropped now.
+    pub fn take_orphans(&self) -> Vec<ResourceAny> {
+        std::mem::take(&mut lock(&self.orphans))
     }
 
+    /// Keeps a component for as long as the store is open.
     pub fn keep(&self, component: &ResourceArc<ComponentResource>) {
         let mut kept = lock(&self.kept);
         if !kept
@@ -60,16 +73,27 @@ impl Components {
         }
     }
 
+    /// The instance whose call is under way, innermost.
     pub fn current(&self) -> Option<ResourceArc<ComponentInstance>> {
         lock(&self.stack).last().cloned()
     }
 
+    /// A call ended in the middle.
     pub fn spend(&self) {
         self.spent.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a call ended in the middle, so that no component of the store may run again.
     pub fn is_spent(&self) -> bool {
         self.spent.load(Ordering::Relaxed)
+    }
+
+    /// An error when no component of the store may run again.
+    pub fn check(&self) -> Result<()> {
+        match self.is_spent() {
+            true => Err(Spent {}.into()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -86,6 +110,7 @@ pub struct Underway {
 }
 
 impl Underway {
+    /// A call of a function of this instance, or of a destructor.
     pub fn begin(instance: &ResourceArc<ComponentInstance>) -> Self {
         let components = instance.components.clone();
         lock(&components.stack).push(instance.clone());
@@ -112,6 +137,7 @@ impl Underway {
         }
     }
 
+    /// The guest has returned.
     pub fn end(mut self) {
         self.ended = true;
     }
@@ -126,4 +152,10 @@ impl Drop for Underway {
             self.components.spend();
         }
     }
+}
+
+/// Whether a call ended in the middle, so that wasmtime lets no component of the store run any more.
+#[rustler::nif]
+fn component_store_spent(cell: ResourceArc<StoreCell>) -> bool {
+    Components::of(&cell).is_spent()
 }

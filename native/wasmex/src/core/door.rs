@@ -2,8 +2,10 @@
 
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
+use crate::vm::host_error::{Details, HostError};
 use crate::vm::options::Options;
-use scan::{Limit, Limits};
+use rustler::{Atom, Encoder, Env};
+use scan::{Limit, Limits, Refusal};
 use std::thread;
 
 /// Stack for parsers that recurse: those of schedulers are small.
@@ -18,19 +20,57 @@ pub fn limits(options: &Options) -> wasmtime::Result<Limits> {
     Ok(limits)
 }
 
+/// Bytes that ask for too much, or that can't be measured.
+impl HostError for Refusal {
+    fn kind(&self) -> Atom {
+        match self {
+            Refusal::Exceeded {
+                limit: Limit::Nesting,
+                ..
+            } => atoms::nested_too_deep(),
+            Refusal::Exceeded { .. } => atoms::too_large(),
+            Refusal::Malformed { .. } => atoms::parse(),
+        }
+    }
+
+    fn details<'a>(&self, env: Env<'a>) -> Details<'a> {
+        match self {
+            Refusal::Exceeded {
+                limit,
+                value,
+                most,
+                offset,
+            } => vec![
+                // One of ours: no guest can make more of them.
+                (
+                    atoms::limit(),
+                    Atom::from_str(env, limit.name()).ok().encode(env),
+                ),
+                (atoms::value(), value.encode(env)),
+                (atoms::most(), most.encode(env)),
+                (atoms::offset(), offset.encode(env)),
+            ],
+            Refusal::Malformed { offset } => vec![
+                (atoms::message(), "malformed component".encode(env)),
+                (atoms::offset(), offset.encode(env)),
+            ],
+        }
+    }
+}
+
 /// Lets a module or a component in the binary format pass, or says why not.
 pub fn binary(bytes: &[u8], limits: &Limits) -> Result<()> {
-    scan::binary(bytes, limits).map_err(Error::Refused)
+    scan::binary(bytes, limits).map_err(Error::from)
 }
 
 /// Lets WAT pass.
 pub fn wat(text: &[u8]) -> Result<()> {
-    scan::wat(text, &Limits::default()).map_err(Error::Refused)
+    scan::wat(text, &Limits::default()).map_err(Error::from)
 }
 
 /// Lets WIT pass.
 pub fn wit(text: &[u8]) -> Result<()> {
-    scan::wit(text, &Limits::default()).map_err(Error::Refused)
+    scan::wit(text, &Limits::default()).map_err(Error::from)
 }
 
 /// Does what may recurse on a thread of its own, while this one waits.
@@ -48,13 +88,8 @@ pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
 
 /// The limits that hold where no others are named.
 #[rustler::nif]
-fn limits_default(env: rustler::Env) -> Vec<(Option<rustler::Atom>, u64)> {
+fn limits_default(env: Env) -> Vec<(Option<Atom>, u64)> {
     let limits = Limits::default();
-    let row = |limit: &Limit| {
-        (
-            rustler::Atom::from_str(env, limit.name()).ok(),
-            limits.get(*limit),
-        )
-    };
+    let row = |limit: &Limit| (Atom::from_str(env, limit.name()).ok(), limits.get(*limit));
     Limit::ALL.iter().map(row).collect()
 }

@@ -16,8 +16,11 @@ use scan::Limits;
 use std::sync::{Arc, OnceLock};
 use wasmtime::{Engine, Linker, component};
 
+/// An engine.
 pub struct EngineResource {
+    /// wasmtime's engine.
     pub engine: Engine,
+    /// Keeps its ticks coming.
     pub ticks: Arc<Ticks>,
     /// What bytes may ask for that are compiled for it.
     pub limits: Limits,
@@ -39,10 +42,10 @@ impl EngineResource {
         }
     }
 
-    /// With these host modules. Where there are some, other definitions may take their place.
-    pub fn linker(&self, hosts: Hosts) -> wasmtime::Result<Linker<StoreData>> {
-        let mut linker = self.linkers.core(&self.engine, hosts)?;
-        linker.allow_shadowing(!hosts.is_empty());
+    /// With the host modules that are needed. Where some are granted, other definitions may take their place.
+    pub fn linker(&self, granted: Hosts, needed: Hosts) -> wasmtime::Result<Linker<StoreData>> {
+        let mut linker = self.linkers.core(&self.engine, needed)?;
+        linker.allow_shadowing(granted.has_core());
         Ok(linker)
     }
 

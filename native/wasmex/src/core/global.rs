@@ -10,8 +10,11 @@ use crate::vm::live::{Kind, Live};
 use rustler::{Encoder, Env, Resource, ResourceArc, Term};
 use wasmtime::{AsContextMut, Global, Mutability};
 
+/// A global variable.
 pub struct GlobalResource {
+    /// The store that it belongs to.
     pub cell: ResourceArc<StoreCell>,
+    /// wasmtime's global.
     pub global: Global,
     _live: Live,
 }
@@ -20,6 +23,7 @@ impl Resource for GlobalResource {}
 impl std::panic::RefUnwindSafe for GlobalResource {}
 
 impl GlobalResource {
+    /// A handle of this global.
     pub fn new(cell: ResourceArc<StoreCell>, global: Global) -> ResourceArc<Self> {
         ResourceArc::new(GlobalResource {
             cell,
@@ -33,7 +37,7 @@ type Handle = ResourceArc<GlobalResource>;
 
 #[rustler::nif]
 fn global_get<'a>(env: Env<'a>, global: Handle, via: Via) -> Term<'a> {
-    access::answer_rooted(env, &global.cell, via, |mut cx| {
+    access::reply_rooted(env, &global.cell, via, |mut cx| {
         let value = global.global.get(&mut cx);
         values::encode(env, cx, &value)
     })
@@ -41,7 +45,7 @@ fn global_get<'a>(env: Env<'a>, global: Handle, via: Via) -> Term<'a> {
 
 #[rustler::nif]
 fn global_set<'a>(env: Env<'a>, global: Handle, value: Term<'a>, via: Via) -> Term<'a> {
-    access::answer_rooted(env, &global.cell, via, |mut cx| {
+    access::reply_rooted(env, &global.cell, via, |mut cx| {
         let ty = global.global.ty(&cx);
         if ty.mutability() == Mutability::Const {
             return Err(Error::text(
@@ -57,7 +61,7 @@ fn global_set<'a>(env: Env<'a>, global: Handle, value: Term<'a>, via: Via) -> Te
 
 #[rustler::nif]
 fn global_type<'a>(env: Env<'a>, global: Handle, via: Via) -> Term<'a> {
-    access::answer_rooted(env, &global.cell, via, |cx| {
+    access::reply_rooted(env, &global.cell, via, |cx| {
         Ok(types::global(env, &global.global.ty(&cx)))
     })
 }

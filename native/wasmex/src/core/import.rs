@@ -3,13 +3,14 @@
 use crate::core::export;
 use crate::core::memory::MemoryResource;
 use crate::core::types;
-use crate::guest::cell::StoreCell;
+use crate::guest::cell::{ForeignStore, StoreCell};
 use crate::guest::data::StoreData;
-use crate::guest::suspension::{self, Import, ImportTable, PendingImport};
-use crate::guest::values::{self, Floats};
+use crate::guest::suspension::{self, Import, ImportRaised, ImportTable, PendingImport};
+use crate::guest::values::{self, Floats, Mismatch};
 use crate::vm::atoms;
 use crate::vm::env;
-use crate::vm::error::{BadResults, Error, ImportRaised, kind_of};
+use crate::vm::error::{Error, kind_of};
+use crate::vm::host_error::host_error;
 use crate::vm::terms;
 use rustler::sys::ErlNifTerm;
 use rustler::{Atom, Encoder, Env, NifResult, ResourceArc, Term};
@@ -17,6 +18,30 @@ use std::sync::Arc;
 use wasmtime::{
     AsContextMut, Caller, Engine, Extern, FuncType, Linker, Memory, StoreContextMut, Val, ValType,
 };
+
+host_error! {
+    /// What an Elixir function that returned the wrong thing leaves in the guest.
+    #[derive(Debug)]
+    pub struct BadResults = bad_results {
+        /// Which result is wrong, and how.
+        message: String,
+    }
+}
+
+impl std::fmt::Display for BadResults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BadResults {}
+
+impl BadResults {
+    fn of(message: impl Into<String>) -> wasmtime::Error {
+        let message = message.into();
+        BadResults { message }.into()
+    }
+}
 
 /// A function with the types of its results.
 struct Typed {
@@ -56,7 +81,7 @@ async fn call(
     let params = match params {
         Some(Ok(params)) => params,
         Some(Err(Error::Guest(error))) => return Err(error),
-        _ => return Err(ImportRaised.into()),
+        _ => return Err(ImportRaised {}.into()),
     };
     let (memory, memory_key) = calling_memory(&mut caller);
     let serial = caller.data_mut().next_serial();
@@ -110,35 +135,32 @@ fn store_results(
             }
         }
     });
-    stored.unwrap_or_else(|| Err(ImportRaised.into()))
+    stored.unwrap_or_else(|| Err(ImportRaised {}.into()))
 }
 
 fn wrong_shape(expected: usize, term: Term) -> wasmtime::Error {
     let kind = kind_of(term).to_term(term.get_env());
-    BadResults(format!(
-        "expected a list of {expected} results, got {}",
-        kind.atom_to_string().unwrap_or_default()
-    ))
-    .into()
+    let kind = kind.atom_to_string().unwrap_or_default();
+    BadResults::of(format!("expected a list of {expected} results, got {kind}"))
 }
 
 fn wrong_count(expected: usize, given: usize) -> wasmtime::Error {
-    BadResults(format!(
+    BadResults::of(format!(
         "expected a list of {expected} results, got a list of {given}"
     ))
-    .into()
 }
 
 fn bad_result(error: &Error, position: Option<usize>) -> wasmtime::Error {
     let place = position.map_or("the result".to_string(), |position| {
         format!("result {}", position + 1)
     });
-    let text = match error {
-        Error::Value { wanted, .. } => format!("{place} is no {wanted}"),
-        Error::ForeignStore(_) => format!("{place} belongs to another store"),
-        _ => format!("{place} can't be converted"),
-    };
-    BadResults(text).into()
+    BadResults::of(if let Some(mismatch) = error.as_host::<Mismatch>() {
+        format!("{place} is no {}", mismatch.wanted)
+    } else if error.as_host::<ForeignStore>().is_some() {
+        format!("{place} belongs to another store")
+    } else {
+        format!("{place} can't be converted")
+    })
 }
 
 /// `{functions, memory | nil}` of the import of this serial, which waits to be answered; nil when it does not.
@@ -152,16 +174,23 @@ fn import_context<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, serial: u64) -
 
 /// The imports that Elixir declares: `[{namespace, name, {:fn, params, results} | {:extern, resource}}]`.
 pub struct Declaration {
+    /// Where it is imported from.
     pub namespace: String,
+    /// What it is called there.
     pub name: String,
+    /// What it is.
     pub definition: Definition,
 }
 
+/// What an import is defined as.
 pub enum Definition {
+    /// An Elixir function of this type.
     Func(FuncType),
+    /// Something of the store of this id.
     Extern(Extern, u64),
 }
 
+/// Reads what Elixir declares.
 pub fn declarations(engine: &Engine, list: Term) -> NifResult<Vec<Declaration>> {
     let list: Vec<(String, String, Term)> = list.decode()?;
     list.into_iter()

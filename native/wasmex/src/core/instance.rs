@@ -1,7 +1,6 @@
-//! Instances: made by a job of their own, then asked for their exports by name.
+//! Instances, asked for their exports by name.
 
 use crate::core::global::GlobalResource;
-use crate::core::linker::Wanted;
 use crate::core::memory::MemoryResource;
 use crate::core::table::TableResource;
 use crate::core::tag::TagResource;
@@ -11,26 +10,25 @@ use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::funcref::FuncResource;
-use crate::guest::handoff;
-use crate::guest::job::{Job, Running, Task};
+use crate::guest::job::Job;
 use crate::guest::signature::Signature;
 use crate::guest::values::Floats;
 use crate::vm::atoms;
-use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::{self, fast_nif};
+use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
-use rustler::sys::ErlNifTerm;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use wasmtime::{
-    ExportType, Extern, ExternType, Instance, InstancePre, Linker, Module, StoreContextMut,
-};
+use wasmtime::{ExportType, Extern, ExternType, Instance, Module, StoreContextMut};
 
+/// An instance of a core module.
 pub struct InstanceResource {
+    /// Its store.
     pub cell: ResourceArc<StoreCell>,
+    /// wasmtime's instance.
     pub instance: Instance,
     module: Module,
     /// Functions that were called before: looking one up in wasmtime costs more than the call.
@@ -43,138 +41,36 @@ pub struct InstanceResource {
 impl Resource for InstanceResource {}
 impl std::panic::RefUnwindSafe for InstanceResource {}
 
-/// What it takes to make an instance.
-pub enum Plan {
-    /// Imports resolved before.
-    Template(InstancePre<StoreData>),
-    /// Imports still to be resolved, after the linked modules have been instantiated.
-    Link {
-        linker: Linker<StoreData>,
-        wanted: Wanted,
-        links: Vec<(String, Module)>,
-        module: Module,
-    },
-}
-
-impl Task for Plan {
-    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a> {
-        Box::pin(run(*self, cx))
+host_error! {
+    /// An instance has no export of this name and kind.
+    pub struct UnknownExport = unknown_export {
+        /// A function, a memory, and so on.
+        kind: Atom,
+        /// The name that was asked for.
+        name: String,
+        /// Those of this kind that there are.
+        names: Vec<String>,
     }
 }
 
-async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
-    let (instance, module) = match plan {
-        Plan::Template(template) => {
-            cx.data_mut().count_instance();
-            let instance = template
-                .instantiate_async(&mut cx)
-                .await
-                .map_err(Error::Guest)?;
-            (instance, template.module().clone())
-        }
-        Plan::Link {
-            mut linker,
-            wanted,
-            links,
-            module,
-        } => {
-            wanted.define(&mut linker, &mut cx)?;
-            for (name, linked) in links {
-                let instance = link(&linker, &linked, true, &mut cx).await?;
-                initialize(&linked, instance, &mut cx).await?;
-                linker
-                    .instance(&mut cx, &name, instance)
-                    .map_err(|error| Error::text(atoms::duplicate_import(), error))?;
-            }
-            (link(&linker, &module, false, &mut cx).await?, module)
-        }
-    };
-    let initialized = initialize(&module, instance, &mut cx).await?;
-    env::in_env(|env| {
-        let cell = handoff::current_cell()?;
-        let resource = ResourceArc::new(InstanceResource {
+impl InstanceResource {
+    /// `initialized` says whether its `_initialize` was called already.
+    pub fn new(
+        cell: ResourceArc<StoreCell>,
+        instance: Instance,
+        module: Module,
+        initialized: bool,
+    ) -> ResourceArc<Self> {
+        ResourceArc::new(InstanceResource {
             cell,
             instance,
             module,
             signatures: RwLock::new(HashMap::new()),
             initialized: AtomicBool::new(initialized),
             _live: Live::new(Kind::Instance),
-        });
-        Some(resource.encode(env).as_c_arg())
-    })
-    .flatten()
-    .ok_or(Error::Cancelled)
-}
-
-async fn link(
-    linker: &Linker<StoreData>,
-    module: &Module,
-    linked: bool,
-    cx: &mut StoreContextMut<'_, StoreData>,
-) -> Result<Instance> {
-    let template = prepare(linker, module, linked, cx)?;
-    cx.data_mut().count_instance();
-    template.instantiate_async(cx).await.map_err(Error::Guest)
-}
-
-/// Resolves the imports of a module; the error names all that are missing.
-pub fn prepare(
-    linker: &Linker<StoreData>,
-    module: &Module,
-    linked: bool,
-    cx: &mut StoreContextMut<'_, StoreData>,
-) -> Result<InstancePre<StoreData>> {
-    let mut missing = module
-        .imports()
-        .filter(|import| linker.get_by_import(&mut *cx, import).is_none())
-        .map(|import| {
-            (
-                import.module().to_string(),
-                import.name().to_string(),
-                types::describe(&import.ty()),
-            )
-        });
-    if let Some((namespace, name, types)) = missing.next() {
-        let first = (namespace.clone(), name.clone());
-        let rest = missing.map(|(namespace, name, _)| (namespace, name));
-        let missing = std::iter::once(first).chain(rest).collect();
-        return Err(Error::MissingImport {
-            namespace,
-            name,
-            types,
-            missing,
-            linked,
-        });
+        })
     }
-    drop(missing);
-    linker
-        .instantiate_pre(module)
-        .map_err(|error| Error::chain(atoms::incompatible_import(), &error))
-}
 
-/// Calls a reactor's `_initialize`. True when there was one.
-async fn initialize(
-    module: &Module,
-    instance: Instance,
-    cx: &mut StoreContextMut<'_, StoreData>,
-) -> Result<bool> {
-    let Some(ExternType::Func(ty)) = module.get_export("_initialize") else {
-        return Ok(false);
-    };
-    if ty.params().len() + ty.results().len() > 0 {
-        return Ok(false);
-    }
-    match instance.get_func(&mut *cx, "_initialize") {
-        Some(func) => func
-            .call_async(cx, &[], &mut [])
-            .await
-            .map(|()| true)
-            .map_err(Error::Guest),
-        None => Ok(false),
-    }
-}
-
-impl InstanceResource {
     fn known(&self, name: &str) -> Option<Arc<Signature>> {
         self.signatures
             .read()
@@ -212,11 +108,12 @@ impl InstanceResource {
             .filter(|export| same_kind(export.ty()))
             .map(|export| export.name().to_string())
             .collect();
-        Error::UnknownExport {
+        UnknownExport {
             kind,
             name: name.to_string(),
             names,
         }
+        .into()
     }
 }
 
@@ -285,22 +182,6 @@ fn call<'a>(
     }
 }
 
-/// A template's instance: all imports are known.
-#[rustler::nif]
-fn instance_from_template<'a>(
-    env: Env<'a>,
-    cell: ResourceArc<StoreCell>,
-    template: ResourceArc<crate::core::linker::TemplateResource>,
-    fuel: Option<u64>,
-    via: Via,
-) -> Term<'a> {
-    if let Err(error) = template.check(&cell) {
-        return error.to_term(env);
-    }
-    let plan = Plan::Template(template.template.clone());
-    drive::begin(env, &cell, via, Job::task(plan, fuel))
-}
-
 /// The type of an export, straight from the module; nil where there is none.
 #[rustler::nif]
 fn instance_export_type<'a>(
@@ -329,7 +210,7 @@ fn instance_export<'a>(
     via: Via,
 ) -> Term<'a> {
     let name = text(&name);
-    access::answer(env, &instance.cell, via, |mut cx| {
+    access::reply(env, &instance.cell, via, |mut cx| {
         let external = instance.instance.get_export(&mut cx, name);
         wrap(env, &instance, cx, external, kind).ok_or_else(|| instance.unknown(kind, name))
     })
@@ -373,7 +254,7 @@ fn instance_memory<'a>(
         .exports()
         .find(is_memory)
         .map(|export| export.name().to_string());
-    access::answer(env, &instance.cell, via, |mut cx| {
+    access::reply(env, &instance.cell, via, |mut cx| {
         let memory = name.and_then(|name| instance.instance.get_memory(&mut cx, &name));
         Ok(memory
             .map(|memory| MemoryResource::new(instance.cell.clone(), memory))

@@ -5,12 +5,16 @@ use crate::guest::cell::{StoreCell, Via};
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::fast_nif;
+use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
 use rustler::{Binary, Encoder, Env, NewBinary, NifResult, Resource, ResourceArc, Term};
 use wasmtime::Memory;
 
+/// A linear memory.
 pub struct MemoryResource {
+    /// The store that it belongs to.
     pub cell: ResourceArc<StoreCell>,
+    /// wasmtime's memory.
     pub memory: Memory,
     _live: Live,
 }
@@ -19,6 +23,7 @@ impl Resource for MemoryResource {}
 impl std::panic::RefUnwindSafe for MemoryResource {}
 
 impl MemoryResource {
+    /// A handle of this memory.
     pub fn new(cell: ResourceArc<StoreCell>, memory: Memory) -> ResourceArc<Self> {
         ResourceArc::new(MemoryResource {
             cell,
@@ -28,11 +33,23 @@ impl MemoryResource {
     }
 }
 
+host_error! {
+    /// An access beyond the end of a memory or a table.
+    pub struct OutOfBounds = out_of_bounds {
+        /// Where it begins.
+        offset: u64,
+        /// How much of it.
+        size: u64,
+        /// Where the memory or the table ends.
+        limit: u64,
+    }
+}
+
 type Handle = ResourceArc<MemoryResource>;
 
 #[rustler::nif]
 fn memory_size<'a>(env: Env<'a>, memory: Handle, via: Via) -> Term<'a> {
-    access::answer(env, &memory.cell, via, |cx| {
+    access::reply(env, &memory.cell, via, |cx| {
         Ok(memory.memory.data_size(&cx).encode(env))
     })
 }
@@ -40,7 +57,7 @@ fn memory_size<'a>(env: Env<'a>, memory: Handle, via: Via) -> Term<'a> {
 /// The size in pages before.
 #[rustler::nif]
 fn memory_grow<'a>(env: Env<'a>, memory: Handle, pages: u64, via: Via) -> Term<'a> {
-    access::answer(env, &memory.cell, via, |mut cx| {
+    access::reply(env, &memory.cell, via, |mut cx| {
         let before = memory.memory.grow(&mut cx, pages);
         before
             .map(|pages| pages.encode(env))
@@ -55,7 +72,7 @@ fn memory_read<'a>(
 ) -> NifResult<Term<'a>> {
     let memory: Handle = memory.decode()?;
     let (offset, length) = (offset.decode()?, length.decode()?);
-    Ok(access::answer(env, &memory.cell, via.decode()?, |cx| {
+    Ok(access::reply(env, &memory.cell, via.decode()?, |cx| {
         let bytes = range(memory.memory.data(&cx), offset, length)?;
         let mut binary = NewBinary::new(env, bytes.len());
         binary.as_mut_slice().copy_from_slice(bytes);
@@ -72,7 +89,7 @@ fn memory_read_cstring<'a>(
     limit: u64,
     via: Via,
 ) -> Term<'a> {
-    access::answer(env, &memory.cell, via, |cx| {
+    access::reply(env, &memory.cell, via, |cx| {
         let data = memory.memory.data(&cx);
         let rest = (data.len() as u64).saturating_sub(offset);
         let bytes = range(data, offset, limit.min(rest))?;
@@ -95,29 +112,25 @@ fn memory_write<'a>(
     let memory: Handle = memory.decode()?;
     let offset: u64 = offset.decode()?;
     let bytes: Binary = bytes.decode()?;
-    Ok(access::answer(
-        env,
-        &memory.cell,
-        via.decode()?,
-        |mut cx| {
-            let data = memory.memory.data_mut(&mut cx);
-            let size = data.len() as u64;
-            let place = usize::try_from(offset)
-                .ok()
-                .and_then(|offset| data.get_mut(offset..offset.checked_add(bytes.len())?));
-            match place {
-                Some(place) => {
-                    place.copy_from_slice(&bytes);
-                    Ok(atoms::ok().encode(env))
-                }
-                None => Err(Error::OutOfBounds {
-                    offset,
-                    size: bytes.len() as u64,
-                    limit: size,
-                }),
+    Ok(access::reply(env, &memory.cell, via.decode()?, |mut cx| {
+        let data = memory.memory.data_mut(&mut cx);
+        let size = data.len() as u64;
+        let place = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| data.get_mut(offset..offset.checked_add(bytes.len())?));
+        match place {
+            Some(place) => {
+                place.copy_from_slice(&bytes);
+                Ok(atoms::ok().encode(env))
             }
-        },
-    ))
+            None => Err(OutOfBounds {
+                offset,
+                size: bytes.len() as u64,
+                limit: size,
+            }
+            .into()),
+        }
+    }))
 }
 
 #[rustler::nif]
@@ -132,9 +145,14 @@ fn range(data: &[u8], offset: u64, length: u64) -> Result<&[u8]> {
         .zip(end.and_then(|end| usize::try_from(end).ok()));
     range
         .and_then(|(start, end)| data.get(start..end))
-        .ok_or(Error::OutOfBounds {
-            offset,
-            size: length,
-            limit: data.len() as u64,
+        .ok_or_else(|| {
+            let limit = data.len() as u64;
+            let size = length;
+            OutOfBounds {
+                offset,
+                size,
+                limit,
+            }
+            .into()
         })
 }

@@ -1,4 +1,4 @@
-//! The resources of core WebAssembly, one file each: engine, module, linker, instance, memory, table, global, …
+//! The resources of core WebAssembly, one file each: engine, module, store, instance, memory, table, global, …
 //!
 //! It may use `vm`, `wasi` and `guest`.
 
@@ -10,11 +10,13 @@ pub mod func;
 pub mod global;
 pub mod import;
 pub mod instance;
+pub mod instantiate;
 pub mod linker;
 pub mod memory;
 pub mod module;
 pub mod store;
 pub mod table;
 pub mod tag;
+pub mod template;
 pub mod types;
 pub mod wat;

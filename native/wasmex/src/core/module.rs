@@ -11,8 +11,11 @@ use crate::vm::terms;
 use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use wasmtime::{Engine, Module, Precompiled};
 
+/// A compiled module.
 pub struct ModuleResource {
+    /// wasmtime's module.
     pub module: Module,
+    /// The engine that it was compiled for.
     pub engine: ResourceArc<EngineResource>,
     _live: Live,
 }

@@ -16,7 +16,7 @@ use rustler::{Encoder, Env, ResourceArc, Term};
 use wasmtime::Store;
 
 /// `wasi` is nil for a store without. `extensions` names what is to be attached, as atoms or `{atom, term}`: `:trace`,
-/// for instances of templates that are traced, and `:profile`, for `store_start_profile`.
+/// for instances of templates that are traced, and `:profile`, for `profile_start`.
 #[rustler::nif]
 fn store_new<'a>(
     env: Env<'a>,
@@ -99,12 +99,12 @@ fn store_engine(cell: ResourceArc<StoreCell>) -> Option<ResourceArc<EngineResour
 
 #[rustler::nif]
 fn store_get_fuel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Via) -> Term<'a> {
-    access::answer(env, &cell, via, |cx| cx.get_fuel().map_err(no_fuel))
+    access::reply(env, &cell, via, |cx| cx.get_fuel().map_err(no_fuel))
 }
 
 #[rustler::nif]
 fn store_set_fuel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, fuel: u64, via: Via) -> Term<'a> {
-    access::answer(env, &cell, via, |mut cx| {
+    access::reply(env, &cell, via, |mut cx| {
         cx.set_fuel(fuel).map(|()| atoms::ok()).map_err(no_fuel)
     })
 }
@@ -116,13 +116,13 @@ fn no_fuel(error: wasmtime::Error) -> Error {
 /// The most bytes that all memories of the store had together.
 #[rustler::nif]
 fn store_memory_peak<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Via) -> Term<'a> {
-    access::answer(env, &cell, via, |cx| Ok(cx.data().limits.memory_peak))
+    access::reply(env, &cell, via, |cx| Ok(cx.data().limits.memory_peak))
 }
 
 /// Collects the garbage of the guests in the store.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn store_gc<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Via) -> Term<'a> {
-    access::answer(env, &cell, via, |mut cx| {
+    access::reply(env, &cell, via, |mut cx| {
         cx.gc(None).map(|()| atoms::ok()).map_err(Error::Guest)
     })
 }

@@ -1,5 +1,6 @@
 //! Tables of references.
 
+use crate::core::memory::OutOfBounds;
 use crate::core::types;
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
@@ -11,8 +12,11 @@ use crate::vm::live::{Kind, Live};
 use rustler::{Encoder, Env, Resource, ResourceArc, Term};
 use wasmtime::{AsContextMut, Ref, StoreContextMut, Table, ValType};
 
+/// A table.
 pub struct TableResource {
+    /// The store that it belongs to.
     pub cell: ResourceArc<StoreCell>,
+    /// wasmtime's table.
     pub table: Table,
     _live: Live,
 }
@@ -21,6 +25,7 @@ impl Resource for TableResource {}
 impl std::panic::RefUnwindSafe for TableResource {}
 
 impl TableResource {
+    /// A handle of this table.
     pub fn new(cell: ResourceArc<StoreCell>, table: Table) -> ResourceArc<Self> {
         ResourceArc::new(TableResource {
             cell,
@@ -34,14 +39,14 @@ type Handle = ResourceArc<TableResource>;
 
 #[rustler::nif]
 fn table_size<'a>(env: Env<'a>, table: Handle, via: Via) -> Term<'a> {
-    access::answer_rooted(env, &table.cell, via, |cx| {
+    access::reply_rooted(env, &table.cell, via, |cx| {
         Ok(table.table.size(&cx).encode(env))
     })
 }
 
 #[rustler::nif]
 fn table_get<'a>(env: Env<'a>, table: Handle, index: u64, via: Via) -> Term<'a> {
-    access::answer_rooted(env, &table.cell, via, |mut cx| {
+    access::reply_rooted(env, &table.cell, via, |mut cx| {
         match table.table.get(&mut cx, index) {
             Some(element) => values::encode(env, cx, &element.into()),
             None => Err(outside(&table, cx, index)),
@@ -51,7 +56,7 @@ fn table_get<'a>(env: Env<'a>, table: Handle, index: u64, via: Via) -> Term<'a> 
 
 #[rustler::nif]
 fn table_set<'a>(env: Env<'a>, table: Handle, index: u64, value: Term<'a>, via: Via) -> Term<'a> {
-    access::answer_rooted(env, &table.cell, via, |mut cx| {
+    access::reply_rooted(env, &table.cell, via, |mut cx| {
         let element = element(&table, cx.as_context_mut(), value)?;
         if index >= table.table.size(&cx) {
             return Err(outside(&table, cx, index));
@@ -67,7 +72,7 @@ fn table_set<'a>(env: Env<'a>, table: Handle, index: u64, value: Term<'a>, via: 
 /// The size before.
 #[rustler::nif]
 fn table_grow<'a>(env: Env<'a>, table: Handle, delta: u64, value: Term<'a>, via: Via) -> Term<'a> {
-    access::answer_rooted(env, &table.cell, via, |mut cx| {
+    access::reply_rooted(env, &table.cell, via, |mut cx| {
         let element = element(&table, cx.as_context_mut(), value)?;
         let before = table.table.grow(&mut cx, delta, element);
         before
@@ -78,7 +83,7 @@ fn table_grow<'a>(env: Env<'a>, table: Handle, delta: u64, value: Term<'a>, via:
 
 #[rustler::nif]
 fn table_type<'a>(env: Env<'a>, table: Handle, via: Via) -> Term<'a> {
-    access::answer_rooted(env, &table.cell, via, |cx| {
+    access::reply_rooted(env, &table.cell, via, |cx| {
         Ok(types::table(env, &table.table.ty(&cx)))
     })
 }
@@ -92,11 +97,12 @@ fn element(table: &Handle, mut cx: StoreContextMut<'_, StoreData>, value: Term) 
 }
 
 fn outside(table: &Handle, cx: StoreContextMut<'_, StoreData>, index: u64) -> Error {
-    Error::OutOfBounds {
+    OutOfBounds {
         offset: index,
         size: 1,
         limit: table.table.size(&cx),
     }
+    .into()
 }
 
 #[rustler::nif]

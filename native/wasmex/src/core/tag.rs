@@ -5,8 +5,11 @@ use crate::vm::live::{Kind, Live};
 use rustler::{Resource, ResourceArc};
 use wasmtime::Tag;
 
+/// A tag.
 pub struct TagResource {
+    /// The store that it belongs to.
     pub cell: ResourceArc<StoreCell>,
+    /// wasmtime's tag.
     pub tag: Tag,
     _live: Live,
 }
@@ -15,6 +18,7 @@ impl Resource for TagResource {}
 impl std::panic::RefUnwindSafe for TagResource {}
 
 impl TagResource {
+    /// A handle of this tag.
     pub fn new(cell: ResourceArc<StoreCell>, tag: Tag) -> ResourceArc<Self> {
         ResourceArc::new(TagResource {
             cell,

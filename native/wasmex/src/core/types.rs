@@ -1,13 +1,11 @@
 //! wasmtime's types as the terms that `Wasmex.Module` documents, and back.
 
 use crate::vm::atoms;
-use crate::vm::backtrace::INLINED;
-use crate::vm::demangle::cut;
 use crate::vm::terms;
 use rustler::{Atom, Encoder, Env, Error, NifResult, Term};
 use wasmtime::{
-    Engine, ExternType, FrameInfo, FuncType, GlobalType, HeapType, MemoryType, Mutability, RefType,
-    TableType, ValType,
+    Engine, ExternType, FuncType, GlobalType, HeapType, MemoryType, Mutability, RefType, TableType,
+    ValType,
 };
 
 /// `:i32 | :i64 | :f32 | :f64 | :v128 | {:reference, text}`
@@ -26,12 +24,14 @@ fn reference<'a>(env: Env<'a>, ty: &RefType) -> Term<'a> {
     (atoms::reference(), ty.to_string()).encode(env)
 }
 
+/// `{tag, params, results}`
 pub fn func<'a>(env: Env<'a>, tag: Atom, ty: &FuncType) -> Term<'a> {
     let params: Vec<Term> = ty.params().map(|ty| value(env, &ty)).collect();
     let results: Vec<Term> = ty.results().map(|ty| value(env, &ty)).collect();
     (tag, params, results).encode(env)
 }
 
+/// `{:global, %{mutability, type}}`
 pub fn global<'a>(env: Env<'a>, ty: &GlobalType) -> Term<'a> {
     let mutability = match ty.mutability() {
         Mutability::Const => atoms::const_(),
@@ -47,6 +47,7 @@ pub fn global<'a>(env: Env<'a>, ty: &GlobalType) -> Term<'a> {
     (atoms::global(), details).encode(env)
 }
 
+/// `{:table, %{minimum, type}}`, with `maximum` where there is one.
 pub fn table<'a>(env: Env<'a>, ty: &TableType) -> Term<'a> {
     let mut details = vec![
         (atoms::minimum(), ty.minimum().encode(env)),
@@ -58,6 +59,7 @@ pub fn table<'a>(env: Env<'a>, ty: &TableType) -> Term<'a> {
     (atoms::table(), terms::map(env, &details)).encode(env)
 }
 
+/// `{:memory, %{minimum, shared, memory64}}`, with `maximum` where there is one.
 pub fn memory<'a>(env: Env<'a>, ty: &MemoryType) -> Term<'a> {
     let mut details = vec![
         (atoms::minimum(), ty.minimum().encode(env)),
@@ -70,6 +72,7 @@ pub fn memory<'a>(env: Env<'a>, ty: &MemoryType) -> Term<'a> {
     (atoms::memory(), terms::map(env, &details)).encode(env)
 }
 
+/// The type of an import or an export.
 pub fn external<'a>(env: Env<'a>, ty: &ExternType) -> Term<'a> {
     match ty {
         ExternType::Func(ty) => func(env, atoms::fn_(), ty),
@@ -112,40 +115,6 @@ fn describe_func(word: &str, ty: &FuncType) -> String {
     text
 }
 
-/// A frame of a backtrace, with names as they are in the module: raw, but no longer than texts have them.
-pub fn frame<'a>(env: Env<'a>, frame: &FrameInfo) -> Term<'a> {
-    let symbols: Vec<Term> = frame
-        .symbols()
-        .iter()
-        .take(INLINED)
-        .map(|symbol| {
-            terms::map(
-                env,
-                &[
-                    (atoms::name(), symbol.name().map(cut).encode(env)),
-                    (atoms::file(), symbol.file().map(cut).encode(env)),
-                    (atoms::line(), symbol.line().encode(env)),
-                    (atoms::column(), symbol.column().encode(env)),
-                ],
-            )
-        })
-        .collect();
-    terms::map(
-        env,
-        &[
-            (
-                atoms::module_name(),
-                frame.module().name().map(cut).encode(env),
-            ),
-            (atoms::func_name(), frame.func_name().map(cut).encode(env)),
-            (atoms::func_index(), frame.func_index().encode(env)),
-            (atoms::func_offset(), frame.func_offset().encode(env)),
-            (atoms::module_offset(), frame.module_offset().encode(env)),
-            (atoms::symbols(), symbols.encode(env)),
-        ],
-    )
-}
-
 /// The types that an Elixir function may be declared with.
 pub fn decode_value(term: Term) -> NifResult<ValType> {
     let atom: Atom = term.decode()?;
@@ -169,6 +138,7 @@ pub fn decode_value(term: Term) -> NifResult<ValType> {
     }
 }
 
+/// The type of a function that Elixir declares.
 pub fn decode_func(engine: &Engine, params: Term, results: Term) -> NifResult<FuncType> {
     let params: Vec<Term> = params.decode()?;
     let results: Vec<Term> = results.decode()?;

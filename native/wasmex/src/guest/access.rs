@@ -11,7 +11,7 @@ use rustler::{Encoder, Env, ResourceArc, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmtime::{AsContextMut, RootScope, StoreContextMut};
 
-/// Uses the store for a moment. `Err` is the term to answer: `{:busy, reference}` or an error.
+/// Uses the store for a moment. `Err` is the term for Elixir: `{:busy, reference}` or an error.
 pub fn with<'a, R>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
@@ -33,7 +33,7 @@ pub fn with<'a, R>(
                 Err(panic) => {
                     let why = panic_text(&*panic);
                     cell.leave(env, Phase::Broken(why.clone()));
-                    Err(Error::Broken(why).to_term(env))
+                    Err(Error::broken(why).to_term(env))
                 }
             }
         }
@@ -45,8 +45,8 @@ pub fn with<'a, R>(
     }
 }
 
-/// As [`with`], answered as Elixir takes it: `{:ok, term}` or an error.
-pub fn answer<'a, R: Encoder>(
+/// As [`with`], as Elixir takes it: `{:ok, term}` or an error.
+pub fn reply<'a, R: Encoder>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
     via: Via,
@@ -59,14 +59,14 @@ pub fn answer<'a, R: Encoder>(
     }
 }
 
-/// As [`answer`]; references that `f` roots are let go at its end.
-pub fn answer_rooted<'a>(
+/// As [`reply`]; references that `f` roots are let go at its end.
+pub fn reply_rooted<'a>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
     via: Via,
     f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
 ) -> Term<'a> {
-    answer(env, cell, via, |mut cx| {
+    reply(env, cell, via, |mut cx| {
         f(RootScope::new(&mut cx).as_context_mut())
     })
 }
@@ -92,7 +92,7 @@ fn visit<R>(
     match execution.poll(cell, &mut handoff, cell) {
         Polled::Pending => {
             cell.leave(env, Phase::Suspended(execution));
-            result.ok_or_else(|| Error::Broken("the import did not take the visit".into()))
+            result.ok_or_else(|| Error::broken("the import did not take the visit"))
         }
         Polled::Finished(finished) => {
             drop(execution);

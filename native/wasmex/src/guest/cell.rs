@@ -14,23 +14,28 @@ use crate::guest::turns::{Turns, Waiter};
 use crate::guest::waits;
 use crate::vm::env::EnvScope;
 use crate::vm::error::{Error, Result};
+use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::slots::SharedSlots;
 use crate::vm::term_box::TermBox;
 use crate::vm::waker::WakeCell;
-use rustler::{Decoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
+use rustler::{Atom, Decoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::{Engine, Store};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// A number for a new store.
 pub fn next_id() -> u64 {
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
+/// A store, whoever uses it at the moment.
 pub struct StoreCell {
+    /// Tells the stores apart.
     pub id: u64,
+    /// The engine of its guests.
     pub engine: Engine,
     /// Keeps the engine's ticks coming.
     pub ticks: Arc<Ticks>,
@@ -40,6 +45,7 @@ pub struct StoreCell {
     pub reactor: bool,
     /// What extensions attach, see [`crate::guest::extension`].
     pub slots: SharedSlots,
+    /// Wakes the process that drives a call.
     pub wake: Arc<WakeCell>,
     inner: Mutex<Inner>,
     _live: Live,
@@ -54,18 +60,24 @@ struct Inner {
     closing: bool,
 }
 
+/// What happens to the store now.
 pub enum Phase {
+    /// Nobody uses it.
     Idle(Store<StoreData>),
+    /// A call waits to be polled.
     Suspended(Box<Execution>),
     /// A NIF of this process works with it at this moment.
     Taken(LocalPid),
+    /// It was freed.
     Closed,
+    /// It was lost, with the reason.
     Broken(String),
 }
 
 /// Which handle the store was asked for with.
 #[derive(Clone, Copy)]
 pub enum Via {
+    /// The store itself.
     Store,
     /// The `caller` of the import with this serial.
     Caller(u64),
@@ -81,11 +93,21 @@ impl<'a> Decoder<'a> for Via {
     }
 }
 
+host_error! {
+    /// Something belongs to another store than it is used in.
+    pub struct ForeignStore = foreign_store {
+        /// What it is.
+        kind: Atom,
+    }
+}
+
 /// How a process gets at a store.
 pub enum Entry<'a> {
+    /// The store, to be put back with [`StoreCell::leave`].
     Idle(Store<StoreData>),
     /// The call that this process drives, suspended in the import of this serial.
     Import(Box<Execution>, u64),
+    /// Another process uses it: the turn comes as a message with this reference.
     Busy(Term<'a>),
 }
 
@@ -140,6 +162,7 @@ impl Resource for StoreCell {
 impl std::panic::RefUnwindSafe for StoreCell {}
 
 impl StoreCell {
+    /// An idle store.
     pub fn new(new: NewStore, ticks: Arc<Ticks>) -> Self {
         let store = new.store;
         StoreCell {
@@ -186,7 +209,7 @@ impl StoreCell {
                 }
                 match phase {
                     Phase::Idle(store) => Ok(Entry::Idle(store)),
-                    _ => Err(Error::Broken("the store is in no known state".into())),
+                    _ => Err(Error::broken("the store is in no known state")),
                 }
             }
             Phase::Suspended(execution) if execution.driver == me => {
@@ -203,7 +226,7 @@ impl StoreCell {
                 let why = why.clone();
                 drop(inner);
                 waits::forget(me);
-                Err(Error::Broken(why))
+                Err(Error::broken(why))
             }
             Phase::Suspended(_) | Phase::Taken(_) => {
                 drop(inner);
@@ -221,7 +244,7 @@ impl StoreCell {
             Phase::Suspended(execution) => Ok(execution),
             other => {
                 inner.phase = other;
-                Err(Error::Broken("the store is in no known state".into()))
+                Err(Error::broken("the store is in no known state"))
             }
         }
     }
@@ -234,7 +257,7 @@ impl StoreCell {
                 self.take_suspended(&mut inner, me)
             }
             Phase::Closed => Err(Error::Closed),
-            Phase::Broken(why) => Err(Error::Broken(why.clone())),
+            Phase::Broken(why) => Err(Error::broken(why.clone())),
             _ => Err(Error::Cancelled),
         }
     }
@@ -292,6 +315,7 @@ impl StoreCell {
         self.wake.polling()
     }
 
+    /// The process that uses the store, if one does.
     pub fn driver(&self) -> Option<LocalPid> {
         match &self.lock().phase {
             Phase::Suspended(execution) => Some(execution.driver),

@@ -12,6 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 pub struct StoreData {
     /// Tells the stores apart; the id of the store cell.
     pub id: u64,
+    /// What its guests may use.
     pub limits: Limits,
     wasi: Context,
     serial: u64,
@@ -25,6 +26,7 @@ pub struct StoreData {
 }
 
 impl StoreData {
+    /// With nothing attached yet.
     pub fn new(id: u64, limits: Limits, wasi: Context) -> Self {
         StoreData {
             id,
@@ -50,6 +52,7 @@ impl StoreData {
         self.only_memory = None;
     }
 
+    /// The `memory` of the store's one instance, if it is known.
     pub fn only_memory(&self) -> Option<Memory> {
         self.only_memory
     }
@@ -94,10 +97,15 @@ impl WasiHttpView for StoreData {
 #[derive(NifStruct, Clone, Default)]
 #[module = "Wasmex.StoreLimits"]
 pub struct LimitsSpec {
+    /// Bytes of all memories.
     pub memory_size: Option<u64>,
+    /// Elements of each table.
     pub table_elements: Option<u64>,
+    /// Instances.
     pub instances: Option<u64>,
+    /// Tables.
     pub tables: Option<u64>,
+    /// Memories.
     pub memories: Option<u64>,
     /// What one call may hand over between host and component, see `component/lift.rs`.
     pub hostcall_fuel: Option<u64>,
@@ -125,6 +133,7 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Of which nothing is used yet.
     pub fn new(spec: LimitsSpec) -> Self {
         Limits {
             spec,

@@ -91,7 +91,7 @@ impl Execution {
 pub fn broken(env: Env, cell: &StoreCell, execution: Box<Execution>, why: String) -> Error {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(execution)));
     cell.leave(env, Phase::Broken(why.clone()));
-    Error::Broken(why)
+    Error::broken(why)
 }
 
 /// The driver is gone: end its call and free the store for others.

@@ -1,6 +1,6 @@
 //! A function of a store as a value: what a funcref is to Elixir.
 
-use crate::guest::cell::StoreCell;
+use crate::guest::cell::{ForeignStore, StoreCell};
 use crate::guest::data::StoreData;
 use crate::guest::handoff;
 use crate::guest::signature::Signature;
@@ -15,7 +15,9 @@ use wasmtime::{Func, StoreContextMut, ValType};
 
 /// A function, ready to be called.
 pub struct FuncResource {
+    /// The store that it belongs to.
     pub cell: ResourceArc<StoreCell>,
+    /// The function and its types.
     pub signature: Arc<Signature>,
     _live: Live,
 }
@@ -24,6 +26,7 @@ impl Resource for FuncResource {}
 impl std::panic::RefUnwindSafe for FuncResource {}
 
 impl FuncResource {
+    /// A handle of this function.
     pub fn new(cell: ResourceArc<StoreCell>, signature: Arc<Signature>) -> ResourceArc<Self> {
         ResourceArc::new(FuncResource {
             cell,
@@ -48,11 +51,15 @@ pub fn encode<'a>(
     ))
 }
 
+/// The function in a `%Wasmex.Func{}` of this store.
 pub fn decode(cx: &StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Func> {
     let resource =
         terms::resource::<FuncResource>(term).ok_or_else(|| values::mismatch(None, ty, term))?;
     if resource.cell.id != cx.data().id {
-        return Err(Error::ForeignStore(atoms::func()));
+        return Err(ForeignStore {
+            kind: atoms::func(),
+        }
+        .into());
     }
     Ok(resource.signature.func)
 }

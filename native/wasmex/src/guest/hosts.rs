@@ -72,6 +72,11 @@ impl Hosts {
         self.modules == 0
     }
 
+    /// Whether some are for core modules.
+    pub fn has_core(self) -> bool {
+        self.each().any(|host| host.core.is_some())
+    }
+
     /// The name of one that is not among `others`.
     pub fn missing_from(self, others: Self) -> Option<&'static str> {
         let missing = self.modules & !others.modules;

@@ -1,6 +1,7 @@
-//! Guest code under way: the store and who may use it, calls and their slices, waiting and waking.
+//! Guests at work: the store and who may use it, calls and their slices, suspension in imports, waiting and waking.
 //!
-//! It may use `vm` and `wasi`.
+//! It may use `vm` and `wasi`. What runs in a store is a [`job::Task`], what attaches to it an
+//! [`extension::Extension`]: this room knows none of them.
 
 pub mod access;
 pub mod call;

@@ -1,6 +1,6 @@
 //! References to a guest's own objects (structs, arrays, exceptions) that Elixir only passes around.
 
-use crate::guest::cell::StoreCell;
+use crate::guest::cell::{ForeignStore, StoreCell};
 use crate::guest::data::StoreData;
 use crate::guest::handoff;
 use crate::guest::values;
@@ -27,6 +27,7 @@ enum Object {
 impl Resource for ReferenceResource {}
 impl std::panic::RefUnwindSafe for ReferenceResource {}
 
+/// `%Wasmex.Reference{}`, or nil for a null reference.
 pub fn encode<'a>(
     env: Env<'a>,
     cx: &mut StoreContextMut<'_, StoreData>,
@@ -47,11 +48,15 @@ pub fn encode<'a>(
     Ok(terms::handle(env, atoms::wasmex_reference(), resource))
 }
 
+/// The object in a `%Wasmex.Reference{}` of this store.
 pub fn decode(cx: &mut StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Val> {
     let mismatch = || values::mismatch(None, ty, term);
     let resource = terms::resource::<ReferenceResource>(term).ok_or_else(mismatch)?;
     if resource.cell.id != cx.data().id {
-        return Err(Error::ForeignStore(atoms::reference()));
+        return Err(ForeignStore {
+            kind: atoms::reference(),
+        }
+        .into());
     }
     Ok(match &resource.object {
         Object::Any(object) => Val::AnyRef(Some(object.to_rooted(cx))),

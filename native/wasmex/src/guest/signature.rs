@@ -1,7 +1,7 @@
 //! The signature of a function, prepared once so that calls need not ask wasmtime for it.
 
 use crate::guest::data::StoreData;
-use crate::guest::values::{self, Floats, Number};
+use crate::guest::values::{self, Arity, Floats, Number};
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::terms;
@@ -11,16 +11,22 @@ use wasmtime::{AsContext, AsContextMut, Func, FuncType, StoreContextMut, TypedFu
 
 /// A function and what is needed to call it.
 pub struct Signature {
+    /// wasmtime's function.
     pub func: Func,
+    /// Its type.
     pub ty: FuncType,
+    /// The types of its parameters.
     pub params: Box<[ValType]>,
+    /// The types of its results.
     pub results: Box<[ValType]>,
     numbers: Option<Numbers>,
 }
 
 /// Arguments as given: raw when the function takes only numbers, terms otherwise.
 pub enum Args {
+    /// Numbers, each in the low bits of a slot.
     Raw([i64; MAX_RAW]),
+    /// A list of terms of the NIF that begins the call.
     Terms(ErlNifTerm),
 }
 
@@ -81,6 +87,7 @@ raw_calls! {
 }
 
 impl Signature {
+    /// Asks wasmtime for the function's types.
     pub fn new(cx: impl AsContext, func: Func) -> Self {
         let ty = func.ty(&cx);
         let params: Box<[ValType]> = ty.params().collect();
@@ -126,7 +133,7 @@ impl Signature {
         if expected == given {
             Ok(())
         } else {
-            Err(Error::Arity { expected, given })
+            Err(Arity { expected, given }.into())
         }
     }
 
@@ -143,7 +150,7 @@ impl Signature {
                 let result = numbers.call.call(cx, raw).await.map_err(Error::Guest)?;
                 encode(|env| Ok(numbers.encode(env, result, floats)))
             }
-            (Args::Raw(_), None) => Err(Error::Broken("raw arguments for a generic call".into())),
+            (Args::Raw(_), None) => Err(Error::broken("raw arguments for a generic call")),
             // Boxed: its state would make that of every call larger.
             (Args::Terms(list), _) => Box::pin(self.call_generic(cx, list, floats)).await,
         }
@@ -182,7 +189,7 @@ impl Signature {
                 .enumerate()
                 .map(|(position, (term, ty))| {
                     values::decode(cx.as_context_mut(), term, ty)
-                        .map_err(|error| error.at(position))
+                        .map_err(|error| values::at(error, position))
                 })
                 .collect()
         })

@@ -11,11 +11,13 @@ use wasmtime::{Result, StackCreator, StackMemory, bail};
 /// Stacks in one mapping.
 const PER_SLAB: usize = 64;
 
+/// Makes the stacks of an engine.
 pub struct Stacks {
     free: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Stacks {
+    /// None is mapped yet.
     pub fn new() -> Self {
         Stacks {
             free: Arc::default(),

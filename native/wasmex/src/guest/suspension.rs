@@ -9,7 +9,8 @@ use crate::guest::data::StoreData;
 use crate::guest::handoff::{self, Command, Event};
 use crate::vm::atoms;
 use crate::vm::env;
-use crate::vm::error::{Error, ImportRaised, Result};
+use crate::vm::error::{Error, Result};
+use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::term_box::TermBox;
 use rustler::sys::ErlNifTerm;
@@ -106,6 +107,20 @@ impl PendingImport {
     }
 }
 
+host_error! {
+    /// What an Elixir function that failed leaves in the guest. Its own error is kept by the process that ran it.
+    #[derive(Debug)]
+    pub struct ImportRaised = import_raised {}
+}
+
+impl std::fmt::Display for ImportRaised {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an imported function failed")
+    }
+}
+
+impl std::error::Error for ImportRaised {}
+
 /// Lets Elixir run the function, and does what it asks for meanwhile. The results are a term of the NIF
 /// that polls when this returns.
 pub async fn suspend(
@@ -121,7 +136,7 @@ pub async fn suspend(
                 cx.set_epoch_deadline(1);
                 return Ok(results);
             }
-            Command::Raise => return Err(ImportRaised.into()),
+            Command::Raise => return Err(ImportRaised {}.into()),
             Command::Visit(visit) => {
                 visit.run(cx.as_context_mut());
                 handoff::emit(Event::Visited);

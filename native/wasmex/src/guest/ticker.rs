@@ -39,6 +39,7 @@ thread_local! {
 pub struct Ticks(u64);
 
 impl Ticks {
+    /// Makes an engine known.
     pub fn of(engine: EngineWeak) -> Self {
         let id = NEXT_ENGINE.fetch_add(1, Ordering::Relaxed);
         let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);

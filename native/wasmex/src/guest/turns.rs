@@ -7,12 +7,17 @@ use crate::vm::waker::{self, Tag};
 use rustler::{Env, LocalPid, Monitor, ResourceArc};
 use std::collections::VecDeque;
 
+/// A process that waits.
 pub struct Waiter {
+    /// The process.
     pub pid: LocalPid,
+    /// What it is told with.
     pub reference: TermBox,
+    /// Tells when it dies.
     pub monitor: Monitor,
 }
 
+/// Those who wait for one store.
 #[derive(Default)]
 pub struct Turns {
     waiting: VecDeque<Waiter>,
@@ -21,14 +26,17 @@ pub struct Turns {
 }
 
 impl Turns {
+    /// One more waits.
     pub fn push(&mut self, waiter: Waiter) {
         self.waiting.push_back(waiter);
     }
 
+    /// Whether nobody waits; who was told already does not.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
+    /// Whether the turn was given to another process.
     pub fn is_anothers(&self, me: LocalPid) -> bool {
         self.granted.as_ref().is_some_and(|waiter| waiter.pid != me)
     }

@@ -14,6 +14,7 @@ use crate::guest::funcref;
 use crate::guest::reference;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result, kind_of};
+use crate::vm::host_error::host_error;
 use crate::vm::term_box::TermBox;
 use rustler::{Atom, Encoder, Env, Term, TermType};
 use wasmtime::{
@@ -39,6 +40,7 @@ pub enum Number {
 }
 
 impl Number {
+    /// The number that a type is, if it is one.
     pub fn of(ty: &ValType) -> Option<Self> {
         match ty {
             ValType::I32 => Some(Number::I32),
@@ -59,6 +61,7 @@ impl Number {
         }
     }
 
+    /// The number in a slot as a term.
     pub fn encode<'a>(self, env: Env<'a>, raw: i64, floats: Floats) -> Term<'a> {
         if let Floats::Bits = floats {
             match self {
@@ -91,6 +94,7 @@ fn decode_i64(term: Term) -> Option<i64> {
         .ok()
 }
 
+/// A float, an integer, or one of the special values.
 pub fn decode_f64(term: Term) -> Option<f64> {
     match term.get_type() {
         TermType::Float => term.decode::<f64>().ok(),
@@ -127,6 +131,7 @@ fn special(term: Term) -> Option<f64> {
     }
 }
 
+/// A float, or one of the atoms for what Erlang has no float for.
 pub fn encode_float(env: Env, value: f64) -> Term {
     if value.is_finite() {
         value.encode(env)
@@ -139,29 +144,47 @@ pub fn encode_float(env: Env, value: f64) -> Term {
     }
 }
 
-/// The error for a term that is no value of this type.
+host_error! {
+    /// A term that is not a value of the type.
+    pub struct Mismatch = value {
+        /// Counts from 0; `None` for a value that is not an argument (a global, a table element).
+        position: Option<usize>,
+        /// The type.
+        wanted: String,
+        /// The kind of term, see [`kind_of`].
+        given: Atom,
+    }
+}
+
+host_error! {
+    /// Too many or too few arguments.
+    pub struct Arity = arity {
+        /// Parameters of the function.
+        expected: usize,
+        /// Arguments.
+        given: usize,
+    }
+}
+
+/// The error for a term that is not a value of this type.
 pub fn mismatch(position: Option<usize>, ty: &ValType, term: Term) -> Error {
-    Error::Value {
+    Mismatch {
         position,
         wanted: ty.to_string(),
         given: kind_of(term),
     }
+    .into()
 }
 
-impl Error {
-    /// Says which argument the error is about.
-    pub fn at(self, index: usize) -> Self {
-        match self {
-            Error::Value { wanted, given, .. } => Error::Value {
-                position: Some(index),
-                wanted,
-                given,
-            },
-            other => other,
-        }
+/// The same error about the argument of this index.
+pub fn at(mut error: Error, index: usize) -> Error {
+    if let Some(mismatch) = error.as_host_mut::<Mismatch>() {
+        mismatch.position = Some(index);
     }
+    error
 }
 
+/// A term as a value of the type.
 pub fn decode(cx: StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Val> {
     let value = match ty {
         ValType::I32 => decode_i32(term).map(Val::I32),
@@ -226,6 +249,7 @@ impl NullTop for Val {
     }
 }
 
+/// A value as a term.
 pub fn encode<'a>(
     env: Env<'a>,
     mut cx: StoreContextMut<'_, StoreData>,
@@ -254,6 +278,7 @@ pub fn encode<'a>(
     })
 }
 
+/// Values as a list of terms.
 pub fn encode_list<'a>(
     env: Env<'a>,
     mut cx: StoreContextMut<'_, StoreData>,

@@ -27,7 +27,7 @@ impl Extension for CoreDumps {
 
 /// `{:ok, binary | nil}`: that of the last trap, which is forgotten.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn store_take_core_dump<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifResult<Term<'a>> {
+fn core_dump_take<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifResult<Term<'a>> {
     let dump = access::with(env, &cell, Via::Store, |mut cx| {
         cx.data_mut().slots.take::<Kept>()
     });

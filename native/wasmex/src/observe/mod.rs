@@ -1,4 +1,4 @@
-//! What shows a guest at work: traces, profiles and core dumps.
+//! What shows a guest at work: traces, profiles and core dumps, and a look into wasm files.
 //!
 //! It may use `vm`, `wasi`, `guest` and `core`.
 

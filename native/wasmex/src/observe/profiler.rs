@@ -19,6 +19,7 @@ use wasmtime::{FrameInfo, Store, StoreContextMut, UpdateDeadline, WasmBacktrace}
 /// So many stacks are told apart; what comes later counts for its outermost function alone.
 const MAX_STACKS: usize = 10_000;
 
+/// The samples of one profile.
 pub struct Profiler {
     /// Every sample with its time.
     firefox: Firefox,
@@ -85,8 +86,8 @@ fn sample_at_ticks(store: &mut Store<StoreData>) {
 }
 
 #[rustler::nif]
-fn store_start_profile<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, name: String) -> Term<'a> {
-    access::answer(env, &cell, Via::Store, |mut cx| {
+fn profile_start<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, name: String) -> Term<'a> {
+    access::reply(env, &cell, Via::Store, |mut cx| {
         cx.data_mut().slots.insert::<Profiler>(Profiler {
             firefox: Firefox::new(&name),
             stacks: HashMap::new(),
@@ -100,7 +101,7 @@ fn store_start_profile<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, name: Str
 
 /// `{:ok, {json, [{[name], count}]} | nil}`: the Firefox profile, and each stack with its samples.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn store_finish_profile<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifResult<Term<'a>> {
+fn profile_finish<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifResult<Term<'a>> {
     let profiler = access::with(env, &cell, Via::Store, |mut cx| {
         cx.data_mut().slots.take::<Profiler>()
     });

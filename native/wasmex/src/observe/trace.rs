@@ -13,6 +13,7 @@ use std::time::Instant;
 /// Events that may wait to be fetched; a program's are fetched after each slice.
 const MOST: usize = 10_000;
 
+/// The events of one store.
 #[derive(Default)]
 pub struct Trace {
     events: Vec<Event>,
@@ -21,15 +22,21 @@ pub struct Trace {
     dropped: u64,
 }
 
+/// One call.
 pub struct Event {
+    /// The function.
     pub name: &'static str,
+    /// What it was called with.
     pub args: Vec<(&'static str, Arg)>,
+    /// How it ended.
     pub outcome: Outcome,
     /// What a call that succeeded gave back.
     pub outputs: Vec<(&'static str, Arg)>,
+    /// How long it took.
     pub nanoseconds: u64,
 }
 
+/// An argument or a result.
 pub enum Arg {
     Number(u64),
     Text(Vec<u8>),
@@ -39,6 +46,7 @@ pub enum Arg {
     Name(&'static str),
 }
 
+/// How a call ended.
 pub enum Outcome {
     Errno(&'static str),
     Exit(i32),
@@ -47,10 +55,12 @@ pub enum Outcome {
 }
 
 impl Trace {
+    /// A call begins.
     pub fn begin(&mut self, event: Event) {
         self.current = Some((event, Instant::now()));
     }
 
+    /// The call that began last ends.
     pub fn end(&mut self, outcome: Outcome, outputs: Vec<(&'static str, Arg)>) {
         if let Some((event, started)) = self.current.take() {
             let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -146,7 +156,7 @@ impl Extension for Tracing {
 /// `{[{name, args, outcome, outputs, nanoseconds}], dropped}`: the events since the last time. With
 /// `ended` a call that was under way is among them, for it will never end.
 #[rustler::nif]
-fn store_take_trace<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, ended: bool) -> Term<'a> {
+fn trace_take<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, ended: bool) -> Term<'a> {
     let Some(log) = cell.slots.get::<Log>() else {
         return (Vec::<u8>::new(), 0).encode(env);
     };

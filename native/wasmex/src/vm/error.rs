@@ -1,77 +1,47 @@
 //! Everything that can go wrong, and its one way into an Erlang term.
-//!
-//! Rust fills the fields; `Wasmex.Error` in Elixir makes the exception and writes the sentence.
 
-use crate::component::problem::{BadValue, Problem};
-use crate::core::types;
 use crate::vm::atoms;
 use crate::vm::backtrace;
+use crate::vm::frame;
+use crate::vm::host_error::{self, HostError};
 use crate::vm::terms;
-use crate::wasi::budget::OutputLimit;
 use rustler::{Atom, Encoder, Env, Term};
-use scan::{Limit, Refusal};
+use std::any::Any;
 use wasmtime::Trap;
-use wasmtime_wasi::I32Exit;
 
+/// Why something could not be done.
 pub enum Error {
-    /// wasmtime's own error from running a guest: see [`judge`].
+    /// wasmtime's own error from running a guest: see [`guest`].
     Guest(wasmtime::Error),
-    /// The driving process gave up on the call.
-    Cancelled,
-    Closed,
-    Broken(String),
-    Deadlock,
-    CallerExpired,
-    CallerElsewhere,
-    ForeignStore(Atom),
-    NoTicker,
-    Arity {
-        expected: usize,
-        given: usize,
-    },
-    /// `position` counts from 0; `None` for a value that is no argument (a global, a table element).
-    Value {
-        position: Option<usize>,
-        wanted: String,
-        given: Atom,
-    },
-    /// An argument of a component's function.
-    Conversion(Box<Problem>),
-    /// A component's call ended in the middle, earlier: none of the store's may run again.
-    Spent,
-    UnknownPath {
-        path: Vec<String>,
-        position: usize,
-        names: Vec<String>,
-    },
-    /// Interface, name and type of each.
-    MissingImports(Vec<(Option<String>, String, String)>),
-    UnknownExport {
-        kind: Atom,
-        name: String,
-        names: Vec<String>,
-    },
-    MissingImport {
-        namespace: String,
-        name: String,
-        types: String,
-        missing: Vec<(String, String)>,
-        linked: bool,
-    },
-    /// Bytes that ask for too much.
-    Refused(Refusal),
+    /// An error with details of its own.
+    Host(Box<dyn HostError>),
     /// A kind of trouble that carries one text.
     Text(Atom, String),
-    OutOfBounds {
-        offset: u64,
-        size: u64,
-        limit: u64,
-    },
+    /// The driving process gave up on the call.
+    Cancelled,
+    /// The store is closed.
+    Closed,
+    /// Waiting for the store could never end.
+    Deadlock,
+    /// The import that a `caller` was made for is over.
+    CallerExpired,
+    /// The import that a `caller` was made for is run by another process.
+    CallerElsewhere,
+    /// The system gives no thread that could stop a guest.
+    NoTicker,
 }
 
+/// Of whatever can go wrong here.
 pub type Result<T> = std::result::Result<T, Error>;
 
+impl<E: HostError> From<E> for Error {
+    fn from(error: E) -> Self {
+        Error::Host(Box::new(error))
+    }
+}
+
 impl Error {
+    /// A kind of trouble that carries one text.
     pub fn text(kind: Atom, text: impl std::fmt::Display) -> Self {
         Error::Text(kind, text.to_string())
     }
@@ -81,207 +51,69 @@ impl Error {
         Error::Text(kind, with_causes(error))
     }
 
+    /// Something is as it should never be; what is said is where.
+    pub fn broken(why: impl Into<String>) -> Self {
+        Error::Text(atoms::broken(), why.into())
+    }
+
+    /// The error of this type, if it is one.
+    pub fn as_host<E: HostError>(&self) -> Option<&E> {
+        match self {
+            Error::Host(error) => (&**error as &dyn Any).downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// The same, to be completed on its way up.
+    pub fn as_host_mut<E: HostError>(&mut self) -> Option<&mut E> {
+        match self {
+            Error::Host(error) => (&mut **error as &mut dyn Any).downcast_mut(),
+            _ => None,
+        }
+    }
+
     /// `{:error, {kind, details}}`
     pub fn to_term<'a>(&self, env: Env<'a>) -> Term<'a> {
-        let (kind, details) = self.parts(env);
-        (atoms::error(), (kind, details)).encode(env)
-    }
-
-    fn parts<'a>(&self, env: Env<'a>) -> (Atom, Term<'a>) {
-        let map = |pairs: &[(Atom, Term<'a>)]| {
-            Term::map_from_pairs(env, pairs).unwrap_or_else(|_| env.error_tuple(atoms::other()))
+        let (kind, details) = match self {
+            Error::Guest(error) => guest(env, error),
+            Error::Host(error) => (error.kind(), error.details(env)),
+            Error::Text(kind, text) => (*kind, vec![(atoms::message(), text.encode(env))]),
+            Error::Cancelled => (atoms::cancelled(), Vec::new()),
+            Error::Closed => (atoms::closed(), Vec::new()),
+            Error::Deadlock => (atoms::deadlock(), Vec::new()),
+            Error::CallerExpired => (atoms::caller_expired(), Vec::new()),
+            Error::CallerElsewhere => (atoms::caller_elsewhere(), Vec::new()),
+            Error::NoTicker => (atoms::no_ticker(), Vec::new()),
         };
-        match self {
-            Error::Guest(error) => judge(env, error),
-            Error::Cancelled => (atoms::cancelled(), map(&[])),
-            Error::Closed => (atoms::closed(), map(&[])),
-            Error::Broken(why) => (atoms::broken(), map(&[(atoms::message(), why.encode(env))])),
-            Error::Deadlock => (atoms::deadlock(), map(&[])),
-            Error::CallerExpired => (atoms::caller_expired(), map(&[])),
-            Error::CallerElsewhere => (atoms::caller_elsewhere(), map(&[])),
-            Error::ForeignStore(kind) => (
-                atoms::foreign_store(),
-                map(&[(atoms::kind(), kind.encode(env))]),
-            ),
-            Error::NoTicker => (atoms::no_ticker(), map(&[])),
-            Error::Arity { expected, given } => (
-                atoms::arity(),
-                map(&[
-                    (atoms::expected(), expected.encode(env)),
-                    (atoms::given(), given.encode(env)),
-                ]),
-            ),
-            Error::Value {
-                position,
-                wanted,
-                given,
-            } => (
-                atoms::value(),
-                map(&[
-                    (atoms::position(), position.encode(env)),
-                    (atoms::wanted(), wanted.encode(env)),
-                    (atoms::given(), given.encode(env)),
-                ]),
-            ),
-            Error::Conversion(problem) => (atoms::conversion(), problem.to_term(env)),
-            Error::Spent => (atoms::spent(), map(&[])),
-            Error::UnknownPath {
-                path,
-                position,
-                names,
-            } => (
-                atoms::unknown_path(),
-                map(&[
-                    (atoms::path(), path.encode(env)),
-                    (atoms::position(), position.encode(env)),
-                    (atoms::names(), names.encode(env)),
-                ]),
-            ),
-            Error::MissingImports(missing) => (
-                atoms::missing_imports(),
-                map(&[(atoms::names(), missing.encode(env))]),
-            ),
-            Error::UnknownExport { kind, name, names } => (
-                atoms::unknown_export(),
-                map(&[
-                    (atoms::kind(), kind.encode(env)),
-                    (atoms::name(), name.encode(env)),
-                    (atoms::names(), names.encode(env)),
-                ]),
-            ),
-            Error::MissingImport {
-                namespace,
-                name,
-                types,
-                missing,
-                linked,
-            } => (
-                atoms::missing_import(),
-                map(&[
-                    (atoms::namespace(), namespace.encode(env)),
-                    (atoms::name(), name.encode(env)),
-                    (atoms::wanted(), types.encode(env)),
-                    (atoms::names(), missing.encode(env)),
-                    (atoms::linked(), linked.encode(env)),
-                ]),
-            ),
-            Error::Refused(refusal) => refused(env, refusal),
-            Error::Text(kind, text) => (*kind, map(&[(atoms::message(), text.encode(env))])),
-            Error::OutOfBounds {
-                offset,
-                size,
-                limit,
-            } => (
-                atoms::out_of_bounds(),
-                map(&[
-                    (atoms::offset(), offset.encode(env)),
-                    (atoms::size(), size.encode(env)),
-                    (atoms::limit(), limit.encode(env)),
-                ]),
-            ),
+        (atoms::error(), (kind, terms::map(env, &details))).encode(env)
+    }
+}
+
+/// How a failed guest ended: by the host's own error first, else by a trap, else by anything else.
+fn guest<'a>(env: Env<'a>, error: &wasmtime::Error) -> (Atom, host_error::Details<'a>) {
+    let message = |text: &str| (atoms::message(), text.encode(env));
+    let (kind, mut details) = if let Some(host) = host_error::of(error) {
+        if !host.has_backtrace() {
+            return (host.kind(), host.details(env));
         }
-    }
-}
-
-fn refused<'a>(env: Env<'a>, refusal: &Refusal) -> (Atom, Term<'a>) {
-    let (kind, pairs) = match refusal {
-        Refusal::Exceeded {
-            limit,
-            value,
-            most,
-            offset,
-        } => {
-            // One of ours: no guest can make more of them.
-            let name = Atom::from_str(env, limit.name()).ok();
-            let kind = match limit {
-                Limit::Nesting => atoms::nested_too_deep(),
-                _ => atoms::too_large(),
-            };
-            let pairs = vec![
-                (atoms::limit(), name.encode(env)),
-                (atoms::value(), value.encode(env)),
-                (atoms::most(), most.encode(env)),
-                (atoms::offset(), offset.encode(env)),
-            ];
-            (kind, pairs)
-        }
-        Refusal::Malformed { offset } => {
-            let pairs = vec![
-                (atoms::message(), "malformed component".encode(env)),
-                (atoms::offset(), offset.encode(env)),
-            ];
-            (atoms::parse(), pairs)
-        }
-    };
-    (kind, terms::map(env, &pairs))
-}
-
-/// What an Elixir function that failed leaves in the guest: the function's own error is kept by the
-/// process that ran it.
-#[derive(Debug)]
-pub struct ImportRaised;
-
-impl std::fmt::Display for ImportRaised {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an imported function failed")
-    }
-}
-
-impl std::error::Error for ImportRaised {}
-
-/// What an Elixir function that returned the wrong thing leaves in the guest.
-#[derive(Debug)]
-pub struct BadResults(pub String);
-
-impl std::fmt::Display for BadResults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BadResults {}
-
-/// The one judge of a failed guest: the host's own error first, then exit, then trap, then the rest.
-fn judge<'a>(env: Env<'a>, error: &wasmtime::Error) -> (Atom, Term<'a>) {
-    if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
-        return (atoms::exit(), status.encode(env));
-    }
-    if let Some(OutputLimit { limit }) = error.downcast_ref::<OutputLimit>() {
-        let details = Term::map_from_pairs(env, &[(atoms::limit(), limit.encode(env))]);
-        return (
-            atoms::output_limit(),
-            details.unwrap_or_else(|_| atoms::nil().encode(env)),
-        );
-    }
-    let mut pairs: Vec<(Atom, Term<'a>)> = vec![
-        (atoms::detail(), with_causes(error).encode(env)),
-        (atoms::backtrace(), backtrace_term(env, error)),
-    ];
-    let kind = if error.downcast_ref::<ImportRaised>().is_some() {
-        atoms::import_raised()
-    } else if let Some(BadValue(problem)) = error.downcast_ref::<BadValue>() {
-        pairs.push((atoms::message(), problem.to_term(env)));
-        atoms::bad_value()
-    } else if let Some(BadResults(text)) = error.downcast_ref::<BadResults>() {
-        pairs.push((atoms::message(), text.encode(env)));
-        atoms::bad_results()
+        (host.kind(), host.details(env))
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
-        pairs.push((atoms::code(), trap_code(*trap).encode(env)));
-        pairs.push((atoms::message(), trap.to_string().encode(env)));
-        atoms::trap()
+        let code = (atoms::code(), trap_code(*trap).encode(env));
+        (atoms::trap(), vec![code, message(&trap.to_string())])
     } else if error.downcast_ref::<wasmtime::ThrownException>().is_some() {
-        pairs.push((atoms::code(), atoms::uncaught_exception().encode(env)));
-        pairs.push((atoms::message(), "uncaught wasm exception".encode(env)));
-        atoms::trap()
+        let code = (atoms::code(), atoms::uncaught_exception().encode(env));
+        (
+            atoms::trap(),
+            vec![code, message("uncaught wasm exception")],
+        )
     } else {
         let causes = backtrace::causes(error);
-        pairs.push((atoms::message(), causes.last().encode(env)));
-        atoms::guest()
+        let cause = causes.last().map_or("", String::as_str);
+        (atoms::guest(), vec![message(cause)])
     };
-    match Term::map_from_pairs(env, &pairs) {
-        Ok(map) => (kind, map),
-        Err(_) => (kind, atoms::nil().encode(env)),
-    }
+    details.push((atoms::detail(), with_causes(error).encode(env)));
+    details.push((atoms::backtrace(), backtrace_term(env, error)));
+    (kind, details)
 }
 
 /// An error with its causes, as wasmtime itself prints them, but never with a backtrace of the host,
@@ -313,7 +145,7 @@ fn backtrace_term<'a>(env: Env<'a>, error: &wasmtime::Error) -> Term<'a> {
     backtrace::frames(error)
         .iter()
         .take(backtrace::FRAMES)
-        .map(|frame| types::frame(env, frame))
+        .map(|frame| frame::term(env, frame))
         .collect::<Vec<_>>()
         .encode(env)
 }

@@ -4,6 +4,7 @@ use crate::vm::atoms;
 use rustler::{Atom, Encoder, Env, Term};
 use std::sync::atomic::{AtomicI64, Ordering};
 
+/// The kinds that are told apart.
 #[derive(Clone, Copy)]
 pub enum Kind {
     Engine,
@@ -34,6 +35,7 @@ static COUNTS: [AtomicI64; KINDS] = [const { AtomicI64::new(0) }; KINDS];
 pub struct Live(Kind);
 
 impl Live {
+    /// One more of this kind.
     pub fn new(kind: Kind) -> Self {
         COUNTS[kind as usize].fetch_add(1, Ordering::Relaxed);
         Live(kind)

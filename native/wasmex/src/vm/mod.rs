@@ -1,6 +1,6 @@
-//! What speaks to the Erlang VM: terms, environments, messages, threads and errors.
+//! What speaks to the Erlang VM: terms and environments, messages, threads, errors.
 //!
-//! It may use no other room. Everything else may use it.
+//! The first room: it uses no other, and any other may use it. It knows wasmtime's errors, nothing else of guests.
 
 pub mod atoms;
 pub mod backtrace;
@@ -10,6 +10,8 @@ pub mod demangle;
 pub mod env;
 pub mod error;
 pub mod fast_nif;
+pub mod frame;
+pub mod host_error;
 pub mod live;
 pub mod options;
 pub mod runtime;

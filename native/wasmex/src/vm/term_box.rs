@@ -19,6 +19,7 @@ unsafe impl Send for TermBox {}
 unsafe impl Sync for TermBox {}
 
 impl TermBox {
+    /// A copy of the term.
     pub fn new(term: Term) -> Self {
         // SAFETY: a fresh environment, owned by this value and freed once in `drop`.
         unsafe {
@@ -82,6 +83,7 @@ impl TermBox {
         }
     }
 
+    /// A copy of the term in this environment.
     pub fn get<'a>(&self, env: Env<'a>) -> Term<'a> {
         // SAFETY: `enif_make_copy` returns a term that lives in `env`.
         unsafe { Term::new(env, enif_make_copy(env.as_c_arg(), self.term)) }

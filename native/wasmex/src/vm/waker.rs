@@ -21,6 +21,7 @@ use std::task::Wake;
 pub struct WakeCell(Wakeup<(LocalPid, TermBox)>);
 
 impl WakeCell {
+    /// Nobody waits.
     pub fn new() -> Arc<Self> {
         Arc::new(WakeCell(Wakeup::new()))
     }

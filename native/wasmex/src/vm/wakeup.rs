@@ -27,6 +27,7 @@ pub struct Wakeup<T> {
 }
 
 impl<T> Wakeup<T> {
+    /// Nobody waits.
     pub fn new() -> Self {
         Wakeup {
             state: AtomicU8::new(POLLING),

@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// Bytes that may be printed.
 pub struct Budget {
     limit: usize,
     left: AtomicUsize,
 }
 
 impl Budget {
+    /// All of it is left.
     pub fn new(limit: usize) -> Self {
         Budget {
             limit,
@@ -15,6 +17,7 @@ impl Budget {
         }
     }
 
+    /// Bytes that are left.
     pub fn left(&self) -> usize {
         self.left.load(Ordering::Relaxed)
     }
@@ -25,14 +28,16 @@ impl Budget {
             .fetch_sub(count.min(self.left()), Ordering::Relaxed);
     }
 
+    /// The error for whoever prints more.
     pub fn spent(&self) -> OutputLimit {
         OutputLimit { limit: self.limit }
     }
 }
 
-/// What a guest that prints too much ends with.
+/// How a guest ends that prints too much.
 #[derive(Debug)]
 pub struct OutputLimit {
+    /// Bytes that it might have printed.
     pub limit: usize,
 }
 

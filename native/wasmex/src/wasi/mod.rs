@@ -1,9 +1,10 @@
-//! What a guest can reach through WASI: preview 1, preview 2, standard streams, pipes, sockets and HTTP.
+//! What a guest can reach through WASI: preview 1 and 2, standard streams, pipes, sockets and HTTP.
 //!
-//! It may use `vm`.
+//! It may use `vm`. It is generic over the data of a store, see [`context::View`], which `guest` has.
 
 pub mod budget;
 pub mod context;
+mod exit;
 pub mod host;
 pub mod http;
 pub mod network;

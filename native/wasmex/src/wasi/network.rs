@@ -53,10 +53,14 @@ fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
+/// What the guests of a store may reach.
 #[derive(Default)]
 pub struct Network {
+    /// Where TCP sockets may connect.
     pub tcp: Vec<Rule>,
+    /// Where UDP sockets may send.
     pub udp: Vec<Rule>,
+    /// Where sockets may listen.
     pub listen: Vec<Rule>,
     /// Names that may be looked up besides those in `tcp` and `udp`.
     pub lookup: Vec<Rule>,
@@ -69,6 +73,7 @@ const MAX_RESOLVED: usize = 1024;
 const MAX_NAMES: usize = 16;
 
 impl Network {
+    /// From the allow-lists.
     pub fn new(tcp: Vec<Rule>, udp: Vec<Rule>, listen: Vec<Rule>, lookup: Vec<Rule>) -> Self {
         Network {
             tcp,
@@ -88,6 +93,7 @@ impl Network {
             .unwrap_or_default()
     }
 
+    /// A name led to this address.
     pub fn remember(&self, name: &str, address: IpAddr) {
         let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
         if resolved.len() >= MAX_RESOLVED {
@@ -101,6 +107,7 @@ impl Network {
         }
     }
 
+    /// Whether the name may be looked up.
     pub fn allows_lookup(&self, name: &str) -> bool {
         let mut rules = self.lookup.iter().chain(&self.tcp).chain(&self.udp);
         rules.any(|rule| rule.allows_name(name))
@@ -129,6 +136,7 @@ impl Network {
         }
     }
 
+    /// Makes a WASI context ask for each address.
     pub fn apply(self: &Arc<Self>, builder: &mut WasiCtxBuilder) {
         let any_tcp = !self.tcp.is_empty() || !self.listen.is_empty();
         let any_udp = !self.udp.is_empty() || !self.listen.is_empty();

@@ -56,6 +56,7 @@ pub struct WasiSpec {
 }
 
 impl WasiSpec {
+    /// From the options of Elixir.
     pub fn new(options: &Options) -> Result<Self> {
         Ok(WasiSpec {
             // The mutex only makes them `Sync`.
@@ -64,10 +65,12 @@ impl WasiSpec {
         })
     }
 
+    /// Whether there are directories to open.
     pub fn has_preopens(&self) -> bool {
         self.has_preopens
     }
 
+    /// Makes the context.
     pub fn build(self) -> Result<(WasiP1Ctx, P2)> {
         let options = self.options.into_inner();
         options.unwrap_or_else(PoisonError::into_inner).read(build)

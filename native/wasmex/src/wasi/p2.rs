@@ -24,12 +24,15 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 /// What a store has for components besides the WASI context.
 #[derive(Default)]
 pub struct P2 {
+    /// The addresses and names that its guests may reach.
     pub network: Arc<Network>,
+    /// Outgoing HTTP requests.
     pub http: HttpState,
     /// Names under lookup, by the handle of the answer.
     lookups: HashMap<u32, String>,
 }
 
+/// What `wasi:http` keeps for a store.
 pub struct HttpState {
     ctx: WasiHttpCtx,
     hooks: Hooks,

@@ -23,13 +23,18 @@ const CHUNK: usize = 64 * 1024;
 /// Between attempts at a stream that does not block, and is full.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// One of the VM's own streams.
 #[derive(Clone, Copy)]
 pub enum Which {
+    /// Standard output.
     Output,
+    /// Standard error.
     Error,
 }
 
+/// One of the VM's own streams as a guest's.
 pub struct Inherited {
+    /// Which one.
     pub which: Which,
     /// What the guest may still print, this stream and others together.
     pub budget: Option<Arc<Budget>>,

@@ -17,6 +17,7 @@ const FRAME: usize = 64 * 1024;
 pub struct PipeBody(Arc<Pipe>);
 
 impl PipeBody {
+    /// Reads from this pipe.
     pub fn new(pipe: Arc<Pipe>) -> Self {
         PipeBody(pipe)
     }

@@ -38,6 +38,7 @@ impl<'a> Decoder<'a> for HttpClient {
     }
 }
 
+/// Hands requests to a process; without one they are denied.
 pub struct Hooks(pub Option<HttpClient>);
 
 type Response = Result<http::Response<WasiBody>, Error>;

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 /// Shorter writes are gathered: a segment for each of them would cost more than the copy.
 const SMALL: usize = 4096;
 
+/// The bytes of a stream.
 #[derive(Default)]
 pub struct ByteQueue {
     segments: VecDeque<Bytes>,
@@ -15,14 +16,17 @@ pub struct ByteQueue {
 }
 
 impl ByteQueue {
+    /// Bytes in it.
     pub fn len(&self) -> usize {
         self.len
     }
 
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
+    /// Adds bytes at the end, without copying them.
     pub fn push(&mut self, bytes: Bytes) {
         self.len += bytes.len();
         if bytes.len() < SMALL {

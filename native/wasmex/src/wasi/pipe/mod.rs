@@ -21,7 +21,9 @@ use rustler::{
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+/// A pipe in the hands of Elixir.
 pub struct PipeResource {
+    /// The pipe.
     pub pipe: Arc<Pipe>,
     _live: Live,
 }
@@ -39,9 +41,11 @@ impl Drop for PipeResource {
 
 impl std::panic::RefUnwindSafe for PipeResource {}
 
+/// A pipe, shared by both sides.
 pub struct Pipe(Mutex<State>);
 
 impl Pipe {
+    /// Its state, for a moment.
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,6 +87,7 @@ impl Pipe {
         ))
     }
 
+    /// Nothing more will be written.
     pub fn close(&self) {
         self.change(|state| {
             state.closed = true;
@@ -143,6 +148,7 @@ fn pipe_new(mode: Atom, capacity: Option<u64>) -> NifResult<ResourceArc<PipeReso
 const STREAM: usize = 256 * 1024;
 
 impl PipeResource {
+    /// A stream of the library's own.
     pub fn streaming() -> ResourceArc<Self> {
         let mut state = State::new(Content::Stream(ByteQueue::default()), Some(STREAM));
         state.own = true;

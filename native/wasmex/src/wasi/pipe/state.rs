@@ -9,10 +9,13 @@ use std::task::Waker;
 /// A write may leave so many bytes before it, which are filled with zeroes.
 const MAX_GAP: usize = 64 << 20;
 
+/// A pipe's content, and those who wait for it to change.
 pub struct State {
+    /// The bytes.
     pub content: Content,
     /// Bytes it may hold; `None` for no limit.
     capacity: Option<usize>,
+    /// Nothing more will be written.
     pub closed: bool,
     /// One end is Elixir's and the other a guest's, and nobody else has either.
     pub own: bool,
@@ -26,8 +29,11 @@ pub struct State {
     pub processes: Vec<(LocalPid, TermBox)>,
 }
 
+/// The bytes of a pipe.
 pub enum Content {
+    /// All that was written, and where both sides are.
     Buffer { data: Vec<u8>, cursor: usize },
+    /// What was written and not read yet.
     Stream(ByteQueue),
 }
 
@@ -54,6 +60,7 @@ pub enum Written {
 }
 
 impl State {
+    /// Without a capacity it takes any number of bytes.
     pub fn new(content: Content, capacity: Option<usize>) -> Self {
         State {
             content,
@@ -67,6 +74,7 @@ impl State {
         }
     }
 
+    /// Takes up to `limit` bytes.
     pub fn read(&mut self, limit: usize) -> Read {
         if !self.readable() {
             return Read::Empty;
@@ -92,6 +100,7 @@ impl State {
         }
     }
 
+    /// Adds bytes; those that do not fit are left in `bytes`.
     pub fn write(&mut self, bytes: &mut Bytes) -> Written {
         if self.closed {
             return Written::Closed;
@@ -157,6 +166,7 @@ impl State {
             .map_or(usize::MAX, |capacity| capacity.saturating_sub(used))
     }
 
+    /// Whether it is a stream.
     pub fn is_stream(&self) -> bool {
         matches!(self.content, Content::Stream(_))
     }
@@ -179,6 +189,7 @@ impl State {
         self.closed || self.deserted || !self.is_stream() || self.room() > 0
     }
 
+    /// Wakes the guest when the pipe has changed.
     pub fn wake_guest_later(&mut self, waker: &Waker) {
         if !self.guests.iter().any(|known| known.will_wake(waker)) {
             self.guests.push(waker.clone());

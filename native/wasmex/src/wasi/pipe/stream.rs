@@ -14,14 +14,17 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 /// Bytes that a guest may write without asking again.
 const CHUNK: usize = 64 * 1024;
 
+/// A pipe as a standard stream.
 #[derive(Clone)]
 pub struct PipeStream {
+    /// The pipe.
     pub pipe: Arc<Pipe>,
     /// What the guest may still print, this stream and others together.
     pub budget: Option<Arc<Budget>>,
 }
 
 impl PipeStream {
+    /// Without a budget.
     pub fn new(pipe: Arc<Pipe>) -> Self {
         PipeStream { pipe, budget: None }
     }

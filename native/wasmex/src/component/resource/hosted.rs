@@ -4,6 +4,7 @@ use crate::vm::term_box::TermBox;
 use rustler::{Env, Term};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// The terms of one store, by number.
 #[derive(Default)]
 pub struct HostedTable(Mutex<Slots>);
 
@@ -18,6 +19,7 @@ impl HostedTable {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds a term and returns its number.
     pub fn insert(&self, term: TermBox) -> u32 {
         let mut slots = self.lock();
         match slots.free.pop() {
@@ -42,10 +44,12 @@ impl HostedTable {
         Some(term)
     }
 
+    /// Forgets the term of this number, if there is one.
     pub fn remove(&self, index: u32) {
         self.lock().remove(index);
     }
 
+    /// Forgets all terms.
     pub fn clear(&self) {
         let slots = std::mem::take(&mut *self.lock());
         // A term may hold the last handle of a store; not under the lock.

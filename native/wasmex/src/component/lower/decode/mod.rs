@@ -6,33 +6,33 @@ mod records;
 mod resources;
 mod scalars;
 
-use super::image::Image;
-use super::numbers::{self, NoNumber};
-use super::problem::{Checked, Problem, What};
-use super::shape::{Kind, Shape};
-use super::style::Style;
+use crate::component::lower::image::Image;
+use crate::component::mapping::Mapping;
+use crate::component::problem::{Checked, Problem, What};
+use crate::component::signature::Resources;
+use crate::component::types::numbers::{self, NoNumber};
+use crate::component::types::shape::{Kind, Shape};
 use crate::vm::term_box::TermBox;
 use rustler::Term;
-use std::collections::HashMap;
-use wasmtime::component::__internal::wasmtime_environ::component::TypeResourceTableIndex;
-use wasmtime::component::ResourceType;
 
-/// What a place for a resource takes: of which type, and the id of the type when Elixir implements it.
-pub type Resources = HashMap<TypeResourceTableIndex, (ResourceType, Option<u32>)>;
-
+/// Writes terms into an image.
 pub struct Decoder<'d> {
+    /// What was written so far.
     pub image: Image,
-    pub style: Style,
+    /// How strict the terms are read.
+    pub mapping: Mapping,
+    /// The resources that the values may hold.
     pub resources: &'d Resources,
     /// The store that handles must belong to.
     pub store: u64,
 }
 
 impl<'d> Decoder<'d> {
-    pub fn new(size: usize, style: Style, resources: &'d Resources, store: u64) -> Self {
+    /// An image whose root takes `size` bytes.
+    pub fn new(size: usize, mapping: Mapping, resources: &'d Resources, store: u64) -> Self {
         Decoder {
             image: Image::new(size),
-            style,
+            mapping,
             resources,
             store,
         }
@@ -43,7 +43,7 @@ impl<'d> Decoder<'d> {
         match &shape.kind {
             Kind::Number(number) => {
                 let bits = number
-                    .decode(term, self.style.lenient)
+                    .decode(term, self.mapping.lenient)
                     .map_err(|why| no_number(why, number.name(), term))?;
                 self.write(blob, at, bits, number.size());
                 Ok(())

@@ -1,9 +1,9 @@
 //! Booleans, characters and strings. Numbers are `numbers.rs`.
 
 use super::Decoder;
-use crate::component::image::Target;
-use crate::component::numbers;
+use crate::component::lower::image::Target;
 use crate::component::problem::{Checked, Problem, What};
+use crate::component::types::numbers;
 use crate::vm::term_box::TermBox;
 use rustler::{Binary, Term};
 
@@ -11,7 +11,7 @@ impl Decoder<'_> {
     pub(super) fn bool(&mut self, term: Term, blob: usize, at: usize) -> Checked<()> {
         let value = match term.decode::<bool>() {
             Ok(value) => value,
-            Err(_) if self.style.lenient => numbers::truthy(term),
+            Err(_) if self.mapping.lenient => numbers::truthy(term),
             Err(_) => return Err(Problem::kind("bool", term)),
         };
         self.write(blob, at, u64::from(value), 1);
@@ -52,7 +52,7 @@ impl Decoder<'_> {
                 return Err(Problem::new(What::Utf8 { offset }));
             }
             self.image.chunk(term, &binary)
-        } else if self.style.lenient && term.is_atom() {
+        } else if self.mapping.lenient && term.is_atom() {
             let name = term.atom_to_string().unwrap_or_default();
             self.image.text(name.as_bytes())
         } else {

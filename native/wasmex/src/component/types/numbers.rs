@@ -4,6 +4,7 @@ use crate::guest::values;
 use crate::vm::atoms;
 use rustler::{Atom, Encoder, Env, Term, TermType};
 
+/// The numbers of the component model.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Number {
     S8,
@@ -20,11 +21,14 @@ pub enum Number {
 
 /// Why a term is no such number.
 pub enum NoNumber {
+    /// It is another kind of term.
     Kind,
+    /// It is out of the type's range.
     Range,
 }
 
 impl Number {
+    /// As WIT spells it.
     pub fn name(self) -> &'static str {
         match self {
             Number::S8 => "s8",
@@ -40,6 +44,7 @@ impl Number {
         }
     }
 
+    /// Bytes in memory.
     pub fn size(self) -> usize {
         match self {
             Number::S8 | Number::U8 => 1,
@@ -102,6 +107,7 @@ impl Number {
         }
     }
 
+    /// The number in these bytes as a term.
     pub fn encode<'a>(self, env: Env<'a>, bytes: &[u8]) -> Term<'a> {
         let bits = read(bytes, self.size());
         match self {
@@ -138,6 +144,7 @@ pub fn read(bytes: &[u8], size: usize) -> u64 {
     }
 }
 
+/// Writes the low `size` bytes, the lowest first.
 pub fn write(bytes: &mut [u8], value: u64, size: usize) {
     match size {
         1 => bytes[0] = value as u8,

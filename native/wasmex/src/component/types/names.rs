@@ -1,6 +1,6 @@
 //! Names of fields, cases and flags as terms. No atom is ever made from what a guest says.
 
-use super::style::Style;
+use crate::component::mapping::Mapping;
 use rustler::sys::{ErlNifCharEncoding, ErlNifTerm, enif_make_existing_atom_len};
 use rustler::{Encoder, Env, Term};
 use std::mem::MaybeUninit;
@@ -8,46 +8,49 @@ use std::sync::OnceLock;
 
 /// A name in WIT spelling, and the atoms it may be known by.
 pub struct Name {
+    /// As WIT spells it.
     pub text: Box<str>,
     /// The atom that Elixir named for it.
-    given: Option<ErlNifTerm>,
-    /// The atom of this very spelling, once it was seen to exist; atoms never cease to.
+    named: Option<ErlNifTerm>,
+    /// The atom of this very spelling, once it was found to exist; atoms never cease to.
     existing: OnceLock<ErlNifTerm>,
-    /// The same for the name with underscores, which is how Elixir spells it; taken, never given.
+    /// The same for the name with underscores, which is how Elixir spells it; understood, never told.
     snake: OnceLock<ErlNifTerm>,
 }
 
 impl Name {
-    pub fn new(text: &str, given: Option<ErlNifTerm>) -> Self {
+    /// `named` is the atom that Elixir named for it.
+    pub fn new(text: &str, named: Option<ErlNifTerm>) -> Self {
         Name {
             text: text.into(),
-            given,
+            named,
             existing: OnceLock::new(),
             snake: OnceLock::new(),
         }
     }
 
-    pub fn encode<'a>(&self, env: Env<'a>, style: Style) -> Term<'a> {
-        self.atom(env, style)
+    /// Its atom, or else a string.
+    pub fn encode<'a>(&self, env: Env<'a>, mapping: Mapping) -> Term<'a> {
+        self.atom(env, mapping)
             .unwrap_or_else(|| (*self.text).encode(env))
     }
 
     /// The atom that it is told as, where there is one.
-    pub fn atom<'a>(&self, env: Env<'a>, style: Style) -> Option<Term<'a>> {
-        let atom = match style.existing_atoms {
+    pub fn atom<'a>(&self, env: Env<'a>, mapping: Mapping) -> Option<Term<'a>> {
+        let atom = match mapping.existing_atoms {
             true => self.existing(env),
-            false => self.given,
+            false => self.named,
         };
         // SAFETY: an atom is an immediate, valid in every environment.
         atom.map(|atom| unsafe { Term::new(env, atom) })
     }
 
-    /// Whether the term is this name: its atom, given or of the same spelling, or its string.
+    /// Whether the term is this name: its atom, the named one or of the same spelling, or its string.
     pub fn is(&self, term: Term) -> bool {
         let raw = term.as_c_arg();
         if term.is_atom() {
             let env = term.get_env();
-            return self.given == Some(raw)
+            return self.named == Some(raw)
                 || self.existing(env) == Some(raw)
                 || self.snake(env) == Some(raw);
         }

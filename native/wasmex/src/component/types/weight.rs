@@ -1,12 +1,14 @@
 //! What values of a type cost as terms, and how deep they go.
 
-use super::numbers::Number;
-use super::shape::{Kind, Shape};
+use crate::component::types::numbers::Number;
+use crate::component::types::shape::{Kind, Shape};
 use std::sync::Arc;
 
 /// Bytes of a word of the VM, of a cell of a list, and of an entry of a map of any size.
 const WORD: usize = 8;
+/// Bytes that holding one element of a list takes.
 pub const LIST_CELL: usize = 2 * WORD;
+/// Bytes that holding one entry of a map takes, at most.
 pub const MAP_ENTRY: usize = 64 * WORD;
 
 /// In words of the VM, and what it takes to make them: the key of a field costs nothing, a search for its place does.

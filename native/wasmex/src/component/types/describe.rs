@@ -30,6 +30,7 @@ pub fn item<'a>(env: Env<'a>, engine: &Engine, item: &ComponentItem) -> Term<'a>
     }
 }
 
+/// A type as a term.
 pub fn term<'a>(env: Env<'a>, ty: &Type) -> Term<'a> {
     match ty {
         Type::Bool => atoms::bool_().encode(env),

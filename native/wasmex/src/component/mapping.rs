@@ -4,7 +4,7 @@ use rustler::{Decoder, NifResult, Term};
 
 /// Chosen by Elixir per call and per set of imports.
 #[derive(Clone, Copy, Default)]
-pub struct Style {
+pub struct Mapping {
     /// Names come out as atoms where such an atom exists already (the drop-in rule); otherwise only
     /// those that Elixir named for the component do, and all others are strings.
     pub existing_atoms: bool,
@@ -16,9 +16,10 @@ pub struct Style {
     pub exact: bool,
 }
 
-impl Style {
+impl Mapping {
+    /// From its bits, as Elixir writes it.
     pub const fn of(bits: u32) -> Self {
-        Style {
+        Mapping {
             existing_atoms: bits & 1 != 0,
             bytes: bits & 2 != 0,
             lenient: bits & 4 != 0,
@@ -32,8 +33,8 @@ impl Style {
     }
 }
 
-impl<'a> Decoder<'a> for Style {
+impl<'a> Decoder<'a> for Mapping {
     fn decode(term: Term<'a>) -> NifResult<Self> {
-        term.decode().map(Style::of)
+        term.decode().map(Mapping::of)
     }
 }

@@ -1,14 +1,14 @@
 //! An [`Image`] into the guest: room is asked of the guest for each blob, children first, and
 //! pointers are written as they become known (canonical ABI, "storing" and "flat lowering").
 
-use super::flat::{self, Lanes};
-use super::image::{Chunk, Image, Target};
-use super::numbers;
-use super::shape::Shape;
+use crate::component::internal::StringEncoding;
+use crate::component::internal::{InterfaceType, LowerContext};
+use crate::component::lower::image::{Chunk, Image, Target};
+use crate::component::types::flat::{self, Lanes};
+use crate::component::types::numbers;
+use crate::component::types::shape::Shape;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
-use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
-use wasmtime::component::__internal::{InterfaceType, LowerContext};
 use wasmtime::component::{ComponentType, Lower, ResourceDynamic};
 use wasmtime::{Result, ValRaw};
 

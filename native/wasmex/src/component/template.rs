@@ -1,30 +1,28 @@
 //! Imports of a component, resolved once: templates.
 
-use super::compiled::ComponentResource;
-use super::describe;
-use super::import::{self, ComponentImport};
-use super::state::Components;
-use super::style::Style;
-use super::task::Instantiate;
-use crate::guest::cell::{StoreCell, Via};
+use crate::component::compiled::ComponentResource;
+use crate::component::import::{self, ComponentImport};
+use crate::component::mapping::Mapping;
+use crate::component::types::describe;
 use crate::guest::data::StoreData;
-use crate::guest::drive;
 use crate::guest::hosts::{self, Hosts};
-use crate::guest::job::Job;
 use crate::guest::suspension::ImportTable;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
+use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
 use rustler::{Atom, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::collections::HashSet;
 use std::sync::Arc;
-use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{InstancePre, Linker};
 
+/// A component whose imports are known.
 pub struct ComponentTemplate {
-    component: ResourceArc<ComponentResource>,
-    template: InstancePre<StoreData>,
+    /// The component.
+    pub component: ResourceArc<ComponentResource>,
+    /// wasmtime's template.
+    pub template: InstancePre<StoreData>,
     _live: Live,
 }
 
@@ -40,7 +38,7 @@ fn component_template_new<'a>(
     component: ResourceArc<ComponentResource>,
     declarations: Vec<Declaration>,
     functions: Term<'a>,
-    style: Style,
+    mapping: Mapping,
 ) -> NifResult<Term<'a>> {
     let table = ImportTable::new(functions);
     let template = component
@@ -48,7 +46,7 @@ fn component_template_new<'a>(
         .component_linker(hosts(&component))
         .map_err(Error::Guest)
         .and_then(|mut linker| {
-            define(&mut linker, &component, &declarations, &table, style)?;
+            define(&mut linker, &component, &declarations, &table, mapping)?;
             resolve(&linker, &component, &declarations)
         });
     Ok(match template {
@@ -69,10 +67,10 @@ fn define(
     component: &ComponentResource,
     declarations: &[Declaration],
     table: &Arc<ImportTable>,
-    style: Style,
+    mapping: Mapping,
 ) -> Result<()> {
     for (interface, name, kind, index) in declarations {
-        let function = index.map(|index| ComponentImport::new(table, index, style));
+        let function = index.map(|index| ComponentImport::new(table, index, mapping));
         let mut place = match interface {
             Some(interface) => linker.instance(interface).map_err(duplicate)?,
             None => linker.root(),
@@ -91,6 +89,14 @@ fn define(
     Ok(())
 }
 
+host_error! {
+    /// A component imports what nobody provides.
+    pub struct MissingImports = missing_imports {
+        /// Interface, name and type of each.
+        names: Vec<(Option<String>, String, String)>,
+    }
+}
+
 fn duplicate(error: wasmtime::Error) -> Error {
     Error::chain(atoms::duplicate_import(), &error)
 }
@@ -106,17 +112,17 @@ fn resolve(
             let missing = missing(component, declarations);
             match missing.is_empty() {
                 true => Error::chain(atoms::incompatible_import(), &error),
-                false => Error::MissingImports(missing),
+                false => MissingImports { names: missing }.into(),
             }
         })
 }
 
-/// Imports that nobody gives: interface, name and type of each.
+/// Imports that are not declared: interface, name and type of each.
 fn missing(
     component: &ComponentResource,
     declarations: &[Declaration],
 ) -> Vec<(Option<String>, String, String)> {
-    let given: HashSet<(Option<String>, &str)> = declarations
+    let declared: HashSet<(Option<String>, &str)> = declarations
         .iter()
         .map(|(interface, name, _, _)| (interface.as_deref().map(compatible), name.as_str()))
         .collect();
@@ -128,7 +134,7 @@ fn missing(
             ComponentItem::Resource(_) => "resource".to_string(),
             _ => return,
         };
-        if !given.contains(&(interface.map(compatible), name)) {
+        if !declared.contains(&(interface.map(compatible), name)) {
             missing.push((interface.map(String::from), name.to_string(), ty));
         }
     };
@@ -175,25 +181,4 @@ fn component_template_component(
     template: ResourceArc<ComponentTemplate>,
 ) -> ResourceArc<ComponentResource> {
     template.component.clone()
-}
-
-#[rustler::nif]
-fn component_instantiate<'a>(
-    env: Env<'a>,
-    cell: ResourceArc<StoreCell>,
-    template: ResourceArc<ComponentTemplate>,
-    fuel: Option<u64>,
-    via: Via,
-) -> Term<'a> {
-    if !Engine::same(&template.component.engine.engine, &cell.engine) {
-        return Error::text(atoms::foreign_engine(), "component").to_term(env);
-    }
-    if Components::of(&cell).is_spent() {
-        return Error::Spent.to_term(env);
-    }
-    let task = Instantiate {
-        template: template.template.clone(),
-        component: template.component.clone(),
-    };
-    drive::begin(env, &cell, via, Job::task(task, fuel))
 }

@@ -1,8 +1,8 @@
 //! Handles of resources that a guest (or WASI) owns, as Elixir holds them.
 
-use super::instance::ComponentInstance;
-use super::problem::{Checked, Problem, What};
-use super::state::Components;
+use crate::component::instance::ComponentInstance;
+use crate::component::problem::{Checked, Problem, What};
+use crate::component::state::Components;
 use crate::guest::cell::StoreCell;
 use crate::vm::live::{Kind, Live};
 use rustler::{Resource, ResourceArc};
@@ -10,11 +10,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::component::{ResourceAny, ResourceType};
 
+/// A handle of a resource.
 pub struct HandleResource {
+    /// The store that it lives in.
     pub cell: ResourceArc<StoreCell>,
     components: Arc<Components>,
     /// The instance it came from, which has its methods.
     pub instance: Option<ResourceArc<ComponentInstance>>,
+    /// Its type.
     pub ty: ResourceType,
     /// `None` once it was dropped or moved.
     any: Mutex<Option<ResourceAny>>,
@@ -25,6 +28,7 @@ impl Resource for HandleResource {}
 impl std::panic::RefUnwindSafe for HandleResource {}
 
 impl HandleResource {
+    /// A handle that came out of a guest.
     pub fn new(
         cell: ResourceArc<StoreCell>,
         components: Arc<Components>,
@@ -55,6 +59,7 @@ impl HandleResource {
         *self.lock() = Some(any);
     }
 
+    /// Whether it was neither dropped nor moved.
     pub fn is_alive(&self) -> bool {
         self.lock().is_some()
     }
@@ -66,7 +71,7 @@ impl Drop for HandleResource {
         if let Some(any) = self.take()
             && any.owned()
         {
-            self.components.doom(any);
+            self.components.orphan(any);
         }
     }
 }
@@ -79,6 +84,7 @@ pub struct Passed {
 }
 
 impl Passed {
+    /// `owned` says whether it is moved or lent.
     pub fn new(handle: ResourceArc<HandleResource>, owned: bool) -> Self {
         Passed {
             handle,
@@ -87,6 +93,7 @@ impl Passed {
         }
     }
 
+    /// What goes to the guest, once [`resolve`] has found it.
     pub fn lowered(&self) -> wasmtime::Result<ResourceAny> {
         self.any
             .ok_or_else(|| wasmtime::Error::msg("a resource handle was not resolved"))

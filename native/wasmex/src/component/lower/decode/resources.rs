@@ -1,10 +1,10 @@
 //! Resources: a handle that the guest gave, or any term where Elixir implements the resource.
 
 use super::Decoder;
-use crate::component::handle::{HandleResource, Passed};
-use crate::component::image::{Hosted, Target};
+use crate::component::lower::image::{Hosted, Target};
 use crate::component::problem::{Checked, Problem, What};
-use crate::component::shape::Resource;
+use crate::component::resource::handle::{HandleResource, Passed};
+use crate::component::types::shape::Resource;
 use crate::vm::term_box::TermBox;
 use crate::vm::terms;
 use rustler::Term;

@@ -3,18 +3,20 @@
 //! wasmtime lifts values without a word about whose they are, except for the component's types; so a
 //! component is found again by the address of those.
 
-use super::builder::Builder;
-use super::names::Name;
-use super::shape::Shape;
+use crate::component::internal::{ComponentTypes, InterfaceType};
+use crate::component::types::builder::Builder;
+use crate::component::types::names::Name;
+use crate::component::types::shape::Shape;
 use rustler::sys::ErlNifTerm;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
-use wasmtime::component::__internal::{ComponentTypes, InterfaceType};
 use wasmtime::component::ResourceType;
 
+/// The types and names of one component.
 pub struct Shared {
+    /// wasmtime's types of the component.
     pub types: Arc<ComponentTypes>,
     /// Atoms by the WIT name they stand for.
     atoms: HashMap<String, ErlNifTerm>,
@@ -38,6 +40,7 @@ static REGISTRY: RwLock<Option<HashMap<usize, Weak<Shared>>>> = RwLock::new(None
 static NEXT_RESOURCE: AtomicU32 = AtomicU32::new(1);
 
 impl Shared {
+    /// `atoms` are those that Elixir named, by their names in WIT.
     pub fn new(types: Arc<ComponentTypes>, atoms: HashMap<String, ErlNifTerm>) -> Arc<Self> {
         let key = Arc::as_ptr(&types) as usize;
         let shared = Arc::new(Shared {
@@ -97,6 +100,7 @@ impl Shared {
         Ok(shape)
     }
 
+    /// The shape of a type, made when it is first asked for.
     pub fn shape(&self, ty: InterfaceType) -> wasmtime::Result<Arc<Shape>> {
         if let Some(shape) = self
             .shapes
@@ -115,6 +119,7 @@ impl Shared {
         .shape(ty, 0)
     }
 
+    /// A name with the atom that Elixir named for it.
     pub fn name(&self, text: &str) -> Name {
         Name::new(text, self.atoms.get(text).copied())
     }

@@ -1,21 +1,25 @@
 //! The types of a component, prepared for conversion: names as terms, offsets as numbers.
 
-use super::names::{self, Name};
-use super::numbers::Number;
+use crate::component::internal::InterfaceType;
+use crate::component::internal::TypeResourceTableIndex;
+use crate::component::types::names::{self, Name};
+use crate::component::types::numbers::Number;
 use rustler::Term;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use wasmtime::component::__internal::InterfaceType;
-use wasmtime::component::__internal::wasmtime_environ::component::TypeResourceTableIndex;
 
+/// A type, prepared for conversion.
 pub struct Shape {
+    /// What it is.
     pub kind: Kind,
     /// In a guest's memory (canonical ABI, 32 bits).
     pub size: usize,
+    /// The same of its alignment.
     pub align: usize,
     /// Core values it takes when it travels without memory; `None` for more than fit.
     pub flat: Option<usize>,
+    /// How deep types are nested in it.
     pub depth: usize,
     /// What a value costs as a term, in bytes, apart from what its lists, maps and strings hold.
     pub weight: usize,
@@ -23,6 +27,7 @@ pub struct Shape {
     pub indirect: bool,
 }
 
+/// Which kind of type, with what conversion needs of it.
 pub enum Kind {
     Bool,
     Number(Number),
@@ -44,20 +49,26 @@ pub enum Kind {
     Resource(Resource),
 }
 
+/// The fields of a record.
 pub struct Record {
+    /// In the order of the type.
     pub fields: Box<[Field]>,
     /// Their numbers in the order of their names, in which the VM makes a map with the fewest comparisons.
     pub by_name: Box<[usize]>,
 }
 
+/// A field of a record.
 pub struct Field {
+    /// Its name.
     pub name: Name,
+    /// Its type and place.
     pub item: Item,
     /// Where a map had it last, in the order of its keys, which is the same for maps of the same keys.
     place: AtomicUsize,
 }
 
 impl Record {
+    /// Of these fields, in the order of the type.
     pub fn new(fields: Vec<Field>) -> Self {
         let mut by_name: Vec<usize> = (0..fields.len()).collect();
         by_name.sort_by(|a, b| fields[*a].name.text.cmp(&fields[*b].name.text));
@@ -69,6 +80,7 @@ impl Record {
 }
 
 impl Field {
+    /// `place` is where to look for it first.
     pub fn new(name: Name, item: Item, place: usize) -> Self {
         Field {
             name,
@@ -101,17 +113,23 @@ impl Field {
     }
 }
 
+/// A part of a record or tuple.
 pub struct Item {
+    /// Where it begins.
     pub offset: usize,
+    /// Its type.
     pub shape: Arc<Shape>,
 }
 
+/// The cases of a variant, enum, option or result.
 pub struct Cases {
+    /// In the order of the type.
     pub cases: Box<[Case]>,
     /// The numbers of the cases by their names, where there are many.
     by_name: Option<HashMap<Box<str>, usize>>,
     /// Bytes of the number of the case.
     pub tag_size: usize,
+    /// Where a payload begins.
     pub payload_offset: usize,
 }
 
@@ -119,6 +137,7 @@ pub struct Cases {
 const MANY: usize = 16;
 
 impl Cases {
+    /// Of these cases, in the order of the type.
     pub fn new(cases: Vec<Case>, tag_size: usize, payload_offset: usize) -> Self {
         let by_name = (cases.len() > MANY).then(|| {
             let numbered = cases.iter().enumerate();
@@ -148,14 +167,21 @@ impl Cases {
     }
 }
 
+/// One case.
 pub struct Case {
+    /// Its name.
     pub name: Name,
+    /// The type of its payload, if it has one.
     pub payload: Option<Arc<Shape>>,
 }
 
+/// A handle of a resource.
 pub struct Resource {
+    /// `own` or `borrow` of the resource.
     pub ty: InterfaceType,
+    /// The resource.
     pub table: TypeResourceTableIndex,
+    /// Whether it is `own`.
     pub owned: bool,
 }
 

@@ -4,8 +4,8 @@
 //! A lane that a variant's cases share is as wide as the widest; the bits of a narrower one lie in its
 //! low end, which is how wasmtime stores every core value.
 
-use super::numbers;
-use super::shape::{Case, Cases, Kind, Record, Shape};
+use crate::component::types::numbers;
+use crate::component::types::shape::{Case, Cases, Kind, Record, Shape};
 use std::mem::MaybeUninit;
 use wasmtime::ValRaw;
 
@@ -16,6 +16,7 @@ pub struct Lanes<'s> {
 }
 
 impl<'s> Lanes<'s> {
+    /// Writes to these slots.
     pub fn new(slots: &'s mut [MaybeUninit<ValRaw>]) -> Self {
         Lanes { slots, used: 0 }
     }
@@ -144,6 +145,7 @@ pub fn unflatten(
     Ok(())
 }
 
+/// The case of this number.
 pub fn case(cases: &Cases, index: usize) -> wasmtime::Result<&Case> {
     cases
         .cases
@@ -151,6 +153,7 @@ pub fn case(cases: &Cases, index: usize) -> wasmtime::Result<&Case> {
         .ok_or_else(|| wasmtime::Error::msg(format!("unexpected discriminant: {index}")))
 }
 
+/// The number of a value's case.
 pub fn tag(cases: &Cases, bytes: &[u8]) -> usize {
     numbers::read(bytes, cases.tag_size) as usize
 }

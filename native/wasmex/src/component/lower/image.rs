@@ -4,62 +4,71 @@
 //! In between, the guest's allocator runs, which may take more than a slice; so an image holds no
 //! term of a NIF, and nothing of it depends on the guest.
 
-use super::handle::Passed;
+use crate::component::internal::InterfaceType;
+use crate::component::resource::handle::Passed;
 use crate::vm::term_box::TermBox;
 use smallvec::{SmallVec, smallvec};
-use wasmtime::component::__internal::InterfaceType;
 
+/// Values that are complete, and yet nowhere in a guest.
 pub struct Image {
     /// The first is the root, the others are lists. A blob comes before those it points to.
     pub blobs: SmallVec<[Blob; 1]>,
     arena: Vec<u8>,
     /// Binaries that are too large to be copied more than once.
     kept: Vec<TermBox>,
+    /// Handles of guests' resources among them.
     pub handles: Vec<Passed>,
     /// Terms that become resources which Elixir owns, with the ids of their types.
     pub hosted: Vec<Hosted>,
 }
 
+/// Bytes that lie together in the guest.
 pub struct Blob {
+    /// The bytes; where links are they are written later.
     pub bytes: SmallVec<[u8; INLINE]>,
+    /// The alignment of their place.
     pub align: u32,
+    /// What is yet to be written into them.
     pub links: Vec<Link>,
 }
 
 /// What is written at an offset of a blob when it is placed.
 pub struct Link {
+    /// The offset.
     pub at: u32,
+    /// What goes there.
     pub target: Target,
 }
 
+/// What a place in a blob points to.
 pub enum Target {
     /// Pointer and length of a list.
-    List {
-        blob: u32,
-        length: u32,
-    },
+    List { blob: u32, length: u32 },
     /// Pointer and length of bytes, or of a string in the guest's encoding.
     Bytes(Chunk),
+    /// The same of a string, in the guest's encoding.
     Text(Chunk),
     /// The index of a handle in the guest's table.
-    Handle {
-        index: u32,
-        ty: InterfaceType,
-    },
-    Hosted {
-        index: u32,
-        ty: InterfaceType,
-    },
+    Handle { index: u32, ty: InterfaceType },
+    /// The index that a resource of Elixir gets in the guest's table.
+    Hosted { index: u32, ty: InterfaceType },
 }
 
+/// Bytes that an image holds.
 pub enum Chunk {
+    /// Bytes that were copied.
     Arena { start: u32, length: u32 },
+    /// A binary that is referred to.
     Kept(u32),
 }
 
+/// A term that becomes a resource.
 pub struct Hosted {
+    /// The term, until it is in the store's table.
     pub term: Option<TermBox>,
+    /// wasmtime's id of its type.
     pub id: u32,
+    /// Whether the guest gets it for good.
     pub owned: bool,
     /// Where it is in the store's table, once it is.
     pub rep: u32,
@@ -72,6 +81,7 @@ const INLINE: usize = 64;
 const SMALL: usize = 256;
 
 impl Image {
+    /// With a root of this many bytes.
     pub fn new(size: usize) -> Self {
         Image {
             blobs: smallvec![Blob::new(size, 1)],
@@ -82,11 +92,13 @@ impl Image {
         }
     }
 
+    /// Adds a blob and returns its number.
     pub fn blob(&mut self, size: usize, align: usize) -> usize {
         self.blobs.push(Blob::new(size, align));
         self.blobs.len() - 1
     }
 
+    /// Adds the bytes of a binary: large ones are referred to.
     pub fn chunk(&mut self, term: rustler::Term, bytes: &[u8]) -> Chunk {
         if bytes.len() > SMALL {
             self.kept.push(TermBox::new(term));
@@ -95,6 +107,7 @@ impl Image {
         self.text(bytes)
     }
 
+    /// Adds a copy of bytes.
     pub fn text(&mut self, bytes: &[u8]) -> Chunk {
         let start = self.arena.len() as u32;
         self.arena.extend_from_slice(bytes);
@@ -104,6 +117,7 @@ impl Image {
         }
     }
 
+    /// The bytes of a chunk.
     pub fn bytes(&self, chunk: &Chunk) -> &[u8] {
         match chunk {
             Chunk::Arena { start, length } => &self.arena[*start as usize..][..*length as usize],
@@ -117,6 +131,7 @@ impl Image {
         lent.map(|hosted| hosted.rep).collect()
     }
 
+    /// Says what is to be written into a blob at this offset.
     pub fn link(&mut self, blob: usize, at: usize, target: Target) {
         self.blobs[blob].links.push(Link {
             at: at as u32,

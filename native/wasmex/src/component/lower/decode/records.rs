@@ -2,7 +2,7 @@
 
 use super::Decoder;
 use crate::component::problem::{Checked, Problem, Step, What};
-use crate::component::shape::{Field, Shape};
+use crate::component::types::shape::{Field, Shape};
 use crate::vm::atoms;
 use crate::vm::term_box::TermBox;
 use rustler::{Atom, MapIterator, Term};
@@ -35,7 +35,7 @@ impl Decoder<'_> {
                     .map_err(|problem| problem.at(Step::Field(field.name.text.clone())))?;
             }
         }
-        if found == fields.len() && (self.style.lenient || entries.len() == found) {
+        if found == fields.len() && (self.mapping.lenient || entries.len() == found) {
             return Ok(());
         }
         self.fields(&entries, fields)
@@ -49,7 +49,7 @@ impl Decoder<'_> {
             .map(|field| field.name.text.to_string())
             .collect();
         let mut unknown = Vec::new();
-        if !self.style.lenient {
+        if !self.mapping.lenient {
             for (key, _) in entries {
                 let is_struct = key
                     .decode::<Atom>()
@@ -84,7 +84,7 @@ impl Decoder<'_> {
         let Ok(terms) = rustler::types::tuple::get_tuple(term) else {
             return Err(Problem::kind(shape.describe(), term));
         };
-        let fits = match self.style.lenient {
+        let fits = match self.mapping.lenient {
             true => terms.len() >= items.len(),
             false => terms.len() == items.len(),
         };

@@ -1,10 +1,10 @@
 //! Lists, of a length that the type fixes or not, and maps, which are lists of pairs to the guest.
 
 use super::{Decoder, no_number};
-use crate::component::image::Target;
-use crate::component::numbers;
+use crate::component::lower::image::Target;
 use crate::component::problem::{Checked, Problem, Step, What};
-use crate::component::shape::{Kind, Shape};
+use crate::component::types::numbers;
+use crate::component::types::shape::{Kind, Shape};
 use crate::vm::terms;
 use rustler::{Binary, ListIterator, MapIterator, Term};
 
@@ -105,7 +105,7 @@ impl Decoder<'_> {
 
     fn elements(&mut self, list: ListIterator, element: &Shape, blob: usize) -> Checked<()> {
         if let Kind::Number(number) = element.kind {
-            let lenient = self.style.lenient;
+            let lenient = self.mapping.lenient;
             let bytes = &mut self.image.blobs[blob].bytes;
             for (index, (term, slot)) in list.zip(bytes.chunks_exact_mut(element.size)).enumerate()
             {

@@ -2,7 +2,7 @@
 
 use super::Decoder;
 use crate::component::problem::{Checked, Problem, Step, What};
-use crate::component::shape::{Case, Cases, Kind, Shape};
+use crate::component::types::shape::{Case, Cases, Kind, Shape};
 use crate::vm::atoms;
 use crate::vm::term_box::TermBox;
 use crate::vm::terms;
@@ -17,7 +17,7 @@ impl Decoder<'_> {
         at: usize,
     ) -> Checked<()> {
         let (tag, payload) = tagged(term);
-        if !tag.is_atom() && (!tag.is_binary() || (self.style.lenient && payload.is_some())) {
+        if !tag.is_atom() && (!tag.is_binary() || (self.mapping.lenient && payload.is_some())) {
             return Err(Problem::kind("variant", term));
         }
         let (index, case) = find_case(cases, tag, "variant")?;
@@ -102,7 +102,7 @@ impl Decoder<'_> {
                 .value(term, shape, blob, at + cases.payload_offset)
                 .map_err(|problem| problem.at(step())),
             (None, None) => Ok(()),
-            (None, Some(_)) if self.style.lenient => Ok(()),
+            (None, Some(_)) if self.mapping.lenient => Ok(()),
             (wanted, _) => Err(Problem::new(What::Payload {
                 case: case.name.text.to_string(),
                 wanted: wanted.is_some(),

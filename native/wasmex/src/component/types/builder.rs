@@ -1,12 +1,12 @@
 //! Makes the shapes of a component's types.
 
-use super::numbers::Number;
-use super::shape::{Case, Cases, Field, Item, Kind, Record, Resource, Shape};
-use super::shared::Shared;
-use super::weight::{inside, weight};
+use crate::component::internal::{CanonicalAbiInfo, ComponentTypes, InterfaceType};
+use crate::component::types::numbers::Number;
+use crate::component::types::shape::{Case, Cases, Field, Item, Kind, Record, Resource, Shape};
+use crate::component::types::shared::Shared;
+use crate::component::types::weight::{inside, weight};
 use std::collections::HashMap;
 use std::sync::Arc;
-use wasmtime::component::__internal::{CanonicalAbiInfo, ComponentTypes, InterfaceType};
 
 /// Types nested deeper than this are refused: conversions recurse as deep as the type is.
 const MAX_DEPTH: usize = 100;
@@ -17,12 +17,16 @@ const MAX_FIELDS: usize = 1_000;
 /// Makes shapes, each type once: a type that is used twice is one shape, or a small component could
 /// describe an enormous one.
 pub struct Builder<'a> {
+    /// wasmtime's types of the component.
     pub types: &'a ComponentTypes,
+    /// Where names come from.
     pub shared: &'a Shared,
+    /// Those that were made already.
     pub shapes: &'a mut HashMap<InterfaceType, Arc<Shape>>,
 }
 
 impl Builder<'_> {
+    /// The shape of a type that is nested this deep.
     pub fn shape(&mut self, ty: InterfaceType, depth: usize) -> wasmtime::Result<Arc<Shape>> {
         if let Some(shape) = self.shapes.get(&ty) {
             return Ok(shape.clone());

@@ -1,0 +1,274 @@
+//! Calls of a component's functions, which are found by their path.
+
+use crate::component::abi::{self, Args, Results};
+use crate::component::instance::ComponentInstance;
+use crate::component::lower::decode::Decoder;
+use crate::component::mapping::Mapping;
+use crate::component::problem::{Conversion, Problem, Step};
+use crate::component::signature::Signature;
+use crate::component::state::Underway;
+use crate::guest::access;
+use crate::guest::cell::Via;
+use crate::guest::data::StoreData;
+use crate::guest::drive;
+use crate::guest::job::{Job, Running, Task};
+use crate::guest::values::{self, Arity};
+use crate::vm::atoms;
+use crate::vm::env;
+use crate::vm::error::{Error, Result};
+use crate::vm::fast_nif::{self, fast_nif};
+use crate::vm::host_error::host_error;
+use crate::vm::terms;
+use rustler::sys::ErlNifTerm;
+use rustler::{Env, NifResult, ResourceArc, Term};
+use std::sync::Arc;
+use wasmtime::StoreContextMut;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Func, TypedFunc};
+
+host_error! {
+    /// A component has no function of this path.
+    pub struct UnknownPath = unknown_path {
+        /// The names that were asked for.
+        path: Vec<String>,
+        /// The first of them that there is not.
+        position: usize,
+        /// Those that there are at this place.
+        names: Vec<String>,
+    }
+}
+
+fast_nif!(component_call / 6);
+/// `path` is a name or a list of names. What comes back is a step; its result a list of at most one term.
+fn component_call<'a>(
+    env: Env<'a>,
+    [instance, path, params, mapping, fuel, via]: [Term<'a>; 6],
+) -> NifResult<Term<'a>> {
+    let instance: ResourceArc<ComponentInstance> = instance.decode()?;
+    let mapping: Mapping = mapping.decode()?;
+    let fuel = fast_nif::option(fuel)?;
+    let via = via.decode()?;
+    let signature = match path.decode::<&str>() {
+        Ok(name) => find(env, &instance, name, &[name], via),
+        Err(_) => {
+            let path: Vec<&str> = path.decode()?;
+            find(env, &instance, &path.join("\0"), &path, via)
+        }
+    };
+    let signature = match signature {
+        Ok(signature) => signature,
+        Err(answer) => return Ok(answer),
+    };
+    if let Err(error) = instance.components.check() {
+        return Ok(error.to_term(env));
+    }
+    let cell = instance.cell.clone();
+    let call = Call {
+        instance,
+        signature,
+        params: params.as_c_arg(),
+        mapping,
+    };
+    Ok(drive::begin(env, &cell, via, Job::task(call, fuel)))
+}
+
+/// Looked up once, then known by its key.
+fn find<'a>(
+    env: Env<'a>,
+    instance: &ComponentInstance,
+    key: &str,
+    path: &[&str],
+    via: Via,
+) -> std::result::Result<Arc<Signature>, Term<'a>> {
+    if let Some(signature) = instance.known(key) {
+        return Ok(signature);
+    }
+    match access::with(env, &instance.cell, via, |cx| {
+        look_up(instance, cx, path, key)
+    }) {
+        Ok(Ok(signature)) => Ok(signature),
+        Ok(Err(error)) => Err(error.to_term(env)),
+        Err(busy) => Err(busy),
+    }
+}
+
+/// Finds a function by its path, and makes it known by its key.
+fn look_up(
+    instance: &ComponentInstance,
+    mut cx: StoreContextMut<'_, StoreData>,
+    path: &[&str],
+    key: &str,
+) -> Result<Arc<Signature>> {
+    instance.find_resources(&mut cx);
+    let mut parent = None;
+    for (position, name) in path.iter().enumerate() {
+        let exports = &instance.instance;
+        let found = exports.get_export(&mut cx, parent.as_ref(), name);
+        let last = position + 1 == path.len();
+        match found {
+            Some((ComponentItem::ComponentFunc(_), index)) if last => {
+                let func = exports.get_func(&mut cx, index);
+                let func = func.ok_or_else(|| unknown(instance, path, position))?;
+                let signature = Arc::new(signature(&cx, func)?);
+                instance.remember(key, &signature);
+                return Ok(signature);
+            }
+            Some((ComponentItem::ComponentInstance(_), index)) if !last => {
+                parent = Some(index);
+            }
+            _ => return Err(unknown(instance, path, position)),
+        }
+    }
+    Err(unknown(instance, path, 0))
+}
+
+fn signature(cx: &StoreContextMut<'_, StoreData>, func: Func) -> Result<Signature> {
+    let check = || func.typed::<Args, Results<0>>(cx).map(drop);
+    let (params, _results) =
+        abi::checked(check).map_err(|error| Error::chain(atoms::unsupported(), &error))?;
+    let ty = func.ty(cx);
+    let names = ty.params().map(|(name, _)| name.to_string()).collect();
+    Ok(Signature {
+        func,
+        params,
+        names,
+    })
+}
+
+fn unknown(instance: &ComponentInstance, path: &[&str], position: usize) -> Error {
+    let engine = &instance.component.engine.engine;
+    let ty = instance.component.component.component_type();
+    let names = match (position, path.first()) {
+        (0, _) => ty
+            .exports(engine)
+            .map(|(name, _)| name.to_string())
+            .collect(),
+        (_, Some(interface)) => match ty.get_export(engine, interface).map(|item| item.ty) {
+            Some(ComponentItem::ComponentInstance(interface)) => interface
+                .exports(engine)
+                .map(|(name, _)| name.to_string())
+                .collect(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    UnknownPath {
+        path: path.iter().map(|name| (*name).to_string()).collect(),
+        position,
+        names,
+    }
+    .into()
+}
+
+/// Calls a function.
+pub struct Call {
+    /// Whose function it is.
+    pub instance: ResourceArc<ComponentInstance>,
+    /// The function.
+    pub signature: Arc<Signature>,
+    /// A list of terms of the NIF that begins the call.
+    pub params: ErlNifTerm,
+    /// How the values look in Elixir.
+    pub mapping: Mapping,
+}
+
+impl Task for Call {
+    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a> {
+        Box::pin(self.begin(cx))
+    }
+}
+
+impl Call {
+    /// Its state is small: nothing that only other tasks need is part of it.
+    async fn begin(self: Box<Self>, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+        // Before anything that may take longer than the terms live.
+        let (args, lent) = self.args()?;
+        if self.instance.components.has_orphans() {
+            Box::pin(drop_orphans(&self.instance, &mut cx)).await?;
+        }
+        self.dispatch(args, lent, cx).await
+    }
+
+    fn args(&self) -> Result<(Args, Vec<u32>)> {
+        env::in_env(|env| {
+            // SAFETY: it came with the NIF that is polling for the first time right now.
+            let list = unsafe { env::term(env, self.params) };
+            self.decode(list)
+        })
+        .unwrap_or(Err(Error::Cancelled))
+    }
+
+    fn decode(&self, list: Term) -> Result<(Args, Vec<u32>)> {
+        let shape = &self.signature.params.shape;
+        let expected = shape.items().len();
+        let given = values::count(list)?;
+        if given < expected || (given > expected && (self.mapping.exact || !self.mapping.lenient)) {
+            return Err(Arity { expected, given }.into());
+        }
+        let cell = &self.instance.cell;
+        let resources = &self.signature.params.resources;
+        let mut decoder = Decoder::new(shape.size, self.mapping, resources, cell.id);
+        let terms = terms::list(list).into_iter().flat_map(|(terms, _)| terms);
+        for (index, (term, item)) in terms.zip(shape.items()).enumerate() {
+            decoder
+                .value(term, &item.shape, 0, item.offset)
+                .map_err(|problem| self.wrong(problem, index))?;
+        }
+        let image = abi::commit(decoder.image, || self.instance.components.clone());
+        let image = image.map_err(Conversion)?;
+        let lent = image.lent();
+        Ok((Args::new(image, shape.clone()), lent))
+    }
+
+    fn wrong(&self, problem: Box<Problem>, index: usize) -> Error {
+        let name = self.signature.param(index).into();
+        Conversion(problem.at(Step::Param(index, name))).into()
+    }
+
+    async fn dispatch(
+        self: Box<Self>,
+        args: Args,
+        lent: Vec<u32>,
+        cx: StoreContextMut<'_, StoreData>,
+    ) -> Result<ErlNifTerm> {
+        match self.mapping.outward() {
+            0 => self.mapped::<0>(args, lent, cx).await,
+            1 => self.mapped::<1>(args, lent, cx).await,
+            2 => self.mapped::<2>(args, lent, cx).await,
+            _ => self.mapped::<3>(args, lent, cx).await,
+        }
+    }
+
+    async fn mapped<const MAPPING: u32>(
+        self: Box<Self>,
+        args: Args,
+        lent: Vec<u32>,
+        cx: StoreContextMut<'_, StoreData>,
+    ) -> Result<ErlNifTerm> {
+        let underway = Underway::begin(&self.instance);
+        // SAFETY: these types take any function; what they convert is what its own type says.
+        let func =
+            unsafe { TypedFunc::<Args, Results<MAPPING>>::new_unchecked(self.signature.func) };
+        let results = func.call_async(cx, args).await.map_err(Error::Guest)?;
+        underway.end();
+        for rep in lent {
+            self.instance.components.hosted.remove(rep);
+        }
+        env::in_env(|env| results.term(env).as_c_arg()).ok_or(Error::Cancelled)
+    }
+}
+
+/// Resources whose handles Elixir has lost.
+async fn drop_orphans(
+    instance: &ResourceArc<ComponentInstance>,
+    cx: &mut StoreContextMut<'_, StoreData>,
+) -> Result<()> {
+    for any in instance.components.take_orphans() {
+        let underway = Underway::begin(instance);
+        any.resource_drop_async(&mut *cx)
+            .await
+            .map_err(Error::Guest)?;
+        underway.end();
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Instances of components, made from templates.
+
+use crate::component::compiled::ComponentResource;
+use crate::component::instance::ComponentInstance;
+use crate::component::state::{Components, Underway};
+use crate::component::template::ComponentTemplate;
+use crate::guest::cell::{StoreCell, Via};
+use crate::guest::data::StoreData;
+use crate::guest::drive;
+use crate::guest::handoff;
+use crate::guest::job::{Job, Running, Task};
+use crate::vm::atoms;
+use crate::vm::env;
+use crate::vm::error::{Error, Result};
+use rustler::sys::ErlNifTerm;
+use rustler::{Encoder, Env, ResourceArc, Term};
+use wasmtime::component::InstancePre;
+use wasmtime::{Engine, StoreContextMut};
+
+#[rustler::nif]
+fn component_instantiate<'a>(
+    env: Env<'a>,
+    cell: ResourceArc<StoreCell>,
+    template: ResourceArc<ComponentTemplate>,
+    fuel: Option<u64>,
+    via: Via,
+) -> Term<'a> {
+    if !Engine::same(&template.component.engine.engine, &cell.engine) {
+        return Error::text(atoms::foreign_engine(), "component").to_term(env);
+    }
+    if let Err(error) = Components::of(&cell).check() {
+        return error.to_term(env);
+    }
+    let task = Instantiate {
+        template: template.template.clone(),
+        component: template.component.clone(),
+    };
+    drive::begin(env, &cell, via, Job::task(task, fuel))
+}
+
+/// Makes an instance.
+struct Instantiate {
+    template: InstancePre<StoreData>,
+    component: ResourceArc<ComponentResource>,
+}
+
+impl Task for Instantiate {
+    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a> {
+        Box::pin(instantiate(self.template, self.component, cx))
+    }
+}
+
+async fn instantiate(
+    template: InstancePre<StoreData>,
+    component: ResourceArc<ComponentResource>,
+    mut cx: StoreContextMut<'_, StoreData>,
+) -> Result<ErlNifTerm> {
+    cx.data_mut().count_instance();
+    let cell = handoff::current_cell().ok_or(Error::Cancelled)?;
+    let components = Components::of(&cell);
+    components.keep(&component);
+    let underway = Underway::making(components);
+    let instance = match template.instantiate_async(&mut cx).await {
+        Ok(instance) => instance,
+        Err(error) => {
+            underway.end_if_outside(&error);
+            return Err(Error::Guest(error));
+        }
+    };
+    underway.end();
+    env::in_env(|env| {
+        let instance = ComponentInstance::new(cell, component, instance);
+        instance.encode(env).as_c_arg()
+    })
+    .ok_or(Error::Cancelled)
+}

@@ -1,0 +1,164 @@
+//! The job that makes an instance.
+
+use crate::core::instance::InstanceResource;
+use crate::core::linker::{self, Wanted};
+use crate::core::module::ModuleResource;
+use crate::core::template::TemplateResource;
+use crate::guest::cell::{StoreCell, Via};
+use crate::guest::data::StoreData;
+use crate::guest::drive;
+use crate::guest::handoff;
+use crate::guest::job::{Job, Running, Task};
+use crate::vm::atoms;
+use crate::vm::env;
+use crate::vm::error::{Error, Result};
+use rustler::sys::ErlNifTerm;
+use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
+use wasmtime::{Engine, ExternType, Instance, InstancePre, Linker, Module, StoreContextMut};
+
+/// Instantiates a module with imports and linked modules in one go.
+#[rustler::nif]
+fn instance_new<'a>(
+    env: Env<'a>,
+    cell: ResourceArc<StoreCell>,
+    module: ResourceArc<ModuleResource>,
+    declarations: Term<'a>,
+    functions: Term<'a>,
+    links: Vec<(String, ResourceArc<ModuleResource>)>,
+    via: Via,
+) -> NifResult<Term<'a>> {
+    let engine = &cell.engine;
+    let modules = links.iter().map(|(_, module)| module).chain([&module]);
+    if modules
+        .into_iter()
+        .any(|module| !Engine::same(module.module.engine(), engine))
+    {
+        return Ok(Error::text(atoms::foreign_engine(), "module").to_term(env));
+    }
+    let wanted = Wanted::decode(engine, declarations, functions)?;
+    let imports = links.iter().map(|(_, module)| module).chain([&module]);
+    let imports = imports.flat_map(|module| module.module.imports().map(|import| import.module()));
+    let needed = cell.hosts.imported(imports);
+    let linker = module.engine.linker(cell.hosts, needed);
+    let linker = match linker {
+        Ok(linker) => linker,
+        Err(error) => return Ok(Error::Guest(error).to_term(env)),
+    };
+    let links = links
+        .into_iter()
+        .map(|(name, module)| (name, module.module.clone()))
+        .collect();
+    // All in one go: who enters the store twice may be overtaken between, and begin anew without end.
+    let plan = Plan::Link {
+        linker,
+        wanted,
+        links,
+        module: module.module.clone(),
+    };
+    Ok(drive::begin(env, &cell, via, Job::task(plan, None)))
+}
+
+/// A template's instance: all imports are known.
+#[rustler::nif]
+fn instance_from_template<'a>(
+    env: Env<'a>,
+    cell: ResourceArc<StoreCell>,
+    template: ResourceArc<TemplateResource>,
+    fuel: Option<u64>,
+    via: Via,
+) -> Term<'a> {
+    if let Err(error) = template.check(&cell) {
+        return error.to_term(env);
+    }
+    let plan = Plan::Template(template.template.clone());
+    drive::begin(env, &cell, via, Job::task(plan, fuel))
+}
+
+/// What it takes to make an instance.
+enum Plan {
+    /// Imports resolved before.
+    Template(InstancePre<StoreData>),
+    /// Imports still to be resolved, after the linked modules have been instantiated.
+    Link {
+        linker: Linker<StoreData>,
+        wanted: Wanted,
+        links: Vec<(String, Module)>,
+        module: Module,
+    },
+}
+
+impl Task for Plan {
+    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a> {
+        Box::pin(run(*self, cx))
+    }
+}
+
+async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+    let (instance, module) = match plan {
+        Plan::Template(template) => {
+            cx.data_mut().count_instance();
+            let instance = template
+                .instantiate_async(&mut cx)
+                .await
+                .map_err(Error::Guest)?;
+            (instance, template.module().clone())
+        }
+        Plan::Link {
+            mut linker,
+            wanted,
+            links,
+            module,
+        } => {
+            wanted.define(&mut linker, &mut cx)?;
+            for (name, linked) in links {
+                let instance = link(&linker, &linked, true, &mut cx).await?;
+                initialize(&linked, instance, &mut cx).await?;
+                linker
+                    .instance(&mut cx, &name, instance)
+                    .map_err(|error| Error::text(atoms::duplicate_import(), error))?;
+            }
+            (link(&linker, &module, false, &mut cx).await?, module)
+        }
+    };
+    let initialized = initialize(&module, instance, &mut cx).await?;
+    env::in_env(|env| {
+        let cell = handoff::current_cell()?;
+        let resource = InstanceResource::new(cell, instance, module, initialized);
+        Some(resource.encode(env).as_c_arg())
+    })
+    .flatten()
+    .ok_or(Error::Cancelled)
+}
+
+async fn link(
+    linker: &Linker<StoreData>,
+    module: &Module,
+    linked: bool,
+    cx: &mut StoreContextMut<'_, StoreData>,
+) -> Result<Instance> {
+    let template = linker::prepare(linker, module, linked, cx)?;
+    cx.data_mut().count_instance();
+    template.instantiate_async(cx).await.map_err(Error::Guest)
+}
+
+/// Calls a reactor's `_initialize`. True when there was one.
+async fn initialize(
+    module: &Module,
+    instance: Instance,
+    cx: &mut StoreContextMut<'_, StoreData>,
+) -> Result<bool> {
+    let Some(ExternType::Func(ty)) = module.get_export("_initialize") else {
+        return Ok(false);
+    };
+    if ty.params().len() + ty.results().len() > 0 {
+        return Ok(false);
+    }
+    match instance.get_func(&mut *cx, "_initialize") {
+        Some(func) => func
+            .call_async(cx, &[], &mut [])
+            .await
+            .map(|()| true)
+            .map_err(Error::Guest),
+        None => Ok(false),
+    }
+}

@@ -1,0 +1,36 @@
+//! How WASI ends a guest: by its own wish, or because it printed too much. The backtrace would tell nothing.
+
+use crate::vm::atoms;
+use crate::vm::host_error::{Details, HostError};
+use crate::wasi::budget::OutputLimit;
+use rustler::{Atom, Encoder, Env};
+use wasmtime_wasi::I32Exit;
+
+/// `proc_exit` and `wasi:cli/exit`.
+impl HostError for I32Exit {
+    fn kind(&self) -> Atom {
+        atoms::exit()
+    }
+
+    fn details<'a>(&self, env: Env<'a>) -> Details<'a> {
+        vec![(atoms::code(), self.0.encode(env))]
+    }
+
+    fn has_backtrace(&self) -> bool {
+        false
+    }
+}
+
+impl HostError for OutputLimit {
+    fn kind(&self) -> Atom {
+        atoms::output_limit()
+    }
+
+    fn details<'a>(&self, env: Env<'a>) -> Details<'a> {
+        vec![(atoms::limit(), self.limit.encode(env))]
+    }
+
+    fn has_backtrace(&self) -> bool {
+        false
+    }
+}

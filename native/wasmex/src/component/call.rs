@@ -57,7 +57,7 @@ fn component_call<'a>(
     };
     let signature = match signature {
         Ok(signature) => signature,
-        Err(answer) => return Ok(answer),
+        Err(term) => return Ok(term),
     };
     if let Err(error) = instance.components.check() {
         return Ok(error.to_term(env));

@@ -1,8 +1,8 @@
 //! Requests to a component that exports `wasi:http/incoming-handler`.
 //!
-//! The answer goes into a pipe, a header block before the body, as a CGI program prints it: so what
-//! serves programs over HTTP serves components too. The body is copied by this very job, between the
-//! guest's own slices: it moves when the process that drives the guest does, which makes room.
+//! The response goes into a pipe, a header block before the body, as a CGI program prints it, so components are served
+//! like programs. The task that runs the guest also copies the body, between the guest's slices: it goes on when the
+//! process that drives the guest does, and that process makes room in the pipe.
 
 use crate::component::instance::ComponentInstance;
 use crate::component::state::Underway;
@@ -37,17 +37,17 @@ pub struct Handle {
     request: http::Request<()>,
     scheme: Scheme,
     body: Arc<Pipe>,
-    answer: Arc<Pipe>,
+    response: Arc<Pipe>,
 }
 
-/// `head` is `{method, scheme, uri, headers}`; `body` and `answer` are pipes.
+/// `head` is `{method, scheme, uri, headers}`; `body` and `response` are pipes.
 #[rustler::nif]
 fn component_handle_http<'a>(
     env: Env<'a>,
     instance: ResourceArc<ComponentInstance>,
     head: (String, String, String, Vec<(String, Binary<'a>)>),
     body: ResourceArc<PipeResource>,
-    answer: ResourceArc<PipeResource>,
+    response: ResourceArc<PipeResource>,
 ) -> NifResult<Term<'a>> {
     if let Err(error) = instance.components.check() {
         return Ok(error.to_term(env));
@@ -72,7 +72,7 @@ fn component_handle_http<'a>(
         request,
         scheme,
         body: body.pipe.clone(),
-        answer: answer.pipe.clone(),
+        response: response.pipe.clone(),
     };
     Ok(drive::begin(
         env,
@@ -103,7 +103,7 @@ async fn run(handle: Handle, mut cx: StoreContextMut<'_, StoreData>) -> Result<E
         request,
         scheme,
         body,
-        answer,
+        response,
     } = handle;
     let func = find(&instance, &mut cx)?;
     let request = request.map(|()| PipeBody::new(body));
@@ -115,11 +115,11 @@ async fn run(handle: Handle, mut cx: StoreContextMut<'_, StoreData>) -> Result<E
     let out = http.new_response_outparam(sender).map_err(Error::Guest)?;
     let underway = Underway::begin(&instance);
     let call = func.call_async(cx.as_context_mut(), (request, out));
-    let copied = both(call, copy(receiver, &answer)).await?;
-    // The guest has returned, whatever came of its answer.
+    let copied = both(call, copy(receiver, &response)).await?;
+    // The guest has returned, even if copying its response failed.
     underway.end();
     copied?;
-    answer.close();
+    response.close();
     env::in_env(|env| Vec::<Term>::new().encode(env).as_c_arg()).ok_or(Error::Cancelled)
 }
 
@@ -148,7 +148,7 @@ fn export(component: &Component) -> Option<ComponentExportIndex> {
     component.get_export_index(Some(&interface), "handle")
 }
 
-/// Runs the guest and copies its answer, whose own result is in the result. A guest that fails fails at once.
+/// Runs the guest and copies its response. The inner result is that of copying: a guest that fails ends both at once.
 async fn both(
     call: impl Future<Output = wasmtime::Result<()>>,
     copy: impl Future<Output = Result<()>>,
@@ -173,15 +173,15 @@ async fn both(
     .await
 }
 
-async fn copy(answer: oneshot::Receiver<Outcome>, pipe: &Pipe) -> Result<()> {
+async fn copy(response: oneshot::Receiver<Outcome>, pipe: &Pipe) -> Result<()> {
     let broken = |why: &str| Err(Error::text(atoms::output(), why));
-    match answer.await {
+    match response.await {
         Ok(Ok(response)) => {
             let (head, body) = response.into_parts();
             if body::write(pipe, Bytes::from(block(&head))).await && body::copy(body, pipe).await {
                 return Ok(());
             }
-            broken("the body of the answer broke off")
+            broken("the body of the response broke off")
         }
         Ok(Err(code)) => broken(&format!("the component answered with an error: {code:?}")),
         Err(_) => broken("the component never answered: it dropped its response-outparam"),

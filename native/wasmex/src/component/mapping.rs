@@ -10,7 +10,7 @@ pub struct Mapping {
     pub existing_atoms: bool,
     /// `list<u8>` comes out as a binary.
     pub bytes: bool,
-    /// Accept what the drop-in contract accepts: any term as a bool, atoms as strings, unknown fields.
+    /// Accept what Wasmex 0.15 accepts: any term as a bool, atoms as strings, unknown fields.
     pub lenient: bool,
     /// Refuse more arguments than there are parameters, though lenient.
     pub exact: bool,

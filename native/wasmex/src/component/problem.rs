@@ -32,7 +32,7 @@ pub enum What {
         given: TermBox,
         names: Vec<String>,
     },
-    /// A case that has a payload and was given none, or the other way round.
+    /// A case whose payload is missing, or that has none and came with one.
     Payload { case: String, wanted: bool },
     /// A tuple or fixed-length list of another length.
     Length { wanted: usize, given: usize },

@@ -91,7 +91,7 @@ async fn call(
 }
 
 /// The calling instance's `memory`, and a key that differs between the memories of a store. While a
-/// store has one instance, there is one answer.
+/// store has one instance, it is always the same one.
 fn calling_memory(caller: &mut Caller<'_, StoreData>) -> (Option<Memory>, usize) {
     if let Some(memory) = caller.data().only_memory() {
         return (Some(memory), 1);

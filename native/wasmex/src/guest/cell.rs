@@ -31,7 +31,7 @@ pub fn next_id() -> u64 {
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A store, whoever uses it at the moment.
+/// A store, idle or in use.
 pub struct StoreCell {
     /// Tells the stores apart.
     pub id: u64,

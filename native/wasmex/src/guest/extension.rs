@@ -1,4 +1,4 @@
-//! What attaches to stores without their knowing it: traces, profiles, and whatever else comes.
+//! Extensions of stores, such as traces and profiles, which the store itself does not know.
 //!
 //! An extension is asked when a store is made and puts what it needs into the store's slots. Its values are dropped
 //! with the store.

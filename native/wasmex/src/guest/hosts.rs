@@ -37,7 +37,7 @@ impl Hosts {
         Hosts { traced, ..granted }
     }
 
-    /// All there are, whatever a store grants.
+    /// All there are, granted or not.
     pub fn all() -> Self {
         Self::that(|_| true)
     }

@@ -17,7 +17,7 @@ use wasmtime::{AsContextMut, StoreContextMut};
 /// The future of a task. Its result is a term of the environment of the NIF that polls at the end.
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<ErlNifTerm>> + Send + 'a>>;
 
-/// Whatever runs in a store and gives a term back: an instantiation, a component's call, and so on.
+/// Something that runs in a store and returns a term: an instantiation, a component's call, and so on.
 pub trait Task: Send + 'static {
     /// Runs to the end. It may take any number of polls, and is dropped when it is cancelled. Terms that came with the
     /// NIF that begins the task are valid in its first poll only.

@@ -31,7 +31,7 @@ pub enum Error {
     NoTicker,
 }
 
-/// Of whatever can go wrong here.
+/// The result of what may fail so.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl<E: HostError> From<E> for Error {
@@ -174,7 +174,7 @@ fn trap_code(trap: Trap) -> Atom {
     }
 }
 
-/// Which kind of term was given, for a message.
+/// The kind of a term, for a message.
 pub fn kind_of(term: Term) -> Atom {
     use rustler::TermType::*;
     match term.get_type() {

@@ -28,7 +28,7 @@ impl Budget {
             .fetch_sub(count.min(self.left()), Ordering::Relaxed);
     }
 
-    /// The error for whoever prints more.
+    /// The error for a guest that prints more.
     pub fn spent(&self) -> OutputLimit {
         OutputLimit { limit: self.limit }
     }

@@ -75,7 +75,7 @@ async fn drop_resource(
             (Ok(()), Some(underway)) => underway.end(),
             (Ok(()), None) => {}
             (Err(error), underway) => {
-                // No guest has seen it: it is lent to a call that is under way.
+                // No guest code ran: it is lent to a call that is under way.
                 if error.downcast_ref::<WasmBacktrace>().is_none() {
                     handle.put_back(any);
                 }

@@ -54,7 +54,7 @@ impl Number {
         }
     }
 
-    /// The bits in the low end. `lenient`: floats only from floats, as the drop-in contract has it.
+    /// The bits in the low end. `lenient`: floats only from floats, as in Wasmex 0.15.
     pub fn decode(self, term: Term, lenient: bool) -> Result<u64, NoNumber> {
         match self {
             Number::F32 | Number::F64 => self.decode_float(term, lenient),

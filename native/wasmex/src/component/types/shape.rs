@@ -153,7 +153,7 @@ impl Cases {
         }
     }
 
-    /// The number of the case of this name, in the spelling of WIT, of Elixir or the one that it was given.
+    /// The number of the case of this name, as WIT spells it, as Elixir does, or as the atom that Elixir named for it.
     pub fn find(&self, name: Term) -> Option<usize> {
         let known = self.by_name.as_ref().and_then(|by_name| {
             let text = names::text(name)?;

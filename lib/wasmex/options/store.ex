@@ -16,6 +16,13 @@ defmodule Wasmex.Options.Store do
       instances: count("instances"),
       tables: count("tables"),
       memories: count("memories"),
+      call_depth: [
+        type: {:or, [nil], {:integer, 1..10_000}},
+        default_doc: "64",
+        doc:
+          "nested calls: a guest calls an Elixir function, which calls into the store again, and so on",
+        example: "16"
+      ],
       hostcall_fuel: [
         type: {:or, [nil], :natural},
         default_doc: "128 MiB",
@@ -25,7 +32,6 @@ defmodule Wasmex.Options.Store do
     ]
   end
 
-  # wasmtime's `DEFAULT_INSTANCE_LIMIT` and its siblings.
   defp count(what),
-    do: [type: {:or, [nil], :natural}, default_doc: "10,000", doc: "how many #{what}"]
+    do: [type: {:or, [nil], :natural}, default_doc: "500", doc: "the number of #{what}"]
 end

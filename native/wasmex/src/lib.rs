@@ -23,9 +23,10 @@ static HOST_MODULES: [HostModule<StoreData>; 2] = [
 ];
 
 /// Errors that host functions leave in a guest.
-static GUEST_ERRORS: [host_error::Find; 5] = [
+static GUEST_ERRORS: [host_error::Find; 6] = [
     host_error::find::<wasmtime_wasi::I32Exit>,
     host_error::find::<wasi::budget::OutputLimit>,
+    host_error::find::<vm::mappings::MappingLimit>,
     host_error::find::<guest::suspension::ImportRaised>,
     host_error::find::<core::import::BadResults>,
     host_error::find::<component::problem::BadValue>,

@@ -8,6 +8,7 @@ use crate::vm::atoms;
 use crate::vm::compiling::compile;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
+use crate::vm::mappings::{self, Mappings};
 use crate::vm::terms;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub struct ComponentResource {
     pub engine: ResourceArc<EngineResource>,
     /// Its types, prepared for conversion.
     pub shared: Arc<Shared>,
+    _mappings: Mappings,
     _live: Live,
 }
 
@@ -37,6 +39,10 @@ fn resource<'a>(
     component: Component,
     names: Names,
 ) -> Term<'a> {
+    let mappings = match Mappings::take(mappings::CODE) {
+        Ok(mappings) => mappings,
+        Err(error) => return Error::from(error).to_term(env),
+    };
     let types = component.component_type().instance_type().types.clone();
     let names = names
         .into_iter()
@@ -46,6 +52,7 @@ fn resource<'a>(
         component,
         engine,
         shared: Shared::new(types, names),
+        _mappings: mappings,
         _live: Live::new(Kind::Component),
     });
     (atoms::ok(), resource).encode(env)

@@ -9,6 +9,7 @@ use crate::vm::atoms;
 use crate::vm::compiling::compile;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
+use crate::vm::mappings::Cost;
 use crate::vm::options::Options;
 use crate::vm::terms;
 use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
@@ -24,6 +25,8 @@ pub struct EngineResource {
     pub ticks: Arc<Ticks>,
     /// What bytes may ask for that are compiled for it.
     pub limits: Limits,
+    /// How many mappings its guests need.
+    pub cost: Cost,
     linkers: Linkers,
     _live: Live,
 }
@@ -32,14 +35,17 @@ impl Resource for EngineResource {}
 impl std::panic::RefUnwindSafe for EngineResource {}
 
 impl EngineResource {
-    fn new(engine: Engine, limits: Limits) -> Self {
-        EngineResource {
-            limits,
+    /// From the options of `Wasmex.EngineConfig`.
+    fn new(options: &Options) -> wasmtime::Result<Self> {
+        let engine = Engine::new(&engine_config::build(options)?)?;
+        Ok(EngineResource {
+            limits: door::limits(&options.get("limits")?)?,
             ticks: Arc::new(Ticks::of(engine.weak())),
             engine,
+            cost: engine_config::cost(options)?,
             linkers: Linkers::default(),
             _live: Live::new(Kind::Engine),
-        }
+        })
     }
 
     /// With the host modules that are needed. Where some are granted, other definitions may take their place.
@@ -59,23 +65,17 @@ impl EngineResource {
 
 #[rustler::nif(schedule = "DirtyCpu")]
 fn engine_new<'a>(env: Env<'a>, config: Options<'a>) -> Term<'a> {
-    match make(&config) {
+    match EngineResource::new(&config) {
         Ok(engine) => (atoms::ok(), ResourceArc::new(engine)).encode(env),
         Err(error) => Error::chain(atoms::config(), &error).to_term(env),
     }
-}
-
-fn make(options: &Options) -> wasmtime::Result<EngineResource> {
-    let limits = door::limits(&options.get("limits")?)?;
-    let engine = Engine::new(&engine_config::build(options)?)?;
-    Ok(EngineResource::new(engine, limits))
 }
 
 /// The engine that stores without one share.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn engine_default<'a>(env: Env<'a>, config: Options<'a>) -> Term<'a> {
     static DEFAULT: OnceLock<Option<ResourceArc<EngineResource>>> = OnceLock::new();
-    let engine = DEFAULT.get_or_init(|| make(&config).ok().map(ResourceArc::new));
+    let engine = DEFAULT.get_or_init(|| EngineResource::new(&config).ok().map(ResourceArc::new));
     match engine {
         Some(engine) => (atoms::ok(), engine).encode(env),
         None => Error::text(

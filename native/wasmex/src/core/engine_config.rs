@@ -1,9 +1,13 @@
 //! `Wasmex.EngineConfig` as a wasmtime configuration.
 
+use crate::guest::memories::Memories;
+use crate::guest::stacks::Stacks;
 use crate::vm::atoms;
+use crate::vm::mappings::Cost;
 use crate::vm::options::Options;
 use rustler::Atom;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, OptLevel,
     PoolingAllocationConfig, Result, WasmBacktraceDetails, bail,
@@ -13,7 +17,7 @@ use wasmtime::{
 pub const MAX_FRAMES: usize = 512;
 
 /// Room on a fiber's stack beyond what the guest may use, for the host functions it calls.
-const HOST_STACK: usize = 512 * 1024;
+const HOST_STACK: usize = 1024 * 1024;
 
 /// The configuration that the options of `Wasmex.EngineConfig` ask for.
 pub fn build(options: &Options) -> Result<Config> {
@@ -44,6 +48,17 @@ pub fn build(options: &Options) -> Result<Config> {
         config.cache(Some(Cache::new(cache)?));
     }
     Ok(config)
+}
+
+/// How many mappings guests of an engine with these options need.
+pub fn cost(options: &Options) -> Result<Cost> {
+    Ok(if options.get("density")? {
+        Cost::MERGED
+    } else if options.get::<Option<u32>>("pooling")?.is_some() {
+        Cost::POOLED
+    } else {
+        Cost::RESERVED
+    })
 }
 
 fn opt_level(options: &Options) -> Result<OptLevel> {
@@ -98,7 +113,13 @@ fn allocation(options: &Options, config: &mut Config) -> Result<()> {
         config.gc_heap_reservation_for_growth(0);
         config.gc_heap_guard_size(0);
         config.memory_init_cow(false);
-        config.with_host_stack(std::sync::Arc::new(crate::guest::stacks::Stacks::new()));
+        // Elsewhere wasmtime's own do.
+        #[cfg(unix)]
+        config.with_host_memory(Memories::creator());
+    }
+    if pooling.is_none() {
+        // The pool has stacks of its own.
+        config.with_host_stack(Arc::new(Stacks::new()));
     }
     if let Some(instances) = pooling {
         let memory: usize = options.get("pooling_memory_size")?;

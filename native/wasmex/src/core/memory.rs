@@ -7,7 +7,8 @@ use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::fast_nif;
 use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
-use rustler::{Binary, Encoder, Env, NewBinary, NifResult, Resource, ResourceArc, Term};
+use crate::vm::terms;
+use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use wasmtime::Memory;
 
 /// A linear memory.
@@ -74,9 +75,8 @@ fn memory_read<'a>(
     let (offset, length) = (offset.decode()?, length.decode()?);
     Ok(access::reply(env, &memory.cell, via.decode()?, |cx| {
         let bytes = range(memory.memory.data(&cx), offset, length)?;
-        let mut binary = NewBinary::new(env, bytes.len());
-        binary.as_mut_slice().copy_from_slice(bytes);
-        Ok(Binary::from(binary).to_term(env))
+        copied(env, bytes.len());
+        Ok(terms::binary(env, bytes))
     }))
 }
 
@@ -93,12 +93,9 @@ fn memory_read_cstring<'a>(
         let data = memory.memory.data(&cx);
         let rest = (data.len() as u64).saturating_sub(offset);
         let bytes = range(data, offset, limit.min(rest))?;
+        copied(env, bytes.len());
         match bytes.iter().position(|byte| *byte == 0) {
-            Some(end) => {
-                let mut binary = NewBinary::new(env, end);
-                binary.as_mut_slice().copy_from_slice(&bytes[..end]);
-                Ok(Binary::from(binary).to_term(env))
-            }
+            Some(end) => Ok(terms::binary(env, &bytes[..end])),
             None => Ok(atoms::nil().encode(env)),
         }
     })
@@ -120,6 +117,7 @@ fn memory_write<'a>(
             .and_then(|offset| data.get_mut(offset..offset.checked_add(bytes.len())?));
         match place {
             Some(place) => {
+                copied(env, bytes.len());
                 place.copy_from_slice(&bytes);
                 Ok(atoms::ok().encode(env))
             }
@@ -136,6 +134,15 @@ fn memory_write<'a>(
 #[rustler::nif]
 fn memory_store(memory: Handle) -> ResourceArc<StoreCell> {
     memory.cell.clone()
+}
+
+/// Charges the process for copying: up to 0.25 ms a megabyte where the pages are new, of a turn of 1 ms.
+fn copied(env: Env, bytes: usize) {
+    const PERCENT: usize = 1024 * 1024 / 25;
+    if bytes >= PERCENT {
+        let percent = (bytes / PERCENT).min(100);
+        rustler::schedule::consume_timeslice(env, percent as i32);
+    }
 }
 
 fn range(data: &[u8], offset: u64, length: u64) -> Result<&[u8]> {

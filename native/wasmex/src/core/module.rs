@@ -7,6 +7,7 @@ use crate::vm::atoms;
 use crate::vm::compiling::compile;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
+use crate::vm::mappings::{self, Mappings};
 use crate::vm::terms;
 use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use wasmtime::{Engine, Module, Precompiled};
@@ -17,6 +18,7 @@ pub struct ModuleResource {
     pub module: Module,
     /// The engine that it was compiled for.
     pub engine: ResourceArc<EngineResource>,
+    _mappings: Mappings,
     _live: Live,
 }
 
@@ -24,9 +26,14 @@ impl Resource for ModuleResource {}
 impl std::panic::RefUnwindSafe for ModuleResource {}
 
 fn resource<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, module: Module) -> Term<'a> {
+    let mappings = match Mappings::take(mappings::CODE) {
+        Ok(mappings) => mappings,
+        Err(error) => return Error::from(error).to_term(env),
+    };
     let resource = ResourceArc::new(ModuleResource {
         module,
         engine,
+        _mappings: mappings,
         _live: Live::new(Kind::Module),
     });
     (atoms::ok(), resource).encode(env)

@@ -65,7 +65,7 @@ fn new(
         .and_then(Context::new)
         .map_err(|error| Error::text(atoms::wasi(), format!("{error:#}")))?;
     let hostcall_fuel = limits.hostcall_fuel;
-    let data = StoreData::new(cell::next_id(), Limits::new(limits), context);
+    let data = StoreData::new(cell::next_id(), Limits::new(limits, engine.cost), context);
     let mut store = Store::new(&engine.engine, data);
     store.limiter(|data| &mut data.limits);
     if let Some(fuel) = hostcall_fuel {

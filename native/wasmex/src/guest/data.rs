@@ -1,5 +1,8 @@
 //! What a wasmtime store carries for us: its limits and its WASI context.
 
+use crate::vm::error::Result;
+use crate::vm::host_error::host_error;
+use crate::vm::mappings::{Cost, MappingLimit, Mappings};
 use crate::vm::slots::Slots;
 use crate::wasi::context::{Context, View};
 use crate::wasi::p2;
@@ -109,7 +112,15 @@ pub struct LimitsSpec {
     pub memories: Option<u64>,
     /// What one call may hand over between host and component, see `component/lift.rs`.
     pub hostcall_fuel: Option<u64>,
+    /// How many calls may be under way at once, each made by an import of the one before.
+    pub call_depth: Option<u64>,
 }
+
+/// Instances, memories and tables of a store where its limits say nothing.
+const COUNT: usize = 500;
+
+/// Calls that may be nested where the limits say nothing.
+const CALL_DEPTH: usize = 64;
 
 /// What an element of a table takes.
 const TABLE_ELEMENT: u64 = 8;
@@ -125,6 +136,10 @@ const TABLES: u64 = 1 << 20;
 /// one that fails had been allowed can't be told, and a guest could have the others taken back for it.
 pub struct Limits {
     spec: LimitsSpec,
+    cost: Cost,
+    mappings: Mappings,
+    /// Of those, what the memories have.
+    memory_mappings: u32,
     memory_total: u64,
     /// Bytes of all tables, which are the host's memory.
     table_total: u64,
@@ -134,13 +149,61 @@ pub struct Limits {
 
 impl Limits {
     /// Of which nothing is used yet.
-    pub fn new(spec: LimitsSpec) -> Self {
+    pub fn new(spec: LimitsSpec, cost: Cost) -> Self {
         Limits {
             spec,
+            cost,
+            mappings: Mappings::default(),
+            memory_mappings: 0,
             memory_total: 0,
             table_total: 0,
             memory_peak: 0,
         }
+    }
+}
+
+host_error! {
+    /// Too many calls are nested.
+    #[derive(Debug)]
+    pub struct CallDepth = call_depth {
+        /// How many may be.
+        limit: u64,
+    }
+}
+
+impl Limits {
+    /// A call begins within so many others. It needs a stack, and one more may be too many.
+    pub fn enter_call(&mut self, level: usize) -> Result<()> {
+        let limit = count(self.spec.call_depth, CALL_DEPTH);
+        if level >= limit {
+            let limit = limit as u64;
+            return Err(CallDepth { limit }.into());
+        }
+        self.stacks(level + 1)?;
+        Ok(())
+    }
+
+    /// It is over. The store keeps one stack for the next call.
+    pub fn leave_call(&mut self, level: usize) {
+        // There were more a moment ago.
+        let _ = self.stacks(level.max(1));
+    }
+
+    fn stacks(&mut self, stacks: usize) -> std::result::Result<(), MappingLimit> {
+        let wanted = self.memory_mappings + self.cost.stack * stacks as u32;
+        match wanted.checked_sub(self.mappings.count()) {
+            Some(more) => self.mappings.grow(more),
+            None => {
+                self.mappings.shrink_to(wanted);
+                Ok(())
+            }
+        }
+    }
+
+    fn new_memory(&mut self) -> std::result::Result<(), MappingLimit> {
+        self.mappings.grow(self.cost.memory)?;
+        self.memory_mappings += self.cost.memory;
+        Ok(())
     }
 }
 
@@ -158,6 +221,10 @@ impl ResourceLimiter for Limits {
         let over = limit.is_some_and(|limit| total > limit);
         if over || desired > ADDRESSES || maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
+        }
+        if current == 0 {
+            // It is being made, or is the first growth of one that was made empty.
+            self.new_memory()?;
         }
         self.memory_total = total;
         self.memory_peak = self.memory_peak.max(total);
@@ -184,15 +251,15 @@ impl ResourceLimiter for Limits {
     }
 
     fn instances(&self) -> usize {
-        count(self.spec.instances, wasmtime::DEFAULT_INSTANCE_LIMIT)
+        count(self.spec.instances, COUNT)
     }
 
     fn tables(&self) -> usize {
-        count(self.spec.tables, wasmtime::DEFAULT_TABLE_LIMIT)
+        count(self.spec.tables, COUNT)
     }
 
     fn memories(&self) -> usize {
-        count(self.spec.memories, wasmtime::DEFAULT_MEMORY_LIMIT)
+        count(self.spec.memories, COUNT)
     }
 }
 

@@ -69,6 +69,7 @@ impl Job {
     /// Runs to the end, or until the driving process cancels this level.
     pub async fn run(self, mut cx: StoreContextMut<'_, StoreData>) -> Ended {
         let level = self.level;
+        cx.data_mut().limits.enter_call(level).map_err(Box::new)?;
         let outer = cx.data().fuel_before.len();
         if let Some(fuel) = self.fuel {
             let before = swap_fuel(&mut cx, fuel).map_err(Box::new)?;
@@ -82,6 +83,7 @@ impl Job {
             }
         }
         restore_fuel(&mut cx, outer);
+        cx.data_mut().limits.leave_call(level);
         result.map_err(Box::new)
     }
 }

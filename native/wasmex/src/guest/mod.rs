@@ -15,6 +15,7 @@ pub mod handoff;
 pub mod hosts;
 pub mod interrupt;
 pub mod job;
+pub mod memories;
 pub mod reference;
 pub mod signature;
 pub mod stacks;

@@ -20,7 +20,7 @@ rustler::atoms! {
     trap, exit, import_raised, cancelled, closed, broken, deadlock, arity, unknown_export,
     not_a_function, missing_import, incompatible_import, duplicate_import, compile, parse,
     limit, nested_too_deep, most, guest, foreign_store, foreign_engine, caller_expired, caller_elsewhere, out_of_bounds,
-    grow, immutable, fuel_disabled, unsupported, artefact, no_ticker, no_threads, config, wasi, value,
+    grow, immutable, fuel_disabled, unsupported, artefact, no_ticker, no_threads, mapping_limit, call_depth, config, wasi, value,
     bad_results, component, no_room, eof, empty, full,
     // details of errors
     code, message, detail, backtrace, position, wanted, given, expected, name, names, kind,

@@ -13,6 +13,7 @@ pub mod fast_nif;
 pub mod frame;
 pub mod host_error;
 pub mod live;
+pub mod mappings;
 pub mod options;
 pub mod runtime;
 pub mod slots;

@@ -94,7 +94,7 @@ defmodule Wasmex.Hostile.MappingsTest do
   test "the guests of a VM leave it half of the mappings that it may have" do
     {output, status} =
       ChildVM.run("""
-      alias Wasmex.{Error, Instance, Module, Store}
+      alias Wasmex.{Instance, Module, Store}
       engine = Wasmex.Engine.default()
       {:ok, module} = Module.compile(engine, ~s|(module (memory 1) (func (export "f") (i32.store (i32.const 0) (i32.const 1))))|)
 

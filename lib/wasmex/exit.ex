@@ -1,6 +1,7 @@
 defmodule Wasmex.Exit do
   @moduledoc """
-  The guest called WASI's `proc_exit`. `status` is its exit status, 0 for success.
+  The guest called WASI's `proc_exit`. `status` is its exit status as it is, 0 for success: an unsigned
+  number of 32 bits, of which a shell sees the low eight.
 
   Calls return it as an error because the called function did not return. Go programs always end this
   way.
@@ -13,7 +14,7 @@ defmodule Wasmex.Exit do
 
   defexception status: 0, run: nil
 
-  @type t :: %__MODULE__{status: 0..255 | integer(), run: Wasmex.Run.t() | nil}
+  @type t :: %__MODULE__{status: 0..0xFFFFFFFF, run: Wasmex.Run.t() | nil}
 
   @impl true
   def message(%__MODULE__{status: status}), do: "the guest exited with status #{status}"

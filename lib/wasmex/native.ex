@@ -27,6 +27,7 @@ defmodule Wasmex.Native do
   def engine_fingerprint(_engine), do: error()
 
   def wasm_inspect(_bytes), do: error()
+  def stdio_finish, do: error()
   def wave_parse(_text, _type), do: error()
   def wave_parse_params(_text, _types), do: error()
   def wave_print(_value, _type), do: error()

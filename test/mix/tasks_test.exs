@@ -82,6 +82,56 @@ defmodule Mix.Tasks.WasmexTest do
     end
   end
 
+  # Writes, and does not look at what became of it.
+  @careless ~S"""
+  (module (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1) (data (i32.const 0) "\08\00\00\00\03\00\00\00hi\0a")
+    (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)))))
+  """
+
+  test "run: output that cannot be written is no success", %{dir: dir} do
+    wat = Path.join(dir, "careless.wat")
+    File.write!(wat, @careless)
+    assert {"hi\n", "", 0} = sh("wasmex.run #{wat}", dir)
+    assert {"", err, 1} = sh("wasmex.run #{wat} >/dev/full", dir)
+    assert err =~ "No space left"
+    # This one looks.
+    assert {"", err, status} = sh("wasmex.run #{@rust} args x >/dev/full", dir)
+    assert status != 0 and err != ""
+    refute err =~ "IO device"
+  end
+
+  test "run: a reader that leaves ends it quietly", %{dir: dir} do
+    status = Path.join(dir, "status")
+    command = "(mix wasmex.run #{@rust} flood; echo $? >#{status}) 2>#{dir}/err | head -c 3"
+    assert {"xxx", 0} = System.cmd("sh", ["-c", command], env: [{"MIX_ENV", "test"}])
+    assert String.trim(File.read!(status)) != "0"
+    refute File.read!(Path.join(dir, "err")) =~ ~r/IO device|backtrace/
+  end
+
+  test "run: exit statuses, as a shell has them", %{dir: dir} do
+    wat = Path.join(dir, "exit.wat")
+
+    for {status, shell} <- [{255, 255}, {126, 126}, {256, 1}, {-1, 255}] do
+      File.write!(
+        wat,
+        ~s|(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1) (func (export "_start") (call $exit (i32.const #{status}))))|
+      )
+
+      assert {"", "", ^shell} = sh("wasmex.run #{wat}", dir)
+    end
+  end
+
+  test "run: a hint for a Go program that does not see its directory", %{dir: dir} do
+    File.write!(Path.join(dir, "file"), "a b\n")
+    go = Path.expand("test/guests/programs/go/program.wasm")
+    assert {_, err, status} = sh("wasmex.run --dir #{dir}::. #{go} copy file copied", dir)
+    assert status != 0 and err =~ "--dir #{dir}::/"
+    assert {_, err, _} = sh("wasmex.run --dir #{dir}::/ #{go} copy file copied", dir)
+    refute err =~ "hint"
+  end
+
   test "run: grants and limits", %{dir: dir} do
     File.write!(Path.join(dir, "file"), "content")
     assert {"content", "", 0} = sh("wasmex.run --dir #{dir}::/d:ro #{@rust} cat /d/file", dir)

@@ -94,7 +94,7 @@ defmodule Mix.Tasks.Wasmex.Run do
   ## Exit status
 
   The program's own; 134 when it trapped (the backtrace is on standard error), 124 when its time was up,
-  130 after Ctrl-C, 1 for other trouble, 2 for a wrong command line.
+  130 after Ctrl-C, 141 when it trapped because its output was read no further, 1 for other trouble, 2 for a wrong command line.
   """
 
   use Mix.Task
@@ -107,6 +107,9 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   # Those that go to the program as they are.
   @passed Keyword.keys(@program) -- Keyword.keys(@own)
+
+  # As a shell has it for a program that SIGPIPE ended.
+  @sigpipe 141
 
   @impl true
   def run(argv) do
@@ -126,7 +129,9 @@ defmodule Mix.Tasks.Wasmex.Run do
     case Progress.run("compiling #{file}", fn -> load(file, opts, run_opts) end) do
       {:ok, source} ->
         {args, run_opts, call} = invocation(source, args, opts[:invoke], run_opts)
-        source |> interruptible(args, run_opts) |> report(opts, call)
+        result = interruptible(source, args, run_opts)
+        hint(result, file, run_opts[:dirs])
+        report(result, opts, call)
 
       {:error, error} ->
         CLI.fail(Exception.message(error))
@@ -142,8 +147,8 @@ defmodule Mix.Tasks.Wasmex.Run do
   defp options(opts) do
     [
       stdin: :inherit,
-      stdout: :inherit,
-      stderr: :inherit,
+      stdout: :os,
+      stderr: :os,
       links: Map.new(Keyword.get(opts, :links, []), &preload/1),
       trace: if(opts[:trace], do: &trace/1),
       profile: opts[:profile] != nil,
@@ -220,6 +225,20 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   defp trace(event), do: IO.binwrite(:stderr, [Wasmex.Trace.format(event), ?\n])
 
+  # Go resolves paths against "/" and takes only directories below it (src/syscall/fs_wasip1.go); what it says itself is
+  # "Bad file number".
+  defp hint({:ok, %{status: status}}, _file, _dirs) when status in [nil, 0], do: :ok
+
+  defp hint(_failed, file, dirs) do
+    with [{_guest, {host, _mode}} | _] <- Enum.reject(dirs || [], &match?({"/" <> _, _}, &1)),
+         {:ok, %{language: "Go"}} <- Wasmex.Inspection.read(file) do
+      IO.puts(
+        :stderr,
+        "hint: Go programs see only directories with absolute paths: --dir #{host}::/"
+      )
+    end
+  end
+
   defp report(result, opts, call) do
     run = with {_, %{run: run}} <- result, do: run, else: ({_, run} -> run)
 
@@ -228,7 +247,7 @@ defmodule Mix.Tasks.Wasmex.Run do
       if opts[:stats], do: stats(run)
     end
 
-    finish(result, call)
+    finish(result, call, Wasmex.Native.stdio_finish())
   end
 
   defp write(run, opts) do
@@ -258,15 +277,27 @@ defmodule Mix.Tasks.Wasmex.Run do
     )
   end
 
-  defp finish({:ok, %{status: nil, results: results}}, call),
+  # Whoever read the output has left: no reason for a word of ours.
+  defp finish({:error, %Trap{}}, _call, [:pipe, _]), do: exit({:shutdown, @sigpipe})
+
+  # A program may not look at what became of its output. The file may be full.
+  defp finish({:ok, %{status: status}}, _call, [text, _])
+       when is_binary(text) and status in [nil, 0],
+       do: CLI.fail("standard output: #{text}")
+
+  defp finish({:ok, %{status: nil, results: results}}, call, _stdio),
     do: call |> Invocation.print(results) |> Enum.each(&IO.puts/1)
 
-  defp finish({:ok, %{status: 0}}, _call), do: :ok
-  defp finish({:ok, %{status: status}}, _call), do: exit({:shutdown, status})
-  defp finish({:error, %Trap{} = trap}, _call), do: CLI.fail(trap.detail, 134)
+  defp finish({:ok, %{status: 0}}, _call, _stdio), do: :ok
+  defp finish({:ok, %{status: status}}, _call, _stdio), do: exit({:shutdown, shell(status)})
+  defp finish({:error, %Trap{} = trap}, _call, _stdio), do: CLI.fail(trap.detail, 134)
 
-  defp finish({:error, %Error{reason: :timeout} = error}, _call),
+  defp finish({:error, %Error{reason: :timeout} = error}, _call, _stdio),
     do: CLI.fail(Exception.message(error), 124)
 
-  defp finish({:error, error}, _call), do: CLI.fail(Exception.message(error))
+  defp finish({:error, error}, _call, _stdio), do: CLI.fail(Exception.message(error))
+
+  # A shell sees the low eight bits. A failure stays one.
+  defp shell(status) when status in 0..255, do: status
+  defp shell(status), do: max(rem(status, 256), 1)
 end

@@ -5,7 +5,7 @@ defmodule Wasmex.Program.Driver do
   # `schedule/2` what is to come and gives each message to `handle/2`. Nobody else looks at these messages.
 
   alias Wasmex.Call
-  alias Wasmex.Program.Session
+  alias Wasmex.Program.{Session, Stdin}
 
   # The message to itself of a process with a mailbox of its own: the slice is over, go on.
   @go_on :wasmex_go_on
@@ -105,7 +105,18 @@ defmodule Wasmex.Program.Driver do
 
   def handle({:wasmex_deadline, ref}, {:wait, ref, session}), do: Session.stop(session)
   def handle(@go_on, {:again, session}), do: Session.go_on(session)
+
+  def handle({:wasmex_feeder, feeder, reason}, {kind, _, _} = outcome) when kind == :wait,
+    do: put(outcome, input_failed(session(outcome), feeder, reason))
+
+  def handle({:wasmex_feeder, feeder, reason}, {:again, session}),
+    do: {:again, input_failed(session, feeder, reason)}
+
   def handle(_message, _outcome), do: :other
+
+  # Looked at before the guest runs on.
+  defp input_failed(session, feeder, reason),
+    do: %{session | stdin: Stdin.failed(session.stdin, feeder, reason)}
 
   @doc "The session of an outcome that is not the last."
   @spec session(Session.outcome()) :: Session.t()

@@ -5,7 +5,11 @@ defmodule Wasmex.Program.Feeder do
 
   alias Wasmex.{Native, Pipe}
 
-  @doc "Starts the process for a device: a pid, or a name such as `:standard_io`."
+  @doc """
+  Starts the process for a device: a pid, or a name such as `:standard_io`. When the device fails, the message
+  `{:wasmex_feeder, pid, reason}` comes before the pipe is closed.
+  """
+  @spec start(pid() | atom(), Pipe.t()) :: pid()
   def start(device, pipe) do
     runner = self()
     leader = Process.group_leader()
@@ -13,8 +17,19 @@ defmodule Wasmex.Program.Feeder do
     spawn(fn ->
       Process.group_leader(self(), leader)
       Process.monitor(runner)
-      feed(pid(device), pipe)
+      device = pid(device)
+      ended = if device, do: feed(device, encoding(device), pipe), else: {:error, :noproc}
+      with {:error, reason} <- ended, do: send(runner, {:wasmex_feeder, self(), reason})
+      Pipe.close(pipe)
     end)
+  end
+
+  # What the device has: bytes, or characters, which are UTF-8 in the guest.
+  defp encoding(device) do
+    with options when is_list(options) <- :io.getopts(device),
+         :unicode <- options[:encoding],
+         do: :unicode,
+         else: (_ -> :latin1)
   end
 
   defp pid(device) when device in [:stdio, :standard_io], do: Process.group_leader()
@@ -22,18 +37,34 @@ defmodule Wasmex.Program.Feeder do
   defp pid(device) when is_atom(device), do: Process.whereis(device)
   defp pid(device), do: device
 
-  def stop(feeder), do: Process.exit(feeder, :kill)
+  @doc "Ends it. Its message is taken out of the mailbox."
+  @spec stop(pid()) :: true
+  def stop(feeder) do
+    monitor = Process.monitor(feeder)
+    Process.exit(feeder, :kill)
+    receive do: ({:DOWN, ^monitor, :process, _, _} -> failure(feeder))
+    true
+  end
 
-  defp feed(nil, pipe), do: Pipe.close(pipe)
+  @doc "Why the device failed, once; nil as long as it has not."
+  @spec failure(pid()) :: term() | nil
+  def failure(feeder) do
+    receive do
+      {:wasmex_feeder, ^feeder, reason} -> reason
+    after
+      0 -> nil
+    end
+  end
 
-  defp feed(device, pipe) do
+  # Until the end of the input, the guest's want for more, or the runner: `:ok`; or until the device fails.
+  defp feed(device, encoding, pipe) do
     with :wanted <- demand(pipe),
-         {:ok, bytes} <- read(device),
+         {:ok, bytes} <- read(device, encoding),
          {:ok, _} <- Pipe.write(pipe, bytes) do
-      feed(device, pipe)
+      feed(device, encoding, pipe)
     else
-      # The end, or a device that is gone: either way no more comes.
-      _ -> Pipe.close(pipe)
+      {:failed, reason} -> {:error, reason}
+      _ -> :ok
     end
   end
 
@@ -52,23 +83,33 @@ defmodule Wasmex.Program.Feeder do
 
   # The I/O protocol by hand: a read may wait for ever, but not beyond the end of the runner. `take`
   # is given what has arrived, so a terminal's line comes at once and a pipe's bytes come as they are.
-  defp read(device) do
+  defp read(device, encoding) do
     ref = Process.monitor(device)
-    send(device, {:io_request, self(), ref, {:get_until, :latin1, "", __MODULE__, :take, []}})
+    send(device, {:io_request, self(), ref, {:get_until, encoding, "", __MODULE__, :take, []}})
 
     receive do
       {:io_reply, ^ref, answer} ->
         Process.demonitor(ref, [:flush])
-        bytes(answer)
+        bytes(answer, encoding)
 
+      {:DOWN, ^ref, :process, _, _} ->
+        {:failed, :terminated}
+
+      # The runner.
       {:DOWN, _, :process, _, _} ->
         :gone
     end
   end
 
-  defp bytes(bytes) when is_binary(bytes), do: {:ok, bytes}
-  defp bytes(chars) when is_list(chars), do: {:ok, :erlang.list_to_binary(chars)}
-  defp bytes(_eof_or_error), do: :eof
+  defp bytes(:eof, _encoding), do: :eof
+  defp bytes({:error, reason}, _encoding), do: {:failed, reason}
+
+  defp bytes(chars, encoding) do
+    case :unicode.characters_to_binary(chars, encoding, encoding) do
+      bytes when is_binary(bytes) -> {:ok, bytes}
+      _incomplete_or_error -> {:failed, :collect_chars}
+    end
+  end
 
   @doc false
   # Called in the device's process; see `io_lib:get_until`.

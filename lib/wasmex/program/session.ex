@@ -129,7 +129,14 @@ defmodule Wasmex.Program.Session do
       # Its turn at the store, which an import had let others use.
       match?({:turn, _}, waiting) -> step(session, call.again)
       Call.expired?(call) -> stop(session)
-      true -> step(session, fn -> Native.call_poll(call.store) end)
+      true -> poll(session)
+    end
+  end
+
+  defp poll(%{call: call} = session) do
+    case Stdin.check(session.stdin) do
+      :ok -> step(session, fn -> Native.call_poll(call.store) end)
+      {:error, error} -> failed(session, error)
     end
   end
 
@@ -217,9 +224,16 @@ defmodule Wasmex.Program.Session do
 
   # A guest that is over may still have printed more than fitted into a sink's pipe at a time.
   defp over(session, result) do
-    case pump(%{session | call: nil}, true) do
-      {:ok, session} -> {:over, finish(session, result)}
-      failed -> failed
+    with {:ok, session} <- pump(%{session | call: nil}, true),
+         do: {:over, finish(session, with_input(session, result))}
+  end
+
+  # An input that failed while the guest ran its last slice.
+  defp with_input(session, result) do
+    case {result, Stdin.check(session.stdin)} do
+      {{:ok, _}, {:error, _} = error} -> error
+      {{:error, %Wasmex.Exit{status: 0}}, {:error, _} = error} -> error
+      _ -> result
     end
   end
 

@@ -33,6 +33,9 @@ defmodule Wasmex.Program.Sink do
   defp sink({:logger, level}, stream, name) when is_atom(level),
     do: {new_pipe(@capacity), {:log, LogSink.new(level, stream, name)}}
 
+  # The stream of the operating system's process, past the VM's devices: those say that all went well before a byte
+  # is written, so that a full disk or a reader that is gone is lost.
+  defp sink(:os, _stream, _name), do: {:inherit, :none}
   defp sink(:inherit, :stdout, _name), do: device(Process.group_leader())
   defp sink(:inherit, :stderr, _name), do: device(:standard_error)
   defp sink(device, _stream, _name) when is_pid(device) or is_atom(device), do: device(device)

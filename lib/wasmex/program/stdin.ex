@@ -11,7 +11,13 @@ defmodule Wasmex.Program.Stdin do
 
   # `pipe` is what WASI gets: a pipe, or :null. `next` is where more comes from: nil when all is said,
   # a binary, an Enumerable to begin with, or its continuation. `rest` did not fit into the pipe.
-  defstruct pipe: :null, next: nil, rest: "", batch?: false, feeder: nil
+  defstruct pipe: :null,
+            next: nil,
+            rest: "",
+            batch?: false,
+            feeder: nil,
+            device: nil,
+            failure: nil
 
   @type t :: %__MODULE__{}
 
@@ -24,7 +30,7 @@ defmodule Wasmex.Program.Stdin do
 
   def open(device) when is_pid(device) or is_atom(device) do
     pipe = new_pipe()
-    %__MODULE__{pipe: pipe, feeder: Feeder.start(device, pipe)}
+    %__MODULE__{pipe: pipe, device: device, feeder: Feeder.start(device, pipe)}
   end
 
   def open(list) when is_list(list) do
@@ -57,6 +63,29 @@ defmodule Wasmex.Program.Stdin do
   def feed(%__MODULE__{pipe: pipe} = stdin) do
     if Native.pipe_wanted(pipe.resource), do: supply(stdin), else: {:ok, stdin}
   end
+
+  @doc """
+  An error when the device that is read has failed. Asked before the guest runs on: the pipe is closed then, and the guest
+  would take it for the end of its input.
+  """
+  @spec check(t()) :: :ok | {:error, Error.t()}
+  def check(%__MODULE__{feeder: nil}), do: :ok
+
+  def check(%__MODULE__{feeder: feeder, device: device} = stdin) do
+    case stdin.failure || Feeder.failure(feeder) do
+      nil ->
+        :ok
+
+      reason ->
+        message = "stdin: the IO device #{inspect(device)} failed: #{inspect(reason)}"
+        {:error, %Error{reason: :input, details: %{message: message}}}
+    end
+  end
+
+  @doc "For processes that take the feeder's message out of their mailbox themselves."
+  @spec failed(t(), pid(), term()) :: t()
+  def failed(%__MODULE__{feeder: feeder} = stdin, feeder, reason), do: %{stdin | failure: reason}
+  def failed(stdin, _other, _reason), do: stdin
 
   defp supply(%{rest: <<_, _::binary>> = rest} = stdin), do: put(%{stdin | rest: ""}, rest)
 

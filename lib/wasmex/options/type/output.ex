@@ -8,7 +8,7 @@ defmodule Wasmex.Options.Type.Output do
   def cast(%{__struct__: Wasmex.Pipe, resource: pipe} = output) when is_reference(pipe),
     do: {:ok, output}
 
-  # Atoms are `:capture`, `:inherit`, `:null`, `:logger` and names of devices.
+  # Atoms are `:capture`, `:inherit`, `:os`, `:null`, `:logger` and names of devices.
   def cast(output) when is_atom(output) or is_pid(output) or is_function(output, 1),
     do: {:ok, output}
 
@@ -22,7 +22,7 @@ defmodule Wasmex.Options.Type.Output do
 
   @impl true
   def expected do
-    ":capture, :inherit, :null, :logger, {:logger, level}, an IO device, a function of one argument, a Collectable or a %Wasmex.Pipe{}"
+    ":capture, :inherit, :os, :null, :logger, {:logger, level}, an IO device, a function of one argument, a Collectable or a %Wasmex.Pipe{}"
   end
 
   @impl true

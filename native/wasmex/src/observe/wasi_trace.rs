@@ -1,16 +1,17 @@
 //! WASI preview 1 as in `wasi`, but each call is written down: arguments, result and time.
 //!
-//! The functions are those that wasmtime's own linker calls; what is added is a look at the arguments
+//! The functions are those that guests call without it (`wasi::calls`); what is added is a look at the arguments
 //! before and at the results after. Sources: the interface's definition (`wasi_snapshot_preview1.witx`).
 
 use crate::guest::data::StoreData;
 use crate::observe::trace::{Arg, Event, Log, Outcome};
+use crate::wasi::calls;
 use crate::wasi::context::View;
 use Kind::*;
 use std::sync::Arc;
 use wasmtime::{AsContextMut, Caller, Extern, Linker, Result, bail};
 use wasmtime_wasi::I32Exit;
-use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as p1, WasiSnapshotPreview1};
+use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1;
 use wiggle::{GuestMemory, GuestPtr};
 
 /// Bytes of written and read data that are kept.
@@ -99,10 +100,10 @@ macro_rules! functions {
         )?;)*
     };
     (@wait $context:ident, $memory:ident, $name:ident($($arg:ident),*)) => {
-        p1::$name($context, &mut $memory, $($arg),*).await
+        calls::$name($context, &mut $memory, $($arg),*).await
     };
     (@call $context:ident, $memory:ident, $name:ident($($arg:ident),*)) => {
-        p1::$name($context, &mut $memory, $($arg),*)
+        calls::$name($context, &mut $memory, $($arg),*)
     };
 }
 

@@ -13,7 +13,7 @@ impl HostError for I32Exit {
     }
 
     fn details<'a>(&self, env: Env<'a>) -> Details<'a> {
-        vec![(atoms::code(), self.0.encode(env))]
+        vec![(atoms::code(), self.0.cast_unsigned().encode(env))]
     }
 
     fn has_backtrace(&self) -> bool {

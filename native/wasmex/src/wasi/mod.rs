@@ -3,10 +3,12 @@
 //! It may use `vm`. It is generic over the data of a store, see [`context::View`], which `guest` has.
 
 pub mod budget;
+pub mod calls;
 pub mod context;
 mod exit;
 pub mod host;
 pub mod http;
+mod listing;
 pub mod network;
 pub mod p1;
 pub mod p2;

@@ -4,6 +4,7 @@ use crate::vm::atoms;
 use crate::vm::options::{Options, SavedOptions};
 use crate::vm::terms;
 use crate::wasi::budget::Budget;
+use crate::wasi::calls;
 use crate::wasi::context::View;
 use crate::wasi::host::HostModule;
 use crate::wasi::p2::P2;
@@ -20,7 +21,7 @@ use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtxBuilder, WasiView};
 
 /// Where modules import it from.
-const NAMESPACE: &str = "wasi_snapshot_preview1";
+pub const NAMESPACE: &str = "wasi_snapshot_preview1";
 
 /// Bytes of randomness that a guest may ask for at once: they are made in one go.
 const MAX_RANDOM: u64 = 1 << 20;
@@ -181,7 +182,10 @@ pub const fn host_module<T: View>() -> HostModule<T> {
         name: NAMESPACE,
         provides: |namespace| namespace == NAMESPACE,
         granted: |data| data.wasi_context().is_granted(),
-        core: Some(|linker| p1::add_to_linker_async(linker, View::wasi)),
+        core: Some(|linker| {
+            p1::add_to_linker_async(linker, View::wasi)?;
+            calls::replace_in_linker(linker)
+        }),
         traced: None,
         component: None,
     }

@@ -3,14 +3,16 @@
 //! Whoever reads them may take his time, and no scheduler waits for him: one thread for each of the two writes what
 //! guests print, one chunk of a guest after the other, and a guest that prints on waits as for a pipe.
 
+use crate::vm::atoms;
 use crate::wasi::budget::Budget;
 use async_trait::async_trait;
 use bytes::Bytes;
+use rustler::{Encoder, Env, Term};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::sync::oneshot;
@@ -169,16 +171,57 @@ fn start(which: Which) -> std::io::Result<Sender<Chunk>> {
     let (sender, receiver) = channel();
     std::thread::Builder::new()
         .name(name.into())
-        .spawn(move || run(stream, &receiver))?;
+        .spawn(move || run(which, stream, &receiver))?;
     Ok(sender)
 }
 
-fn run(stream: OwnedFd, chunks: &Receiver<Chunk>) {
+fn run(which: Which, stream: OwnedFd, chunks: &Receiver<Chunk>) {
     let mut stream = File::from(stream);
     while let Ok(Chunk { bytes, done }) = chunks.recv() {
+        let written = write(&mut stream, &bytes);
+        if let Err(error) = &written {
+            failures()[which as usize].get_or_insert_with(|| (error.kind(), error.to_string()));
+        }
         // Whoever wanted to know may be gone.
-        let _ = done.send(write(&mut stream, &bytes));
+        let _ = done.send(written);
     }
+}
+
+/// The first failure of each stream, for whoever asks when the guest is over.
+static FAILURES: Mutex<[Option<(ErrorKind, String)>; 2]> = Mutex::new([None, None]);
+
+fn failures() -> MutexGuard<'static, [Option<(ErrorKind, String)>; 2]> {
+    FAILURES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until all that guests printed to the VM's own streams is written, and says what failed since it was last
+/// asked: for each of the two nil, `:pipe` when its reader is gone, or a text.
+#[rustler::nif(schedule = "DirtyIo")]
+fn stdio_finish<'a>(env: Env<'a>) -> Vec<Term<'a>> {
+    let pending = {
+        let threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.each_ref().map(|sender| {
+            let (done, written) = oneshot::channel();
+            let chunk = Chunk {
+                bytes: Bytes::new(),
+                done,
+            };
+            let sent = sender.as_ref().map(|sender| sender.send(chunk));
+            matches!(sent, Some(Ok(()))).then_some(written)
+        })
+    };
+    for written in pending.into_iter().flatten() {
+        let _ = written.blocking_recv();
+    }
+    let failed = std::mem::take(&mut *failures());
+    failed
+        .into_iter()
+        .map(|failure| match failure {
+            None => atoms::nil().encode(env),
+            Some((ErrorKind::BrokenPipe, _)) => atoms::pipe().encode(env),
+            Some((_, text)) => text.encode(env),
+        })
+        .collect()
 }
 
 /// All of it, also where the VM has made the stream one that does not block.

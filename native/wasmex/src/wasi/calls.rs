@@ -1,0 +1,272 @@
+//! The functions of preview 1 as guests call them: wasmtime's, and those of ours where it is wrong.
+//!
+//! - An argument that is no value of its type (a `whence` of 9, an unknown flag) is the errno `inval`; wiggle traps
+//!   (bytecodealliance/wasmtime#7116).
+//! - `proc_exit` takes every status; wasmtime refuses those from 126 on (WebAssembly/WASI#551).
+//! - A path that ends with a slash names a directory: anything else is `notdir` (POSIX, path resolution).
+//! - A directory is listed though one of its names is not UTF-8: see [`super::listing`].
+//!
+//! Definitions here take the place of those that the glob brings in.
+
+// As many parameters as the interface has.
+#![allow(clippy::too_many_arguments)]
+
+use super::context::View;
+use super::listing;
+use super::p1::NAMESPACE;
+use wasmtime::{AsContextMut, Caller, Extern, Linker, Result};
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::p1::{WasiP1Ctx, types, wasi_snapshot_preview1 as theirs};
+use wiggle::{GuestError, GuestMemory, GuestPtr};
+
+pub use theirs::*;
+
+// The order of the interface's definition (typenames.witx).
+const ILSEQ: i32 = 25;
+const INVAL: i32 = 28;
+const NOTDIR: i32 = 54;
+
+/// wasmtime's function, but a wrong argument is an errno.
+macro_rules! checked {
+    ($($how:ident $name:ident($($arg:ident: $ty:ty),*))*) => {
+        $(checked! { @$how $name($($arg: $ty),*) })*
+    };
+    (@wait $name:ident($($arg:ident: $ty:ty),*)) => {
+        /// See wasi_snapshot_preview1.witx.
+        pub async fn $name(context: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>, $($arg: $ty),*) -> Result<i32> {
+            errno(theirs::$name(context, memory, $($arg),*).await)
+        }
+    };
+    (@call $name:ident($($arg:ident: $ty:ty),*)) => {
+        /// See wasi_snapshot_preview1.witx.
+        pub fn $name(context: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>, $($arg: $ty),*) -> Result<i32> {
+            errno(theirs::$name(context, memory, $($arg),*))
+        }
+    };
+}
+
+checked! {
+    call clock_res_get(a: i32, b: i32)
+    call clock_time_get(a: i32, b: i64, c: i32)
+    wait fd_advise(a: i32, b: i64, c: i64, d: i32)
+    call fd_fdstat_set_flags(a: i32, b: i32)
+    call fd_fdstat_set_rights(a: i32, b: i64, c: i64)
+    wait fd_filestat_set_times(a: i32, b: i64, c: i64, d: i32)
+    wait fd_seek(a: i32, b: i64, c: i32, d: i32)
+    wait poll_oneoff(a: i32, b: i32, c: i32, d: i32)
+    call proc_raise(a: i32)
+    call sock_accept(a: i32, b: i32, c: i32)
+    call sock_recv(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32)
+    call sock_send(a: i32, b: i32, c: i32, d: i32, e: i32)
+    call sock_shutdown(a: i32, b: i32)
+}
+
+fn errno(result: Result<i32>) -> Result<i32> {
+    match result {
+        Err(error) if error.downcast_ref().is_some_and(wrong_value) => Ok(INVAL),
+        other => other,
+    }
+}
+
+/// A pointer outside the memory stays a trap, as the interface's documents demand (witx-docs.md, pointers).
+fn wrong_value(error: &GuestError) -> bool {
+    match error {
+        GuestError::InvalidFlagValue(_)
+        | GuestError::InvalidEnumValue(_)
+        | GuestError::TryFromIntError(_) => true,
+        GuestError::InFunc { err, .. } => wrong_value(err),
+        _ => false,
+    }
+}
+
+/// Ends the program with a status.
+pub fn proc_exit(_: &mut WasiP1Ctx, _: &mut GuestMemory<'_>, status: i32) -> Result<()> {
+    Err(I32Exit(status).into())
+}
+
+/// Functions with paths: directory, pointer and length of each.
+macro_rules! paths {
+    ($($name:ident($($arg:ident: $ty:ty),*) { $(($fd:ident, $pointer:ident, $len:ident)),* })*) => {
+        $(
+            /// See wasi_snapshot_preview1.witx.
+            pub async fn $name(context: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>, $($arg: $ty),*) -> Result<i32> {
+                $(if misses_directory(context, memory, $fd, $pointer, $len).await {
+                    return Ok(NOTDIR);
+                })*
+                errno(theirs::$name(context, memory, $($arg),*).await)
+            }
+        )*
+    };
+}
+
+paths! {
+    path_create_directory(a: i32, b: i32, c: i32) { (a, b, c) }
+    path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32) { (a, c, d) }
+    path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32) { (a, c, d) }
+    path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) { (a, c, d), (e, f, g) }
+    path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32) { (a, c, d) }
+    path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) { (a, b, c) }
+    path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) { (a, b, c), (d, e, f) }
+    path_unlink_file(a: i32, b: i32, c: i32) { (a, b, c) }
+}
+
+/// Removes a directory; wasmtime refuses a name that ends with a slash (`inval`).
+pub async fn path_remove_directory(
+    context: &mut WasiP1Ctx,
+    memory: &mut GuestMemory<'_>,
+    fd: i32,
+    pointer: i32,
+    len: i32,
+) -> Result<i32> {
+    if misses_directory(context, memory, fd, pointer, len).await {
+        return Ok(NOTDIR);
+    }
+    let len = without_slashes(memory, pointer, len).unwrap_or(len.cast_unsigned());
+    errno(theirs::path_remove_directory(context, memory, fd, pointer, len.cast_signed()).await)
+}
+
+/// Whether the path ends with a slash, and what is there is no directory.
+async fn misses_directory(
+    context: &mut WasiP1Ctx,
+    memory: &mut GuestMemory<'_>,
+    fd: i32,
+    pointer: i32,
+    len: i32,
+) -> bool {
+    let Some(len) = without_slashes(memory, pointer, len) else {
+        return false;
+    };
+    let fd = types::Fd::from(fd.cast_unsigned());
+    let follow = types::Lookupflags::SYMLINK_FOLLOW;
+    let path = GuestPtr::<str>::new((pointer.cast_unsigned(), len));
+    let stat = WasiSnapshotPreview1::path_filestat_get(context, memory, fd, follow, path).await;
+    stat.is_ok_and(|stat| stat.filetype != types::Filetype::Directory)
+}
+
+/// The length of a path without the slashes at its end; `None` when it has none, or nothing else.
+fn without_slashes(memory: &GuestMemory<'_>, pointer: i32, len: i32) -> Option<u32> {
+    let (pointer, len) = (pointer.cast_unsigned(), len.cast_unsigned());
+    let path = memory.as_cow(GuestPtr::<[u8]>::new((pointer, len))).ok()?;
+    let slashes = path.iter().rev().take_while(|byte| **byte == b'/').count();
+    let slashes = u32::try_from(slashes).ok()?;
+    (slashes > 0 && slashes < len).then(|| len - slashes)
+}
+
+/// Lists a directory, also one with names that wasmtime refuses.
+pub async fn fd_readdir(
+    context: &mut WasiP1Ctx,
+    memory: &mut GuestMemory<'_>,
+    fd: i32,
+    buffer: i32,
+    len: i32,
+    cookie: i64,
+    used: i32,
+) -> Result<i32> {
+    let listed = theirs::fd_readdir(context, memory, fd, buffer, len, cookie, used).await;
+    match errno(listed)? {
+        ILSEQ => {
+            let Some(directory) = listing::directory(context, memory, fd).await else {
+                return Ok(ILSEQ);
+            };
+            let most = usize::try_from(len.cast_unsigned()).unwrap_or(usize::MAX);
+            let bytes = listing::read(directory, cookie.cast_unsigned(), most).await;
+            let Ok(bytes) = bytes else {
+                return Ok(ILSEQ);
+            };
+            let size = u32::try_from(bytes.len())?;
+            let target = GuestPtr::<[u8]>::new((buffer.cast_unsigned(), size));
+            memory.copy_from_slice(&bytes, target)?;
+            memory.write(GuestPtr::<u32>::new(used.cast_unsigned()), size)?;
+            Ok(0)
+        }
+        errno => Ok(errno),
+    }
+}
+
+macro_rules! replace {
+    ($linker:ident: $($how:ident $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty)*) => {
+        $(replace! { @$how $linker $name($($arg: $ty),*) -> $ret })*
+    };
+    (@wait $linker:ident $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty) => {
+        $linker.func_wrap_async(
+            NAMESPACE,
+            stringify!($name),
+            |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
+                Box::new(async move {
+                    let memory = memory(&mut caller)?;
+                    let (context, mut memory) = parts(&mut caller, &memory);
+                    $name(context, &mut memory, $($arg),*).await
+                })
+            },
+        )?;
+    };
+    (@call $linker:ident $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty) => {
+        $linker.func_wrap(
+            NAMESPACE,
+            stringify!($name),
+            |mut caller: Caller<'_, T>, $($arg: $ty),*| -> Result<$ret> {
+                let memory = memory(&mut caller)?;
+                let (context, mut memory) = parts(&mut caller, &memory);
+                $name(context, &mut memory, $($arg),*)
+            },
+        )?;
+    };
+}
+
+/// Puts the functions above in the place of wasmtime's.
+pub fn replace_in_linker<T: View>(linker: &mut Linker<T>) -> Result<()> {
+    linker.allow_shadowing(true);
+    replace! { linker:
+        call clock_res_get(a: i32, b: i32) -> i32
+        call clock_time_get(a: i32, b: i64, c: i32) -> i32
+        wait fd_advise(a: i32, b: i64, c: i64, d: i32) -> i32
+        call fd_fdstat_set_flags(a: i32, b: i32) -> i32
+        call fd_fdstat_set_rights(a: i32, b: i64, c: i64) -> i32
+        wait fd_filestat_set_times(a: i32, b: i64, c: i64, d: i32) -> i32
+        wait fd_readdir(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32
+        wait fd_seek(a: i32, b: i64, c: i32, d: i32) -> i32
+        wait path_create_directory(a: i32, b: i32, c: i32) -> i32
+        wait path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
+        wait path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32) -> i32
+        wait path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32
+        wait path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32) -> i32
+        wait path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32
+        wait path_remove_directory(a: i32, b: i32, c: i32) -> i32
+        wait path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32
+        wait path_unlink_file(a: i32, b: i32, c: i32) -> i32
+        wait poll_oneoff(a: i32, b: i32, c: i32, d: i32) -> i32
+        call proc_exit(a: i32) -> ()
+        call proc_raise(a: i32) -> i32
+        call sock_accept(a: i32, b: i32, c: i32) -> i32
+        call sock_recv(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32
+        call sock_send(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
+        call sock_shutdown(a: i32, b: i32) -> i32
+    }
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// The calling instance's memory, which the interface wants under this name.
+fn memory<T: View>(caller: &mut Caller<'_, T>) -> Result<Extern> {
+    let export = caller.get_export("memory");
+    export.ok_or_else(|| wasmtime::Error::msg("missing required memory export"))
+}
+
+/// The context of the store, ready for a call, and the memory of the caller.
+fn parts<'a, T: View>(
+    caller: &'a mut Caller<'_, T>,
+    memory: &'a Extern,
+) -> (&'a mut WasiP1Ctx, GuestMemory<'a>) {
+    let fuel = caller.as_context_mut().hostcall_fuel();
+    let (memory, data) = match memory {
+        Extern::Memory(memory) => {
+            let (bytes, data) = memory.data_and_store_mut(caller);
+            (GuestMemory::Unshared(bytes), data)
+        }
+        Extern::SharedMemory(memory) => (GuestMemory::Shared(memory.data()), caller.data_mut()),
+        _ => (GuestMemory::Unshared(&mut []), caller.data_mut()),
+    };
+    let context = data.wasi();
+    context.set_hostcall_fuel(fuel);
+    (context, memory)
+}

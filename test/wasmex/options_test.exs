@@ -212,6 +212,57 @@ defmodule Wasmex.OptionsTest do
         do: assert(doc =~ "\n| `:#{name}` |", "#{name} is documented")
   end
 
+  test "an option that is mistyped is named wherever it is, and so is the nearest one" do
+    wat = ~s|(module (func (export "f") (result funcref) ref.func 0) (elem declare func 0))|
+    {:ok, store} = Wasmex.Store.new()
+    {:ok, module} = Wasmex.Module.compile(store, wat)
+    {:ok, instance} = Wasmex.Instance.new(store, module, %{})
+    {:ok, [func]} = Wasmex.Instance.call(instance, "f", [])
+    {:ok, template} = Wasmex.Linker.instantiate_pre(Wasmex.Linker.new(), module)
+    {:ok, component} = Wasmex.Components.Component.compile(Wasmex.Engine.default(), "(component)")
+    {:ok, components} = Wasmex.Components.Store.new()
+    {:ok, made} = Wasmex.Components.Template.new(component, %{})
+    {:ok, part} = Wasmex.Components.Template.instantiate(made, components)
+
+    for {function, wrong, right} <- [
+          {&Wasmex.run(wat, [], &1), :timout, :timeout},
+          {&Wasmex.stream!(wat, [], &1), :max_outpt, :max_output},
+          {&Wasmex.Program.start_link([program: wat] ++ &1), :activ, :active},
+          {&Wasmex.start_link(&1), :store_limit, :store_limits},
+          {&Wasmex.start_link(Map.new(&1)), :modul, :module},
+          {&Wasmex.Components.start_link(&1), :on_tap, :on_trap},
+          {&Wasmex.Instance.new(store, module, %{}, [], &1), :timout, :timeout},
+          {&Wasmex.Instance.call(instance, "f", [], &1), :float, :floats},
+          {&Wasmex.Instance.read_bytes(instance, {0, 0}, &1), :memry, :memory},
+          {&Wasmex.Func.call(func, [], &1), :fule, :fuel},
+          {&Wasmex.Linker.instantiate_pre(Wasmex.Linker.new(), module, &1), :stor, :store},
+          {&Wasmex.Template.instantiate(template, store, &1), :timout, :timeout},
+          {&Wasmex.Module.serialize(module, &1), :keys, :key},
+          {&Wasmex.Module.deserialize("", nil, &1), :keys, :key},
+          {&Wasmex.Pipe.new(&1), :capcity, :capacity},
+          {&Wasmex.Telemetry.enable([], &1), :handlr, :handler},
+          {&Wasmex.WIT.world({:text, ""}, &1), :wrld, :world},
+          {&Wasmex.Components.Component.compile(components, "(component)", &1), :nams, :names},
+          {&Wasmex.Components.Component.deserialize("", nil, &1), :nams, :names},
+          {&Wasmex.Components.Template.new(component, %{}, &1), :byts, :bytes},
+          {&Wasmex.Components.Template.instantiate(made, components, &1), :fule, :fuel},
+          {&Wasmex.Components.Instance.instantiate(components, component, %{}, &1), :byts,
+           :bytes},
+          {&Wasmex.Components.Instance.call(part, "f", [], &1), :timout, :timeout},
+          {&Wasmex.Components.KeyValue.ETS.new([], &1), :max_key_s, :max_keys},
+          {&Wasmex.HTTP.load(wat, &1), :max_bdy, :max_body},
+          {&Wasmex.HTTP.Server.start_link([dir: "."] ++ &1), :prt, :port},
+          {&Wasmex.HTTP.Server.start_link(dir: ".", defaults: &1), :max_bdy, :max_body},
+          {&Wasmex.HTTP.Server.start_link(dir: ".", functions: %{"f" => &1}), :max_bdy,
+           :max_body},
+          {&Wasmex.Plug.child_spec([name: :p, dir: "."] ++ &1), :concurency, :concurrency},
+          {&Wasmex.Plug.init(&1), :nam, :name}
+        ] do
+      assert raised(fn -> function.([{wrong, 1}]) end) =~
+               ~r/unknown option #{inspect(wrong)} in .*; did you mean #{inspect(right)}/
+    end
+  end
+
   defp check_row(row) do
     unless row.required, do: assert({:ok, _} = Type.cast(row.type, row.default))
     {example, _} = row |> Row.example() |> Code.eval_string()

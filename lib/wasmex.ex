@@ -83,13 +83,11 @@ defmodule Wasmex do
 
   #{Options.Docs.table(@options)}
 
-  `:name`, `:timeout`, `:hibernate_after`, `:debug` and `:spawn_opt` are those of `GenServer.start_link/3`.
-
   An option that is nil is as good as absent. The module is compiled in the caller and instantiated in the new process.
   """
   @spec start_link(map() | keyword()) :: GenServer.on_start()
   def start_link(opts) when is_list(opts) or is_map(opts) do
-    {opts, start_opts} = Utils.start_options(opts)
+    {opts, start_opts} = Options.Call.start!(opts, @options)
 
     with {:ok, state} <- prepare(opts),
          do: GenServer.start_link(__MODULE__, {:prepared, state}, start_opts)
@@ -97,8 +95,6 @@ defmodule Wasmex do
 
   # What needs no process: errors of it take nobody along.
   defp prepare(opts) do
-    opts = opts |> Options.listed() |> Options.given!(@options)
-
     case opts do
       %{instance: _, store: _, module: _} ->
         state(opts, false)
@@ -294,7 +290,7 @@ defmodule Wasmex do
 
   # Of `GenServer.start_link(Wasmex, opts)`.
   def init(opts) when is_map(opts) or is_list(opts) do
-    case opts |> Utils.start_options() |> elem(0) |> prepare() do
+    case opts |> Options.Call.start!(@options) |> elem(0) |> prepare() do
       {:ok, state} -> init({:prepared, state})
       {:error, reason} -> {:stop, reason}
     end

@@ -84,7 +84,6 @@ defmodule Wasmex.Components do
 
   #{Options.Docs.table(@options)}
 
-  `:name`, `:timeout`, `:hibernate_after`, `:debug` and `:spawn_opt` are those of `GenServer.start_link/3`.
   The form of `:imports` is that of `Wasmex.Components.Instance.instantiate/4`.
 
   An option that is nil is as good as absent. Errors: `{:error, text}` where the component can't be read, compiled or
@@ -92,7 +91,7 @@ defmodule Wasmex.Components do
   """
   @spec start_link(keyword() | map()) :: GenServer.on_start()
   def start_link(opts) when is_list(opts) or is_map(opts) do
-    {opts, start_opts} = Utils.start_options(opts)
+    {opts, start_opts} = Options.Call.start!(opts, @options)
     ref = make_ref()
 
     with {:ok, state} <- prepare(opts) do
@@ -107,7 +106,7 @@ defmodule Wasmex.Components do
 
   # What needs no process.
   defp prepare(opts) do
-    opts = opts |> Options.listed() |> Options.new!(@options)
+    opts = Map.merge(@options.defaults, opts)
     # Checked in the caller: raising in `init/1` would also take down a linked parent.
     _ = Imports.prepare(opts.imports)
 
@@ -251,7 +250,7 @@ defmodule Wasmex.Components do
 
   # Of `GenServer.start_link(Wasmex.Components, opts)`.
   def init(opts) when is_map(opts) or is_list(opts) do
-    case opts |> Utils.start_options() |> elem(0) |> prepare() do
+    case opts |> Options.Call.start!(@options) |> elem(0) |> prepare() do
       {:ok, config} -> init({:prepared, config})
       {:error, text} -> refused(nil, text)
     end

@@ -169,9 +169,14 @@ defmodule Wasmex.Options do
   def given!(opts, table), do: put!(opts, %{}, table)
 
   # As with `Keyword.get/2`, the first of several wins.
-  defp put!(opts, options, table) do
+  defp put!(opts, options, table),
+    do: opts |> pairs!(table) |> List.foldr(options, &put_pair!(&1, &2, table))
+
+  @doc "A list of pairs, whatever they are; raises for anything else."
+  @spec pairs!(term(), t()) :: [{term(), term()}]
+  def pairs!(opts, table) do
     if pairs?(opts),
-      do: List.foldr(opts, options, &put_pair!(&1, &2, table)),
+      do: opts,
       else: misuse!("options of #{table.place} as a keyword list, such as #{sample(table)}", opts)
   end
 

@@ -39,19 +39,6 @@ defmodule Wasmex.Utils do
     |> String.replace("\"", "&quot;")
   end
 
-  @genserver [:name, :timeout, :hibernate_after, :debug, :spawn_opt]
-
-  @doc false
-  # The options of a process as a map, and those of them that are `GenServer.start_link/3`'s. nil is as good as absent,
-  # but for imports: whoever has them from somewhere else wants to know that there are none.
-  @spec start_options(map() | keyword()) :: {map(), keyword()}
-  def start_options(opts) do
-    present =
-      for {key, value} <- opts, value != nil or key == :imports, into: %{}, do: {key, value}
-
-    {Map.drop(present, @genserver), present |> Map.take(@genserver) |> Map.to_list()}
-  end
-
   @doc false
   # Checks that `GenServer.call/3` accepts the value as a server.
   def server!(server) when is_pid(server) or (is_atom(server) and server != nil), do: server

@@ -2,6 +2,7 @@ defmodule Wasmex.Options.Call do
   @moduledoc false
   # The options of a call, and of what starts the processes around instances.
 
+  alias Wasmex.Options
   alias Wasmex.Options.Type
 
   @doc "How long a call may take and what it may burn; `what` is the default of the first."
@@ -73,6 +74,54 @@ defmodule Wasmex.Options.Call do
         doc: "for the new store"
       ],
       start_timeout: [type: :timeout, default: :infinity, doc: "for the #{start_code}"]
+    ] ++ genserver()
+  end
+
+  # As `GenServer.start_link/3` takes them.
+  @genserver [:name, :timeout, :hibernate_after, :debug, :spawn_opt]
+
+  defp genserver do
+    [
+      name: [
+        type: :any,
+        doc: "the process's name; this and the rest as for `GenServer.start_link/3`"
+      ],
+      timeout: [
+        type: {:or, [nil], :timeout},
+        default_doc: "`:infinity`",
+        doc: "for the start of the process"
+      ],
+      hibernate_after: [
+        type: {:or, [nil], :timeout},
+        default_doc: "`:infinity`",
+        doc: "idle time after which it hibernates"
+      ],
+      debug: [type: {:or, [nil], :list}, default_doc: "none", doc: "what `:sys` traces"],
+      spawn_opt: [
+        type: {:or, [nil], :list},
+        default_doc: "none",
+        doc: "options of `:erlang.spawn_opt/2`"
+      ]
     ]
+  end
+
+  @doc """
+  The options given of what starts a process, a list or a map, and those of them that are `GenServer.start_link/3`'s.
+
+  nil is as good as absent, but for imports: whoever has them from somewhere else wants to know that there are none.
+  """
+  @spec start!(keyword() | map(), Options.t()) :: {%{atom() => term()}, keyword()}
+  def start!(opts, table) do
+    {genserver, given} =
+      opts
+      |> Options.listed()
+      |> Options.pairs!(table)
+      |> Enum.reject(fn {name, value} ->
+        value == nil and name != :imports and name in table.names
+      end)
+      |> Options.given!(table)
+      |> Map.split(@genserver)
+
+    {given, Map.to_list(genserver)}
   end
 end

@@ -95,6 +95,10 @@ defmodule Wasmex.Call do
   @spec expired?(t()) :: boolean()
   def expired?(%__MODULE__{deadline: deadline}), do: Timeout.over?(deadline)
 
+  @doc "Milliseconds until the deadline of the call whose imported function this process runs."
+  @spec time_left() :: timeout()
+  def time_left, do: @deadline_key |> Process.get(:infinity) |> Timeout.left()
+
   @doc "Runs imports until the call is done or something has to be waited for."
   @spec advance(step(), t()) :: outcome()
   def advance({:ok, _} = ok, _call), do: {:done, ok}

@@ -32,6 +32,9 @@ defmodule Wasmex.Error do
   | `:caller_expired`, `:caller_elsewhere` | a `caller` was used after its import returned, or by another process |
   | `:foreign_store`, `:foreign_engine` | a handle of another store or engine |
   | `:fuel_disabled`, `:immutable` | `:message` |
+  | `:oom` | a plug-in that wanted more memory than it may have: `:pages` that it may grow by, `:bytes` in all, or nil |
+  | `:manifest`, `:schema`, `:signature` | of plug-ins: `:message` |
+  | `:overloaded` | a pool whose queue is full: `:message` |
 
   `run` is set for errors of `Wasmex.run/3`: the output and measurements up to the error.
 
@@ -167,6 +170,19 @@ defmodule Wasmex.Error do
 
   defp sentence(:out_of_bounds, %{offset: offset, size: size, limit: limit}),
     do: "out of bounds access: #{size} at #{offset}, of #{limit}"
+
+  defp sentence(:oom, %{pages: pages, bytes: bytes}) do
+    limits =
+      for {limit, text} <- [
+            {pages, "max_pages is #{pages}"},
+            {bytes, "max_memory is #{bytes} bytes"}
+          ],
+          limit != nil,
+          do: text
+
+    "oom: the plug-in wanted more memory than it may have" <>
+      if(limits == [], do: "", else: " (#{Enum.join(limits, ", ")})")
+  end
 
   defp sentence(:output_limit, %{limit: limit}),
     do: "the program was stopped: it printed more than #{limit} bytes (max_output)"

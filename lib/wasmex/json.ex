@@ -61,6 +61,19 @@ defmodule Wasmex.JSON do
   @spec encode(term()) :: String.t()
   def encode(term), do: term |> value("\n") |> IO.iodata_to_binary()
 
+  @doc "On one line, for machines."
+  @spec encode_compact(term()) :: String.t()
+  def encode_compact(term), do: term |> compact() |> IO.iodata_to_binary()
+
+  defp compact([_ | _] = list), do: [?[, list |> Enum.map(&compact/1) |> Enum.intersperse(?,), ?]]
+
+  defp compact(map) when is_map(map) and map != %{} and not is_struct(map) do
+    pairs = for {key, term} <- Enum.sort(map), do: [string(to_string(key)), ?:, compact(term)]
+    [?{, Enum.intersperse(pairs, ?,), ?}]
+  end
+
+  defp compact(term), do: value(term, "")
+
   defp value(nil, _line), do: "null"
   defp value(atom, _line) when is_boolean(atom), do: Atom.to_string(atom)
   defp value(atom, line) when is_atom(atom), do: atom |> Atom.to_string() |> value(line)

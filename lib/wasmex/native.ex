@@ -134,5 +134,27 @@ defmodule Wasmex.Native do
 
   def interrupt_notify(_reference), do: error()
 
+  def plugin_template_new(_engine, _modules, _declarations, _functions, _hosts), do: error()
+  def plugin_template_functions(_template), do: error()
+  def plugin_new(_store, _template, _settings), do: error()
+  def plugin_start(_plugin, _fuel), do: error()
+  def plugin_call(_plugin, _name, _input, _fuel), do: error()
+  def plugin_replace(_plugin, _store, _fresh), do: error()
+  def plugin_store(_plugin), do: error()
+  def plugin_reset(_plugin), do: error()
+  def plugin_block_read(_store, _offset, _via), do: error()
+  def plugin_block_new(_store, _bytes, _via), do: error()
+  def plugin_block_free(_store, _offset, _via), do: error()
+  def plugin_set_error(_store, _text, _via), do: error()
+  def plugin_vars(_store, _via), do: error()
+  def plugin_put_var(_store, _key, _value, _via), do: error()
+  def plugin_clear_vars(_store, _via), do: error()
+  def plugin_config(_store, _via), do: error()
+  def plugin_put_config(_store, _entries, _via), do: error()
+  def plugin_http_allowed(_patterns, _url), do: error()
+  def plugin_hold(_term), do: error()
+  def plugin_held(_held), do: error()
+  def plugin_hold_next(_held, _version, _term), do: error()
+
   defp error, do: :erlang.nif_error(:nif_not_loaded)
 end

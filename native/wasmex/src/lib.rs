@@ -1,12 +1,14 @@
 //! The NIF library behind `Wasmex.Native`: wasmtime, driven one slice at a time by BEAM processes.
 //!
-//! Six rooms, each of which may use those before it: `vm` speaks to the BEAM, `wasi` is what guests reach, `guest` runs
-//! them, `core` has the resources of core WebAssembly, `observe` shows guests at work, `component` is the component model.
+//! Seven rooms, each of which may use those before it: `vm` speaks to the BEAM, `wasi` is what guests reach, `guest` runs
+//! them, `core` has the resources of core WebAssembly, `observe` shows guests at work, `component` is the component model,
+//! `plugin` is the ABI of Extism.
 
 mod component;
 mod core;
 mod guest;
 mod observe;
+mod plugin;
 mod vm;
 mod wasi;
 
@@ -23,10 +25,11 @@ static HOST_MODULES: [HostModule<StoreData>; 2] = [
 ];
 
 /// Errors that host functions leave in a guest.
-static GUEST_ERRORS: [host_error::Find; 6] = [
+static GUEST_ERRORS: [host_error::Find; 7] = [
     host_error::find::<wasmtime_wasi::I32Exit>,
     host_error::find::<wasi::budget::OutputLimit>,
     host_error::find::<vm::mappings::MappingLimit>,
+    host_error::find::<guest::data::OverLimit>,
     host_error::find::<guest::suspension::ImportRaised>,
     host_error::find::<core::import::BadResults>,
     host_error::find::<component::problem::BadValue>,
@@ -62,6 +65,7 @@ fn load(env: Env, _info: Term) -> bool {
             .register::<wasi::http::client::ExchangeResource>()
             .is_ok()
         && component::resource::register(env)
+        && plugin::register(env)
 }
 
 rustler::init!("Elixir.Wasmex.Native", load = load);

@@ -96,7 +96,7 @@ fn template_module(template: ResourceArc<TemplateResource>) -> ResourceArc<Modul
 }
 
 /// An empty store, for looking up definitions that belong to none.
-fn scratch(engine: &EngineResource) -> Store<StoreData> {
+pub fn scratch(engine: &EngineResource) -> Store<StoreData> {
     let limits = Limits::new(LimitsSpec::default(), engine.cost);
     let data = StoreData::new(0, limits, Context::nothing());
     Store::new(&engine.engine, data)

@@ -128,6 +128,27 @@ const TABLE_ELEMENT: u64 = 8;
 /// More than a process can have of them: such a growth fails in any case, and is not to be counted.
 const ADDRESSES: usize = 1 << 47;
 
+const PAGE: u64 = 65_536;
+
+host_error! {
+    /// What a guest that may not have more memory is stopped with.
+    #[derive(Debug)]
+    pub struct OverLimit = oom {
+        /// Pages that memories may grow by.
+        pages: Option<u64>,
+        /// Bytes that all memories may have.
+        bytes: Option<u64>,
+    }
+}
+
+impl std::fmt::Display for OverLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("oom: the guest asked for more memory than it may have")
+    }
+}
+
+impl std::error::Error for OverLimit {}
+
 /// What tables may take in any case: programs have some for their functions.
 const TABLES: u64 = 1 << 20;
 
@@ -145,6 +166,10 @@ pub struct Limits {
     table_total: u64,
     /// The most that all memories of the store had together.
     pub memory_peak: u64,
+    /// Bytes that memories may still grow by, and of how many pages.
+    growth: Option<(u64, u64)>,
+    /// Whether who asks for too much is stopped.
+    stops: bool,
 }
 
 impl Limits {
@@ -158,6 +183,29 @@ impl Limits {
             memory_total: 0,
             table_total: 0,
             memory_peak: 0,
+            growth: None,
+            stops: false,
+        }
+    }
+
+    /// From now on memories may grow by so many pages, and who asks for more than is allowed is stopped.
+    pub fn bound_growth(&mut self, pages: Option<u64>) {
+        self.growth = pages.map(|pages| (pages.saturating_mul(PAGE), pages));
+        self.stops = true;
+    }
+
+    /// The error that stops a guest.
+    pub fn over(&self) -> OverLimit {
+        OverLimit {
+            pages: self.growth.map(|(_, pages)| pages),
+            bytes: self.spec.memory_size,
+        }
+    }
+
+    fn refuse(&self) -> wasmtime::Result<bool> {
+        match self.stops {
+            true => Err(self.over().into()),
+            false => Ok(false),
         }
     }
 }
@@ -219,12 +267,18 @@ impl ResourceLimiter for Limits {
         let grown = desired.saturating_sub(current) as u64;
         let total = self.memory_total.saturating_add(grown);
         let over = limit.is_some_and(|limit| total > limit);
-        if over || desired > ADDRESSES || maximum.is_some_and(|maximum| desired > maximum) {
+        if desired > ADDRESSES || maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
+        }
+        if over || self.growth.is_some_and(|(left, _)| grown > left) {
+            return self.refuse();
         }
         if current == 0 {
             // It is being made, or is the first growth of one that was made empty.
             self.new_memory()?;
+        }
+        if let Some((left, _)) = &mut self.growth {
+            *left -= grown;
         }
         self.memory_total = total;
         self.memory_peak = self.memory_peak.max(total);

@@ -59,4 +59,6 @@ rustler::atoms! {
     tables, memories, globals, start, producers, inner_producers, sections, count,
     // HTTP
     input, output,
+    // plug-ins
+    oom, pages, failed, signature,
 }

@@ -32,7 +32,6 @@ impl Slots {
         self.0[self.position::<T>()?].1.downcast_ref()
     }
 
-    #[allow(dead_code)] // For extensions that count.
     /// The value of this type, to be changed.
     pub fn get_mut<T: Any>(&mut self) -> Option<&mut T> {
         let index = self.position::<T>()?;

@@ -1,0 +1,525 @@
+defmodule Wasmex.Plugin do
+  alias Wasmex.Options
+
+  @compile_options Options.table(Options.Plugin.compile(), "Wasmex.Plugin.compile/2")
+  @new_options Options.table(Options.Plugin.new(), "Wasmex.Plugin.new/2")
+  @call_options Options.table(Options.Plugin.call(), "Wasmex.Plugin.call/4")
+  # Of what is not compiled: a budget for the initialisation means that fuel is to be counted.
+  @fuel [fuel: [type: {:or, [nil, true, false], :natural}, doc: false]]
+  @both_options Options.table(
+                  Options.Plugin.compile()
+                  |> Keyword.merge(Options.Plugin.new())
+                  |> Keyword.merge(@fuel),
+                  "Wasmex.Plugin.new/2"
+                )
+
+  @moduledoc """
+  Plug-ins with the ABI of [Extism](https://extism.org): bytes in, bytes out, in any language that has a kit for it.
+
+  A plug-in is somebody else's code in your application. It sees its input, its configuration and its own variables,
+  and what you give it: functions of yours, HTTP to hosts that you name, directories. It runs in the process that
+  calls it, in slices, under a limit of memory and, if you say so, of time.
+
+  ## Example
+
+      iex> wat = ~S|(module
+      ...>   (import "extism:host/env" "input_offset" (func $at (result i64)))
+      ...>   (import "extism:host/env" "input_length" (func $length (result i64)))
+      ...>   (import "extism:host/env" "output_set" (func $output (param i64 i64)))
+      ...>   (func (export "echo") (result i32)
+      ...>     (call $output (call $at) (call $length))
+      ...>     (i32.const 0)))|
+      iex> {:ok, compiled} = Wasmex.Plugin.compile({:bytes, wat})
+      iex> {:ok, plugin} = Wasmex.Plugin.new(compiled)
+      iex> Wasmex.Plugin.call(plugin, "echo", "hello")
+      {:ok, "hello"}
+
+  Compile once, make plug-ins of it as you need them: that takes microseconds. One plug-in runs one call at a time;
+  a second process waits for its turn. For many at once there is `Wasmex.Plugin.Pool`.
+
+  In a supervision tree:
+
+      {Wasmex.Plugin, source: "priv/plugin.wasm", name: MyApp.Plugin, config: %{"language" => "en"}}
+
+      Wasmex.Plugin.call(MyApp.Plugin, "greet", "Ada")
+
+  The call runs in the process that makes it here too.
+
+  ## What stays between calls
+
+  The plug-in's memory, its globals and variables, also after a call that failed. Blocks, input, output and error do
+  not. After `_start`, which ends a program, the next call finds a new instance without variables.
+
+  ## Errors
+
+  | what | is |
+  |---|---|
+  | the plug-in set an error, or returned a code other than 0 | `Wasmex.Plugin.Error` |
+  | it trapped | `Wasmex.Trap` |
+  | it exited (WASI) with a status other than 0 | `Wasmex.Exit` |
+  | it took too long | `%Wasmex.Error{reason: :timeout}` |
+  | it wanted more memory than it may have | `%Wasmex.Error{reason: :oom}` |
+  | it used the ABI or a host function wrongly, or a request was not allowed | `%Wasmex.Error{reason: :guest}` |
+  | a host function raised | `%Wasmex.Error{reason: :import_raised}` |
+  | there is no such function, or it has another type | `%Wasmex.Error{reason: :unknown_export}`, `:signature` |
+  | the manifest, a module or an import is wrong | `%Wasmex.Error{reason: :manifest}`, `:compile`, `:missing_import`, … |
+
+  Errors of guests have the frames of the guest in `backtrace` (in `details` of `Wasmex.Error`).
+
+  ## Lifetime
+
+  A plug-in is freed when nobody has a handle to it; one that is supervised when its process ends.
+  """
+
+  use GenServer
+
+  alias Wasmex.{Call, Engine, Error, Native, Store, StoreLimits, Telemetry, Utils}
+  alias Wasmex.Call.Access
+  alias Wasmex.Plugin.{Compiled, Component, Functions, HTTP, Log, Manifest, Settings, Source}
+  alias Wasmex.Wasi.{PreopenOptions, WasiOptions}
+
+  @enforce_keys [:resource, :compiled, :options, :timeout, :name, :log_level]
+  defstruct [:resource, :compiled, :options, :timeout, :name, :log_level, reference: nil]
+
+  @type t :: %__MODULE__{
+          resource: reference(),
+          compiled: Compiled.t(),
+          options: map(),
+          timeout: timeout(),
+          name: term(),
+          log_level: Log.level(),
+          reference: reference()
+        }
+
+  @typedoc "What a plug-in is made of; bytes are WebAssembly, its text form, or an artefact."
+  @type source ::
+          Path.t() | {:bytes, binary()} | {:manifest, Path.t()} | map() | Manifest.t()
+
+  @doc """
+  Makes a module for one plug-in, from its schema: functions, structs, specs, and a behaviour for what it imports. See
+  `Wasmex.Plugin.Schema`.
+
+  - `:path` or `:source`: what it is made of
+  - `:schema`: the file of the schema; the module is compiled again when that changes
+  - `:imports`: the module that implements the behaviour
+  - any other option of `compile/2` and `new/2`
+  """
+  defmacro __using__(opts) do
+    {path, opts} = Keyword.pop(opts, :schema)
+    {file, _} = Code.eval_quoted(path, [], __CALLER__)
+
+    unless is_binary(file) do
+      raise ArgumentError,
+            "use Wasmex.Plugin needs schema: the path of an XTP schema, got: #{inspect(file)}"
+    end
+
+    schema =
+      case file |> File.read!() |> Wasmex.Plugin.Schema.parse() do
+        {:ok, schema} -> schema
+        {:error, error} -> raise CompileError, file: file, description: Exception.message(error)
+      end
+
+    opts =
+      if opts[:path],
+        do: Keyword.put(Keyword.delete(opts, :path), :source, opts[:path]),
+        else: opts
+
+    [
+      quote(do: @external_resource(unquote(file))),
+      Wasmex.Plugin.Generated.definitions(schema, __CALLER__.module, opts)
+    ]
+  end
+
+  @doc """
+  Compiles a plug-in and links its modules, host functions and WASI.
+
+  #{Options.Docs.table(@compile_options)}
+
+  A file that has not changed since is compiled once.
+  """
+  @spec compile(source(), keyword()) :: {:ok, Compiled.t()} | {:error, Exception.t()}
+  def compile(source, opts \\ []) do
+    opts = Options.new!(opts, @compile_options)
+    engine = opts[:engine] || Engine.shared(if opts[:fuel], do: [consume_fuel: true], else: [])
+    http = HTTP.handler!(opts[:http])
+
+    with {:ok, manifest} <- Source.manifest(source, opts[:strict]),
+         {:ok, manifest} <- Manifest.override(manifest, opts) do
+      {declarations, functions} = Functions.prepare(opts[:functions], HTTP.import(http, manifest))
+
+      made =
+        with {:ok, modules} <- Source.modules(manifest, engine),
+             do: link(engine, modules, declarations, functions, opts[:wasi])
+
+      case made do
+        {:ok, resource} ->
+          {:ok, compiled(:module, resource, manifest, engine, opts)}
+
+        # Of one module, which is a component.
+        {:error, %Error{reason: :component}} ->
+          with {:ok, bytes} <- Source.component(manifest),
+               {:ok, made} <- Component.compile(bytes, engine, opts[:imports]),
+               do: {:ok, compiled(:component, made, manifest, engine, opts)}
+
+        error ->
+          error
+      end
+    end
+  end
+
+  defp compiled(kind, resource, manifest, engine, opts) do
+    %Compiled{
+      kind: kind,
+      resource: resource,
+      manifest: manifest,
+      engine: engine,
+      options: %{wasi: opts[:wasi], name: name(manifest)},
+      reference: make_ref()
+    }
+  end
+
+  defp link(engine, modules, declarations, functions, wasi) when is_boolean(wasi) do
+    modules = for {name, module} <- modules, do: {name, module.resource}
+    engine = Engine.resource(engine)
+
+    with {:error, native} <-
+           Native.plugin_template_new(engine, modules, declarations, functions, hosts(wasi)),
+         do: {:error, Error.from_native(native)}
+  end
+
+  defp link(_engine, _modules, _declarations, _functions, wasi),
+    do: raise(ArgumentError, "wasi: must be true or false, got: #{inspect(wasi)}")
+
+  defp hosts(false), do: {[], false}
+  defp hosts(true), do: {["wasi_snapshot_preview1"], false}
+
+  # The plug-in's own file, for logs.
+  defp name(%Manifest{wasm: wasm}) do
+    case Enum.find(wasm, List.last(wasm), &(&1.name == "main")) do
+      %{source: {:path, path}} -> Path.basename(path)
+      %{source: {:url, url, _, _}} -> Path.basename(url)
+      _ -> "plugin"
+    end
+  end
+
+  @doc """
+  Makes a plug-in: instantiates it and runs what initialises it (`hs_init`, `__wasm_call_ctors`, `_initialize`), once.
+
+  #{Options.Docs.table(@new_options)}
+
+  What is not compiled is compiled first; the options are those of `compile/2` too then.
+  """
+  @spec new(Compiled.t() | source(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
+  def new(compiled_or_source, opts \\ [])
+
+  def new(%Compiled{} = compiled, opts), do: make(compiled, options!(opts))
+
+  def new(source, opts) do
+    {compile, new} = split_options!(opts)
+    with {:ok, compiled} <- compile(source, compile), do: new(compiled, new)
+  end
+
+  @doc false
+  # Those of `compile/2` and those of `new/2`. The configuration is of the plug-in, and a budget for the initialisation
+  # means that fuel is to be counted.
+  @spec split_options!(keyword()) :: {keyword(), keyword()}
+  def split_options!(opts) do
+    given = Options.given!(opts, @both_options)
+    {compile, new} = Map.split(given, Keyword.keys(Options.Plugin.compile()) -- [:config, :fuel])
+
+    {compile, new} =
+      case Map.pop(new, :fuel, false) do
+        {counted, new} when is_boolean(counted) -> {Map.put(compile, :fuel, counted), new}
+        {fuel, new} -> {Map.put(compile, :fuel, true), Map.put(new, :fuel, fuel)}
+      end
+
+    {Map.to_list(compile), Map.to_list(new)}
+  end
+
+  defp options!(opts) do
+    options = Options.new!(opts, @new_options)
+    %{options | config: Manifest.config!(options.config)}
+  end
+
+  defp make(%Compiled{kind: :component} = compiled, options) do
+    with {:ok, held} <- Component.new(compiled, options),
+         do: {:ok, plugin(compiled, held, options)}
+  end
+
+  defp make(%Compiled{} = compiled, options) do
+    settings = Settings.new(compiled.manifest, options)
+
+    with {:ok, store} <- store(compiled, options),
+         {:ok, resource} <-
+           native(Native.plugin_new(store, compiled.resource, settings)) do
+      compiled |> plugin(resource, options) |> start(store, options.fuel)
+    end
+  end
+
+  defp plugin(compiled, resource, options) do
+    %__MODULE__{
+      resource: resource,
+      compiled: compiled,
+      options: options,
+      timeout: options.timeout || compiled.manifest.timeout_ms || :infinity,
+      name: options.name || compiled.options.name,
+      log_level: options.log_level,
+      reference: make_ref()
+    }
+  end
+
+  defp start(plugin, store, fuel) do
+    span = Telemetry.start(:instantiate, %{})
+    again = fn -> Native.plugin_start(plugin.resource, fuel) end
+
+    result =
+      case again.() do
+        {:ok, _nil} ->
+          {:ok, plugin}
+
+        step ->
+          with {:ok, _nil} <- drive(step, plugin, store, nil, plugin.timeout, again),
+               do: {:ok, plugin}
+      end
+
+    # What did not begin well is not to be found by anybody, such as a host function that kept the handle.
+    if match?({:error, _}, result), do: Native.store_close(store)
+    Telemetry.stop(span, result)
+  end
+
+  defp store(%Compiled{options: %{wasi: wasi?}} = compiled, options) do
+    engine = Engine.resource(compiled.engine)
+
+    limits = %StoreLimits{
+      memory_size: if(options.max_memory != :infinity, do: options.max_memory)
+    }
+
+    if wasi? do
+      wasi = %WasiOptions{
+        preopen: preopen(compiled.manifest),
+        stdout: options.stdout,
+        stderr: options.stderr
+      }
+
+      with {:ok, store} <- Store.make(wasi, limits, compiled.engine, []),
+           do: {:ok, store.resource}
+    else
+      native(Native.store_new(engine, limits, nil, []))
+    end
+  end
+
+  defp preopen(%Manifest{allowed_paths: paths}) do
+    for {host, guest} <- paths do
+      case host do
+        "ro:" <> host -> %PreopenOptions{path: host, alias: guest, read_only: true}
+        host -> %PreopenOptions{path: host, alias: guest}
+      end
+    end
+  end
+
+  defp native({:error, native}), do: {:error, Error.from_native(native)}
+  defp native(ok), do: ok
+
+  @doc """
+  Calls a function of the plug-in, here in this process: `{:ok, output}` or `{:error, exception}`.
+
+  The input and the output are any bytes. `plugin` is a plug-in or a process that was started with one.
+
+  #{Options.Docs.table(@call_options)}
+
+  A host function may call the plug-in that called it: that call has its own input, output and error.
+  """
+  @spec call(t() | GenServer.server(), String.t() | atom(), iodata(), keyword()) ::
+          {:ok, binary()} | {:error, Exception.t()}
+  def call(plugin, function, input \\ "", opts \\ [])
+
+  def call(%__MODULE__{compiled: %{kind: :component}} = plugin, function, input, opts)
+      when is_binary(input) or is_list(input) do
+    opts = Options.new!(opts, @call_options)
+    call = [fuel: opts.fuel, timeout: opts.timeout || plugin.timeout]
+    Component.call(plugin, Utils.stringify(function), IO.iodata_to_binary(input), call)
+  end
+
+  # Most calls end in one slice, and nothing has to be decided before.
+  def call(%__MODULE__{resource: resource, timeout: :infinity} = plugin, function, input, [])
+      when is_binary(function) and is_binary(input) do
+    if Telemetry.on?(:call) do
+      spanned(plugin, function, input, Options.new!([], @call_options))
+    else
+      case Native.plugin_call(resource, function, input, nil) do
+        {:ok, output} when is_binary(output) -> {:ok, output}
+        step -> finish(step, plugin, function, input, nil, nil, :infinity)
+      end
+    end
+  end
+
+  def call(%__MODULE__{} = plugin, function, input, opts)
+      when is_binary(input) or is_list(input) do
+    opts = Options.new!(opts, @call_options)
+    spanned(plugin, Utils.stringify(function), IO.iodata_to_binary(input), opts)
+  end
+
+  def call(%__MODULE__{}, _function, input, _opts),
+    do: raise(ArgumentError, "expected bytes as the input, got: #{inspect(input, limit: 5)}")
+
+  def call(server, function, input, opts),
+    do: server |> Utils.server!() |> GenServer.call(:plugin) |> call(function, input, opts)
+
+  defp spanned(plugin, function, input, opts) do
+    span = Telemetry.start(:call, %{instance: plugin, function: function})
+    timeout = opts.timeout || plugin.timeout
+    step = Native.plugin_call(plugin.resource, function, input, opts.fuel)
+    Telemetry.stop(span, finish(step, plugin, function, input, opts.fuel, opts.context, timeout))
+  end
+
+  # From the first step to the end.
+  defp finish(step, plugin, function, input, fuel, context, timeout) do
+    again = fn -> Native.plugin_call(plugin.resource, function, input, fuel) end
+
+    result =
+      case step do
+        {:ok, _} = ok -> ok
+        {:error, native} -> {:error, Error.from_native(native)}
+        step -> drive(step, plugin, Native.plugin_store(plugin.resource), context, timeout, again)
+      end
+
+    case result do
+      {:ok, output} when is_binary(output) ->
+        {:ok, output}
+
+      {:ok, {:failed, code, text}} ->
+        {:error, __MODULE__.Error.new(code, text)}
+
+      {:ok, :spent} ->
+        with :ok <- renew(plugin),
+             do: finish(again.(), plugin, function, input, fuel, context, timeout)
+
+      error ->
+        error
+    end
+  end
+
+  defp drive(step, plugin, store, context, timeout, again),
+    do: Call.run(step, Call.new(store, timeout, &context(&1, plugin, context), again))
+
+  # Plug-ins have no memory that functions could see but the blocks.
+  defp context(_memory, plugin, context),
+    do: %{plugin: plugin, context: context, caller: make_ref()}
+
+  # `_start` has run: another instance takes its place, with the configuration as it is now.
+  defp renew(plugin) do
+    store = Native.plugin_store(plugin.resource)
+
+    with {:ok, config} <- Access.run(fn -> Native.plugin_config(store, nil) end, fn -> store end),
+         {:ok, fresh} <- make(plugin.compiled, %{plugin.options | config: config}) do
+      if not Native.plugin_replace(plugin.resource, store, fresh.resource), do: close(fresh)
+      :ok
+    end
+  end
+
+  @doc "As `call/4`, but returns the output or raises the exception."
+  @spec call!(t() | GenServer.server(), String.t() | atom(), iodata(), keyword()) :: binary()
+  def call!(plugin, function, input \\ "", opts \\ []) do
+    case call(plugin, function, input, opts) do
+      {:ok, output} -> output
+      {:error, exception} -> raise exception
+    end
+  end
+
+  @doc "Whether the plug-in exports a function of this name that can be called."
+  @spec function_exists?(t() | Compiled.t() | GenServer.server(), String.t()) :: boolean()
+  def function_exists?(plugin, name) when is_binary(name), do: name in functions(plugin)
+
+  @doc "The names of the functions that can be called: those of the type `() -> i32` or `() -> ()`."
+  @spec functions(t() | Compiled.t() | GenServer.server()) :: [String.t()]
+  def functions(%Compiled{kind: :component, resource: {_template, functions}}),
+    do: Map.keys(functions)
+
+  def functions(%Compiled{resource: resource}), do: Native.plugin_template_functions(resource)
+  def functions(%__MODULE__{compiled: compiled}), do: functions(compiled)
+  def functions(server), do: server |> plugin() |> functions()
+
+  @doc "Changes the configuration from the next `config_get` on; nil takes a value away."
+  @spec put_config(t() | GenServer.server(), %{(String.t() | atom()) => String.t() | nil}) ::
+          :ok | {:error, Exception.t()}
+  def put_config(plugin, config) when is_map(config) do
+    {gone, kept} = Enum.split_with(config, fn {_key, value} -> value == nil end)
+    entries = Map.to_list(Manifest.config!(Map.new(kept)))
+    gone = for {key, nil} <- gone, do: {Utils.stringify(key), nil}
+    done(access(plugin, &Native.plugin_put_config(&1, entries ++ gone, nil)))
+  end
+
+  @doc "The variables of the plug-in."
+  @spec vars(t() | GenServer.server()) ::
+          {:ok, %{String.t() => binary()}} | {:error, Exception.t()}
+  def vars(plugin), do: access(plugin, &Native.plugin_vars(&1, nil))
+
+  @doc """
+  Forgets all blocks with the input, the output and the error, as each call does before it begins. Memory and variables
+  stay; a plug-in as it was at first is one that `new/2` makes.
+  """
+  @spec reset(t() | GenServer.server()) :: :ok | {:error, Exception.t()}
+  def reset(plugin) do
+    %{resource: resource} = module!(plugin)
+    operation = fn -> Native.plugin_reset(resource) end
+    done(Access.run(operation, fn -> Native.plugin_store(resource) end))
+  end
+
+  @doc "Frees the plug-in at once. A call that is under way ends; every later one is an error."
+  @spec close(t()) :: :ok
+  def close(%__MODULE__{compiled: %{kind: :component}} = plugin), do: Component.close(plugin)
+
+  def close(%__MODULE__{resource: resource}),
+    do: resource |> Native.plugin_store() |> Native.store_close()
+
+  defp access(plugin, operation) do
+    store = Native.plugin_store(module!(plugin).resource)
+    Access.run(fn -> operation.(store) end, fn -> store end)
+  end
+
+  defp done({:ok, _}), do: :ok
+  defp done(error), do: error
+
+  defp module!(plugin) do
+    with %{compiled: %{kind: :component}} <- plugin(plugin) do
+      raise ArgumentError, "a component has no blocks, variables or configuration of the ABI"
+    end
+  end
+
+  defp plugin(%__MODULE__{} = plugin), do: plugin
+  defp plugin(server), do: server |> Utils.server!() |> GenServer.call(:plugin)
+
+  @doc """
+  Starts a process that owns a plug-in: `source:` says what it is made of, `name:` registers the process, and the other
+  options are those of `new/2`. The plug-in is closed with the process.
+  """
+  @spec start_link(keyword()) :: GenServer.on_start()
+  def start_link(opts) do
+    {source, opts} = Keyword.pop(opts, :source)
+
+    unless source,
+      do: raise(ArgumentError, "Wasmex.Plugin needs a source:, got: #{inspect(opts)}")
+
+    server = if opts[:name], do: [name: opts[:name]], else: []
+    GenServer.start_link(__MODULE__, {source, opts}, server)
+  end
+
+  @impl true
+  def init({source, opts}) do
+    Process.flag(:trap_exit, true)
+
+    case new(source, opts) do
+      {:ok, plugin} -> {:ok, plugin}
+      {:error, error} -> {:stop, error}
+    end
+  end
+
+  @impl true
+  def handle_call(:plugin, _from, plugin), do: {:reply, plugin, plugin}
+
+  @impl true
+  def handle_info(_message, plugin), do: {:noreply, plugin}
+
+  @impl true
+  def terminate(_reason, plugin), do: close(plugin)
+end

@@ -1,0 +1,147 @@
+defmodule Wasmex.Plugin.Component do
+  @moduledoc false
+  # Plug-ins that are components: each function `func(input: list<u8>) -> result<list<u8>, string>` of the world or of an
+  # interface can be called, bytes in, bytes out. They have no blocks, variables or configuration.
+  #
+  # The component model forbids to call an instance whose call ended in the middle, so the next call makes another one.
+  # The handle of a plug-in therefore holds the instance, see `plugin/held.rs`.
+
+  alias Wasmex.{Components, Error, Native, Plugin, StoreLimits}
+  alias Wasmex.Components.{Instance, Template}
+  alias Wasmex.Plugin.Manifest
+  alias Wasmex.Wasi.{PreopenOptions, WasiP2Options}
+
+  @input {:list, :u8}
+  @result {:result, {:list, :u8}, :string}
+
+  @type held :: {Components.Store.t(), Instance.t()}
+
+  @doc "The template, and the paths of the functions that can be called by their names."
+  @spec compile(binary(), Wasmex.Engine.t(), map()) ::
+          {:ok, {Template.t(), %{String.t() => [String.t()]}}} | {:error, Exception.t()}
+  def compile(bytes, engine, imports) do
+    with {:ok, component} <- Components.Component.compile(engine, bytes),
+         {:ok, template} <- Template.new(component, imports),
+         do: {:ok, {template, functions(Components.Component.exports(component))}}
+  end
+
+  # In an interface by `ns:pkg/iface.name`, and by the name alone where that is no other's.
+  defp functions(exports) do
+    all =
+      Enum.flat_map(exports, fn
+        {name, {:func, _, _} = type} ->
+          [{name, [name], type}]
+
+        {interface, {:instance, items}} ->
+          for {name, {:func, _, _} = type} <- items, do: {name, [interface, name], type}
+
+        _ ->
+          []
+      end)
+
+    callable = for {name, path, {:func, [{_, @input}], @result}} <- all, do: {name, path}
+
+    short =
+      callable
+      |> Enum.group_by(&elem(&1, 0), &elem(&1, 1))
+      |> Enum.flat_map(fn
+        {name, [path]} -> [{name, path}]
+        {_name, _several} -> []
+      end)
+
+    full = for {_name, [_, _] = path} <- callable, do: {Enum.join(path, "."), path}
+    Map.new(full ++ short)
+  end
+
+  @doc "A plug-in's instance, in what holds it."
+  @spec new(Plugin.Compiled.t(), map()) :: {:ok, reference()} | {:error, Exception.t()}
+  def new(compiled, options),
+    do: with({:ok, held} <- make(compiled, options), do: {:ok, Native.plugin_hold(held)})
+
+  defp make(%Plugin.Compiled{manifest: manifest} = compiled, options) do
+    {template, _functions} = compiled.resource
+    timeout = options.timeout || manifest.timeout_ms || :infinity
+
+    with {:ok, store} <- store(compiled, manifest, options),
+         {:ok, instance} <-
+           Template.instantiate(template, store, timeout: timeout, fuel: options.fuel),
+         do: {:ok, {store, instance}}
+  end
+
+  defp store(compiled, %Manifest{} = manifest, options) do
+    limits = %StoreLimits{
+      memory_size: if(options.max_memory != :infinity, do: options.max_memory)
+    }
+
+    made =
+      if compiled.options.wasi,
+        do: Components.Store.new_wasi(wasi(manifest, options), limits, compiled.engine),
+        else: Components.Store.new(limits, compiled.engine)
+
+    with {:error, text} <- made, do: {:error, %Error{reason: :wasi, details: %{message: text}}}
+  end
+
+  defp wasi(manifest, options) do
+    preopen =
+      for {host, guest} <- manifest.allowed_paths do
+        case host do
+          "ro:" <> host -> %PreopenOptions{path: host, alias: guest, read_only: true}
+          host -> %PreopenOptions{path: host, alias: guest}
+        end
+      end
+
+    %{WasiP2Options.nothing() | preopen: preopen, stdout: options.stdout, stderr: options.stderr}
+    |> struct!(
+      if manifest.allowed_hosts != [], do: [allowed_hosts: manifest.allowed_hosts], else: []
+    )
+  end
+
+  @doc "Calls a function by its name."
+  @spec call(Plugin.t(), String.t(), binary(), keyword()) ::
+          {:ok, binary()} | {:error, Exception.t()}
+  def call(%Plugin{compiled: %{resource: {_template, functions}}} = plugin, name, input, opts) do
+    case functions do
+      %{^name => path} -> call_path(plugin, path, input, opts)
+      _ -> {:error, unknown(name, functions)}
+    end
+  end
+
+  defp call_path(plugin, path, input, opts) do
+    {version, {_store, instance}} = Native.plugin_held(plugin.resource)
+
+    case Instance.call(instance, path, [input], opts) do
+      {:ok, {:ok, output}} ->
+        {:ok, output}
+
+      {:ok, {:error, text}} ->
+        {:error, Plugin.Error.new(1, text)}
+
+      {:error, %Error{reason: :spent}} ->
+        with :ok <- renew(plugin, version), do: call_path(plugin, path, input, opts)
+
+      error ->
+        error
+    end
+  end
+
+  defp renew(plugin, version) do
+    with {:ok, {store, _instance} = held} <- make(plugin.compiled, plugin.options) do
+      unless Native.plugin_hold_next(plugin.resource, version, held),
+        do: Components.Store.close(store)
+
+      :ok
+    end
+  end
+
+  defp unknown(name, functions) do
+    names = Map.keys(functions)
+    %Error{reason: :unknown_export, details: %{kind: :func, name: name, names: names}}
+  end
+
+  @doc "Frees its instance."
+  @spec close(Plugin.t()) :: :ok
+  def close(%Plugin{resource: resource}) do
+    {_version, {store, _instance}} = Native.plugin_held(resource)
+    Components.Store.close(store)
+  end
+end

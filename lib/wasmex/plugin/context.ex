@@ -1,0 +1,60 @@
+defmodule Wasmex.Plugin.Context do
+  @moduledoc """
+  What a host function gets as its first argument: who calls, and what it was told with the call.
+
+  - `plugin`: the `Wasmex.Plugin` whose guest calls
+  - `context`: the term given as `context:` to `Wasmex.Plugin.call/4`, else nil
+
+  The functions here work on the memory of the plug-in while the host function runs, in the process that runs it.
+  Offsets are those of blocks; to those declared as `:bytes`, `:string` and `:json` they are not needed.
+  """
+
+  alias Wasmex.{Error, Native, StoreOrCaller}
+  alias Wasmex.Call.Access
+
+  @enforce_keys [:plugin, :context, :caller]
+  defstruct [:plugin, :context, :caller]
+
+  @type t :: %__MODULE__{
+          plugin: Wasmex.Plugin.t() | nil,
+          context: term(),
+          caller: StoreOrCaller.t()
+        }
+
+  @doc "The bytes of the block that begins at this offset, or nil."
+  @spec read(t(), non_neg_integer()) :: {:ok, binary() | nil} | {:error, Error.t()}
+  def read(%__MODULE__{} = context, offset) when is_integer(offset) and offset >= 0,
+    do: access(context, &Native.plugin_block_read(&1, offset, &2))
+
+  @doc "A new block with these bytes, as its offset; 0 for no bytes. It is the plug-in's to free."
+  @spec alloc(t(), binary()) :: {:ok, non_neg_integer()} | {:error, Exception.t()}
+  def alloc(%__MODULE__{} = context, bytes) when is_binary(bytes),
+    do: access(context, &Native.plugin_block_new(&1, bytes, &2))
+
+  @doc "Frees the block; where none begins nothing happens."
+  @spec free(t(), non_neg_integer()) :: :ok | {:error, Exception.t()}
+  def free(%__MODULE__{} = context, offset) when is_integer(offset) and offset >= 0,
+    do: done(access(context, &Native.plugin_block_free(&1, offset, &2)))
+
+  @doc "All variables of the plug-in."
+  @spec vars(t()) :: {:ok, %{String.t() => binary()}} | {:error, Exception.t()}
+  def vars(%__MODULE__{} = context), do: access(context, &Native.plugin_vars/2)
+
+  @doc "Sets a variable of the plug-in, or deletes it with nil; `max_var_bytes` counts here too."
+  @spec put_var(t(), String.t(), binary() | nil) :: :ok | {:error, Exception.t()}
+  def put_var(%__MODULE__{} = context, key, value) when is_binary(key),
+    do: done(access(context, &Native.plugin_put_var(&1, key, value, &2)))
+
+  @doc "Sets the error that the call ends with, unless the plug-in clears it."
+  @spec set_error(t(), binary()) :: :ok | {:error, Exception.t()}
+  def set_error(%__MODULE__{} = context, text) when is_binary(text),
+    do: done(access(context, &Native.plugin_set_error(&1, text, &2)))
+
+  defp access(%{caller: caller}, operation) do
+    {store, via} = StoreOrCaller.split(caller)
+    Access.run(fn -> operation.(store, via) end, fn -> store end)
+  end
+
+  defp done({:ok, :ok}), do: :ok
+  defp done(error), do: error
+end

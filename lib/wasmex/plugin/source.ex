@@ -1,0 +1,203 @@
+defmodule Wasmex.Plugin.Source do
+  @moduledoc false
+  # What a plug-in is to be made of: a manifest, and its modules compiled, in the order of their instantiation.
+
+  alias Wasmex.{Artefact, Cache, Engine, Module}
+  alias Wasmex.Plugin.{HTTP, Manifest}
+
+  @wasm <<0, "asm">>
+
+  @doc "The manifest of what `Wasmex.Plugin.compile/2` takes."
+  @spec manifest(term(), boolean()) :: {:ok, Manifest.t()} | {:error, Exception.t()}
+  def manifest(%Manifest{} = manifest, _strict?), do: {:ok, manifest}
+
+  def manifest({:bytes, bytes}, _strict?) when is_binary(bytes),
+    do: {:ok, %Manifest{wasm: [one({:bytes, bytes})]}}
+
+  def manifest({:manifest, path}, strict?) when is_binary(path) do
+    with {:ok, text} <- read(path),
+         {:ok, manifest} <- Manifest.from_json(text, strict: strict?),
+         do: {:ok, beside(manifest, path)}
+  end
+
+  def manifest(map, strict?) when is_map(map) and not is_struct(map),
+    do: Manifest.new(map, strict: strict?)
+
+  def manifest(text, _strict?) when is_binary(text),
+    do: {:ok, %Manifest{wasm: [one(if(bytes?(text), do: {:bytes, text}, else: {:path, text}))]}}
+
+  def manifest(other, _strict?) do
+    raise ArgumentError,
+          "a plug-in is a path, {:bytes, binary}, a manifest as a map or {:manifest, path}, got: " <>
+            inspect(other, limit: 5)
+  end
+
+  defp one(source), do: %{source: source, name: nil, hash: nil}
+
+  # A path is neither wasm nor an artefact, and no WAT, which opens with a parenthesis or a comment.
+  defp bytes?(@wasm <> _), do: true
+  defp bytes?(bytes), do: Artefact.artefact?(bytes) or String.match?(bytes, ~r/\A\s*(\(|;;)/)
+
+  # Paths are looked for beside the manifest, then from the current directory.
+  defp beside(manifest, path) do
+    folder = Path.dirname(path)
+
+    wasm =
+      for %{source: source} = module <- manifest.wasm do
+        with {:path, file} <- source,
+             near = Path.expand(file, folder),
+             true <- File.exists?(near) do
+          %{module | source: {:path, near}}
+        else
+          _ -> module
+        end
+      end
+
+    %{manifest | wasm: wasm}
+  end
+
+  @doc "The modules by name, those that others import from before them, the plug-in itself as the last one."
+  @spec modules(Manifest.t(), Engine.t()) ::
+          {:ok, [{String.t(), Module.t()}]} | {:error, Exception.t()}
+  def modules(%Manifest{wasm: wasm}, engine) do
+    with {:ok, named} <- names(wasm),
+         {:ok, compiled} <- each(named, &compile(&1, engine)),
+         do: order(compiled)
+  end
+
+  # Without a name the last one is the plug-in; of one that has a name only what it is called by others changes.
+  defp names([module]), do: {:ok, [{"main", module}]}
+
+  defp names(wasm) do
+    main = Enum.find_index(wasm, &(&1.name == "main")) || length(wasm) - 1
+
+    {links, [plugin]} =
+      wasm |> List.pop_at(main) |> then(fn {plugin, links} -> {links, [plugin]} end)
+
+    named = Enum.map(links, &{&1.name || "main", &1}) ++ [{plugin.name || "main", plugin}]
+    names = Enum.map(named, &elem(&1, 0))
+
+    case names -- Enum.uniq(names) do
+      [] -> {:ok, named}
+      [name | _] -> Manifest.error("two modules have the name #{inspect(name)}")
+    end
+  end
+
+  defp each(list, fun) do
+    Enum.reduce_while(list, {:ok, []}, fn item, {:ok, done} ->
+      case fun.(item) do
+        {:ok, made} -> {:cont, {:ok, [made | done]}}
+        error -> {:halt, error}
+      end
+    end)
+    |> then(fn result -> with {:ok, done} <- result, do: {:ok, Enum.reverse(done)} end)
+  end
+
+  # A file that has not changed is compiled once; its hash is of the bytes that were compiled.
+  defp compile({name, %{source: {:path, path}} = module}, engine) do
+    load = fn bytes ->
+      with {:ok, compiled} <- from_bytes(bytes, engine), do: {:ok, {hash(bytes), compiled}}
+    end
+
+    with {:ok, {hash, compiled}} <-
+           Cache.fetch(path, {__MODULE__, Engine.resource(engine)}, load),
+         :ok <- verify(module, hash),
+         do: {:ok, {name, compiled}}
+  end
+
+  defp compile({name, module}, engine) do
+    with {:ok, bytes} <- bytes(module.source),
+         :ok <- verify(module, hash(bytes)),
+         {:ok, compiled} <- from_bytes(bytes, engine),
+         do: {:ok, {name, compiled}}
+  end
+
+  @doc "The bytes of the one module of a manifest, which is a component."
+  @spec component(Manifest.t()) :: {:ok, binary()} | {:error, Exception.t()}
+  def component(%Manifest{wasm: [module]}) do
+    with {:ok, bytes} <- bytes(module.source),
+         :ok <- verify(module, hash(bytes)),
+         do: {:ok, bytes}
+  end
+
+  def component(_several),
+    do: Manifest.error("a component can't be linked with other modules")
+
+  defp bytes({:bytes, bytes}), do: {:ok, bytes}
+  defp bytes({:path, path}), do: read(path)
+  defp bytes({:url, url, method, headers}), do: HTTP.fetch(url, method, headers)
+
+  defp from_bytes(bytes, engine) do
+    if Artefact.artefact?(bytes),
+      do: Module.deserialize(bytes, engine),
+      else: Module.make(Engine.resource(engine), bytes)
+  end
+
+  defp hash(bytes), do: :sha256 |> :crypto.hash(bytes) |> Base.encode16(case: :lower)
+
+  defp verify(%{hash: nil}, _found), do: :ok
+
+  defp verify(%{hash: expected}, found) do
+    if String.downcase(expected) == found,
+      do: :ok,
+      else: Manifest.error("hash mismatch: found #{found} but expected #{expected}")
+  end
+
+  defp read(path) do
+    with {:error, posix} <- File.read(path),
+         do: Manifest.error("can't read #{path}: #{:file.format_error(posix)}")
+  end
+
+  defp order([_plugin] = modules), do: {:ok, modules}
+
+  defp order(modules) do
+    {plugin, _module} = List.last(modules)
+    names = Map.new(modules)
+
+    needs =
+      Map.new(modules, fn {name, module} ->
+        {name, module |> Module.imports() |> Map.keys() |> Enum.filter(&is_map_key(names, &1))}
+      end)
+
+    with {:ok, done} <- visit(plugin, [], [], needs),
+         # Those that nobody imports from are instantiated too, before the plug-in.
+         {:ok, done} <- rest(Map.keys(names) -- done, done, needs) do
+      {:ok,
+       Enum.map(Enum.reverse(done) -- [plugin], &{&1, names[&1]}) ++ [{plugin, names[plugin]}]}
+    end
+  end
+
+  defp rest(names, done, needs) do
+    Enum.reduce_while(names, {:ok, done}, fn name, {:ok, done} ->
+      case visit(name, [], done, needs) do
+        {:ok, done} -> {:cont, {:ok, done}}
+        error -> {:halt, error}
+      end
+    end)
+  end
+
+  # Depth first: `path` leads from the first module to the one that is visited.
+  defp visit(name, path, done, needs) do
+    cond do
+      name in path ->
+        cycle = path |> Enum.take_while(&(&1 != name)) |> Enum.reverse()
+        text = Enum.map_join([name] ++ cycle ++ [name], " -> ", &inspect/1)
+        Manifest.error("modules import from each other in a cycle: #{text}")
+
+      name in done ->
+        {:ok, done}
+
+      true ->
+        Enum.reduce_while(needs[name], {:ok, done}, fn need, {:ok, done} ->
+          case visit(need, [name | path], done, needs) do
+            {:ok, done} -> {:cont, {:ok, done}}
+            error -> {:halt, error}
+          end
+        end)
+        |> case do
+          {:ok, done} -> {:ok, [name | done]}
+          error -> error
+        end
+    end
+  end
+end

@@ -1,0 +1,182 @@
+//! A call of a plug-in's function: bytes in, bytes out, or the error that the guest set.
+
+use crate::core::import::BadResults;
+use crate::core::instance::UnknownExport;
+use crate::guest::data::StoreData;
+use crate::guest::job::{Running, Task};
+use crate::guest::suspension::ImportRaised;
+use crate::plugin::functions::{self, binary};
+use crate::plugin::link::{callable, is_callable};
+use crate::plugin::memory;
+use crate::plugin::state::{Function, State};
+use crate::vm::atoms;
+use crate::vm::env;
+use crate::vm::error::{Error, Result};
+use rustler::sys::ErlNifTerm;
+use rustler::{Binary, Encoder, Env, Term};
+use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime_wasi::I32Exit;
+
+/// The name and the input are terms of the NIF that polls for the first time.
+pub struct Call {
+    name: ErlNifTerm,
+    input: ErlNifTerm,
+}
+
+/// How the guest's own code ended.
+type Ended = wasmtime::Result<i32>;
+
+impl Task for Call {
+    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a> {
+        Box::pin((*self).call(cx))
+    }
+}
+
+impl Call {
+    pub fn new(name: Term, input: Term) -> Self {
+        Call {
+            name: name.as_c_arg(),
+            input: input.as_c_arg(),
+        }
+    }
+
+    /// The output as a binary, `{:failed, code, text | nil}` when the guest says so, or `:spent`.
+    async fn call(self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+        let cx = &mut cx;
+        let state = State::of(cx.data_mut()).map_err(Error::Guest)?;
+        if state.spent {
+            return answer(|env| atoms::spent().encode(env));
+        }
+        if state.max_pages == Some(0) {
+            return Err(Error::Guest(cx.data().limits.over().into()));
+        }
+        let nested = state.is_nested();
+        let (function, starts) = self.begin(cx, nested)?;
+        let ended = match function {
+            Function::Code(func) => func.call_async(cx.as_context_mut(), ()).await,
+            Function::Silent(func) => func.call_async(cx.as_context_mut(), ()).await.map(|()| 0),
+        };
+        if starts && !nested {
+            State::of(cx.data_mut()).map_err(Error::Guest)?.spent = true;
+        }
+        let result = finish(cx, ended);
+        if nested {
+            leave(cx).map_err(Error::Guest)?;
+        }
+        result
+    }
+
+    /// Finds the function and places the input. True beside it when it is `_start`.
+    fn begin(
+        &self,
+        cx: &mut StoreContextMut<'_, StoreData>,
+        nested: bool,
+    ) -> Result<(Function, bool)> {
+        env::in_env(|env| {
+            let name = self.bytes(env, self.name)?;
+            let function = look_up(cx, &name)?;
+            let input = self.bytes(env, self.input)?;
+            enter(cx, nested, &input).map_err(Error::Guest)?;
+            Ok((function, name.as_slice() == b"_start"))
+        })
+        .unwrap_or(Err(Error::Cancelled))
+    }
+
+    fn bytes<'a>(&self, env: Env<'a>, term: ErlNifTerm) -> Result<Binary<'a>> {
+        // SAFETY: it came with the NIF that is polling for the first time right now.
+        let term = unsafe { env::term(env, term) };
+        term.decode().map_err(|_| Error::Cancelled)
+    }
+}
+
+fn look_up(cx: &mut StoreContextMut<'_, StoreData>, name: &[u8]) -> Result<Function> {
+    let state = State::of(cx.data_mut()).map_err(Error::Guest)?;
+    let running = state.running().map_err(Error::Guest)?;
+    if let Some(function) = running.functions.get(name) {
+        return Ok(function.clone());
+    }
+    let instance = running.instance;
+    let text = String::from_utf8_lossy(name);
+    let Some(func) = instance.get_func(&mut *cx, &text) else {
+        return Err(UnknownExport {
+            kind: atoms::func(),
+            name: text.into_owned(),
+            names: callable(instance.module(&*cx)),
+        }
+        .into());
+    };
+    let ty = func.ty(&*cx);
+    if !is_callable(&ty) {
+        let text = format!(
+            "the function {text:?} can't be called: it is {ty}, and those of a plug-in are () -> i32 or () -> ()"
+        );
+        return Err(Error::text(atoms::signature(), text));
+    }
+    let function = match ty.results().len() {
+        0 => func.typed(&*cx).map(Function::Silent),
+        _ => func.typed(&*cx).map(Function::Code),
+    }
+    .map_err(Error::Guest)?;
+    let state = State::of(cx.data_mut()).map_err(Error::Guest)?;
+    let running = state.running().map_err(Error::Guest)?;
+    running.functions.insert(name.into(), function.clone());
+    Ok(function)
+}
+
+/// A call within another leaves that one's blocks where they are.
+fn enter(
+    cx: &mut StoreContextMut<'_, StoreData>,
+    nested: bool,
+    input: &[u8],
+) -> wasmtime::Result<()> {
+    if nested {
+        let words = memory::take_words(cx)?;
+        State::of(cx.data_mut())?.outer.push(words);
+    } else {
+        State::of(cx.data_mut())?.outer.clear();
+        memory::reset(cx)?;
+    }
+    let placed = memory::put(cx, input);
+    if nested && placed.is_err() {
+        leave(cx)?;
+    }
+    memory::set_input(cx, placed?, input.len() as u64)
+}
+
+fn leave(cx: &mut StoreContextMut<'_, StoreData>) -> wasmtime::Result<()> {
+    match State::of(cx.data_mut())?.outer.pop() {
+        Some(words) => memory::put_words(cx, words),
+        None => Ok(()),
+    }
+}
+
+/// An error that the guest set counts most, then how it ended.
+fn finish(cx: &mut StoreContextMut<'_, StoreData>, ended: Ended) -> Result<ErlNifTerm> {
+    let code = match &ended {
+        Ok(code) => *code,
+        Err(error) => error.downcast_ref::<I32Exit>().map_or(-1, |exit| exit.0),
+    };
+    if let Some(text) = memory::error(cx).map_err(Error::Guest)?
+        && !raised(&ended)
+    {
+        return answer(|env| (atoms::failed(), code, binary(env, text)).encode(env));
+    }
+    match ended {
+        Ok(0) => {}
+        Ok(code) => return answer(|env| (atoms::failed(), code, atoms::nil()).encode(env)),
+        Err(error) if code == 0 && error.is::<I32Exit>() => {}
+        Err(error) => return Err(Error::Guest(error)),
+    }
+    let output = memory::output(cx).map_err(Error::Guest)?;
+    answer(|env| binary(env, output))
+}
+
+/// Whether a host function raised: the exception is the caller's.
+fn raised(ended: &Ended) -> bool {
+    let is_ours = |error: &wasmtime::Error| error.is::<ImportRaised>() || error.is::<BadResults>();
+    ended.as_ref().is_err_and(is_ours)
+}
+
+fn answer(make: impl FnOnce(Env<'_>) -> Term<'_>) -> Result<ErlNifTerm> {
+    functions::in_env(|env| make(env).as_c_arg()).map_err(Error::Guest)
+}

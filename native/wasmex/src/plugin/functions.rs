@@ -1,0 +1,272 @@
+//! Host functions: what a plug-in imports and Elixir runs, with bytes and numbers as they are.
+//!
+//! | declared | in WebAssembly | in Elixir |
+//! |---|---|---|
+//! | `:bytes` | i64, the offset of a block | binary; as a result also `nil`, which is 0 |
+//! | `:i32`, `:i64`, `:f32`, `:f64` | itself | number |
+//!
+//! A function that returns `{:error, text}` gives the guest zeros, and the text as what `error_get` says.
+
+use crate::core::import::BadResults;
+use crate::guest::data::StoreData;
+use crate::guest::suspension::{self, Import, ImportRaised, ImportTable, PendingImport};
+use crate::guest::values::{Floats, Number};
+use crate::plugin::memory;
+use crate::plugin::state::State;
+use crate::vm::atoms;
+use crate::vm::env;
+use crate::vm::error::kind_of;
+use crate::vm::terms;
+use rustler::sys::ErlNifTerm;
+use rustler::{Atom, Binary, Encoder, Env, NewBinary, NifResult, Term};
+use std::sync::Arc;
+use wasmtime::{
+    AsContextMut, Caller, Engine, Error, FuncType, Linker, Result, StoreContextMut, Val, ValType,
+};
+
+/// Places in the table of functions that are the library's own; those of the user follow.
+pub const LOG: u32 = 0;
+pub const HTTP: u32 = 1;
+const OWN: u32 = 2;
+
+/// A function that Elixir declares.
+pub struct Declaration {
+    pub namespace: String,
+    pub name: String,
+    params: Vec<Kind>,
+    results: Vec<Kind>,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Bytes,
+    Number(Number),
+}
+
+impl Kind {
+    fn decode(term: Term) -> NifResult<Self> {
+        match term.decode::<Atom>()? {
+            atom if atom == atoms::bytes() => Ok(Kind::Bytes),
+            atom if atom == atoms::i32() => Ok(Kind::Number(Number::I32)),
+            atom if atom == atoms::i64() => Ok(Kind::Number(Number::I64)),
+            atom if atom == atoms::f32() => Ok(Kind::Number(Number::F32)),
+            atom if atom == atoms::f64() => Ok(Kind::Number(Number::F64)),
+            _ => Err(rustler::Error::BadArg),
+        }
+    }
+
+    fn ty(self) -> ValType {
+        match self {
+            Kind::Bytes | Kind::Number(Number::I64) => ValType::I64,
+            Kind::Number(Number::I32) => ValType::I32,
+            Kind::Number(Number::F32) => ValType::F32,
+            Kind::Number(Number::F64) => ValType::F64,
+        }
+    }
+}
+
+/// From `[{namespace, name, params, results}]`.
+pub fn declarations(list: Term) -> NifResult<Vec<Declaration>> {
+    let kinds = |terms: Vec<Term>| -> NifResult<Vec<Kind>> {
+        terms.into_iter().map(Kind::decode).collect()
+    };
+    list.decode::<Vec<(String, String, Vec<Term>, Vec<Term>)>>()?
+        .into_iter()
+        .map(|(namespace, name, params, results)| {
+            Ok(Declaration {
+                namespace,
+                name,
+                params: kinds(params)?,
+                results: kinds(results)?,
+            })
+        })
+        .collect()
+}
+
+/// Defines the user's functions, which may replace those that are there.
+pub fn define(
+    linker: &mut Linker<StoreData>,
+    engine: &Engine,
+    declarations: Vec<Declaration>,
+    table: &Arc<ImportTable>,
+) -> Result<()> {
+    for (index, declaration) in declarations.into_iter().enumerate() {
+        let params = declaration.params.iter().map(|kind| kind.ty());
+        let results = declaration.results.iter().map(|kind| kind.ty());
+        let ty = FuncType::new(engine, params, results);
+        let (namespace, name) = (declaration.namespace.clone(), declaration.name.clone());
+        let import = table.function(OWN + index as u32);
+        let declaration = Arc::new(declaration);
+        linker.func_new_async(&namespace, &name, ty, move |caller, params, slots| {
+            Box::new(call(
+                caller,
+                import.clone(),
+                declaration.clone(),
+                params,
+                slots,
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+async fn call(
+    mut caller: Caller<'_, StoreData>,
+    import: Import,
+    declaration: Arc<Declaration>,
+    params: &[Val],
+    slots: &mut [Val],
+) -> Result<()> {
+    let mut cx = caller.as_context_mut();
+    let params = encode(&mut cx, &declaration.params, params)?;
+    let results = suspend(&mut cx, import, params).await?;
+    store(&mut cx, results, &declaration.results, slots)
+}
+
+/// Calls one of the library's own functions.
+pub async fn elixir(
+    cx: &mut StoreContextMut<'_, StoreData>,
+    index: u32,
+    params: ErlNifTerm,
+) -> Result<ErlNifTerm> {
+    let import = State::of(cx.data_mut())?.own(index);
+    suspend(cx, import, params).await
+}
+
+/// Lets Elixir run a function, which may call this plug-in again: what that left behind is cleared away.
+async fn suspend(
+    cx: &mut StoreContextMut<'_, StoreData>,
+    import: Import,
+    params: ErlNifTerm,
+) -> Result<ErlNifTerm> {
+    let serial = cx.data_mut().next_serial();
+    let state = State::of(cx.data_mut())?;
+    let (level, suspended) = (state.outer.len(), state.suspend());
+    let pending = PendingImport::new(&import, serial, params, None, 0);
+    let results = suspension::suspend(cx.as_context_mut(), pending).await;
+    drop(suspended);
+    restore(cx, level)?;
+    results
+}
+
+/// Puts back the words of the call on this level; they are still kept where one within it was cut off.
+fn restore(cx: &mut StoreContextMut<'_, StoreData>, level: usize) -> Result<()> {
+    let outer = &mut State::of(cx.data_mut())?.outer;
+    let Some(words) = outer.get(level).copied() else {
+        return Ok(());
+    };
+    outer.truncate(level);
+    memory::put_words(cx, words)
+}
+
+fn encode(
+    cx: &mut StoreContextMut<'_, StoreData>,
+    kinds: &[Kind],
+    params: &[Val],
+) -> Result<ErlNifTerm> {
+    in_env(|env| {
+        let mut list = Term::list_new_empty(env);
+        for (kind, param) in kinds.iter().zip(params).rev() {
+            let term = match kind {
+                Kind::Bytes => {
+                    let offset = param.i64().unwrap_or(0) as u64;
+                    binary(env, memory::block(cx, offset)?.0.unwrap_or(&[]))
+                }
+                Kind::Number(number) => number.encode(env, raw(param), Floats::Values),
+            };
+            list = list.list_prepend(term);
+        }
+        Ok(list.as_c_arg())
+    })?
+}
+
+fn raw(value: &Val) -> i64 {
+    match value {
+        Val::I32(value) => i64::from(*value),
+        Val::I64(value) => *value,
+        Val::F32(bits) => i64::from(*bits),
+        Val::F64(bits) => *bits as i64,
+        _ => 0,
+    }
+}
+
+fn store(
+    cx: &mut StoreContextMut<'_, StoreData>,
+    results: ErlNifTerm,
+    kinds: &[Kind],
+    slots: &mut [Val],
+) -> Result<()> {
+    in_env(|env| {
+        // SAFETY: the term came with the NIF that polls right now.
+        let term = unsafe { env::term(env, results) };
+        if let Ok((tag, text)) = term.decode::<(Atom, Binary)>()
+            && tag == atoms::error()
+        {
+            for (slot, kind) in slots.iter_mut().zip(kinds) {
+                *slot = Val::default_for_ty(&kind.ty()).unwrap_or(Val::I64(0));
+            }
+            let offset = memory::put(cx, &text)?;
+            return memory::set_error(cx, offset);
+        }
+        let terms: Vec<Term> = match kinds.len() {
+            0 => Vec::new(),
+            1 => vec![term],
+            count => match terms::list(term) {
+                Some((terms, found)) if found == count => terms.collect(),
+                _ => return Err(bad(format!("expected a list of {count} results"))),
+            },
+        };
+        for ((slot, kind), term) in slots.iter_mut().zip(kinds).zip(terms) {
+            *slot = decode(cx, *kind, term)?;
+        }
+        Ok(())
+    })?
+}
+
+fn decode(cx: &mut StoreContextMut<'_, StoreData>, kind: Kind, term: Term) -> Result<Val> {
+    if let Kind::Bytes = kind {
+        if term.is_atom() && term.decode::<Atom>().is_ok_and(|atom| atom == atoms::nil()) {
+            return Ok(Val::I64(0));
+        }
+        let bytes: Binary = term.decode().map_err(|_| wrong("a binary or nil", term))?;
+        return Ok(Val::I64(memory::put(cx, &bytes)? as i64));
+    }
+    let Kind::Number(number) = kind else {
+        return Ok(Val::I64(0));
+    };
+    let raw = number
+        .decode(term)
+        .ok_or_else(|| wrong(&kind.ty().to_string(), term))?;
+    Ok(match number {
+        Number::I32 => Val::I32(raw as i32),
+        Number::I64 => Val::I64(raw),
+        Number::F32 => Val::F32(raw as u32),
+        Number::F64 => Val::F64(raw as u64),
+    })
+}
+
+fn wrong(wanted: &str, term: Term) -> Error {
+    let kind = kind_of(term).to_term(term.get_env());
+    let kind = kind.atom_to_string().unwrap_or_default();
+    bad(format!("expected {wanted}, got a term of the kind {kind}"))
+}
+
+fn bad(text: String) -> Error {
+    BadResults { message: text }.into()
+}
+
+/// Works in the environment of the NIF that polls.
+pub fn in_env<R>(f: impl FnOnce(Env) -> R) -> Result<R> {
+    env::in_env(f).ok_or_else(|| ImportRaised {}.into())
+}
+
+pub fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
+    let mut binary = NewBinary::new(env, bytes.len());
+    binary.as_mut_slice().copy_from_slice(bytes);
+    Binary::from(binary).to_term(env)
+}
+
+/// A list of parameters, for [`elixir`].
+pub fn params<'a>(env: Env<'a>, terms: &[Term<'a>]) -> ErlNifTerm {
+    terms.encode(env).as_c_arg()
+}

@@ -1,0 +1,36 @@
+//! A term that a plug-in's handle holds and that changes under it: the instance of a component, which a call that was cut
+//! off spends.
+
+use crate::vm::term_box::TermBox;
+use rustler::{Encoder, Env, Resource, ResourceArc, Term};
+use std::sync::{Mutex, PoisonError};
+
+pub struct HeldTerm(Mutex<(u64, TermBox)>);
+
+impl Resource for HeldTerm {}
+impl std::panic::RefUnwindSafe for HeldTerm {}
+
+#[rustler::nif]
+fn plugin_hold(term: Term) -> ResourceArc<HeldTerm> {
+    ResourceArc::new(HeldTerm(Mutex::new((0, TermBox::new(term)))))
+}
+
+/// `{version, term}`
+#[rustler::nif]
+fn plugin_held<'a>(env: Env<'a>, held: ResourceArc<HeldTerm>) -> Term<'a> {
+    let held = held.0.lock().unwrap_or_else(PoisonError::into_inner);
+    (held.0, held.1.get(env)).encode(env)
+}
+
+/// Another term, unless somebody was faster since this version: then false.
+#[rustler::nif]
+fn plugin_hold_next(held: ResourceArc<HeldTerm>, version: u64, term: Term) -> bool {
+    let next = TermBox::new(term);
+    let mut held = held.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_next = held.0 == version;
+    let before = is_next.then(|| std::mem::replace(&mut *held, (version + 1, next)));
+    drop(held);
+    // What it held of the library may take locks as it goes.
+    drop(before);
+    is_next
+}

@@ -1,0 +1,121 @@
+//! What Elixir does with a plug-in's store, between calls and from within a host function.
+
+use crate::guest::access;
+use crate::guest::cell::{StoreCell, Via};
+use crate::plugin::functions::binary;
+use crate::plugin::memory;
+use crate::plugin::state::State;
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result};
+use rustler::{Binary, Encoder, Env, ResourceArc, Term};
+use std::collections::HashMap;
+
+type Cell = ResourceArc<StoreCell>;
+
+fn guest<T>(result: wasmtime::Result<T>) -> Result<T> {
+    result.map_err(Error::Guest)
+}
+
+/// The bytes of a block; nil where none begins.
+#[rustler::nif]
+fn plugin_block_read<'a>(env: Env<'a>, cell: Cell, offset: u64, via: Via) -> Term<'a> {
+    access::reply(env, &cell, via, |mut cx| {
+        let (bytes, _) = guest(memory::block(&mut cx, offset))?;
+        Ok(bytes.map(|bytes| binary(env, bytes)).encode(env))
+    })
+}
+
+/// The offset of a new block with these bytes; 0 for none.
+#[rustler::nif]
+fn plugin_block_new<'a>(env: Env<'a>, cell: Cell, bytes: Binary<'a>, via: Via) -> Term<'a> {
+    access::reply(env, &cell, via, |mut cx| {
+        Ok(guest(memory::put(&mut cx, &bytes))?.encode(env))
+    })
+}
+
+#[rustler::nif]
+fn plugin_block_free<'a>(env: Env<'a>, cell: Cell, offset: u64, via: Via) -> Term<'a> {
+    access::reply(env, &cell, via, |mut cx| {
+        guest(memory::free(&mut cx, offset))?;
+        Ok(atoms::ok().encode(env))
+    })
+}
+
+#[rustler::nif]
+fn plugin_set_error<'a>(env: Env<'a>, cell: Cell, text: Binary<'a>, via: Via) -> Term<'a> {
+    access::reply(env, &cell, via, |mut cx| {
+        let offset = guest(memory::put(&mut cx, &text))?;
+        guest(memory::set_error(&mut cx, offset))?;
+        Ok(atoms::ok().encode(env))
+    })
+}
+
+/// `%{key => value}`
+#[rustler::nif]
+fn plugin_vars<'a>(env: Env<'a>, cell: Cell, via: Via) -> Term<'a> {
+    access::reply(env, &cell, via, |mut cx| {
+        let state = guest(State::of(cx.data_mut()))?;
+        let vars: HashMap<&str, Term> = state
+            .vars
+            .iter()
+            .map(|(key, value)| (key, binary(env, value)))
+            .collect();
+        Ok(vars.encode(env))
+    })
+}
+
+/// A variable set, or deleted with nil.
+#[rustler::nif]
+fn plugin_put_var<'a>(
+    env: Env<'a>,
+    cell: Cell,
+    key: &str,
+    value: Option<Binary<'a>>,
+    via: Via,
+) -> Term<'a> {
+    access::reply(env, &cell, via, |mut cx| {
+        let vars = &mut guest(State::of(cx.data_mut()))?.vars;
+        match value {
+            Some(value) => vars.set(key, &value),
+            None => vars.unset(key),
+        }
+        .map_err(|text| Error::text(atoms::full(), text))?;
+        Ok(atoms::ok().encode(env))
+    })
+}
+
+#[rustler::nif]
+fn plugin_clear_vars<'a>(env: Env<'a>, cell: Cell, via: Via) -> Term<'a> {
+    access::reply(env, &cell, via, |mut cx| {
+        guest(State::of(cx.data_mut()))?.vars.clear();
+        Ok(atoms::ok().encode(env))
+    })
+}
+
+/// `%{key => value}`
+#[rustler::nif]
+fn plugin_config<'a>(env: Env<'a>, cell: Cell, via: Via) -> Term<'a> {
+    access::reply(env, &cell, via, |mut cx| {
+        Ok(guest(State::of(cx.data_mut()))?.config.encode(env))
+    })
+}
+
+/// Entries set, or deleted with nil.
+#[rustler::nif]
+fn plugin_put_config<'a>(
+    env: Env<'a>,
+    cell: Cell,
+    entries: Vec<(String, Option<String>)>,
+    via: Via,
+) -> Term<'a> {
+    access::reply(env, &cell, via, |mut cx| {
+        let config = &mut guest(State::of(cx.data_mut()))?.config;
+        for (key, value) in entries {
+            match value {
+                Some(value) => config.insert(key, value),
+                None => config.remove(&key),
+            };
+        }
+        Ok(atoms::ok().encode(env))
+    })
+}

@@ -1,0 +1,239 @@
+//! Plug-ins: made in a store of their own, initialised once.
+
+use crate::guest::access;
+use crate::guest::cell::{StoreCell, Via};
+use crate::guest::data::StoreData;
+use crate::guest::drive;
+use crate::guest::job::{self, Job, Task};
+use crate::plugin::call::Call;
+use crate::plugin::functions;
+use crate::plugin::link::Provider;
+use crate::plugin::memory;
+use crate::plugin::state::{Running, Settings, State};
+use crate::plugin::template::PluginTemplate;
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result};
+use crate::vm::fast_nif::{self, fast_nif};
+use crate::vm::live::{Kind, Live};
+use rustler::sys::ErlNifTerm;
+use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use wasmtime::{Engine, Func, Instance, Memory, StoreContextMut, Val};
+
+pub struct PluginResource {
+    /// Another one after `_start` has run.
+    cell: Mutex<ResourceArc<StoreCell>>,
+    template: ResourceArc<PluginTemplate>,
+    _live: Live,
+}
+
+impl Resource for PluginResource {}
+impl std::panic::RefUnwindSafe for PluginResource {}
+
+impl PluginResource {
+    pub fn cell(&self) -> ResourceArc<StoreCell> {
+        self.cell
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// A plug-in in this store, to be started.
+#[rustler::nif]
+fn plugin_new<'a>(
+    env: Env<'a>,
+    cell: ResourceArc<StoreCell>,
+    template: ResourceArc<PluginTemplate>,
+    settings: Settings,
+) -> Term<'a> {
+    if !Engine::same(&template.engine.engine, &cell.engine) {
+        return Error::text(atoms::foreign_engine(), "plug-in").to_term(env);
+    }
+    if template.hosts.missing_from(cell.hosts).is_some() {
+        return Error::text(atoms::wasi(), "the plug-in imports WASI").to_term(env);
+    }
+    access::reply(env, &cell, Via::Store, |mut cx| {
+        // Where the engine counts fuel, there is enough of it; calls may have budgets.
+        let _ = cx.set_fuel(u64::MAX);
+        let own = template.own.clone();
+        cx.data_mut().slots.insert(State::new(own, settings));
+        let plugin = PluginResource {
+            cell: Mutex::new(cell.clone()),
+            template,
+            _live: Live::new(Kind::Instance),
+        };
+        Ok(ResourceArc::new(plugin).encode(env))
+    })
+}
+
+/// Instantiates and initialises it: a step, see `Wasmex.Call`.
+#[rustler::nif]
+fn plugin_start<'a>(
+    env: Env<'a>,
+    plugin: ResourceArc<PluginResource>,
+    fuel: Option<u64>,
+) -> Term<'a> {
+    let job = Job::task(Start(plugin.template.clone()), fuel);
+    drive::begin(env, &plugin.cell(), Via::Store, job)
+}
+
+// Calls a function by its name: a step. The result is the output, or what [`Call`] says of failures.
+fast_nif!(plugin_call / 4);
+fn plugin_call<'a>(
+    env: Env<'a>,
+    [plugin, name, input, fuel]: [Term<'a>; 4],
+) -> NifResult<Term<'a>> {
+    let plugin: ResourceArc<PluginResource> = plugin.decode()?;
+    if !name.is_binary() || !input.is_binary() {
+        return Err(rustler::Error::BadArg);
+    }
+    let job = Job::task(Call::new(name, input), fast_nif::option(fuel)?);
+    Ok(drive::begin(env, &plugin.cell(), Via::Store, job))
+}
+
+/// `fresh` becomes what `plugin` is, unless somebody else saw to that since `store`.
+#[rustler::nif]
+fn plugin_replace(
+    plugin: ResourceArc<PluginResource>,
+    store: ResourceArc<StoreCell>,
+    fresh: ResourceArc<PluginResource>,
+) -> bool {
+    let fresh = fresh.cell();
+    let mut cell = plugin.cell.lock().unwrap_or_else(PoisonError::into_inner);
+    let replaced = cell.id == store.id;
+    if replaced {
+        *cell = fresh;
+    }
+    replaced
+}
+
+#[rustler::nif]
+fn plugin_store(plugin: ResourceArc<PluginResource>) -> ResourceArc<StoreCell> {
+    plugin.cell()
+}
+
+/// Makes the plug-in of a store.
+struct Start(ResourceArc<PluginTemplate>);
+
+impl Task for Start {
+    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> job::Running<'a> {
+        Box::pin(start(self.0, cx))
+    }
+}
+
+/// Instantiates the plug-in of this store and runs what initialises it, in the reference's order.
+async fn start(
+    template: ResourceArc<PluginTemplate>,
+    mut cx: StoreContextMut<'_, StoreData>,
+) -> Result<ErlNifTerm> {
+    let cx = &mut cx;
+    let instance = instantiate(&template, cx).await.map_err(Error::Guest)?;
+    initialize(instance, cx).await.map_err(Error::Guest)?;
+    functions::in_env(|env| atoms::nil().encode(env).as_c_arg()).map_err(Error::Guest)
+}
+
+async fn instantiate(
+    template: &PluginTemplate,
+    cx: &mut StoreContextMut<'_, StoreData>,
+) -> wasmtime::Result<Instance> {
+    cx.data_mut().count_instance();
+    let kernel = template.kernel.template.instantiate_async(&mut *cx).await?;
+    let memory = kernel
+        .get_module_export(&mut *cx, &template.kernel.memory)
+        .and_then(|external| external.into_memory())
+        .ok_or_else(|| wasmtime::Error::msg("the kernel has no memory"))?;
+    // Functions of the host can be called from here on, by what runs as a module is instantiated.
+    running(cx, memory, kernel)?;
+    let mut providers = Vec::new();
+    let (main, links) = template
+        .modules
+        .split_last()
+        .ok_or_else(|| wasmtime::Error::msg("the plug-in has no module"))?;
+    for linked in links {
+        let imports = linked.externs(cx, &template.linker, kernel, &providers)?;
+        let provider = linked.provide(cx, &imports).await?;
+        if let Provider::Instance(instance) = &provider {
+            call_if_plain(*instance, "_initialize", cx).await?;
+        }
+        providers.push(provider);
+    }
+    let imports = main.externs(cx, &template.linker, kernel, &providers)?;
+    cx.data_mut().count_instance();
+    let instance = Instance::new_async(&mut *cx, &main.module, &imports).await?;
+    running(cx, memory, instance)?;
+    // From here on what a plug-in takes is counted.
+    let pages = State::of(cx.data_mut())?.max_pages;
+    cx.data_mut().limits.bound_growth(pages);
+    Ok(instance)
+}
+
+fn running(
+    cx: &mut StoreContextMut<'_, StoreData>,
+    memory: Memory,
+    instance: Instance,
+) -> wasmtime::Result<()> {
+    State::of(cx.data_mut())?.running = Some(Running {
+        memory,
+        instance,
+        functions: HashMap::new(),
+    });
+    Ok(())
+}
+
+/// Haskell's runtime begins with `hs_init`, after `_initialize`; others have constructors, or `_initialize`, never both.
+async fn initialize(
+    instance: Instance,
+    cx: &mut StoreContextMut<'_, StoreData>,
+) -> wasmtime::Result<()> {
+    if let Some(init) = instance.get_func(&mut *cx, "hs_init") {
+        call_if_plain(instance, "_initialize", cx).await?;
+        return call_with_zeros(init, cx).await;
+    }
+    if call_if_plain(instance, "__wasm_call_ctors", cx).await? {
+        return Ok(());
+    }
+    call_if_plain(instance, "_initialize", cx).await.map(drop)
+}
+
+/// Calls the function if it takes and returns nothing. True when it did.
+async fn call_if_plain(
+    instance: Instance,
+    name: &str,
+    cx: &mut StoreContextMut<'_, StoreData>,
+) -> wasmtime::Result<bool> {
+    let Some(func) = instance.get_func(&mut *cx, name) else {
+        return Ok(false);
+    };
+    match func.typed::<(), ()>(&*cx) {
+        Ok(func) => func.call_async(cx, ()).await.map(|()| true),
+        Err(_) => Ok(false),
+    }
+}
+
+/// `hs_init(0, 0)`: no arguments.
+async fn call_with_zeros(
+    func: Func,
+    cx: &mut StoreContextMut<'_, StoreData>,
+) -> wasmtime::Result<()> {
+    let ty = func.ty(&*cx);
+    let zeros = ty
+        .params()
+        .map(|ty| Val::default_for_ty(&ty).unwrap_or(Val::I32(0)))
+        .collect::<Vec<_>>();
+    let mut results = vec![Val::I32(0); ty.results().len()];
+    func.call_async(cx, &zeros, &mut results).await
+}
+
+/// `:ok`; all blocks are forgotten, variables stay.
+#[rustler::nif]
+fn plugin_reset<'a>(env: Env<'a>, plugin: ResourceArc<PluginResource>) -> Term<'a> {
+    access::reply(env, &plugin.cell(), Via::Store, |mut cx| {
+        // Within a call they are that call's own.
+        if !State::of(cx.data_mut()).map_err(Error::Guest)?.is_nested() {
+            memory::reset(&mut cx).map_err(Error::Guest)?;
+        }
+        Ok(atoms::ok().encode(env))
+    })
+}

@@ -1,0 +1,53 @@
+//! The kernel's module: `kernel.wat`, compiled once for each engine.
+
+use crate::guest::data::StoreData;
+use std::sync::{Mutex, PoisonError};
+use wasmtime::{Engine, InstancePre, Linker, Module, ModuleExport};
+
+const SOURCE: &str = include_str!("kernel.wat");
+
+/// The engines that are alive and have made plug-ins.
+static KERNELS: Mutex<Vec<(wasmtime::EngineWeak, Kernel)>> = Mutex::new(Vec::new());
+
+/// The kernel, ready to be instantiated.
+#[derive(Clone)]
+pub struct Kernel {
+    pub template: InstancePre<StoreData>,
+    pub memory: ModuleExport,
+}
+
+impl Kernel {
+    /// The engine's own.
+    pub fn of(engine: &Engine) -> wasmtime::Result<Self> {
+        let mut kernels = KERNELS.lock().unwrap_or_else(PoisonError::into_inner);
+        kernels.retain(|(engine, _)| engine.upgrade().is_some());
+        let is_known = |known: &wasmtime::EngineWeak| {
+            known
+                .upgrade()
+                .is_some_and(|known| Engine::same(&known, engine))
+        };
+        if let Some((_, kernel)) = kernels.iter().find(|(known, _)| is_known(known)) {
+            return Ok(kernel.clone());
+        }
+        let kernel = Self::compile(engine)?;
+        kernels.push((engine.weak(), kernel.clone()));
+        Ok(kernel)
+    }
+
+    fn compile(engine: &Engine) -> wasmtime::Result<Self> {
+        let bytes = wat::parse_str(SOURCE)?;
+        let module = Module::from_binary(engine, &bytes)?;
+        let memory = module
+            .get_export_index("memory")
+            .ok_or_else(|| wasmtime::Error::msg("the kernel has no memory"))?;
+        let template = Linker::new(engine).instantiate_pre(&module)?;
+        Ok(Kernel { template, memory })
+    }
+
+    /// One of its functions; `None` for what it has not, and for the memory, which is nobody's to import.
+    pub fn function(&self, name: &str) -> Option<ModuleExport> {
+        let module = self.template.module();
+        module.get_export(name)?.func()?;
+        module.get_export_index(name)
+    }
+}

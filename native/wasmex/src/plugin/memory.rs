@@ -1,0 +1,227 @@
+//! The memory that a plug-in and its host share: blocks of bytes by their offset, and the words that say which of
+//! them are the input, the output and the error.
+
+use crate::guest::data::OverLimit;
+use crate::guest::data::StoreData;
+use crate::plugin::blocks::{FIRST, Place};
+use crate::plugin::state::{State, WORDS, Words};
+use wasmtime::{Error, Memory, Result, StoreContextMut};
+
+const PAGE: u64 = 65_536;
+
+/// Where the words are, see kernel.wat.
+const INPUT: usize = 0;
+const OUTPUT: usize = 16;
+const ERROR: usize = 32;
+
+type Cx<'a, 'b> = &'a mut StoreContextMut<'b, StoreData>;
+
+fn kernel(cx: Cx) -> Result<Memory> {
+    Ok(State::of(cx.data_mut())?.running()?.memory)
+}
+
+/// A new block, all zero; 0 where there is no room for it, or nothing to hold.
+pub fn alloc(cx: Cx, length: u64) -> Result<u64> {
+    place(cx, length, |bytes, stale| bytes[..stale].fill(0))
+}
+
+/// A new block with these bytes; 0 for none. It is the guest's to free.
+pub fn put(cx: Cx, bytes: &[u8]) -> Result<u64> {
+    let length = bytes.len() as u64;
+    match place(cx, length, |block, _| block.copy_from_slice(bytes))? {
+        0 if length > 0 => Err(Error::msg(format!(
+            "there is no room for {length} bytes in the memory of the plug-in"
+        ))),
+        offset => Ok(offset),
+    }
+}
+
+/// A new block; `fill` gets its bytes, and how many of them an earlier call may have left there.
+fn place(cx: Cx, length: u64, fill: impl FnOnce(&mut [u8], usize)) -> Result<u64> {
+    if length == 0 {
+        return Ok(0);
+    }
+    let memory = kernel(cx)?;
+    loop {
+        let (data, store) = memory.data_and_store_mut(&mut *cx);
+        let blocks = &mut State::of(store)?.blocks;
+        let wanted = match blocks.place(length, data.len() as u64) {
+            Place::At(offset) => {
+                let stale = blocks.stale(offset, length) as usize;
+                if let Some(bytes) = slice_mut(data, offset, length) {
+                    fill(bytes, stale);
+                }
+                return Ok(offset);
+            }
+            Place::Grow(wanted) => wanted,
+            Place::Nowhere => return Ok(0),
+        };
+        let pages = (wanted - data.len() as u64).div_ceil(PAGE);
+        if let Err(error) = memory.grow(&mut *cx, pages) {
+            let (data, store) = memory.data_and_store_mut(&mut *cx);
+            let Some(offset) = State::of(store)?.blocks.place_anywhere(length) else {
+                return if error.is::<OverLimit>() {
+                    Err(error)
+                } else {
+                    Ok(0)
+                };
+            };
+            if let Some(bytes) = slice_mut(data, offset, length) {
+                fill(bytes, 0);
+            }
+            return Ok(offset);
+        }
+    }
+}
+
+/// Frees the block that begins here; where none does nothing happens.
+pub fn free(cx: Cx, offset: u64) -> Result<()> {
+    let memory = kernel(cx)?;
+    let (data, store) = memory.data_and_store_mut(cx);
+    if State::of(store)?.blocks.free(offset) && word(data, INPUT) == offset {
+        set_word(data, INPUT + 8, 0);
+    }
+    Ok(())
+}
+
+pub fn length(cx: Cx, offset: u64) -> Result<u64> {
+    Ok(State::of(cx.data_mut())?.blocks.length(offset))
+}
+
+/// Bytes that the allocator has.
+pub fn size(cx: Cx) -> Result<u64> {
+    let memory = kernel(cx)?;
+    Ok(memory.data_size(cx) as u64 - FIRST)
+}
+
+/// The block that begins here, and what else the store holds; `None` where there is no block.
+pub fn block<'a>(cx: Cx<'a, '_>, offset: u64) -> Result<(Option<&'a [u8]>, &'a mut State)> {
+    let memory = kernel(cx)?;
+    let (data, store) = memory.data_and_store_mut(cx);
+    let state = State::of(store)?;
+    let length = state.blocks.length(offset);
+    let bytes = match length {
+        0 => None,
+        length => slice(data, offset, length),
+    };
+    Ok((bytes, state))
+}
+
+/// The same where 0 stands for no bytes, and anything else that is no block is an error.
+pub fn argument<'a>(cx: Cx<'a, '_>, offset: u64, what: &str) -> Result<(&'a [u8], &'a mut State)> {
+    match block(cx, offset)? {
+        (Some(bytes), state) => Ok((bytes, state)),
+        (None, state) if offset == 0 => Ok((&[], state)),
+        _ => Err(Error::msg(format!(
+            "invalid handle offset for {what}: {offset}"
+        ))),
+    }
+}
+
+pub fn set_input(cx: Cx, offset: u64, length: u64) -> Result<()> {
+    let memory = kernel(cx)?;
+    let data = memory.data_mut(cx);
+    if slice(data, offset, length).is_some() {
+        set_word(data, INPUT, offset);
+        set_word(data, INPUT + 8, length);
+    }
+    Ok(())
+}
+
+/// Outside of the memory nothing happens; what reaches over the end of its block is cut there.
+pub fn set_output(cx: Cx, offset: u64, length: u64) -> Result<()> {
+    let memory = kernel(cx)?;
+    let (data, store) = memory.data_and_store_mut(cx);
+    let rest = State::of(store)?.blocks.rest(offset);
+    if length > 0 && (rest == 0 || slice(data, offset, length).is_none()) {
+        return Ok(());
+    }
+    set_word(data, OUTPUT, offset);
+    set_word(data, OUTPUT + 8, length.min(rest));
+    Ok(())
+}
+
+pub fn set_error(cx: Cx, offset: u64) -> Result<()> {
+    let memory = kernel(cx)?;
+    set_word(memory.data_mut(cx), ERROR, offset);
+    Ok(())
+}
+
+/// What the last output is.
+pub fn output<'a>(cx: Cx<'a, '_>) -> Result<&'a [u8]> {
+    let memory = kernel(cx)?;
+    let data = memory.data(cx);
+    Ok(slice(data, word(data, OUTPUT), word(data, OUTPUT + 8)).unwrap_or(&[]))
+}
+
+/// The text of the error, when one is set.
+pub fn error<'a>(cx: Cx<'a, '_>) -> Result<Option<&'a [u8]>> {
+    let memory = kernel(cx)?;
+    let (data, store) = memory.data_and_store_mut(cx);
+    let offset = word(data, ERROR);
+    if offset == 0 {
+        return Ok(None);
+    }
+    let length = State::of(store)?.blocks.length(offset);
+    Ok(match length {
+        0 => None,
+        length => slice(data, offset, length),
+    })
+}
+
+/// Forgets all blocks, the input, the output and the error.
+pub fn reset(cx: Cx) -> Result<()> {
+    let memory = kernel(cx)?;
+    let (data, store) = memory.data_and_store_mut(cx);
+    State::of(store)?.blocks.reset();
+    if let Some(words) = data.first_chunk_mut::<WORDS>() {
+        *words = [0; WORDS];
+    }
+    Ok(())
+}
+
+/// What the words hold, which are all zero then.
+pub fn take_words(cx: Cx) -> Result<Words> {
+    let memory = kernel(cx)?;
+    let words = memory.data_mut(cx).first_chunk_mut::<WORDS>();
+    Ok(words.map_or([0; WORDS], |words| std::mem::replace(words, [0; WORDS])))
+}
+
+pub fn put_words(cx: Cx, kept: Words) -> Result<()> {
+    let memory = kernel(cx)?;
+    if let Some(words) = memory.data_mut(cx).first_chunk_mut::<WORDS>() {
+        *words = kept;
+    }
+    Ok(())
+}
+
+fn word(data: &[u8], at: usize) -> u64 {
+    data.get(at..)
+        .and_then(|bytes| bytes.first_chunk::<8>())
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+fn set_word(data: &mut [u8], at: usize, value: u64) {
+    if let Some(bytes) = data
+        .get_mut(at..)
+        .and_then(|bytes| bytes.first_chunk_mut::<8>())
+    {
+        *bytes = value.to_le_bytes();
+    }
+}
+
+fn range(offset: u64, length: u64) -> Option<std::ops::Range<usize>> {
+    if offset < FIRST && length > 0 {
+        return None;
+    }
+    let end = usize::try_from(offset.checked_add(length)?).ok()?;
+    Some(usize::try_from(offset).ok()?..end)
+}
+
+fn slice(data: &[u8], offset: u64, length: u64) -> Option<&[u8]> {
+    data.get(range(offset, length)?)
+}
+
+fn slice_mut(data: &mut [u8], offset: u64, length: u64) -> Option<&mut [u8]> {
+    data.get_mut(range(offset, length)?)
+}

@@ -1,0 +1,29 @@
+//! Plug-ins: the ABI of Extism, with the functions of the host in Elixir.
+//!
+//! It may use all other rooms; none of them knows it.
+
+mod abi;
+mod blocks;
+pub mod call;
+mod functions;
+mod glob;
+mod held;
+mod host;
+mod http;
+pub mod instance;
+mod kernel;
+mod link;
+mod log;
+mod memory;
+mod requests;
+mod state;
+pub mod template;
+mod vars;
+
+use rustler::Env;
+
+pub fn register(env: Env) -> bool {
+    env.register::<template::PluginTemplate>().is_ok()
+        && env.register::<instance::PluginResource>().is_ok()
+        && env.register::<held::HeldTerm>().is_ok()
+}

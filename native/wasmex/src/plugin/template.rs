@@ -1,0 +1,109 @@
+//! A compiled plug-in: its modules with their imports resolved, ready to be instantiated in any store.
+
+use crate::core::engine::EngineResource;
+use crate::core::module::ModuleResource;
+use crate::guest::data::StoreData;
+use crate::guest::hosts::Hosts;
+use crate::guest::suspension::{Import, ImportTable};
+use crate::plugin::abi;
+use crate::plugin::functions::{self, HTTP, LOG};
+use crate::plugin::kernel::Kernel;
+use crate::plugin::link::{self, Linked};
+use crate::vm::atoms;
+use crate::vm::error::{Error, Result};
+use crate::vm::live::{Kind, Live};
+use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use std::sync::Arc;
+use wasmtime::{Engine, Linker, Module};
+
+pub struct PluginTemplate {
+    pub engine: ResourceArc<EngineResource>,
+    pub kernel: Kernel,
+    /// All that is the same in each store: the functions of the ABI, those of Elixir, WASI.
+    pub linker: Linker<StoreData>,
+    /// In the order that they are instantiated in; the last one is the plug-in itself.
+    pub modules: Vec<Linked>,
+    /// The host modules that they import.
+    pub hosts: Hosts,
+    /// The library's own functions of Elixir, by their places.
+    pub own: [Import; 2],
+    _live: Live,
+}
+
+impl Resource for PluginTemplate {}
+impl std::panic::RefUnwindSafe for PluginTemplate {}
+
+impl PluginTemplate {
+    /// The plug-in's own module.
+    pub fn main(&self) -> Option<&Module> {
+        self.modules.last().map(|linked| &linked.module)
+    }
+}
+
+/// `modules` are `[{name, module}]` in the order of their instantiation, `declarations` those of `functions`, a tuple
+/// that begins with the library's own.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn plugin_template_new<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    modules: Vec<(String, ResourceArc<ModuleResource>)>,
+    declarations: Term<'a>,
+    functions: Term<'a>,
+    hosts: Hosts,
+) -> NifResult<Term<'a>> {
+    if modules
+        .iter()
+        .any(|(_, module)| !Engine::same(module.module.engine(), &engine.engine))
+    {
+        return Ok(Error::text(atoms::foreign_engine(), "module").to_term(env));
+    }
+    let declarations = functions::declarations(declarations)?;
+    let table = ImportTable::new(functions);
+    Ok(match make(engine, modules, declarations, &table, hosts) {
+        Ok(template) => (atoms::ok(), ResourceArc::new(template)).encode(env),
+        Err(error) => error.to_term(env),
+    })
+}
+
+fn make(
+    engine: ResourceArc<EngineResource>,
+    modules: Vec<(String, ResourceArc<ModuleResource>)>,
+    declarations: Vec<functions::Declaration>,
+    table: &Arc<ImportTable>,
+    hosts: Hosts,
+) -> Result<PluginTemplate> {
+    let broken = |error: wasmtime::Error| Error::chain(atoms::compile(), &error);
+    let kernel = Kernel::of(&engine.engine).map_err(broken)?;
+    let imports = modules
+        .iter()
+        .flat_map(|(_, module)| module.module.imports());
+    let hosts = hosts.imported(imports.map(|import| import.module()));
+    let mut linker = engine.linker(hosts, hosts).map_err(broken)?;
+    linker.allow_shadowing(true);
+    abi::define(&mut linker).map_err(broken)?;
+    let users = declarations
+        .iter()
+        .map(|declaration| (declaration.namespace.clone(), declaration.name.clone()))
+        .collect();
+    functions::define(&mut linker, &engine.engine, declarations, table).map_err(broken)?;
+    let modules = modules
+        .into_iter()
+        .map(|(name, module)| (name, module.module.clone()))
+        .collect();
+    let modules = link::resolve(&engine, &kernel, &linker, &users, modules)?;
+    Ok(PluginTemplate {
+        engine,
+        kernel,
+        linker,
+        modules,
+        hosts,
+        own: [table.function(LOG), table.function(HTTP)],
+        _live: Live::new(Kind::Template),
+    })
+}
+
+/// The names of the functions that can be called.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn plugin_template_functions(template: ResourceArc<PluginTemplate>) -> Vec<String> {
+    template.main().map(link::callable).unwrap_or_default()
+}

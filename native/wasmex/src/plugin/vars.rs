@@ -1,0 +1,95 @@
+//! The variables of a plug-in: bytes by name, which outlive a call.
+
+use std::collections::HashMap;
+
+/// What the reference counts for each variable beside its key and value.
+const OVERHEAD: usize = 48;
+
+pub struct Vars {
+    values: HashMap<String, Vec<u8>>,
+    bytes: usize,
+    /// Bytes that all of them may take; 0 allows none.
+    most: usize,
+}
+
+impl Vars {
+    pub fn new(most: usize) -> Self {
+        Vars {
+            values: HashMap::new(),
+            bytes: 0,
+            most,
+        }
+    }
+
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.values.get(key).map(Vec::as_slice)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.values
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_slice()))
+    }
+
+    /// A variable that is replaced counts with its old and its new value, as in the reference.
+    pub fn set(&mut self, key: &str, value: &[u8]) -> Result<(), &'static str> {
+        if self.most == 0 {
+            return Err("Vars are disabled by this host");
+        }
+        let cost = cost(key, value);
+        if self.bytes.saturating_add(cost) > self.most {
+            return Err("Variable store is full");
+        }
+        self.forget(key);
+        self.bytes += cost;
+        self.values.insert(key.to_string(), value.to_vec());
+        Ok(())
+    }
+
+    pub fn unset(&mut self, key: &str) -> Result<(), &'static str> {
+        if self.most == 0 {
+            return Err("Vars are disabled by this host");
+        }
+        self.forget(key);
+        Ok(())
+    }
+
+    fn forget(&mut self, key: &str) {
+        if let Some(value) = self.values.remove(key) {
+            self.bytes -= cost(key, &value);
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.values = HashMap::new();
+        self.bytes = 0;
+    }
+}
+
+fn cost(key: &str, value: &[u8]) -> usize {
+    key.len() + value.len() + OVERHEAD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replacing_counts_old_and_new() {
+        let mut vars = Vars::new(200);
+        assert!(vars.set("k", &[0; 100]).is_ok());
+        assert_eq!(vars.set("k", &[1; 100]), Err("Variable store is full"));
+        assert_eq!(vars.get("k"), Some(&[0; 100][..]));
+        assert!(vars.unset("k").is_ok());
+        assert!(vars.set("k", &[1; 151]).is_ok());
+        assert_eq!(vars.bytes, 200);
+    }
+
+    #[test]
+    fn none_are_allowed_with_zero() {
+        let mut vars = Vars::new(0);
+        assert!(vars.set("k", b"").is_err());
+        assert!(vars.unset("k").is_err());
+        assert_eq!(vars.get("k"), None);
+    }
+}

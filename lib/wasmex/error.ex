@@ -33,7 +33,7 @@ defmodule Wasmex.Error do
   | `:foreign_store`, `:foreign_engine` | a handle of another store or engine |
   | `:fuel_disabled`, `:immutable` | `:message` |
   | `:oom` | a plug-in that wanted more memory than it may have: `:pages` that it may grow by, `:bytes` in all, or nil |
-  | `:manifest`, `:schema`, `:signature` | of plug-ins: `:message` |
+  | `:manifest`, `:schema`, `:signature`, `:wrong_type` | of plug-ins: `:message` |
   | `:overloaded` | a pool whose queue is full: `:message` |
 
   `run` is set for errors of `Wasmex.run/3`: the output and measurements up to the error.

@@ -21,8 +21,20 @@ defmodule Wasmex.Plugin.Component do
           {:ok, {Template.t(), %{String.t() => [String.t()]}}} | {:error, Exception.t()}
   def compile(bytes, engine, imports) do
     with {:ok, component} <- Components.Component.compile(engine, bytes),
+         {:ok, functions} <- callable(Components.Component.exports(component)),
          {:ok, template} <- Template.new(component, imports),
-         do: {:ok, {template, functions(Components.Component.exports(component))}}
+         do: {:ok, {template, functions}}
+  end
+
+  defp callable(exports) do
+    functions = functions(exports)
+
+    if functions == %{} do
+      message = "the component exports no func(input: list<u8>) -> result<list<u8>, string>"
+      {:error, %Error{reason: :component, details: %{message: message}}}
+    else
+      {:ok, functions}
+    end
   end
 
   # In an interface by `ns:pkg/iface.name`, and by the name alone where that is no other's.

@@ -187,7 +187,7 @@ defmodule Wasmex.Plugin.Functions do
   defp decode_one(_type, arg, _where), do: arg
 
   defp bad({namespace, name}, text),
-    do: %Error{reason: :bad_value, details: %{message: "#{namespace}.#{name}: #{text}"}}
+    do: %Error{reason: :wrong_type, details: %{message: "#{namespace}.#{name}: #{text}"}}
 
   defp encode(_results, {:error, text}, _where) when is_binary(text), do: {:error, text}
 

@@ -29,7 +29,7 @@ defmodule Wasmex.Plugin.Schema do
   | `nullable: true` | `nil` too |
 
   What crosses is encoded by its `contentType`: `application/json` (the default), `text/plain…` for strings, and
-  `application/x-binary` for bytes. A value of another type is `%Wasmex.Error{reason: :bad_value}`, which says where.
+  `application/x-binary` for bytes. A value of another type is `%Wasmex.Error{reason: :wrong_type}`, which says where.
   """
 
   alias Wasmex.{Error, JSON}

@@ -52,11 +52,11 @@ defmodule Wasmex.Plugin.SchemaTest do
            ~s|field "tags", item 1: expected string|},
           {:order, "input of placeOrder: expected"}
         ] do
-      assert {:error, %Error{reason: :bad_value} = error} = Shop.place_order(shop, order)
+      assert {:error, %Error{reason: :wrong_type} = error} = Shop.place_order(shop, order)
       assert Exception.message(error) =~ place
     end
 
-    assert {:error, %Error{reason: :bad_value} = error} = Shop.lies(shop)
+    assert {:error, %Error{reason: :wrong_type} = error} = Shop.lies(shop)
     assert Exception.message(error) =~ "output of lies: expected integer"
   end
 

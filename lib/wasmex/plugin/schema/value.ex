@@ -58,7 +58,7 @@ defmodule Wasmex.Plugin.Schema.Value do
       )
 
   defp error(where, text),
-    do: %Error{reason: :bad_value, details: %{message: "#{where}: #{text}"}}
+    do: %Error{reason: :wrong_type, details: %{message: "#{where}: #{text}"}}
 
   defp to_json({:nullable, _type}, nil, _at), do: nil
   defp to_json({:nullable, type}, term, at), do: to_json(type, term, at)

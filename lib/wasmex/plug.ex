@@ -40,12 +40,17 @@ defmodule Wasmex.Plug do
   There is no dependency on Plug: it is called when it is there.
   """
 
-  @compile {:no_warn_undefined, Plug.Conn}
+  @compile {:no_warn_undefined, [Plug.Conn, Bandit.HTTP2.Errors.StreamError]}
 
   alias Wasmex.HTTP.{Request, Service}
 
   # The connection as the last reading of the body left it.
   @key :"$wasmex_plug_conn"
+  # Ms for a piece of an answer where places are needed.
+  @hurry 250
+  # INTERNAL_ERROR of RFC 9113, section 7.
+  @internal_error 2
+
   @read [length: 65_536, read_length: 65_536, read_timeout: 10_000]
 
   @doc "The functions, for a supervisor."
@@ -82,11 +87,27 @@ defmodule Wasmex.Plug do
         raise ArgumentError,
               "there are no functions named #{inspect(name)}: put {Wasmex.Plug, name: #{inspect(name)}, dir: …} under a supervisor"
 
+    serve(conn, service)
+  end
+
+  @doc false
+  @spec serve(struct(), Service.t()) :: struct()
+  def serve(conn, service) do
     {_response, {conn, ended}} = Service.serve(service, request(conn), &reply/2, {conn, :ok})
     Process.delete(@key)
 
-    # Half an answer must not look like a whole one: web servers close the connection of a process that ends so.
-    if ended == :broken, do: exit({:shutdown, :wasmex_answer_broken_off}), else: conn
+    if ended == :broken, do: break_off(conn), else: conn
+  end
+
+  # Half an answer must not look like a whole one: web servers close the connection of a process that ends so. Bandit
+  # resets a stream of HTTP/2 for this exception alone.
+  @spec break_off(struct()) :: no_return()
+  defp break_off(conn) do
+    message = "the function failed in the middle of its answer"
+
+    if protocol(conn) == "HTTP/2" and Code.ensure_loaded?(Bandit.HTTP2.Errors.StreamError),
+      do: raise(Bandit.HTTP2.Errors.StreamError, message: message, error_code: @internal_error),
+      else: exit({:shutdown, :wasmex_answer_broken_off})
   end
 
   defp request(conn) do
@@ -101,10 +122,18 @@ defmodule Wasmex.Plug do
       host: conn.host,
       port: conn.port,
       scheme: Atom.to_string(conn.scheme),
-      remote_addr: address(conn.remote_ip)
+      remote_addr: address(conn.remote_ip),
+      protocol: protocol(conn)
     }
 
     %{request | body: {:stream, content_length(request), &body(conn, &1, &2)}}
+  end
+
+  # Plug before 1.15 does not tell.
+  defp protocol(conn) do
+    if function_exported?(Plug.Conn, :get_http_protocol, 1),
+      do: conn |> Plug.Conn.get_http_protocol() |> Atom.to_string(),
+      else: "HTTP/1.1"
   end
 
   # Of a local socket there is none.
@@ -170,8 +199,14 @@ defmodule Wasmex.Plug do
     end
   end
 
-  # How long writing takes is the web server's business.
-  defp reply({:hurry, event}, state), do: reply(event, state)
+  # A web server waits much longer for a client that does not read, and nothing else ends that. Whoever dies so gives
+  # back its place, and its guest stops.
+  defp reply({:hurry, event}, state) do
+    {:ok, timer} = :timer.kill_after(@hurry)
+    written = reply(event, state)
+    :timer.cancel(timer)
+    written
+  end
 
   defp reply({:whole, status, headers, body}, {conn, _}) do
     conn = conn |> current() |> put(headers)

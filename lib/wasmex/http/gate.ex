@@ -93,7 +93,7 @@ defmodule Wasmex.HTTP.Gate do
   @spec step_in(t()) :: :ok
   def step_in(%__MODULE__{table: table, writers: writers}) do
     :ets.insert(table, {self(), :runs})
-    Writers.remove(writers, self())
+    Writers.back(writers)
   end
 
   @doc "Ends what `enter/1` began, wherever this process is."
@@ -157,17 +157,20 @@ defmodule Wasmex.HTTP.Gate do
   end
 
   @impl true
+  # Once for each process: servers that clear its dictionary make it ask with every request.
+  def handle_cast({:watch, pid}, %{watched: watched} = state) when is_map_key(watched, pid),
+    do: {:noreply, state}
+
   def handle_cast({:watch, pid}, state),
-    do: {:noreply, put_in(state.watched[Process.monitor(pid)], pid)}
+    do: {:noreply, put_in(state.watched[pid], Process.monitor(pid))}
 
   def handle_cast(:left, state), do: {:noreply, admit(state)}
 
   @impl true
-  def handle_info({:DOWN, monitor, :process, pid, _}, state) do
+  def handle_info({:DOWN, _monitor, :process, pid, _}, state) do
     :ets.delete(state.table, pid)
     Writers.remove(state.writers, pid)
-    {_, watched} = Map.pop(state.watched, monitor)
-    {:noreply, admit(%{state | watched: watched})}
+    {:noreply, admit(%{state | watched: Map.delete(state.watched, pid)})}
   end
 
   def handle_info({:enough, from}, state) do
@@ -215,6 +218,7 @@ defmodule Wasmex.HTTP.Gate do
   # Told once; those who come after that still find it shut.
   defp drained(%{drained: :told} = state), do: state
 
+  # In this order, see `Wasmex.HTTP.Gate.Writers`.
   defp drained(state) do
     if running(state) == 0 and Writers.none?(state.writers) do
       GenServer.reply(state.drained, :ok)

@@ -8,7 +8,11 @@ defmodule Wasmex.HTTP.Server do
            )
 
   @moduledoc """
-  Serves a folder of functions over HTTP/1.1, for projects without Plug.
+  Serves a folder of functions over HTTP.
+
+  In a project that has [Bandit](https://hex.pm/packages/bandit) it runs on that, with its HTTP/2, TLS and limits of
+  connections; else on a server of HTTP/1.1 that is built in and needs nothing else. Inside a Plug pipeline use
+  `Wasmex.Plug`.
 
       children = [{Wasmex.HTTP.Server, dir: "functions", port: 8080}]
 
@@ -39,17 +43,36 @@ defmodule Wasmex.HTTP.Server do
   use Supervisor
 
   alias Wasmex.HTTP.{Folder, Gate, Service}
-  alias Wasmex.HTTP.Server.Listener
+  alias Wasmex.HTTP.Server.{Bandit, Listener}
   alias Wasmex.Utils
   alias Wasmex.Call.Timeout
 
   @doc "Starts it; raises where an option is wrong, and fails where the port is taken."
   @spec start_link(keyword()) :: Supervisor.on_start()
   def start_link(opts) do
-    opts = Service.check!(opts, @options)
+    opts = opts |> Service.check!(@options) |> web_server!()
     start_opts = if opts.name, do: [name: opts.name], else: []
     Supervisor.start_link(__MODULE__, opts, start_opts)
   end
+
+  defp web_server!(%{web_server: :auto} = opts),
+    do: web_server!(%{opts | web_server: if(Bandit.available?(), do: :bandit, else: :builtin)})
+
+  defp web_server!(%{web_server: :builtin, bandit: [_ | _]}),
+    do: raise(ArgumentError, "bandit: is for web_server: :bandit, and the project has no Bandit")
+
+  defp web_server!(%{web_server: :bandit} = opts) do
+    unless Bandit.available?(),
+      do:
+        raise(
+          ArgumentError,
+          "web_server: :bandit needs {:bandit, \"~> 1.5\"} among the project's dependencies"
+        )
+
+    opts
+  end
+
+  defp web_server!(opts), do: opts
 
   @doc false
   @spec __options__() :: Options.t()
@@ -61,16 +84,28 @@ defmodule Wasmex.HTTP.Server do
 
     children = [
       %{id: Service, start: {Service, :start_link, [key, opts]}, type: :supervisor},
-      %{id: Listener, start: {Listener, :start_link, [key, opts]}}
+      listener(key, opts)
     ]
 
     # The listener's connections hold tables that the service made.
     Supervisor.init(children, strategy: :rest_for_one)
   end
 
+  defp listener(key, %{web_server: :builtin} = opts),
+    do: %{id: Listener, start: {Listener, :start_link, [key, opts]}}
+
+  defp listener(key, opts),
+    do: %{id: Bandit, start: {Bandit, :start_link, [key, opts]}, type: :supervisor}
+
   @doc "The port that it listens on."
   @spec port(Supervisor.supervisor()) :: :inet.port_number()
-  def port(server), do: server |> Utils.server!() |> child(Listener) |> Listener.port()
+  def port(server) do
+    children = server |> Utils.server!() |> Supervisor.which_children()
+
+    # Bandit or the listener: each is asked in its own way.
+    [port] = for {id, pid, _, _} <- children, id in [Bandit, Listener], do: id.port(pid)
+    port
+  end
 
   @doc "Looks at the folder now; returns when all that changed was compiled."
   @spec refresh(Supervisor.supervisor()) :: :ok

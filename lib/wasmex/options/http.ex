@@ -134,7 +134,19 @@ defmodule Wasmex.Options.HTTP do
         flag: {:ip, "ADDRESS"},
         flag_doc: "the address to listen on, by default 127.0.0.1"
       ],
-      name: [type: :any, doc: "of the supervisor"]
+      name: [type: :any, doc: "of the supervisor"],
+      web_server: [
+        type: {:one_of, [:auto, :bandit, :builtin]},
+        default: :auto,
+        doc:
+          "what speaks HTTP: Bandit, or the server of HTTP/1.1 that is built in; `:auto` is Bandit where the project has it"
+      ],
+      bandit: [
+        type: :keyword,
+        default: [],
+        doc: "more options of `Bandit`, such as `scheme: :https, certfile: …, keyfile: …`",
+        example: "[scheme: :https, certfile: \"cert.pem\", keyfile: \"key.pem\"]"
+      ]
     ]
   end
 

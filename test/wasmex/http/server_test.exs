@@ -392,6 +392,12 @@ defmodule Wasmex.HTTP.ServerTest do
     refute Process.alive?(server)
   end
 
+  test "Bandit is needed where it is asked for", %{dir: dir} do
+    for opts <- [[web_server: :bandit], [bandit: [scheme: :https]]],
+        do:
+          assert_raise(ArgumentError, ~r/bandit/i, fn -> Server.start_link([dir: dir] ++ opts) end)
+  end
+
   test "settings that are wrong raise and name the key", %{dir: dir} do
     for {opts, text} <- [
           {[prt: 1],

@@ -4,8 +4,9 @@ defmodule Wasmex.HTTP.Gate.Writers do
   # others out. A guest that waits for its client still holds memory, so there are limits to how many do: four for each
   # place, and for one address as many as there are places.
   #
-  # Rows: `{pid, address}` for a guest that waits, `{pid, :ended}` for one that has ended, and the counters
-  # `{:waiting, n}` and `{{:address, address}, n}`.
+  # Rows: `{pid, address}` for a guest that waits, `{pid, :ended}` for one that has ended, `{pid, :back}` for one that has
+  # its place again, and the counters `{:waiting, n}` and `{{:address, address}, n}`. A request that was here once keeps
+  # its row until it is over: who looks at the places first and here then misses nobody.
 
   @enforce_keys [:table, :places]
   defstruct [:table, :places]
@@ -36,16 +37,22 @@ defmodule Wasmex.HTTP.Gate.Writers do
     end
   end
 
-  @doc "Takes a process away."
-  @spec remove(t(), pid()) :: :ok
-  def remove(%__MODULE__{table: table}, pid) do
-    case :ets.take(table, pid) do
-      [{_pid, address}] when address != :ended -> uncount(table, address)
-      _ -> :ok
-    end
+  @doc "This process has its place again."
+  @spec back(t()) :: :ok
+  def back(%__MODULE__{table: table}) do
+    row = :ets.lookup(table, self())
+    :ets.insert(table, {self(), :back})
+    uncounted(row, table)
   end
 
-  @doc "Whether nobody is writing."
+  @doc "The request of a process is over."
+  @spec remove(t(), pid()) :: :ok
+  def remove(%__MODULE__{table: table}, pid), do: table |> :ets.take(pid) |> uncounted(table)
+
+  defp uncounted([{_pid, address}], table) when is_binary(address), do: uncount(table, address)
+  defp uncounted(_row, _table), do: :ok
+
+  @doc "Whether nobody is here."
   @spec none?(t()) :: boolean()
   def none?(%__MODULE__{table: table}),
     do: :ets.select_count(table, [{{:"$1", :_}, [{:is_pid, :"$1"}], [true]}]) == 0

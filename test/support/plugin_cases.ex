@@ -50,7 +50,7 @@ defmodule Wasmex.PluginCases do
     opts = [
       wasi: case["wasi"] || false,
       http_response_headers: case["http_response_headers"] || false,
-      log_level: String.to_existing_atom(case["log_level"] || "off"),
+      log_level: String.to_atom(case["log_level"] || "off"),
       name: name,
       http: true,
       functions: functions(case["host_functions"] || [])
@@ -213,7 +213,7 @@ defmodule Wasmex.PluginCases do
   defp types(%{"params" => params, "results" => results, "does" => does}) do
     type = fn
       "i64" when does != "add_all" -> :bytes
-      type -> String.to_existing_atom(type)
+      type -> String.to_atom(type)
     end
 
     {Enum.map(params, type), Enum.map(results, type)}

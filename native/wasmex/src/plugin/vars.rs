@@ -69,27 +69,3 @@ impl Vars {
 fn cost(key: &str, value: &[u8]) -> usize {
     key.len() + value.len() + OVERHEAD
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn replacing_counts_old_and_new() {
-        let mut vars = Vars::new(200);
-        assert!(vars.set("k", &[0; 100]).is_ok());
-        assert_eq!(vars.set("k", &[1; 100]), Err("Variable store is full"));
-        assert_eq!(vars.get("k"), Some(&[0; 100][..]));
-        assert!(vars.unset("k").is_ok());
-        assert!(vars.set("k", &[1; 151]).is_ok());
-        assert_eq!(vars.bytes, 200);
-    }
-
-    #[test]
-    fn none_are_allowed_with_zero() {
-        let mut vars = Vars::new(0);
-        assert!(vars.set("k", b"").is_err());
-        assert!(vars.unset("k").is_err());
-        assert_eq!(vars.get("k"), None);
-    }
-}

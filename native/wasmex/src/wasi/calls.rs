@@ -4,6 +4,8 @@
 //!   (bytecodealliance/wasmtime#7116).
 //! - `proc_exit` takes every status; wasmtime refuses those from 126 on (WebAssembly/WASI#551).
 //! - A path that ends with a slash names a directory: anything else is `notdir` (POSIX, path resolution).
+//! - A FIFO, a socket or a device is not opened (`notsup`): opening one may wait without an end, on a thread that the
+//!   files of all stores need.
 //! - A directory is listed though one of its names is not UTF-8: see [`super::listing`].
 //!
 //! Definitions here take the place of those that the glob brings in.
@@ -25,6 +27,7 @@ pub use theirs::*;
 const ILSEQ: i32 = 25;
 const INVAL: i32 = 28;
 const NOTDIR: i32 = 54;
+const NOTSUP: i32 = 58;
 
 /// wasmtime's function, but a wrong argument is an errno.
 macro_rules! checked {
@@ -104,10 +107,59 @@ paths! {
     path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32) { (a, c, d) }
     path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32) { (a, c, d) }
     path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) { (a, c, d), (e, f, g) }
-    path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32) { (a, c, d) }
     path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) { (a, b, c) }
     path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) { (a, b, c), (d, e, f) }
     path_unlink_file(a: i32, b: i32, c: i32) { (a, b, c) }
+}
+
+/// Opens a file or a directory.
+pub async fn path_open(
+    context: &mut WasiP1Ctx,
+    memory: &mut GuestMemory<'_>,
+    fd: i32,
+    lookup: i32,
+    pointer: i32,
+    len: i32,
+    how: i32,
+    rights: i64,
+    inheriting: i64,
+    flags: i32,
+    opened: i32,
+) -> Result<i32> {
+    if misses_directory(context, memory, fd, pointer, len).await {
+        return Ok(NOTDIR);
+    }
+    let path = GuestPtr::<str>::new((pointer.cast_unsigned(), len.cast_unsigned()));
+    if may_wait(context, memory, fd, lookup, path).await {
+        return Ok(NOTSUP);
+    }
+    let open = theirs::path_open(
+        context, memory, fd, lookup, pointer, len, how, rights, inheriting, flags, opened,
+    );
+    errno(open.await)
+}
+
+/// Whether to open what is there may wait for somebody else: for the other end of a FIFO, for a device.
+async fn may_wait(
+    context: &mut WasiP1Ctx,
+    memory: &mut GuestMemory<'_>,
+    fd: i32,
+    lookup: i32,
+    path: GuestPtr<str>,
+) -> bool {
+    let Ok(lookup) = types::Lookupflags::try_from(lookup) else {
+        return false;
+    };
+    let fd = types::Fd::from(fd.cast_unsigned());
+    let stat = WasiSnapshotPreview1::path_filestat_get(context, memory, fd, lookup, path).await;
+    stat.is_ok_and(|stat| {
+        !matches!(
+            stat.filetype,
+            types::Filetype::RegularFile
+                | types::Filetype::Directory
+                | types::Filetype::SymbolicLink
+        )
+    })
 }
 
 /// Removes a directory; wasmtime refuses a name that ends with a slash (`inval`).

@@ -1,6 +1,7 @@
 //! Calls of a component's functions, which are found by their path.
 
-use crate::component::abi::{self, Args, Results};
+use crate::component::abi;
+use crate::component::abi::export::{Args, Results};
 use crate::component::instance::ComponentInstance;
 use crate::component::lower::decode::Decoder;
 use crate::component::mapping::Mapping;

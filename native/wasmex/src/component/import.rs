@@ -1,6 +1,6 @@
 //! Elixir functions as imports of a component, and as destructors of resources that Elixir owns.
 
-use crate::component::abi::{Params, Returned};
+use crate::component::abi::import::{Params, Returned};
 use crate::component::mapping::Mapping;
 use crate::component::resource::handle::HandleResource;
 use crate::component::state::Components;

@@ -1,0 +1,174 @@
+//! Arguments and results of functions that a guest imports from Elixir.
+
+use super::{NOTHING, commit};
+use crate::component::internal::{
+    CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
+};
+use crate::component::lift::Lifter;
+use crate::component::lower::decode::Decoder;
+use crate::component::lower::image::Image;
+use crate::component::lower::place;
+use crate::component::mapping::Mapping;
+use crate::component::problem::{BadValue, Step};
+use crate::component::resource::handle::HandleResource;
+use crate::component::signature::Resources;
+use crate::component::state::Components;
+use crate::component::types::shape::Shape;
+use crate::component::types::shared::Shared;
+use crate::guest::handoff;
+use crate::guest::suspension::ImportRaised;
+use crate::vm::env;
+use rustler::sys::ErlNifTerm;
+use rustler::{ResourceArc, Term};
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
+use wasmtime::{Result, ValRaw};
+
+/// Arguments of an imported function, a list of terms of the NIF that polls.
+pub struct Params<const MAPPING: u32> {
+    /// A list of terms of the NIF that polls.
+    pub params: ErlNifTerm,
+    /// Lent for the time of the call.
+    pub borrowed: Vec<ResourceArc<HandleResource>>,
+}
+
+// SAFETY: `Lower` is empty and so never too long for what wasmtime has; how many values there are is
+// taken from the type, by which wasmtime has made them.
+unsafe impl<const MAPPING: u32> ComponentType for Params<MAPPING> {
+    type Lower = [ValRaw; 0];
+    const ABI: CanonicalAbiInfo = NOTHING;
+
+    /// Any type will do: it is looked at when a value comes.
+    fn typecheck(_ty: &InterfaceType, _types: &InstanceType<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+// SAFETY: a list of parameters or results is checked as one.
+unsafe impl<const MAPPING: u32> ComponentNamedList for Params<MAPPING> {}
+
+impl<const MAPPING: u32> Params<MAPPING> {
+    fn lift(
+        cx: &mut LiftContext<'_>,
+        ty: InterfaceType,
+        lift: impl for<'l, 'c, 'e> FnOnce(&mut Lifter<'l, 'c, 'e>, &Shape) -> Result<Term<'e>>,
+    ) -> Result<Self> {
+        let shape = Shared::shape_of(cx.types, ty)?;
+        env::in_env(|env| {
+            let mut lifter = Lifter::new(cx, env, Mapping::of(MAPPING));
+            let params = lift(&mut lifter, &shape)?.as_c_arg();
+            Ok(Params {
+                params,
+                borrowed: lifter.borrowed,
+            })
+        })
+        .ok_or(ImportRaised {})?
+    }
+}
+
+// SAFETY: see `ComponentType` above.
+unsafe impl<const MAPPING: u32> Lift for Params<MAPPING> {
+    fn linear_lift_from_flat(
+        cx: &mut LiftContext<'_>,
+        ty: InterfaceType,
+        src: &Self::Lower,
+    ) -> Result<Self> {
+        let first: *const ValRaw = src.as_ptr();
+        Params::lift(cx, ty, |lifter, shape| {
+            let count = shape.flat.unwrap_or(0);
+            // SAFETY: wasmtime takes this way when the parameters are as many values, and `first` is
+            // where it put them.
+            let values = unsafe { std::slice::from_raw_parts(first, count) };
+            lifter.flat_list(shape, values)
+        })
+    }
+
+    /// `bytes` is empty but lies where the parameters do, which wasmtime found in bounds.
+    fn linear_lift_from_memory(
+        cx: &mut LiftContext<'_>,
+        ty: InterfaceType,
+        bytes: &[u8],
+    ) -> Result<Self> {
+        let at = bytes.as_ptr() as usize - cx.memory().as_ptr() as usize;
+        Params::lift(cx, ty, |lifter, shape| lifter.list_at(shape, at as u32))
+    }
+}
+
+/// The result of an imported function, a term of the NIF that polls.
+pub struct Returned {
+    /// A term of the NIF that polls.
+    pub term: ErlNifTerm,
+    /// How the function's values look in Elixir.
+    pub mapping: Mapping,
+}
+
+// SAFETY: as for `Params`; at most one value is written, where the type says that there is one.
+unsafe impl ComponentType for Returned {
+    type Lower = [ValRaw; 0];
+    const ABI: CanonicalAbiInfo = NOTHING;
+
+    fn typecheck(_ty: &InterfaceType, _types: &InstanceType<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+// SAFETY: a list of parameters or results is checked as one.
+unsafe impl ComponentNamedList for Returned {}
+
+impl Returned {
+    fn image<T>(&self, cx: &LowerContext<'_, T>, ty: InterfaceType) -> Result<(Image, Arc<Shape>)> {
+        let types = cx.instance_type().types;
+        let shape = Shared::shape_of(types, ty)?;
+        let mut tables = Vec::new();
+        shape.resources(&mut tables);
+        let mut resources = Resources::new();
+        for table in tables {
+            let ty = cx.resource_type(table);
+            resources.insert(table, (ty, Shared::find(types)?.implemented(ty)));
+        }
+        let cell = handoff::current_cell().ok_or(ImportRaised {})?;
+        let image = env::in_env(|env| {
+            let mut decoder = Decoder::new(shape.size, self.mapping, &resources, cell.id);
+            if let [item] = shape.items() {
+                // SAFETY: it came with the NIF that polls right now.
+                let term = unsafe { env::term(env, self.term) };
+                decoder
+                    .value(term, &item.shape, 0, item.offset)
+                    .map_err(|problem| problem.at(Step::Result))?;
+            }
+            commit(decoder.image, || Components::of(&cell))
+        })
+        .ok_or(ImportRaised {})?
+        .map_err(BadValue)?;
+        Ok((image, shape))
+    }
+}
+
+// SAFETY: see `ComponentType` above.
+unsafe impl Lower for Returned {
+    fn linear_lower_to_flat<T>(
+        &self,
+        cx: &mut LowerContext<'_, T>,
+        ty: InterfaceType,
+        dst: &mut MaybeUninit<Self::Lower>,
+    ) -> Result<()> {
+        let (mut image, shape) = self.image(cx, ty)?;
+        let count = shape.flat.unwrap_or(0).min(1);
+        // SAFETY: wasmtime has room for the one value that the type has, or for none.
+        let slots = unsafe {
+            std::slice::from_raw_parts_mut((&raw mut *dst).cast::<MaybeUninit<ValRaw>>(), count)
+        };
+        place::flat_result(&mut image, &shape, cx, slots)
+    }
+
+    fn linear_lower_to_memory<T>(
+        &self,
+        cx: &mut LowerContext<'_, T>,
+        ty: InterfaceType,
+        offset: usize,
+    ) -> Result<()> {
+        let (mut image, _shape) = self.image(cx, ty)?;
+        place::memory_result(&mut image, cx, offset)
+    }
+}

@@ -1,0 +1,76 @@
+//! Values whose types are known at run time, as wasmtime's typed functions take them.
+//!
+//! wasmtime's own dynamic values are a Rust enum per value: a list of a million bytes is a million of
+//! them. Its typed functions convert straight between the guest's memory and a Rust type; these types
+//! do that for terms, by the type that wasmtime passes along. What wasmtime asks of such a type
+//! (`ComponentType` says it) is kept thus: `Lower` is an array of `ValRaw`, as long as the most that
+//! ever travels where its length matters; sizes and alignments are taken from the component's type
+//! and never from the constants, which say "nothing".
+
+pub mod export;
+pub mod import;
+
+use crate::component::internal::{CanonicalAbiInfo, InstanceType, InterfaceType};
+use crate::component::lower::image::Image;
+use crate::component::problem::Checked;
+use crate::component::resource::handle;
+use crate::component::signature::TypeList;
+use crate::component::state::Components;
+use crate::component::types::shared::Shared;
+use std::cell::RefCell;
+use std::sync::Arc;
+use wasmtime::Result;
+
+const NOTHING: CanonicalAbiInfo = CanonicalAbiInfo {
+    size32: 0,
+    align32: 1,
+    size64: 0,
+    align64: 1,
+    flat_count: Some(0),
+};
+
+thread_local! {
+    /// What the type checks that wasmtime makes on this thread come across.
+    static CHECKED: RefCell<Vec<TypeList>> = const { RefCell::new(Vec::new()) };
+}
+
+fn check(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+    let shared = Shared::find(types.types)?;
+    let shape = shared.shape(*ty)?;
+    let mut tables = Vec::new();
+    shape.resources(&mut tables);
+    let resources = tables
+        .into_iter()
+        .map(|table| {
+            let ty = types.resource_type(table);
+            (table, (ty, shared.implemented(ty)))
+        })
+        .collect();
+    CHECKED.with_borrow_mut(|lists| lists.push(TypeList { shape, resources }));
+    Ok(())
+}
+
+/// The parameters and results that wasmtime checks while `run` runs.
+pub fn checked(run: impl FnOnce() -> Result<()>) -> Result<(TypeList, TypeList)> {
+    CHECKED.with_borrow_mut(Vec::clear);
+    run()?;
+    let lists = CHECKED.take();
+    let [params, results]: [TypeList; 2] = lists
+        .try_into()
+        .map_err(|_| wasmtime::Error::msg("a function has no parameters or results to check"))?;
+    Ok((params, results))
+}
+
+/// The last step of decoding, which nothing can undo: handles are moved, terms become resources.
+pub fn commit(mut image: Image, components: impl FnOnce() -> Arc<Components>) -> Checked<Image> {
+    handle::resolve(&mut image.handles)?;
+    if !image.hosted.is_empty() {
+        let components = components();
+        for hosted in &mut image.hosted {
+            if let Some(term) = hosted.term.take() {
+                hosted.rep = components.hosted.insert(term);
+            }
+        }
+    }
+    Ok(image)
+}

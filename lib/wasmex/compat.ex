@@ -4,7 +4,7 @@ defmodule Wasmex.Compat do
   # tests have it). The text comes from the same exceptions that the rest of the library answers with, through here.
 
   alias Wasmex.Components.Conversion
-  alias Wasmex.{Error, Exit, Instance, Native, Trap}
+  alias Wasmex.{Error, Exit, Instance, Native, Trap, Utils}
 
   @typedoc "What the drop-in functions return."
   @type result(value) :: {:ok, value} | {:error, String.t()}
@@ -104,7 +104,8 @@ defmodule Wasmex.Compat do
     do: "Error during function excecution: #{detail}"
 
   def text(%Error{reason: :missing_import, details: %{namespace: namespace, name: name}}),
-    do: "unknown import: `#{namespace}::#{name}` has not been defined"
+    do:
+      "unknown import: `#{Utils.visible(namespace)}::#{Utils.visible(name)}` has not been defined"
 
   def text(%Error{reason: :incompatible_import, details: %{message: message}}),
     do: outermost(message)

@@ -50,7 +50,7 @@ defmodule Wasmex.Error do
       ~s|there is no exported function "ad"; did you mean "add"?|
   """
 
-  alias Wasmex.{Exit, Trap}
+  alias Wasmex.{Exit, Trap, Utils}
   alias Wasmex.Components.Conversion
 
   defexception [:reason, details: %{}, run: nil]
@@ -128,9 +128,9 @@ defmodule Wasmex.Error do
 
   defp sentence(:missing_import, details) do
     %{namespace: namespace, name: name, wanted: wanted, names: names} = details
-    others = for {namespace, name} <- tl(names), do: "`#{namespace}::#{name}`"
+    others = for {namespace, name} <- tl(names), do: import_name(namespace, name)
 
-    "unknown import: `#{namespace}::#{name}` has not been defined (wanted: #{wanted})" <>
+    "unknown import: #{import_name(namespace, name)} has not been defined (wanted: #{wanted})" <>
       if(others == [], do: "", else: "; also missing: #{Enum.join(others, ", ")}") <>
       wasi_hint(names)
   end
@@ -229,10 +229,34 @@ defmodule Wasmex.Error do
   defp word(:func), do: "function"
   defp word(kind), do: Atom.to_string(kind)
 
+  defp import_name(namespace, name),
+    do: "`#{Utils.visible(namespace)}::#{Utils.visible(name)}`"
+
+  @preview1 ~w(args_get args_sizes_get environ_get environ_sizes_get clock_res_get clock_time_get fd_advise fd_allocate
+               fd_close fd_datasync fd_fdstat_get fd_fdstat_set_flags fd_fdstat_set_rights fd_filestat_get
+               fd_filestat_set_size fd_filestat_set_times fd_pread fd_prestat_get fd_prestat_dir_name fd_pwrite fd_read
+               fd_readdir fd_renumber fd_seek fd_sync fd_tell fd_write path_create_directory path_filestat_get
+               path_filestat_set_times path_link path_open path_readlink path_remove_directory path_rename path_symlink
+               path_unlink_file poll_oneoff proc_exit proc_raise sched_yield random_get sock_accept sock_recv sock_send
+               sock_shutdown)
+
+  # Preview 1 is there as a whole or not at all: a name of its own that is missing means that it was not enabled.
   defp wasi_hint(names) do
-    if Enum.any?(names, fn {namespace, _} -> String.starts_with?(namespace, "wasi_") end),
-      do: "; this is a WASI program: enable `wasi:` (or make the store with Store.new_wasi)",
-      else: ""
+    wasi = for {"wasi_" <> _ = namespace, name} <- names, do: {namespace, name}
+
+    unknown =
+      Enum.reject(wasi, fn {ns, name} -> ns == "wasi_snapshot_preview1" and name in @preview1 end)
+
+    cond do
+      wasi == [] ->
+        ""
+
+      unknown == [] ->
+        "; this is a WASI program: enable `wasi:` (or make the store with Store.new_wasi)"
+
+      true ->
+        "; this host has no #{Enum.map_join(unknown, ", ", fn {ns, name} -> import_name(ns, name) end)}"
+    end
   end
 
   @doc false

@@ -43,7 +43,7 @@ defmodule Wasmex.Memory do
   # Copying a megabyte takes about 50 µs. Larger copies are split so that they do not block a scheduler.
   @chunk 1024 * 1024
 
-  @doc "The first exported memory of an instance, whatever its name."
+  @doc "The memory of an instance: its export `memory`, else the first memory that it exports."
   @spec from_instance(StoreOrCaller.t(), Wasmex.Instance.t()) :: {:ok, t()} | {:error, String.t()}
   def from_instance(store_or_caller, %{resource: instance}) do
     via = StoreOrCaller.via(store_or_caller)

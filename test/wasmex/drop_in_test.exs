@@ -9,6 +9,7 @@ defmodule Wasmex.DropInTest do
     Error,
     Global,
     Instance,
+    Memory,
     Module,
     Store,
     Wat
@@ -431,6 +432,99 @@ defmodule Wasmex.DropInTest do
           do: assert({:error, _text} = Wasmex.call_function(pid, "i32", params))
 
       assert Wasmex.call_function(pid, "i32", [1]) == {:ok, [1]}
+    end
+  end
+
+  describe "the memory of an instance" do
+    # The host is told its size by an import and by the instance.
+    defp sizes(wat) do
+      {:ok, pid} =
+        Wasmex.start_link(%{
+          bytes:
+            ~s|(module (import "env" "f" (func $f (result i32))) #{wat} (func (export "call") (result i32) (call $f)))|,
+          imports: %{
+            env: %{
+              f: {:fn, [], [:i32], fn context -> Memory.size(context.caller, context.memory) end}
+            }
+          }
+        })
+
+      {:ok, [from_import]} = Wasmex.call_function(pid, "call", [])
+      {:ok, memory} = Wasmex.memory(pid)
+      {:ok, store} = Wasmex.store(pid)
+      {from_import, Memory.size(store, memory)}
+    end
+
+    test "is the one named memory, else the first, for imports too" do
+      page = 65_536
+      assert sizes(~s|(memory (export "memory") 2)|) == {2 * page, 2 * page}
+      assert sizes(~s|(memory (export "c") 3)|) == {3 * page, 3 * page}
+
+      assert sizes(~s|(memory (export "a") 1) (memory (export "memory") 2)|) ==
+               {2 * page, 2 * page}
+
+      assert sizes(~s|(memory (export "b") 2) (memory (export "a") 1)|) == {2 * page, 2 * page}
+    end
+
+    test "is the calling instance's, where several are linked" do
+      library = ~S|(module (import "env" "f" (func $f (result i32))) (memory (export "c") 3)
+        (func (export "size") (result i32) (call $f)))|
+
+      main =
+        ~S|(module (import "lib" "size" (func $size (result i32))) (import "env" "f" (func $f (result i32)))
+        (memory (export "memory") 1)
+        (func (export "theirs") (result i32) (call $size)) (func (export "ours") (result i32) (call $f)))|
+
+      size = fn context -> Memory.size(context.caller, context.memory) end
+
+      {:ok, pid} =
+        Wasmex.start_link(%{
+          bytes: main,
+          links: %{lib: %{bytes: library}},
+          imports: %{env: %{f: {:fn, [], [:i32], size}}}
+        })
+
+      assert Wasmex.call_function(pid, "theirs", []) == {:ok, [3 * 65_536]}
+      assert Wasmex.call_function(pid, "ours", []) == {:ok, [65_536]}
+    end
+  end
+
+  test "names of a guest are shown and not obeyed" do
+    {:ok, store} = Store.new()
+
+    {:ok, module} =
+      Module.compile(store, ~S|(module (import "e\1b[31m\0afake" "f\e2\80\ae" (func)))|)
+
+    {:error, text} = Instance.new(store, module, %{})
+    assert text == ~S|unknown import: `e\e[31m\nfake::f\u202E` has not been defined|
+    {:error, error} = Instance.instantiate(store, module, %{})
+    refute Exception.message(error) =~ ~r/[\e\n\x{202e}]/u
+  end
+
+  test "a missing import says what to do, where there is something to do" do
+    wat = &~s|(module (import "wasi_snapshot_preview1" "#{&1}" (func (param i32) (result i32))))|
+
+    message = fn name, {:ok, store} ->
+      {:ok, module} = Module.compile(store, wat.(name))
+      {:error, error} = Instance.instantiate(store, module, %{})
+      Exception.message(error)
+    end
+
+    assert message.("fd_close", Store.new()) =~ "enable `wasi:`"
+    text = message.("sock_open", Store.new_wasi(%Wasmex.Wasi.WasiOptions{}))
+    assert text =~ "this host has no `wasi_snapshot_preview1::sock_open`"
+    refute text =~ "enable"
+  end
+
+  test "a _start of the wrong type is called that" do
+    for {wat, text} <- [
+          {~S|(func (export "_start") (param i32))|, "(i32) -> ()"},
+          {~S|(func (export "_start") (result i32 f32) unreachable)|, "() -> (i32, f32)"},
+          {~S|(memory (export "_start") 1)|, "not a function but a memory"}
+        ] do
+      assert {:error, %Error{reason: :not_a_program} = error} = Wasmex.run("(module #{wat})")
+      assert Exception.message(error) =~ text
+      refute Exception.message(error) =~ "exports no function"
     end
   end
 end

@@ -36,13 +36,26 @@ defmodule Wasmex.Program.Kind.Core do
   def program?(%Module{resource: resource}) do
     exports = Native.module_exports(resource)
 
-    if match?({"_start", {:fn, [], []}}, List.keyfind(exports, "_start", 0)) do
-      :ok
-    else
-      functions = for {name, {:fn, _, _}} <- exports, do: name
-      {:not, described(functions), functions -- ["_initialize"]}
+    functions = for {name, {:fn, _, _}} <- exports, do: name
+
+    case List.keyfind(exports, "_start", 0) do
+      {_, {:fn, [], []}} -> :ok
+      {_, type} -> {:not, wrong_start(type), functions -- ["_start"]}
+      nil -> {:not, described(functions), functions -- ["_initialize"]}
     end
   end
+
+  defp wrong_start({:fn, params, results}) do
+    [params, results] = for types <- [params, results], do: Enum.map_join(types, ", ", &type/1)
+
+    "a module whose _start has the wrong type: a program's takes no parameters and returns nothing, this one is " <>
+      "(#{params}) -> (#{results})"
+  end
+
+  defp wrong_start(type), do: "a module whose _start is not a function but a #{elem(type, 0)}"
+
+  defp type({:reference, text}), do: text
+  defp type(type), do: Atom.to_string(type)
 
   defp described(functions) do
     prefix = "a module that exports no function _start, so it is "

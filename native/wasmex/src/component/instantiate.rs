@@ -55,7 +55,7 @@ async fn instantiate(
     component: ResourceArc<ComponentResource>,
     mut cx: StoreContextMut<'_, StoreData>,
 ) -> Result<ErlNifTerm> {
-    cx.data_mut().count_instance();
+    cx.data_mut().count_instance(None);
     let cell = handoff::current_cell().ok_or(Error::Cancelled)?;
     let components = Components::of(&cell);
     components.keep(&component);

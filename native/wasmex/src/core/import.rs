@@ -1,7 +1,7 @@
 //! Elixir functions as imports of core modules: declared by Elixir, defined in a linker, called by the guest.
 
 use crate::core::export;
-use crate::core::memory::MemoryResource;
+use crate::core::memory::{self, MemoryResource};
 use crate::core::types;
 use crate::guest::cell::{ForeignStore, StoreCell};
 use crate::guest::data::StoreData;
@@ -90,20 +90,33 @@ async fn call(
     store_results(caller.as_context_mut(), results, &import.results, slots)
 }
 
-/// The calling instance's `memory`, and a key that differs between the memories of a store. While a
+/// The calling instance's memory, as [`memory::name`] has it, and a key that differs between the memories of a store. While a
 /// store has one instance, it is always the same one.
 fn calling_memory(caller: &mut Caller<'_, StoreData>) -> (Option<Memory>, usize) {
     if let Some(memory) = caller.data().only_memory() {
         return (Some(memory), 1);
     }
     // Who calls may have none, such as Elixir itself by a re-exported import.
-    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+    let Some(memory) = exported_memory(caller) else {
         return (None, 0);
     };
     match caller.data_mut().remember_memory(memory) {
         true => (Some(memory), 1),
         false => (Some(memory), memory.data_ptr(caller) as usize),
     }
+}
+
+fn exported_memory(caller: &mut Caller<'_, StoreData>) -> Option<Memory> {
+    if let Some(Extern::Memory(memory)) = caller.get_export(memory::NAME) {
+        return Some(memory);
+    }
+    for index in 0..caller.data().memory_names().len() {
+        let name = caller.data().memory_names()[index].clone();
+        if let Some(Extern::Memory(memory)) = caller.get_export(&name) {
+            return Some(memory);
+        }
+    }
+    None
 }
 
 fn store_results(

@@ -1,7 +1,7 @@
 //! Instances, asked for their exports by name.
 
 use crate::core::global::GlobalResource;
-use crate::core::memory::MemoryResource;
+use crate::core::memory::{self, MemoryResource};
 use crate::core::table::TableResource;
 use crate::core::tag::TagResource;
 use crate::core::types;
@@ -22,7 +22,7 @@ use rustler::{Atom, Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use wasmtime::{ExportType, Extern, ExternType, Instance, Module, StoreContextMut};
+use wasmtime::{Extern, ExternType, Instance, Module, StoreContextMut};
 
 /// An instance of a core module.
 pub struct InstanceResource {
@@ -241,19 +241,14 @@ fn wrap<'a>(
     })
 }
 
-/// The first exported memory, whatever its name; nil when there is none.
+/// The instance's memory, as [`memory::name`] has it; nil when there is none.
 #[rustler::nif]
 fn instance_memory<'a>(
     env: Env<'a>,
     instance: ResourceArc<InstanceResource>,
     via: Via,
 ) -> Term<'a> {
-    let is_memory = |export: &ExportType| matches!(export.ty(), ExternType::Memory(_));
-    let name = instance
-        .module
-        .exports()
-        .find(is_memory)
-        .map(|export| export.name().to_string());
+    let name = memory::name(&instance.module).map(String::from);
     access::reply(env, &instance.cell, via, |mut cx| {
         let memory = name.and_then(|name| instance.instance.get_memory(&mut cx, &name));
         Ok(memory

@@ -2,6 +2,7 @@
 
 use crate::core::instance::InstanceResource;
 use crate::core::linker::{self, Wanted};
+use crate::core::memory;
 use crate::core::module::ModuleResource;
 use crate::core::template::TemplateResource;
 use crate::guest::cell::{StoreCell, Via};
@@ -96,7 +97,7 @@ impl Task for Plan {
 async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
     let (instance, module) = match plan {
         Plan::Template(template) => {
-            cx.data_mut().count_instance();
+            count(template.module(), &mut cx);
             let instance = template
                 .instantiate_async(&mut cx)
                 .await
@@ -130,6 +131,11 @@ async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNi
     .ok_or(Error::Cancelled)
 }
 
+fn count(module: &Module, cx: &mut StoreContextMut<'_, StoreData>) {
+    let memory = memory::name(module).filter(|name| *name != memory::NAME);
+    cx.data_mut().count_instance(memory);
+}
+
 async fn link(
     linker: &Linker<StoreData>,
     module: &Module,
@@ -137,7 +143,7 @@ async fn link(
     cx: &mut StoreContextMut<'_, StoreData>,
 ) -> Result<Instance> {
     let template = linker::prepare(linker, module, linked, cx)?;
-    cx.data_mut().count_instance();
+    count(module, cx);
     template.instantiate_async(cx).await.map_err(Error::Guest)
 }
 

@@ -9,7 +9,20 @@ use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::terms;
 use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
-use wasmtime::Memory;
+use wasmtime::{ExternType, Memory, Module};
+
+/// The name that C, Rust, Go and others give a module's memory.
+pub const NAME: &str = "memory";
+
+/// The name of a module's memory, for whoever asks for none in particular: `memory`, else the first that is exported.
+pub fn name(module: &Module) -> Option<&str> {
+    if let Some(ExternType::Memory(_)) = module.get_export(NAME) {
+        return Some(NAME);
+    }
+    let mut exports = module.exports();
+    let first = exports.find(|export| matches!(export.ty(), ExternType::Memory(_)));
+    first.map(|export| export.name())
+}
 
 /// A linear memory.
 pub struct MemoryResource {

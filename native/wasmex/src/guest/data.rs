@@ -24,9 +24,14 @@ pub struct StoreData {
     pub fuel_before: Vec<u64>,
     /// The `memory` of the store's one instance, once it was asked for.
     only_memory: Option<Memory>,
+    /// Under which names other than `memory` the store's instances export their first memory.
+    memory_names: Vec<String>,
     /// What extensions attach, see [`crate::guest::extension`].
     pub slots: Slots,
 }
+
+/// Names of memories that are remembered: languages have one each.
+const MEMORY_NAMES: usize = 16;
 
 impl StoreData {
     /// With nothing attached yet.
@@ -39,6 +44,7 @@ impl StoreData {
             instances: 0,
             fuel_before: Vec::new(),
             only_memory: None,
+            memory_names: Vec::new(),
             slots: Slots::default(),
         }
     }
@@ -49,10 +55,21 @@ impl StoreData {
         self.serial
     }
 
-    /// Called before an instance is made.
-    pub fn count_instance(&mut self) {
+    /// Called before an instance is made; `memory` is the name of its memory, unless that is `memory`.
+    pub fn count_instance(&mut self, memory: Option<&str>) {
         self.instances += 1;
         self.only_memory = None;
+        if let Some(name) = memory
+            && self.memory_names.len() < MEMORY_NAMES
+            && !self.memory_names.iter().any(|known| known == name)
+        {
+            self.memory_names.push(name.to_string());
+        }
+    }
+
+    /// See [`Self::count_instance`].
+    pub fn memory_names(&self) -> &[String] {
+        &self.memory_names
     }
 
     /// The `memory` of the store's one instance, if it is known.

@@ -138,7 +138,7 @@ async fn instantiate(
     template: &PluginTemplate,
     cx: &mut StoreContextMut<'_, StoreData>,
 ) -> wasmtime::Result<Instance> {
-    cx.data_mut().count_instance();
+    cx.data_mut().count_instance(None);
     let kernel = template.kernel.template.instantiate_async(&mut *cx).await?;
     let memory = kernel
         .get_module_export(&mut *cx, &template.kernel.memory)
@@ -160,7 +160,7 @@ async fn instantiate(
         providers.push(provider);
     }
     let imports = main.externs(cx, &template.linker, kernel, &providers)?;
-    cx.data_mut().count_instance();
+    cx.data_mut().count_instance(None);
     let instance = Instance::new_async(&mut *cx, &main.module, &imports).await?;
     running(cx, memory, instance)?;
     // From here on what a plug-in takes is counted.

@@ -242,7 +242,7 @@ impl Linked {
         cx: &mut StoreContextMut<'_, StoreData>,
         imports: &[Extern],
     ) -> wasmtime::Result<Provider> {
-        cx.data_mut().count_instance();
+        cx.data_mut().count_instance(None);
         if self.kind == LinkKind::Library {
             let instance = Instance::new_async(&mut *cx, &self.module, imports).await?;
             return Ok(Provider::Instance(instance));

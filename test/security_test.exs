@@ -5,7 +5,8 @@ defmodule Wasmex.SecurityTest do
   import ExUnit.CaptureLog
 
   alias Wasmex.ComponentGuests, as: Guests
-  alias Wasmex.{ChildVM, Components, Error, Guest, Instance, Module, Store, StoreLimits, Trap}
+  alias Wasmex.{ChildVM, Components, Error, Fetcher, Guest, Instance, Module, Origin}
+  alias Wasmex.{Store, StoreLimits, Trap}
   alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
 
   @command "test/guests/component_command/component_command.wasm"
@@ -95,6 +96,26 @@ defmodule Wasmex.SecurityTest do
       end
     end
 
+    test "A name leads to public addresses only, unless others are listed beside it." do
+      rules = Enum.map(["*", "a.test", "*.test"], &Wasmex.Options.Type.Address.native/1)
+      leads? = &Wasmex.Native.address_allowed(&1, "a.test", &2, 443)
+      assert leads?.(rules, "1.1.1.1")
+
+      for address <- [
+            "127.0.0.1",
+            "::1",
+            "10.0.0.1",
+            "169.254.169.254",
+            "::ffff:127.0.0.1",
+            "0.0.0.0"
+          ] do
+        refute leads?.(rules, address), address
+        assert leads?.([Wasmex.Options.Type.Address.native(address) | rules], address), address
+      end
+
+      # And at run time: `test/stress/network_test.exs`, where names can be made.
+    end
+
     test "A request goes to hosts that are listed, and follows no redirect elsewhere." do
       options = %WasiP2Options{allowed_hosts: ["api.example.com", "*.example.org:8443"]}
       allowed? = &Components.HTTP.allowed?(options, &1)
@@ -117,7 +138,114 @@ defmodule Wasmex.SecurityTest do
     end
   end
 
+  describe "a request" do
+    test "A request carries nothing of the application, and no connection serves two stores." do
+      {:ok, _} = Application.ensure_all_started(:inets)
+      counter = :counters.new(1, [])
+      answer = Origin.response("", "200 OK", "set-cookie: id=secret\r\n")
+      test = self()
+
+      port =
+        Origin.start(fn connection ->
+          :counters.add(counter, 1, 1)
+          Origin.answer_all(connection, answer, test)
+        end)
+
+      profile = :security_test
+      {:ok, _} = :inets.start(:httpc, profile: profile)
+      :httpc.set_options([cookies: :enabled], profile)
+      url = ~c"http://127.0.0.1:#{port}/"
+      {:ok, _} = :httpc.request(:get, {url, []}, [], [], profile)
+      [one, two] = for _ <- 1..2, do: Fetcher.instance()
+      for guest <- [one, two, one, two], do: assert({:ok, _} = Fetcher.fetch(guest, port))
+      :inets.stop(:httpc, profile)
+      assert :counters.get(counter, 1) == 3
+      requests = for _ <- 1..5, do: assert_receive({:request, request}) && request
+      assert Enum.count(requests, &(&1 =~ ~r/cookie|secret/i)) == 0
+    end
+
+    test "A server is what its certificate says, by the rules of webpki." do
+      {server, ca} = Origin.certificates()
+      {_, other} = Origin.certificates(root: 4)
+      port = Origin.answer(Origin.response(""), tls: [log_level: :none] ++ server)
+      get = &Fetcher.fetch(Fetcher.instance(http_cacerts: &1), port, scheme: "https")
+      assert {:ok, _} = get.(ca)
+      assert {:error, "ErrorCode::TlsCertificateError"} = get.(other)
+      assert {:error, "ErrorCode::TlsCertificateError"} = get.(nil)
+    end
+
+    test "A guest learns nothing of the host from an error." do
+      function = fn _ -> {:error, %{db_password: "x"}} end
+
+      assert Fetcher.fetch(Fetcher.instance(allowed_hosts: nil, http: function), "a.test") ==
+               {:error, "ErrorCode::InternalError(Some(\"the request failed\"))"}
+    end
+  end
+
   describe "the VM" do
+    test "A server can't send a guest more than it may have, of a head or of a body." do
+      head = "HTTP/1.1 404 Not Found\r\n"
+      large = String.duplicate("x", 10_000_000)
+
+      for answer <- [
+            head <> "x: " <> large <> "\r\n\r\n",
+            head <> "content-length: 500000000\r\n\r\n" <> large,
+            head <> "transfer-encoding: chunked\r\n\r\n989680\r\n" <> large
+          ] do
+        assert {:error, code} = Fetcher.fetch(Fetcher.instance(), Origin.answer(answer))
+        assert code =~ ~r/HttpResponse(HeaderSection|Body)Size/
+      end
+    end
+
+    test "Requests that nobody waits for hold no file." do
+      code = """
+      files = fn -> length(File.ls!("/proc/self/fd")) end
+      port = Wasmex.Origin.start(fn connection -> Wasmex.Origin.read_all(connection) end)
+      # The library's own are open from the first request on.
+      {:error, _} = Wasmex.Fetcher.fetch(Wasmex.Fetcher.instance(), 1)
+      before = files.()
+
+      for _ <- 1..6 do
+        guest = Wasmex.Fetcher.instance()
+        # The first gives up; the others are dropped in whatever state they are.
+        request = Wasmex.Fetcher.request(port, first_byte_timeout: {:some, 200_000_000})
+        {:ok, {:error, _}} = Wasmex.Components.Instance.call(guest, "hold", [request, 900])
+      end
+
+      wait = fn wait, tries ->
+        if tries == 0, do: raise("\#{files.()} files are open, of \#{before}")
+        unless files.() <= before, do: Process.sleep(20) && wait.(wait, tries - 1)
+      end
+
+      wait.(wait, 500)
+      IO.puts("as many as before")
+      """
+
+      {output, status} = ChildVM.run(code, "ulimit -n 4000")
+      assert {status, output} == {0, "as many as before\n"}
+    end
+
+    test "A request ends with its guest, and what it was sending breaks off." do
+      test = self()
+      port = Origin.start(&send(test, {:got, Origin.read_all(&1)}))
+
+      half = [
+        method: "POST",
+        body: {:some, String.duplicate("x", 4_096)},
+        times: 50,
+        ending: :trap
+      ]
+
+      request = Fetcher.request(port, half)
+
+      assert {:error, %Wasmex.Trap{}} =
+               Components.Instance.call(Fetcher.instance(), "fetch", [request])
+
+      assert_receive {:got, "POST / HTTP/1.1\r\n" <> got}
+      assert got =~ "xxx"
+      refute got =~ "\r\n0\r\n"
+    end
+
     test "A guest that loops for ever is stopped when its time is up, and holds up nobody meanwhile." do
       instance = instance(~s|(module (func (export "spin") (loop br 0)))|)
 

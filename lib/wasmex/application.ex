@@ -13,8 +13,7 @@ defmodule Wasmex.Application do
     children = [
       Wasmex.Cache,
       Wasmex.Pool.Idle,
-      {Registry, keys: :unique, name: Wasmex.HTTP.Registry},
-      Wasmex.Components.HTTP.Client
+      {Registry, keys: :unique, name: Wasmex.HTTP.Registry}
     ]
 
     Supervisor.start_link(children,

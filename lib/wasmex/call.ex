@@ -8,6 +8,8 @@ defmodule Wasmex.Call do
   #     :yield                             the slice is over
   #     {:import, table, memory, index, serial, params}
   #                                        the guest called an Elixir function
+  #     {:http, exchange, function, request}
+  #                                        a component's request is complete: the function performs it
   #     {:wait, ref}                       the guest waits; {:wasmex_wake, ref} will come
   #     {:busy, ref}                       the store is in use; {:wasmex_turn, ref} will come
   #
@@ -15,7 +17,7 @@ defmodule Wasmex.Call do
   # (direct calls), `Wasmex.Server` by returning to its mailbox. Nobody else looks at steps.
 
   alias Wasmex.{Error, Native, StoreOrCaller, Telemetry}
-  alias Wasmex.Call.{Timeout, Turn}
+  alias Wasmex.Call.{Request, Timeout, Turn}
 
   # On the path of every import.
   @compile {:inline, with_imports: 4, run_import: 4, apply_import: 3, expired?: 1}
@@ -132,6 +134,16 @@ defmodule Wasmex.Call do
     end
   end
 
+  def advance({:http, exchange, function, request}, call) do
+    under_deadline(call, fn -> Request.perform(exchange, function, request) end)
+
+    case expired?(call) and extend(call) do
+      false -> call.store |> Native.call_poll() |> advance(call)
+      :over -> cancel(call, nil)
+      call -> call.store |> Native.call_poll() |> advance(call)
+    end
+  end
+
   defp resume(store, serial, {:returned, value}, call),
     do: store |> Native.call_resume(serial, value) |> advance(call)
 
@@ -157,14 +169,17 @@ defmodule Wasmex.Call do
     %{call | imports: {table, memory_key, functions, context}, observer: observer}
   end
 
-  defp run_import(import, context, params, %{deadline: :infinity, observer: observer}),
-    do: observed(observer, import, context, params)
+  defp run_import(import, context, params, %{observer: observer} = call),
+    do: under_deadline(call, fn -> observed(observer, import, context, params) end)
 
-  defp run_import(import, context, params, %{deadline: deadline, observer: observer}) do
+  # Calls that the function makes end in time for this one.
+  defp under_deadline(%{deadline: :infinity}, function), do: function.()
+
+  defp under_deadline(%{deadline: deadline}, function) do
     outer = Process.put(@deadline_key, deadline)
 
     try do
-      observed(observer, import, context, params)
+      function.()
     after
       if outer, do: Process.put(@deadline_key, outer), else: Process.delete(@deadline_key)
     end

@@ -130,7 +130,9 @@ defmodule Wasmex.Native do
   def pipe_close(_pipe), do: error()
 
   def http_respond(_exchange, _status, _headers, _body), do: error()
-  def http_fail(_exchange, _reason, _message), do: error()
+  def http_fail(_exchange, _reason), do: error()
+  def http_allowed(_rules, _url), do: error()
+  def address_allowed(_rules, _name, _address, _port), do: error()
 
   def interrupt_notify(_reference), do: error()
 

@@ -76,11 +76,11 @@ defmodule Wasmex.OptionsTest do
 
       assert Type.native({:list, Type.Address}, ["*:80", "1.2.3.4", "[::1]:1", "*.a.b", "a"]) ==
                [
-                 {:any, "", 80},
-                 {:ip, "1.2.3.4", nil},
-                 {:ip, "::1", 1},
-                 {:suffix, ".a.b", nil},
-                 {:name, "a", nil}
+                 {:any, "", 80, 80},
+                 {:ip, "1.2.3.4/32", 0, 65_535},
+                 {:ip, "::1/128", 1, 1},
+                 {:glob, "*.a.b", 0, 65_535},
+                 {:name, "a", 0, 65_535}
                ]
     end
   end
@@ -342,14 +342,18 @@ defmodule Wasmex.OptionsTest do
       {Type.Invoke, [nil, {"f", []}], [{"f", "a function's name and its parameters"}]},
       {Type.Names, [%{"a-b" => :a_b}], [{%{a: :b}, "a map of strings to atoms"}, {[], "a map"}]},
       {Type.Pair, [{"a", ""}], [{{:a, ""}, "a name and a text"}]},
-      {Type.Address, ["*", "1.2.3.4", "[::1]", "::1", "[::1]:80", "a.b:1", "*.a.b"],
+      {Type.Certificates, [], [{"", "certificates as PEM"}, {"none", "PEM"}, {1, "PEM"}]},
+      {Type.Address,
+       ["*", "1.2.3.4", "[::1]", "::1", "[::1]:80", "a.b:1", "*.a.b", "a-*.b", "10.0.0.0/8:1-2"] ++
+         ["fd00::/8", "[fd00::/8]:443", "*:0-65535"],
        [
          {"a:99999", "a port up to 65535"},
          {"a b", "an address such as"},
          {1, "address"},
          {<<255>>, "address"}
        ] ++
-         [{"*a", "address"}, {"", "address"}, {"[a]", "address"}]},
+         [{"*a.", "address"}, {"", "address"}, {"[a]", "address"}, {"300.1.1.1", "address"}] ++
+         [{"10.0.0.0/33", "address"}, {"a:2-1", "lower one first"}, {"a:1-", "address"}]},
       {Type.Dirs, [],
        [{%{"/" => 1}, "a map of"}, {%{"/" => {"a", :rx}}, "a map of"}, {[:a], "a map of"}] ++
          [

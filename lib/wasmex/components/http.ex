@@ -3,19 +3,39 @@ defmodule Wasmex.Components.HTTP do
   Outgoing HTTP requests of components (`wasi:http/outgoing-handler`).
 
   A guest may send requests when its store's `Wasmex.Wasi.WasiP2Options` say so: to any host
-  (`allow_http: true`), or to those in `allowed_hosts:`. They are performed outside the guest, by a small
-  process each, with OTP's `:httpc`; redirects are not followed (a guest that follows one asks again, and
-  the new host is looked at). `http:` names a function that performs them instead:
+  (`allow_http: true`), or to those in `allowed_hosts:`. The library sends them with a client of its own (HTTP/1.1, TLS 1.2 and
+  1.3, certificates by the rules of webpki), which shares nothing with the application, nor one store's connections
+  with another's. Bodies stream in both directions. A request ends with the guest's handles: a future or a body that is
+  dropped closes the connection, and so does a guest that traps, which breaks off what it was sending.
+
+  The addresses of a name are judged after it was looked up, see `Wasmex.Wasi.WasiP2Options`. Redirects are not followed
+  (a guest that follows one asks again, and the new host is looked at), unless `http_redirects:` says how many.
+
+  ## Limits
+
+  | what | limit | the guest's error |
+  |---|---|---|
+  | the head of a response with those before it, trailers | 64 KiB, 100 fields | `HTTP-response-header-section-size`, `-trailer-section-size` |
+  | the head of a request, its trailers | the same | `HTTP-request-header-section-size`, `-trailer-section-size` |
+  | bodies | `http_max_request:`, `http_max_response:`, `http_max_total:` | `HTTP-request-body-size`, `HTTP-response-body-size` |
+  | bytes on their way | 128 KiB of a request, 64 KiB of a response, whatever the bodies | |
+  | exchanges of a store | `http_max_exchanges:`; more of them wait | `connection-limit-reached` after the connect timeout |
+  | connections of all guests | 1,024, and a quarter of the files that the VM may open | the same |
+  | time | `http_timeout:`, and the guest's own connect, first-byte and between-bytes timeouts | `connection-timeout`, `connection-read-timeout`, `HTTP-response-timeout` |
+
+  Up to eight connections of a store wait ten seconds for another request. Only requests that may be sent twice use them,
+  `GET` and the like without a body; they are sent again where the server has closed the connection meanwhile.
+
+  ## A function instead
+
+  `http:` names a function that performs the requests, in the process that called the guest, as it runs imports:
 
       http: fn request -> {:ok, %{status: 200, headers: [{"x", "y"}], body: "hello"}} end
 
   `request` is a map of `:method`, `:url`, `:headers` (`[{name, value}]`) and `:body` (a binary). The answer is
   `{:ok, %{status:, headers:, body:}}` or `{:error, reason}`, where `:denied`, `:timeout`, `:refused`, `:dns` and
-  `:too_large` become the error codes of `wasi:http`, and anything else an internal error. The function
-  is asked only about hosts that are allowed; with `http:` alone all hosts are.
-
-  Bodies of requests and responses are limited to `http_max_response:` bytes, and all of it to
-  `http_timeout:` ms, or the guest's own time-outs where they are shorter.
+  `:too_large` become the error codes of `wasi:http`. Of any other reason, and of a function that raises, the guest learns
+  only that the request failed. The function is asked only about hosts in `allowed_hosts:`; without such a list about all.
 
   ## Example
 
@@ -88,12 +108,12 @@ defmodule Wasmex.Components.HTTP do
     end
   end
 
-  @doc "Whether a store with these options would send a request to this URL."
+  @doc "Whether a store with these options would look at the host of this URL at all. Its addresses are judged when it is asked."
   @spec allowed?(WasiP2Options.t(), String.t()) :: boolean()
   def allowed?(%WasiP2Options{} = options, url) do
     case options |> WasiP2Options.validate!() |> Policy.rules() do
       nil -> false
-      rules -> Policy.reachable?(rules, URI.parse(url))
+      rules -> Wasmex.Native.http_allowed(rules, url)
     end
   end
 end

@@ -131,12 +131,38 @@ defmodule Wasmex.Options.WASI do
       http_timeout: [
         type: {:milliseconds, 1..0x7FFF_FFFF_FFFF_FFFF},
         default: 30_000,
-        doc: "for an outgoing HTTP request"
+        doc: "for an outgoing HTTP request, to the last byte of its response"
+      ],
+      http_max_request: [
+        type: {:or, [:infinity], {:bytes, 1..0x7FFF_FFFF_FFFF_FFFF}},
+        default: 8 * 1024 * 1024,
+        doc: "of a request's body"
       ],
       http_max_response: [
-        type: {:bytes, 1..0x7FFF_FFFF_FFFF_FFFF},
+        type: {:or, [:infinity], {:bytes, 1..0x7FFF_FFFF_FFFF_FFFF}},
         default: 8 * 1024 * 1024,
         doc: "of a response's body"
+      ],
+      http_max_total: [
+        type: {:or, [:infinity], {:bytes, 1..0x7FFF_FFFF_FFFF_FFFF}},
+        default: :infinity,
+        doc: "of all bodies of the store, in both directions"
+      ],
+      http_max_exchanges: [
+        type: {:integer, 1..1_000},
+        default: 64,
+        doc: "requests under way at once; more of them wait"
+      ],
+      http_redirects: [
+        type: {:integer, 0..100},
+        default: 0,
+        doc:
+          "redirects that are followed for one request; without, one is a response like any other"
+      ],
+      http_cacerts: [
+        type: {:or, [nil], Type.Certificates},
+        default_doc: "the system's",
+        doc: "the certificates that are trusted"
       ]
     ]
   end

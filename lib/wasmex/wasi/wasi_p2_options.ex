@@ -13,9 +13,20 @@ defmodule Wasmex.Wasi.WasiP2Options do
 
   #{Options.Docs.table(@options)}
 
-  Addresses are `"10.0.0.5:5432"`, `"[::1]:80"`, `"db.internal:5432"`, `"*.internal:443"`; without a port any port,
-  and `"*"` is any address. A name allows the addresses that the guest found by looking up that name.
-  For HTTP, hosts are `"api.example.com"`, `"api.example.com:8443"`, `"*.example.com"`, `"*"`.
+  ## Addresses
+
+  `:tcp`, `:udp`, `:listen`, `:lookup` and `:allowed_hosts` are lists of
+
+  - addresses and networks: `"10.0.0.5"`, `"10.0.0.0/8"`, `"::1"`, `"fd00::/8"`;
+  - names: `"db.internal"`, `"*.example.com"`, `"api-*.example.com"`, where `*` is one character or more;
+  - `"*"`: any name, and any address but link-local, metadata and unspecified ones.
+
+  Each may end with a port or a range of ports, `"10.0.0.5:5432"`, `"[::1]:80"`, `"*.internal:8000-8999"`; without, it means any port.
+
+  A name leads to public addresses only, whatever its server of names says: loopback, private, link-local, metadata
+  (`169.254.169.254`, `fd00:ec2::254`) and other special addresses must be listed beside it,
+  `["db.internal:5432", "10.0.0.0/8:5432"]`. What was looked up is what is connected to. IPv4 addresses in IPv6's clothes
+  count as IPv4. `"localhost"` is this machine.
 
   As in Wasmex 0.15, components inherit the VM's streams by default; nothing else is granted.
   `nothing/0` grants not even those.
@@ -40,7 +51,7 @@ defmodule Wasmex.Wasi.WasiP2Options do
       stdin: stream(options.stdin, options.inherit_stdin),
       stdout: stream(options.stdout, options.inherit_stdout),
       stderr: stream(options.stderr, options.inherit_stderr),
-      http: Wasmex.Components.HTTP.Client.grant(options)
+      http: Wasmex.Components.HTTP.Policy.native!(options)
     })
   end
 

@@ -62,7 +62,7 @@ fn load(env: Env, _info: Term) -> bool {
             .is_ok()
         && env.register::<wasi::pipe::PipeResource>().is_ok()
         && env
-            .register::<wasi::http::client::ExchangeResource>()
+            .register::<wasi::http::function::ExchangeResource>()
             .is_ok()
         && component::resource::register(env)
         && plugin::register(env)

@@ -1,33 +1,51 @@
 defmodule Wasmex.Components.HTTP.Policy do
   @moduledoc false
-  # Which hosts a store's components may send requests to.
+  # Whether, where and how a store's components may send requests: its options, as `wasi/http/options.rs` reads them.
 
-  alias Wasmex.Options.Type.Address
+  alias Wasmex.Call.Timeout
+  alias Wasmex.Options.Type.{Address, Certificates}
   alias Wasmex.Wasi.WasiP2Options
 
-  @typedoc "`{kind, text, port | nil}`, see `Wasmex.Options.Type.Address`."
-  @type rule :: {:any | :ip | :name | :suffix, String.t(), :inet.port_number() | nil}
-
-  @doc "The rules of options that were checked; nil where they grant no requests at all."
-  @spec rules(WasiP2Options.t()) :: [rule()] | nil
-  def rules(%{allowed_hosts: nil, allow_http: false, http: nil}), do: nil
-  def rules(%{allowed_hosts: nil}), do: [{:any, "", nil}]
-  def rules(%{allowed_hosts: hosts}), do: Enum.map(hosts, &Address.native/1)
-
-  @doc "Whether a request to this URL is granted."
-  @spec reachable?([rule()], URI.t()) :: boolean()
-  def reachable?(rules, %URI{scheme: scheme, host: host, port: port})
-      when scheme in ["http", "https"] and is_binary(host) do
-    host = host |> String.downcase() |> String.trim_trailing(".")
-
-    Enum.any?(rules, fn {kind, text, wanted} ->
-      (wanted == nil or wanted == port) and matches?(kind, String.downcase(text), host)
-    end)
+  defmodule Native do
+    @moduledoc false
+    defstruct [
+      :rules,
+      :cacerts,
+      :timeout,
+      :max_request,
+      :max_response,
+      :max_total,
+      :exchanges,
+      :redirects,
+      :function
+    ]
   end
 
-  def reachable?(_rules, _uri), do: false
+  @doc "How a store's guests send requests, of options that were checked; nil when they may not."
+  @spec native!(WasiP2Options.t()) :: %__MODULE__.Native{} | nil
+  def native!(%WasiP2Options{} = options) do
+    if rules = rules(options) do
+      %__MODULE__.Native{
+        # A function without a list of hosts is asked about all.
+        rules: if(options.http == nil or options.allowed_hosts != nil, do: rules),
+        cacerts: options.http_cacerts && Certificates.native(options.http_cacerts),
+        timeout: Timeout.capped(options.http_timeout),
+        max_request: limit(options.http_max_request),
+        max_response: limit(options.http_max_response),
+        max_total: limit(options.http_max_total),
+        exchanges: options.http_max_exchanges,
+        redirects: options.http_redirects,
+        function: options.http
+      }
+    end
+  end
 
-  defp matches?(:any, _text, _host), do: true
-  defp matches?(:suffix, text, host), do: String.ends_with?(host, text) and host != text
-  defp matches?(_ip_or_name, text, host), do: host == text
+  @doc "The hosts that may be asked; nil when none may."
+  @spec rules(WasiP2Options.t()) :: [Address.rule()] | nil
+  def rules(%WasiP2Options{allowed_hosts: nil, allow_http: false, http: nil}), do: nil
+  def rules(%WasiP2Options{allowed_hosts: nil}), do: [Address.native("*")]
+  def rules(%WasiP2Options{allowed_hosts: hosts}), do: Enum.map(hosts, &Address.native/1)
+
+  defp limit(:infinity), do: nil
+  defp limit(bytes), do: bytes
 end

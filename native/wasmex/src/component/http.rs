@@ -14,7 +14,7 @@ use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::wasi::http::body::{self, PipeBody};
-use crate::wasi::http::client::header_map;
+use crate::wasi::http::fields::header_map;
 use crate::wasi::pipe::{Pipe, PipeResource};
 use bytes::Bytes;
 use rustler::sys::ErlNifTerm;

@@ -59,6 +59,9 @@ async fn instantiate(
     let cell = handoff::current_cell().ok_or(Error::Cancelled)?;
     let components = Components::of(&cell);
     components.keep(&component);
+    if let Some(outgoing) = cell.slots.get() {
+        components.send_with(outgoing);
+    }
     let underway = Underway::making(components);
     let instance = match template.instantiate_async(&mut cx).await {
         Ok(instance) => instance,

@@ -7,9 +7,10 @@ use crate::guest::cell::StoreCell;
 use crate::vm::error::Result;
 use crate::vm::host_error::host_error;
 use crate::vm::slots::Shared;
+use crate::wasi::http::outgoing::Outgoing;
 use rustler::ResourceArc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use wasmtime::WasmBacktrace;
 use wasmtime::component::ResourceAny;
 
@@ -26,6 +27,8 @@ pub struct Components {
     kept: Mutex<Vec<ResourceArc<ComponentResource>>>,
     /// A call ended in the middle; wasmtime lets no component of this store run any more.
     spent: AtomicBool,
+    /// What sends the requests of its guests.
+    outgoing: OnceLock<Arc<Outgoing>>,
 }
 
 host_error! {
@@ -78,9 +81,17 @@ impl Components {
         lock(&self.stack).last().cloned()
     }
 
-    /// A call ended in the middle.
+    /// What ends with the guests; known before the first of them runs.
+    pub fn send_with(&self, outgoing: Arc<Outgoing>) {
+        let _ = self.outgoing.set(outgoing);
+    }
+
+    /// A call ended in the middle: what its guest was sending breaks off.
     pub fn spend(&self) {
         self.spent.store(true, Ordering::Relaxed);
+        if let Some(outgoing) = self.outgoing.get() {
+            outgoing.close();
+        }
     }
 
     /// Whether a call ended in the middle, so that no component of the store may run again.

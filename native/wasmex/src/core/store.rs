@@ -11,6 +11,7 @@ use crate::vm::options::Options;
 use crate::vm::runtime;
 use crate::vm::slots::{Shared, SharedSlots};
 use crate::wasi::context::Context;
+use crate::wasi::http::options::OutgoingTerm;
 use crate::wasi::p1::WasiSpec;
 use rustler::{Encoder, Env, ResourceArc, Term};
 use wasmtime::Store;
@@ -60,10 +61,12 @@ fn new(
             "the system gives no thread for I/O",
         ));
     }
+    let outgoing = match &wasi {
+        Some(options) => options.get_or_default::<Option<OutgoingTerm>>("http"),
+        None => Ok(None),
+    };
     let wasi = wasi.as_ref().map(WasiSpec::new).transpose();
-    let context = wasi
-        .and_then(Context::new)
-        .map_err(|error| Error::text(atoms::wasi(), format!("{error:#}")))?;
+    let context = wasi.and_then(Context::new).map_err(of_wasi)?;
     let hostcall_fuel = limits.hostcall_fuel;
     let data = StoreData::new(cell::next_id(), Limits::new(limits, engine.cost), context);
     let mut store = Store::new(&engine.engine, data);
@@ -80,11 +83,18 @@ fn new(
         reactor,
         asked,
     };
+    if let Some(OutgoingTerm(outgoing)) = outgoing.map_err(of_wasi)? {
+        new.share(outgoing);
+    }
     new.shared.insert::<MadeWith>(MadeWith(engine));
     for extension in extension::all() {
         extension.attach(&mut new)?;
     }
     Ok(StoreCell::new(new, ticks))
+}
+
+fn of_wasi(error: wasmtime::Error) -> Error {
+    Error::text(atoms::wasi(), format!("{error:#}"))
 }
 
 /// The engine of a store.

@@ -19,6 +19,7 @@ use crate::vm::live::{Kind, Live};
 use crate::vm::slots::SharedSlots;
 use crate::vm::term_box::TermBox;
 use crate::vm::waker::WakeCell;
+use crate::wasi::http::outgoing::Outgoing;
 use rustler::{Atom, Decoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -165,6 +166,10 @@ impl StoreCell {
     /// An idle store.
     pub fn new(new: NewStore, ticks: Arc<Ticks>) -> Self {
         let store = new.store;
+        let wake = WakeCell::new();
+        if let Some(outgoing) = new.shared.get::<Outgoing>() {
+            outgoing.wake_with(&wake);
+        }
         StoreCell {
             id: store.data().id,
             engine: store.engine().clone(),
@@ -172,7 +177,7 @@ impl StoreCell {
             hosts: Hosts::granted(store.data(), new.traced),
             reactor: new.reactor,
             slots: new.shared,
-            wake: WakeCell::new(),
+            wake,
             inner: Mutex::new(Inner {
                 phase: Phase::Idle(store),
                 turns: Turns::default(),

@@ -8,6 +8,7 @@ use crate::guest::ticker;
 use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::Error;
+use crate::wasi::http::outgoing::Outgoing;
 use rustler::{Encoder, Env, ResourceArc, Term};
 use wasmtime::AsContextMut;
 
@@ -107,6 +108,10 @@ fn pending<'a>(
         Some(Event::Nested(result)) => {
             execution.suspended.end_nested();
             let term = ended(env, &result);
+            cell.leave(env, Phase::Suspended(execution));
+            term
+        }
+        None if let Some(term) = cell.slots.get::<Outgoing>().and_then(|http| http.next(env)) => {
             cell.leave(env, Phase::Suspended(execution));
             term
         }

@@ -49,7 +49,7 @@ rustler::atoms! {
     char_ = "char", string, list, map, record, tuple, variant, enum_ = "enum", option, flags, own,
     borrow,
     // WASI 0.2
-    any, ip, suffix, wasmex_http, exchange, denied, timeout, refused, dns, too_large,
+    any, ip, glob, http, exchange, connection, denied, timeout, refused, dns, too_large,
     // WIT
     wit, docs, interface, functions, method, static_ = "static", constructor, async_ = "async",
     params, named, alias,

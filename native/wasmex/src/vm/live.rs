@@ -25,9 +25,10 @@ pub enum Kind {
     ComponentInstance,
     Handle,
     Exchange,
+    Connection,
 }
 
-const KINDS: usize = 18;
+const KINDS: usize = 19;
 
 static COUNTS: [AtomicI64; KINDS] = [const { AtomicI64::new(0) }; KINDS];
 
@@ -69,6 +70,7 @@ fn live_objects(env: Env) -> Term {
         atoms::component_instance(),
         atoms::handle(),
         atoms::exchange(),
+        atoms::connection(),
     ];
     names
         .iter()

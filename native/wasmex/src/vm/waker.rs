@@ -12,7 +12,7 @@ use rustler::sys::{
     ERL_NIF_THR_NORMAL_SCHEDULER, ErlNifEnv, enif_alloc_env, enif_free_env,
     enif_is_current_process_alive, enif_make_tuple_from_array, enif_send, enif_thread_type,
 };
-use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
+use rustler::{Encoder, Env, LocalPid, Term};
 use std::sync::Arc;
 use std::task::Wake;
 
@@ -67,13 +67,6 @@ pub enum Tag {
     Pipe,
     /// Ctrl-C: `{:wasmex_interrupt, reference}`.
     Interrupt,
-}
-
-/// Sends what `make` makes from a thread that is no scheduler of the VM.
-pub fn send_term(pid: LocalPid, make: impl for<'a> FnOnce(Env<'a>) -> Term<'a>) {
-    let mut message = OwnedEnv::new();
-    // The process may be gone, which is nobody's error.
-    let _ = message.send_and_clear(&pid, make);
 }
 
 /// Sends `{tag, reference}` to `pid` from whatever thread this is.

@@ -13,7 +13,6 @@ pub trait View: Send + 'static {
     fn wasi_context(&self) -> &Context;
     /// The same, to be used.
     fn wasi_context_mut(&mut self) -> &mut Context;
-    #[allow(dead_code)] // For host modules with a state of their own.
     /// What else is attached to the store.
     fn slots(&mut self) -> &mut Slots;
 
@@ -32,7 +31,8 @@ pub trait View: Send + 'static {
 pub struct Context {
     granted: bool,
     spec: Option<WasiSpec>,
-    made: Option<Box<(WasiP1Ctx, P2)>>,
+    /// `P2` is dropped first: it breaks off what handles in the table would only let go of.
+    made: Option<Box<(P2, WasiP1Ctx)>>,
 }
 
 impl Context {
@@ -68,7 +68,7 @@ impl Context {
         if self.made.is_none() && self.make().is_err() {
             self.made = None;
         }
-        let (wasi, p2) = &mut **self.made.get_or_insert_with(|| Box::new(nothing()));
+        let (p2, wasi) = &mut **self.made.get_or_insert_with(|| Box::new(nothing()));
         (wasi, p2)
     }
 
@@ -83,6 +83,6 @@ impl Context {
 }
 
 /// A context that grants nothing.
-fn nothing() -> (WasiP1Ctx, P2) {
-    (WasiCtxBuilder::new().build_p1(), P2::default())
+fn nothing() -> (P2, WasiP1Ctx) {
+    (P2::default(), WasiCtxBuilder::new().build_p1())
 }

@@ -2,6 +2,7 @@
 //!
 //! It may use `vm`. It is generic over the data of a store, see [`context::View`], which `guest` has.
 
+pub mod address;
 pub mod budget;
 pub mod calls;
 pub mod context;
@@ -13,4 +14,7 @@ pub mod network;
 pub mod p1;
 pub mod p2;
 pub mod pipe;
+pub mod resolve;
+mod rule_term;
+pub mod rules;
 pub mod stdio;

@@ -72,14 +72,14 @@ impl WasiSpec {
     }
 
     /// Makes the context.
-    pub fn build(self) -> Result<(WasiP1Ctx, P2)> {
+    pub fn build(self) -> Result<(P2, WasiP1Ctx)> {
         let options = self.options.into_inner();
         options.unwrap_or_else(PoisonError::into_inner).read(build)
     }
 }
 
 /// Each option takes effect here, or where `P2::new` reads it.
-fn build(options: &Options) -> Result<(WasiP1Ctx, P2)> {
+fn build(options: &Options) -> Result<(P2, WasiP1Ctx)> {
     let mut builder = WasiCtxBuilder::new();
     builder.args(&options.get::<Vec<&str>>("args")?);
     builder.envs(&options.get::<Vec<(&str, &str)>>("env")?);
@@ -110,7 +110,7 @@ fn build(options: &Options) -> Result<(WasiP1Ctx, P2)> {
     builder.max_random_size(MAX_RANDOM);
     let mut context = builder.build_p1();
     context.ctx().table.set_max_capacity(MAX_HANDLES);
-    Ok((context, p2))
+    Ok((p2, context))
 }
 
 fn streams(options: &Options, builder: &mut WasiCtxBuilder) -> Result<()> {

@@ -3,7 +3,8 @@
 use crate::vm::options::Options;
 use crate::wasi::context::View;
 use crate::wasi::host::HostModule;
-use crate::wasi::http::client::Hooks;
+use crate::wasi::http;
+use crate::wasi::http::outgoing::{Hooks, Outgoing};
 use crate::wasi::network::Network;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -47,7 +48,7 @@ impl Default for HttpState {
     fn default() -> Self {
         HttpState {
             ctx: WasiHttpCtx::new(),
-            hooks: Hooks(None),
+            hooks: Hooks::default(),
         }
     }
 }
@@ -63,11 +64,7 @@ impl P2 {
         );
         Ok(P2 {
             network: Arc::new(network),
-            http: HttpState {
-                ctx: WasiHttpCtx::new(),
-                // The process that performs outgoing HTTP requests; nil denies them.
-                hooks: Hooks(options.get_or_default("http")?),
-            },
+            http: HttpState::default(),
             lookups: HashMap::new(),
         })
     }
@@ -109,6 +106,7 @@ fn add_to_linker<T: View + WasiView + WasiHttpView>(linker: &mut Linker<T>) -> R
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     linker.allow_shadowing(true);
     refuse_waiting_files(linker)?;
+    http::bindings::mend(linker)?;
     ip_name_lookup::add_to_linker::<T, GuardedLookup>(linker, |data| {
         let (wasi, p2) = data.wasi_and_p2();
         Lookups {
@@ -157,9 +155,11 @@ fn may_wait(kind: DescriptorType) -> bool {
     )
 }
 
-/// The view of `wasi:http` on a store's data.
+/// The view of `wasi:http` on a store's data. What sends its requests was attached to the store.
 pub fn http_view<T: View>(data: &mut T) -> WasiHttpCtxView<'_> {
+    let outgoing = data.slots().get::<Arc<Outgoing>>().cloned();
     let (wasi, p2) = data.wasi_and_p2();
+    p2.http.hooks.0 = outgoing;
     WasiHttpCtxView {
         hooks: &mut p2.http.hooks,
         table: wasi.ctx().table,

@@ -66,12 +66,6 @@ pub async fn copy(mut body: WasiBody, pipe: &Pipe) -> bool {
     true
 }
 
-/// The same, and closes the pipe.
-pub async fn pump(body: WasiBody, pipe: Arc<Pipe>) {
-    copy(body, &pipe).await;
-    pipe.close();
-}
-
 /// Waits for room; false when nobody reads any more.
 pub async fn write(pipe: &Pipe, mut bytes: Bytes) -> bool {
     while !bytes.is_empty() {

@@ -1,172 +1,288 @@
-//! Outgoing HTTP requests of components: handed to an Elixir process, which performs them.
+//! The client of one store: every request that leaves for its guests goes through here.
 //!
-//! The process gets `{:wasmex_http, exchange, method, url, headers, body}`, where `body` is a pipe to
-//! read from, and answers with `http_respond`; its answer's body comes from a pipe too. Hosts, sizes
-//! and times are its business.
+//! Nothing in it is shared with another store or the host application but two numbers, how many connections and how
+//! many lookups the VM may have. Dropping the future of a request, or the body of its response, closes the connection.
 
-use crate::vm::atoms;
 use crate::vm::live::{Kind, Live};
-use crate::vm::term_box::TermBox;
-use crate::vm::waker;
-use crate::wasi::http::body::{PipeBody, pump};
-use crate::wasi::pipe::PipeResource;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use crate::wasi::http::connect;
+use crate::wasi::http::connection::Connection;
+use crate::wasi::http::error;
+use crate::wasi::http::limits::{HEAD, Limits, Policy, Times};
+use crate::wasi::http::meter::Io;
+use crate::wasi::http::places;
+use crate::wasi::http::pool::Pool;
+use crate::wasi::http::quota::{Quota, Total};
+use crate::wasi::http::redirect;
+use crate::wasi::http::request::{RequestBody, fits};
+use crate::wasi::http::response::ResponseBody;
+use crate::wasi::http::target::{Target, host_header};
+use crate::wasi::http::tls::Connector;
+use crate::wasi::resolve::Resolver;
+use crate::wasi::rules::Rules;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::request::Parts;
+use http::{Method, Request, Response, Uri};
+use http_body::Body;
 use http_body_util::BodyExt;
-use rustler::{
-    Atom, Binary, Decoder, Encoder, Env, LocalPid, NewBinary, NifResult, Resource, ResourceArc,
-    Term,
-};
-use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::oneshot;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use hyper::body::Incoming;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody};
 
-/// The process, and the options that it is to be told with each request.
-#[derive(Clone)]
-pub struct HttpClient {
-    pid: LocalPid,
-    options: Arc<TermBox>,
+pub struct Client {
+    rules: Rules,
+    limits: Limits,
+    tls: Connector,
+    resolver: Resolver,
+    pool: Arc<Pool>,
+    /// Exchanges that may begin.
+    exchanges: Arc<Semaphore>,
+    total: Total,
+    closed: watch::Sender<bool>,
 }
 
-impl<'a> Decoder<'a> for HttpClient {
-    fn decode(term: Term<'a>) -> NifResult<Self> {
-        let (pid, options): (LocalPid, Term) = term.decode()?;
-        Ok(HttpClient {
-            pid,
-            options: Arc::new(TermBox::new(options)),
+/// What an exchange holds from its beginning to the end of the response's body.
+type Place = (OwnedSemaphorePermit, Live);
+
+impl Client {
+    pub fn new(policy: Policy) -> Arc<Self> {
+        let Policy {
+            rules,
+            roots,
+            limits,
+        } = policy;
+        Arc::new(Client {
+            tls: Connector::new(roots, &["http/1.1"]),
+            resolver: Resolver::default(),
+            pool: Arc::default(),
+            exchanges: Arc::new(Semaphore::new(limits.exchanges)),
+            total: Total::new(limits.total),
+            closed: watch::Sender::new(false),
+            rules,
+            limits,
         })
     }
-}
 
-/// Hands requests to a process; without one they are denied.
-pub struct Hooks(pub Option<HttpClient>);
-
-type Response = Result<http::Response<WasiBody>, Error>;
-type Ended = Box<dyn Future<Output = Result<(), Error>> + Send>;
-
-/// A request that waits for its answer. Dropped without one, the guest gets an error.
-pub struct ExchangeResource {
-    answer: Mutex<Option<oneshot::Sender<Response>>>,
-    _live: Live,
-}
-
-impl Resource for ExchangeResource {}
-impl std::panic::RefUnwindSafe for ExchangeResource {}
-
-impl WasiHttpHooks for Hooks {
-    fn send_request(
-        &mut self,
-        request: http::Request<WasiBody>,
-        options: Option<RequestOptions>,
-        _sent: Ended,
-    ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Ended), Error>> + Send> {
-        let client = self.0.clone();
-        Box::new(async move {
-            let client = client.ok_or(Error::HttpRequestDenied)?;
-            let (sender, receiver) = oneshot::channel();
-            send(client, request, options, sender);
-            let response = receiver.await.unwrap_or(Err(Error::ConnectionTerminated))?;
-            Ok((response, Box::new(async { Ok(()) }) as Ended))
-        })
+    /// Ends all exchanges, and refuses others. Bodies that are under way break off, for the servers too.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+        self.pool.clear();
     }
-}
 
-fn send(
-    client: HttpClient,
-    request: http::Request<WasiBody>,
-    options: Option<RequestOptions>,
-    sender: oneshot::Sender<Response>,
-) {
-    let (head, body) = request.into_parts();
-    let exchange = ResourceArc::new(ExchangeResource {
-        answer: Mutex::new(Some(sender)),
-        _live: Live::new(Kind::Exchange),
-    });
-    let pipe = PipeResource::streaming();
-    tokio::spawn(pump(body, pipe.pipe.clone()));
-    let wait = options
-        .and_then(|options| options.first_byte_timeout)
-        .map(|wait| wait.as_millis() as u64);
-    waker::send_term(client.pid, |env| {
-        (
-            atoms::wasmex_http(),
-            exchange,
-            head.method.as_str(),
-            head.uri.to_string(),
-            headers(env, &head.headers),
-            (pipe, wait, client.options.get(env)),
-        )
-            .encode(env)
-    });
-}
-
-/// `[{name, value}]`
-pub fn headers<'a>(env: Env<'a>, headers: &HeaderMap) -> Term<'a> {
-    headers
-        .iter()
-        .map(|(name, value)| {
-            let bytes = value.as_bytes();
-            let mut binary = NewBinary::new(env, bytes.len());
-            binary.as_mut_slice().copy_from_slice(bytes);
-            (name.as_str(), Binary::from(binary)).encode(env)
+    /// Sends a request with an absolute URI, and waits for the head of its response. Nothing is sent that the rules do
+    /// not allow. Must be polled within tokio's runtime.
+    pub async fn send(
+        &self,
+        request: Request<WasiBody>,
+        asked: Option<RequestOptions>,
+    ) -> Result<Response<WasiBody>, Error> {
+        let times = Times::new(&self.limits, asked);
+        let deadline = Instant::now() + times.total;
+        let mut closed = self.closed.subscribe();
+        let mut closed = pin!(closed.wait_for(|closed| *closed));
+        let mut exchange = pin!(timeout_at(
+            deadline,
+            self.exchange(request, times, deadline)
+        ));
+        std::future::poll_fn(|context| {
+            if closed.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(Error::ConnectionTerminated));
+            }
+            let polled = exchange.as_mut().poll(context);
+            polled.map(|result| result.unwrap_or(Err(Error::HttpResponseTimeout)))
         })
-        .collect::<Vec<_>>()
-        .encode(env)
-}
+        .await
+    }
 
-/// From `[{name, value}]`; what is no header is left out.
-/// Without those that are none, and those that are too many.
-pub fn header_map(headers: &[(String, Binary)]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        if let Ok(name) = HeaderName::from_bytes(name.as_bytes())
-            && let Ok(value) = HeaderValue::from_bytes(value)
-            && map.try_append(name, value).is_err()
+    async fn exchange(
+        &self,
+        request: Request<WasiBody>,
+        times: Times,
+        deadline: Instant,
+    ) -> Result<Response<WasiBody>, Error> {
+        let (mut head, body) = request.into_parts();
+        check(&mut head)?;
+        if !Target::of(&head.uri)?.allowed(&self.rules) {
+            return Err(Error::HttpRequestDenied);
+        }
+        let exchange = timeout(times.connect, self.exchanges.clone().acquire_owned()).await;
+        let Ok(Ok(exchange)) = exchange else {
+            return Err(Error::ConnectionLimitReached);
+        };
+        let place = (exchange, Live::new(Kind::Exchange));
+        let quota = Quota::new(self.limits.request, &self.total);
+        if let Some(limit) = self.limits.request
+            && length(&head).is_some_and(|length| length > limit)
         {
-            break;
+            return Err(Error::HttpRequestBodySize(Some(limit)));
+        }
+        let body = RequestBody::new(body, quota, self.closed.subscribe());
+        let body = body.look().await;
+        if let Some(error) = body.failure().take() {
+            return Err(error);
+        }
+        self.follow(head, body, place, (times, deadline)).await
+    }
+
+    /// Sends it, and whatever its redirects ask for.
+    async fn follow(
+        &self,
+        mut head: Parts,
+        mut body: RequestBody,
+        place: Place,
+        (times, deadline): (Times, Instant),
+    ) -> Result<Response<WasiBody>, Error> {
+        let mut followed = 0;
+        loop {
+            let empty = body.empty();
+            let had_body = !body.is_empty();
+            let (response, connection) = self.ask(&head, body, &times).await?;
+            let next = match self.limits.redirects {
+                0 => None,
+                _ => redirect::next(&head, had_body, &response),
+            };
+            match next {
+                Some(next) if followed < self.limits.redirects => head = next?,
+                Some(_) => return Err(Error::LoopDetected),
+                None => {
+                    let times = (times.between_bytes, deadline);
+                    return self.response(response, connection, place, times);
+                }
+            }
+            followed += 1;
+            body = empty;
         }
     }
-    map
+
+    fn response(
+        &self,
+        response: Response<Incoming>,
+        connection: Connection,
+        place: Place,
+        times: (std::time::Duration, Instant),
+    ) -> Result<Response<WasiBody>, Error> {
+        let quota = Quota::new(self.limits.response, &self.total);
+        let length = response.body().size_hint().lower();
+        if !quota.allows(length) {
+            return Err(Error::HttpResponseBodySize(Some(length)));
+        }
+        Ok(response.map(|incoming| {
+            ResponseBody::new(incoming, connection, place, &self.pool, quota, times).boxed_unsync()
+        }))
+    }
+
+    /// One request and the head of its response. Connections that were kept may be closed at any moment, so only
+    /// requests that can be sent once more go over them.
+    async fn ask(
+        &self,
+        head: &Parts,
+        body: RequestBody,
+        times: &Times,
+    ) -> Result<(Response<Incoming>, Connection), Error> {
+        let target = Target::of(&head.uri)?;
+        if !target.allowed(&self.rules) {
+            return Err(Error::HttpRequestDenied);
+        }
+        if body.is_empty() && head.method.is_idempotent() {
+            while let Some(mut connection) = self.pool.take(&target) {
+                let request = request(head, body.empty())?;
+                match timeout(times.first_byte, connection.send(request)).await {
+                    Err(_elapsed) => return Err(Error::ConnectionReadTimeout),
+                    Ok(Ok(response)) => return Ok((response, connection)),
+                    Ok(Err(error)) => match error::from_hyper(&error) {
+                        Error::ConnectionTerminated => {}
+                        other => return Err(other),
+                    },
+                }
+            }
+        }
+        let mut connection = self.connect(target, times).await?;
+        let failure = body.failure();
+        let sent = connection.send(request(head, body)?);
+        match timeout(times.first_byte, sent).await {
+            Err(_elapsed) => Err(Error::ConnectionReadTimeout),
+            Ok(Ok(response)) => Ok((response, connection)),
+            Ok(Err(error)) => Err(failure.take().unwrap_or_else(|| error::from_hyper(&error))),
+        }
+    }
+
+    async fn connect(&self, target: Target, times: &Times) -> Result<Connection, Error> {
+        let until = Instant::now() + times.connect;
+        let place = match places::try_connection() {
+            Some(place) => place,
+            None => {
+                self.pool.clear();
+                let place = timeout_at(until, places::connection()).await;
+                place.map_err(|_elapsed| Error::ConnectionLimitReached)??
+            }
+        };
+        let found = connect::addresses(&target, &self.rules, &self.resolver);
+        let found = timeout_at(until, found).await;
+        let addresses = found.map_err(|_elapsed| Error::DnsTimeout)??;
+        let opened = async {
+            let stream = connect::dial(addresses).await?;
+            let io: Box<dyn Io> = match target.tls {
+                true => Box::new(self.tls.connect(&target.name(), stream).await?),
+                false => Box::new(stream),
+            };
+            Connection::open(target, io, place, self.closed.subscribe()).await
+        };
+        let opened = timeout_at(until, opened).await;
+        opened.map_err(|_elapsed| Error::ConnectionTimeout)?
+    }
 }
 
-/// `body` is a pipe that the client writes and closes.
-#[rustler::nif]
-fn http_respond(
-    exchange: ResourceArc<ExchangeResource>,
-    status: u16,
-    headers: Vec<(String, Binary)>,
-    body: ResourceArc<PipeResource>,
-) -> bool {
-    let Ok(status) = http::StatusCode::from_u16(status) else {
-        return false;
-    };
-    body.pipe.lock().own = true;
-    let body = PipeBody::new(body.pipe.clone());
-    let mut response = http::Response::new(body.boxed_unsync());
-    *response.status_mut() = status;
-    *response.headers_mut() = header_map(&headers);
-    answer(&exchange, Ok(response))
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
-/// `reason`: one of `:denied`, `:timeout`, `:refused`, `:dns`, `:too_large`; anything else is internal.
-#[rustler::nif]
-fn http_fail(exchange: ResourceArc<ExchangeResource>, reason: Atom, message: String) -> bool {
-    let error = match reason {
-        reason if reason == atoms::denied() => Error::HttpRequestDenied,
-        reason if reason == atoms::timeout() => Error::ConnectionReadTimeout,
-        reason if reason == atoms::refused() => Error::ConnectionRefused,
-        reason if reason == atoms::dns() => Error::DestinationNotFound,
-        reason if reason == atoms::too_large() => Error::HttpResponseBodySize(None),
-        _ => Error::InternalError(Some(message)),
-    };
-    answer(&exchange, Err(error))
+/// Makes of a head what may leave, or says why it may not.
+fn check(head: &mut Parts) -> Result<(), Error> {
+    if head.method == Method::CONNECT {
+        return Err(Error::HttpRequestMethodInvalid);
+    }
+    // What is about the connection is ours to say.
+    for name in &DEFAULT_FORBIDDEN_HEADERS {
+        head.headers.remove(name);
+    }
+    if head.headers.get_all(CONTENT_LENGTH).iter().count() > 1 {
+        return Err(Error::HttpProtocolError);
+    }
+    let path = head
+        .uri
+        .path_and_query()
+        .map_or(0, |path| path.as_str().len());
+    if path > HEAD {
+        return Err(Error::HttpRequestUriTooLong);
+    }
+    if !fits(&head.headers, path) {
+        return Err(Error::HttpRequestHeaderSectionSize(Some(HEAD as u32)));
+    }
+    Ok(())
 }
 
-fn answer(exchange: &ExchangeResource, response: Response) -> bool {
-    let sender = exchange
-        .answer
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    sender.is_some_and(|sender| sender.send(response).is_ok())
+/// What the guest says that the body has.
+fn length(head: &Parts) -> Option<u64> {
+    let length = head.headers.get(CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+/// As it goes over the connection: with the path alone, and the host as a field.
+fn request(head: &Parts, body: RequestBody) -> Result<Request<RequestBody>, Error> {
+    let mut request = Request::new(body);
+    let path = head.uri.path_and_query().cloned();
+    let path = path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = Uri::from(path);
+    // The host first, as RFC 9110 advises.
+    request.headers_mut().insert(HOST, host_header(&head.uri)?);
+    for (name, value) in &head.headers {
+        request.headers_mut().append(name, value.clone());
+    }
+    Ok(request)
 }

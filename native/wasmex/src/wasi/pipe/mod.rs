@@ -144,21 +144,6 @@ fn pipe_new(mode: Atom, capacity: Option<u64>) -> NifResult<ResourceArc<PipeReso
     }))
 }
 
-/// Bytes that a stream of the library's own holds at most.
-const STREAM: usize = 256 * 1024;
-
-impl PipeResource {
-    /// A stream of the library's own.
-    pub fn streaming() -> ResourceArc<Self> {
-        let mut state = State::new(Content::Stream(ByteQueue::default()), Some(STREAM));
-        state.own = true;
-        ResourceArc::new(PipeResource {
-            pipe: Arc::new(Pipe(Mutex::new(state))),
-            _live: Live::new(Kind::Pipe),
-        })
-    }
-}
-
 #[rustler::nif]
 fn pipe_size(pipe: ResourceArc<PipeResource>) -> usize {
     match &pipe.pipe.lock().content {

@@ -1,0 +1,28 @@
+//! Header fields as terms and back.
+
+use crate::vm::terms;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use rustler::{Binary, Encoder, Env, Term};
+
+/// `[{name, value}]`
+pub fn headers<'a>(env: Env<'a>, headers: &HeaderMap) -> Term<'a> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), terms::binary(env, value.as_bytes())).encode(env))
+        .collect::<Vec<_>>()
+        .encode(env)
+}
+
+/// From `[{name, value}]`. Those that are not valid are left out, and those that are too many.
+pub fn header_map(headers: &[(String, Binary)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        if let Ok(name) = HeaderName::from_bytes(name.as_bytes())
+            && let Ok(value) = HeaderValue::from_bytes(value)
+            && map.try_append(name, value).is_err()
+        {
+            break;
+        }
+    }
+    map
+}

@@ -1,0 +1,108 @@
+//! A stream that reads only so much before the head of a response is complete.
+//!
+//! hyper bounds one head, but not how many informational ones come before it.
+
+use crate::wasi::http::error::HeadTooLarge;
+use crate::wasi::http::limits::HEAD;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The heads, and what of the body comes with them in one read.
+const ALLOWED: usize = 2 * HEAD;
+
+const UNLIMITED: usize = usize::MAX;
+
+/// Bytes that may still be read.
+pub struct Meter(AtomicUsize);
+
+impl Meter {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Meter(AtomicUsize::new(ALLOWED)))
+    }
+
+    /// A request goes out: its response is to have a head.
+    pub fn expect_head(&self) {
+        self.0.store(ALLOWED, Ordering::Relaxed);
+    }
+
+    /// The head is there; the body has limits of its own.
+    pub fn head_is_there(&self) {
+        self.0.store(UNLIMITED, Ordering::Relaxed);
+    }
+
+    fn take(&self, count: usize) {
+        let left = self.0.load(Ordering::Relaxed);
+        if left != UNLIMITED {
+            // Set anew meanwhile, it stays so.
+            let less = left.saturating_sub(count);
+            let _ = self
+                .0
+                .compare_exchange(left, less, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Bytes both ways.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+pub struct Metered {
+    io: Box<dyn Io>,
+    meter: Arc<Meter>,
+}
+
+impl Metered {
+    pub fn new(io: Box<dyn Io>, meter: Arc<Meter>) -> Self {
+        Metered { io, meter }
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.meter.0.load(Ordering::Relaxed) == 0 {
+            return Poll::Ready(Err(io::Error::other(HeadTooLarge)));
+        }
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(context, buffer);
+        self.meter.take(buffer.filled().len() - before);
+        polled
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}

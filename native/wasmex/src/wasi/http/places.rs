@@ -1,0 +1,37 @@
+//! How many connections the VM may have for its guests, so that no guest takes the last file descriptor.
+
+use std::sync::{Arc, OnceLock};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime_wasi_http::Error;
+
+/// At most so many, and at most a quarter of the files that the process may open.
+const MAX_CONNECTIONS: usize = 1024;
+
+static CONNECTIONS: OnceLock<Arc<Semaphore>> = OnceLock::new();
+
+fn connections() -> &'static Arc<Semaphore> {
+    CONNECTIONS.get_or_init(|| {
+        let files = rlimit().unwrap_or(1024);
+        Arc::new(Semaphore::new((files / 4).clamp(1, MAX_CONNECTIONS)))
+    })
+}
+
+/// A place for one connection, if there is one.
+pub fn try_connection() -> Option<OwnedSemaphorePermit> {
+    connections().clone().try_acquire_owned().ok()
+}
+
+/// The next that becomes free.
+pub async fn connection() -> Result<OwnedSemaphorePermit, Error> {
+    let place = connections().clone().acquire_owned().await;
+    place.map_err(|_closed| Error::ConnectionLimitReached)
+}
+
+/// The soft limit of open files, where the system says it in `/proc`.
+fn rlimit() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}

@@ -1,0 +1,178 @@
+//! Allow-lists of addresses and names: the one place that decides where a guest may connect, send and listen.
+//!
+//! A name is judged twice: may it be looked up, and may the address that came of it be reached? A name leads to public
+//! addresses only, whoever answers for it; others must be listed as addresses beside it. `localhost` is this machine.
+
+use crate::wasi::address::{Class, canonical};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+/// One entry of a list: who, and at which ports.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub target: Target,
+    pub ports: RangeInclusive<u16>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Any name, and any address that is not link-local, a cloud's metadata, or unspecified.
+    Any,
+    /// The addresses that begin with so many bits of this one.
+    Net(IpAddr, u8),
+    /// In lower case, without a dot at the end.
+    Name(String),
+    /// The same with `*`, which stands for one character or more.
+    Glob(String),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Rules(Vec<Rule>);
+
+impl Rules {
+    pub fn new(rules: Vec<Rule>) -> Self {
+        Rules(rules)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the name may be looked up, for this port if one is known.
+    pub fn allow_name(&self, name: &str, port: Option<u16>) -> bool {
+        let name = normal(name);
+        self.at(port).any(|rule| rule.target.has_name(&name))
+    }
+
+    /// Whether an address may be reached that the guest wrote down itself.
+    pub fn allow_literal(&self, address: SocketAddr) -> bool {
+        let address = canonical(address);
+        let class = Class::of(address.ip());
+        self.at(Some(address.port())).any(|rule| match rule.target {
+            Target::Any | Target::Net(_, 0) => {
+                rule.target.has_address(address.ip()) && may_be_any(class)
+            }
+            Target::Net(..) => rule.target.has_address(address.ip()),
+            Target::Name(_) | Target::Glob(_) => false,
+        })
+    }
+
+    /// Whether an address may be reached that a lookup of the name has found.
+    pub fn allow_named(&self, name: &str, address: SocketAddr) -> bool {
+        let address = canonical(address);
+        let port = Some(address.port());
+        self.allow_name(name, port)
+            && match Class::of(address.ip()) {
+                Class::Public => true,
+                Class::Loopback if is_localhost(&normal(name)) => true,
+                _ => self.at(port).any(|rule| {
+                    matches!(rule.target, Target::Net(_, 1..))
+                        && rule.target.has_address(address.ip())
+                }),
+            }
+    }
+
+    /// Whether a socket of the guest may have this address itself.
+    pub fn allow_bind(&self, address: SocketAddr) -> bool {
+        let address = canonical(address);
+        self.at(Some(address.port()))
+            .any(|rule| rule.target.has_address(address.ip()))
+    }
+
+    fn at(&self, port: Option<u16>) -> impl Iterator<Item = &Rule> {
+        self.0
+            .iter()
+            .filter(move |rule| port.is_none_or(|port| rule.ports.contains(&port)))
+    }
+}
+
+fn may_be_any(class: Class) -> bool {
+    !matches!(
+        class,
+        Class::LinkLocal | Class::Metadata | Class::Unspecified
+    )
+}
+
+/// A name of this machine, whatever a server of names says (RFC 6761).
+pub fn is_localhost(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// Lower case, and without the dot of the root.
+pub fn normal(name: &str) -> String {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.to_ascii_lowercase()
+}
+
+impl Target {
+    /// A network; one of IPv4 addresses in IPv6's clothes is a network of IPv4.
+    pub fn net(address: IpAddr, bits: u8) -> Self {
+        match (address, address.to_canonical()) {
+            (IpAddr::V6(_), IpAddr::V4(v4)) if bits >= 96 => Target::Net(v4.into(), bits - 96),
+            _ => Target::Net(address, bits),
+        }
+    }
+
+    fn has_name(&self, name: &str) -> bool {
+        match self {
+            Target::Any => true,
+            Target::Name(wanted) => wanted == name,
+            Target::Glob(pattern) => glob(pattern.as_bytes(), name.as_bytes()),
+            Target::Net(..) => false,
+        }
+    }
+
+    fn has_address(&self, address: IpAddr) -> bool {
+        match self {
+            Target::Any => true,
+            Target::Net(net, bits) => in_net(*net, *bits, address),
+            Target::Name(_) | Target::Glob(_) => false,
+        }
+    }
+}
+
+fn in_net(net: IpAddr, bits: u8, address: IpAddr) -> bool {
+    match (net, address) {
+        (IpAddr::V4(net), IpAddr::V4(address)) => {
+            same_bits(net.to_bits().into(), address.to_bits().into(), 32, bits)
+        }
+        (IpAddr::V6(net), IpAddr::V6(address)) => {
+            same_bits(net.to_bits(), address.to_bits(), 128, bits)
+        }
+        _ => false,
+    }
+}
+
+fn same_bits(one: u128, other: u128, width: u32, bits: u8) -> bool {
+    let rest = width.saturating_sub(bits.into());
+    (one ^ other).checked_shr(rest).unwrap_or(0) == 0
+}
+
+/// In time that is the product of both lengths at most, whatever the pattern.
+fn glob(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    // The last star, and how much of the name it stands for.
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n + 1));
+                p += 1;
+                n += 1;
+            }
+            Some(&byte) if byte == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, end)) => {
+                    star = Some((at, end + 1));
+                    p = at + 1;
+                    n = end + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    p == pattern.len()
+}

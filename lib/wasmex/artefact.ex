@@ -9,13 +9,16 @@ defmodule Wasmex.Artefact do
   @magic "wasmex artefact 1"
 
   @doc "Whether the bytes have the header of an artefact."
+  @spec artefact?(binary()) :: boolean()
   def artefact?(bytes), do: match?(@magic <> _, bytes)
 
+  @spec pack(reference(), binary(), binary() | nil) :: binary()
   def pack(engine, artefact, key \\ nil) do
     body = <<Native.engine_fingerprint(engine)::64, artefact::binary>>
     @magic <> digest(body, key) <> body
   end
 
+  @spec unpack(reference(), binary(), binary() | nil) :: {:ok, binary()} | {:error, Error.t()}
   def unpack(engine, @magic <> <<digest::binary-32, body::binary>>, key) do
     <<fingerprint::64, artefact::binary>> = pad(body)
 
@@ -47,6 +50,7 @@ defmodule Wasmex.Artefact do
   end
 
   @doc "The payload without any check. Accepts wasmtime's own artefacts, too."
+  @spec payload(binary()) :: binary()
   def payload(@magic <> <<_digest::binary-32, _fingerprint::64, artefact::binary>>), do: artefact
   def payload(bytes), do: bytes
 

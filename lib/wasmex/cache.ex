@@ -16,12 +16,15 @@ defmodule Wasmex.Cache do
   # Seconds after which a time stamp can be trusted.
   @settled 3
 
+  @spec start_link(term()) :: GenServer.on_start()
   def start_link(_opts), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
   @doc """
   What `load` made of the bytes of the file, `{:ok, term}` remembered under path and `key`. Errors are
   not remembered.
   """
+  @spec fetch(Path.t(), term(), (binary() -> {:ok, term()} | {:error, term()})) ::
+          {:ok, term()} | {:error, term()}
   def fetch(path, key, load) do
     path = Path.expand(path)
 
@@ -36,6 +39,8 @@ defmodule Wasmex.Cache do
   end
 
   @doc "What `make` made, `{:ok, term}` remembered under the key alone."
+  @spec remember(term(), (() -> {:ok, term()} | {:error, term()})) ::
+          {:ok, term()} | {:error, term()}
   def remember(key, make) do
     remembered(key) ||
       exclusively(key, fn ->
@@ -55,6 +60,7 @@ defmodule Wasmex.Cache do
   end
 
   @doc "Forgets all."
+  @spec clear() :: true
   def clear, do: if(running?(), do: :ets.delete_all_objects(@table), else: true)
 
   defp running?, do: :ets.whereis(@table) != :undefined

@@ -3,6 +3,7 @@ defmodule Wasmex.CLI do
   # What the mix tasks share: they parse, call one public function, and print.
 
   @doc "Compiles and loads the project, quietly: standard output belongs to the task."
+  @spec start() :: :ok
   def start do
     shell = Mix.shell()
     Mix.shell(Mix.Shell.Quiet)
@@ -66,12 +67,14 @@ defmodule Wasmex.CLI do
   end
 
   @doc "A file's bytes, or why not."
+  @spec read(Path.t()) :: {:ok, binary()} | {:error, String.t()}
   def read(path) do
     with {:error, posix} <- File.read(path),
          do: {:error, "can't read #{path}: #{:file.format_error(posix)}"}
   end
 
   @doc "Writes a file in one piece: who looks sees the old one or the new one."
+  @spec write(Path.t(), iodata()) :: :ok | {:error, String.t()}
   def write(path, bytes) do
     temporary = "#{path}.#{System.pid()}.tmp"
 

@@ -79,6 +79,7 @@ defmodule Wasmex.Engine do
   end
 
   @doc false
+  @spec resource(term()) :: reference()
   def resource(nil) do
     # Looked up for every store without an engine, while the NIF that creates it runs on a dirty scheduler.
     with nil <- :persistent_term.get(__MODULE__, nil) do
@@ -95,5 +96,6 @@ defmodule Wasmex.Engine do
     do: Wasmex.Options.misuse!("%Wasmex.Engine{} or nil", other)
 
   @doc false
+  @spec __wrap_resource__(reference()) :: t()
   def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}
 end

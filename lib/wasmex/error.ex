@@ -261,6 +261,7 @@ defmodule Wasmex.Error do
 
   @doc false
   # Names are all strings or all atoms, and are shown as they are.
+  @spec suggestion(term(), [String.t() | atom()]) :: String.t()
   def suggestion(name, names) do
     close =
       names

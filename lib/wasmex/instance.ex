@@ -351,5 +351,6 @@ defmodule Wasmex.Instance do
     do: Bytes.read(instance, result, opts)
 
   @doc false
+  @spec __wrap_resource__(reference()) :: t()
   def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}
 end

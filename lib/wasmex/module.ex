@@ -152,5 +152,6 @@ defmodule Wasmex.Module do
   end
 
   @doc false
+  @spec __wrap_resource__(reference()) :: t()
   def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}
 end

@@ -216,6 +216,7 @@ defmodule Wasmex.Pipe do
   defp resource!(other), do: Options.misuse!("a pipe", other)
 
   @doc false
+  @spec __wrap_resource__(reference()) :: t()
   def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}
 
   defimpl Collectable do

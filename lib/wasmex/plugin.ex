@@ -109,8 +109,7 @@ defmodule Wasmex.Plugin do
     {file, _} = Code.eval_quoted(path, [], __CALLER__)
 
     unless is_binary(file) do
-      raise ArgumentError,
-            "use Wasmex.Plugin needs schema: the path of an XTP schema, got: #{inspect(file)}"
+      Options.misuse!("use Wasmex.Plugin with schema:, the path of an XTP schema", file)
     end
 
     schema =
@@ -178,7 +177,7 @@ defmodule Wasmex.Plugin do
     }
   end
 
-  defp link(engine, modules, declarations, functions, wasi) when is_boolean(wasi) do
+  defp link(engine, modules, declarations, functions, wasi) do
     modules = for {name, module} <- modules, do: {name, module.resource}
     engine = Engine.resource(engine)
 
@@ -186,9 +185,6 @@ defmodule Wasmex.Plugin do
            Native.plugin_template_new(engine, modules, declarations, functions, hosts(wasi)),
          do: {:error, Error.from_native(native)}
   end
-
-  defp link(_engine, _modules, _declarations, _functions, wasi),
-    do: raise(ArgumentError, "wasi: must be true or false, got: #{inspect(wasi)}")
 
   defp hosts(false), do: {[], false}
   defp hosts(true), do: {["wasi_snapshot_preview1"], false}
@@ -360,7 +356,7 @@ defmodule Wasmex.Plugin do
   end
 
   def call(%__MODULE__{}, _function, input, _opts),
-    do: raise(ArgumentError, "expected bytes as the input, got: #{inspect(input, limit: 5)}")
+    do: Options.misuse!("bytes as the input", input)
 
   def call(server, function, input, opts),
     do: server |> Utils.server!() |> GenServer.call(:plugin) |> call(function, input, opts)
@@ -498,7 +494,7 @@ defmodule Wasmex.Plugin do
     {source, opts} = Keyword.pop(opts, :source)
 
     unless source,
-      do: raise(ArgumentError, "Wasmex.Plugin needs a source:, got: #{inspect(opts)}")
+      do: raise(ArgumentError, "Wasmex.Plugin needs a source:")
 
     server = if opts[:name], do: [name: opts[:name]], else: []
     GenServer.start_link(__MODULE__, {source, opts}, server)

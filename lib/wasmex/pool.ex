@@ -93,7 +93,7 @@ defmodule Wasmex.Pool do
   defp worker!({module, _argument} = worker) when is_atom(module), do: worker
 
   defp worker!(other),
-    do: raise(ArgumentError, "worker: must be {module, argument}, got: #{inspect(other)}")
+    do: Options.misuse!("{module, argument} as worker", other)
 
   @doc false
   @spec policy!(term()) :: policy()
@@ -101,11 +101,7 @@ defmodule Wasmex.Pool do
   def policy!({:reuse, n} = policy) when is_integer(n) and n > 0, do: policy
 
   def policy!(other),
-    do:
-      raise(
-        ArgumentError,
-        "policy: must be :fresh, {:reuse, n} or :reset, got: #{inspect(other)}"
-      )
+    do: Options.misuse!(":fresh, {:reuse, n} with n above 0, or :reset as policy", other)
 
   @doc """
   Runs the function with a worker, in this process.

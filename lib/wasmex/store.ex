@@ -57,6 +57,10 @@ defmodule Wasmex.Store do
 
   @doc false
   # `observe` is a list of `:trace` (for instances of traced templates) and `:profile`.
+  @spec make(WasiOptions.t() | WasiP2Options.t(), StoreLimits.t() | nil, Engine.t() | nil, [
+          atom()
+        ]) ::
+          {:ok, StoreOrCaller.t()} | {:error, Error.t()}
   def make(%kind{} = options, limits, engine, observe)
       when kind in [WasiOptions, WasiP2Options] do
     limits = StoreLimits.validate!(limits || %StoreLimits{})

@@ -29,10 +29,12 @@ defmodule Wasmex.StoreOrCaller do
   @type t :: %__MODULE__{resource: term(), reference: reference()}
 
   @doc false
+  @spec __wrap_resource__(reference() | {reference(), non_neg_integer()}) :: t()
   def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}
 
   @doc false
   # The store's resource, and the serial of the import when this is a caller.
+  @spec split(term()) :: {reference(), non_neg_integer() | nil}
   def split(%__MODULE__{resource: {store, serial}}), do: {store, serial}
   def split(%__MODULE__{resource: store}) when is_reference(store), do: {store, nil}
 
@@ -40,6 +42,7 @@ defmodule Wasmex.StoreOrCaller do
     do: Wasmex.Options.misuse!("a Wasmex store or caller", other)
 
   @doc false
+  @spec via(term()) :: non_neg_integer() | nil
   def via(%__MODULE__{resource: {_store, serial}}), do: serial
   def via(%__MODULE__{resource: store}) when is_reference(store), do: nil
 

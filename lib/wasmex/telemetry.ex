@@ -89,6 +89,7 @@ defmodule Wasmex.Telemetry do
 
   @doc false
   # Applies the project's configuration when the application starts.
+  @spec configure() :: :ok
   def configure do
     case Application.get_env(:wasmex, :telemetry) do
       nil -> if available?(), do: enable(@default), else: :ok
@@ -99,10 +100,12 @@ defmodule Wasmex.Telemetry do
   end
 
   @doc false
+  @spec on?(span()) :: boolean()
   def on?(span), do: is_map_key(:persistent_term.get(__MODULE__, %{}), span)
 
   @doc false
   # Starts a span and returns what `stop/3` takes, or `nil` if the span is disabled.
+  @spec start(span(), map()) :: tuple() | nil
   def start(span, metadata) do
     case :persistent_term.get(__MODULE__, %{}) do
       %{^span => handler} ->
@@ -117,6 +120,7 @@ defmodule Wasmex.Telemetry do
   end
 
   @doc false
+  @spec stop(tuple() | nil, result, map()) :: result when result: term()
   def stop(started, result, measurements \\ %{})
   def stop(nil, result, _measurements), do: result
 
@@ -137,6 +141,7 @@ defmodule Wasmex.Telemetry do
   end
 
   @doc false
+  @spec exception(tuple() | nil, atom(), term(), Exception.stacktrace()) :: :ok
   def exception(nil, _kind, _reason, _stacktrace), do: :ok
 
   def exception({handler, span, start, metadata}, kind, reason, stacktrace) do

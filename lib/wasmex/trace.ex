@@ -101,6 +101,7 @@ defmodule Wasmex.Trace do
 
   @doc false
   # Tells what the store has written down since the last time.
+  @spec deliver((t() -> term()) | nil, reference(), boolean()) :: :ok
   def deliver(nil, _store, _ended?), do: :ok
 
   def deliver(tell, store, ended?) do
@@ -123,6 +124,7 @@ defmodule Wasmex.Trace do
 
   @doc false
   # The observer of a program's calls to Elixir functions; see `Wasmex.Call`.
+  @spec observer((t() -> term()) | nil) :: (tuple() -> term()) | nil
   def observer(nil), do: nil
 
   def observer(tell) do

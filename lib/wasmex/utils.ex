@@ -49,6 +49,7 @@ defmodule Wasmex.Utils do
 
   @doc false
   # Text between tags and within quotes of HTML and XML.
+  @spec escape(String.t()) :: String.t()
   def escape(text) do
     text
     |> String.replace("&", "&amp;")
@@ -59,6 +60,7 @@ defmodule Wasmex.Utils do
 
   @doc false
   # Checks that `GenServer.call/3` accepts the value as a server.
+  @spec server!(term()) :: GenServer.server()
   def server!(server) when is_pid(server) or (is_atom(server) and server != nil), do: server
   def server!({:global, _} = server), do: server
   def server!({:via, module, _} = server) when is_atom(module), do: server
@@ -69,6 +71,7 @@ defmodule Wasmex.Utils do
 
   @doc false
   # `String.valid?/1` looks at each byte in Elixir before 1.17; this does so in C.
+  @spec utf8?(binary()) :: boolean()
   def utf8?(bytes), do: is_binary(:unicode.characters_to_binary(bytes))
 
   @doc false

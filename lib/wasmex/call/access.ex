@@ -10,9 +10,12 @@ defmodule Wasmex.Call.Access do
   `operation` is a function that asks the NIF; `store` one that names the store, needed only when the
   operation has to wait.
   """
+  @spec run((() -> term()), (() -> reference())) :: {:ok, term()} | {:error, Exception.t()}
   def run(operation, store), do: settle(operation.(), operation, store)
 
   @doc "Goes on from what the NIF answered; for callers that ask once before they make closures."
+  @spec settle(term(), (() -> term()), (() -> reference())) ::
+          {:ok, term()} | {:error, Exception.t()}
   def settle({:ok, _} = ok, _operation, _store), do: ok
   def settle({:error, native}, _operation, _store), do: {:error, Error.from_native(native)}
 

@@ -14,8 +14,11 @@ defmodule Wasmex.Call.Bytes do
           "Wasmex.Instance.read_bytes/3"
         )
 
+  @spec any?([term()]) :: boolean()
   def any?(params), do: Enum.any?(params, &match?({:bytes, _}, &1))
 
+  @spec call(Instance.t(), String.t(), [term()], map()) ::
+          {:ok, [term()]} | {:error, Exception.t()}
   def call(instance, name, params, opts) do
     deadline = Timeout.deadline(opts.timeout)
 
@@ -37,6 +40,8 @@ defmodule Wasmex.Call.Bytes do
     end
   end
 
+  @spec read(Instance.t(), {integer(), integer()} | integer(), keyword()) ::
+          {:ok, binary()} | {:error, Exception.t()}
   def read(instance, packed, opts) when is_integer(packed) do
     <<pointer::32, length::32>> = <<packed::64>>
     read(instance, {pointer, length}, opts)

@@ -87,6 +87,7 @@ defmodule Wasmex.Components.Component do
 
   @doc false
   # Component bytes from bytes or text.
+  @spec to_component(binary()) :: {:ok, binary()} | {:error, Exception.t()}
   def to_component(@magic <> <<_version::16, layer::little-16, _::binary>> = wasm)
       when layer != 0,
       do: {:ok, wasm}
@@ -164,5 +165,6 @@ defmodule Wasmex.Components.Component do
   end
 
   @doc false
+  @spec __wrap_resource__(reference()) :: t()
   def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}
 end

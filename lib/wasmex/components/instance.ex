@@ -101,6 +101,7 @@ defmodule Wasmex.Components.Instance do
   end
 
   @doc false
+  @spec wrap(reference(), reference()) :: t()
   def wrap(store, resource),
     do: %__MODULE__{
       store_resource: store,
@@ -242,6 +243,7 @@ defmodule Wasmex.Components.Instance do
 
   @doc false
   # In Wasmex 0.15 a function without a result returns `{:ok, []}`.
+  @spec contract({:ok, term()} | {:error, Exception.t()}) :: {:ok, term()} | {:error, String.t()}
   def contract({:ok, nil}), do: {:ok, []}
   def contract(result), do: Compat.call(result)
 end

@@ -54,9 +54,11 @@ defmodule Wasmex.Components.Store do
   def spent?(%__MODULE__{resource: resource}), do: Wasmex.Native.component_store_spent(resource)
 
   @doc false
+  @spec __wrap_resource__(reference()) :: t()
   def __wrap_resource__(resource), do: %__MODULE__{resource: resource, reference: make_ref()}
 
   @doc false
+  @spec resource!(term()) :: reference()
   def resource!(%__MODULE__{resource: resource}) when is_reference(resource), do: resource
 
   def resource!(other),

@@ -41,6 +41,7 @@ defmodule Wasmex.Components.Template do
   end
 
   @doc false
+  @spec component(t()) :: Component.t()
   def component(%__MODULE__{resource: template}),
     do: Component.__wrap_resource__(Native.component_template_component(template))
 

@@ -32,14 +32,17 @@ defmodule Wasmex.HTTP.Convention do
   end
 
   @doc "The module of a convention."
+  @spec module(atom()) :: module()
   def module(name), do: Map.fetch!(@conventions, name)
 
+  @spec names() :: [atom()]
   def names, do: Map.keys(@conventions)
 
   @doc """
   The convention that a program seems to follow: one that imports `env.log_…` is `:env`, one that
   contains `Content-Type` is `:cgi`.
   """
+  @spec guess([tuple()], binary()) :: atom()
   def guess(imports, bytes) do
     cond do
       Enum.any?(imports, &match?({"env", "log_" <> _, _}, &1)) -> :env

@@ -20,6 +20,7 @@ defmodule Wasmex.HTTP.Folder do
   Options: `:dir` or `:file`, `:functions` (settings by name), `:defaults` (settings of all), `:stats`. Raises where a
   setting is wrong.
   """
+  @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(opts) do
     {defaults, functions} = check!(opts)
     {dir, only} = place(opts)
@@ -40,9 +41,11 @@ defmodule Wasmex.HTTP.Folder do
   end
 
   @doc "A table for the functions of a folder."
+  @spec new() :: :ets.table()
   def new, do: :ets.new(__MODULE__, [:public, read_concurrency: true])
 
   @doc "The settings, checked: `{defaults, %{name => settings}}`."
+  @spec check!(keyword() | map()) :: {Function.settings(), %{String.t() => Function.settings()}}
   def check!(opts) do
     defaults = Function.settings!(opts[:defaults] || [], "defaults")
 
@@ -55,9 +58,11 @@ defmodule Wasmex.HTTP.Folder do
   end
 
   @doc "What requests read: the table of functions, and that of the counts."
+  @spec tables(GenServer.server()) :: {:ets.table(), :ets.table()}
   def tables(folder), do: GenServer.call(folder, :tables, :infinity)
 
   @doc "Waits until the folder was looked at again, and all that changed was compiled."
+  @spec refresh(GenServer.server()) :: :ok
   def refresh(folder), do: GenServer.call(folder, :refresh, :infinity)
 
   @doc "`{:ok, function}`, `:refused` (a link out of the folder), `{:broken, error}` or `:unknown`."
@@ -70,6 +75,7 @@ defmodule Wasmex.HTTP.Folder do
   end
 
   @doc "`[{name, found, error}]`, sorted; the error is that of a newer version that does not compile."
+  @spec list(:ets.table()) :: [tuple()]
   def list(table), do: table |> :ets.tab2list() |> Enum.sort()
 
   @impl true
@@ -129,6 +135,7 @@ defmodule Wasmex.HTTP.Folder do
   defp function?(file), do: Path.extname(file) in @extensions and name?(Path.rootname(file))
 
   @doc "Whether a function may have this name."
+  @spec name?(String.t()) :: boolean()
   def name?(name), do: String.match?(name, ~r/\A[A-Za-z0-9_][A-Za-z0-9_.\-]*\z/)
 
   # A link is followed within the folder only.

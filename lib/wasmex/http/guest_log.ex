@@ -10,6 +10,7 @@ defmodule Wasmex.HTTP.GuestLog do
   @most 100
   @longest 2_000
 
+  @spec begin() :: term()
   def begin, do: Process.put(@key, {0, []})
 
   @doc "A line; `level` is Logger's."

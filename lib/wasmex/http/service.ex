@@ -32,9 +32,11 @@ defmodule Wasmex.HTTP.Service do
   end
 
   @doc "`key` is any term that names this service among others; the options are those of `check!/2`."
+  @spec start_link(term(), map()) :: Supervisor.on_start()
   def start_link(key, opts), do: Supervisor.start_link(__MODULE__, {key, opts})
 
   @doc "What a part of the service is registered as."
+  @spec name(term(), module()) :: GenServer.name()
   def name(key, part), do: {:via, Registry, {Wasmex.HTTP.Registry, {key, part}}}
 
   @impl true
@@ -55,6 +57,7 @@ defmodule Wasmex.HTTP.Service do
   end
 
   @doc "The handle that requests are served with."
+  @spec handle(term(), map()) :: t()
   def handle(key, opts) do
     folder = name(key, Folder)
     {table, stats} = Folder.tables(folder)

@@ -6,9 +6,11 @@ defmodule Wasmex.HTTP.Stats do
   @factor :math.log(1.2)
   @buckets 90
 
+  @spec new() :: :ets.table()
   def new, do: :ets.new(__MODULE__, [:public, write_concurrency: true])
 
   @doc "Makes room for a function; what was counted stays."
+  @spec open(:ets.table(), String.t()) :: boolean()
   def open(stats, name), do: :ets.insert_new(stats, {name, 0, 0, nil})
 
   @doc "Counts a response."

@@ -88,15 +88,15 @@ defmodule Wasmex.Plugin.Functions do
          Map.new(names, fn {name, it} -> {Utils.stringify(name), it} end)}
 
       {namespace, other} ->
-        raise ArgumentError,
-              "host functions of #{inspect(namespace)} must be a map of names, got: #{inspect(other)}"
+        Wasmex.Options.misuse!("host functions of #{inspect(namespace)} as a map of names", other)
     end)
   end
 
   defp merge(other) do
-    raise ArgumentError,
-          "host functions must be a map of namespaces, a module, {module, opts} or a list of them, got: " <>
-            inspect(other)
+    Wasmex.Options.misuse!(
+      "host functions as a map of namespaces, a module, {module, opts} or a list of them",
+      other
+    )
   end
 
   defp callback(module, opts) do

@@ -36,8 +36,7 @@ defmodule Wasmex.Plugin.HTTP do
   def handler!(http) when is_boolean(http) or is_function(http, 1), do: http
 
   def handler!(other) do
-    raise ArgumentError,
-          "http: must be true, false or a function of the request, got: #{inspect(other)}"
+    Wasmex.Options.misuse!("true, false or a function of the request as http", other)
   end
 
   @doc false

@@ -136,7 +136,7 @@ defmodule Wasmex.Plugin.KeyValue do
   defp scope!(:plugin), do: fn context -> {:plugin, context.plugin.name} end
 
   defp scope!(other),
-    do: raise(ArgumentError, "scope: must be :plugin or :shared, got: #{inspect(other)}")
+    do: Options.misuse!(":plugin or :shared as scope", other)
 
   # A table with a name is read without asking its process.
   defp tab(table) when is_atom(table) or is_reference(table), do: table

@@ -30,8 +30,7 @@ defmodule Wasmex.Plugin.Log do
 
   def number(level) do
     Enum.find_index(@levels, &(&1 == level)) ||
-      raise ArgumentError,
-            "log_level: must be one of #{inspect(@levels ++ [:off])}, got: #{inspect(level)}"
+      Wasmex.Options.misuse!("one of #{inspect(@levels ++ [:off])} as log_level", level)
   end
 
   @doc false

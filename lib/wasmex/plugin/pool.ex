@@ -45,7 +45,7 @@ defmodule Wasmex.Plugin.Pool do
 
     source =
       own[:source] ||
-        raise ArgumentError, "Wasmex.Plugin.Pool needs a source:, got: #{inspect(opts)}"
+        raise ArgumentError, "Wasmex.Plugin.Pool needs a source:"
 
     {compile, new} = Plugin.split_options!(plugin)
     new = if own[:name], do: Keyword.put_new(new, :name, own[:name]), else: new

@@ -27,9 +27,10 @@ defmodule Wasmex.Plugin.Source do
     do: {:ok, %Manifest{wasm: [one(if(bytes?(text), do: {:bytes, text}, else: {:path, text}))]}}
 
   def manifest(other, _strict?) do
-    raise ArgumentError,
-          "a plug-in is a path, {:bytes, binary}, a manifest as a map or {:manifest, path}, got: " <>
-            inspect(other, limit: 5)
+    Wasmex.Options.misuse!(
+      "a plug-in: a path, {:bytes, binary}, a manifest as a map or {:manifest, path}",
+      other
+    )
   end
 
   defp one(source), do: %{source: source, name: nil, hash: nil}

@@ -21,6 +21,7 @@ defmodule Wasmex.Pool.Idle do
   @rest 60_000
   @sweep 10_000
 
+  @spec new(pos_integer()) :: t()
   def new(most), do: %__MODULE__{key: make_ref(), most: most}
 
   @doc "One of those that wait; it is the caller's then."
@@ -54,6 +55,7 @@ defmodule Wasmex.Pool.Idle do
     ArgumentError -> Store.close(store)
   end
 
+  @spec start_link(term()) :: GenServer.on_start()
   def start_link(_opts), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
   @impl true

@@ -36,6 +36,7 @@ defmodule Wasmex.Program.Options do
   defp of(options), do: Map.merge(%__MODULE__{}, options)
 
   @doc "Says which host directory is missing; wasmtime would only say that one is."
+  @spec check_dirs(t()) :: :ok | {:error, Error.t()}
   def check_dirs(%{dirs: dirs}) do
     case Enum.find(dirs, &(not File.dir?(&1.path))) do
       nil ->

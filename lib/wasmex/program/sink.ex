@@ -17,6 +17,7 @@ defmodule Wasmex.Program.Sink do
   @type t :: %__MODULE__{}
 
   @doc "Of an output that `Wasmex.Options.Type.Output` has let through. `name` is the program's, for logs."
+  @spec open(term(), :stdout | :stderr, String.t() | nil) :: t()
   def open(spec, stream, name) do
     {pipe, kind} = sink(spec, stream, name)
     %__MODULE__{pipe: pipe, kind: kind, stream: stream}
@@ -59,6 +60,7 @@ defmodule Wasmex.Program.Sink do
   Hands on what the guest has printed: `{:ok, sink}`, `{:error, error, sink}`, or
   `{:raised, {kind, reason, stacktrace}, sink}`.
   """
+  @spec pump(t()) :: {:ok, t()} | {:error, Error.t(), t()} | {:raised, tuple(), t()}
   def pump(%__MODULE__{kind: kind} = sink) when kind in [:none, :capture], do: {:ok, sink}
   def pump(%__MODULE__{paused?: true} = sink), do: {:ok, sink}
 
@@ -99,10 +101,12 @@ defmodule Wasmex.Program.Sink do
   end
 
   @doc "The chunks of a sink that holds them, and the sink without."
+  @spec take(t()) :: {[binary()], t()}
   def take(%__MODULE__{kind: {:hold, chunks}} = sink),
     do: {Enum.reverse(chunks), %{sink | kind: {:hold, []}}}
 
   @doc "The program is over, and all it printed was pumped: `{value, sink}`, the value for the result."
+  @spec close(t()) :: {term(), t()}
   def close(%__MODULE__{kind: :capture, pipe: pipe} = sink),
     do: {pipe |> contents([]) |> IO.iodata_to_binary(), %{sink | kind: :none}}
 
@@ -135,6 +139,7 @@ defmodule Wasmex.Program.Sink do
   end
 
   @doc "The program was given up: a Collectable is told so."
+  @spec abandon(t()) :: term()
   def abandon(%__MODULE__{kind: {:collect, state, collect}}) do
     collect.(state, :halt)
   catch

@@ -22,6 +22,7 @@ defmodule Wasmex.Program.Stdin do
   @type t :: %__MODULE__{}
 
   @doc "Of an input that `Wasmex.Options.Type.Input` has let through."
+  @spec open(term()) :: t()
   def open(nil), do: %__MODULE__{}
   def open(:null), do: %__MODULE__{}
   def open(%Pipe{} = pipe), do: %__MODULE__{pipe: pipe}
@@ -58,6 +59,7 @@ defmodule Wasmex.Program.Stdin do
   Gives the guest more if it waits for that: `{:ok, stdin}`, `{:error, error, stdin}` or, when the
   Enumerable raised, `{:raised, {kind, reason, stacktrace}, stdin}`.
   """
+  @spec feed(t()) :: {:ok, t()} | {:error, Error.t(), t()} | {:raised, tuple(), t()}
   def feed(%__MODULE__{next: nil, rest: ""} = stdin), do: {:ok, stdin}
 
   def feed(%__MODULE__{pipe: pipe} = stdin) do
@@ -175,6 +177,7 @@ defmodule Wasmex.Program.Stdin do
   end
 
   @doc "The program is over: what the input holds is let go."
+  @spec close(t()) :: t()
   def close(%__MODULE__{next: next, feeder: feeder} = stdin) do
     if is_function(next), do: halt(next)
     if feeder, do: Feeder.stop(feeder)

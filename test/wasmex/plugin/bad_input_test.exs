@@ -268,7 +268,7 @@ defmodule Wasmex.Plugin.BadInputTest do
     assert %Error{} = new_error({:bytes, ""})
     assert %Error{} = new_error({:bytes, <<0, "asm", 1, 0, 0, 0, 255>>})
     assert %Error{reason: :component} = new_error({:bytes, <<0, "asm", 13, 0, 1, 0>>})
-    assert_raise ArgumentError, ~r/a plug-in is a path/, fn -> Plugin.new(7) end
+    assert_raise ArgumentError, ~r/expected a plug-in: a path.*got: 7/, fn -> Plugin.new(7) end
   end
 
   test "the owner is killed while it makes one, calls, or is in a function of its own" do

@@ -277,7 +277,7 @@ defmodule Wasmex.Plugin.FunctionsTest do
     end
 
     assert_raise ArgumentError, ~r/has no functions\/1/, fn -> compile.(String) end
-    assert_raise ArgumentError, ~r/must be a map/, fn -> compile.(7) end
+    assert_raise ArgumentError, ~r/as a map of namespaces.* got: 7/, fn -> compile.(7) end
   end
 
   test "missing ones are named with their types, others with both types" do

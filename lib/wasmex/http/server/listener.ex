@@ -27,6 +27,7 @@ defmodule Wasmex.HTTP.Server.Listener do
   @spec start_link(term(), map()) :: GenServer.on_start()
   def start_link(key, opts), do: GenServer.start_link(__MODULE__, {key, opts})
 
+  @spec port(GenServer.server()) :: :inet.port_number()
   def port(listener), do: GenServer.call(listener, :port)
 
   @impl true

@@ -27,13 +27,10 @@ defmodule Wasmex.MixProject do
   def application do
     [
       mod: {Wasmex.Application, []},
-      extra_applications: applications(Mix.env())
+      # :inets and :ssl are for plug-ins' own requests, and for tests.
+      extra_applications: [:logger, :crypto, :inets, :ssl, :public_key]
     ]
   end
-
-  # Servers of tests speak TLS.
-  defp applications(:test), do: [:inets, :ssl | applications(nil)]
-  defp applications(_env), do: [:logger, :crypto, :public_key]
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]
   defp elixirc_paths(_env), do: ["lib"]

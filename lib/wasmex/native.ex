@@ -23,8 +23,11 @@ defmodule Wasmex.Native do
 
   def engine_new(_config), do: error()
   def engine_default(_config), do: error()
-  def engine_precompile_module(_engine, _bytes), do: error()
+  def engine_precompile(_engine, _kind, _bytes, _reference, _most), do: error()
   def engine_fingerprint(_engine), do: error()
+  def engine_settings(_engine), do: error()
+  def engine_build, do: error()
+  def engine_cache(_engine), do: error()
 
   def wasm_inspect(_bytes), do: error()
   def stdio_finish, do: error()
@@ -36,7 +39,7 @@ defmodule Wasmex.Native do
   def wat_to_wasm(_text), do: error()
   def limits_default, do: error()
 
-  def module_compile(_engine, _bytes), do: error()
+  def module_compile(_engine, _bytes, _reference, _most), do: error()
   def module_serialize(_module), do: error()
   def module_deserialize(_engine, _bytes), do: error()
   def module_name(_module), do: error()
@@ -78,7 +81,7 @@ defmodule Wasmex.Native do
   def template_new(_module, _declarations, _functions, _hosts, _store), do: error()
   def template_module(_template), do: error()
 
-  def component_compile(_engine, _bytes, _names), do: error()
+  def component_compile(_engine, _bytes, _names, _reference, _most), do: error()
   def component_serialize(_component), do: error()
   def component_deserialize(_engine, _bytes, _names), do: error()
   def component_engine(_component), do: error()
@@ -157,6 +160,12 @@ defmodule Wasmex.Native do
   def plugin_hold(_term), do: error()
   def plugin_held(_held), do: error()
   def plugin_hold_next(_held, _version, _term), do: error()
+
+  def directory_owner(_path), do: error()
+
+  def child_hold(_os_pid), do: error()
+  def child_kill(_child), do: error()
+  def child_gone(_child), do: error()
 
   defp error, do: :erlang.nif_error(:nif_not_loaded)
 end

@@ -12,7 +12,7 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
 
   # What a developer may have exported and what `mix test` itself exports.
   @cleared ~w(MIX_ENV MIX_EXS MIX_TARGET MIX_BUILD_PATH MIX_BUILD_ROOT MIX_DEPS_PATH
-              WASMEX_NIF_PATH CARGO_BUILD_TARGET)
+              WASMEX_NIF_PATH WASMEX_COMPILER_PATH CARGO_BUILD_TARGET)
 
   describe "the build" do
     setup %{tmp_dir: dir} do
@@ -25,26 +25,43 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
       assert output =~ "Compiling the native library with cargo"
       assert output =~ context.cargo.target
       assert installed(context.wasmex) == "library 1"
-      assert cargo_calls(context) == ["build --release --package wasmex --locked"]
+      assert installed(context.wasmex, "wasmex-compiler") == "helper 2"
+
+      assert cargo_calls(context) == [
+               "build --release --package wasmex --locked",
+               "build --release --package wasmex-compiler --locked"
+             ]
 
       assert {output, 0} = mix(context.wasmex, ["compile"], context)
       refute output =~ "cargo"
-      assert length(cargo_calls(context)) == 1
+      assert length(cargo_calls(context)) == 2
 
       File.write!(Path.join(context.wasmex, "native/wasmex/src/lib.rs"), "// changed")
       assert {_, 0} = mix(context.wasmex, ["compile"], context)
-      assert installed(context.wasmex) == "library 2"
+      assert installed(context.wasmex) == "library 3"
 
       assert {_, 0} = mix(context.wasmex, ["clean"], context)
       assert installed(context.wasmex) == nil
+      assert installed(context.wasmex, "wasmex-compiler") == nil
       assert {_, 0} = mix(context.wasmex, ["compile"], context)
-      assert installed(context.wasmex) == "library 3"
+      assert installed(context.wasmex) == "library 5"
+    end
+
+    test "leaves the helper alone where WASMEX_COMPILER_PATH names one", context do
+      helper = [{"WASMEX_COMPILER_PATH", "/somewhere/wasmex-compiler"}]
+      assert {_, 0} = mix(context.wasmex, ["compile"], context, helper)
+      assert cargo_calls(context) == ["build --release --package wasmex --locked"]
+      assert installed(context.wasmex, "wasmex-compiler") == nil
     end
 
     test "goes without --locked where there is no lock file", context do
       File.rm!(Path.join(context.wasmex, "Cargo.lock"))
       assert {_, 0} = mix(context.wasmex, ["compile"], context)
-      assert cargo_calls(context) == ["build --release --package wasmex"]
+
+      assert cargo_calls(context) == [
+               "build --release --package wasmex",
+               "build --release --package wasmex-compiler"
+             ]
     end
 
     test "never takes another checkout's library from a shared target folder", context do
@@ -55,7 +72,7 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
       File.write!(Path.join(context.cargo.target, "release/libwasmex.so"), "another's")
       assert {_, 0} = mix(context.wasmex, ["clean"], context)
       assert {output, 1} = mix(context.wasmex, ["compile"], context)
-      assert output =~ "cargo left no library"
+      assert output =~ "cargo left no native library"
       assert installed(context.wasmex) == nil
     end
 
@@ -75,7 +92,7 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
 
       context = %{context | cargo: stub_cargo(context.tmp_dir)}
       assert {_, 0} = mix(context.wasmex, ["compile"], context)
-      assert installed(context.wasmex) == "library 3"
+      assert installed(context.wasmex) == "library 4"
     end
 
     test "says in one sentence how to install a missing cargo", context do
@@ -166,8 +183,8 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
     consumer
   end
 
-  # A cargo that notes how it was called and "builds" a library that tells which call made it.
-  defp stub_cargo(dir, work \\ "library=\"library $(grep -c '' \"$LOG\")\"") do
+  # A cargo that notes how it was called and "builds" a library and a helper that tell which call made them.
+  defp stub_cargo(dir, work \\ "call=$(grep -c '' \"$LOG\")") do
     cargo = %{
       bin: Path.join(dir, "bin"),
       target: Path.join(dir, "target"),
@@ -182,9 +199,12 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
     echo "$@" >> "$LOG"
     #{work}
     mkdir -p "$CARGO_TARGET_DIR/release"
-    for name in libwasmex.so libwasmex.dylib; do
-      printf '%s' "$library" > "$CARGO_TARGET_DIR/release/$name"
-    done
+    case "$4" in
+      wasmex) for name in libwasmex.so libwasmex.dylib; do
+        printf 'library %s' "$call" > "$CARGO_TARGET_DIR/release/$name"
+      done ;;
+      *) printf 'helper %s' "$call" > "$CARGO_TARGET_DIR/release/$4" ;;
+    esac
     """)
 
     File.chmod!(Path.join(cargo.bin, "cargo"), 0o755)
@@ -207,9 +227,9 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
 
   defp git!(dir, args), do: {_, 0} = System.cmd("git", args, cd: dir)
 
-  defp installed(dir) do
-    case File.read(Path.join(dir, "priv/native/wasmex.so")) do
-      {:ok, library} -> library
+  defp installed(dir, name \\ "wasmex.so") do
+    case File.read(Path.join([dir, "priv/native", name])) do
+      {:ok, bytes} -> bytes
       {:error, :enoent} -> nil
     end
   end

@@ -1,14 +1,16 @@
 defmodule Mix.Tasks.Compile.WasmexNif do
   @moduledoc """
-  Builds the native library with cargo.
+  Builds the native library and the helper that compiles in a process of its own, with cargo.
 
-  The library lands in `priv/native/`, where `Wasmex.Native` loads it. Beside it a stamp holds a
-  digest of all it was built from; while that digest stays the same neither cargo nor rustc is
-  started. `mix clean` removes both, `mix compile --force` does not: cargo knows best what is stale.
+  Both land in `priv/native/`, where `Wasmex.Native` loads the one and `Wasmex.Compiler` starts the other. Beside them
+  a stamp holds a digest of all they were built from; while that digest stays the same neither cargo nor rustc is
+  started. `mix clean` removes all, `mix compile --force` does not: cargo knows best what is stale.
 
   ## Environment
 
     * `WASMEX_NIF_PATH` - a prebuilt library to load. Nothing is built, no Rust is needed.
+    * `WASMEX_COMPILER_PATH` - a prebuilt helper of the same build, by default `wasmex-compiler` beside the library.
+      The helper is not built then.
     * `CARGO_TARGET_DIR` - where cargo keeps what it compiles. Default: `wasmex/target` in the
       user's cache, so that wasmtime is compiled once for all projects and Mix environments.
     * `CARGO_BUILD_TARGET`, `RUSTFLAGS` - as cargo has them. A change builds the library again.
@@ -40,26 +42,16 @@ defmodule Mix.Tasks.Compile.WasmexNif do
 
   @impl true
   def clean do
-    Enum.each([library(), @stamp], &File.rm/1)
+    Enum.each([installed(library()), installed(helper()), @stamp], &File.rm/1)
   end
 
   defp current? do
-    File.regular?(library()) and File.read(@stamp) == {:ok, digest()}
+    Enum.all?(products(), &File.regular?(installed(&1))) and File.read(@stamp) == {:ok, digest()}
   end
 
   defp build do
     # Taken before cargo runs: a file saved meanwhile is then seen by the next compilation.
     digest = digest()
-    cargo!()
-    install!()
-    File.write!(@stamp, digest)
-
-    # Where links are not to be had (Windows), Mix copies priv, and it did so before cargo ran.
-    Mix.Project.build_structure()
-    {:ok, []}
-  end
-
-  defp cargo! do
     cargo = System.find_executable("cargo") || Mix.raise(missing_cargo())
 
     Mix.shell().info(
@@ -67,22 +59,50 @@ defmodule Mix.Tasks.Compile.WasmexNif do
         "some minutes the first time, kept in #{target_dir()}"
     )
 
-    # cargo gives no hash to the file name of this library: another checkout that shares the target
+    # One at a time: together cargo would build wasmtime once for both, and the helper with all of its runtime.
+    for product <- products() do
+      cargo!(cargo, product)
+      install!(product)
+    end
+
+    File.write!(@stamp, digest)
+
+    # Where links are not to be had (Windows), Mix copies priv, and it did so before cargo ran.
+    Mix.Project.build_structure()
+    {:ok, []}
+  end
+
+  defp products, do: if(env("WASMEX_COMPILER_PATH"), do: [library()], else: [library(), helper()])
+
+  # The package, what it is called in messages, the file that cargo makes, and its name in priv.
+  # `:erlang.load_nif/2` appends the extension itself: `.dll` on Windows, `.so` elsewhere, macOS too.
+  defp library do
+    name = if windows?(), do: "wasmex.dll", else: "wasmex.so"
+    %{package: "wasmex", what: "native library", built: built_name(), installed: name}
+  end
+
+  defp helper do
+    name = if windows?(), do: "wasmex-compiler.exe", else: "wasmex-compiler"
+    %{package: "wasmex-compiler", what: "compiling helper", built: name, installed: name}
+  end
+
+  defp cargo!(cargo, product) do
+    # cargo gives no hash to the file name of what it links: another checkout that shares the target
     # folder writes the same file, and cargo would hand it to us as fresh. Without it, cargo must
     # link ours.
-    Enum.each([built_library(), Path.join([built_dir(), "deps", built_name()])], &File.rm/1)
+    Enum.each([built(product), Path.join([built_dir(), "deps", product.built])], &File.rm/1)
 
     # cargo reports on stderr. It is left alone, so that cargo itself sees what it writes to: a
     # progress bar and colours on a terminal, one plain line per crate in a pipe or a log.
-    case System.cmd(cargo, cargo_args(), env: cargo_env(), into: IO.stream()) do
+    case System.cmd(cargo, cargo_args(product), env: cargo_env(), into: IO.stream()) do
       {_, 0} -> :ok
-      {_, status} -> Mix.raise("cargo could not build the native library (status #{status})")
+      {_, status} -> Mix.raise("cargo could not build the #{product.what} (status #{status})")
     end
   end
 
-  defp cargo_args do
+  defp cargo_args(product) do
     locked = if File.regular?(@lock), do: ["--locked"], else: []
-    ["build", "--release", "--package", "wasmex"] ++ locked
+    ["build", "--release", "--package", product.package] ++ locked
   end
 
   defp cargo_env do
@@ -96,27 +116,25 @@ defmodule Mix.Tasks.Compile.WasmexNif do
       else: []
   end
 
-  # A running VM may have the old library mapped: it keeps the old file, the name gets the new one.
-  defp install! do
+  # A running VM may have the old file mapped: it keeps the old file, the name gets the new one.
+  defp install!(product) do
     File.mkdir_p!(@native)
-    temporary = "#{library()}.#{System.pid()}"
+    temporary = "#{installed(product)}.#{System.pid()}"
 
-    File.regular?(built_library()) || Mix.raise("cargo left no library at #{built_library()}")
+    File.regular?(built(product)) ||
+      Mix.raise("cargo left no #{product.what} at #{built(product)}")
 
     try do
-      File.cp!(built_library(), temporary)
-      File.rename!(temporary, library())
+      File.cp!(built(product), temporary)
+      File.rename!(temporary, installed(product))
     after
       File.rm(temporary)
     end
   end
 
-  # `:erlang.load_nif/2` appends the extension itself: `.dll` on Windows, `.so` elsewhere, macOS too.
-  defp library do
-    Path.join(@native, if(windows?(), do: "wasmex.dll", else: "wasmex.so"))
-  end
+  defp installed(product), do: Path.join(@native, product.installed)
 
-  defp built_library, do: Path.join(built_dir(), built_name())
+  defp built(product), do: Path.join(built_dir(), product.built)
 
   defp built_dir do
     Path.join([target_dir(), env("CARGO_BUILD_TARGET") || "", "release"])
@@ -143,7 +161,9 @@ defmodule Mix.Tasks.Compile.WasmexNif do
     files =
       for pattern <- [@lock | @sources], path <- Path.wildcard(pattern), do: {path, hash!(path)}
 
-    inputs = {files, architecture(), cargo_args(), Enum.map(@settings, &env/1)}
+    inputs =
+      {files, architecture(), Enum.map(products(), &cargo_args/1), Enum.map(@settings, &env/1)}
+
     inputs |> inspect(limit: :infinity, printable_limit: :infinity) |> hash()
   end
 

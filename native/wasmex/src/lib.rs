@@ -47,7 +47,9 @@ fn load(env: Env, _info: Term) -> bool {
     guest::hosts::register(&HOST_MODULES);
     guest::extension::register(&EXTENSIONS);
     host_error::register(&GUEST_ERRORS);
-    env.register::<core::engine::EngineResource>().is_ok()
+    env.register::<vm::child::ChildResource>().is_ok()
+        && env.register::<vm::compiling::CompileResource>().is_ok()
+        && env.register::<core::engine::EngineResource>().is_ok()
         && env.register::<core::module::ModuleResource>().is_ok()
         && env.register::<guest::cell::StoreCell>().is_ok()
         && env.register::<core::instance::InstanceResource>().is_ok()

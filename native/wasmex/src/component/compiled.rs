@@ -5,10 +5,11 @@ use crate::component::types::shared::Shared;
 use crate::core::door;
 use crate::core::engine::EngineResource;
 use crate::vm::atoms;
-use crate::vm::compiling::compile;
+use crate::vm::compiling;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::mappings::{self, Mappings};
+use crate::vm::term_box::TermBox;
 use crate::vm::terms;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::sync::Arc;
@@ -58,20 +59,29 @@ fn resource<'a>(
     (atoms::ok(), resource).encode(env)
 }
 
-/// The bytes of a component: Elixir has turned text into bytes and told modules apart.
-#[rustler::nif(schedule = "DirtyCpu")]
+/// The bytes of a component: Elixir has turned text into bytes and told modules apart. The component comes as a message,
+/// see `vm/compiling.rs`.
+#[rustler::nif]
 fn component_compile<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineResource>,
-    bytes: Binary,
+    bytes: Binary<'a>,
     names: Names,
+    reference: Term<'a>,
+    most: usize,
 ) -> Term<'a> {
-    let bytes = bytes.as_slice();
-    let scanned = door::binary(bytes, &engine.limits);
-    match scanned.and_then(|()| compile(|| Component::from_binary(&engine.engine, bytes))) {
-        Ok(component) => resource(env, engine, component, names),
-        Err(error) => error.to_term(env),
-    }
+    let code = TermBox::new(bytes.to_term(env));
+    let made_for = engine.clone();
+    compiling::begin(
+        env,
+        (reference, most),
+        bytes.len(),
+        move || {
+            door::binary(code.bytes(), &engine.limits)?;
+            compiling::checked(Component::from_binary(&engine.engine, code.bytes()))
+        },
+        move |env, component| resource(env, made_for, component, names),
+    )
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]

@@ -6,14 +6,15 @@ use crate::guest::data::StoreData;
 use crate::guest::hosts::{Hosts, Linkers};
 use crate::guest::ticker::Ticks;
 use crate::vm::atoms;
-use crate::vm::compiling::compile;
+use crate::vm::compiling;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::mappings::Cost;
 use crate::vm::options::Options;
+use crate::vm::term_box::TermBox;
 use crate::vm::terms;
-use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
-use scan::Limits;
+use rustler::{Atom, Binary, Encoder, Env, Resource, ResourceArc, Term};
+use scan::{Limit, Limits};
 use std::sync::{Arc, OnceLock};
 use wasmtime::{Engine, Linker, component};
 
@@ -28,6 +29,10 @@ pub struct EngineResource {
     /// How many mappings its guests need.
     pub cost: Cost,
     linkers: Linkers,
+    /// What the compiler was told, for its helper.
+    settings: Vec<u8>,
+    /// Where Elixir keeps what was compiled. wasmtime's own cache trusts whoever can write there.
+    cache: Option<String>,
     _live: Live,
 }
 
@@ -37,13 +42,18 @@ impl std::panic::RefUnwindSafe for EngineResource {}
 impl EngineResource {
     /// From the options of `Wasmex.EngineConfig`.
     fn new(options: &Options) -> wasmtime::Result<Self> {
-        let engine = Engine::new(&engine_config::build(options)?)?;
+        let limits = door::limits(&options.get("limits")?)?;
+        let mut settings = engine_config::settings(options)?;
+        settings.limits = Limit::ALL.iter().map(|limit| limits.get(*limit)).collect();
+        let engine = Engine::new(&engine_config::build(options, &settings)?)?;
         Ok(EngineResource {
-            limits: door::limits(&options.get("limits")?)?,
+            limits,
             ticks: Arc::new(Ticks::of(engine.weak())),
             engine,
             cost: engine_config::cost(options)?,
             linkers: Linkers::default(),
+            settings: settings.to_bytes(),
+            cache: options.get("cache")?,
             _live: Live::new(Kind::Engine),
         })
     }
@@ -86,19 +96,30 @@ fn engine_default<'a>(env: Env<'a>, config: Options<'a>) -> Term<'a> {
     }
 }
 
-#[rustler::nif(schedule = "DirtyCpu")]
-fn engine_precompile_module<'a>(
+/// An artefact of a module or a component, as a message: see `vm/compiling.rs`.
+#[rustler::nif]
+fn engine_precompile<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineResource>,
-    bytes: Binary,
-) -> NifResult<Term<'a>> {
-    let bytes = bytes.as_slice();
-    let scanned = door::binary(bytes, &engine.limits);
-    Ok(
-        match scanned.and_then(|()| compile(|| engine.engine.precompile_module(bytes))) {
-            Ok(artefact) => (atoms::ok(), terms::binary(env, &artefact)).encode(env),
-            Err(error) => error.to_term(env),
+    kind: Atom,
+    bytes: Binary<'a>,
+    reference: Term<'a>,
+    most: usize,
+) -> Term<'a> {
+    let code = TermBox::new(bytes.to_term(env));
+    let component = kind == atoms::component();
+    compiling::begin(
+        env,
+        (reference, most),
+        bytes.len(),
+        move || {
+            door::binary(code.bytes(), &engine.limits)?;
+            compiling::checked(match component {
+                true => engine.engine.precompile_component(code.bytes()),
+                false => engine.engine.precompile_module(code.bytes()),
+            })
         },
+        |env, artefact| (atoms::ok(), terms::binary(env, &artefact)).encode(env),
     )
 }
 
@@ -112,4 +133,22 @@ fn engine_fingerprint(engine: ResourceArc<EngineResource>) -> u64 {
         .precompile_compatibility_hash()
         .hash(&mut hasher);
     hasher.finish()
+}
+
+/// What the helper that compiles for this engine has to know, as bytes.
+#[rustler::nif]
+fn engine_settings<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>) -> Term<'a> {
+    terms::binary(env, &engine.settings)
+}
+
+/// The directory of its disk cache, or nil.
+#[rustler::nif]
+fn engine_cache(engine: ResourceArc<EngineResource>) -> Option<String> {
+    engine.cache.clone()
+}
+
+/// Names the build: the helper must come from the same one.
+#[rustler::nif]
+fn engine_build() -> &'static str {
+    wasmex_settings::BUILD
 }

@@ -4,10 +4,11 @@ use crate::core::door;
 use crate::core::engine::EngineResource;
 use crate::core::types;
 use crate::vm::atoms;
-use crate::vm::compiling::compile;
+use crate::vm::compiling;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::mappings::{self, Mappings};
+use crate::vm::term_box::TermBox;
 use crate::vm::terms;
 use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use wasmtime::{Engine, Module, Precompiled};
@@ -39,19 +40,28 @@ fn resource<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, module: Modul
     (atoms::ok(), resource).encode(env)
 }
 
-/// Wasm bytes only: Elixir has turned text into bytes and told components apart.
-#[rustler::nif(schedule = "DirtyCpu")]
+/// Wasm bytes only: Elixir has turned text into bytes and told components apart. The module comes as a message, see
+/// `vm/compiling.rs`.
+#[rustler::nif]
 fn module_compile<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineResource>,
-    bytes: Binary,
+    bytes: Binary<'a>,
+    reference: Term<'a>,
+    most: usize,
 ) -> Term<'a> {
-    let bytes = bytes.as_slice();
-    let scanned = door::binary(bytes, &engine.limits);
-    match scanned.and_then(|()| compile(|| Module::from_binary(&engine.engine, bytes))) {
-        Ok(module) => resource(env, engine, module),
-        Err(error) => error.to_term(env),
-    }
+    let code = TermBox::new(bytes.to_term(env));
+    let made_for = engine.clone();
+    compiling::begin(
+        env,
+        (reference, most),
+        bytes.len(),
+        move || {
+            door::binary(code.bytes(), &engine.limits)?;
+            compiling::checked(Module::from_binary(&engine.engine, code.bytes()))
+        },
+        move |env, module| resource(env, made_for, module),
+    )
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]

@@ -61,4 +61,6 @@ rustler::atoms! {
     input, output,
     // plug-ins
     oom, pages, failed, signature,
+    // processes of the operating system
+    child, wasmex_compiled,
 }

@@ -1,35 +1,205 @@
-//! The threads that compile, as many as there are cores.
+//! The threads that compile in this process, and the jobs that wait for them.
 //!
-//! A pool of our own: rayon's global one panics where the system gives no thread, and stays that way.
+//! The process that asks gets a message, `{:wasmex_compiled, reference, result}`, and waits for it as processes do: no
+//! scheduler is held. There are fewer threads than schedulers, so that compiles leave the VM a core to itself where it has
+//! two. A job whose process dies is dropped; one that runs can't be stopped, and counts until it ends.
 
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
+use crate::vm::term_box::TermBox;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use rustler::{Encoder, Env, LocalPid, Monitor, OwnedEnv, Resource, ResourceArc, Term};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, available_parallelism};
 
-static POOL: OnceLock<ThreadPool> = OnceLock::new();
-static STARTING: Mutex<()> = Mutex::new(());
+/// Code from this size on is compiled by as many threads as there are cores. They are made for it, which for less code
+/// takes longer than they save.
+const LARGE: usize = 64 * 1024;
 
-/// Does the work on those threads, while this one waits.
-pub fn compile<T: Send>(work: impl FnOnce() -> wasmtime::Result<T> + Send) -> Result<T> {
-    pool()?
-        .install(work)
-        .map_err(|error| Error::chain(atoms::compile(), &error))
+/// The parser and the compiler recurse: as deep as their own limits let them, not as this stack does.
+const STACK: usize = 8 * 1024 * 1024;
+
+/// Makes the result in the environment of the message.
+pub type Answer = Box<dyn for<'a> FnOnce(Env<'a>) -> Term<'a> + Send>;
+
+/// A compile that waits for a thread. Its process is monitored by it.
+pub struct CompileResource(Mutex<Option<Job>>);
+
+struct Job {
+    pid: LocalPid,
+    reference: TermBox,
+    size: usize,
+    compile: Box<dyn FnOnce() -> Answer + Send>,
 }
 
-fn pool() -> Result<&'static ThreadPool> {
-    if let Some(pool) = POOL.get() {
-        return Ok(pool);
+impl std::panic::RefUnwindSafe for CompileResource {}
+
+impl CompileResource {
+    fn take(&self) -> Option<Job> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
-    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    if POOL.get().is_none() {
-        let builder = ThreadPoolBuilder::new().thread_name(|n| format!("wasmex-compile-{n}"));
-        let pool = builder.build().map_err(|error| {
-            let text = format!("the system gives no threads for compiling: {error}");
-            Error::text(atoms::no_threads(), text)
-        })?;
-        let _ = POOL.set(pool);
+}
+
+impl Resource for CompileResource {
+    const IMPLEMENTS_DOWN: bool = true;
+
+    /// Nobody wants it any more.
+    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        // Its thread may be about to begin: whoever takes the job first has it.
+        if let Some(job) = self.take() {
+            queue()
+                .waiting
+                .retain(|waiting| !std::ptr::eq(&**waiting, self));
+            drop(job);
+        }
     }
-    POOL.get()
-        .ok_or_else(|| Error::text(atoms::no_threads(), "no threads for compiling"))
+}
+
+struct Queue {
+    waiting: VecDeque<ResourceArc<CompileResource>>,
+    running: usize,
+    threads: usize,
+}
+
+static QUEUE: Mutex<Queue> = Mutex::new(Queue {
+    waiting: VecDeque::new(),
+    running: 0,
+    threads: 0,
+});
+static MORE: Condvar = Condvar::new();
+
+fn queue() -> MutexGuard<'static, Queue> {
+    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has it compiled, and the result sent to the process that calls this NIF: `:ok`, `:full` when `most` compiles wait
+/// or run already, or an error where the system gives no thread. `size` is that of the code.
+pub fn begin<'a, T: Send + 'static>(
+    env: Env<'a>,
+    (reference, most): (Term<'a>, usize),
+    size: usize,
+    compile: impl FnOnce() -> Result<T> + Send + 'static,
+    answer: impl for<'b> FnOnce(Env<'b>, T) -> Term<'b> + Send + 'static,
+) -> Term<'a> {
+    let compile = move || -> Answer {
+        match compile() {
+            Ok(made) => Box::new(move |env| answer(env, made)),
+            Err(error) => Box::new(move |env| error.to_term(env)),
+        }
+    };
+    let job = Job {
+        pid: env.pid(),
+        reference: TermBox::new(reference),
+        size,
+        compile: Box::new(compile),
+    };
+    match push(env, job, most) {
+        Ok(true) => atoms::ok().encode(env),
+        Ok(false) => atoms::full().encode(env),
+        Err(error) => error.to_term(env),
+    }
+}
+
+/// What wasmtime's compiler made, or what it says is wrong.
+pub fn checked<T>(made: wasmtime::Result<T>) -> Result<T> {
+    made.map_err(|error| Error::chain(atoms::compile(), &error))
+}
+
+fn push(env: Env, job: Job, most: usize) -> Result<bool> {
+    let pid = job.pid;
+    let resource = ResourceArc::new(CompileResource(Mutex::new(Some(job))));
+    if resource.monitor(Some(env), &pid).is_none() {
+        return Ok(true);
+    }
+    let mut queue = queue();
+    if queue.running + queue.waiting.len() >= most {
+        return Ok(false);
+    }
+    if queue.threads <= queue.running + queue.waiting.len() && queue.threads < most_threads() {
+        match start() {
+            Ok(()) => queue.threads += 1,
+            Err(error) if queue.threads == 0 => {
+                let text = format!("the system gives no threads for compiling: {error}");
+                return Err(Error::text(atoms::no_threads(), text));
+            }
+            // Those that are there do.
+            Err(_) => {}
+        }
+    }
+    queue.waiting.push_back(resource);
+    drop(queue);
+    MORE.notify_one();
+    Ok(true)
+}
+
+/// One less than there are cores, at least one.
+fn most_threads() -> usize {
+    available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1))
+}
+
+fn start() -> std::io::Result<()> {
+    let thread = thread::Builder::new().name("wasmex-compile".into());
+    thread.stack_size(STACK).spawn(work)?;
+    Ok(())
+}
+
+/// What each thread does for ever.
+fn work() {
+    // wasmtime compiles in rayon's threads. In one pool for all, a job that waits for its last function might
+    // find itself running another job to the end.
+    let alone = ThreadPoolBuilder::new()
+        .num_threads(1)
+        .use_current_thread()
+        .build();
+    loop {
+        let next = next();
+        if let Some(job) = next.take() {
+            run(job, alone.as_ref().ok());
+        }
+        drop(next);
+        queue().running -= 1;
+    }
+}
+
+fn next() -> ResourceArc<CompileResource> {
+    let mut queue = queue();
+    loop {
+        if let Some(next) = queue.waiting.pop_front() {
+            queue.running += 1;
+            return next;
+        }
+        queue = MORE.wait(queue).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+fn run(job: Job, alone: Option<&ThreadPool>) {
+    let Job {
+        pid,
+        reference,
+        size,
+        compile,
+    } = job;
+    let many = (size >= LARGE).then(many).flatten();
+    let compiled = catch_unwind(AssertUnwindSafe(|| match many.as_ref().or(alone) {
+        Some(pool) => pool.install(compile),
+        None => compile(),
+    }));
+    let answer = compiled.unwrap_or_else(|_| {
+        Box::new(|env| Error::text(atoms::compile(), "the compiler panicked").to_term(env))
+    });
+    // The process may be gone, which is nobody's error.
+    let _ = OwnedEnv::new().send_and_clear(&pid, |env| {
+        (atoms::wasmex_compiled(), reference.get(env), answer(env)).encode(env)
+    });
+}
+
+/// Threads for one large job. `None` where the system gives none.
+fn many() -> Option<ThreadPool> {
+    ThreadPoolBuilder::new()
+        .thread_name(|n| format!("wasmex-compile-{n}"))
+        .stack_size(STACK)
+        .build()
+        .ok()
 }

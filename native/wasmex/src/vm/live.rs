@@ -26,9 +26,10 @@ pub enum Kind {
     Handle,
     Exchange,
     Connection,
+    Child,
 }
 
-const KINDS: usize = 19;
+const KINDS: usize = 20;
 
 static COUNTS: [AtomicI64; KINDS] = [const { AtomicI64::new(0) }; KINDS];
 
@@ -71,6 +72,7 @@ fn live_objects(env: Env) -> Term {
         atoms::handle(),
         atoms::exchange(),
         atoms::connection(),
+        atoms::child(),
     ];
     names
         .iter()

@@ -4,6 +4,7 @@
 
 pub mod atoms;
 pub mod backtrace;
+pub mod child;
 pub mod compiling;
 mod cpp_name;
 pub mod demangle;
@@ -15,6 +16,7 @@ pub mod host_error;
 pub mod live;
 pub mod mappings;
 pub mod options;
+pub mod owner;
 pub mod runtime;
 pub mod slots;
 pub mod term_box;

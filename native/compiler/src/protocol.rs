@@ -1,0 +1,189 @@
+//! What goes through standard input and output: frames of a length (four bytes, big-endian) and so many bytes.
+//!
+//! A request is `version, kind, length of the settings (two bytes), settings, code`. The first frame back is a greeting,
+//! `version, sandbox, build`; then each request gets a reply, `status`, then the artefact (0), the error's text, or
+//! what the scan refused: which limit (255 for none), value, most and offset, eight bytes each.
+
+use std::io::{self, ErrorKind, Read, Write};
+use wasmex_settings::BUILD;
+
+/// Of this protocol: Elixir refuses another one.
+pub const VERSION: u8 = 1;
+
+/// Longest text of an error: it may quote names from the code.
+const LONGEST_TEXT: usize = 16 * 1024;
+
+/// What the code is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Module,
+    Component,
+}
+
+/// Code to compile: bytes or text.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub kind: Kind,
+    pub settings: &'a [u8],
+    pub code: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// `None` when the bytes are no request.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let ([version, kind, high, low], rest) = bytes.split_first_chunk()?;
+        let length = u16::from_be_bytes([*high, *low]).into();
+        let (settings, code) = rest.split_at_checked(length)?;
+        let kind = match kind {
+            0 => Kind::Module,
+            1 => Kind::Component,
+            _ => return None,
+        };
+        (*version == VERSION).then_some(Request {
+            kind,
+            settings,
+            code,
+        })
+    }
+}
+
+/// The first frame: the process is ready.
+pub struct Hello {
+    /// Whether system calls are filtered.
+    pub sandbox: bool,
+}
+
+impl Hello {
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&[VERSION, self.sandbox.into()], BUILD.as_bytes()].concat()
+    }
+}
+
+/// How a request ended.
+#[derive(Debug)]
+pub enum Reply {
+    Compiled {
+        artefact: Vec<u8>,
+    },
+    Failed {
+        why: Why,
+        text: String,
+    },
+    /// The scan refused the code; without a limit where it could not read it.
+    Refused {
+        limit: Option<u8>,
+        value: u64,
+        most: u64,
+        offset: u64,
+    },
+}
+
+/// The status of a refusal.
+const REFUSED: u8 = 5;
+
+/// What was wrong: the reply's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The code is not valid, or the compiler can't compile it.
+    Compile = 1,
+    /// The text can't be read.
+    Parse = 2,
+    /// The settings don't go together, or come from another build.
+    Settings = 3,
+    /// Text of a component where a module is wanted, or the other way round.
+    Kind = 4,
+}
+
+impl Reply {
+    pub fn failed(why: Why, text: impl std::fmt::Display) -> Self {
+        let mut text = text.to_string();
+        if text.len() > LONGEST_TEXT {
+            text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+            text.push('…');
+        }
+        Reply::Failed { why, text }
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Reply::Compiled { artefact } => [&[0], artefact.as_slice()].concat(),
+            Reply::Failed { why, text } => [&[*why as u8], text.as_bytes()].concat(),
+            Reply::Refused {
+                limit,
+                value,
+                most,
+                offset,
+            } => {
+                let head = [REFUSED, limit.unwrap_or(u8::MAX)];
+                let numbers = [value, most, offset].map(|number| number.to_be_bytes());
+                [head.as_slice(), &numbers.concat()].concat()
+            }
+        }
+    }
+}
+
+/// `None` at the end of the input.
+pub fn read_frame(input: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut length = [0; 4];
+    match input.read_exact(&mut length) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+    input.read_exact(&mut frame)?;
+    Ok(Some(frame))
+}
+
+pub fn write_frame(output: &mut impl Write, frame: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(frame.len()).map_err(|_| ErrorKind::InvalidInput)?;
+    output.write_all(&length.to_be_bytes())?;
+    output.write_all(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_back() {
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, b"one").unwrap();
+        write_frame(&mut bytes, b"").unwrap();
+        let mut input = bytes.as_slice();
+        assert_eq!(
+            read_frame(&mut input).unwrap().as_deref(),
+            Some(&b"one"[..])
+        );
+        assert_eq!(read_frame(&mut input).unwrap().as_deref(), Some(&b""[..]));
+        assert_eq!(read_frame(&mut input).unwrap(), None);
+        assert!(read_frame(&mut &[0, 0, 0, 9, 1][..]).is_err());
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        let request = [VERSION, 1, 0, 2, 7, 8, 9];
+        let read = Request::read(&request).unwrap();
+        assert_eq!(
+            (read.kind, read.settings, read.code),
+            (Kind::Component, &[7, 8][..], &[9][..])
+        );
+        for bytes in [
+            &[][..],
+            &[VERSION, 1],
+            &[VERSION, 2, 0, 0],
+            &[VERSION, 0, 0, 1],
+            &[9, 0, 0, 0],
+        ] {
+            assert!(Request::read(bytes).is_none());
+        }
+    }
+
+    #[test]
+    fn texts_of_errors_have_a_bound() {
+        let Reply::Failed { text, .. } = Reply::failed(Why::Compile, "é".repeat(LONGEST_TEXT))
+        else {
+            panic!("no failure");
+        };
+        assert!(text.len() <= LONGEST_TEXT + '…'.len_utf8());
+    }
+}

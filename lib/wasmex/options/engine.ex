@@ -53,7 +53,8 @@ defmodule Wasmex.Options.Engine do
       ],
       cache: [
         type: {:or, [nil], :text},
-        doc: "a directory where wasmtime keeps compiled modules",
+        doc:
+          "a directory for what was compiled, at most 512 MiB; it is made with mode 0700, and refused where others may write",
         example: ~s|"/var/cache/wasm"|
       ]
     ]

@@ -1,0 +1,166 @@
+defmodule Wasmex.Cache.Disk do
+  @moduledoc false
+  # What was compiled, in a directory: the option `:cache` of `Wasmex.EngineConfig`. An entry is machine code, which the VM
+  # runs. So each carries a digest of itself, and the directory is the user's alone: one that others may write to, or
+  # whose place they may change, is refused. (wasmtime's own cache believes whatever it finds.)
+
+  import Bitwise
+
+  alias Wasmex.{Artefact, Error, Native}
+
+  # Bytes in all, after which those that were not used for longest go, until this much is left.
+  @most 512 * 1024 * 1024
+  @kept 384 * 1024 * 1024
+
+  # Writing by the group or by others. Directories above may be the group's: where each user has a group of their own,
+  # most are. The last bit is that of /tmp, in which only an entry's owner may rename it.
+  @shared 0o022
+  @shared_above 0o002
+  @sticky 0o1000
+
+  @doc "The artefact of this code for this engine: kept, or made and then kept."
+  @spec fetch(String.t(), atom(), reference(), binary(), (() -> result)) :: result
+        when result: {:ok, binary()} | {:error, Exception.t()}
+  def fetch(directory, kind, engine, code, make) do
+    with :ok <- check(directory) do
+      path = Path.join(directory, name(kind, engine, code))
+
+      with nil <- read(path, engine), {:ok, artefact} <- make.() do
+        write(path, Artefact.pack(engine, artefact))
+        {:ok, artefact}
+      end
+    end
+  end
+
+  # All that an artefact depends on.
+  defp name(kind, engine, code) do
+    settings = Native.engine_settings(engine)
+    build = Native.engine_build()
+    inputs = [Atom.to_string(kind), 0, build, 0, <<byte_size(settings)::32>>, settings, code]
+    Base.encode16(:crypto.hash(:sha256, inputs), case: :lower) <> ".cwasm"
+  end
+
+  # One that is damaged is made anew.
+  defp read(path, engine) do
+    with {:ok, bytes} <- File.read(path),
+         {:ok, artefact} <- Artefact.unpack(engine, bytes, nil) do
+      _ = File.touch(path)
+      {:ok, artefact}
+    else
+      _ -> nil
+    end
+  end
+
+  # A cache that can't be written is slow and no error.
+  defp write(path, bytes) do
+    unique = System.unique_integer([:positive])
+    temporary = "#{path}.#{System.pid()}.#{unique}.tmp"
+
+    with :ok <- File.write(temporary, bytes, [:exclusive]),
+         :ok <- File.chmod(temporary, 0o600),
+         :ok <- File.rename(temporary, path) do
+      tidy(Path.dirname(path))
+    else
+      _ -> File.rm(temporary)
+    end
+  end
+
+  defp tidy(directory) do
+    entries =
+      for name <- ls(directory),
+          path = Path.join(directory, name),
+          {:ok, stat} <- [File.stat(path, time: :posix)],
+          stat.type == :regular,
+          do: {stat.mtime, stat.size, path}
+
+    size = entries |> Enum.map(&elem(&1, 1)) |> Enum.sum()
+    if size > @most, do: entries |> Enum.sort() |> drop(size)
+  end
+
+  defp drop([{_mtime, size, path} | entries], left) when left > @kept do
+    _ = File.rm(path)
+    drop(entries, left - size)
+  end
+
+  defp drop(_entries, _left), do: :ok
+
+  defp ls(directory) do
+    case File.ls(directory) do
+      {:ok, names} -> names
+      {:error, _} -> []
+    end
+  end
+
+  @doc "Makes the directory where there is none, and refuses one that is not the user's alone."
+  @spec check(String.t()) :: :ok | {:error, Error.t()}
+  def check(directory) do
+    directory = Path.expand(directory)
+
+    with :ok <- make(directory), do: own(directory)
+  end
+
+  defp make(directory) do
+    if File.dir?(directory) do
+      :ok
+    else
+      with :ok <- File.mkdir_p(Path.dirname(directory)),
+           :ok <- mkdir(directory) do
+        :ok
+      else
+        {:error, posix} -> refuse(directory, "can't be made: #{:file.format_error(posix)}")
+      end
+    end
+  end
+
+  # Somebody else may have made it meanwhile: then it is looked at like any other.
+  defp mkdir(directory) do
+    case File.mkdir(directory) do
+      :ok -> File.chmod(directory, 0o700)
+      {:error, :eexist} -> :ok
+      error -> error
+    end
+  end
+
+  defp own(directory) do
+    with :ok <- own(directory, @shared, @shared), do: above(Path.dirname(directory))
+  end
+
+  # Who may write to a directory above may put another one in this place.
+  defp above(directory) do
+    with :ok <- own(directory, @shared_above, 0) do
+      if Path.dirname(directory) == directory, do: :ok, else: above(Path.dirname(directory))
+    end
+  end
+
+  # Which bits of the mode may not be set, and which in a directory such as /tmp.
+  defp own(directory, shared, shared_if_sticky) do
+    case Native.directory_owner(directory) do
+      {:ok, {user, owner, _mode}} when owner not in [user, 0] ->
+        refuse(directory, "belongs to another user (#{owner})")
+
+      {:ok, {_user, _owner, mode}} ->
+        refused = if (mode &&& @sticky) == 0, do: shared, else: shared_if_sticky
+
+        if (mode &&& refused) == 0,
+          do: :ok,
+          else:
+            refuse(
+              directory,
+              "may be written to by others (mode #{Integer.to_string(mode, 8)}): chmod go-w it"
+            )
+
+      :none ->
+        :ok
+
+      :error ->
+        refuse(directory, "can't be looked at")
+    end
+  end
+
+  defp refuse(directory, why) do
+    message =
+      "cache: #{directory} #{why}; what is in a cache is run as machine code, so nobody else may write there"
+
+    {:error, %Error{reason: :cache, details: %{path: directory, message: message}}}
+  end
+end

@@ -39,7 +39,8 @@ defmodule Wasmex do
 
   use GenServer
 
-  alias Wasmex.{Compat, Instance, Memory, Module, Program, Server, Store, StoreOrCaller, Utils}
+  alias Wasmex.{Compat, Compiler, Instance, Memory, Module, Program, Server, Store, StoreOrCaller}
+  alias Wasmex.Utils
   alias Wasmex.Call.Timeout
   alias Wasmex.Options
   alias Wasmex.Wasi.WasiOptions
@@ -74,7 +75,7 @@ defmodule Wasmex do
                  default: false,
                  doc: "`true` is `%Wasmex.Wasi.WasiOptions{}`"
                ]
-             ] ++ Options.Call.process("module's start functions"),
+             ] ++ Options.Call.process("module's start functions") ++ Options.Compile.rows(),
              "Wasmex.start_link/1"
            )
 
@@ -95,6 +96,8 @@ defmodule Wasmex do
 
   # What needs no process: errors of it take nobody along.
   defp prepare(opts) do
+    _ = opts |> compile() |> Compiler.Options.new!()
+
     case opts do
       %{instance: _, store: _, module: _} ->
         state(opts, false)
@@ -110,13 +113,15 @@ defmodule Wasmex do
 
       %{bytes: bytes} when is_binary(bytes) ->
         with {:ok, store} <- make_store(opts),
-             {:ok, module} <- Module.compile(store, bytes),
+             {:ok, module} <- Module.compile(store, bytes, compile(opts)),
              do: opts |> Map.merge(%{store: store, module: module}) |> state(opts[:store] == nil)
 
       _ ->
         Options.misuse!("start_link with :bytes, or :store and :module", opts)
     end
   end
+
+  defp compile(opts), do: opts |> Map.take(Compiler.Options.keys()) |> Map.to_list()
 
   defp make_store(%{store: %StoreOrCaller{} = store}), do: {:ok, store}
 
@@ -136,7 +141,7 @@ defmodule Wasmex do
   end
 
   defp state(opts, owned?) do
-    with {:ok, links} <- links(Map.get(opts, :links, %{}), opts.store) do
+    with {:ok, links} <- links(Map.get(opts, :links, %{}), opts.store, compile(opts)) do
       imports = Map.get(opts, :imports, %{})
       Wasmex.Call.Imports.prepare(imports, :any_arity)
 
@@ -154,12 +159,12 @@ defmodule Wasmex do
   end
 
   # Depth first, so that dependencies come before their dependents. Each name is used once.
-  defp links(links, store) when is_map(links) do
+  defp links(links, store, compile) when is_map(links) do
     flat =
       for {name, link} <- links, reduce: {:ok, []} do
         {:ok, flat} ->
-          with {:ok, module} <- link_module(link, store),
-               {:ok, nested} <- links(Map.get(link, :links, %{}), store),
+          with {:ok, module} <- link_module(link, store, compile),
+               {:ok, nested} <- links(Map.get(link, :links, %{}), store, compile),
                do: {:ok, flat ++ nested ++ [%{name: Utils.stringify(name), module: module}]}
 
         error ->
@@ -170,16 +175,16 @@ defmodule Wasmex do
   end
 
   # As `Wasmex.Instance.new/4` takes them.
-  defp links(links, _store) when links == [], do: {:ok, []}
+  defp links(links, _store, _compile) when links == [], do: {:ok, []}
 
-  defp links(other, _store), do: Options.misuse!("links as a map of names", other)
+  defp links(other, _store, _compile), do: Options.misuse!("links as a map of names", other)
 
-  defp link_module(%{module: %Module{} = module}, _store), do: {:ok, module}
+  defp link_module(%{module: %Module{} = module}, _store, _compile), do: {:ok, module}
 
-  defp link_module(%{bytes: bytes}, store) when is_binary(bytes),
-    do: Module.compile(store, bytes)
+  defp link_module(%{bytes: bytes}, store, compile) when is_binary(bytes),
+    do: Module.compile(store, bytes, compile)
 
-  defp link_module(other, _store),
+  defp link_module(other, _store, _compile),
     do: Options.misuse!("a link as %{bytes: binary} or %{module: %Wasmex.Module{}}", other)
 
   @doc """

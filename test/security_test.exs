@@ -3,10 +3,11 @@ defmodule Wasmex.SecurityTest do
   use ExUnit.Case, async: true
 
   import ExUnit.CaptureLog
+  import Wasmex.HostileBytes, only: [endless_compile: 0, engine_without_limits: 0, table_bomb: 1]
 
   alias Wasmex.ComponentGuests, as: Guests
-  alias Wasmex.{ChildVM, Components, Error, Fetcher, Guest, Instance, Module, Origin}
-  alias Wasmex.{Store, StoreLimits, Trap}
+  alias Wasmex.{ChildVM, Compiler, Components, Engine, EngineConfig, Error, Fetcher, Guest}
+  alias Wasmex.{Instance, Module, Origin, Store, StoreLimits, Trap}
   alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
 
   @command "test/guests/component_command/component_command.wasm"
@@ -465,6 +466,105 @@ defmodule Wasmex.SecurityTest do
 
       {:ok, keyed} = Module.serialize(module, key: "mine")
       assert {:error, %Error{}} = Module.deserialize(keyed, nil, key: "yours")
+    end
+  end
+
+  describe "bytes from anybody" do
+    # As those do who take code of others.
+    defp isolated(code, opts) do
+      options = Compiler.Options.new!(opts, :isolated)
+      Module.make(Engine.resource(engine_without_limits()), code, options)
+    end
+
+    test "Code that takes a compiler's memory or time for ever ends with an error that names the limit." do
+      assert {:error, %Error{reason: :compile_timeout} = error} =
+               isolated(endless_compile(), compile_timeout: 200)
+
+      assert Exception.message(error) =~ "200 ms (compile_timeout)"
+
+      assert {:error, %Error{reason: :compile_memory} = error} =
+               isolated(table_bomb(100), compile_memory: 800 * 1024 * 1024)
+
+      assert Exception.message(error) =~ "838860800 bytes of memory (compile_memory)"
+    end
+
+    # In VMs of their own: helpers and the environment are the whole VM's.
+    @owner """
+    import Wasmex.HostileBytes
+    engine = engine_without_limits()
+    endless = fn -> Wasmex.Module.compile(engine, endless_compile(), compile: :isolated) end
+
+    helper = fn helper ->
+      case DynamicSupervisor.which_children(Wasmex.Compiler.Helpers) do
+        [{_, pid, _, _}] -> Port.info(:sys.get_state(pid).port, :os_pid) |> elem(1)
+        [] -> Process.sleep(10) && helper.(helper)
+      end
+    end
+    """
+
+    test "A helper that crashes is an error for the one who asked, and for nobody else." do
+      code = """
+      asked = Task.async(endless)
+      helper = helper.(helper)
+      # By then it has read all of it.
+      reads = fn reads ->
+        [_, pages | _] = File.read!("/proc/\#{helper}/statm") |> String.split()
+        String.to_integer(pages) > 7_000 || (Process.sleep(10) && reads.(reads))
+      end
+      reads.(reads)
+      System.cmd("kill", ["-ABRT", to_string(helper)])
+      IO.inspect(Task.await(asked))
+      IO.inspect(elem(Wasmex.Module.compile(engine, "(module)", compile: :isolated), 0))
+      """
+
+      assert {"{:error, \"the helper that compiles crashed: signal 6, SIGABRT\"}\n:ok\n", 0} =
+               ChildVM.run(@owner <> code)
+    end
+
+    test "A process that is killed takes its compile along." do
+      code = """
+      pid = spawn(endless)
+      helper = helper.(helper)
+      IO.inspect(File.exists?("/proc/\#{helper}/stat"))
+      Process.exit(pid, :kill)
+      for _ <- 1..500, File.exists?("/proc/\#{helper}/stat"), do: Process.sleep(10)
+      IO.inspect(File.exists?("/proc/\#{helper}/stat"))
+      """
+
+      assert ChildVM.run(@owner <> code) == {"true\nfalse\n", 0}
+    end
+
+    test "Where there is no helper, nothing is compiled in its place." do
+      code = """
+      System.put_env("WASMEX_COMPILER_PATH", "/nowhere")
+      {:error, text} = Wasmex.Module.compile(Wasmex.Engine.default(), "(module)", compile: :isolated)
+      IO.puts(text)
+      """
+
+      assert {"there is no helper at /nowhere" <> _, 0} = ChildVM.run(code)
+    end
+
+    test "The helper opens no file and sees nothing of the VM's environment." do
+      code = """
+      System.put_env("SECRET", "secret")
+      spawn(endless)
+      proc = "/proc/\#{helper.(helper)}/"
+      ready = fn ready -> File.read!(proc <> "status") =~ ~r/Seccomp:\\s2/ || (Process.sleep(10) && ready.(ready)) end
+      ready.(ready)
+      IO.inspect(Enum.sort(File.ls!(proc <> "fd")))
+      IO.inspect(File.read!(proc <> "environ") =~ ~r/SECRET|PATH|HOME/)
+      IO.inspect(File.read!(proc <> "limits") =~ ~r/Max open files +0 +0/)
+      System.halt(0)
+      """
+
+      assert ChildVM.run(@owner <> code) == {~s|["0", "1", "2"]\nfalse\ntrue\n|, 0}
+    end
+
+    @tag :tmp_dir
+    test "A disk cache that others may write to is refused.", %{tmp_dir: dir} do
+      File.chmod!(dir, 0o777)
+      assert {:error, text} = Engine.new(%EngineConfig{cache: dir})
+      assert text =~ "may be written to by others"
     end
   end
 end

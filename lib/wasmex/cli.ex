@@ -2,6 +2,8 @@ defmodule Wasmex.CLI do
   @moduledoc false
   # What the mix tasks share: they parse, call one public function, and print.
 
+  alias Wasmex.Compiler
+
   @doc "Compiles and loads the project, quietly: standard output belongs to the task."
   @spec start() :: :ok
   def start do
@@ -86,5 +88,15 @@ defmodule Wasmex.CLI do
         File.rm(temporary)
         {:error, "can't write #{path}: #{:file.format_error(posix)}"}
     end
+  end
+
+  @doc "Where and how a task compiles: in a process of its own unless the command line says, for files may come from anybody."
+  @spec compile_options(module(), keyword()) :: keyword()
+  def compile_options(task, opts) do
+    given = opts |> Keyword.take(Compiler.Options.keys()) |> Keyword.put_new(:compile, :isolated)
+    _ = Compiler.Options.new!(given)
+    given
+  rescue
+    error in ArgumentError -> misuse(task, Exception.message(error))
   end
 end

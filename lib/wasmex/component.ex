@@ -58,7 +58,7 @@ defmodule Wasmex.Component do
   `Wasmex.Components.HostResource`).
   """
 
-  alias Wasmex.{Error, Options, WIT}
+  alias Wasmex.{Compiler, Error, Options, WIT}
   alias Wasmex.Call.Timeout
   alias Wasmex.Components.Bindgen.{Definition, Structs}
   alias Wasmex.Components
@@ -122,12 +122,12 @@ defmodule Wasmex.Component do
 
   @doc false
   # The compiled component of a generated module, cached per engine.
-  def compiled(module, engine, bytes) do
+  def compiled(module, engine, bytes, compile) do
     engine = engine || Wasmex.Engine.default()
     key = {__MODULE__, module, Wasmex.Engine.resource(engine), :crypto.hash(:sha256, bytes)}
 
     Wasmex.Cache.remember(key, fn ->
-      Component.compile(engine, bytes, names: module.__names__())
+      Component.compile(engine, bytes, [names: module.__names__()] ++ compile)
     end)
   end
 
@@ -137,7 +137,9 @@ defmodule Wasmex.Component do
     {bytes, opts} = bytes(module, opts)
     imports = imports(module, host, Keyword.get(opts, :imports, %{}))
 
-    with {:ok, component} <- compiled(module, opts[:engine], bytes) do
+    {compile, opts} = Keyword.split(opts, Compiler.Options.keys())
+
+    with {:ok, component} <- compiled(module, opts[:engine], bytes, compile) do
       opts
       |> Keyword.merge(component: component, imports: imports, style: :direct)
       |> Components.start_link()
@@ -150,8 +152,9 @@ defmodule Wasmex.Component do
     {bytes, opts} = bytes(module, opts)
     {imports, opts} = Keyword.pop(opts, :imports, %{})
     {engine, opts} = Keyword.pop(opts, :engine)
+    {compile, opts} = Keyword.split(opts, Compiler.Options.keys())
 
-    with {:ok, component} <- compiled(module, engine, bytes),
+    with {:ok, component} <- compiled(module, engine, bytes, compile),
          do: Instance.instantiate(store, component, imports(module, host, imports), opts)
   end
 

@@ -36,7 +36,7 @@ defmodule Wasmex.Components do
 
   use GenServer
 
-  alias Wasmex.{Compat, Error, Server, Utils}
+  alias Wasmex.{Compat, Compiler, Error, Server, Utils}
   alias Wasmex.Call.Timeout
   alias Wasmex.Components.{Component, Imports, Instance, Path, Store, Style, Template}
   alias Wasmex.Options
@@ -75,7 +75,7 @@ defmodule Wasmex.Components do
                ],
                # Of generated modules: `:direct` calls answer with values and exceptions as they are.
                style: [type: {:one_of, [:contract, :direct]}, default: :contract, doc: false]
-             ] ++ Options.Call.process("component's start code"),
+             ] ++ Options.Call.process("component's start code") ++ Options.Compile.rows(),
              "Wasmex.Components.start_link/1"
            )
 
@@ -109,6 +109,7 @@ defmodule Wasmex.Components do
     opts = Map.merge(@options.defaults, opts)
     # Checked in the caller: raising in `init/1` would also take down a linked parent.
     _ = Imports.prepare(opts.imports)
+    _ = Compiler.Options.from!(opts)
 
     with {:ok, make_store} <- store_maker(opts),
          {:ok, store} <- make_store.(),
@@ -161,13 +162,16 @@ defmodule Wasmex.Components do
     end
   end
 
+  defp compile(opts), do: opts |> Map.take(Compiler.Options.keys()) |> Map.to_list()
+
   defp component(%{component: %Component{} = component}, _store), do: {:ok, component}
 
-  defp component(%{bytes: bytes}, store) when is_binary(bytes), do: Component.new(store, bytes)
+  defp component(%{bytes: bytes} = opts, store) when is_binary(bytes),
+    do: Component.new(store, bytes, compile(opts))
 
-  defp component(%{path: path}, store) when is_binary(path) do
+  defp component(%{path: path} = opts, store) when is_binary(path) do
     case File.read(path) do
-      {:ok, bytes} -> Component.new(store, bytes)
+      {:ok, bytes} -> Component.new(store, bytes, compile(opts))
       {:error, reason} -> {:error, "could not read #{path}: #{:file.format_error(reason)}"}
     end
   end

@@ -18,7 +18,8 @@ defmodule Wasmex.Engine do
   Freed with the last handle to the engine or to anything created with it.
   """
 
-  alias Wasmex.{Artefact, Compat, EngineConfig, Error, Native, Wat}
+  alias Wasmex.{Artefact, Compat, Compiler, EngineConfig, Error, Native}
+  alias Wasmex.Cache.Disk
 
   defstruct resource: nil, reference: nil
 
@@ -30,9 +31,13 @@ defmodule Wasmex.Engine do
   @doc "Creates an engine. Returns `{:error, text}` when settings contradict each other."
   @spec new(EngineConfig.t()) :: {:ok, t()} | {:error, String.t()}
   def new(config) do
-    case config |> EngineConfig.validate!() |> Native.engine_new() do
-      {:ok, resource} -> {:ok, __wrap_resource__(resource)}
-      {:error, native} -> {:error, native |> Error.from_native() |> Compat.text()}
+    config = EngineConfig.validate!(config)
+
+    with :ok <- cache(config.cache),
+         {:ok, resource} <- native(Native.engine_new(config)) do
+      {:ok, __wrap_resource__(resource)}
+    else
+      {:error, error} -> {:error, Compat.text(error)}
     end
   end
 
@@ -42,12 +47,14 @@ defmodule Wasmex.Engine do
 
   @doc """
   Compiles wasm bytes or WAT ahead of time. Load the result with `Wasmex.Module.deserialize/2` on an
-  engine with the same settings.
+  engine with the same settings. Options: see `Wasmex.Compiler`.
   """
-  @spec precompile_module(t(), binary()) :: {:ok, binary()} | {:error, String.t()}
-  def precompile_module(%__MODULE__{resource: engine}, bytes) when is_binary(bytes) do
-    with {:ok, wasm} <- Wat.module(bytes),
-         {:ok, artefact} <- native(Native.engine_precompile_module(engine, wasm)) do
+  @spec precompile_module(t(), binary(), keyword()) :: {:ok, binary()} | {:error, String.t()}
+  def precompile_module(%__MODULE__{resource: engine}, bytes, opts \\ []) when is_binary(bytes) do
+    options = Compiler.Options.new!(opts)
+
+    with {:ok, code} <- Compiler.code(:module, bytes, options),
+         {:ok, artefact} <- Compiler.precompile(:module, engine, code, options) do
       {:ok, Artefact.pack(engine, artefact)}
     else
       {:error, %Error{details: %{message: message}}} ->
@@ -57,6 +64,21 @@ defmodule Wasmex.Engine do
         {:error, "Could not precompile module: #{Exception.message(error)}"}
     end
   end
+
+  @doc "The same for a component, with an exception as the error; for `Wasmex.Components.Component.deserialize/3`."
+  @spec precompile_component(t(), binary(), keyword()) ::
+          {:ok, binary()} | {:error, Exception.t()}
+  def precompile_component(%__MODULE__{resource: engine}, bytes, opts \\ [])
+      when is_binary(bytes) do
+    options = Compiler.Options.new!(opts)
+
+    with {:ok, code} <- Compiler.code(:component, bytes, options),
+         {:ok, artefact} <- Compiler.precompile(:component, engine, code, options),
+         do: {:ok, Artefact.pack(engine, artefact)}
+  end
+
+  defp cache(nil), do: :ok
+  defp cache(directory), do: Disk.check(directory)
 
   defp native({:error, native}), do: {:error, Error.from_native(native)}
   defp native(ok), do: ok

@@ -18,6 +18,9 @@ defmodule Wasmex.Error do
   | `:no_ticker` | the system has no thread left for the epoch ticker, which every guest needs |
   | `:call_depth` | `:limit`: calls into the store are nested deeper than this |
   | `:mapping_limit` | `:limit`: the guests of this VM have as many memory mappings as they may |
+  | `:compile_timeout`, `:compile_memory`, `:compile_queue_full` | `:limit` in ms, bytes, compiles, see `Wasmex.Compiler` |
+  | `:cache` | `:path`, `:message`: what is wrong with the directory of a disk cache |
+  | `:compile_crash`, `:compiler` | `:message`: what happened to the helper that compiles, or what is wrong with it |
   | `:out_of_bounds` | `:offset`, `:size`, `:limit` |
   | `:output_limit` | `:limit` in bytes |
   | `:input`, `:output` | `:message`: a source of input or a destination of output failed |
@@ -99,6 +102,20 @@ defmodule Wasmex.Error do
   defp sentence(:foreign_engine, %{message: what}),
     do:
       "the #{what} was made with another engine: cross-`Engine` instantiation is not currently supported"
+
+  defp sentence(:compile_timeout, %{limit: ms}),
+    do: "the compile was stopped after #{ms} ms (compile_timeout)"
+
+  defp sentence(:compile_memory, %{message: message}), do: message
+
+  defp sentence(:compile_memory, %{limit: bytes}),
+    do: "the compile needs more than #{bytes} bytes of memory (compile_memory)"
+
+  defp sentence(:compile_queue_full, %{limit: most}),
+    do: "#{most} compiles wait already (config :wasmex, compile_queue: #{most})"
+
+  defp sentence(:compile_crash, %{message: why}),
+    do: "the helper that compiles crashed: #{why}"
 
   defp sentence(:no_ticker, _),
     do: "the system has no thread left for the epoch ticker, which every guest needs"

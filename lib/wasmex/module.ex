@@ -2,8 +2,8 @@ defmodule Wasmex.Module do
   @moduledoc """
   A compiled module: code and types without state. Compile it once and instantiate it many times.
 
-  Compiling takes from under a millisecond to seconds (a Go program of 2.5 MB: about one second) and
-  runs on a dirty CPU scheduler while the calling process waits.
+  Compiling takes from under a millisecond to seconds (a Go program of 2.5 MB: about one second). The calling process waits
+  for it like for any message; `Wasmex.Compiler` says where it happens.
 
   ## Example
 
@@ -17,7 +17,8 @@ defmodule Wasmex.Module do
   Freed with its last handle. Instances keep the code they need alive.
   """
 
-  alias Wasmex.{Artefact, Compat, Engine, Error, Native, Options, StoreOrCaller, Telemetry, Wat}
+  alias Wasmex.{Artefact, Compat, Compiler, Engine, Error, Native, Options}
+  alias Wasmex.{StoreOrCaller, Telemetry}
 
   defstruct resource: nil, reference: nil
 
@@ -34,22 +35,26 @@ defmodule Wasmex.Module do
   Compiles wasm bytes or WAT for the engine of a store (or for an engine).
 
   The error text says what is wrong and where. The bytes of a component are recognised and refused.
+
+  Options: `:compile`, `:compile_memory`, `:compile_timeout` and `:compile_reuse`, see `Wasmex.Compiler`.
   """
-  @spec compile(StoreOrCaller.t() | Engine.t(), binary()) :: {:ok, t()} | {:error, String.t()}
-  def compile(store_or_engine, bytes) when is_binary(bytes) do
-    case make(engine(store_or_engine), bytes) do
+  @spec compile(StoreOrCaller.t() | Engine.t(), binary(), keyword()) ::
+          {:ok, t()} | {:error, String.t()}
+  def compile(store_or_engine, bytes, opts \\ []) when is_binary(bytes) do
+    case make(engine(store_or_engine), bytes, Compiler.Options.new!(opts)) do
       {:error, error} -> {:error, Compat.text(error)}
       ok -> ok
     end
   end
 
   @doc false
-  # Like `compile/2`, but takes the engine's resource and returns an exception as the error.
-  def make(engine, bytes) do
-    with {:ok, wasm} <- Wat.module(bytes) do
-      span = Telemetry.start(:compile, %{size: byte_size(wasm)})
+  # Like `compile/3`, but takes the engine's resource and returns an exception as the error.
+  @spec make(reference(), binary(), Compiler.Options.t()) :: {:ok, t()} | {:error, Exception.t()}
+  def make(engine, bytes, options \\ %Compiler.Options{}) do
+    with {:ok, code} <- Compiler.code(:module, bytes, options) do
+      span = Telemetry.start(:compile, %{size: byte_size(code)})
 
-      case Telemetry.stop(span, native(Native.module_compile(engine, wasm))) do
+      case Telemetry.stop(span, Compiler.module(engine, code, options)) do
         {:ok, resource} -> {:ok, __wrap_resource__(resource)}
         error -> error
       end

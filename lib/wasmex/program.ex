@@ -115,6 +115,15 @@ defmodule Wasmex.Program do
          ~S"""
 
 
+         ## Compiling
+
+         Of paths and bytes; `Wasmex.Compiler` tells more.
+
+         """ <>
+         Docs.table(Options.__options__(), :compile) <>
+         ~S"""
+
+
          ## Observing a program
 
          """ <>

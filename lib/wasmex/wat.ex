@@ -25,8 +25,17 @@ defmodule Wasmex.Wat do
   # Converts input that does not start with the wasm magic number.
   @spec parse(binary()) :: {:ok, binary()} | {:error, Exception.t()}
   def parse(text) do
-    if String.valid?(text) do
-      with {:error, native} <- Native.wat_to_wasm(text), do: {:error, Error.from_native(native)}
+    with {:ok, text} <- check(text),
+         {:error, native} <- Native.wat_to_wasm(text),
+         do: {:error, Error.from_native(native)}
+  end
+
+  @doc false
+  # Whether it may be text at all.
+  @spec check(binary()) :: {:ok, binary()} | {:error, Exception.t()}
+  def check(text) do
+    if Wasmex.Utils.utf8?(text) do
+      {:ok, text}
     else
       message = "neither wasm (no \\0asm at the start) nor text (no valid UTF-8)"
       {:error, %Error{reason: :parse, details: %{message: message}}}
@@ -41,17 +50,23 @@ defmodule Wasmex.Wat do
   def module(@magic <> <<1::little-32, _::binary>> = wasm), do: {:ok, wasm}
 
   def module(@magic <> <<_version::16, layer::little-16, _::binary>>) when layer != 0,
-    do:
-      error(
-        :component,
-        "these are the bytes of a component; a core module is needed here (see Wasmex.Components)"
-      )
+    do: {:error, not_a_module()}
 
   def module(@magic <> <<rest::binary>>) when byte_size(rest) < 4,
     do: error(:compile, "failed to parse WebAssembly module: the bytes end within the header")
 
   def module(@magic <> _ = wasm), do: {:ok, wasm}
   def module(text), do: with({:ok, wasm} <- parse(text), do: module(wasm))
+
+  @doc false
+  # The error for a component in a module's place.
+  @spec not_a_module() :: Error.t()
+  def not_a_module do
+    message =
+      "these are the bytes of a component; a core module is needed here (see Wasmex.Components)"
+
+    %Error{reason: :component, details: %{message: message}}
+  end
 
   defp error(reason, message), do: {:error, %Error{reason: reason, details: %{message: message}}}
 end

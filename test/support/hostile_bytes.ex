@@ -57,4 +57,24 @@ defmodule Wasmex.HostileBytes do
       section(10, vec([<<2, 0, 0x0B>>]))
     ])
   end
+
+  @doc "A module that takes minutes to compile: a table that more than a million elements are written to, one by one."
+  def endless_compile(elements \\ 1_100_000) do
+    module([
+      section(1, vec([<<0x60, 0, 0>>])),
+      section(3, vec([<<0>>])),
+      section(4, vec([<<0x70, 0>> <> uleb(elements)])),
+      section(9, [<<1, 0, 0x41, 0, 0x0B>>, uleb(elements), :binary.copy(<<0>>, elements)]),
+      section(10, vec([<<2, 0, 0x0B>>]))
+    ])
+  end
+
+  @doc "An engine whose scan lets everything pass."
+  def engine_without_limits do
+    limits = %Wasmex.Limits{}
+    most = Map.new(Map.from_struct(limits), fn {name, _} -> {name, 0x7FFF_FFFF_FFFF_FFFF} end)
+    config = %Wasmex.EngineConfig{cranelift_opt_level: :speed, limits: struct!(limits, most)}
+    {:ok, engine} = Wasmex.Engine.new(config)
+    engine
+  end
 end

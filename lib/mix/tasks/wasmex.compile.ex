@@ -12,7 +12,7 @@ defmodule Mix.Tasks.Wasmex.Compile do
                  doc: "where to; by default FILE with the ending `.cwasm`",
                  flag: {:output, "FILE", :o}
                ]
-             ] ++ @engine,
+             ] ++ @engine ++ Options.Compile.rows(:isolated),
              "mix wasmex.compile"
            )
 
@@ -33,7 +33,7 @@ defmodule Mix.Tasks.Wasmex.Compile do
 
   use Mix.Task
 
-  alias Wasmex.{CLI, Engine}
+  alias Wasmex.{CLI, Compiler, Engine}
   alias Wasmex.CLI.Progress
   alias Wasmex.Quantity
   alias Wasmex.Program.Compiled
@@ -42,8 +42,10 @@ defmodule Mix.Tasks.Wasmex.Compile do
   def run(argv) do
     {opts, file} = CLI.one_argument(__MODULE__, "the FILE to compile", argv, @options)
     settings = settings(opts)
+    compiler = __MODULE__ |> CLI.compile_options(opts) |> Compiler.Options.new!()
     CLI.start()
-    compile(file, opts[:output] || Path.rootname(file) <> ".cwasm", Engine.shared(settings))
+    output = opts[:output] || Path.rootname(file) <> ".cwasm"
+    compile(file, output, Engine.shared(settings), compiler)
   end
 
   defp source(file, bytes) do
@@ -57,7 +59,7 @@ defmodule Mix.Tasks.Wasmex.Compile do
         do: {name, value}
   end
 
-  defp compile(file, output, engine) do
+  defp compile(file, output, engine, compiler) do
     started = System.monotonic_time(:microsecond)
 
     if Path.expand(file) == Path.expand(output),
@@ -67,7 +69,7 @@ defmodule Mix.Tasks.Wasmex.Compile do
     with {:ok, bytes} <- CLI.read(file),
          :ok <- source(file, bytes),
          {:ok, module} <-
-           Progress.run("compiling #{file}", fn -> Compiled.compile(bytes, engine) end),
+           Progress.run("compiling #{file}", fn -> Compiled.compile(bytes, engine, compiler) end),
          {:ok, artefact} <- Compiled.kind(module).serialize(module),
          :ok <- CLI.write(output, artefact) do
       time = System.monotonic_time(:microsecond) - started

@@ -4,7 +4,8 @@ defmodule Mix.Tasks.Wasmex.Run do
   alias Wasmex.CLI.Flag
   alias Wasmex.Options
 
-  @program Options.Program.rows()
+  # FILE may come from anybody, so it is compiled in a process of its own.
+  @program Keyword.merge(Options.Program.rows(), Options.Compile.rows(:isolated))
 
   # In place of a program's options of these names, or besides them.
   @own [
@@ -83,6 +84,12 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   #{Flag.docs(@options, :limits)}
 
+  ## Compiling
+
+  `Wasmex.Compiler` tells more.
+
+  #{Flag.docs(@options, :compile)}
+
   ## To see what it does
 
   #{Flag.docs(@options, :observers)}
@@ -149,12 +156,13 @@ defmodule Mix.Tasks.Wasmex.Run do
       stdin: :inherit,
       stdout: :os,
       stderr: :os,
-      links: Map.new(Keyword.get(opts, :links, []), &preload/1),
+      links: Map.new(Keyword.get(opts, :links, []), &preload(&1, opts)),
       trace: if(opts[:trace], do: &trace/1),
       profile: opts[:profile] != nil,
       core_dump: opts[:core_dump] != nil
     ]
     |> Keyword.merge(Keyword.take(opts, @passed))
+    |> Keyword.merge(CLI.compile_options(__MODULE__, opts))
     |> Keyword.merge(env: env(opts))
   end
 
@@ -163,9 +171,10 @@ defmodule Mix.Tasks.Wasmex.Run do
     Map.merge(inherited, Map.new(Keyword.get(opts, :env, [])))
   end
 
-  defp preload({name, file}) do
+  defp preload({name, file}, opts) do
     with {:ok, bytes} <- File.read(file),
-         {:ok, module} <- Module.compile(Wasmex.Engine.default(), bytes) do
+         {:ok, module} <-
+           Module.compile(Wasmex.Engine.default(), bytes, CLI.compile_options(__MODULE__, opts)) do
       {name, module}
     else
       {:error, posix} when is_atom(posix) ->

@@ -2,7 +2,7 @@ defmodule Wasmex.Components.Component do
   @moduledoc """
   A compiled component: code and types without state. Compile it once and instantiate it many times.
 
-  Compiling runs on a dirty CPU scheduler while the calling process waits: a Rust component takes some
+  The calling process waits while it is compiled, see `Wasmex.Compiler`: a Rust component takes some
   tenths of a second, a JavaScript or Python one with its interpreter inside more than ten. `serialize/2`
   returns the compiled code as bytes, which `deserialize/3` loads in milliseconds.
 
@@ -17,7 +17,7 @@ defmodule Wasmex.Components.Component do
   Freed with its last handle. Instances and templates keep the code they need alive.
   """
 
-  alias Wasmex.{Artefact, Compat, Engine, Error, Native, Options, Telemetry}
+  alias Wasmex.{Artefact, Compat, Compiler, Engine, Error, Native, Options, Telemetry}
   alias Wasmex.Components.Store
 
   defstruct resource: nil, reference: nil
@@ -40,10 +40,10 @@ defmodule Wasmex.Components.Component do
 
   @magic <<0, "asm">>
 
-  @doc "Compiles a component (bytes or text) for the engine of a store."
-  @spec new(Store.t() | Engine.t(), binary()) :: {:ok, t()} | {:error, String.t()}
-  def new(store_or_engine, bytes) do
-    case compile(store_or_engine, bytes) do
+  @doc "Compiles a component (bytes or text) for the engine of a store. Options: as in `compile/3`."
+  @spec new(Store.t() | Engine.t(), binary(), keyword()) :: {:ok, t()} | {:error, String.t()}
+  def new(store_or_engine, bytes, opts \\ []) do
+    case compile(store_or_engine, bytes, opts) do
       {:error, error} -> {:error, Compat.text(error)}
       ok -> ok
     end
@@ -58,24 +58,38 @@ defmodule Wasmex.Components.Component do
       example: ~s|%{"first-name" => :first_name}|
     ]
   ]
-  @options Options.table(@names, "Wasmex.Components.Component.compile/3")
+  @options Options.table(
+             @names ++ Options.Compile.rows(),
+             "Wasmex.Components.Component.compile/3"
+           )
 
   @doc """
   Like `new/2`, but returns an exception as the error.
 
   Option `:names`: a map from WIT names (of fields, cases and flags) to the atoms that represent them in
-  results. Other names are strings, because a component must not create atoms.
+  results. Other names are strings, because a component must not create atoms. `:compile`, `:compile_memory`,
+  `:compile_timeout` and `:compile_reuse`: see `Wasmex.Compiler`.
   """
   @spec compile(Store.t() | Engine.t(), binary(), keyword()) ::
           {:ok, t()} | {:error, Exception.t()}
   def compile(store_or_engine, bytes, opts \\ []) when is_binary(bytes) do
     opts = Options.new!(opts, @options)
-    engine = engine(store_or_engine)
+    compiler = Compiler.Options.from!(opts)
+    make(engine(store_or_engine), bytes, opts.names, compiler)
+  end
 
-    with {:ok, wasm} <- to_component(bytes) do
-      span = Telemetry.start(:compile, %{size: byte_size(wasm)})
-      compiled = Native.component_compile(engine, wasm, Map.to_list(opts.names))
-      Telemetry.stop(span, wrap(compiled))
+  @doc false
+  # Like `compile/3`, but takes the engine's resource.
+  @spec make(reference(), binary(), map(), Compiler.Options.t()) ::
+          {:ok, t()} | {:error, Exception.t()}
+  def make(engine, bytes, names, options) do
+    with {:ok, code} <- Compiler.code(:component, bytes, options) do
+      span = Telemetry.start(:compile, %{size: byte_size(code)})
+
+      case Telemetry.stop(span, Compiler.component(engine, code, Map.to_list(names), options)) do
+        {:ok, resource} -> {:ok, __wrap_resource__(resource)}
+        error -> error
+      end
     end
   end
 
@@ -92,18 +106,21 @@ defmodule Wasmex.Components.Component do
       when layer != 0,
       do: {:ok, wasm}
 
-  def to_component(@magic <> _),
-    do:
-      error(
-        :module,
-        "these are the bytes of a core module; a component is needed here (see Wasmex.Module)"
-      )
+  def to_component(@magic <> _), do: {:error, not_a_component()}
 
   def to_component(text) do
     with {:ok, wasm} <- Wasmex.Wat.parse(text), do: to_component(wasm)
   end
 
-  defp error(reason, message), do: {:error, %Error{reason: reason, details: %{message: message}}}
+  @doc false
+  # The error for a module in a component's place.
+  @spec not_a_component() :: Error.t()
+  def not_a_component do
+    message =
+      "these are the bytes of a core module; a component is needed here (see Wasmex.Module)"
+
+    %Error{reason: :module, details: %{message: message}}
+  end
 
   @doc "The component's exports: a map of name to item. An interface is `{:instance, items}`."
   @spec exports(t()) :: %{String.t() => item()}

@@ -2,7 +2,7 @@ defmodule Wasmex.HTTP.Function do
   @moduledoc false
   # A program that answers requests: compiled, its imports resolved, its settings checked.
 
-  alias Wasmex.{Artefact, Engine, Error, Module, Native, StoreOrCaller}
+  alias Wasmex.{Artefact, Compiler, Engine, Error, Module, Native, StoreOrCaller}
   alias Wasmex.Components.{Component, Instance}
   alias Wasmex.HTTP
   alias Wasmex.HTTP.Convention
@@ -43,7 +43,7 @@ defmodule Wasmex.HTTP.Function do
     options = options(settings)
     engine = engine(options)
 
-    with {:ok, module} <- Compiled.compile(bytes, engine),
+    with {:ok, module} <- Compiled.compile(bytes, engine, Compiler.Options.from!(settings)),
          do: make(name, module, bytes, settings)
   end
 
@@ -161,6 +161,9 @@ defmodule Wasmex.HTTP.Function do
   @doc "The settings given, checked; `place` says where they stand."
   @spec settings!(keyword() | map(), String.t()) :: settings()
   def settings!(settings, place) do
-    settings |> Wasmex.Options.listed() |> Wasmex.Options.given!(%{@options | place: place})
+    settings = Wasmex.Options.listed(settings)
+    given = Wasmex.Options.given!(settings, %{@options | place: place})
+    _ = Compiler.Options.from!(Map.merge(@options.defaults, given))
+    given
   end
 end

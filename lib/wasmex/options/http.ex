@@ -3,7 +3,7 @@ defmodule Wasmex.Options.HTTP do
   # The options of HTTP: the settings of a function, and those of what serves functions.
 
   alias Wasmex.HTTP.Convention
-  alias Wasmex.Options.{Program, Type, WASI}
+  alias Wasmex.Options.{Compile, Program, Type, WASI}
 
   # What a function may be granted of WASI. Its clock and its randomness are the system's.
   @granted [:env]
@@ -35,7 +35,9 @@ defmodule Wasmex.Options.HTTP do
         ]
       ] ++
       Program.dirs() ++
-      Keyword.take(WASI.granted(), @granted) ++ Keyword.take(WASI.network(), @network)
+      Keyword.take(WASI.granted(), @granted) ++
+      Keyword.take(WASI.network(), @network) ++
+      Compile.rows(:isolated)
   end
 
   # Those of a program, with defaults that fit requests.

@@ -2,12 +2,14 @@ defmodule Wasmex.Options.Program do
   @moduledoc false
   # The options of a program: of `Wasmex.run/3`, and of all that run programs.
 
-  alias Wasmex.Options.{Type, WASI}
+  alias Wasmex.Options.{Compile, Type, WASI}
 
   @doc "The rows."
   @spec rows() :: keyword(keyword())
   def rows do
-    streams() ++ dirs() ++ WASI.granted() ++ WASI.network() ++ limits() ++ observers() ++ others()
+    streams() ++
+      dirs() ++
+      WASI.granted() ++ WASI.network() ++ limits() ++ Compile.rows() ++ observers() ++ others()
   end
 
   defp streams do

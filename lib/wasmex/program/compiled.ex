@@ -2,7 +2,7 @@ defmodule Wasmex.Program.Compiled do
   @moduledoc false
   # A compiled program of either kind: how bytes become one, and which kind it is.
 
-  alias Wasmex.{Artefact, Engine, Module}
+  alias Wasmex.{Artefact, Compiler, Engine, Module}
   alias Wasmex.Components.Component
   alias Wasmex.Program.Kind
 
@@ -14,12 +14,13 @@ defmodule Wasmex.Program.Compiled do
   def kind(%Component{}), do: Kind.Component
 
   @doc "Bytes to a module or component: wasm, text, or an artefact, which is verified."
-  @spec compile(binary(), Engine.t()) :: {:ok, t()} | {:error, Exception.t()}
-  def compile(bytes, engine) do
+  @spec compile(binary(), Engine.t(), Compiler.Options.t()) ::
+          {:ok, t()} | {:error, Exception.t()}
+  def compile(bytes, engine, options \\ %Compiler.Options{}) do
     cond do
       Artefact.artefact?(bytes) -> artefact(bytes, engine)
-      component?(bytes) -> Component.compile(engine, bytes)
-      true -> Module.make(Engine.resource(engine), bytes)
+      component?(bytes) -> Component.make(Engine.resource(engine), bytes, %{}, options)
+      true -> Module.make(Engine.resource(engine), bytes, options)
     end
   end
 

@@ -2,7 +2,7 @@ defmodule Wasmex.Program.Source do
   @moduledoc false
   # What is to be run, ready to be instantiated: from a path, bytes, a module or a template.
 
-  alias Wasmex.{Artefact, Cache, Components, Engine, Error, Module, Template}
+  alias Wasmex.{Artefact, Cache, Compiler, Components, Engine, Error, Module, Template}
   alias Wasmex.Components.Component
   alias Wasmex.Program.{Compiled, Kind, Options}
   alias Wasmex.Pool.Idle
@@ -75,7 +75,8 @@ defmodule Wasmex.Program.Source do
     if bytes?(program),
       do:
         with(
-          {:ok, module} <- Compiled.compile(program, engine(options)),
+          {:ok, module} <-
+            Compiled.compile(program, engine(options), Compiler.Options.from!(options)),
           do: load(module, options)
         ),
       else: file(program, options)
@@ -114,11 +115,12 @@ defmodule Wasmex.Program.Source do
   defp file(path, options) do
     engine = engine(options)
     name = Path.basename(path)
+    compiler = Compiler.Options.from!(options)
     plain? = options.imports == %{} and options.links == %{} and options.trace == nil
 
     # What is remembered has its imports resolved, when all of them are WASI's.
     load = fn bytes ->
-      with {:ok, module} <- Compiled.compile(bytes, engine) do
+      with {:ok, module} <- Compiled.compile(bytes, engine, compiler) do
         source = of(module)
         template = if plain?, do: resolved(source)
         {:ok, %{source | template: template, name: name}}

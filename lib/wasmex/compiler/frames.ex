@@ -1,0 +1,86 @@
+defmodule Wasmex.Compiler.Frames do
+  @moduledoc false
+  # What goes through the helper's pipes: frames of a length (four bytes, big-endian) and so many bytes, see
+  # native/compiler/src/protocol.rs. They are put together here and not by the port (`packet: 4`), which would take the
+  # helper's word for the length and reserve that much.
+
+  @version 1
+
+  # What has come of a frame, newest chunk first, and how much.
+  defstruct chunks: [], size: 0
+
+  @type t :: %__MODULE__{chunks: [binary()], size: non_neg_integer()}
+
+  @doc "A request to compile."
+  @spec request(:module | :component, binary(), binary()) :: iodata()
+  def request(kind, settings, code) do
+    kind = if kind == :module, do: 0, else: 1
+    head = <<@version, kind, byte_size(settings)::16, settings::binary>>
+    [<<byte_size(head) + byte_size(code)::32>>, head, code]
+  end
+
+  @doc """
+  Adds what has come: the frames that are whole now, and the rest. `:error` when one says that it is longer than `limit`.
+  """
+  @spec push(t(), binary(), pos_integer()) :: {:ok, [binary()], t()} | :error
+  def push(%__MODULE__{} = frames, chunk, limit),
+    do:
+      take(
+        %{frames | chunks: [chunk | frames.chunks], size: frames.size + byte_size(chunk)},
+        limit,
+        []
+      )
+
+  defp take(%{size: size} = frames, _limit, whole) when size < 4,
+    do: {:ok, Enum.reverse(whole), frames}
+
+  defp take(frames, limit, whole) do
+    <<length::32, _::binary>> = head(frames)
+
+    cond do
+      length > limit -> :error
+      frames.size < 4 + length -> {:ok, Enum.reverse(whole), frames}
+      true -> cut(frames, length, limit, whole)
+    end
+  end
+
+  # The length is in the oldest chunk, unless that is a few bytes.
+  defp head(%{chunks: chunks}) do
+    case List.last(chunks) do
+      <<_::32, _::binary>> = oldest -> oldest
+      _ -> join(chunks)
+    end
+  end
+
+  defp cut(frames, length, limit, whole) do
+    <<_::32, frame::binary-size(length), rest::binary>> = join(frames.chunks)
+    take(%__MODULE__{chunks: [rest], size: byte_size(rest)}, limit, [frame | whole])
+  end
+
+  defp join(chunks), do: chunks |> Enum.reverse() |> IO.iodata_to_binary()
+
+  @doc "The first frame: whether the helper filters system calls, and which build it comes from."
+  @spec hello(binary()) :: {:ok, boolean(), String.t()} | :error
+  def hello(<<@version, sandbox, build::binary>>) when sandbox in [0, 1],
+    do: {:ok, sandbox == 1, build}
+
+  def hello(_other), do: :error
+
+  @typedoc "What the scan refused: the index of a limit, nil where it could not read the code; value, most and offset."
+  @type refusal ::
+          {:refused, byte() | nil, non_neg_integer(), non_neg_integer(), non_neg_integer()}
+
+  @doc "A reply to a request: an artefact, or what is wrong."
+  @spec reply(binary()) :: {:ok, binary()} | {:error, atom(), String.t()} | refusal() | :error
+  def reply(<<0, artefact::binary>>), do: {:ok, artefact}
+
+  def reply(<<status, text::binary>>) when status in 1..4 do
+    reason = Enum.at([:compile, :parse, :config, :kind], status - 1)
+    if String.valid?(text), do: {:error, reason, text}, else: :error
+  end
+
+  def reply(<<5, limit, value::64, most::64, offset::64>>),
+    do: {:refused, if(limit != 255, do: limit), value, most, offset}
+
+  def reply(_other), do: :error
+end

@@ -1,0 +1,24 @@
+defmodule Wasmex.Compiler.InProcess do
+  @moduledoc false
+  # Compiling on threads of the VM, see native/wasmex/src/vm/compiling.rs: the result comes as a message.
+
+  alias Wasmex.Compiler.Queue
+  alias Wasmex.Error
+
+  @doc "Calls the NIF that begins, with a reference and the most that may wait, and waits for what it makes."
+  @spec await((reference(), pos_integer() -> :ok | :full | {:error, term()})) ::
+          {:ok, term()} | {:error, Exception.t()}
+  def await(begin) do
+    reference = make_ref()
+    most = Queue.most(:compile_queue)
+
+    case begin.(reference, most) do
+      :ok -> native(receive do: ({:wasmex_compiled, ^reference, result} -> result))
+      :full -> {:error, %Error{reason: :compile_queue_full, details: %{limit: most}}}
+      error -> native(error)
+    end
+  end
+
+  defp native({:error, native}), do: {:error, Error.from_native(native)}
+  defp native(ok), do: ok
+end

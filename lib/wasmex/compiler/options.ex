@@ -1,0 +1,66 @@
+defmodule Wasmex.Compiler.Options do
+  @moduledoc false
+  # Where and within which limits something is compiled: see `Wasmex.Compiler`.
+
+  alias Wasmex.{Error, Options}
+
+  @rows Options.Compile.rows()
+  @options Options.table(@rows, "what compiles")
+  @keys Keyword.keys(@rows)
+
+  defstruct where: :in_process, memory: 2 * 1024 * 1024 * 1024, timeout: 120_000, reuse: nil
+
+  @type t :: %__MODULE__{
+          where: :in_process | :isolated,
+          memory: pos_integer(),
+          timeout: timeout(),
+          reuse: term()
+        }
+
+  @doc "The options' names."
+  @spec keys() :: [atom()]
+  def keys, do: @keys
+
+  @doc "Raises for what makes no sense; `where` is the default of `compile:`."
+  @spec new!(keyword() | map(), :in_process | :isolated) :: t()
+  def new!(opts, where \\ :in_process),
+    do: opts |> Options.new!(@options, compile: where) |> from!()
+
+  @doc "Of options that hold these among others, checked already."
+  @spec from!(map()) :: t()
+  def from!(%{compile: :in_process} = options) do
+    for key <- @keys -- [:compile], Map.get(options, key) != nil do
+      raise ArgumentError,
+            "#{key}: is for compile: :isolated; a compile in the VM can't be stopped or limited"
+    end
+
+    %__MODULE__{}
+  end
+
+  def from!(%{compile: where} = options) do
+    defaults = %__MODULE__{}
+
+    %{
+      defaults
+      | where: where,
+        memory: Map.get(options, :compile_memory) || defaults.memory,
+        timeout: Map.get(options, :compile_timeout) || defaults.timeout,
+        reuse: Map.get(options, :compile_reuse)
+    }
+  end
+
+  @doc "What helpers must have in common to be used again; nil for one that is not."
+  @spec key(t()) :: term()
+  def key(%{reuse: nil}), do: nil
+  def key(options), do: {options.reuse, options.memory, options.timeout}
+
+  @doc "The error for a compile that came to the memory limit."
+  @spec out_of_memory(t()) :: Error.t()
+  def out_of_memory(options),
+    do: %Error{reason: :compile_memory, details: %{limit: options.memory}}
+
+  @doc "The error for one that came to the time limit."
+  @spec out_of_time(t()) :: Error.t()
+  def out_of_time(options),
+    do: %Error{reason: :compile_timeout, details: %{limit: options.timeout}}
+end

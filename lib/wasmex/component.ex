@@ -122,7 +122,7 @@ defmodule Wasmex.Component do
 
   @doc false
   # The compiled component of a generated module, cached per engine.
-  def compiled(module, engine, bytes, compile) do
+  def compiled(module, engine, bytes, compile \\ []) do
     engine = engine || Wasmex.Engine.default()
     key = {__MODULE__, module, Wasmex.Engine.resource(engine), :crypto.hash(:sha256, bytes)}
 

@@ -3,6 +3,7 @@ defmodule Wasmex.Plugin.Generated do
   # What `use Wasmex.Plugin` writes into a module: structs, functions and a behaviour, from the schema. All of it is thin:
   # what happens at run time is in the functions here.
 
+  alias Wasmex.Components.Bindgen.Names
   alias Wasmex.Plugin
   alias Wasmex.Plugin.Schema
   alias Wasmex.Plugin.Schema.Value
@@ -17,7 +18,7 @@ defmodule Wasmex.Plugin.Generated do
         {name, {:struct, fields}} <- Enum.sort(schema.types),
         do: struct_module(structs[name], fields, structs)
       ),
-      if(schema.imports != [], do: behaviour(Module.concat(module, Imports), schema, structs)),
+      if(schema.imports != [], do: behaviour(Names.module(module, "Imports"), schema, structs)),
       shared(module, opts, schema, structs),
       Enum.map(schema.exports, &export(&1, schema, structs))
     ]
@@ -26,7 +27,7 @@ defmodule Wasmex.Plugin.Generated do
   defp structs(schema, module) do
     for {name, {:struct, _}} <- schema.types,
         into: %{},
-        do: {name, Module.concat(module, Macro.camelize(name))}
+        do: {name, Names.module(module, name)}
   end
 
   defp struct_module(module, fields, structs) do
@@ -143,7 +144,10 @@ defmodule Wasmex.Plugin.Generated do
   end
 
   # Names are the developer's own, read when the module is compiled.
-  defp atom(name), do: name |> Macro.underscore() |> String.to_atom()
+  defp atom(name), do: name |> Macro.underscore() |> Names.identifier()
+
+  # The callbacks of the behaviour, which were made then.
+  defp callback(name), do: name |> Macro.underscore() |> String.to_existing_atom()
 
   defp spec({:nullable, type}, structs), do: quote(do: unquote(spec(type, structs)) | nil)
   defp spec({:array, type}, structs), do: quote(do: [unquote(spec(type, structs))])
@@ -201,7 +205,7 @@ defmodule Wasmex.Plugin.Generated do
 
   defp host(module, %{input: nil} = function, schema, structs),
     do: fn context ->
-      module |> apply(atom(function.name), [context]) |> answer(function, schema, structs)
+      module |> apply(callback(function.name), [context]) |> answer(function, schema, structs)
     end
 
   defp host(module, function, schema, structs) do
@@ -209,7 +213,7 @@ defmodule Wasmex.Plugin.Generated do
       with {:ok, input} <-
              Value.decode(bytes, function.input, schema, structs, "input of #{function.name}") do
         module
-        |> apply(atom(function.name), [context, input])
+        |> apply(callback(function.name), [context, input])
         |> answer(function, schema, structs)
       end
     end

@@ -28,7 +28,16 @@ defmodule Wasmex.Plugin.HTTP do
   # A module.
   @largest 256 * 1024 * 1024
 
-  @methods ~w(GET HEAD POST PUT PATCH DELETE OPTIONS TRACE)
+  @methods %{
+    "GET" => :get,
+    "HEAD" => :head,
+    "POST" => :post,
+    "PUT" => :put,
+    "PATCH" => :patch,
+    "DELETE" => :delete,
+    "OPTIONS" => :options,
+    "TRACE" => :trace
+  }
 
   @doc false
   @spec handler!(term()) :: handler()
@@ -130,8 +139,9 @@ defmodule Wasmex.Plugin.HTTP do
 
   defp check(%{method: method, url: url, headers: headers}) do
     cond do
-      method not in @methods ->
-        {:error, "#{method}: unknown HTTP method; there are #{Enum.join(@methods, ", ")}"}
+      not is_map_key(@methods, method) ->
+        {:error,
+         "#{method}: unknown HTTP method; there are #{@methods |> Map.keys() |> Enum.join(", ")}"}
 
       not String.match?(url, ~r{\Ahttps?://}i) ->
         {:error, "unknown scheme: #{url |> String.split(":") |> hd()}"}
@@ -162,9 +172,7 @@ defmodule Wasmex.Plugin.HTTP do
     end
   end
 
-  for method <- @methods,
-      do:
-        defp(verb(unquote(method)), do: unquote(method |> String.downcase() |> String.to_atom()))
+  for {method, verb} <- @methods, do: defp(verb(unquote(method)), do: unquote(verb))
 
   defp target(%{method: method, url: url, headers: headers, body: body}) do
     headers =

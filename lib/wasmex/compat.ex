@@ -4,7 +4,7 @@ defmodule Wasmex.Compat do
   # tests have it). The text comes from the same exceptions that the rest of the library answers with, through here.
 
   alias Wasmex.Components.Conversion
-  alias Wasmex.{Error, Exit, Instance, Native, Trap, Utils}
+  alias Wasmex.{Error, Exit, Native, Trap, Utils}
 
   @typedoc "What the drop-in functions return."
   @type result(value) :: {:ok, value} | {:error, String.t()}
@@ -22,7 +22,7 @@ defmodule Wasmex.Compat do
   def call(result), do: result(result)
 
   @doc "The result of a call of a core function. References are not returned; `Wasmex.Instance.call/4` does so."
-  @spec call({:ok, [term()]} | {:error, Exception.t()}, Instance.t(), String.t()) ::
+  @spec call({:ok, [term()]} | {:error, Exception.t()}, Wasmex.Instance.t(), String.t()) ::
           result([term()])
   def call({:ok, results}, instance, name) do
     if Enum.all?(results, &is_number/1),
@@ -38,7 +38,7 @@ defmodule Wasmex.Compat do
     end)
   end
 
-  defp types(%Instance{resource: resource}, name, position) do
+  defp types(%{resource: resource}, name, position) do
     case Native.instance_export_type(resource, name) do
       {:fn, _, _} = type -> elem(type, position)
       _ -> []
@@ -63,7 +63,7 @@ defmodule Wasmex.Compat do
   end
 
   @doc "Integers of the drop-in functions are signed: an error for the first that is not, given the types."
-  @spec signed(Instance.t(), String.t(), [term()]) :: :ok | {:error, Error.t()}
+  @spec signed(Wasmex.Instance.t(), String.t(), [term()]) :: :ok | {:error, Error.t()}
   def signed(instance, name, params) do
     if Enum.any?(params, &(is_integer(&1) and &1 > 0x7FFF_FFFF)),
       do: params |> Enum.zip(types(instance, name, 1)) |> signed(0),

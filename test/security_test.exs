@@ -434,6 +434,32 @@ defmodule Wasmex.SecurityTest do
       assert %{status: 0} = run(["write", "/d/big", "x"], dirs: %{"/d" => dir})
     end
 
+    test "Bytes that ask for too much are refused before they are compiled." do
+      {:ok, store} = Store.new()
+
+      for {bytes, limit} <- [
+            {Wasmex.HostileBytes.table_bomb(100), :table_elements},
+            {"(module #{String.duplicate("(memory 1)", 1001)})", :memories}
+          ] do
+        assert {:error, text} = Module.compile(store, bytes)
+        assert text =~ "raise `#{limit}`"
+      end
+
+      assert {:error, %Error{reason: :nested_too_deep}} =
+               Wasmex.WIT.world({:component, Wasmex.HostileBytes.nested_types(2000)})
+    end
+
+    test "A function's name can't stop the VM or steer a terminal." do
+      {:ok, store} = Store.new()
+      name = "\e[2J" <> String.duplicate("x", 1000)
+      {:ok, module} = Module.compile(store, Wasmex.HostileBytes.named(name))
+      {:ok, instance} = Instance.new(store, module, %{})
+      assert {:error, %Trap{detail: detail}} = Instance.call(instance, "f", [1])
+      assert detail =~ "\\u{1b}[2Jxxx"
+      assert detail =~ "xxx…"
+      refute detail =~ "\e" or detail =~ String.duplicate("x", 300)
+    end
+
     test "A process that is killed in the middle of a call leaves nothing behind." do
       instance =
         instance(

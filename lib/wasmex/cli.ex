@@ -21,7 +21,7 @@ defmodule Wasmex.CLI do
 
   @spec fail(String.t(), pos_integer()) :: no_return()
   def fail(text, status) do
-    IO.puts(:stderr, text)
+    IO.puts(:stderr, Wasmex.Printable.text(text))
     exit({:shutdown, status})
   end
 

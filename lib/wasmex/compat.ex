@@ -4,7 +4,7 @@ defmodule Wasmex.Compat do
   # tests have it). The text comes from the same exceptions that the rest of the library answers with, through here.
 
   alias Wasmex.Components.Conversion
-  alias Wasmex.{Error, Exit, Native, Trap, Utils}
+  alias Wasmex.{Error, Exit, Native, Printable, Trap}
 
   @typedoc "What the drop-in functions return."
   @type result(value) :: {:ok, value} | {:error, String.t()}
@@ -91,51 +91,54 @@ defmodule Wasmex.Compat do
 
   @doc "The text of an exception."
   @spec text(Exception.t()) :: String.t()
-  def text(%Trap{message: message, detail: detail}),
+  def text(error), do: error |> words() |> Printable.text()
+
+  defp words(%Trap{message: message, detail: detail}),
     do: "Error during function excecution (#{message}): #{outermost(detail || message)}"
 
-  def text(%Exit{} = exit), do: "Error during function excecution: #{Exception.message(exit)}"
+  defp words(%Exit{} = exit), do: "Error during function excecution: #{Exception.message(exit)}"
 
-  def text(%Error{reason: reason, details: %{detail: detail}} = error)
-      when reason in [:import_raised, :bad_results, :bad_value],
-      do: "Error during function excecution: #{detail}\n#{Exception.message(error)}"
+  defp words(%Error{reason: reason, details: %{detail: detail}} = error)
+       when reason in [:import_raised, :bad_results, :bad_value],
+       do: "Error during function excecution: #{detail}\n#{Exception.message(error)}"
 
-  def text(%Error{reason: :guest, details: %{detail: detail, backtrace: [_ | _]}}),
+  defp words(%Error{reason: :guest, details: %{detail: detail, backtrace: [_ | _]}}),
     do: "Error during function excecution: #{detail}"
 
-  def text(%Error{reason: :missing_import, details: %{namespace: namespace, name: name}}),
+  defp words(%Error{reason: :missing_import, details: %{namespace: namespace, name: name}}),
     do:
-      "unknown import: `#{Utils.visible(namespace)}::#{Utils.visible(name)}` has not been defined"
+      "unknown import: `#{Printable.name(namespace)}::#{Printable.name(name)}` has not been defined"
 
-  def text(%Error{reason: :incompatible_import, details: %{message: message}}),
+  defp words(%Error{reason: :incompatible_import, details: %{message: message}}),
     do: outermost(message)
 
-  def text(%Error{reason: :unknown_export, details: %{kind: kind, name: name}}),
+  defp words(%Error{reason: :unknown_export, details: %{kind: kind, name: name}}),
     do: "exported #{if kind == :func, do: "function", else: kind} `#{name}` not found"
 
-  def text(%Error{reason: :conversion, details: problem}), do: Conversion.contract(problem)
+  defp words(%Error{reason: :conversion, details: problem}), do: Conversion.contract(problem)
 
-  def text(%Error{reason: :unknown_path, details: %{path: [name]}}),
+  defp words(%Error{reason: :unknown_path, details: %{path: [name]}}),
     do: "exported function `#{name}` not found."
 
-  def text(%Error{reason: :unknown_path, details: %{path: []}}),
+  defp words(%Error{reason: :unknown_path, details: %{path: []}}),
     do: "exported function `` not found."
 
-  def text(%Error{reason: :unknown_path, details: %{path: path, position: position}}),
+  defp words(%Error{reason: :unknown_path, details: %{path: path, position: position}}),
     do:
       "exported function `[#{Enum.join(path, ", ")}]` not found. " <>
         "Could not find `#{Enum.at(path, position)}` at position #{position}"
 
-  def text(%Error{reason: :parse, details: %{message: message}}),
+  defp words(%Error{reason: :parse, details: %{message: message}}),
     do: "Error while parsing bytes: #{message}."
 
-  def text(%Error{reason: :immutable}), do: "Could not set global: immutable global cannot be set"
+  defp words(%Error{reason: :immutable}),
+    do: "Could not set global: immutable global cannot be set"
 
-  def text(%Error{reason: :grow, details: %{message: text}}),
+  defp words(%Error{reason: :grow, details: %{message: text}}),
     do: "Failed to grow the memory: #{text}."
 
-  def text(%Error{reason: :out_of_bounds}), do: "out of bounds memory access"
-  def text(%{__exception__: true} = error), do: Exception.message(error)
+  defp words(%Error{reason: :out_of_bounds}), do: "out of bounds memory access"
+  defp words(%{__exception__: true} = error), do: Exception.message(error)
 
   # An error without its causes.
   defp outermost(text), do: text |> String.split("\n\nCaused by:", parts: 2) |> hd()

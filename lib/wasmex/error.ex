@@ -53,7 +53,7 @@ defmodule Wasmex.Error do
       ~s|there is no exported function "ad"; did you mean "add"?|
   """
 
-  alias Wasmex.{Exit, Trap, Utils}
+  alias Wasmex.{Exit, Printable, Trap}
   alias Wasmex.Components.Conversion
 
   defexception [:reason, details: %{}, run: nil]
@@ -75,7 +75,9 @@ defmodule Wasmex.Error do
   def from_native({reason, details}, _raised), do: %__MODULE__{reason: reason, details: details}
 
   @impl true
-  def message(%__MODULE__{reason: reason, details: details}), do: sentence(reason, details)
+  # Details may carry what a guest wrote.
+  def message(%__MODULE__{reason: reason, details: details}),
+    do: reason |> sentence(details) |> Printable.text()
 
   defp sentence(:timeout, %{message: message}), do: message
   defp sentence(:timeout, %{timeout: ms}), do: "the call was stopped after #{ms} ms (timeout)"
@@ -171,7 +173,7 @@ defmodule Wasmex.Error do
   defp sentence(:missing_imports, %{names: names}) do
     list =
       Enum.map_join(names, "\n", fn {interface, name, type} ->
-        "  #{if interface, do: "#{interface} "}#{name}: #{type}"
+        "  #{if interface, do: "#{Printable.name(interface)} "}#{Printable.name(name)}: #{type}"
       end)
 
     "missing imports:\n#{list}"
@@ -247,7 +249,7 @@ defmodule Wasmex.Error do
   defp word(kind), do: Atom.to_string(kind)
 
   defp import_name(namespace, name),
-    do: "`#{Utils.visible(namespace)}::#{Utils.visible(name)}`"
+    do: "`#{Printable.name(namespace)}::#{Printable.name(name)}`"
 
   @preview1 ~w(args_get args_sizes_get environ_get environ_sizes_get clock_res_get clock_time_get fd_advise fd_allocate
                fd_close fd_datasync fd_fdstat_get fd_fdstat_set_flags fd_fdstat_set_rights fd_filestat_get
@@ -276,12 +278,18 @@ defmodule Wasmex.Error do
     end
   end
 
+  # Names that are compared, and their length in bytes: a guest may export a hundred thousand, of 64 KiB each.
+  @compared 1_000
+  @compared_size 100
+
   @doc false
   # Names are all strings or all atoms, and are shown as they are.
   @spec suggestion(term(), [String.t() | atom()]) :: String.t()
   def suggestion(name, names) do
     close =
       names
+      |> Enum.take(@compared)
+      |> Enum.filter(&(byte_size(text(&1)) <= @compared_size))
       |> Enum.map(&{String.jaro_distance(text(name), text(&1)), &1})
       |> Enum.filter(fn {distance, _} -> distance > 0.7 end)
       |> Enum.sort(:desc)
@@ -291,9 +299,11 @@ defmodule Wasmex.Error do
     cond do
       close != [] -> "; did you mean #{Enum.join(close, " or ")}?"
       names == [] -> "; there are none"
-      true -> "; there are: #{names |> Enum.take(20) |> Enum.map_join(", ", &inspect/1)}"
+      true -> "; there are: #{names |> Enum.take(20) |> Enum.map_join(", ", &shown/1)}"
     end
   end
+
+  defp shown(name), do: inspect(name, printable_limit: 256)
 
   defp text(name) when is_binary(name), do: name
   defp text(name) when is_atom(name), do: Atom.to_string(name)

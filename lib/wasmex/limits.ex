@@ -5,7 +5,7 @@ defmodule Wasmex.Limits do
   What wasm, WAT and WIT may ask of whoever reads and compiles them.
 
   A few hundred bytes can ask a compiler for gigabytes of memory, or for a stack that no thread has. So everything is
-  measured before it is read: in one pass, a few milliseconds for the largest programs. Go, Python, JavaScript and
+  measured before it is read: in one pass, which takes about a hundredth of the time that compiling takes. Go, Python, JavaScript and
   large Rust programs stay far below the defaults.
 
   #{Wasmex.Options.Docs.table(@options)}
@@ -13,7 +13,8 @@ defmodule Wasmex.Limits do
   Counts are of a whole file, the modules of a component taken together.
 
   An engine has its limits in the option `:limits` of `Wasmex.EngineConfig`. They hold for all that is compiled for it.
-  Where no engine is involved, as in `Wasmex.WIT.world/2`, the defaults hold.
+  Where no engine is involved, as in `Wasmex.WIT.world/2`, the defaults hold. `Wasmex.Inspection` reads modules and
+  components that are refused here; it has limits of its own.
 
   ## Errors
 

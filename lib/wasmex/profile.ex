@@ -34,7 +34,7 @@ defmodule Wasmex.Profile do
     |> Enum.join()
   end
 
-  defp clean(name), do: String.replace(name, [";", "\n", "\r"], ":")
+  defp clean(name), do: name |> Wasmex.Printable.line() |> String.replace(";", ":")
 
   @doc "A flame graph as a self-contained SVG. Open it in a browser and hover over a frame to see its name."
   @spec flame_graph(t()) :: String.t()

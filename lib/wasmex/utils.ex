@@ -30,28 +30,11 @@ defmodule Wasmex.Utils do
   def stringify_keys(other), do: other
 
   @doc false
-  # A guest's name within a text: characters that a terminal or a log would obey, or that change the direction of text,
-  # are written as escapes.
-  @spec visible(String.t()) :: String.t()
-  def visible(name) do
-    Regex.replace(
-      ~r/[\x00-\x1f\x7f-\x9f\x{200e}\x{200f}\x{202a}-\x{202e}\x{2066}-\x{2069}]/u,
-      name,
-      fn <<char::utf8>> -> escaped(char) end
-    )
-  end
-
-  defp escaped(?\n), do: "\\n"
-  defp escaped(?\r), do: "\\r"
-  defp escaped(?\t), do: "\\t"
-  defp escaped(?\e), do: "\\e"
-  defp escaped(char), do: "\\u" <> (char |> Integer.to_string(16) |> String.pad_leading(4, "0"))
-
-  @doc false
   # Text between tags and within quotes of HTML and XML.
   @spec escape(String.t()) :: String.t()
   def escape(text) do
     text
+    |> Wasmex.Printable.text()
     |> String.replace("&", "&amp;")
     |> String.replace("<", "&lt;")
     |> String.replace(">", "&gt;")

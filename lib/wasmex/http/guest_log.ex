@@ -15,7 +15,7 @@ defmodule Wasmex.HTTP.GuestLog do
 
   @doc "A line; `level` is Logger's."
   def put(name, bytes, level \\ :info) do
-    text = bytes |> binary_part(0, min(byte_size(bytes), @longest)) |> printable()
+    text = bytes |> binary_part(0, min(byte_size(bytes), @longest)) |> Wasmex.Printable.text()
     Logger.log(level, text, wasm: name)
 
     case Process.get(@key) do
@@ -25,8 +25,6 @@ defmodule Wasmex.HTTP.GuestLog do
 
     :ok
   end
-
-  defp printable(bytes), do: if(Wasmex.Utils.utf8?(bytes), do: bytes, else: inspect(bytes))
 
   @doc "The lines, in order."
   def take do

@@ -197,7 +197,7 @@ defmodule Wasmex.HTTP.Service do
   end
 
   # With the backtrace, which only the log may show.
-  defp details(%Wasmex.Trap{detail: detail}), do: detail
+  defp details(%Wasmex.Trap{detail: detail}), do: Wasmex.Printable.text(detail)
   defp details(error), do: Exception.message(error)
 
   defp answer(response, reply, state) do

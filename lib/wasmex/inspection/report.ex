@@ -2,7 +2,7 @@ defmodule Wasmex.Inspection.Report do
   @moduledoc false
   # An inspection as text for people, and as plain maps and lists for JSON.
 
-  alias Wasmex.Quantity
+  alias Wasmex.{Printable, Quantity}
 
   @doc "Text of several lines."
   def text(inspection, file) do
@@ -20,13 +20,8 @@ defmodule Wasmex.Inspection.Report do
     ]
     |> List.flatten()
     |> Enum.reject(&(&1 == nil))
-    |> Enum.map_join("\n", &printable/1)
+    |> Enum.map_join("\n", &Printable.line/1)
   end
-
-  # Names are the file's own: what a terminal would obey is shown and not sent.
-  defp printable(line),
-    do:
-      String.replace(line, ~r/[\x00-\x1f\x7f-\x9f\x{202a}-\x{202e}\x{2066}-\x{2069}]/u, "\uFFFD")
 
   defp what(%{kind: :artefact}), do: "a compiled artefact of this library"
   defp what(%{kind: :component} = i), do: "a component" <> role(i.role)

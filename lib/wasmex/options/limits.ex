@@ -23,22 +23,23 @@ defmodule Wasmex.Options.Limits do
           50_000,
           "instances and canonical functions of a component, each as often as it is made"
         ),
-      types: count(100_000, "types"),
+      types: count(30_000, "types"),
       type_members:
         count(1_000_000, "parameters, results, fields, cases and declarations of all types"),
       imports: count(100_000, "imports"),
       exports: count(100_000, "exports"),
       name_size: bytes(64 * @kib, "of one name"),
-      functions: count(200_000, "functions"),
+      functions: count(100_000, "functions"),
       function_size: bytes(2 * @mib, "of one function"),
       function_work:
         count(
-          48 * @mib,
-          "bytes of one function, times the most values that one instruction of its module may pass"
+          1_500_000,
+          "instructions of one function; loops, calls, and instructions that pass many values count as several"
         ),
       locals: count(10_000_000, "local variables of all functions"),
       globals: count(100_000, "globals"),
-      constants: count(1_000_000, "instructions that compute initial values"),
+      constants:
+        count(30_000, "instructions that compute initial values when a module is instantiated"),
       tables: count(1000, "tables"),
       table_elements:
         count(

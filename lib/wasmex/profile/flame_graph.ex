@@ -92,8 +92,6 @@ defmodule Wasmex.Profile.FlameGraph do
   defp round2(number), do: :erlang.float_to_binary(number * 1.0, decimals: 2)
 
   defp escape(text) do
-    text
-    |> Wasmex.Utils.escape()
-    |> String.replace(~r/[\x00-\x08\x0b\x0c\x0e-\x1f]/, "?")
+    text |> Wasmex.Printable.line() |> Wasmex.Utils.escape()
   end
 end

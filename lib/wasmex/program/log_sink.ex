@@ -27,9 +27,8 @@ defmodule Wasmex.Program.LogSink do
   def close(%{rest: ""}), do: :ok
   def close(log), do: line(log, log.rest)
 
-  # Bytes that are no text are shown as such: a Logger backend may refuse them.
   defp line(log, line) do
-    text = if String.valid?(line), do: line, else: inspect(line, limit: :infinity)
+    text = Wasmex.Printable.text(line)
     Logger.log(log.level, text, wasm: log.program, stream: log.stream)
   end
 end

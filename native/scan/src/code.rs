@@ -1,20 +1,25 @@
-//! Bodies of functions: their sizes and their locals. Instructions are not read.
+//! Bodies of functions: their sizes, their locals, and how much a compiler makes of their instructions.
 
 use crate::Limit;
+use crate::instructions::{Instruction, next};
 use crate::module::Module;
-use crate::reader::{Read, Reader};
+use crate::reader::{Read, Reader, Stop};
 use crate::tally::Tally;
 use crate::types::value;
 
 pub fn bodies(section: &mut Reader, tally: &mut Tally, module: &Module) -> Read<()> {
-    for _ in 0..section.u32()? {
+    for index in 0..section.u32()? {
         let at = section.at();
         let size = section.u32()?.into();
         tally.check(Limit::FunctionSize, size, at)?;
-        // A call or a branch of two bytes moves all values of its type.
-        let work = size.saturating_mul(module.widest.max(1));
-        tally.check(Limit::FunctionWork, work, at)?;
-        locals(&mut section.take(size)?, tally)?;
+        let mut body = section.take(size)?;
+        locals(&mut body, tally)?;
+        let passed = module.own_function(index);
+        match instructions(&mut body, tally, module, passed) {
+            // The parser ends here, before anything is compiled.
+            Ok(()) | Err(Stop::Malformed(_)) => {}
+            Err(refused) => return Err(refused),
+        }
     }
     Ok(())
 }
@@ -24,6 +29,43 @@ fn locals(body: &mut Reader, tally: &mut Tally) -> Read<()> {
         let at = body.at();
         tally.add(Limit::Locals, body.u32()?.into(), at)?;
         value(body)?;
+    }
+    Ok(())
+}
+
+// What compiling takes in wasmtime 48 in memory and in time, for one and for as many as the limit lets pass, measured in
+// units of a plain instruction. Loops and allocations make its time grow with the square of their number.
+const CALL: u64 = 10;
+const INDIRECT: u64 = 50;
+const LOOP: u64 = 200;
+const MAKE: u64 = 500;
+/// For each value that a block passes: blocks have copies of all of them.
+const BLOCK_VALUE: u64 = 8;
+
+/// `passed` is how many values the function takes and returns.
+fn instructions(body: &mut Reader, tally: &Tally, module: &Module, passed: u64) -> Read<()> {
+    let mut work: u64 = 0;
+    // The most values that a branch may take along.
+    let mut carried = passed;
+    while !body.is_empty() {
+        let at = body.at();
+        let weight = match next(body)? {
+            Instruction::Plain => 1,
+            Instruction::Block(ty) | Instruction::Loop(ty) if ty.is_some() => {
+                let values = module.type_of(ty);
+                carried = carried.max(values);
+                LOOP.saturating_add(values.saturating_mul(BLOCK_VALUE))
+            }
+            Instruction::Block(_) => 1,
+            Instruction::Loop(_) => LOOP,
+            Instruction::Branch(targets) => targets.saturating_mul(carried.saturating_add(1)),
+            Instruction::Call(function) => CALL.saturating_add(module.function(function)),
+            Instruction::Indirect(ty) => INDIRECT.saturating_add(module.type_of(Some(ty))),
+            Instruction::Make(ty) => MAKE.saturating_add(module.type_of(Some(ty))),
+            Instruction::Fixed(operands) => MAKE.saturating_add(operands),
+        };
+        work = work.saturating_add(weight);
+        tally.check(Limit::FunctionWork, work, at)?;
     }
     Ok(())
 }

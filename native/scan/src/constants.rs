@@ -5,6 +5,9 @@ use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 use crate::types::heap;
 
+/// What making a structure or an array weighs, in other instructions.
+const MAKE: u64 = 20;
+
 /// What an expression is, when that is one number and nothing else.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Value {
@@ -48,12 +51,14 @@ fn instruction(reader: &mut Reader, tally: &mut Tally, widest: u64) -> Read<Opti
             other(reader.skip(16))?
         }
         0xfb => {
-            tally.add(Limit::Constants, widest, at)?;
+            tally.add(Limit::Constants, widest.saturating_add(MAKE), at)?;
             other(aggregate(reader))?
         }
         _ => return reader.malformed(),
     };
-    tally.add(Limit::Constants, 1, at)?;
+    if value == Value::Other {
+        tally.add(Limit::Constants, 1, at)?;
+    }
     Ok(Some(value))
 }
 

@@ -47,6 +47,7 @@ struct Extent {
 /// Where the data of each memory stands.
 pub struct Memories {
     extents: [Extent; MOST],
+    segments: u64,
     /// Whether an offset is not known before the module runs: then none is written out.
     unknown: bool,
 }
@@ -60,6 +61,7 @@ impl Memories {
         };
         Memories {
             extents: [nothing; MOST],
+            segments: 0,
             unknown: false,
         }
     }
@@ -86,13 +88,18 @@ impl Memories {
         for extent in &self.extents {
             let size = extent.last.saturating_sub(extent.first);
             if size >= LARGEST_GAP && size >= extent.data.saturating_mul(2) {
-                return Ok(());
+                return self.code(tally, at);
             }
             gaps = gaps.saturating_add(size.saturating_sub(extent.data));
         }
         match self.unknown {
-            true => Ok(()),
+            true => self.code(tally, at),
             false => Ok(tally.add(Limit::MemoryGaps, gaps, at)?),
         }
+    }
+
+    /// Code fills the memories, some for each segment.
+    fn code(&self, tally: &mut Tally, at: usize) -> Read<()> {
+        Ok(tally.add(Limit::Constants, self.segments, at)?)
     }
 }

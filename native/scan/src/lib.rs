@@ -2,8 +2,8 @@
 //!
 //! wasmparser, wasmtime and the parsers of the text formats are right about what is valid, but a few hundred bytes can
 //! cost them the stack or gigabytes of memory. So [`binary`], [`wat`] and [`wit`] measure what those would have to hold: nesting,
-//! counts, tables and memories with their contents. They take time in proportion to the bytes, memory that does not
-//! depend on them, and recurse nowhere.
+//! counts, tables and memories with their contents. They take time in proportion to the bytes, no memory but a few
+//! bytes for each type and each function, and recurse nowhere.
 //!
 //! Modules that are malformed pass, for the parser that comes next says best what is wrong with them. It can't get further
 //! into them than the scan did. Components that are malformed are refused, so that nothing hides from the scan in them
@@ -15,6 +15,7 @@ mod code;
 mod component;
 mod constants;
 mod image;
+mod instructions;
 mod limits;
 mod module;
 mod names;

@@ -41,7 +41,7 @@ limits! {
     /// Instances and canonical functions of a component, each as often as it is made.
     Instances "instances" = 50_000;
     /// Types.
-    Types "types" = 100_000;
+    Types "types" = 30_000;
     /// Parameters, results, fields, cases and declarations of all types.
     TypeMembers "type_members" = 1_000_000;
     /// Imports.
@@ -51,17 +51,17 @@ limits! {
     /// Bytes of one name.
     NameSize "name_size" = 64 * KIB;
     /// Functions.
-    Functions "functions" = 200_000;
+    Functions "functions" = 100_000;
     /// Bytes of one function.
     FunctionSize "function_size" = 2 * MIB;
-    /// Bytes of one function, times the most values that one instruction of its module may pass.
-    FunctionWork "function_work" = 48 * MIB;
+    /// Instructions of one function. Loops, calls, and instructions that pass many values count as several.
+    FunctionWork "function_work" = 1_500_000;
     /// Local variables of all functions.
     Locals "locals" = 10_000_000;
     /// Globals.
     Globals "globals" = 100_000;
-    /// Instructions that compute initial values.
-    Constants "constants" = 1_000_000;
+    /// Instructions that compute initial values when a module is instantiated.
+    Constants "constants" = 30_000;
     /// Tables.
     Tables "tables" = 1000;
     /// Elements of tables that are known when the module is compiled, gaps between segments included.

@@ -8,19 +8,60 @@ use crate::tally::Tally;
 use crate::{Limit, code, segments, types};
 
 /// What later sections of a module need to know of earlier ones.
+#[derive(Default)]
 pub struct Module {
+    /// The members of each type, of which there are 10,000 at most.
+    types: Vec<u16>,
+    /// The parameters and results of each function.
+    functions: Vec<u16>,
+    /// Functions that are imported.
+    imported: u32,
     /// The most members that one type has.
     pub widest: u64,
     /// Tables that were imported or defined so far.
     tables: u32,
 }
 
+impl Module {
+    /// The members of a type.
+    pub fn type_of(&self, ty: Option<u32>) -> u64 {
+        members_at(&self.types, ty)
+    }
+
+    /// The parameters and results of a function.
+    pub fn function(&self, function: u32) -> u64 {
+        members_at(&self.functions, Some(function))
+    }
+
+    /// The same, of a function whose body is in this module.
+    pub fn own_function(&self, index: u32) -> u64 {
+        self.function(self.imported.saturating_add(index))
+    }
+
+    fn add_type(&mut self, members: u64) {
+        self.widest = self.widest.max(members);
+        self.types.push(u16::try_from(members).unwrap_or(u16::MAX));
+    }
+
+    fn add_function(&mut self, ty: u32) {
+        let members = self.type_of(Some(ty));
+        self.functions
+            .push(u16::try_from(members).unwrap_or(u16::MAX));
+    }
+}
+
+fn members_at(table: &[u16], index: Option<u32>) -> u64 {
+    let index = index.and_then(|index| usize::try_from(index).ok());
+    index
+        .and_then(|index| table.get(index))
+        .copied()
+        .unwrap_or(0)
+        .into()
+}
+
 /// Scans a module, which ends with the bytes.
 pub fn scan(bytes: &mut Reader, tally: &mut Tally) -> Read<()> {
-    let mut module = Module {
-        widest: 0,
-        tables: 0,
-    };
+    let mut module = Module::default();
     let mut tables = Tables::new();
     bytes.skip(8)?;
     while !bytes.is_empty() {
@@ -47,10 +88,7 @@ fn scan_section(
         0 => custom(section, tally),
         1 => all_types(section, tally, module),
         2 => imports(section, tally, module),
-        3 => {
-            let at = section.at();
-            Ok(tally.add(Limit::Functions, section.u32()?.into(), at)?)
-        }
+        3 => functions(section, tally, module),
         4 => own_tables(section, tally, module, tables),
         5 => {
             let at = section.at();
@@ -67,28 +105,35 @@ fn scan_section(
 
 fn all_types(section: &mut Reader, tally: &mut Tally, module: &mut Module) -> Read<()> {
     for _ in 0..section.u32()? {
-        let widest = types::group(section, tally)?;
-        module.widest = module.widest.max(widest);
+        types::group(section, tally, |members| module.add_type(members))?;
     }
     Ok(())
 }
 
 fn imports(section: &mut Reader, tally: &mut Tally, module: &mut Module) -> Read<()> {
     for _ in 0..section.u32()? {
-        let before = section.clone();
+        let mut import = section.clone();
         types::import(section, tally)?;
-        if kind(before, tally)? == 0x01 {
-            module.tables = module.tables.saturating_add(1);
+        name(&mut import, tally)?;
+        name(&mut import, tally)?;
+        match import.byte()? {
+            0x00 | 0x20 => {
+                module.add_function(import.u32()?);
+                module.imported = module.imported.saturating_add(1);
+            }
+            0x01 => module.tables = module.tables.saturating_add(1),
+            _ => {}
         }
     }
     Ok(())
 }
 
-/// Of what kind an import is.
-fn kind(mut import: Reader, tally: &Tally) -> Read<u8> {
-    name(&mut import, tally)?;
-    name(&mut import, tally)?;
-    import.byte()
+fn functions(section: &mut Reader, tally: &mut Tally, module: &mut Module) -> Read<()> {
+    for _ in 0..section.u32()? {
+        tally.add(Limit::Functions, 1, section.at())?;
+        module.add_function(section.u32()?);
+    }
+    Ok(())
 }
 
 fn own_tables(

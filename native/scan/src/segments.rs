@@ -47,7 +47,11 @@ fn entries(section: &mut Reader, tally: &mut Tally, module: &Module, flags: u32)
     let count = section.u32()?;
     for _ in 0..count {
         match expressions {
-            true => expression(section, tally, module.widest).map(|_| ())?,
+            // Each is code that runs when the module is instantiated.
+            true => {
+                tally.add(Limit::Constants, 1, section.at())?;
+                expression(section, tally, module.widest).map(|_| ())?
+            }
             false => section.u32().map(|_| ())?,
         }
     }

@@ -5,17 +5,17 @@ use crate::names::name;
 use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 
-/// One entry of a type section: a type or a group of types. The most members that one of them has.
-pub fn group(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
-    if reader.peek()? != 0x4e {
-        return sub(reader, tally);
+/// One entry of a type section: a type or a group of types. `each` gets how many members a type has.
+pub fn group(reader: &mut Reader, tally: &mut Tally, mut each: impl FnMut(u64)) -> Read<()> {
+    let mut count = 1;
+    if reader.peek()? == 0x4e {
+        reader.byte()?;
+        count = reader.u32()?;
     }
-    reader.byte()?;
-    let mut widest = 0;
-    for _ in 0..reader.u32()? {
-        widest = widest.max(sub(reader, tally)?);
+    for _ in 0..count {
+        each(sub(reader, tally)?);
     }
-    Ok(widest)
+    Ok(())
 }
 
 fn sub(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
@@ -34,7 +34,7 @@ fn composite(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
         0x60 => {
             let params = values(reader, tally)?;
             let results = values(reader, tally)?;
-            Ok(params.max(results))
+            Ok(params.saturating_add(results))
         }
         0x5f => {
             let fields = members(reader, tally)?;
@@ -47,7 +47,7 @@ fn composite(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
         0x5d => reader.index().map(|()| 1),
         // Shared types.
         0x65 => match reader.peek()? {
-            0x60 | 0x5f | 0x5e | 0x5d => composite_of(reader, tally),
+            0x5d..=0x60 => composite_of(reader, tally),
             _ => reader.malformed(),
         },
         _ => reader.malformed(),

@@ -185,8 +185,16 @@ fn functions_have_a_size_and_locals() {
         Some((Limit::FunctionSize, _))
     ));
     let wide = [vec![0x60], vector(&vec![vec![0x7f]; 1000]), vec![0]].concat();
-    let body = sized(&[vec![0], vec![1; 100_000], vec![0x0b]].concat());
-    let wide = module(&[section(1, &vector(&[wide])), section(10, &vector(&[body]))]);
+    let calls = |count| {
+        let body = sized(&[vec![0], [0x10, 0].repeat(count), vec![0x0b]].concat());
+        module(&[
+            section(1, &vector(std::slice::from_ref(&wide))),
+            section(3, &[1, 0]),
+            section(10, &vector(&[body])),
+        ])
+    };
+    assert_eq!(refused(&calls(1000)), None);
+    let wide = calls(2000);
     assert!(matches!(refused(&wide), Some((Limit::FunctionWork, _))));
 }
 

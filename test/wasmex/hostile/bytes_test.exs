@@ -104,6 +104,53 @@ defmodule Wasmex.Hostile.BytesTest do
     assert {:ok, _} = refused(table_bomb(1))
   end
 
+  describe "functions that compilers make much of are refused:" do
+    defp body(instructions, types \\ []) do
+      code = <<0>> <> instructions <> <<0x0B>>
+
+      module([
+        section(1, vec([<<0x60, 0, 0>> | types])),
+        section(3, vec([<<0>>])),
+        section(10, vec([name(code)]))
+      ])
+    end
+
+    defp too_much_work(bytes) do
+      assert {:error, %Error{reason: :too_large, details: %{limit: :function_work}}} =
+               refused(bytes)
+    end
+
+    defp i32s(count), do: uleb(count) <> :binary.copy(<<0x7F>>, count)
+
+    test "blocks that pass many values" do
+      pushed = :binary.copy(<<0x41, 0>>, 100)
+      blocks = :binary.copy(<<0x02, 1, 0x0B>>, 5_000)
+      too_much_work(body(pushed <> blocks, [<<0x60>> <> i32s(100) <> i32s(100)]))
+    end
+
+    test "many loops, in a row and in each other" do
+      too_much_work(body(:binary.copy(<<3, 0x40, 0x0B>>, 50_000)))
+      too_much_work(body(:binary.copy(<<3, 0x40>>, 50_000) <> :binary.copy(<<0x0B>>, 50_000)))
+    end
+
+    test "many calls, and calls that pass many values" do
+      too_much_work(body(:binary.copy(<<0x10, 0>>, 200_000)))
+      too_much_work(body(:binary.copy(<<0x41, 0, 0x11, 0, 0>>, 50_000)))
+      too_much_work(body(:binary.copy(<<0x14, 1>>, 2_000), [<<0x60>> <> i32s(1000) <> <<0>>]))
+    end
+
+    test "many structures" do
+      too_much_work(body(:binary.copy(<<0xFB, 1, 1, 0x1A>>, 5_000), [<<0x5F, 1, 0x7F, 0>>]))
+    end
+
+    test "many that run when a module is instantiated" do
+      globals = List.duplicate(<<0x63, 0, 0, 0xFB, 1, 0, 0x0B>>, 3_000)
+
+      assert {:error, %Error{reason: :too_large, details: %{limit: :constants}}} =
+               refused(module([section(1, vec([<<0x5F, 0>>])), section(6, vec(globals))]))
+    end
+  end
+
   test "instances that double are refused" do
     # Each component makes two instances of the one before it.
     doubling =
@@ -128,11 +175,12 @@ defmodule Wasmex.Hostile.BytesTest do
           name_size: ~s|(module (func (export "abc")))|,
           functions: "(module (func) (func) (func))",
           function_size: "(module (func nop nop nop))",
-          function_work: "(module (func (param i32) nop))",
+          function_work: "(module (func nop nop))",
           locals: "(module (func (local i32 i32 i32)))",
           globals:
             "(module (global i32 (i32.const 0)) (global i32 (i32.const 0)) (global i32 (i32.const 0)))",
-          constants: "(module (global i32 (i32.add (i32.const 0) (i32.const 0))))",
+          constants:
+            "(module (global $g i32 (i32.const 1)) (global i32 (i32.add (global.get $g) (i32.add (global.get $g) (global.get $g)))))",
           tables: "(module (table 1 funcref) (table 1 funcref) (table 1 funcref))",
           table_elements: "(module (func) (table 9 funcref) (elem (i32.const 3) func 0))",
           memories: "(module (memory 1) (memory 1) (memory 1))",

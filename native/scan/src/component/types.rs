@@ -111,7 +111,7 @@ fn definition(reader: &mut Reader, tally: &mut Tally, open: &mut Open) -> Read<(
             reader.index()
         }
         0x6f => each(reader, tally, |reader, _| reader.index()),
-        0x6e | 0x6d => each(reader, tally, |reader, tally| name(reader, tally)),
+        0x6e | 0x6d => each(reader, tally, name),
         0x6a => {
             optional(reader)?;
             optional(reader)
@@ -207,10 +207,12 @@ pub fn external(reader: &mut Reader) -> Read<u8> {
     let sort = super::sort(reader)?;
     match sort {
         0x02 => reader.index()?,
-        0x03 => match reader.byte()? {
-            0x00 => reader.u32().map(|_| ())?,
-            _ => {}
-        },
+        0x03 => {
+            // Equal to a type of this number; or a resource, of which nothing more is said.
+            if reader.byte()? == 0x00 {
+                reader.u32()?;
+            }
+        }
         _ => reader.u32().map(|_| ())?,
     }
     Ok(sort)
@@ -221,7 +223,7 @@ fn core_type(reader: &mut Reader, tally: &mut Tally) -> Read<()> {
     match reader.peek()? {
         0x00 => {
             reader.byte()?;
-            core::group(reader, tally).map(|_| ())
+            core::group(reader, tally, |_| {})
         }
         0x50 => {
             reader.byte()?;
@@ -230,14 +232,14 @@ fn core_type(reader: &mut Reader, tally: &mut Tally) -> Read<()> {
             }
             Ok(())
         }
-        _ => core::group(reader, tally).map(|_| ()),
+        _ => core::group(reader, tally, |_| {}),
     }
 }
 
 fn module_declaration(reader: &mut Reader, tally: &mut Tally) -> Read<()> {
     match reader.byte()? {
         0x00 => core::import(reader, tally),
-        0x01 => core::group(reader, tally).map(|_| ()),
+        0x01 => core::group(reader, tally, |_| {}),
         0x02 => {
             reader.skip(2)?;
             reader.u32()?;

@@ -1,0 +1,273 @@
+defmodule Wasmex.Hostile.Generator do
+  @moduledoc "Bytes that are small, and ask for much: the same for the same kind and seed."
+
+  import Wasmex.HostileBytes
+
+  @guests Path.wildcard("test/guests/**/*.wasm")
+
+  @kinds ~w(nested_types nested_components tables memories doubling tuples chain names locals calls branches blocks
+    loops structures globals types imports exports elements data segments custom wit wat mutated shuffled)a
+
+  @doc "All kinds of input."
+  def kinds, do: @kinds
+
+  @doc "The input of this kind and seed: `{:wasm, bytes}`, `{:wit, text}` or `{:wat, text}`."
+  def input(kind, seed) do
+    :rand.seed(:exsss, {seed, :erlang.phash2(kind), 7})
+    make(kind)
+  end
+
+  defp make(:nested_types), do: wasm(nested_types(size(100_000), one([0x41, 0x42])))
+
+  defp make(:nested_components) do
+    # Each level writes the ones in it again.
+    inner = fn _, inner -> component([section(4, inner)]) end
+    wasm(Enum.reduce(1..size(2_000), component([]), inner))
+  end
+
+  defp make(:tables) do
+    bomb = table_bomb(size(100))
+    wasm(one([bomb, component(List.duplicate(section(1, bomb), size(50)))]))
+  end
+
+  defp make(:memories) do
+    count = size(100)
+    far = size(30_000_000)
+    pages = uleb(div(far, 65_536) + 2)
+
+    segments =
+      for memory <- 0..(count - 1), at <- [0, far] do
+        <<2>> <> uleb(memory) <> <<0x41>> <> sleb(at) <> <<0x0B, 1, 65>>
+      end
+
+    memories = List.duplicate(<<0>> <> pages, count)
+    wasm(module([section(5, vec(memories)), section(11, vec(segments))]))
+  end
+
+  defp make(:doubling) do
+    times = size(10)
+
+    levels =
+      for level <- 0..size(40) do
+        instances = section(5, vec(List.duplicate(<<0, 0, 0>>, times)))
+        section(4, component([section(6, vec([<<4, 2, 1>> <> uleb(level)])), instances]))
+      end
+
+    last = section(5, vec([<<0>> <> uleb(length(levels)) <> <<0>>]))
+    wasm(component([section(4, component([])) | levels] ++ [last]))
+  end
+
+  defp make(:tuples) do
+    depth = size(30)
+    width = size(5)
+
+    tuples =
+      for level <- 0..depth,
+          do: <<0x6F>> <> vec(List.duplicate(uleb(level), width))
+
+    function = <<0x40, 1>> <> name("x") <> uleb(depth + 1) <> <<1, 0>>
+    import_of = <<0>> <> name("f") <> <<1>> <> uleb(depth + 2)
+    types = section(7, vec([<<0x6F, 1, 0x7D>> | tuples] ++ [function]))
+    wasm(component([types, section(10, vec([import_of]))]))
+  end
+
+  defp make(:chain) do
+    lists = for level <- 0..size(50_000), do: <<one([0x70, 0x6B])>> <> sleb(level)
+    wasm(component([section(7, vec([<<0x70, 0x7D>> | lists]))]))
+  end
+
+  defp make(:names) do
+    parts =
+      one([
+        ~w(S_ S0_ S1_ I E 1a N P i _Z DTcv qu),
+        ~w(B_ B0_ I N C 1a T E X Y M s_ R),
+        ["x", "\e[2J", "\u202E"]
+      ])
+
+    prefix = one(["_Z1f", "_ZN", "_R", "_RINv", "$s", "", "__Z"])
+    repeated = for _ <- 1..size(10), do: List.duplicate(one(parts), size(200))
+    wasm(named(IO.iodata_to_binary([prefix | repeated])))
+  end
+
+  defp make(:locals) do
+    body = name(vec([uleb(size(50_000)) <> <<0x7F>>]) <> <<0x0B>>)
+    wasm(functions(List.duplicate(body, size(20_000))))
+  end
+
+  defp make(:calls) do
+    call = one([<<0x10, 0>>, <<0x41, 0, 0x11, 1, 0>>, <<0x14, 1>>])
+    wasm(function(:binary.copy(call, size(200_000)), [wide(size(1_000))], [table()]))
+  end
+
+  defp make(:branches) do
+    targets = size(200_000)
+    branch = <<0x41, 0, 0x0E>> <> uleb(targets) <> :binary.copy(<<0>>, targets + 1)
+    wasm(function(<<2, 0x40>> <> branch <> <<0x0B>>))
+  end
+
+  defp make(:blocks) do
+    count = size(100_000)
+    values = size(100)
+    open = one([<<2, 0x40>>, <<0x41, 0, 4, 0x40>>, <<2, 1>>])
+    pushed = :binary.copy(<<0x41, 0>>, values)
+    nested = :binary.copy(open, count) <> :binary.copy(<<0x0B>>, count)
+    row = :binary.copy(open <> <<0x0B>>, count)
+    dropped = :binary.copy(<<0x1A>>, values)
+    wasm(function(pushed <> one([nested, row]) <> dropped, [wide(values)]))
+  end
+
+  defp make(:loops) do
+    count = size(5_000)
+    nested = :binary.copy(<<3, 0x40>>, count) <> :binary.copy(<<0x0B>>, count)
+    wasm(function(one([nested, :binary.copy(<<3, 0x40, 0x0B>>, count)])))
+  end
+
+  defp make(:structures) do
+    struct = <<0x5F>> <> vec(List.duplicate(<<0x7F, 0>>, size(1_000)))
+    wasm(function(:binary.copy(<<0xFB, 1, 1, 0x1A>>, size(20_000)), [struct]))
+  end
+
+  defp make(:globals) do
+    plain = <<0x7F, 0, 0x41, 0, 0x0B>>
+    struct = <<0x63, 0, 0, 0xFB, 1, 0, 0x0B>>
+    globals = List.duplicate(one([plain, plain, struct]), size(200_000))
+    wasm(module([section(1, vec([<<0x5F, 1, 0x7F, 0>>])), section(6, vec(globals))]))
+  end
+
+  defp make(:types) do
+    types =
+      for number <- 1..size(60_000),
+          do:
+            <<0x60>> <>
+              vec(for(bit <- 0..15, do: <<0x7E + rem(Bitwise.bsr(number, bit), 2)>>)) <> <<0>>
+
+    group = <<1, 0x4E>> <> vec(List.duplicate(<<0x5F, 0>>, size(200_000)))
+    wasm(module([section(1, one([vec(types), group]))]))
+  end
+
+  defp make(:imports) do
+    names = for number <- 1..size(120_000), do: name("a") <> name("#{number}") <> <<0, 0>>
+    wasm(module([section(1, vec([<<0x60, 0, 0>>])), section(2, vec(names))]))
+  end
+
+  defp make(:exports) do
+    long = String.duplicate("x", size(100_000))
+    names = for number <- 1..size(1_000), do: name("#{number}#{long}") <> <<0, 0>>
+    wasm(functions([<<2, 0, 0x0B>>], [section(7, vec(names))]))
+  end
+
+  defp make(:elements) do
+    count = size(60_000)
+    segment = <<4, 0x41, 0, 0x0B>> <> vec(List.duplicate(<<0xD2, 0, 0x0B>>, count))
+    tables = section(4, vec([<<0x70, 0>> <> uleb(count)]))
+    wasm(functions([<<2, 0, 0x0B>>], [tables, section(9, vec([segment]))]))
+  end
+
+  defp make(:data) do
+    offset = one([<<0x41, 0, 0x0B>>, <<0x23, 0, 0x0B>>])
+    segments = List.duplicate(<<0>> <> offset <> <<1, 65>>, size(120_000))
+    global = section(2, vec([name("a") <> name("g") <> <<3, 0x7F, 0>>]))
+    wasm(module([global, section(5, vec([<<0, 1>>])), section(11, vec(segments))]))
+  end
+
+  defp make(:segments) do
+    count = size(50_000)
+    segments = for at <- 1..count, do: <<0, 0x41>> <> sleb(at) <> <<0x0B, 1, 0>>
+    tables = section(4, vec([<<0x70, 0>> <> uleb(count + 2)]))
+    wasm(functions([<<2, 0, 0x0B>>], [tables, section(9, vec(segments))]))
+  end
+
+  defp make(:custom) do
+    names =
+      ~w(name producers .debug_info .debug_abbrev .debug_line .debug_str metadata.code.branch_hint linking
+      target_features component-name component-type:x sourceMappingURL)
+
+    customs = for _ <- 1..size(50), do: custom(one(names), :rand.bytes(size(5_000)))
+    trapping = named("f")
+    wasm(one([trapping <> IO.iodata_to_binary(customs), component(customs)]))
+  end
+
+  defp make(:wit) do
+    {open, close} =
+      one([{"list<", ">"}, {"tuple<u8, ", ">"}, {"option<", ">"}, {"(", ")"}, {"{", "}"}])
+
+    depth = size(50_000)
+    between = one(["", " ", "/* > */", "// }\n"])
+    nested = String.duplicate(open <> between, depth) <> "u8" <> String.duplicate(close, depth)
+
+    chain =
+      for level <- 1..size(5_000),
+          into: "type t0 = u8; ",
+          do: "type t#{level} = list<t#{level - 1}>; "
+
+    {:wit,
+     "package a:b; interface i { #{one(["type t = #{nested};", chain])} } world w { import i; }"}
+  end
+
+  defp make(:wat) do
+    open =
+      one([
+        "(component ",
+        "(module ",
+        "(func (block ",
+        "(i32.eqz ",
+        "(; ",
+        "(type (func (param ",
+        "\"",
+        "(@a "
+      ])
+
+    depth = size(50_000)
+    text = String.duplicate(open, depth) <> String.duplicate(")", depth)
+    {:wat, one([text, "(module (func #{text}))", "(component (type #{text}))"])}
+  end
+
+  # A real program with some bytes changed.
+  defp make(:mutated) do
+    bytes = @guests |> one() |> File.read!()
+    bytes = binary_part(bytes, 0, min(byte_size(bytes), 300_000))
+    wasm(Enum.reduce(1..size(20), bytes, fn _, bytes -> mutate(bytes) end))
+  end
+
+  # Sections in any order, with any content.
+  defp make(:shuffled) do
+    sections = for _ <- 1..size(20), do: section(one(Enum.to_list(0..13)), :rand.bytes(size(60)))
+    wasm(one([module(sections), component(sections)]))
+  end
+
+  defp mutate(bytes) do
+    at = :rand.uniform(byte_size(bytes)) - 1
+    <<before::binary-size(at), byte, rest::binary>> = bytes
+
+    new =
+      one([
+        <<:rand.uniform(256) - 1>>,
+        <<Bitwise.bxor(byte, 0x80)>>,
+        <<0xFF, 0xFF, 0xFF, 0xFF, 0x0F>>,
+        "",
+        <<byte, byte>>
+      ])
+
+    <<before::binary, new::binary, rest::binary>>
+  end
+
+  defp wasm(bytes), do: {:wasm, bytes}
+
+  defp wide(count),
+    do: <<0x60>> <> vec(List.duplicate(<<0x7F>>, count)) <> vec(List.duplicate(<<0x7F>>, count))
+
+  defp table, do: section(4, vec([<<0x70, 0, 1>>]))
+
+  defp function(instructions, types \\ [], sections \\ []),
+    do: functions([name(<<0>> <> instructions <> <<0x0B>>)], sections, types)
+
+  defp functions(bodies, sections \\ [], types \\ []) do
+    indices = List.duplicate(<<0>>, length(bodies))
+    before = [section(1, vec([<<0x60, 0, 0>> | types])), section(3, vec(indices))]
+    module(before ++ sections ++ [section(10, vec(bodies))])
+  end
+
+  # Most are small, so that there are many.
+  defp size(most), do: max(1, round(:math.pow(most, :math.pow(:rand.uniform(), 3))))
+  defp one(list), do: Enum.random(list)
+end

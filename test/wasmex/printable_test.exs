@@ -1,0 +1,99 @@
+defmodule Wasmex.PrintableTest do
+  use ExUnit.Case, async: true
+
+  alias Wasmex.{Error, Inspection, Instance, Module, Printable, Profile, Store}
+
+  @evil "e\e[31m\nfake\u202E\u0085\u200B"
+  @shown "e\\e[31m\\nfake\\u202E\\u0085\\u200B"
+
+  test "what a terminal obeys is escaped, the rest stays" do
+    assert Printable.line(@evil) == @shown
+    assert Printable.text("a\n\tb\r\0c") == "a\n\tb\\r\\u0000c"
+    assert Printable.text("naïve Łódź 日本 🙂") == "naïve Łódź 日本 🙂"
+    assert Printable.text("caf\xE9\e") == ~S|"caf\xE9\e"|
+  end
+
+  test "names are cut between characters" do
+    assert Printable.name(String.duplicate("x", 256)) == String.duplicate("x", 256)
+    assert Printable.name(String.duplicate("é", 200)) == String.duplicate("é", 128) <> "…"
+
+    assert Printable.name("x" <> String.duplicate("é", 200)) ==
+             "x" <> String.duplicate("é", 127) <> "…"
+  end
+
+  test "both sides have the same characters" do
+    rust = File.read!("native/wasmex/src/vm/demangle.rs")
+    [_, steers] = String.split(rust, "fn steers")
+
+    escaped =
+      for [_, first | last] <- Regex.scan(~r/'\\u\{(\w+)\}'(?:\.\.='\\u\{(\w+)\}')?/, steers),
+          char <- hex(first)..hex(List.first(last) || first),
+          do: char
+
+    assert length(escaped) > 150
+    for char <- escaped, do: refute(Printable.line(<<char::utf8>>) == <<char::utf8>>)
+
+    all = Enum.concat([0..0xD7FF, 0xE000..0xFFFF, 0xE0000..0xE0FFF])
+    controls = Enum.concat(0..0x1F, 0x7F..0x9F)
+    ours = for char <- all, Printable.line(<<char::utf8>>) != <<char::utf8>>, do: char
+    assert Enum.sort(ours) == Enum.sort(controls ++ escaped)
+  end
+
+  defp hex(digits), do: String.to_integer(digits, 16)
+
+  test "names of imports are escaped in all texts" do
+    wat = ~s|(module (import "e\\1b[31m\\0afake\\u{202e}\\u{85}\\u{200b}" "\\1b[2J" (func)))|
+    {:ok, store} = Store.new()
+    {:ok, module} = Module.compile(store, wat)
+
+    assert {:error, "unknown import: `#{@shown}::\\e[2J` has not been defined"} ==
+             Instance.new(store, module, %{})
+
+    assert {:error, %Error{reason: :missing_import} = error} =
+             Wasmex.run(String.replace(wat, ~r|\)$|, ~s| (func (export "_start")))|))
+
+    assert Exception.message(error) =~ @shown
+    refute Exception.message(error) =~ ~r/[\e\n\x{202e}]/u
+
+    {:ok, inspection} = Inspection.from_bytes(wat)
+    refute Inspection.Report.text(inspection, "f") =~ ~r/[\e\x{202e}]/u
+  end
+
+  test "names of functions are escaped in profiles" do
+    profile = %Profile{name: @evil, json: "{}", stacks: [{[@evil, "<b>"], 2}]}
+    assert Profile.folded(profile) == "#{@shown};<b> 2\n"
+    svg = Profile.flame_graph(profile)
+    refute svg =~ ~r/[\e\x{202e}]/u
+    refute svg =~ "<b>"
+  end
+
+  test "an error stays short where names are long or many" do
+    long = String.duplicate("x", 60_000)
+
+    for names <- [Enum.map(1..100, &"#{&1}#{long}"), Enum.map(1..100_000, &"name #{&1}")] do
+      details = %{kind: :func, name: "f", names: names}
+      error = %Error{reason: :unknown_export, details: details}
+      assert byte_size(Exception.message(error)) < 10_000
+    end
+  end
+
+  test "errors say what is wrong, and don't guess" do
+    wat =
+      ~s|(module (import "wasi_snapshot_preview1" "sock_open" (func)) (func (export "_start")))|
+
+    assert {:error, %Error{reason: :missing_import} = error} = Wasmex.run(wat)
+    assert Exception.message(error) =~ "this host has no"
+    refute Exception.message(error) =~ "enable"
+
+    assert {:error, %Error{reason: :not_a_program} = error} =
+             Wasmex.run(~s|(module (func (export "_start") (param i32)))|)
+
+    assert Exception.message(error) =~ "has the wrong type"
+
+    {:ok, store} = Store.new()
+    {:ok, module} = Module.compile(store, ~s|(module (func $i (export "f") unreachable))|)
+    {:ok, instance} = Instance.new(store, module, %{})
+    assert {:error, trap} = Instance.call(instance, "f", [])
+    assert trap.detail =~ "!i\n"
+  end
+end

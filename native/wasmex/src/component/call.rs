@@ -32,9 +32,9 @@ host_error! {
     pub struct UnknownPath = unknown_path {
         /// The names that were asked for.
         path: Vec<String>,
-        /// The first of them that there is not.
+        /// The first of them that does not exist.
         position: usize,
-        /// Those that there are at this place.
+        /// Those that exist there.
         names: Vec<String>,
     }
 }

@@ -39,9 +39,9 @@ pub struct Lifter<'l, 'c, 'e> {
     pub mapping: Mapping,
     /// Handles that were only lent: they end with the call of the import that got them.
     pub borrowed: Vec<ResourceArc<HandleResource>>,
-    /// The keys of the records met so far, as terms of `env`.
+    /// The keys of records that occurred so far, as terms of `env`.
     keys: HashMap<*const Record, Vec<ErlNifTerm>>,
-    /// The same of other names that are no atoms: one may be long, and come a million times.
+    /// The same for other names that are strings: one may be long and occur a million times.
     names: HashMap<*const Name, Term<'e>>,
 }
 
@@ -281,7 +281,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         })
     }
 
-    /// Options and results, whose tags are atoms of our own.
+    /// Options and results, whose tags are fixed atoms.
     fn tagged(
         &mut self,
         cases: &Cases,

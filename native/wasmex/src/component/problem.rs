@@ -36,7 +36,7 @@ pub enum What {
     Payload { case: String, wanted: bool },
     /// A tuple or fixed-length list of another length.
     Length { wanted: usize, given: usize },
-    /// A string that is no UTF-8 from this byte on.
+    /// A string that is not UTF-8 from this byte on.
     Utf8 { offset: usize },
     /// A resource handle that can't be used here.
     Handle(&'static str),

@@ -50,7 +50,7 @@ impl Components {
         cell.slots.get_or_default()
     }
 
-    /// A handle is gone and its resource is not: it is dropped before the next call.
+    /// A handle was collected without being dropped: its resource is dropped before the next call.
     pub fn orphan(&self, any: ResourceAny) {
         lock(&self.orphans).push(any);
     }
@@ -115,7 +115,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A call under way. One that is dropped before it says that it has ended was cancelled.
 pub struct Underway {
     components: Arc<Components>,
-    /// Whether its instance is on the stack; one that is being made is none yet.
+    /// Whether its instance is on the stack. An instance that is being made is not.
     stacked: bool,
     ended: bool,
 }

@@ -118,7 +118,7 @@ impl InstanceResource {
 }
 
 fn text<'a>(name: &'a Binary<'_>) -> &'a str {
-    // A name that is no UTF-8 is no export either.
+    // Names of exports are UTF-8, so a name that is not matches none.
     std::str::from_utf8(name).unwrap_or("\u{fffd}")
 }
 

@@ -93,7 +93,7 @@ fn memory_read<'a>(
     }))
 }
 
-/// The bytes up to the next NUL, of which at most `limit` are looked at; nil when there is none.
+/// The bytes up to the next NUL, searching at most `limit` bytes; nil when there is no NUL.
 #[rustler::nif]
 fn memory_read_cstring<'a>(
     env: Env<'a>,

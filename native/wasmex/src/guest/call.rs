@@ -28,7 +28,7 @@ fn call_raise<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, serial: u64) -> Te
 /// `{owed, step}`: owed says that a wake-up message was sent which the caller has yet to receive.
 #[rustler::nif]
 fn call_cancel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
-    // Of another's call there is nothing to forget.
+    // A wake-up for another process's call is not this one's to forget.
     let owed = cell.driver() == Some(env.pid()) && cell.forget_wake();
     (owed, drive::resume(env, &cell, Resume::Cancel)).encode(env)
 }

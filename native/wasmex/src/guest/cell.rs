@@ -337,7 +337,7 @@ impl StoreCell {
         }
     }
 
-    /// Watches the driving process from its first step that is not the last.
+    /// Monitors the driving process, from the first step on that leaves the call unfinished.
     pub fn watch(&self, cell: &ResourceArc<Self>, env: Env, pid: LocalPid) {
         let mut inner = self.lock();
         if inner

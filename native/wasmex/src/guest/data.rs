@@ -142,7 +142,7 @@ const CALL_DEPTH: usize = 64;
 /// What an element of a table takes.
 const TABLE_ELEMENT: u64 = 8;
 
-/// More than a process can have of them: such a growth fails in any case, and is not to be counted.
+/// More bytes than a process can address: such a growth fails in any case and is not counted.
 const ADDRESSES: usize = 1 << 47;
 
 const PAGE: u64 = 65_536;

@@ -18,7 +18,7 @@ use wasmtime::Store;
 /// The store comes back.
 pub type Finished = (Store<StoreData>, Ended);
 
-/// A call that is not over.
+/// A call under way.
 pub struct Execution {
     future: Pin<Box<dyn Future<Output = Finished> + Send>>,
     /// The process whose call it is: no other polls it.

@@ -37,7 +37,7 @@ impl Hosts {
         Hosts { traced, ..granted }
     }
 
-    /// All there are, granted or not.
+    /// All host modules, granted or not.
     pub fn all() -> Self {
         Self::that(|_| true)
     }
@@ -50,7 +50,7 @@ impl Hosts {
         }
     }
 
-    /// Those of these that define an import of one of the namespaces.
+    /// The subset that defines imports of these namespaces.
     pub fn imported<'a>(self, namespaces: impl IntoIterator<Item = &'a str>) -> Self {
         let mut modules = 0;
         let mut last = "";
@@ -67,7 +67,7 @@ impl Hosts {
         }
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.modules == 0
     }
@@ -77,7 +77,7 @@ impl Hosts {
         self.each().any(|host| host.core.is_some())
     }
 
-    /// The name of one that is not among `others`.
+    /// The name of one that `others` lacks.
     pub fn missing_from(self, others: Self) -> Option<&'static str> {
         let missing = self.modules & !others.modules;
         let mut places = table().iter().enumerate();

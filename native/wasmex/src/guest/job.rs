@@ -34,7 +34,7 @@ pub struct Job {
 }
 
 enum Work {
-    /// A core function's call: the one that is not boxed, for it takes less time than the boxes would.
+    /// A core function's call. It is not boxed: it is the shortest and most frequent job.
     Call {
         signature: Arc<Signature>,
         args: Args,

@@ -64,7 +64,7 @@ pub struct PendingImport {
     params: ErlNifTerm,
     /// The calling instance's `memory`.
     pub memory: Option<Memory>,
-    /// Differs between the memories of a store: tells Elixir when the memory it knows is not the one.
+    /// Differs between the memories of a store, so that Elixir notices when it has the wrong one.
     memory_key: usize,
 }
 

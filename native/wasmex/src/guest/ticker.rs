@@ -1,6 +1,6 @@
 //! Moves the epoch of the engines whose guests are running, so that each guest yields after a slice.
 //!
-//! One thread for all engines. It sleeps for good while no guest runs; a guest that starts wakes it.
+//! One thread for all engines. It is parked while no guest runs; a guest that starts wakes it.
 //! Every thread that runs guests owns a slot that names the engine it is running right now. Only that
 //! thread writes it, so entering a guest touches no cache line that another scheduler writes.
 

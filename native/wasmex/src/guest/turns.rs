@@ -56,7 +56,7 @@ impl Turns {
         }
     }
 
-    /// The store is gone for good: all are told, and find that out.
+    /// The store is closed or broken: all are woken and will get that error.
     pub fn dismiss(&mut self) {
         for waiter in self.waiting.drain(..) {
             waker::notify(waiter.pid, Tag::Turn, waiter.reference);

@@ -51,7 +51,7 @@ impl Number {
         }
     }
 
-    /// The bits in the low end of the slot; `None` when the term is no such number.
+    /// The bits in the low end of the slot; `None` when the term is not a number of this type.
     pub fn decode(self, term: Term) -> Option<i64> {
         match self {
             Number::I32 => decode_i32(term).map(i64::from),

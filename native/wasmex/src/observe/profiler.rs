@@ -48,7 +48,7 @@ impl Profiler {
 
     fn function(&mut self, frame: &FrameInfo) -> usize {
         let index = frame.func_index();
-        // What a module is known by: its code is nobody else's.
+        // Identifies the module: no other has its code.
         let module = frame.module().text().as_ptr() as usize;
         *self.functions.entry((module, index)).or_insert_with(|| {
             let name = match frame.func_name() {

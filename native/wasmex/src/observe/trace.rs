@@ -118,7 +118,7 @@ fn named<'a>(env: Env<'a>, args: &[(&'static str, Arg)]) -> Term<'a> {
     pairs.encode(env)
 }
 
-/// Only ever of the names in this crate, as `'static` has it: what a guest says is no such text.
+/// Only from names in this crate, which `'static` ensures: text from a guest never has that lifetime.
 fn atom(env: Env, name: &'static str) -> Option<Atom> {
     Atom::from_str(env, name).ok()
 }

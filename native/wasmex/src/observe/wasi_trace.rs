@@ -30,7 +30,7 @@ enum Kind {
     Read(&'static str),
     /// Pointer and length of a buffer to fill.
     Room(&'static str),
-    /// Bits with names, the lowest first; "" for one that is not worth a word.
+    /// Bits with names, the lowest first; "" for one that is not shown.
     Flags(&'static str, &'static [&'static str]),
     Name(&'static str, &'static [&'static str]),
     /// Where a number goes that is a result.

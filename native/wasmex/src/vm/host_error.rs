@@ -63,7 +63,7 @@ pub fn register(table: &'static [Find]) {
     let _ = TABLE.set(table);
 }
 
-/// The error that a host function left, if one did. Of several the first in the table counts.
+/// The error that a host function left, if any. If several match, the first in the table wins.
 pub fn of(error: &wasmtime::Error) -> Option<&dyn HostError> {
     let table = TABLE.get().copied().unwrap_or_default();
     table.iter().find_map(|find| find(error))

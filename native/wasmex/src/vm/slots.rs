@@ -1,4 +1,4 @@
-//! Values of any types attached to something that does not know them, one of each type.
+//! Values of arbitrary types attached to an owner that does not know them, at most one of each type.
 //!
 //! A store has both kinds: [`Slots`] in its data, which guests and host functions change, and [`SharedSlots`] in its
 //! cell, which any process with a handle may look at while a guest runs. There are few in each, so a search from the
@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use std::any::{Any, TypeId};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Changed only by whoever may change the owner.
+/// Needs `&mut` access to the owner to change.
 #[derive(Default)]
 pub struct Slots(Vec<(TypeId, Box<dyn Any + Send + Sync>)>);
 
@@ -47,7 +47,7 @@ impl Slots {
 
 /// What can be attached to a store's cell.
 pub trait Shared: Any + Send + Sync {
-    /// The store is closed: what may hold a handle of it is to be let go, or neither would ever be freed.
+    /// The store is closed: drop whatever may hold a handle of it, or the cycle keeps both alive.
     fn close(&self) {}
 }
 
@@ -70,7 +70,7 @@ impl SharedSlots {
             }
         };
         drop(slots);
-        // Its destructor may come back here.
+        // Not under the lock: its destructor may use these slots.
         drop(replaced);
     }
 
@@ -102,7 +102,7 @@ impl SharedSlots {
 
     /// Tells all of them that the store is closed.
     pub fn close(&self) {
-        // Not under the lock: what they let go of may come back here.
+        // Not under the lock: destructors may use these slots.
         let slots = self
             .0
             .read()

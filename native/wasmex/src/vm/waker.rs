@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::Wake;
 
 /// One per store, used by one execution after the other. A wake that was meant for an earlier one
-/// only costs a poll in vain.
+/// only costs a needless poll.
 pub struct WakeCell(Wakeup<(LocalPid, TermBox)>);
 
 impl WakeCell {

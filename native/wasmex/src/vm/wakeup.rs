@@ -20,7 +20,7 @@ const WOKEN: u8 = 1;
 const PARKED: u8 = 2;
 const SENT: u8 = 3;
 
-/// Of one process at a time; `T` says whom to tell.
+/// For one process at a time; `T` identifies it.
 pub struct Wakeup<T> {
     state: AtomicU8,
     target: Mutex<Option<T>>,

@@ -22,7 +22,7 @@ impl Budget {
         self.left.load(Ordering::Relaxed)
     }
 
-    /// Only the store's own guests take, one at a time, so what was left is still there.
+    /// Only the guests of one store take from it, one at a time, so the rest can't shrink in between.
     pub fn take(&self, count: usize) {
         self.left
             .fetch_sub(count.min(self.left()), Ordering::Relaxed);

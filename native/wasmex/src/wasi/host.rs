@@ -11,13 +11,13 @@ pub type Add<L> = fn(&mut L) -> Result<()>;
 pub struct HostModule<T: 'static> {
     /// How Elixir names it: unique among all.
     pub name: &'static str,
-    /// Whether imports from this namespace, or this interface of a component, are its.
+    /// Whether it defines imports of this namespace, or of this interface of a component.
     pub provides: fn(&str) -> bool,
     /// Whether the guests of a store with this data may import it.
     pub granted: fn(&T) -> bool,
     /// Adds it to a linker of core modules.
     pub core: Option<Add<Linker<T>>>,
-    /// The same in stores that write down calls; as `core` where there is none.
+    /// The same in stores that write down calls; `core` is used where it is absent.
     pub traced: Option<Add<Linker<T>>>,
     /// Adds it to a linker of components.
     pub component: Option<Add<component::Linker<T>>>,

@@ -68,13 +68,13 @@ pub struct Hosted {
     pub term: Option<TermBox>,
     /// wasmtime's id of its type.
     pub id: u32,
-    /// Whether the guest gets it for good.
+    /// Whether ownership passes to the guest.
     pub owned: bool,
     /// Where it is in the store's table, once it is.
     pub rep: u32,
 }
 
-/// Arguments that are no longer need no memory of their own on their way.
+/// Arguments up to this length need no allocation.
 const INLINE: usize = 64;
 
 /// Longer binaries are referred to, not copied.

@@ -108,7 +108,7 @@ impl Passed {
 pub fn resolve(passed: &mut [Passed]) -> Checked<()> {
     let refuse = |why| Err(Problem::new(What::Handle(why)));
     if passed.len() > 1 {
-        // Whether one of the same handle, met before, is moved.
+        // For each handle so far, whether it is moved.
         let mut met: HashMap<_, bool> = HashMap::with_capacity(passed.len());
         for one in passed.iter() {
             let moved = met.get(&one.key()).copied();

@@ -19,7 +19,7 @@ pub enum Number {
     F64,
 }
 
-/// Why a term is no such number.
+/// Why a term can't be converted to a number type.
 pub enum NoNumber {
     /// It is another kind of term.
     Kind,

@@ -133,7 +133,7 @@ pub struct Cases {
     pub payload_offset: usize,
 }
 
-/// More cases than this are not searched one by one.
+/// With more cases than this, names are found through a map.
 const MANY: usize = 16;
 
 impl Cases {

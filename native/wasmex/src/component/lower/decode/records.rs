@@ -41,7 +41,7 @@ impl Decoder<'_> {
         self.fields(&entries, fields)
     }
 
-    /// Names the fields that are missing and the keys that are none.
+    /// Names the missing fields and the unknown keys.
     fn fields(&self, entries: &Entries, fields: &[Field]) -> Checked<()> {
         let missing: Vec<String> = fields
             .iter()

@@ -141,6 +141,8 @@ pub fn write_frame(output: &mut impl Write, frame: &[u8]) -> io::Result<()> {
 }
 
 #[cfg(test)]
+// A test may fail by a panic.
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -4,7 +4,7 @@
 //!   (bytecodealliance/wasmtime#7116).
 //! - `proc_exit` takes every status; wasmtime refuses those from 126 on (WebAssembly/WASI#551).
 //! - A path that ends with a slash names a directory: anything else is `notdir` (POSIX, path resolution).
-//! - A FIFO, a socket or a device is not opened (`notsup`): opening one may wait without an end, on a thread that the
+//! - A FIFO, a socket or a block device is not opened (`notsup`): opening one may wait without an end, on a thread that the
 //!   files of all stores need.
 //! - A directory is listed though one of its names is not UTF-8: see [`super::listing`].
 //!
@@ -139,7 +139,7 @@ pub async fn path_open(
     errno(open.await)
 }
 
-/// Whether to open what is there may wait for somebody else: for the other end of a FIFO, for a device.
+/// Whether to open what is there may wait for somebody else: for the other end of a FIFO, say.
 async fn may_wait(
     context: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,
@@ -157,6 +157,7 @@ async fn may_wait(
             stat.filetype,
             types::Filetype::RegularFile
                 | types::Filetype::Directory
+                | types::Filetype::CharacterDevice
                 | types::Filetype::SymbolicLink
         )
     })

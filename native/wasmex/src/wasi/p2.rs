@@ -117,7 +117,7 @@ fn add_to_linker<T: View + WasiView + WasiHttpView>(linker: &mut Linker<T>) -> R
     })
 }
 
-/// A FIFO, a socket or a device is not opened: see `calls.rs`, whose rule this is.
+/// A FIFO, a socket or a block device is not opened: see `calls.rs`, whose rule this is.
 fn refuse_waiting_files<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
     type Open = (
         Resource<Descriptor>,
@@ -151,7 +151,10 @@ fn refuse_waiting_files<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
 fn may_wait(kind: DescriptorType) -> bool {
     !matches!(
         kind,
-        DescriptorType::RegularFile | DescriptorType::Directory | DescriptorType::SymbolicLink
+        DescriptorType::RegularFile
+            | DescriptorType::Directory
+            | DescriptorType::CharacterDevice
+            | DescriptorType::SymbolicLink
     )
 }
 

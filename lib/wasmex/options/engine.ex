@@ -28,7 +28,7 @@ defmodule Wasmex.Options.Engine do
       wasm_backtrace_details: [
         type: :boolean,
         default: false,
-        doc: "files and lines in backtraces, from debug information"
+        doc: "files and lines in backtraces, if the module has debug information"
       ],
       debug_info: [
         type: :boolean,
@@ -44,7 +44,7 @@ defmodule Wasmex.Options.Engine do
         type: {:options, Wasmex.Limits},
         default: %Wasmex.Limits{},
         default_doc: "`%Wasmex.Limits{}`",
-        doc: "what bytes may ask of the compiler, see `Wasmex.Limits`"
+        doc: "limits for the bytes to compile, see `Wasmex.Limits`"
       ],
       core_dump: [
         type: :boolean,
@@ -54,7 +54,7 @@ defmodule Wasmex.Options.Engine do
       cache: [
         type: {:or, [nil], :text},
         doc:
-          "a directory for what was compiled, at most 512 MiB; it is made with mode 0700, and refused where others may write",
+          "a directory for compiled code, at most 512 MiB. It is created with mode 0700, and refused if others may write to it",
         example: ~s|"/var/cache/wasm"|
       ]
     ]
@@ -96,22 +96,23 @@ defmodule Wasmex.Options.Engine do
         type: :boolean,
         default: false,
         doc:
-          "100,000 instances at once: no guard pages and no reservations, explicit bounds checks instead"
+          "for 100,000 instances at once: explicit bounds checks instead of guard pages and reservations"
       ],
       pooling: [
         type: {:or, [nil], {:integer, 1..1_000_000}},
-        doc: "a pool of this many instances, reserved at once; instances start faster"
+        doc:
+          "a pool of this many instances, reserved in advance, from which instances start faster"
       ],
       pooling_memory_size: [
         type: {:bytes, 0..0x1_0000_0000},
         default: 64 * 1024 * 1024,
-        doc: "most bytes of one memory in the pool"
+        doc: "the maximum size of a memory in the pool"
       ],
       pooling_keep_resident: [
         type: {:bytes, 0..0x1_0000_0000},
         default: 0,
         doc:
-          "of each memory in the pool, kept between instances: cleared and not given back to the system, which is faster and keeps that much memory"
+          "how much of each memory in the pool is cleared instead of returned to the system between instances, which is faster but keeps that memory allocated"
       ]
     ]
   end

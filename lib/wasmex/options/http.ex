@@ -17,18 +17,18 @@ defmodule Wasmex.Options.HTTP do
         methods: [
           type: {:or, [nil], {:list, :string}},
           default_doc: "all",
-          doc: "requests with others are answered with 405",
+          doc: "allowed methods; others get 405",
           example: ~s|["GET", "HEAD"]|
         ],
         convention: [
           type: {:or, [nil], {:one_of, Convention.names()}},
-          default_doc: "found out",
-          doc: "how it gets the request and answers, see above"
+          default_doc: "detected",
+          doc: "how it receives the request and returns the response, see above"
         ],
         reuse: [
           type: {:integer, 0..1_000},
           default: 0,
-          doc: "how many instances of a component may wait for another request, see below",
+          doc: "how many instances of a component are kept for further requests, see below",
           flag: {:reuse, "N"},
           flag_doc:
             "how many instances of a component may wait for another request, see `Wasmex.HTTP`; by default 0"
@@ -48,27 +48,28 @@ defmodule Wasmex.Options.HTTP do
       timeout: [
         type: {:milliseconds, 1..0x7FFF_FFFF_FFFF_FFFF},
         default: 5_000,
-        doc: "then the answer is 504; a body that is not there by then is 408",
+        doc:
+          "the maximum running time, after which the response is 504, or 408 if the request body is incomplete",
         flag: {:timeout, "2s"}
       ],
       max_memory: [
         type: {:bytes, 1..0x7FFF_FFFF_FFFF_FFFF},
         default: 128 * 1024 * 1024,
-        doc: "of all its memories together",
+        doc: "the maximum size of all its memories together",
         example: "1_048_576",
         flag: {:max_memory, "64MiB"}
       ],
       max_output: [
         type: {:bytes, 1..0x7FFF_FFFF_FFFF_FFFF},
         default: 16 * 1024 * 1024,
-        doc: "beyond it the answer is 502, or broken off",
+        doc: "the maximum output, beyond which the response is 502, or ends early",
         example: "1_048_576",
         flag: {:max_output, "1MiB"}
       ],
       max_body: [
         type: :bytes,
         default: 8 * 1024 * 1024,
-        doc: "a longer request is answered with 413",
+        doc: "the maximum request body; longer ones get 413",
         flag: {:max_body, "1MiB"}
       ],
       fuel: program[:fuel]
@@ -82,39 +83,39 @@ defmodule Wasmex.Options.HTTP do
       dir: [
         type: {:or, [nil], :string},
         default_doc: "",
-        doc: "the folder of the functions; needed, or `:file`",
+        doc: "the folder of the functions; either this or `:file` is required",
         example: ~s|"functions"|
       ],
       file: [
         type: {:or, [nil], :string},
         default_doc: "",
-        doc: "one function, whose own the whole path is, in place of `:dir`",
+        doc: "a single function that handles all paths, instead of `:dir`",
         example: ~s|"functions/goenv.wasm"|
       ],
       concurrency: [
         type: {:integer, 1..1_000_000},
         default: 64,
-        doc: "requests that run at once",
+        doc: "the number of requests that run at once",
         flag: {:concurrency, "N"}
       ],
       queue: [
         type: {:integer, 1..1_000_000},
         default: 256,
-        doc: "requests that wait for a place, a second at most; others are answered with 503"
+        doc: "the number of requests that may wait, at most one second; others get 503"
       ],
       defaults: [
         type: :keyword,
         default: [],
-        doc: "settings of all functions, see `Wasmex.HTTP`",
+        doc: "settings for all functions, see `Wasmex.HTTP`",
         example: "[timeout: 100]"
       ],
       functions: [
         type: :keyword,
         default: %{},
-        doc: "settings by the function's name",
+        doc: "settings by function name",
         example: ~s|%{"goenv" => [timeout: 100]}|
       ],
-      log: [type: :boolean, default: false, doc: "a line to Logger for each request"]
+      log: [type: :boolean, default: false, doc: "log a line for each request"]
     ]
   end
 
@@ -125,7 +126,7 @@ defmodule Wasmex.Options.HTTP do
       port: [
         type: {:integer, 0..65_535},
         default: 8080,
-        doc: "0 for any that is free, see `Wasmex.HTTP.Server.port/1`",
+        doc: "the port; 0 for any free port, see `Wasmex.HTTP.Server.port/1`",
         flag: {:port, "N"},
         flag_doc: "the port, by default 8080; 0 for any that is free"
       ],
@@ -136,17 +137,16 @@ defmodule Wasmex.Options.HTTP do
         flag: {:ip, "ADDRESS"},
         flag_doc: "the address to listen on, by default 127.0.0.1"
       ],
-      name: [type: :any, doc: "of the supervisor"],
+      name: [type: :any, doc: "the name of the supervisor"],
       web_server: [
         type: {:one_of, [:auto, :bandit, :builtin]},
         default: :auto,
-        doc:
-          "what speaks HTTP: Bandit, or the server of HTTP/1.1 that is built in; `:auto` is Bandit where the project has it"
+        doc: "Bandit or the built-in HTTP/1.1 server; `:auto` uses Bandit if the project has it"
       ],
       bandit: [
         type: :keyword,
         default: [],
-        doc: "more options of `Bandit`, such as `scheme: :https, certfile: …, keyfile: …`",
+        doc: "further options for `Bandit`, such as `scheme: :https, certfile: …, keyfile: …`",
         example: "[scheme: :https, certfile: \"cert.pem\", keyfile: \"key.pem\"]"
       ]
     ]
@@ -159,7 +159,7 @@ defmodule Wasmex.Options.HTTP do
       page: [
         type: :boolean,
         default: default,
-        doc: "what `GET /` shows: the functions and how they do"
+        doc: "serve a page at `GET /` that lists the functions and their statistics"
       ]
     ]
   end

@@ -14,9 +14,9 @@ defmodule Wasmex.Options.Program do
 
   defp streams do
     [
-      stdin: [type: Type.Input, doc: "its input; by default there is none", group: :streams],
-      stdout: output("its output"),
-      stderr: output("its errors; `:stdout` joins both")
+      stdin: [type: Type.Input, doc: "standard input, none by default", group: :streams],
+      stdout: output("standard output"),
+      stderr: output("standard error; `:stdout` joins both")
     ]
   end
 
@@ -30,7 +30,7 @@ defmodule Wasmex.Options.Program do
         type: Type.Dirs,
         default: [],
         default_doc: "none",
-        doc: "directories by the guest's path, `:ro` for reading only",
+        doc: "directories by the guest's path, `:ro` for read-only",
         example: ~s|%{"/data" => "lib", "/etc" => {"test", :ro}}|,
         flag: {:dir, "HOST[::GUEST][:ro]"},
         flag_doc: "a directory, under the same name or GUEST; `:ro` for reading only",
@@ -46,7 +46,7 @@ defmodule Wasmex.Options.Program do
       timeout: [
         type: :timeout,
         default: :infinity,
-        doc: "the time it may take",
+        doc: "the maximum running time",
         flag: {:timeout, "2s"},
         flag_doc: "the time it may take (`500ms`, `1m`; a bare number is seconds)",
         group: :limits
@@ -54,22 +54,23 @@ defmodule Wasmex.Options.Program do
       fuel: [
         type: {:or, [nil], :natural},
         doc:
-          "instructions it may execute, about. Such programs are compiled apart, or come as a `Wasmex.Module` of an engine with `consume_fuel: true`",
+          "the approximate number of instructions it may execute. The program is compiled with fuel, or must be a `Wasmex.Module` of an engine with `consume_fuel: true`",
         flag: {:fuel, "N"},
         flag_doc: "the instructions it may execute, about",
         group: :limits
       ],
       max_memory: [
         type: {:or, [nil], :bytes},
-        doc: "of all its memories together. A program that can't get more usually ends itself",
+        doc:
+          "the maximum size of all its memories together. Most programs exit when they cannot get more",
         flag: {:max_memory, "64MiB"},
         flag_doc: "the memory it may have",
         group: :limits
       ],
       max_output: [
         type: {:or, [nil, :infinity], :bytes},
-        default_doc: "64 MiB of what is captured",
-        doc: "printed to both streams together",
+        default_doc: "64 MiB of captured output",
+        doc: "the maximum output of both streams together",
         flag: {:max_output, "1GB"},
         flag_doc: "what it may print",
         group: :limits
@@ -81,20 +82,20 @@ defmodule Wasmex.Options.Program do
     [
       trace: [
         type: {:or, [nil], {:function, 1}},
-        doc: "is given a `Wasmex.Trace` for each call to WASI or to Elixir",
+        doc: "called with a `Wasmex.Trace` for each call to WASI or to Elixir",
         example: "&IO.inspect/1",
         group: :observers
       ],
       profile: [
         type: :boolean,
         default: false,
-        doc: "a `Wasmex.Profile` in the `Wasmex.Run`",
+        doc: "adds a `Wasmex.Profile` to the `Wasmex.Run`",
         group: :observers
       ],
       core_dump: [
         type: :boolean,
         default: false,
-        doc: "its state at a trap in the `Wasmex.Run`",
+        doc: "adds the state at a trap to the `Wasmex.Run`",
         group: :observers
       ]
     ]
@@ -132,14 +133,13 @@ defmodule Wasmex.Options.Program do
       engine: [
         type: {:or, [nil], {:struct, Wasmex.Engine}},
         default_doc: "the default engine",
-        doc: "what paths and bytes are compiled for",
+        doc: "the engine that paths and bytes are compiled for",
         group: :others
       ],
       entry: [
         type: :any,
         internal: true,
-        doc:
-          "how the program is entered, where that is neither its start nor `:invoke`: a `Wasmex.Program.Entry`"
+        doc: "an entry other than `_start` and `:invoke`, as a `Wasmex.Program.Entry`"
       ]
     ]
   end

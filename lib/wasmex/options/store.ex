@@ -9,7 +9,7 @@ defmodule Wasmex.Options.Store do
       memory_size: [
         type: {:or, [nil], :bytes},
         doc:
-          "of each memory and of all memories of the store together; and as many of all tables together, 8 for an element (1 MiB of them in any case)",
+          "all memories of the store together. All tables together may have the same size, at 8 bytes an element and at least 1 MiB",
         example: "16 * 1024 * 1024"
       ],
       table_elements: [type: {:or, [nil], :natural}, doc: "elements of each table"],
@@ -27,7 +27,7 @@ defmodule Wasmex.Options.Store do
         type: {:or, [nil], :natural},
         default_doc: "128 MiB",
         doc:
-          "what one call may hand over from a component: a byte of a string or of a `list<u8>` costs 1, of other terms 4 (a list of integers 64 for each, of floats 128), for they are made in one go"
+          "how much a component may pass to Elixir in one call: a byte of a string or of a `list<u8>` costs 1, a byte of other terms 4 (an integer in a list 64, a float 128)"
       ]
     ]
   end

@@ -13,7 +13,7 @@ defmodule Wasmex.Options.WASI do
       env: [
         type: Type.Env,
         default: %{},
-        doc: "environment variables; none of the VM's own",
+        doc: "environment variables; those of the VM are not inherited",
         example: ~s|%{"LANG" => "C"}|,
         flag: {:env, "NAME=VALUE"},
         flag_doc: "an environment variable",
@@ -22,12 +22,12 @@ defmodule Wasmex.Options.WASI do
       clock: [
         type: Type.Clock,
         default: :real,
-        doc: "the clocks: the system's, or all of them standing still at that time",
+        doc: "the system's clocks, or a fixed time for all clocks",
         group: :granted
       ],
       seed: [
         type: {:or, [nil], {:integer, 0..0xFFFF_FFFF_FFFF_FFFF}},
-        doc: "an integer makes all randomness repeatable, `nil` is the system's",
+        doc: "an integer seed makes all randomness repeatable; `nil` uses the system's",
         example: "42",
         flag: {:seed, "N"},
         flag_doc: "makes its randomness repeatable",
@@ -48,7 +48,7 @@ defmodule Wasmex.Options.WASI do
       allow_http: [
         type: :boolean,
         default: false,
-        doc: "outgoing HTTP requests to any host",
+        doc: "allow outgoing HTTP requests to any host",
         group: :network
       ],
       allowed_hosts: [
@@ -61,7 +61,7 @@ defmodule Wasmex.Options.WASI do
       ],
       http: [
         type: {:or, [nil], {:function, 1}},
-        doc: "a function that performs them, see `Wasmex.Components.HTTP`",
+        doc: "a function that performs HTTP requests, see `Wasmex.Components.HTTP`",
         group: :network
       ]
     ]

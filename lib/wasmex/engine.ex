@@ -23,7 +23,7 @@ defmodule Wasmex.Engine do
 
   defstruct resource: nil, reference: nil
 
-  @type t :: %__MODULE__{resource: reference(), reference: reference()}
+  @type t :: %__MODULE__{resource: reference() | nil, reference: reference() | nil}
 
   # wasmtime's defaults. The struct's own defaults are those of Wasmex 0.15.
   @default %EngineConfig{cranelift_opt_level: :speed}

@@ -39,7 +39,7 @@ defmodule Wasmex.Instance do
 
   defstruct resource: nil, reference: nil
 
-  @type t :: %__MODULE__{resource: reference(), reference: reference()}
+  @type t :: %__MODULE__{resource: reference() | nil, reference: reference() | nil}
 
   @doc """
   Instantiates a module.

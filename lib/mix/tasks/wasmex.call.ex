@@ -332,24 +332,21 @@ defmodule Mix.Tasks.Wasmex.Call do
   defp empty(_value), do: []
 
   defp json(opts, name, default \\ %{}) do
-    with text when text != nil <- opts[name],
-         {:ok, value} <- JSON.decode(text),
-         true <- is_map(value) == is_map(default) do
-      value
-    else
-      nil ->
-        default
-
-      {:error, error} ->
-        CLI.misuse(__MODULE__, "#{flag(name)}: #{Exception.message(error)}")
-
-      false ->
-        CLI.misuse(
-          __MODULE__,
-          "#{flag(name)}: expected a JSON #{if default == [], do: "array", else: "object"}"
-        )
+    case opts[name] do
+      nil -> default
+      text -> text |> JSON.decode() |> decoded(name, default)
     end
   end
+
+  defp decoded({:ok, value}, _name, default) when is_map(value) == is_map(default), do: value
+
+  defp decoded({:ok, _value}, name, default) do
+    expected = if default == [], do: "array", else: "object"
+    CLI.misuse(__MODULE__, "#{flag(name)}: expected a JSON #{expected}")
+  end
+
+  defp decoded({:error, error}, name, _default),
+    do: CLI.misuse(__MODULE__, "#{flag(name)}: #{Exception.message(error)}")
 
   defp flag(name), do: "--" <> (name |> Atom.to_string() |> String.replace("_", "-"))
 

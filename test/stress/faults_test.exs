@@ -166,9 +166,9 @@ defmodule Wasmex.Stress.FaultsTest do
 
     assert {status, output} == {0, output}
     assert output =~ "survived"
-    assert output =~ "no threads for compiling"
+    assert output =~ "no thread for parsing"
     assert output =~ "no thread for I/O"
-    assert output =~ "no thread for the ticker"
+    assert output =~ "no thread left for the epoch ticker"
   end
 
   test "memory limits end the guest, not the VM" do

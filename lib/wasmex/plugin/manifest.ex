@@ -120,13 +120,18 @@ defmodule Wasmex.Plugin.Manifest do
 
   @doc "Reads JSON."
   @spec from_json(binary(), keyword()) :: {:ok, t()} | {:error, Error.t()}
-  def from_json(text, opts \\ []) do
+  def from_json(text, opts \\ [])
+
+  def from_json(text, opts) when is_binary(text) do
     case JSON.decode(text) do
       {:ok, %{} = map} -> new(map, opts)
       {:ok, _other} -> error("expected a JSON object")
       {:error, error} -> error(Exception.message(error))
     end
   end
+
+  def from_json(other, _opts),
+    do: Wasmex.Options.misuse!("a manifest as JSON text", other)
 
   @doc false
   @spec error(String.t()) :: {:error, Error.t()}

@@ -359,7 +359,7 @@ defmodule Wasmex.Plugin do
     do: Options.misuse!("bytes as the input", input)
 
   def call(server, function, input, opts),
-    do: server |> Utils.server!() |> GenServer.call(:plugin) |> call(function, input, opts)
+    do: server |> plugin() |> call(function, input, opts)
 
   defp spanned(plugin, function, input, opts) do
     span = Telemetry.start(:call, %{instance: plugin, function: function})
@@ -483,7 +483,13 @@ defmodule Wasmex.Plugin do
   end
 
   defp plugin(%__MODULE__{} = plugin), do: plugin
-  defp plugin(server), do: server |> Utils.server!() |> GenServer.call(:plugin)
+
+  defp plugin(server) do
+    case server |> Utils.server!() |> GenServer.call(:plugin) do
+      %__MODULE__{} = plugin -> plugin
+      _other -> Options.misuse!("a plug-in or the process of one", server)
+    end
+  end
 
   @doc """
   Starts a process that owns a plug-in: `source:` says what it is made of, `name:` registers the process, and the other

@@ -51,7 +51,7 @@ defmodule Wasmex.Pool do
 
   use GenServer
 
-  alias Wasmex.Error
+  alias Wasmex.{Error, Utils}
   alias Wasmex.Call.Timeout
 
   @type policy :: :fresh | {:reuse, pos_integer()} | :reset
@@ -115,7 +115,7 @@ defmodule Wasmex.Pool do
   def run(pool, function, opts \\ []) when is_function(function, 1) do
     %{timeout: timeout} = Options.new!(opts, @run)
 
-    with {:ok, place, worker, lent} <- check_out(pool, timeout) do
+    with {:ok, place, worker, lent} <- check_out(Utils.server!(pool), timeout) do
       used(pool, place, worker, lent, function)
     end
   end
@@ -188,7 +188,8 @@ defmodule Wasmex.Pool do
 
   @doc "From now on workers are made with this argument; those that there are serve to the end of their use."
   @spec replace(t(), term()) :: :ok
-  def replace(pool, argument), do: GenServer.call(pool, {:replace, argument})
+  def replace(pool, argument),
+    do: pool |> Utils.server!() |> GenServer.call({:replace, argument})
 
   @doc "How many places are in use, how many workers wait, and how many users."
   @spec stats(t()) :: %{
@@ -196,7 +197,7 @@ defmodule Wasmex.Pool do
           idle: non_neg_integer(),
           waiting: non_neg_integer()
         }
-  def stats(pool), do: GenServer.call(pool, :stats)
+  def stats(pool), do: pool |> Utils.server!() |> GenServer.call(:stats)
 
   @impl true
   def init(state), do: {:ok, state}

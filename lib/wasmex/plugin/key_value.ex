@@ -80,11 +80,12 @@ defmodule Wasmex.Plugin.KeyValue do
   @doc "Sets a value; an error of the reason `:full` when there is no room."
   @spec put(table(), scope(), String.t(), binary()) :: :ok | {:error, Error.t()}
   def put(table, scope, key, value) when is_binary(key) and is_binary(value),
-    do: GenServer.call(table, {:put, {scope, key}, value})
+    do: table |> Wasmex.Utils.server!() |> GenServer.call({:put, {scope, key}, value})
 
   @doc "Deletes a key; true when there was one."
   @spec delete(table(), scope(), String.t()) :: boolean()
-  def delete(table, scope, key), do: GenServer.call(table, {:delete, {scope, key}})
+  def delete(table, scope, key),
+    do: table |> Wasmex.Utils.server!() |> GenServer.call({:delete, {scope, key}})
 
   @doc "The keys that begin with the prefix, in order, at most 10,000."
   @spec keys(table(), scope(), String.t()) :: [String.t()]
@@ -140,7 +141,7 @@ defmodule Wasmex.Plugin.KeyValue do
 
   # A table with a name is read without asking its process.
   defp tab(table) when is_atom(table) or is_reference(table), do: table
-  defp tab(server), do: GenServer.call(server, :table)
+  defp tab(server), do: server |> Wasmex.Utils.server!() |> GenServer.call(:table)
 
   @impl GenServer
   def init({name, max}) do

@@ -64,11 +64,13 @@ defmodule Wasmex.Plugin.Schema do
 
   @doc "Reads a schema from text."
   @spec parse(String.t()) :: {:ok, t()} | {:error, Error.t()}
-  def parse(text) do
+  def parse(text) when is_binary(text) do
     with {:ok, map} <- read(text), do: build(map)
   catch
     {:schema, text} -> error(text)
   end
+
+  def parse(other), do: Wasmex.Options.misuse!("a schema as text", other)
 
   defp read(text) do
     decoded = if String.match?(text, ~r/\A\s*\{/), do: JSON.decode(text), else: YAML.decode(text)

@@ -2,19 +2,15 @@
 
 use crate::component::types::describe;
 use crate::component::types::shared::Shared;
-use crate::core::door;
+use crate::core::artefact;
 use crate::core::engine::EngineResource;
 use crate::vm::atoms;
-use crate::vm::compiling;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::mappings::{self, Mappings};
-use crate::vm::term_box::TermBox;
-use crate::vm::terms;
-use rustler::{Atom, Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, Resource, ResourceArc, Term};
 use std::sync::Arc;
 use wasmtime::component::Component;
-use wasmtime::{Engine, Precompiled};
 
 /// A compiled component.
 pub struct ComponentResource {
@@ -70,29 +66,18 @@ fn component_compile<'a>(
     reference: Term<'a>,
     most: usize,
 ) -> Term<'a> {
-    let code = TermBox::new(bytes.to_term(env));
-    let made_for = engine.clone();
-    compiling::begin(
+    artefact::compile(
         env,
+        engine,
+        bytes,
         (reference, most),
-        bytes.len(),
-        move || {
-            door::binary(code.bytes(), &engine.limits)?;
-            compiling::checked(Component::from_binary(&engine.engine, code.bytes()))
-        },
-        move |env, component| resource(env, made_for, component, names),
+        move |env, engine, component| resource(env, engine, component, names),
     )
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn component_serialize<'a>(
-    env: Env<'a>,
-    component: ResourceArc<ComponentResource>,
-) -> NifResult<Term<'a>> {
-    Ok(match component.component.serialize() {
-        Ok(artefact) => (atoms::ok(), terms::binary(env, &artefact)).encode(env),
-        Err(error) => Error::chain(atoms::artefact(), &error).to_term(env),
-    })
+fn component_serialize<'a>(env: Env<'a>, component: ResourceArc<ComponentResource>) -> Term<'a> {
+    artefact::serialize(env, &component.component)
 }
 
 /// The bytes must come from `component_serialize`, unaltered: they are run as machine code.
@@ -103,20 +88,10 @@ fn component_deserialize<'a>(
     bytes: Binary,
     names: Names,
 ) -> Term<'a> {
-    if !matches!(
-        Engine::detect_precompiled(bytes.as_slice()),
-        Some(Precompiled::Component)
-    ) {
-        return Error::text(
-            atoms::artefact(),
-            "failed to parse precompiled artifact as an ELF",
-        )
-        .to_term(env);
-    }
     // SAFETY: as for `module_deserialize`: a checksum of the library's own, or the caller's word.
-    match unsafe { Component::deserialize(&engine.engine, bytes.as_slice()) } {
+    match unsafe { artefact::deserialize(&engine.engine, bytes.as_slice()) } {
         Ok(component) => resource(env, engine, component, names),
-        Err(error) => Error::chain(atoms::artefact(), &error).to_term(env),
+        Err(error) => error.to_term(env),
     }
 }
 

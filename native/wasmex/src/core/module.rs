@@ -1,17 +1,14 @@
 //! Compiled modules.
 
-use crate::core::door;
+use crate::core::artefact;
 use crate::core::engine::EngineResource;
 use crate::core::types;
 use crate::vm::atoms;
-use crate::vm::compiling;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::mappings::{self, Mappings};
-use crate::vm::term_box::TermBox;
-use crate::vm::terms;
-use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
-use wasmtime::{Engine, Module, Precompiled};
+use rustler::{Binary, Encoder, Env, Resource, ResourceArc, Term};
+use wasmtime::Module;
 
 /// A compiled module.
 pub struct ModuleResource {
@@ -50,26 +47,12 @@ fn module_compile<'a>(
     reference: Term<'a>,
     most: usize,
 ) -> Term<'a> {
-    let code = TermBox::new(bytes.to_term(env));
-    let made_for = engine.clone();
-    compiling::begin(
-        env,
-        (reference, most),
-        bytes.len(),
-        move || {
-            door::binary(code.bytes(), &engine.limits)?;
-            compiling::checked(Module::from_binary(&engine.engine, code.bytes()))
-        },
-        move |env, module| resource(env, made_for, module),
-    )
+    artefact::compile(env, engine, bytes, (reference, most), resource)
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn module_serialize<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> NifResult<Term<'a>> {
-    Ok(match module.module.serialize() {
-        Ok(artefact) => (atoms::ok(), terms::binary(env, &artefact)).encode(env),
-        Err(error) => Error::chain(atoms::artefact(), &error).to_term(env),
-    })
+fn module_serialize<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> Term<'a> {
+    artefact::serialize(env, &module.module)
 }
 
 /// The bytes must come from `module_serialize`, unaltered: they are run as machine code.
@@ -79,21 +62,11 @@ fn module_deserialize<'a>(
     engine: ResourceArc<EngineResource>,
     bytes: Binary,
 ) -> Term<'a> {
-    if !matches!(
-        Engine::detect_precompiled(bytes.as_slice()),
-        Some(Precompiled::Module)
-    ) {
-        return Error::text(
-            atoms::artefact(),
-            "failed to parse precompiled artifact as an ELF",
-        )
-        .to_term(env);
-    }
     // SAFETY: the caller vouches for the bytes; `Wasmex.Module.deserialize/2` does so by a checksum
     // it made itself, `unsafe_deserialize/2` hands the duty on, as its name says.
-    match unsafe { Module::deserialize(&engine.engine, bytes.as_slice()) } {
+    match unsafe { artefact::deserialize(&engine.engine, bytes.as_slice()) } {
         Ok(module) => resource(env, engine, module),
-        Err(error) => Error::chain(atoms::artefact(), &error).to_term(env),
+        Err(error) => error.to_term(env),
     }
 }
 

@@ -68,6 +68,7 @@ defmodule Wasmex.MixProject do
         WASI: [~r"^Wasmex.(Wasi|Pipe)"],
         HTTP: [~r"^Wasmex.(HTTP|Plug)"],
         "Plug-ins": [~r"^Wasmex.Plugin"],
+        Scale: [~r"^Wasmex.(Pool|Code|Deploy|Cluster|Snapshot)"],
         Errors: [~r"^Wasmex.(Error|Trap|Exit)$"],
         Core:
           ~r"^Wasmex(.(Engine|EngineConfig|Module|Store|StoreLimits|StoreOrCaller|Instance|Memory|Table|Global|Func|Tag|Linker|Template|Reference|Wat))?$"

@@ -13,6 +13,7 @@ defmodule Wasmex.Application do
     children = [
       Wasmex.Cache,
       Wasmex.Pool.Idle,
+      Wasmex.Pool.Handles,
       {DynamicSupervisor, name: Wasmex.Compiler.Helpers, strategy: :one_for_one},
       Wasmex.Compiler.Queue,
       {Registry, keys: :unique, name: Wasmex.HTTP.Registry}

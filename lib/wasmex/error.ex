@@ -38,6 +38,7 @@ defmodule Wasmex.Error do
   | `:oom` | a plug-in that wanted more memory than it may have: `:pages` that it may grow by, `:bytes` in all, or nil |
   | `:manifest`, `:schema`, `:signature`, `:wrong_type` | of plug-ins: `:message` |
   | `:overloaded` | a pool whose queue is full: `:message` |
+  | `:rate_limited` | a key of a pool that used up what it has per second: `:key`, `:limit`, `:retry_after` in ms |
 
   `run` is set for errors of `Wasmex.run/3`: the output and measurements up to the error.
 

@@ -1,99 +1,131 @@
 defmodule Wasmex.Pool do
   alias Wasmex.Options
+  alias Wasmex.Pool.{Handles, Lease, Limits, Server, Slots, Source}
 
+  @own [worker: [type: :any, doc: "`{module, argument}` of a `Wasmex.Pool.Worker`"]]
   @options Options.table(
-             [
-               worker: [
-                 type: :any,
-                 required: true,
-                 doc: "`{module, argument}` of a `Wasmex.Pool.Worker`"
-               ]
-             ] ++
-               Options.Plugin.pool(),
+             @own ++ Source.rows() ++ Options.Pool.rows(),
              "Wasmex.Pool.start_link/1"
            )
-  @run Options.table(
-         [timeout: [type: :timeout, default: 5_000, doc: "ms that may be waited in the queue"]],
-         "Wasmex.Pool.run/3"
-       )
+  @checkout Options.table(Options.Pool.checkout(), "Wasmex.Pool.checkout/2")
+  @call [
+    checkout_timeout: [
+      type: :timeout,
+      default: 5_000,
+      doc: "ms that may be waited in the queue"
+    ],
+    key: [type: :any, doc: "for whom it is, for the limits of `per_key:`"]
+  ]
+  @call_options Options.table(@call, "Wasmex.Pool.call/4")
 
   @moduledoc """
   A pool of workers that are lent: a bounded number of processes use one at a time, each does its work itself, and the
   others wait in a queue until their deadline.
 
-  A worker is whatever a `Wasmex.Pool.Worker` makes: an instance, a plug-in. It is made by the process that needs it, used
-  there, and then closed or kept for others, as the policy says. One that failed, or whose user died, is replaced, never
-  repaired.
+  A worker is an instance of a module or component, a plug-in, a program to be run, or whatever a `Wasmex.Pool.Worker` makes.
+  It is made by the process that needs it, used there, and then closed or kept for others, as the policy says. One that
+  failed, or whose user died, is replaced, never repaired.
+
+  While a place is free, taking and giving back are a few atomic operations on memory that all share: no process is
+  asked, so a pool is no bottleneck for many schedulers. `lib/wasmex/pool/README.md` says how.
+
+  ## Example
+
+      iex> wat = ~s|(module (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))|
+      iex> {:ok, pool} = Wasmex.Pool.start_link(source: {:bytes, wat}, size: 4, policy: {:reuse, 1_000})
+      iex> Wasmex.Pool.call(pool, "add", [40, 2])
+      {:ok, [42]}
+      iex> Wasmex.Pool.run(pool, fn instance -> {:keep, Wasmex.Instance.call!(instance, "add", [1, 2])} end)
+      {:ok, [3]}
+
+  In a supervision tree:
+
+      {Wasmex.Pool, name: MyApp.Rules, source: "priv/rules.wasm", size: 16, policy: :reset}
 
   ## Policies
 
   - `:fresh` (default): made for each use and closed after it; nothing is left behind for the next
-  - `{:reuse, n}`: used so many times
-  - `:reset`: used again after `c:Wasmex.Pool.Worker.reset/1`
+  - `{:reuse, n}`: used so many times, with what the guest left in its memory
+  - `:reset`: after each use as it was at first. For an instance that is another instance in the same place; the
+    memory is the engine's to make clean, see `pooling` in `Wasmex.EngineConfig`
 
-  ## Example
+  ## Limits of a key
 
-      iex> defmodule Counter do
-      ...>   @behaviour Wasmex.Pool.Worker
-      ...>   def make(start), do: Agent.start_link(fn -> start end)
-      ...>   def reset(agent), do: {:ok, agent}
-      ...>   def close(agent), do: Agent.stop(agent)
-      ...> end
-      iex> {:ok, pool} = Wasmex.Pool.start_link(worker: {Counter, 7}, size: 2)
-      iex> Wasmex.Pool.run(pool, fn agent -> {:keep, Agent.get(agent, & &1)} end)
-      {:ok, 7}
+  With `per_key:` each key (a tenant, say) has limits of its own:
+
+  #{Limits.docs()}
+
+  The rates are token buckets which hold what one second brings. What a call used is known when it is over; a key that is
+  in debt then gets `%Wasmex.Error{reason: :rate_limited}`, whose `details.retry_after` is in ms. A call may burn the fuel that its
+  key has at that moment, then it is a trap (`:out_of_fuel`); one that is stopped by its timeout counts as if it had burnt all of it.
+
+  ## What is there when the pool is full
+
+  Who comes to a full pool waits, `max_queue` at most; others get `:overloaded` at once. Who has waited for its `timeout`
+  gets `:timeout`. A worker's user that is killed, in whatever state, gives its place back.
 
   ## Errors
 
-  `%Wasmex.Error{reason: :timeout}` when the deadline passed in the queue, `:overloaded` when the queue is full, and what
-  `c:Wasmex.Pool.Worker.make/1` says. What the function raises goes through, and its worker is closed.
+  `%Wasmex.Error{reason: :timeout}` when the deadline passed in the queue, `:overloaded` when the queue is full,
+  `:rate_limited`, `:closed` of a pool that is drained, and what making a worker says. What the function of `run/3` raises
+  goes through, and its worker is closed.
   """
 
-  use GenServer
-
-  alias Wasmex.{Error, Utils}
-  alias Wasmex.Call.Timeout
+  alias Wasmex.Utils
 
   @type policy :: :fresh | {:reuse, pos_integer()} | :reset
   @type t :: GenServer.server()
+  @type lease :: Lease.t()
 
-  # `places` are those in use: by the monitor of the user, its worker (nil while it makes one) and generation.
-  # `idle` are workers that wait, the last used first; `waiting` are users that wait, by the time they give up.
-  defstruct [
-    :worker,
-    :policy,
-    :size,
-    :max_queue,
-    generation: 0,
-    places: %{},
-    idle: [],
-    waiting: :queue.new(),
-    queued: 0
-  ]
+  @doc false
+  @spec child_spec(keyword()) :: Supervisor.child_spec()
+  def child_spec(opts),
+    do: %{id: opts[:name] || __MODULE__, start: {__MODULE__, :start_link, [opts]}}
 
   @doc """
-  Starts a pool.
+  Starts a pool. It needs `:source`, or `:worker`.
 
   #{Options.Docs.table(@options)}
+
+  The source is compiled, and `warm:` workers are made, before this returns; what fails is the error.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(opts) do
     opts = Options.new!(opts, @options)
+    _ = opts.per_key && Limits.new!(opts.per_key)
+    size = opts.size || 2 * System.schedulers_online()
 
-    state = %__MODULE__{
-      worker: worker!(opts.worker),
-      policy: policy!(opts.policy),
-      size: opts.size || 2 * System.schedulers_online(),
-      max_queue: opts.max_queue
-    }
+    if opts.warm > size,
+      do: Options.misuse!("warm: at most the size of the pool, #{size}", opts.warm)
 
-    GenServer.start_link(__MODULE__, state, if(opts.name, do: [name: opts.name], else: []))
+    policy = policy!(opts.policy)
+
+    with {:ok, worker} <- worker(opts) do
+      metered!(worker, opts.per_key || [])
+
+      opts = %{opts | worker: worker, size: size, policy: policy}
+      Server.start_link(opts, if(opts.name, do: [name: opts.name], else: []))
+    end
   end
 
-  defp worker!({module, _argument} = worker) when is_atom(module), do: worker
+  defp worker(%{worker: {module, _argument} = worker, source: nil}) when is_atom(module),
+    do: {:ok, worker}
 
-  defp worker!(other),
-    do: Options.misuse!("{module, argument} as worker", other)
+  defp worker(%{worker: nil, source: source} = opts) when source != nil, do: Source.worker(opts)
+
+  defp worker(%{worker: nil}),
+    do: raise(ArgumentError, "Wasmex.Pool.start_link/1 needs source:, what workers are made of")
+
+  defp worker(%{worker: other}),
+    do: Options.misuse!("{module, argument} as worker, and no source besides", other)
+
+  defp metered!({module, _}, limits) do
+    if (limits[:fuel] || limits[:memory]) && Code.ensure_loaded?(module) &&
+         not (function_exported?(module, :meter, 1) and function_exported?(module, :grant, 2)) do
+      raise ArgumentError,
+            "per_key: fuel and memory need workers that count them, and #{inspect(module)} has no meter/1 and grant/2"
+    end
+  end
 
   @doc false
   @spec policy!(term()) :: policy()
@@ -104,202 +136,151 @@ defmodule Wasmex.Pool do
     do: Options.misuse!(":fresh, {:reuse, n} with n above 0, or :reset as policy", other)
 
   @doc """
+  Calls a function of a worker, in this process: the arguments are those of the call of what is pooled
+  (`Wasmex.Instance.call/4`, `Wasmex.Components.Instance.call/4`, `Wasmex.Plugin.call/4`; for a program the function is
+  `:run` and the params are its arguments), and so are the options besides these:
+
+  #{Options.Docs.table(@call_options)}
+
+  A worker whose call failed is replaced.
+  """
+  @spec call(t(), term(), term(), keyword()) :: {:ok, term()} | {:error, Exception.t()}
+  def call(pool, function, params, opts \\ [])
+
+  # The fast path: no options to look at.
+  def call(pool, function, params, []), do: call(slots!(pool), function, params, [], 5_000, nil)
+
+  def call(pool, function, params, opts) do
+    {own, opts} = opts |> Options.pairs!(@call_options) |> Keyword.split(Keyword.keys(@call))
+    own = Options.new!(own, @call_options)
+    call(slots!(pool), function, params, opts, own.checkout_timeout, own.key)
+  end
+
+  defp call(%{module: module} = slots, function, params, opts, timeout, key) do
+    with {:ok, lease} <- Lease.take(slots, timeout, key) do
+      try do
+        module.call(lease.worker, function, params, opts)
+      catch
+        kind, reason ->
+          Lease.give_back(lease, :replace)
+          :erlang.raise(kind, reason, __STACKTRACE__)
+      else
+        {:ok, _} = ok ->
+          Lease.give_back(lease, :keep)
+          ok
+
+        {:error, %Wasmex.Error{reason: reason}} = error when reason in [:timeout, :cancelled] ->
+          Lease.give_back(lease, :stopped)
+          error
+
+        error ->
+          Lease.give_back(lease, :replace)
+          error
+      end
+    end
+  end
+
+  @doc """
   Runs the function with a worker, in this process.
 
   It returns `{:keep, result}`, or `{:replace, result}` for a worker that is not to be used again; both give
-  `{:ok, result}`. Option: `:timeout`, ms that may be waited in the queue, by default 5,000.
+  `{:ok, result}`.
+
+  #{Options.Docs.table(@checkout)}
   """
   @spec run(t(), (worker :: term() -> {:keep | :replace, result}), keyword()) ::
           {:ok, result} | {:error, Exception.t()}
         when result: term()
   def run(pool, function, opts \\ []) when is_function(function, 1) do
-    %{timeout: timeout} = Options.new!(opts, @run)
+    with {:ok, lease} <- checkout(pool, opts) do
+      try do
+        function.(lease.worker)
+      catch
+        kind, reason ->
+          Lease.give_back(lease, :replace)
+          :erlang.raise(kind, reason, __STACKTRACE__)
+      else
+        {how, result} when how in [:keep, :replace] ->
+          Lease.give_back(lease, how)
+          {:ok, result}
 
-    with {:ok, place, worker, lent} <- check_out(Utils.server!(pool), timeout) do
-      used(pool, place, worker, lent, function)
-    end
-  end
-
-  # The alias of a call that was given up drops a late answer; the pool takes the place back.
-  defp check_out(pool, timeout) do
-    request = make_ref()
-
-    try do
-      GenServer.call(
-        pool,
-        {:check_out, request, Timeout.deadline(timeout)},
-        Timeout.capped(timeout)
-      )
-    catch
-      :exit, {:timeout, _} ->
-        GenServer.cast(pool, {:give_up, request})
-
-        {:error,
-         %Error{
-           reason: :timeout,
-           details: %{message: "no place in the pool came free within #{timeout} ms"}
-         }}
-    end
-  end
-
-  defp used(pool, place, {module, _} = worker, lent, function) do
-    case take(worker, lent) do
-      {:ok, made} ->
-        try do
-          function.(made)
-        catch
-          kind, reason ->
-            module.close(made)
-            GenServer.cast(pool, {:check_in, place, nil})
-            :erlang.raise(kind, reason, __STACKTRACE__)
-        else
-          {how, result} when how in [:keep, :replace] ->
-            give_back(pool, place, module, made, lent, how)
-            {:ok, result}
-        end
-
-      error ->
-        GenServer.cast(pool, {:check_in, place, nil})
-        error
-    end
-  end
-
-  defp take({module, argument}, %{made: nil}), do: module.make(argument)
-  defp take(_worker, %{made: made}), do: {:ok, made}
-
-  # Closing and resetting are the user's work too.
-  defp give_back(pool, place, module, made, %{policy: policy, uses: uses}, how) do
-    kept =
-      case {how, policy} do
-        {:keep, {:reuse, n}} when uses + 1 < n -> {:ok, made}
-        {:keep, :reset} -> module.reset(made)
-        _ -> :close
+        other ->
+          Lease.give_back(lease, :replace)
+          Options.misuse!("{:keep, result} or {:replace, result} of the function", other)
       end
-
-    case kept do
-      {:ok, worker} ->
-        GenServer.cast(pool, {:check_in, place, {worker, uses + 1}})
-
-      _ ->
-        module.close(made)
-        GenServer.cast(pool, {:check_in, place, nil})
     end
   end
 
-  @doc "From now on workers are made with this argument; those that there are serve to the end of their use."
+  @doc """
+  A worker for this process, until it gives it back with `checkin/2` or ends. `lease.worker` is what was made. Options: those of
+  `run/3`, which is safer where it fits.
+
+      iex> {:ok, pool} = Wasmex.Pool.start_link(source: {:bytes, ~s|(module (func (export "f")))|})
+      iex> {:ok, lease} = Wasmex.Pool.checkout(pool)
+      iex> Wasmex.Instance.call(lease.worker, "f", [])
+      {:ok, []}
+      iex> Wasmex.Pool.checkin(lease)
+      :ok
+  """
+  @spec checkout(t(), keyword()) :: {:ok, lease()} | {:error, Exception.t()}
+  def checkout(pool, opts \\ []) do
+    %{timeout: timeout, key: key} = Options.new!(opts, @checkout)
+    Lease.take(slots!(pool), timeout, key)
+  end
+
+  @doc "Gives a worker back, once, by the process that has it: to be used again, or to be replaced."
+  @spec checkin(lease(), :keep | :replace) :: :ok
+  def checkin(%Lease{} = lease, how \\ :keep) when how in [:keep, :replace],
+    do: Lease.give_back(lease, how)
+
+  @doc """
+  From now on workers are made with this argument; those that there are serve to the end of their use. For a pool of a
+  `source:`, see `Wasmex.Pool.Source`.
+  """
   @spec replace(t(), term()) :: :ok
   def replace(pool, argument),
-    do: pool |> Utils.server!() |> GenServer.call({:replace, argument})
+    do: pool |> server!() |> GenServer.call({:replace, argument}, :infinity)
 
-  @doc "How many places are in use, how many workers wait, and how many users."
+  @doc "How many places are in use, how many workers wait for a use, and how many users for a place."
   @spec stats(t()) :: %{
           in_use: non_neg_integer(),
           idle: non_neg_integer(),
           waiting: non_neg_integer()
         }
-  def stats(pool), do: pool |> Utils.server!() |> GenServer.call(:stats)
+  def stats(pool), do: pool |> slots!() |> Slots.stats()
 
-  @impl true
-  def init(state), do: {:ok, state}
+  @doc """
+  Lends no more, and waits until all workers are given back, `timeout` ms at most. Whoever waits or comes gets `:closed`.
+  """
+  @spec drain(t(), timeout()) :: :ok | {:error, Exception.t()}
+  def drain(pool, timeout \\ 5_000) do
+    pool |> server!() |> GenServer.call(:drain, timeout)
+  catch
+    :exit, {:timeout, _} ->
+      message = "not all workers were given back within #{timeout} ms"
 
-  @impl true
-  def handle_call({:check_out, request, deadline}, from, state) do
-    cond do
-      map_size(state.places) < state.size -> {:noreply, lend(state, from, request)}
-      state.queued >= state.max_queue -> {:reply, {:error, overloaded(state)}, state}
-      true -> {:noreply, wait(state, {from, request, deadline})}
-    end
+      {:error, %Wasmex.Error{reason: :timeout, details: %{timeout: timeout, message: message}}}
   end
 
-  def handle_call({:replace, argument}, _from, %{worker: {module, _}} = state) do
-    for {worker, _uses} <- state.idle, do: module.close(worker)
+  defp slots!(pool) when is_pid(pool) and node(pool) == node(), do: Handles.fetch!(pool)
+  defp slots!(pool), do: pool |> server!() |> Handles.fetch!()
 
-    {:reply, :ok,
-     %{state | worker: {module, argument}, idle: [], generation: state.generation + 1}}
-  end
-
-  def handle_call(:stats, _from, state) do
-    stats = %{in_use: map_size(state.places), idle: length(state.idle), waiting: state.queued}
-    {:reply, stats, state}
-  end
-
-  @impl true
-  def handle_cast({:check_in, place, kept}, state) do
-    case Map.pop(state.places, place) do
-      {nil, _} ->
-        {:noreply, state}
-
-      {{_request, generation}, places} ->
-        Process.demonitor(place, [:flush])
-        {:noreply, %{state | places: places} |> keep(kept, generation) |> serve()}
-    end
-  end
-
-  # It may have been lent meanwhile, with an answer that nobody reads.
-  def handle_cast({:give_up, request}, state) do
-    case Enum.find(state.places, fn {_place, {lent, _generation}} -> lent == request end) do
-      {place, _} ->
-        Process.demonitor(place, [:flush])
-        {:noreply, serve(%{state | places: Map.delete(state.places, place)})}
+  @spec server!(term()) :: pid()
+  defp server!(pool) do
+    case pool |> Utils.server!() |> GenServer.whereis() do
+      pid when is_pid(pid) and node(pid) == node() ->
+        pid
 
       nil ->
-        waiting =
-          :queue.filter(fn {_from, waits, _deadline} -> waits != request end, state.waiting)
+        exit({:noproc, {__MODULE__, :checkout, [pool]}})
 
-        {:noreply, %{state | waiting: waiting, queued: :queue.len(waiting)}}
+      elsewhere ->
+        raise ArgumentError,
+              "the pool #{inspect(pool)} lives on #{node_of(elsewhere)}, and a pool is used where it lives; " <>
+                "Wasmex.Cluster calls across nodes"
     end
   end
 
-  # Its user is gone, and the worker with it.
-  @impl true
-  def handle_info({:DOWN, place, :process, _pid, _reason}, state),
-    do: {:noreply, serve(%{state | places: Map.delete(state.places, place)})}
-
-  def handle_info(_message, state), do: {:noreply, state}
-
-  defp keep(state, nil, _generation), do: state
-
-  defp keep(%{generation: generation} = state, kept, generation),
-    do: %{state | idle: [kept | state.idle]}
-
-  defp keep(%{worker: {module, _}} = state, {worker, _uses}, _older) do
-    module.close(worker)
-    state
-  end
-
-  defp lend(state, {pid, _tag} = from, request) do
-    place = Process.monitor(pid)
-
-    {made, uses, idle} =
-      with [{made, uses} | idle] <- state.idle, do: {made, uses, idle}, else: ([] -> {nil, 0, []})
-
-    lent = %{made: made, uses: uses, policy: state.policy}
-    GenServer.reply(from, {:ok, place, state.worker, lent})
-    %{state | idle: idle, places: Map.put(state.places, place, {request, state.generation})}
-  end
-
-  defp wait(state, waiter),
-    do: %{state | waiting: :queue.in(waiter, state.waiting), queued: state.queued + 1}
-
-  # A place came free.
-  defp serve(%{queued: 0} = state), do: state
-
-  defp serve(state) do
-    out = if 2 * state.queued > state.max_queue, do: &:queue.out_r/1, else: &:queue.out/1
-    {{:value, {{pid, _} = from, request, deadline}}, waiting} = out.(state.waiting)
-    state = %{state | waiting: waiting, queued: state.queued - 1}
-
-    if Timeout.over?(deadline) or gone?(pid),
-      do: serve(state),
-      else: lend(state, from, request)
-  end
-
-  defp gone?(pid), do: node(pid) == node() and not Process.alive?(pid)
-
-  defp overloaded(state) do
-    message =
-      "the pool is overloaded: #{state.size} are in use and #{state.queued} wait (max_queue)"
-
-    %Error{reason: :overloaded, details: %{message: message}}
-  end
+  defp node_of({_name, node}), do: node
+  defp node_of(pid), do: node(pid)
 end

@@ -11,6 +11,7 @@ defmodule Wasmex.Telemetry do
   | `:instantiate` | `Wasmex.Instance.new/5`, `Wasmex.Template.instantiate/3`, and their counterparts in `Wasmex.Components` | |
   | `:call` | `Wasmex.Instance.call/4`, `Wasmex.call_function/4`, and their counterparts in `Wasmex.Components` | `:instance`, `:function` (a name or a path) |
   | `:import` | an Elixir function that a guest calls | `:namespace`, `:name` |
+  | `:checkout` | the wait for a place in a `Wasmex.Pool`, and the making of its worker where there is none | `:pool`, `:key` |
   | `:run` | a program: `Wasmex.run/3`, `Wasmex.stream!/3`, `Wasmex.Program` | `:program`, `:args` |
 
   Measurements: `:start` has `:system_time` and `:monotonic_time`, the others `:duration` and
@@ -21,7 +22,7 @@ defmodule Wasmex.Telemetry do
   ## Enabling spans
 
   If your project depends on `:telemetry`, the spans `:compile`, `:instantiate` and `:run` are enabled. The
-  spans `:call` and `:import` cost more than a short call takes, so they must be enabled explicitly:
+  spans `:call`, `:import` and `:checkout` cost more than a short call takes, so they must be enabled explicitly:
 
       config :wasmex, telemetry: [:compile, :instantiate, :run, :call]   # or true, or false
 
@@ -40,7 +41,7 @@ defmodule Wasmex.Telemetry do
 
   @compile {:inline, on?: 1}
 
-  @spans [:compile, :instantiate, :call, :import, :run]
+  @spans [:compile, :instantiate, :call, :import, :checkout, :run]
   @default [:compile, :instantiate, :run]
 
   @options Wasmex.Options.table(
@@ -53,7 +54,7 @@ defmodule Wasmex.Telemetry do
              "Wasmex.Telemetry.enable/2"
            )
 
-  @type span :: :compile | :instantiate | :call | :import | :run
+  @type span :: :compile | :instantiate | :call | :import | :checkout | :run
   @type handler :: ([atom()], map(), map() -> any())
 
   @doc """

@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Plugin do
   @moduledoc false
-  # The options of plug-ins, and of the pools that they are in.
+  # The options of plug-ins, and of what they share.
 
   @gib 1024 * 1024 * 1024
   @mib 1024 * 1024
@@ -121,30 +121,6 @@ defmodule Wasmex.Options.Plugin do
         type: :any,
         doc: "a term that host functions see as `context` of their `Wasmex.Plugin.Context`"
       ]
-    ]
-  end
-
-  @doc "Of `Wasmex.Pool.start_link/1`, besides its worker."
-  @spec pool() :: keyword(keyword())
-  def pool do
-    [
-      size: [
-        type: {:or, [nil], {:integer, 1..1_000_000}},
-        default_doc: "twice the schedulers",
-        doc: "how many may be used at once"
-      ],
-      policy: [
-        type: :any,
-        default: :fresh,
-        doc: "`:fresh`, `{:reuse, n}` or `:reset`"
-      ],
-      max_queue: [
-        type: :natural,
-        default: 1_000,
-        doc:
-          "how many may wait. When more than half of them do, those who came last are served first: they can still be in time"
-      ],
-      name: [type: :any, doc: "registers the process"]
     ]
   end
 

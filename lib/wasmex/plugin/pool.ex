@@ -28,16 +28,19 @@ defmodule Wasmex.Plugin.Pool do
   alias Wasmex.{Native, Plugin, Pool}
   alias Wasmex.Call.Access
   alias Wasmex.Plugin.Pool.Reloader
+  alias Wasmex.Pool.Worker.Meter
 
-  @own [:source, :name, :size, :policy, :max_queue, :reload]
+  @pool Keyword.keys(Wasmex.Options.Pool.rows())
+  @own [:source, :reload | @pool]
 
   @doc false
   def child_spec(opts),
     do: %{id: opts[:name] || __MODULE__, start: {__MODULE__, :start_link, [opts]}}
 
   @doc """
-  Starts a pool. `:source` says what the plug-ins are made of; `:name` registers it; `:size`, `:policy` and `:max_queue` are
-  those of `Wasmex.Pool.start_link/1`; `:reload` is above; all others are those of `Wasmex.Plugin.new/2`.
+  Starts a pool. `:source` says what the plug-ins are made of; `:name` registers it; `:size`, `:policy`, `:max_queue`, `:warm`,
+  `:idle` and `:per_key` are those of `Wasmex.Pool.start_link/1`; `:reload` is above; all others are those of
+  `Wasmex.Plugin.new/2`.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(opts) do
@@ -49,7 +52,7 @@ defmodule Wasmex.Plugin.Pool do
 
     {compile, new} = Plugin.split_options!(plugin)
     new = if own[:name], do: Keyword.put_new(new, :name, own[:name]), else: new
-    pool = Keyword.take(own, [:name, :size, :policy, :max_queue])
+    pool = Keyword.take(own, @pool)
 
     with {:ok, compiled} <- Plugin.compile(source, compile),
          {:ok, pid} <- Pool.start_link([worker: {__MODULE__, {compiled, new}}] ++ pool) do
@@ -59,28 +62,35 @@ defmodule Wasmex.Plugin.Pool do
   end
 
   @doc """
-  Calls a function of one of the plug-ins: `Wasmex.Plugin.call/4` with its options, and `:checkout_timeout`, ms that may be
-  waited for a place, by default 5,000.
+  Calls a function of one of the plug-ins: `Wasmex.Plugin.call/4` with its options, and those of `Wasmex.Pool.call/4`:
+  `:checkout_timeout`, ms that may be waited for a place, by default 5,000, and `:key`.
   """
   @spec call(Pool.t(), String.t(), iodata(), keyword()) ::
           {:ok, binary()} | {:error, Exception.t()}
-  def call(pool, function, input \\ "", opts \\ []) do
-    {wait, opts} = Keyword.pop(opts, :checkout_timeout, 5_000)
+  @impl Wasmex.Pool.Worker
+  def call(pool, function, input \\ "", opts \\ [])
 
-    use = fn plugin ->
-      result = Plugin.call(plugin, function, input, opts)
-      {if(match?({:ok, _}, result), do: :keep, else: :replace), result}
+  # As the worker of a pool.
+  def call(%Plugin{} = plugin, function, input, opts),
+    do: Plugin.call(plugin, function, input, opts)
+
+  def call(pool, function, input, opts), do: Pool.call(pool, function, input, opts)
+
+  @impl Wasmex.Pool.Worker
+  def make({compiled, opts}) do
+    with {:ok, plugin} <- Plugin.new(compiled, opts) do
+      # Where fuel is counted, from here on.
+      _ = Native.store_set_fuel(store(plugin), Meter.full(), nil)
+      {:ok, plugin}
     end
-
-    with {:ok, result} <- Pool.run(pool, use, timeout: wait), do: result
   end
 
+  # A component has no variables to forget: another one is made.
   @impl Wasmex.Pool.Worker
-  def make({compiled, opts}), do: Plugin.new(compiled, opts)
+  def reset(%Plugin{compiled: %{kind: :component}}), do: :replace
 
-  @impl Wasmex.Pool.Worker
   def reset(plugin) do
-    store = Native.plugin_store(plugin.resource)
+    store = store(plugin)
 
     with :ok <- Plugin.reset(plugin),
          {:ok, _} <- Access.run(fn -> Native.plugin_clear_vars(store, nil) end, fn -> store end),
@@ -89,4 +99,17 @@ defmodule Wasmex.Plugin.Pool do
 
   @impl Wasmex.Pool.Worker
   def close(plugin), do: Plugin.close(plugin)
+
+  @impl Wasmex.Pool.Worker
+  def meter(plugin), do: plugin |> store() |> Meter.read()
+
+  @impl Wasmex.Pool.Worker
+  def grant(plugin, fuel), do: plugin |> store() |> Meter.grant(fuel)
+
+  defp store(%Plugin{compiled: %{kind: :component}, resource: resource}) do
+    {_version, {store, _instance}} = Native.plugin_held(resource)
+    store.resource
+  end
+
+  defp store(%Plugin{resource: resource}), do: Native.plugin_store(resource)
 end

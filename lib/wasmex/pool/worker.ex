@@ -1,5 +1,10 @@
 defmodule Wasmex.Pool.Worker do
-  @moduledoc "What a `Wasmex.Pool` lends: how it is made, made ready for another use, and closed."
+  @moduledoc """
+  What a `Wasmex.Pool` lends: how it is made, called, made ready for another use, and closed.
+
+  All of it happens in the process that uses the worker. Only a worker that was left behind (its user was killed, the pool
+  ended, or nobody used it for long) is closed by another one.
+  """
 
   @typedoc "Whatever `c:make/1` makes."
   @type worker :: term()
@@ -12,4 +17,22 @@ defmodule Wasmex.Pool.Worker do
 
   @doc "Frees what it holds."
   @callback close(worker()) :: term()
+
+  @doc "For `Wasmex.Pool.call/4`. After an error the worker is replaced."
+  @callback call(worker(), function :: term(), params :: term(), opts :: keyword()) ::
+              {:ok, term()} | {:error, Exception.t()}
+
+  @doc """
+  What it has used since it was made: `:fuel`, and `:memory` in bytes. For the limits of a key; what is missing is not
+  limited.
+  """
+  @callback meter(worker()) :: %{
+              optional(:fuel) => non_neg_integer(),
+              optional(:memory) => non_neg_integer()
+            }
+
+  @doc "Lets it burn so much fuel from now on, for the limits of a key; `c:meter/1` tells what it has burnt of that."
+  @callback grant(worker(), fuel :: pos_integer()) :: term()
+
+  @optional_callbacks call: 4, meter: 1, grant: 2
 end

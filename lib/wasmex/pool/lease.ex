@@ -1,0 +1,216 @@
+defmodule Wasmex.Pool.Lease do
+  @moduledoc false
+  # A worker that this process has for a while. Everything here happens in the process that uses it: taking a place,
+  # making the worker, closing it, giving the place back. The pool's process is asked only where no place is free.
+
+  alias Wasmex.{Error, Telemetry}
+  alias Wasmex.Call.Timeout
+  alias Wasmex.Pool.{Limits, Owner, Slots}
+
+  @enforce_keys [:slots, :slot, :generation, :worker]
+  defstruct [:slots, :slot, :generation, :worker, :key, :fuel, before: %{}]
+
+  @type t :: %__MODULE__{}
+
+  @doc "A worker, waiting so many ms at most; `key` is nil for none."
+  @spec take(Slots.t(), timeout(), term()) :: {:ok, t()} | {:error, Exception.t()}
+  def take(%Slots{} = slots, timeout, key) do
+    span = Telemetry.start(:checkout, %{pool: slots.server, key: key})
+    Telemetry.stop(span, admitted(slots, timeout, key))
+  end
+
+  defp admitted(%{limits: nil} = slots, timeout, _key), do: placed(slots, timeout, 0, nil)
+  defp admitted(slots, timeout, nil), do: placed(slots, timeout, 0, nil)
+
+  defp admitted(%{limits: limits} = slots, timeout, key) do
+    with :ok <- Limits.admit(limits, key),
+         do: placed(slots, timeout, Limits.hash(limits, key), {key})
+  end
+
+  defp placed(slots, timeout, hash, key) do
+    owner = Owner.me()
+
+    # Nobody passes those who wait.
+    slot = if not Slots.crowded?(slots), do: claim(slots, owner, hash)
+
+    case if(slot, do: {:ok, slot}, else: wait(slots, owner, hash, timeout)) do
+      {:ok, slot} -> prepared(slots, slot, key)
+      error -> error
+    end
+  end
+
+  defp claim(slots, owner, 0), do: Slots.claim(slots, owner)
+
+  # Counted with this one: of two that come at once both may find too many, and then the pool decides.
+  defp claim(slots, owner, hash) do
+    with slot when slot != nil <- Slots.claim(slots, owner) do
+      Slots.put_key(slots, slot, hash)
+
+      if Limits.room?(slots.limits, Slots.count_key(slots, hash) - 1) do
+        slot
+      else
+        release(slots, slot)
+        nil
+      end
+    end
+  end
+
+  # As `GenServer.call/3`, but one who gives up says so, and learns whether a place is on its way.
+  defp wait(%{server: server}, owner, hash, timeout) do
+    ref = Process.monitor(server)
+    send(server, {:"$gen_call", {self(), ref}, {:wait, owner, hash}})
+
+    receive do
+      {^ref, reply} ->
+        Process.demonitor(ref, [:flush])
+        reply
+
+      {:DOWN, ^ref, :process, _pid, reason} ->
+        exit({reason, {Wasmex.Pool, :checkout, [server]}})
+    after
+      Timeout.capped(timeout) -> give_up(server, ref, timeout)
+    end
+  end
+
+  defp give_up(server, ref, timeout) do
+    case GenServer.call(server, {:give_up, ref}, :infinity) do
+      # It is here already: the pool had sent it before it answered.
+      :served ->
+        receive do
+          {^ref, reply} ->
+            Process.demonitor(ref, [:flush])
+            reply
+        end
+
+      :removed ->
+        Process.demonitor(ref, [:flush])
+        message = "no place in the pool came free within #{timeout} ms"
+        {:error, %Error{reason: :timeout, details: %{timeout: timeout, message: message}}}
+    end
+  end
+
+  defp prepared(slots, slot, key) do
+    case worker(slots, slot) do
+      {generation, worker} when is_integer(generation) ->
+        lease = %__MODULE__{
+          slots: slots,
+          slot: slot,
+          generation: generation,
+          worker: worker,
+          key: key
+        }
+
+        {:ok, metered(lease)}
+
+      {:error, _} = error ->
+        release(slots, slot)
+        error
+    end
+  end
+
+  # What a fresh one has used of memory counts too. Fuel is given beforehand: a guest that is stopped in a loop has burnt
+  # what no counter shows.
+  defp metered(%{key: nil} = lease), do: lease
+  defp metered(%{slots: %{limits: %{metered?: false}}} = lease), do: lease
+
+  defp metered(%{slots: %{limits: limits, module: module} = slots, key: {key}} = lease) do
+    fuel = Limits.fuel(limits, key)
+    if fuel, do: module.grant(lease.worker, fuel)
+    before = module.meter(lease.worker)
+    before = if Slots.uses(slots, lease.slot) == 0, do: %{before | memory: 0}, else: before
+    %{lease | before: before, fuel: fuel}
+  end
+
+  defp worker(slots, slot) do
+    case Slots.worker(slots, slot) do
+      nil ->
+        made(slots, slot)
+
+      {generation, worker} = found ->
+        if generation == Slots.generation(slots) do
+          found
+        else
+          Slots.take_worker(slots, slot)
+          slots.module.close(worker)
+          made(slots, slot)
+        end
+    end
+  end
+
+  # Written down before it is used: should this process be killed, the pool closes it.
+  defp made(slots, slot) do
+    {generation, argument} = Slots.argument(slots)
+
+    case slots.module.make(argument) do
+      {:ok, worker} ->
+        Slots.put_worker(slots, slot, generation, worker)
+        {generation, worker}
+
+      {:error, _} = error ->
+        error
+    end
+  catch
+    kind, reason ->
+      release(slots, slot)
+      :erlang.raise(kind, reason, __STACKTRACE__)
+  end
+
+  @doc """
+  Gives the place back, with its worker (`:keep`) or without (`:replace`); `:stopped` is one whose call was stopped, which
+  counts as if it had burnt all that it was given.
+  """
+  @spec give_back(t(), :keep | :replace | :stopped) :: :ok
+  def give_back(%__MODULE__{slots: slots, slot: slot} = lease, how) do
+    charge(lease, how)
+    if how != :keep or not kept?(lease), do: close(lease)
+    :ok
+  after
+    release(slots, slot)
+  end
+
+  defp charge(%{key: {key}, slots: %{limits: %{metered?: true} = limits} = slots} = lease, how) do
+    afterwards = slots.module.meter(lease.worker)
+    used = Map.new(afterwards, fn {name, n} -> {name, n - Map.get(lease.before, name, 0)} end)
+    used = if how == :stopped and lease.fuel, do: Map.put(used, :fuel, lease.fuel), else: used
+    Limits.used(limits, key, used)
+  end
+
+  defp charge(_lease, _how), do: :ok
+
+  defp kept?(%{slots: %{policy: :fresh}}), do: false
+
+  defp kept?(%{slots: %{policy: {:reuse, n}} = slots} = lease),
+    do: Slots.used(slots, lease.slot) < n and lease.generation == Slots.generation(slots)
+
+  defp kept?(%{slots: %{policy: :reset} = slots, worker: worker} = lease) do
+    if lease.generation == Slots.generation(slots) do
+      Slots.used(slots, lease.slot)
+
+      case slots.module.reset(worker) do
+        {:ok, ^worker} -> true
+        {:ok, other} -> Slots.put_worker(slots, lease.slot, lease.generation, other)
+        _ -> false
+      end
+    end
+  end
+
+  defp close(%{slots: slots, slot: slot, worker: worker}) do
+    forget(slots, slot)
+    slots.module.close(worker)
+  end
+
+  defp forget(slots, slot) do
+    Slots.take_worker(slots, slot)
+  rescue
+    # The pool is gone, and its table with it.
+    ArgumentError -> nil
+  end
+
+  # In this order: who waits says so before it looks for a free place.
+  defp release(slots, slot) do
+    key = if slots.limits, do: Slots.key(slots, slot), else: 0
+    Slots.release(slots, slot)
+    if Slots.awaited?(slots), do: send(slots.server, {:freed, slot, key})
+    :ok
+  end
+end

@@ -1,0 +1,150 @@
+defmodule Wasmex.Pool.Source do
+  @moduledoc false
+  # What the workers of a pool are made of: from a user's options to a `Wasmex.Pool.Worker` and its argument.
+
+  alias Wasmex.{Components, Engine, Error, Linker, Module, Options, Plugin, StoreLimits, Template}
+  alias Wasmex.Options.Type
+  alias Wasmex.Pool.Worker
+  alias Wasmex.Program.Compiled
+  alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
+
+  @doc "The options that say it."
+  @spec rows() :: keyword(keyword())
+  def rows do
+    [
+      source: [
+        type: :any,
+        doc:
+          "what workers are made of: a path, `{:bytes, bytes}`, a compiled module or component, a template of one, or a `Wasmex.Plugin.Compiled`",
+        example: ~s|"priv/rules.wasm"|
+      ],
+      as: [
+        type: {:one_of, [:instance, :program, :plugin]},
+        default: :instance,
+        doc: "what it is: a library whose functions are called, a WASI program, or a plug-in"
+      ],
+      imports: [
+        type: Type.Imports,
+        default: %{},
+        default_doc: "none",
+        doc: "Elixir functions that instances may call; they are resolved once"
+      ],
+      wasi: [
+        type: :any,
+        default: false,
+        doc:
+          "what instances get of WASI: `true`, `%Wasmex.Wasi.WasiOptions{}`, or `%Wasmex.Wasi.WasiP2Options{}` for components"
+      ],
+      store_limits: [
+        type: {:or, [nil], {:options, StoreLimits}},
+        default_doc: "none",
+        doc: "of each instance's store"
+      ],
+      engine: [
+        type: {:or, [nil], {:struct, Engine}},
+        default_doc: "the one that all share",
+        doc: "what a path or bytes are compiled for"
+      ],
+      options: [
+        type: :keyword,
+        default: [],
+        doc: "for programs those of `Wasmex.run/3`, for plug-ins those of `Wasmex.Plugin.new/2`",
+        example: "[timeout: 100]"
+      ]
+    ]
+  end
+
+  @doc "The worker of checked options."
+  @spec worker(map()) :: {:ok, {module(), term()}} | {:error, Exception.t()}
+  def worker(%{source: %Plugin.Compiled{} = compiled} = opts),
+    do: {:ok, {Plugin.Pool, {compiled, opts.options}}}
+
+  def worker(%{as: :plugin, source: source} = opts) do
+    {compile, new} = Plugin.split_options!(opts.options)
+
+    with {:ok, compiled} <- Plugin.compile(source, compile),
+         do: {:ok, {Plugin.Pool, {compiled, new}}}
+  end
+
+  def worker(%{source: %Template{} = template, as: :instance} = opts),
+    do: {:ok, {Worker.Instance, instance(template, opts)}}
+
+  def worker(%{source: %Components.Template{} = template, as: :instance} = opts),
+    do: {:ok, {Worker.Component, component(template, opts)}}
+
+  def worker(%{as: :program} = opts) do
+    with {:ok, program} <- compiled(opts.source, opts),
+         do: {:ok, {Worker.Program, {program, opts.options}}}
+  end
+
+  def worker(opts) do
+    with {:ok, compiled} <- compiled(opts.source, opts),
+         {:ok, template} <- template(compiled, opts),
+         do: worker(%{opts | source: template})
+  end
+
+  defp compiled(%struct{} = compiled, _opts)
+       when struct in [Module, Template, Components.Component, Components.Template],
+       do: {:ok, compiled}
+
+  defp compiled({:bytes, bytes}, opts) when is_binary(bytes),
+    do: Compiled.compile(bytes, engine(opts))
+
+  defp compiled(path, opts) when is_binary(path) do
+    case File.read(path) do
+      {:ok, bytes} ->
+        compiled({:bytes, bytes}, opts)
+
+      {:error, posix} ->
+        message = "can't read #{path}: #{:file.format_error(posix)}"
+        {:error, %Error{reason: :file, details: %{path: path, posix: posix, message: message}}}
+    end
+  end
+
+  defp compiled(other, _opts),
+    do:
+      Options.misuse!(
+        "a path, {:bytes, bytes}, a module, a component or a template as source",
+        other
+      )
+
+  # Of a pool that counts fuel for its keys.
+  defp engine(%{engine: %Engine{} = engine}), do: engine
+  defp engine(opts), do: Engine.shared(if fuel?(opts), do: [consume_fuel: true], else: [])
+
+  defp fuel?(%{per_key: limits}), do: limits != nil and limits[:fuel] != nil
+
+  defp template(%Module{} = module, opts) do
+    linker = %Linker{imports: opts.imports, wasi: opts.wasi != false}
+    Linker.instantiate_pre(linker, module)
+  end
+
+  defp template(%Components.Component{} = component, opts),
+    do: Components.Template.new(component, opts.imports)
+
+  defp template(template, _opts), do: {:ok, template}
+
+  defp instance(template, opts) do
+    wasi =
+      case opts.wasi do
+        false -> nil
+        true -> %WasiOptions{}
+        %WasiOptions{} = wasi -> wasi
+        other -> Options.misuse!("true, false or %Wasmex.Wasi.WasiOptions{} as wasi", other)
+      end
+
+    Worker.Instance.new(template, wasi, opts.store_limits, fuel?(opts))
+  end
+
+  defp component(template, opts) do
+    wasi =
+      case opts.wasi do
+        false -> WasiP2Options.nothing()
+        true -> %WasiP2Options{}
+        %WasiP2Options{} = wasi -> wasi
+        other -> Options.misuse!("true, false or %Wasmex.Wasi.WasiP2Options{} as wasi", other)
+      end
+
+    Worker.Component.new(template, wasi, opts.store_limits, fuel?(opts))
+  end
+end

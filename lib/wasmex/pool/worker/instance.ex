@@ -1,0 +1,77 @@
+defmodule Wasmex.Pool.Worker.Instance do
+  @moduledoc false
+  # Instances of modules, each in a store of its own. What is lent is a `Wasmex.Instance`.
+
+  @behaviour Wasmex.Pool.Worker
+
+  alias Wasmex.{Engine, Error, Instance, Native, Store, StoreLimits, Template}
+  alias Wasmex.Pool.Worker.Meter
+  alias Wasmex.Wasi.WasiOptions
+
+  @enforce_keys [:template, :engine, :wasi, :limits, :fuel?]
+  defstruct [:template, :engine, :wasi, :limits, :fuel?]
+
+  @type t :: %__MODULE__{}
+
+  @spec new(Template.t(), WasiOptions.t() | nil, StoreLimits.t() | nil, boolean()) :: t()
+  def new(template, wasi, limits, fuel?) do
+    module = Template.module(template)
+    engine = %Engine{resource: Native.module_engine(module.resource)}
+
+    %__MODULE__{
+      template: template,
+      engine: engine,
+      wasi: wasi,
+      limits: limits || %StoreLimits{},
+      fuel?: fuel?
+    }
+  end
+
+  @impl true
+  def make(%__MODULE__{} = made) do
+    with {:ok, store} <- store(made),
+         :ok <- filled(store, made.fuel?) do
+      with {:error, _} = error <- Template.instantiate(made.template, store) do
+        Store.close(store)
+        error
+      end
+    end
+  end
+
+  defp store(%{wasi: nil, engine: engine, limits: limits}) do
+    case Native.store_new(engine.resource, limits, nil, []) do
+      {:ok, resource} -> {:ok, Wasmex.StoreOrCaller.__wrap_resource__(resource)}
+      {:error, native} -> {:error, Error.from_native(native)}
+    end
+  end
+
+  defp store(%{wasi: wasi, engine: engine, limits: limits}),
+    do: Store.make(wasi, limits, engine, [])
+
+  defp filled(_store, false), do: :ok
+
+  defp filled(store, true) do
+    with {:error, text} <- Meter.fill(store),
+         do: {:error, %Error{reason: :fuel_disabled, details: %{message: text}}}
+  end
+
+  # Another instance in the same place: what the engine keeps for it is clean.
+  @impl true
+  def reset(_instance), do: :replace
+
+  @impl true
+  def call(%Instance{} = instance, function, params, opts),
+    do: Instance.call(instance, function, params, opts)
+
+  @impl true
+  def close(%Instance{resource: resource}),
+    do: resource |> Native.instance_store() |> Meter.close()
+
+  @impl true
+  def meter(%Instance{resource: resource}),
+    do: resource |> Native.instance_store() |> Meter.read()
+
+  @impl true
+  def grant(%Instance{resource: resource}, fuel),
+    do: resource |> Native.instance_store() |> Meter.grant(fuel)
+end

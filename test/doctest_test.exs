@@ -35,6 +35,7 @@ defmodule Wasmex.DoctestTest do
         Wasmex.Plugin.Pool,
         Wasmex.Plugin.PubSub,
         Wasmex.Pool,
+        Wasmex.Code,
         Wasmex.Profile,
         Wasmex.Program,
         Wasmex.Reference,

@@ -14,6 +14,7 @@ defmodule Wasmex.Application do
       Wasmex.Cache,
       Wasmex.Pool.Idle,
       Wasmex.Pool.Handles,
+      Wasmex.Code.Store,
       {DynamicSupervisor, name: Wasmex.Compiler.Helpers, strategy: :one_for_one},
       Wasmex.Compiler.Queue,
       {Registry, keys: :unique, name: Wasmex.HTTP.Registry}

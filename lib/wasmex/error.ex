@@ -37,6 +37,7 @@ defmodule Wasmex.Error do
   | `:fuel_disabled`, `:immutable` | `:message` |
   | `:oom` | a plug-in that wanted more memory than it may have: `:pages` that it may grow by, `:bytes` in all, or nil |
   | `:manifest`, `:schema`, `:signature`, `:wrong_type` | of plug-ins: `:message` |
+  | `:code_unavailable`, `:code_damaged` | a `Wasmex.Code` whose bytes no node has, or that are not those of its hash: `:hash`, `:message` |
   | `:overloaded` | a pool whose queue is full: `:message` |
   | `:rate_limited` | a key of a pool that used up what it has per second: `:key`, `:limit`, `:retry_after` in ms |
 

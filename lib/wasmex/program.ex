@@ -159,6 +159,7 @@ defmodule Wasmex.Program do
   @type program ::
           Path.t()
           | binary()
+          | Wasmex.Code.t()
           | Wasmex.Module.t()
           | Wasmex.Template.t()
           | Wasmex.Components.Component.t()

@@ -2,7 +2,19 @@ defmodule Wasmex.Pool.Source do
   @moduledoc false
   # What the workers of a pool are made of: from a user's options to a `Wasmex.Pool.Worker` and its argument.
 
-  alias Wasmex.{Components, Engine, Error, Linker, Module, Options, Plugin, StoreLimits, Template}
+  alias Wasmex.{
+    Code,
+    Components,
+    Engine,
+    Error,
+    Linker,
+    Module,
+    Options,
+    Plugin,
+    StoreLimits,
+    Template
+  }
+
   alias Wasmex.Options.Type
   alias Wasmex.Pool.Worker
   alias Wasmex.Program.Compiled
@@ -15,7 +27,7 @@ defmodule Wasmex.Pool.Source do
       source: [
         type: :any,
         doc:
-          "what workers are made of: a path, `{:bytes, bytes}`, a compiled module or component, a template of one, or a `Wasmex.Plugin.Compiled`",
+          "what workers are made of: a path, `{:bytes, bytes}`, a `Wasmex.Code`, a compiled module or component, a template of one, or a `Wasmex.Plugin.Compiled`",
         example: ~s|"priv/rules.wasm"|
       ],
       as: [
@@ -59,6 +71,10 @@ defmodule Wasmex.Pool.Source do
   def worker(%{source: %Plugin.Compiled{} = compiled} = opts),
     do: {:ok, {Plugin.Pool, {compiled, opts.options}}}
 
+  def worker(%{as: :plugin, source: %Code{} = code} = opts) do
+    with {:ok, bytes} <- Code.bytes(code), do: worker(%{opts | source: {:bytes, bytes}})
+  end
+
   def worker(%{as: :plugin, source: source} = opts) do
     {compile, new} = Plugin.split_options!(opts.options)
 
@@ -86,6 +102,11 @@ defmodule Wasmex.Pool.Source do
   defp compiled(%struct{} = compiled, _opts)
        when struct in [Module, Template, Components.Component, Components.Template],
        do: {:ok, compiled}
+
+  defp compiled(%Code{engine: settings} = code, opts) do
+    settings = if fuel?(opts), do: Keyword.put(settings, :consume_fuel, true), else: settings
+    Code.compiled(%{code | engine: settings})
+  end
 
   defp compiled({:bytes, bytes}, opts) when is_binary(bytes),
     do: Compiled.compile(bytes, engine(opts))

@@ -2,7 +2,7 @@ defmodule Wasmex.Program.Source do
   @moduledoc false
   # What is to be run, ready to be instantiated: from a path, bytes, a module or a template.
 
-  alias Wasmex.{Artefact, Cache, Compiler, Components, Engine, Error, Module, Template}
+  alias Wasmex.{Artefact, Cache, Code, Compiler, Components, Engine, Error, Module, Template}
   alias Wasmex.Components.Component
   alias Wasmex.Program.{Compiled, Kind, Options}
   alias Wasmex.Pool.Idle
@@ -61,6 +61,10 @@ defmodule Wasmex.Program.Source do
 
   defp load(%Component{} = component, _options), do: {:ok, of(component)}
 
+  defp load(%Code{name: name} = code, _options) do
+    with {:ok, compiled} <- Code.compiled(code), do: {:ok, %{of(compiled) | name: name}}
+  end
+
   defp load(%Components.Template{} = template, options) do
     resolved!(options)
     {:ok, %{of(Components.Template.component(template)) | template: template}}
@@ -84,7 +88,7 @@ defmodule Wasmex.Program.Source do
 
   defp load(other, _options) do
     Wasmex.Options.misuse!(
-      "a program: a path, wasm bytes or WAT, a module, a component or a template of one",
+      "a program: a path, wasm bytes or WAT, a Wasmex.Code, a module, a component or a template of one",
       other
     )
   end

@@ -1,0 +1,236 @@
+defmodule Wasmex.Code do
+  alias Wasmex.Options
+
+  @options Options.table(
+             [
+               name: [
+                 type: {:or, [nil], :string},
+                 default_doc: "the name of the file",
+                 doc: "what people call it",
+                 example: ~s|"rules"|
+               ],
+               version: [
+                 type: {:or, [nil], :string},
+                 default_doc: "the first characters of the hash",
+                 doc: "what people call this state of it",
+                 example: ~s|"1.4.0"|
+               ],
+               engine: [
+                 type: :keyword,
+                 default: [],
+                 default_doc: "those of `Wasmex.Engine.default/0`",
+                 doc: "settings of `Wasmex.EngineConfig` to compile it with, on each node",
+                 example: "[consume_fuel: true]"
+               ]
+             ],
+             "Wasmex.Code.new/2"
+           )
+
+  @moduledoc """
+  WebAssembly by its content: a small value that names the bytes by their SHA-256 and can be sent to other nodes, in messages
+  and closures.
+
+  Compiled modules, instances and all other handles live on the node that made them. What travels is this: the node that it
+  comes to gets the bytes from one that has them, once, checks them against the hash, and compiles them, once, or takes what
+  the other node has compiled where version, processor and settings are the same.
+
+  ## Example
+
+      iex> {:ok, code} = Wasmex.Code.new({:bytes, ~s|(module (func (export "one") (result i32) i32.const 1))|}, name: "one")
+      iex> {:ok, %Wasmex.Module{}} = Wasmex.Code.compiled(code)
+      iex> {:ok, pool} = Wasmex.Pool.start_link(source: code)
+      iex> Wasmex.Pool.call(pool, "one", [])
+      {:ok, [1]}
+
+  ## Lifetime
+
+  The bytes are kept by the node's code store as long as there is room (`config :wasmex, code_bytes: 536_870_912`; those that
+  were not used for longest go first), and as long as they are deployed by `Wasmex.Deploy`. A value whose bytes nobody
+  has any more is an error where it is used. `pack/1` puts the bytes into the value itself, for nodes that are to come up where this one
+  is gone.
+
+  What was compiled is remembered as of a file, see `Wasmex.run/3`; with `config :wasmex, code_cache: "/var/cache/wasm"` it is kept in
+  the disk cache too (the option `:cache` of `Wasmex.EngineConfig`).
+
+  ## Errors
+
+  `%Wasmex.Error{reason: :code_unavailable}` when no node has the bytes, `:code_damaged` when they are not those of the hash, and what
+  compiling says.
+
+  ## Trust
+
+  Nodes of a cluster trust each other: whoever has the cookie may run anything (see the security guide). A compiled
+  artefact that comes from another node is machine code; `config :wasmex, code_artefacts: false` compiles on each node instead.
+  """
+
+  alias Wasmex.{Artefact, Cache, Engine, Error, Module}
+  alias Wasmex.Code.{Store, Transfer}
+  alias Wasmex.Components.Component
+  alias Wasmex.Program.Compiled
+
+  @enforce_keys [:hash, :kind, :size, :name, :version, :engine, :origin]
+  defstruct [:hash, :kind, :size, :name, :version, :engine, :origin, bytes: nil]
+
+  @type t :: %__MODULE__{
+          hash: <<_::256>>,
+          kind: :module | :component,
+          size: non_neg_integer(),
+          name: String.t(),
+          version: String.t(),
+          engine: keyword(),
+          origin: node(),
+          bytes: binary() | nil
+        }
+  @type source :: Path.t() | {:bytes, binary()}
+
+  @doc """
+  Of a file or of bytes: wasm or its text, a module or a component. Nothing is compiled yet.
+
+  #{Options.Docs.table(@options)}
+  """
+  @spec new(source(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
+  def new(source, opts \\ []) do
+    opts = Options.new!(opts, @options)
+    _ = settings!(opts.engine)
+
+    with {:ok, bytes} <- read(source),
+         {:ok, bytes} <- wasm(bytes) do
+      hash = Store.put(bytes)
+
+      {:ok,
+       %__MODULE__{
+         hash: hash,
+         kind: kind(bytes),
+         size: byte_size(bytes),
+         name: opts.name || name(source),
+         version: opts.version || short(hash),
+         engine: opts.engine,
+         origin: node()
+       }}
+    end
+  end
+
+  @doc "Like `new/2`, but raises the exception."
+  @spec new!(source(), keyword()) :: t()
+  def new!(source, opts \\ []) do
+    case new(source, opts) do
+      {:ok, code} -> code
+      {:error, exception} -> raise exception
+    end
+  end
+
+  defp settings!(settings) do
+    case Keyword.keys(settings) -- Map.keys(Map.from_struct(%Wasmex.EngineConfig{})) do
+      [] -> Wasmex.EngineConfig.validate!(struct!(Wasmex.EngineConfig, settings))
+      [unknown | _] -> raise ArgumentError, "engine: has no setting #{inspect(unknown)}"
+    end
+  end
+
+  defp read({:bytes, bytes}) when is_binary(bytes), do: {:ok, bytes}
+
+  defp read(path) when is_binary(path) do
+    with {:error, posix} <- File.read(path) do
+      message = "can't read #{path}: #{:file.format_error(posix)}"
+      {:error, %Error{reason: :file, details: %{path: path, posix: posix, message: message}}}
+    end
+  end
+
+  defp read(other), do: Options.misuse!("a path or {:bytes, bytes} as code", other)
+
+  defp wasm(<<0, "asm", _version::16, _layer::16, _::binary>> = bytes), do: {:ok, bytes}
+
+  defp wasm(bytes) do
+    if Artefact.artefact?(bytes) do
+      message =
+        "an artefact is no code: it belongs to a version and a processor; use the wasm file"
+
+      {:error, %Error{reason: :artefact, details: %{message: message}}}
+    else
+      Wasmex.Wat.parse(bytes)
+    end
+  end
+
+  defp kind(<<0, "asm", _version::16, 0::16, _::binary>>), do: :module
+  defp kind(_component), do: :component
+
+  defp name({:bytes, _}), do: "code"
+  defp name(path), do: path |> Path.basename() |> Path.rootname()
+
+  @doc "The hash as text, the first 12 characters."
+  @spec short(t() | binary()) :: String.t()
+  def short(%__MODULE__{hash: hash}), do: short(hash)
+  def short(<<head::binary-6, _::binary>>), do: Base.encode16(head, case: :lower)
+
+  @doc "The bytes: of the value, of this node, or fetched from another one."
+  @spec bytes(t()) :: {:ok, binary()} | {:error, Exception.t()}
+  def bytes(%__MODULE__{bytes: nil, hash: hash} = code) do
+    with :error <- Store.get(hash),
+         {:ok, bytes} <- Transfer.fetch(hash, code.size, code.origin) do
+      Store.put(bytes)
+      {:ok, bytes}
+    end
+  end
+
+  def bytes(%__MODULE__{bytes: bytes, hash: hash}) do
+    if :crypto.hash(:sha256, bytes) == hash do
+      Store.put(bytes)
+      {:ok, bytes}
+    else
+      Transfer.damaged(hash)
+    end
+  end
+
+  @doc "The same value with its bytes in it: it is as large as these, and needs no other node."
+  @spec pack(t()) :: {:ok, t()} | {:error, Exception.t()}
+  def pack(%__MODULE__{} = code) do
+    with {:ok, bytes} <- bytes(code), do: {:ok, %{code | bytes: bytes}}
+  end
+
+  @doc """
+  The module or component, compiled on this node. The first time this takes as long as compiling (or fetching) does; several
+  processes that want the same wait for one of them.
+  """
+  @spec compiled(t()) :: {:ok, Module.t() | Component.t()} | {:error, Exception.t()}
+  def compiled(%__MODULE__{} = code) do
+    engine = engine(code)
+    key = {__MODULE__, code.hash, Engine.resource(engine)}
+    Cache.remember(key, fn -> make(code, engine) end)
+  end
+
+  defp make(code, engine) do
+    with :none <- foreign(code, engine),
+         {:ok, bytes} <- bytes(code),
+         do: Compiled.compile(bytes, engine)
+  end
+
+  # What another node compiled, where it fits. Whatever is wrong with it: then it is compiled here.
+  defp foreign(%{origin: origin} = code, engine) do
+    with true <- origin != node() and Application.get_env(:wasmex, :code_artefacts, true),
+         {:ok, artefact} <- Transfer.artefact(code, engine),
+         {:ok, compiled} <- loaded(code.kind, artefact, engine) do
+      {:ok, compiled}
+    else
+      _ -> :none
+    end
+  end
+
+  defp loaded(:module, artefact, engine), do: Module.deserialize(artefact, engine)
+  defp loaded(:component, artefact, engine), do: Component.deserialize(artefact, engine)
+
+  @doc false
+  # The engine of this node that has the code's settings.
+  @spec engine(t()) :: Engine.t()
+  def engine(%__MODULE__{engine: settings}) do
+    case Application.get_env(:wasmex, :code_cache) do
+      nil -> Engine.shared(settings)
+      directory -> Engine.shared([cache: directory] ++ settings)
+    end
+  end
+
+  defimpl Inspect do
+    def inspect(code, _opts) do
+      name = Wasmex.Printable.text("#{code.name}@#{code.version}")
+      "#Wasmex.Code<#{name} #{code.kind} #{Wasmex.Code.short(code)} #{code.size} bytes>"
+    end
+  end
+end

@@ -1,0 +1,131 @@
+defmodule Wasmex.Code.Store do
+  @moduledoc false
+  # The bytes of code that this node has, by their SHA-256. Read by whoever wants them; this process writes, and lets go
+  # of those that were not used for longest when there are too many, except for those that somebody holds.
+
+  use GenServer
+
+  # Bytes in all.
+  @most 512 * 1024 * 1024
+
+  # `held`: by hash how many hold it; `holders`: by monitor what they hold. `size` in bytes.
+  defstruct size: 0, held: %{}, holders: %{}
+
+  @spec start_link(term()) :: GenServer.on_start()
+  def start_link(_opts), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+
+  @doc "Keeps the bytes; the hash."
+  @spec put(binary()) :: binary()
+  def put(bytes) do
+    hash = :crypto.hash(:sha256, bytes)
+    # As a binary of its own: a part of a larger one would keep all of that.
+    if get(hash) == :error, do: GenServer.call(__MODULE__, {:put, hash, :binary.copy(bytes)})
+    hash
+  end
+
+  @spec get(binary()) :: {:ok, binary()} | :error
+  def get(hash) do
+    case :ets.lookup(__MODULE__, hash) do
+      [{_hash, bytes, _used}] ->
+        :ets.update_element(__MODULE__, hash, {3, now()})
+        {:ok, bytes}
+
+      [] ->
+        :error
+    end
+  end
+
+  @doc "Whether it is here, and how large; for other nodes."
+  @spec size(binary()) :: {:ok, non_neg_integer()} | :error
+  def size(hash) do
+    with {:ok, bytes} <- get(hash), do: {:ok, byte_size(bytes)}
+  end
+
+  @doc "A part of it; for other nodes."
+  @spec part(binary(), non_neg_integer(), pos_integer()) :: {:ok, binary()} | :error
+  def part(hash, offset, length) do
+    with {:ok, bytes} <- get(hash) do
+      length = min(length, byte_size(bytes) - offset)
+      {:ok, bytes |> binary_part(offset, length) |> :binary.copy()}
+    end
+  end
+
+  @doc "Keeps it as long as this process lives."
+  @spec hold(binary()) :: :ok
+  def hold(hash), do: GenServer.call(__MODULE__, {:hold, hash})
+
+  @doc "Bytes in all."
+  @spec total() :: non_neg_integer()
+  def total, do: GenServer.call(__MODULE__, :total)
+
+  defp now, do: System.monotonic_time()
+
+  @impl true
+  def init(nil) do
+    :ets.new(__MODULE__, [:named_table, :public, read_concurrency: true])
+    {:ok, %__MODULE__{}}
+  end
+
+  @impl true
+  def handle_call({:put, hash, bytes}, _from, state) do
+    state =
+      if :ets.insert_new(__MODULE__, {hash, bytes, now()}),
+        do: tidy(%{state | size: state.size + byte_size(bytes)}, hash),
+        else: state
+
+    {:reply, :ok, state}
+  end
+
+  def handle_call({:hold, hash}, {pid, _}, state) do
+    held = Map.update(state.held, hash, 1, &(&1 + 1))
+    holders = Map.put(state.holders, Process.monitor(pid), hash)
+    {:reply, :ok, %{state | held: held, holders: holders}}
+  end
+
+  def handle_call(:total, _from, state), do: {:reply, state.size, state}
+
+  @impl true
+  def handle_info({:DOWN, monitor, :process, _pid, _reason}, state) do
+    case Map.pop(state.holders, monitor) do
+      {nil, _} ->
+        {:noreply, state}
+
+      {hash, holders} ->
+        held =
+          case state.held do
+            %{^hash => 1} -> Map.delete(state.held, hash)
+            held -> Map.update!(held, hash, &(&1 - 1))
+          end
+
+        {:noreply, tidy(%{state | holders: holders, held: held}, nil)}
+    end
+  end
+
+  def handle_info(_message, state), do: {:noreply, state}
+
+  # Not the one that just came: it is about to be used.
+  defp tidy(state, newest) do
+    if state.size <= Application.get_env(:wasmex, :code_bytes, @most) do
+      state
+    else
+      rows = :ets.select(__MODULE__, [{{:"$1", :_, :"$2"}, [], [{{:"$2", :"$1"}}]}])
+
+      rows =
+        for {used, hash} <- rows,
+            hash != newest,
+            not is_map_key(state.held, hash),
+            do: {used, hash}
+
+      rows |> Enum.sort() |> drop(state)
+    end
+  end
+
+  defp drop([], state), do: state
+
+  defp drop([{_used, hash} | rows], state) do
+    [{_hash, bytes, _used}] = :ets.take(__MODULE__, hash)
+    state = %{state | size: state.size - byte_size(bytes)}
+    most = Application.get_env(:wasmex, :code_bytes, @most)
+    if state.size <= most, do: state, else: drop(rows, state)
+  end
+end

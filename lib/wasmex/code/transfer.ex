@@ -1,0 +1,94 @@
+defmodule Wasmex.Code.Transfer do
+  @moduledoc false
+  # Bytes from other nodes: asked for in parts, so that a large one does not block the connection for all others, and
+  # believed only if they have the hash that was wanted.
+
+  alias Wasmex.{Code, Components, Engine, Error, Native}
+  alias Wasmex.Code.Store
+
+  @part 1024 * 1024
+  # ms for one answer.
+  @patience 15_000
+
+  @doc "From the node that it comes from, or any other that has it."
+  @spec fetch(binary(), non_neg_integer(), node()) :: {:ok, binary()} | {:error, Error.t()}
+  def fetch(hash, size, origin) do
+    others = Enum.uniq([origin | Node.list()]) -- [node()]
+    fetch_from(others, hash, size, [])
+  end
+
+  defp fetch_from([], hash, _size, asked) do
+    message =
+      "no node has the code #{Code.short(hash)}: asked #{inspect(Enum.reverse(asked))}; make it again from its file, or " <>
+        "send it with its bytes (Wasmex.Code.pack/1)"
+
+    {:error, %Error{reason: :code_unavailable, details: %{hash: hash, message: message}}}
+  end
+
+  defp fetch_from([node | nodes], hash, size, asked) do
+    with {:ok, ^size} <- remote(node, Store, :size, [hash]),
+         {:ok, parts} <- parts(node, hash, size, 0, []),
+         {:ok, bytes} <- checked(hash, parts) do
+      {:ok, bytes}
+    else
+      {:error, %Error{reason: :code_damaged}} = error -> error
+      _not_there -> fetch_from(nodes, hash, size, [node | asked])
+    end
+  end
+
+  defp parts(_node, _hash, size, size, parts), do: {:ok, Enum.reverse(parts)}
+
+  defp parts(node, hash, size, offset, parts) do
+    with {:ok, part} when part != "" <- remote(node, Store, :part, [hash, offset, @part]),
+         do: parts(node, hash, size, offset + byte_size(part), [part | parts])
+  end
+
+  defp checked(hash, parts) do
+    bytes = IO.iodata_to_binary(parts)
+    if :crypto.hash(:sha256, bytes) == hash, do: {:ok, bytes}, else: damaged(hash)
+  end
+
+  @doc "The error for bytes that are not those of the hash."
+  @spec damaged(binary()) :: {:error, Error.t()}
+  def damaged(hash) do
+    message = "the bytes that came are not those of the code #{Code.short(hash)}"
+    {:error, %Error{reason: :code_damaged, details: %{hash: hash, message: message}}}
+  end
+
+  @doc "What the code's node has compiled, where it is for this version, these settings and this processor."
+  @spec artefact(Code.t(), Engine.t()) :: {:ok, binary()} | :none
+  def artefact(%Code{origin: origin} = code, engine) do
+    print = Native.engine_fingerprint(Engine.resource(engine))
+
+    with {:ok, hash, size} <- remote(origin, __MODULE__, :offer, [%{code | bytes: nil}, print]),
+         {:ok, bytes} <- fetch_from([origin], hash, size, []) do
+      {:ok, bytes}
+    else
+      _ -> :none
+    end
+  end
+
+  @doc "For other nodes: puts what was compiled here into the store, if it is compiled and fits them."
+  @spec offer(Code.t(), non_neg_integer()) :: {:ok, binary(), non_neg_integer()} | :none
+  def offer(%Code{} = code, print) do
+    engine = Code.engine(code)
+
+    with true <- Native.engine_fingerprint(Engine.resource(engine)) == print,
+         {:ok, compiled} <- Code.compiled(code),
+         {:ok, artefact} <- serialize(compiled) do
+      {:ok, Store.put(artefact), byte_size(artefact)}
+    else
+      _ -> :none
+    end
+  end
+
+  defp serialize(%Wasmex.Module{} = module), do: Wasmex.Module.serialize(module)
+  defp serialize(component), do: Components.Component.serialize(component)
+
+  # Another node may be gone, slow, or know nothing of this.
+  defp remote(node, module, function, args) do
+    :erpc.call(node, module, function, args, @patience)
+  catch
+    _kind, _reason -> :error
+  end
+end

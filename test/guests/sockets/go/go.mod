@@ -1,0 +1,3 @@
+module sockets
+
+go 1.24

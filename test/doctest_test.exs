@@ -36,6 +36,7 @@ defmodule Wasmex.DoctestTest do
         Wasmex.Plugin.PubSub,
         Wasmex.Pool,
         Wasmex.Code,
+        Wasmex.Deploy,
         Wasmex.Profile,
         Wasmex.Program,
         Wasmex.Reference,

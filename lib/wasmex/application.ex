@@ -15,6 +15,9 @@ defmodule Wasmex.Application do
       Wasmex.Pool.Idle,
       Wasmex.Pool.Handles,
       Wasmex.Code.Store,
+      Wasmex.Deploy.Routes,
+      {Registry, keys: :unique, name: Wasmex.Deploy.Registry},
+      {DynamicSupervisor, name: Wasmex.Deploy.Servers, strategy: :one_for_one},
       {DynamicSupervisor, name: Wasmex.Compiler.Helpers, strategy: :one_for_one},
       Wasmex.Compiler.Queue,
       {Registry, keys: :unique, name: Wasmex.HTTP.Registry}

@@ -38,6 +38,7 @@ defmodule Wasmex.Error do
   | `:oom` | a plug-in that wanted more memory than it may have: `:pages` that it may grow by, `:bytes` in all, or nil |
   | `:manifest`, `:schema`, `:signature`, `:wrong_type` | of plug-ins: `:message` |
   | `:code_unavailable`, `:code_damaged` | a `Wasmex.Code` whose bytes no node has, or that are not those of its hash: `:hash`, `:message` |
+  | `:not_deployed`, `:not_allowed` | of `Wasmex.Deploy`: `:name`, `:message` |
   | `:overloaded` | a pool whose queue is full: `:message` |
   | `:rate_limited` | a key of a pool that used up what it has per second: `:key`, `:limit`, `:retry_after` in ms |
 

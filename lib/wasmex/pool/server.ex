@@ -89,7 +89,7 @@ defmodule Wasmex.Pool.Server do
 
   @impl true
   def handle_call({:wait, _owner, _key}, _from, %{drained: drained} = state) when drained != nil,
-    do: {:reply, {:error, closed()}, state}
+    do: {:reply, {:error, closed(state)}, state}
 
   def handle_call({:wait, owner, key}, {_pid, ref} = from, state) do
     if Queue.full?(state.queue) do
@@ -119,7 +119,7 @@ defmodule Wasmex.Pool.Server do
 
   def handle_call(:drain, from, state) do
     for {waiter, _, _} <- Queue.waiters(state.queue),
-        do: GenServer.reply(waiter, {:error, closed()})
+        do: GenServer.reply(waiter, {:error, closed(state)})
 
     # Nobody gets past this any more, and those who give back say so.
     Slots.put_waiting(state.slots, 1, 0)
@@ -292,17 +292,19 @@ defmodule Wasmex.Pool.Server do
     %Error{reason: :overloaded, details: %{message: message}}
   end
 
-  defp closed,
-    do: %Error{
-      reason: :closed,
-      details: %{message: "the pool is being drained and lends no more"}
-    }
+  defp closed(state) do
+    message = "the pool is being drained and lends no more"
+    %Error{reason: :closed, details: %{pool: state.slots.server, message: message}}
+  end
 
   # Those in use are closed by their users, who see that there is another generation.
   @impl true
   def terminate(_reason, state) do
     Slots.put_argument(state.slots, nil)
-    for {from, _, _} <- Queue.waiters(state.queue), do: GenServer.reply(from, {:error, closed()})
+
+    for {from, _, _} <- Queue.waiters(state.queue),
+        do: GenServer.reply(from, {:error, closed(state)})
+
     close_all(state.slots)
   end
 

@@ -1,0 +1,266 @@
+defmodule Wasmex.Deploy do
+  alias Wasmex.Options
+
+  @own [
+    functions: [
+      type: {:or, [nil], {:list, :string}},
+      default_doc: "all that it exports",
+      doc: "what may be called by this name",
+      example: ~s|["add"]|
+    ],
+    timeout: [
+      type: :timeout,
+      default: 5_000,
+      doc: "ms that a call may take at most, the wait for a place included"
+    ],
+    canary: [
+      type: {:or, [nil], {:integer, 1..99}},
+      default_doc: "all calls",
+      doc: "percent of the calls that go to this version, until `promote/1` or `rollback/1`"
+    ],
+    rollback: [
+      type: {:or, [false], :keyword},
+      default: [errors: 0.5, calls: 20],
+      doc:
+        "when to go back by itself: as soon as so many calls were made and this part of them failed, within `within:` ms (a minute) of the deploy",
+      example: "[errors: 0.1, calls: 100, within: 600_000]"
+    ],
+    drain: [
+      type: :timeout,
+      default: 30_000,
+      doc: "ms that calls of an old version may go on before they are ended"
+    ]
+  ]
+  @pooled Wasmex.Pool.Source.rows() ++ Options.Pool.rows()
+  @options Options.table(
+             @own ++ Keyword.drop(@pooled, [:source, :engine, :name]),
+             "Wasmex.Deploy.deploy/3"
+           )
+
+  @moduledoc """
+  Names for code that changes while it is called: a new version stands beside the old one, new calls go to it, and those
+  that are under way end where they are.
+
+  ## Example
+
+      iex> v1 = Wasmex.Code.new!({:bytes, ~s|(module (func (export "v") (result i32) i32.const 1))|})
+      iex> v2 = Wasmex.Code.new!({:bytes, ~s|(module (func (export "v") (result i32) i32.const 2))|})
+      iex> {:ok, 1} = Wasmex.Deploy.deploy("doc", v1)
+      iex> Wasmex.Deploy.call("doc", "v", [])
+      {:ok, [1]}
+      iex> {:ok, 2} = Wasmex.Deploy.deploy("doc", v2)
+      iex> Wasmex.Deploy.call("doc", "v", [])
+      {:ok, [2]}
+      iex> {:ok, 3} = Wasmex.Deploy.rollback("doc")
+      iex> Wasmex.Deploy.call("doc", "v", [])
+      {:ok, [1]}
+      iex> Wasmex.Deploy.undeploy("doc")
+      :ok
+
+  ## Versions
+
+  Each deploy makes a `Wasmex.Pool` of the code, with the options of pools. Only when its first worker could be made calls go
+  to it; a version that can't be made changes nothing. With `canary: 10` it gets a tenth of the calls, until `promote/1`.
+
+  A version whose calls fail goes away by itself: see `:rollback`. Traps, exits with a status other than 0, timeouts, and what
+  plug-ins and imports fail with count as failed; mistakes of callers (an unknown function, an argument of the wrong type) and
+  full pools do not.
+
+  ## Errors
+
+  `%Wasmex.Error{reason: :not_deployed}`, `:not_allowed` for a function that is not one of `functions:`, and those of the
+  pool and of the call.
+
+  ## Lifetime
+
+  A name is there until `undeploy/2`, or until the application stops. Its process ends neither with the one that deployed it nor with a
+  version whose pool fails: that is made anew.
+  """
+
+  alias Wasmex.{Code, Error, Pool}
+  alias Wasmex.Call.Timeout
+  alias Wasmex.Deploy.{Routes, Server}
+
+  @type name :: term()
+  @type event :: %{
+          version: pos_integer(),
+          code: Code.t(),
+          what: :deployed | :canary | :promoted | :rolled_back,
+          why: String.t() | nil,
+          at: DateTime.t()
+        }
+
+  @doc """
+  Puts a version of the code behind the name, which may be any term; the number of the version.
+
+  #{Options.Docs.table(@options)}
+
+  It is compiled, and a first worker made, before this returns.
+  """
+  @spec deploy(name(), Code.t(), keyword()) :: {:ok, pos_integer()} | {:error, Exception.t()}
+  def deploy(name, code, opts \\ [])
+
+  def deploy(name, %Code{} = code, opts) do
+    opts = Options.new!(opts, @options)
+    rollback!(opts.rollback)
+
+    # Compiled here: the name's process serves others meanwhile.
+    with {:ok, _} <- compiled(code, opts), do: Server.deploy(name, code, opts)
+  end
+
+  def deploy(_name, other, _opts), do: Options.misuse!("a %Wasmex.Code{}", other)
+
+  defp compiled(_code, %{as: :plugin}), do: {:ok, :by_the_pool}
+  defp compiled(code, _opts), do: Code.compiled(code)
+
+  defp rollback!(false), do: :ok
+
+  defp rollback!(opts) do
+    with [] <- Keyword.keys(opts) -- [:errors, :calls, :within],
+         rate when is_number(rate) and rate > 0 and rate <= 1 <- Keyword.get(opts, :errors, 0.5),
+         calls when is_integer(calls) and calls > 0 <- Keyword.get(opts, :calls, 20),
+         ms when is_integer(ms) and ms > 0 <- Keyword.get(opts, :within, 60_000) do
+      :ok
+    else
+      _ ->
+        Options.misuse!(
+          "rollback: errors: a part from 0 to 1, calls: and within: above 0",
+          opts
+        )
+    end
+  end
+
+  @doc """
+  Calls a function of the version that the name stands for now, as `Wasmex.Pool.call/4`, in this process. The timeout of the
+  deploy is the longest that a call may take.
+  """
+  @spec call(name(), term(), term(), keyword()) :: {:ok, term()} | {:error, Exception.t()}
+  def call(name, function, params, opts \\ []) do
+    case Routes.fetch(name) do
+      {:ok, route} -> routed(route, name, function, params, opts, 3)
+      :error -> {:error, not_deployed(name)}
+    end
+  end
+
+  defp routed(route, name, function, params, opts, tries) do
+    with :ok <- allowed(route, name, function) do
+      {_threshold, _number, pool, counts} = Routes.pick(route)
+
+      case pooled(pool, function, params, limited(route, opts)) do
+        # This version was just replaced: the name stands for another one.
+        {:error, %Error{reason: :closed, details: %{pool: ^pool}}} when tries > 0 ->
+          again(name, function, params, opts, tries)
+
+        result ->
+          count(route, counts, result)
+          result
+      end
+    end
+  end
+
+  # It failed, and is being made anew.
+  defp pooled(nil, _function, _params, _opts) do
+    message = "its pool has ended and can't be made at the moment"
+    {:error, %Error{reason: :closed, details: %{pool: nil, message: message}}}
+  end
+
+  defp pooled(pool, function, params, opts) do
+    Pool.call(pool, function, params, opts)
+  catch
+    :exit, {reason, {Wasmex.Pool, :checkout, _}} when reason in [:noproc, :normal, :shutdown] ->
+      {:error, %Error{reason: :closed, details: %{pool: pool, message: "the pool has ended"}}}
+  end
+
+  defp again(name, function, params, opts, tries) do
+    case Routes.fetch(name) do
+      {:ok, route} -> routed(route, name, function, params, opts, tries - 1)
+      :error -> {:error, not_deployed(name)}
+    end
+  end
+
+  defp allowed(%{functions: nil}, _name, _function), do: :ok
+
+  defp allowed(%{functions: functions}, name, function) do
+    if function in functions do
+      :ok
+    else
+      message =
+        "#{inspect(function)} may not be called: #{inspect(name)} has #{inspect(functions)}"
+
+      {:error, %Error{reason: :not_allowed, details: %{name: name, message: message}}}
+    end
+  end
+
+  defp limited(%{timeout: most}, opts) do
+    timeout = opts |> Keyword.get(:timeout, most) |> Timeout.check!() |> min(most)
+    wait = opts |> Keyword.get(:checkout_timeout, timeout) |> min(timeout)
+    Keyword.merge(opts, timeout: timeout, checkout_timeout: wait)
+  end
+
+  defp count(route, counts, result) do
+    if failed?(result) do
+      :counters.add(counts, 2, 1)
+      send(route.server, :check)
+    else
+      :counters.add(counts, 1, 1)
+    end
+  end
+
+  # Of the caller, or of those who call too much.
+  @callers [:unknown_export, :unknown_path, :value, :arity, :params, :conversion, :overloaded] ++
+             [:rate_limited, :closed, :cancelled]
+
+  defp failed?({:ok, %{status: status, stdout: _}}) when status != 0, do: true
+  defp failed?({:ok, %{error: %{__exception__: true}}}), do: true
+  defp failed?({:ok, _}), do: false
+  defp failed?({:error, %Error{reason: reason}}), do: reason not in @callers
+  defp failed?({:error, _}), do: true
+
+  defp not_deployed(name) do
+    known = for name <- Routes.names(), is_binary(name) or is_atom(name), do: name
+
+    message =
+      "nothing is deployed as #{inspect(name)}#{Error.suggestion(name, Enum.map(known, &to_string/1))}"
+
+    %Error{reason: :not_deployed, details: %{name: name, message: message}}
+  end
+
+  @doc "The canary gets all calls, and the version before it goes."
+  @spec promote(name()) :: {:ok, pos_integer()} | {:error, Exception.t()}
+  def promote(name), do: ask(name, :promote)
+
+  @doc "Back to the version before: a canary goes away, or the version before is deployed anew, under a number of its own."
+  @spec rollback(name()) :: {:ok, pos_integer()} | {:error, Exception.t()}
+  def rollback(name), do: ask(name, {:rollback, nil})
+
+  @doc "What happened, the newest first; the last 100."
+  @spec history(name()) :: {:ok, [event()]} | {:error, Exception.t()}
+  def history(name), do: ask(name, :history)
+
+  @doc """
+  The versions that get calls, the newest first: `:version`, `:code`, `:percent` of the calls, `:calls` and `:errors` so far, and
+  the `:pool`.
+  """
+  @spec versions(name()) :: {:ok, [map()]} | {:error, Exception.t()}
+  def versions(name), do: ask(name, :versions)
+
+  @doc "The names."
+  @spec names() :: [name()]
+  def names, do: Routes.names()
+
+  @doc "Takes the name away, waiting so many ms for the calls that are under way."
+  @spec undeploy(name(), timeout()) :: :ok | {:error, Exception.t()}
+  def undeploy(name, drain \\ 5_000) do
+    with {:ok, pools} <- ask(name, :undeploy) do
+      for pool <- pools, do: Server.end_pool(pool, drain)
+      :ok
+    end
+  end
+
+  defp ask(name, request) do
+    case Routes.fetch(name) do
+      {:ok, %{server: server}} -> GenServer.call(server, request, :infinity)
+      :error -> {:error, not_deployed(name)}
+    end
+  end
+end

@@ -1,0 +1,71 @@
+defmodule Wasmex.Deploy.Routes do
+  @moduledoc false
+  # Which pools stand behind each name: a table that calls read, so that none of them asks a process.
+
+  use GenServer
+
+  @enforce_keys [:server, :functions, :timeout, :versions]
+  defstruct [:server, :functions, :timeout, :versions]
+
+  @typedoc "Up to which percent it is picked, its number, its pool, its counts of calls that went well and that failed."
+  @type version :: {1..100, pos_integer(), pid() | nil, :counters.counters_ref()}
+  @type t :: %__MODULE__{
+          server: pid(),
+          functions: [String.t()] | nil,
+          timeout: timeout(),
+          versions: [version(), ...]
+        }
+
+  @spec start_link(term()) :: GenServer.on_start()
+  def start_link(_opts), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+
+  @spec fetch(term()) :: {:ok, t()} | :error
+  def fetch(name) do
+    case :ets.lookup(__MODULE__, name) do
+      [{_name, route}] -> {:ok, route}
+      [] -> :error
+    end
+  end
+
+  @spec names() :: [term()]
+  def names, do: :ets.select(__MODULE__, [{{:"$1", :_}, [], [:"$1"]}])
+
+  @doc "The one for this call."
+  @spec pick(t()) :: version()
+  def pick(%__MODULE__{versions: [version]}), do: version
+
+  def pick(%__MODULE__{versions: versions}) do
+    percent = :rand.uniform(100)
+    Enum.find(versions, fn {threshold, _, _, _} -> percent <= threshold end)
+  end
+
+  @doc "By the process of the name, which takes the row away when it ends."
+  @spec put(term(), t()) :: true
+  def put(name, route) do
+    unless :ets.member(__MODULE__, name), do: GenServer.cast(__MODULE__, {:watch, name, self()})
+    :ets.insert(__MODULE__, {name, route})
+  end
+
+  @spec delete(term()) :: true
+  def delete(name), do: :ets.delete(__MODULE__, name)
+
+  @impl true
+  def init(nil) do
+    :ets.new(__MODULE__, [:named_table, :public, read_concurrency: true])
+    {:ok, %{}}
+  end
+
+  # A process that was killed takes nothing away itself.
+  @impl true
+  def handle_cast({:watch, name, pid}, watched),
+    do: {:noreply, Map.put(watched, Process.monitor(pid), name)}
+
+  @impl true
+  def handle_info({:DOWN, monitor, :process, pid, _reason}, watched) do
+    {name, watched} = Map.pop(watched, monitor)
+    with {:ok, %{server: ^pid}} <- fetch(name), do: delete(name)
+    {:noreply, watched}
+  end
+
+  def handle_info(_message, watched), do: {:noreply, watched}
+end

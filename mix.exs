@@ -28,7 +28,7 @@ defmodule Wasmex.MixProject do
     [
       mod: {Wasmex.Application, []},
       # :inets and :ssl are for plug-ins' own requests, and for tests.
-      extra_applications: [:logger, :crypto, :inets, :ssl, :public_key]
+      extra_applications: [:logger, :crypto, :inets, :ssl, :public_key, iex: :optional]
     ]
   end
 

@@ -39,15 +39,24 @@ defmodule Wasmex do
 
   use GenServer
 
-  alias Wasmex.{Compat, Compiler, Instance, Memory, Module, Program, Server, Store, StoreOrCaller}
+  alias Wasmex.{Compat, Instance, Loader, Memory, Module, Program, Server, Store, StoreOrCaller}
   alias Wasmex.Utils
-  alias Wasmex.Call.Timeout
+  alias Wasmex.Call.{Terms, Timeout}
   alias Wasmex.Options
   alias Wasmex.Wasi.WasiOptions
 
   @options Options.table(
              [
-               bytes: [type: {:or, [nil], :string}, doc: "wasm or WAT", example: ~s|"(module)"|],
+               bytes: [
+                 type: {:or, [nil], :string},
+                 doc: "wasm, WAT, or what `mix wasmex.compile` made of it",
+                 example: ~s|"(module)"|
+               ],
+               path: [
+                 type: {:or, [nil], :string},
+                 doc: "its file instead, which is compiled once until it changes",
+                 example: ~s|"lib.wasm"|
+               ],
                module: [
                  type: {:or, [nil], {:struct, Module}},
                  default_doc: "compiled from `:bytes`",
@@ -67,7 +76,7 @@ defmodule Wasmex do
                  type: :map,
                  default: %{},
                  doc:
-                   "modules whose exports can be imported: `%{name => %{bytes: _} | %{module: _}}`, with `:links` of their own",
+                   "modules whose exports can be imported: `%{name => %{bytes: _} | %{path: _} | %{module: _}}`, with `:links` of their own",
                  example: ~s|%{"lib" => %{bytes: "(module)"}}|
                ],
                wasi: [
@@ -96,7 +105,7 @@ defmodule Wasmex do
 
   # What needs no process: errors of it take nobody along.
   defp prepare(opts) do
-    _ = opts |> compile() |> Compiler.Options.new!()
+    compile = compile(opts)
 
     case opts do
       %{instance: _, store: _, module: _} ->
@@ -113,15 +122,20 @@ defmodule Wasmex do
 
       %{bytes: bytes} when is_binary(bytes) ->
         with {:ok, store} <- make_store(opts),
-             {:ok, module} <- Module.compile(store, bytes, compile(opts)),
+             {:ok, module} <- Loader.module(store, {:bytes, bytes}, compile),
+             do: opts |> Map.merge(%{store: store, module: module}) |> state(opts[:store] == nil)
+
+      %{path: path} when is_binary(path) ->
+        with {:ok, store} <- make_store(opts),
+             {:ok, module} <- Loader.module(store, {:path, path}, compile),
              do: opts |> Map.merge(%{store: store, module: module}) |> state(opts[:store] == nil)
 
       _ ->
-        Options.misuse!("start_link with :bytes, or :store and :module", opts)
+        Options.misuse!("start_link with :bytes, :path, or :store and :module", opts)
     end
   end
 
-  defp compile(opts), do: opts |> Map.take(Compiler.Options.keys()) |> Map.to_list()
+  defp compile(opts), do: Loader.options(opts)
 
   defp make_store(%{store: %StoreOrCaller{} = store}), do: {:ok, store}
 
@@ -182,22 +196,64 @@ defmodule Wasmex do
   defp link_module(%{module: %Module{} = module}, _store, _compile), do: {:ok, module}
 
   defp link_module(%{bytes: bytes}, store, compile) when is_binary(bytes),
-    do: Module.compile(store, bytes, compile)
+    do: Loader.module(store, {:bytes, bytes}, compile)
+
+  defp link_module(%{path: path}, store, compile) when is_binary(path),
+    do: Loader.module(store, {:path, path}, compile)
 
   defp link_module(other, _store, _compile),
-    do: Options.misuse!("a link as %{bytes: binary} or %{module: %Wasmex.Module{}}", other)
+    do:
+      Options.misuse!(
+        "a link as %{bytes: binary}, %{path: path} or %{module: %Wasmex.Module{}}",
+        other
+      )
+
+  @call_options Options.table(
+                  Keyword.take(Options.Call.limits(5_000), [:timeout]) ++
+                    Keyword.delete(Options.Call.core(), :floats),
+                  "Wasmex.call_function/4"
+                )
 
   @doc """
   Calls an exported function. Returns `{:ok, results}` or `{:error, text}`.
+
+  The last argument is a timeout in ms, or options:
+
+  #{Options.Docs.table(@call_options)}
+
+  Arguments may be `{:bytes, iodata}`, `{:string, string}` and `{:json, term}`, and with `:returns` the result is a
+  value, see `Wasmex.Instance`.
 
   Calls to one process run one at a time, in order. After `timeout` ms, including waiting, the caller exits
   as with `GenServer.call/3` and the guest is stopped. The instance can be called again.
 
   Inside an imported function, a call with the server's own pid runs directly.
   """
-  @spec call_function(GenServer.server(), String.t() | atom(), [term()], timeout()) ::
-          {:ok, [term()]} | {:error, String.t()}
-  def call_function(server, name, params, timeout \\ 5000) do
+  @spec call_function(GenServer.server(), String.t() | atom(), [term()], timeout() | keyword()) ::
+          {:ok, [term()] | term()} | {:error, String.t()}
+  def call_function(server, name, params, timeout_or_opts \\ 5000)
+
+  def call_function(server, name, params, opts) when is_list(opts) do
+    opts = Options.new!(opts, @call_options)
+    terms = Terms.new(params, opts)
+    result = call_server(server, name, terms || params, opts.timeout)
+    if terms, do: told(result, terms), else: result
+  end
+
+  def call_function(server, name, params, timeout) do
+    if Terms.any?(params),
+      do: call_function(server, name, params, timeout: timeout),
+      else: call_server(server, name, params, timeout)
+  end
+
+  defp told(result, terms) do
+    case Terms.result(result, terms) do
+      {:error, %{__exception__: true} = error} -> {:error, Compat.text(error)}
+      told -> told
+    end
+  end
+
+  defp call_server(server, name, params, timeout) do
     if server == self() do
       nested_call(Utils.stringify(name), params, timeout)
     else

@@ -1,3 +1,8 @@
+# What the suite and the VMs that it starts compile is kept for this run alone, not in the user's cache.
+cache = Path.join(System.tmp_dir!(), "wasmex-test-#{System.pid()}")
+System.put_env("WASMEX_CACHE", cache)
+System.at_exit(fn _status -> File.rm_rf(cache) end)
+
 # Kills, floods and races take their time: `mix test --include stress`.
 # Waits end when what they wait for is there; these bounds are for machines that have much else to do.
 ExUnit.start(assert_receive_timeout: 10_000, timeout: 240_000, exclude: [:stress])

@@ -93,7 +93,8 @@ defmodule Wasmex.CLI do
   @doc "Where and how a task compiles: in a process of its own unless the command line says, for files may come from anybody."
   @spec compile_options(module(), keyword()) :: keyword()
   def compile_options(task, opts) do
-    given = opts |> Keyword.take(Compiler.Options.keys()) |> Keyword.put_new(:compile, :isolated)
+    defaults = [compile: :isolated, cache: true]
+    given = Keyword.merge(defaults, Keyword.take(opts, Compiler.Options.keys()))
     _ = Compiler.Options.new!(given)
     given
   rescue

@@ -105,9 +105,13 @@ defmodule Wasmex.Compat do
   defp words(%Error{reason: :guest, details: %{detail: detail, backtrace: [_ | _]}}),
     do: "Error during function excecution: #{detail}"
 
-  defp words(%Error{reason: :missing_import, details: %{namespace: namespace, name: name}}),
-    do:
-      "unknown import: `#{Printable.name(namespace)}::#{Printable.name(name)}` has not been defined"
+  defp words(%Error{
+         reason: :missing_import,
+         details: %{namespace: namespace, name: name} = details
+       }),
+       do:
+         "unknown import: `#{Printable.name(namespace)}::#{Printable.name(name)}` has not been defined" <>
+           Error.wasi_hint(details[:names] || [])
 
   defp words(%Error{reason: :incompatible_import, details: %{message: message}}),
     do: outermost(message)

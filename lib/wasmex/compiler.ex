@@ -34,6 +34,25 @@ defmodule Wasmex.Compiler do
         # compiles that may wait for a place, after which `:compile_queue_full` is the answer
         compile_queue: 256
 
+  ## The disk cache
+
+  Compiled code is kept on disk, so that the next start of the VM only loads it. That holds for all that compiles on its
+  way to something else: `Wasmex.run/3`, `Wasmex.start_link/1`, `Wasmex.Components.start_link/1`, modules that `use
+  Wasmex.Component`, plug-ins, HTTP functions and the Mix tasks. `cache: false` is the option against it. `Wasmex.Module.compile/3`
+  and its like compile each time; `cache: true` is their option for it. Code of less than 16 KiB is not kept.
+
+      config :wasmex,
+        # the directory, or false; by default `wasmex/compiled` in the user's cache directory
+        cache: "/var/cache/my_app/wasm",
+        # bytes in all; by default 512 MiB. What was not used for longest goes first
+        cache_size: 1_000_000_000
+
+  The environment variable `WASMEX_CACHE` (a directory, or `off`) has precedence. The directory is made with mode 0700. One
+  that others may write to, or whose place they may change, is refused, since its contents are run as machine code: of a
+  configured directory that is an error (`:cache`), without the default one everything is compiled each time, and a
+  warning says so once. Entries carry a digest, and are of one version of this library, one kind of machine and one set of
+  engine settings.
+
   The helper is `wasmex-compiler` in `priv/native`, which `mix compile` builds, or where `WASMEX_COMPILER_PATH` says. Where
   there is none `:isolated` is an error; it never turns into `:in_process`.
 
@@ -94,7 +113,7 @@ defmodule Wasmex.Compiler do
   # The resource of a module, of bytes or (where it is isolated) text.
   @spec module(reference(), binary(), Options.t()) :: {:ok, reference()} | {:error, Exception.t()}
   def module(engine, code, options) do
-    case {Native.engine_cache(engine), options.where} do
+    case {cache(engine, code, options), options.where} do
       {nil, :in_process} ->
         InProcess.await(&Native.module_compile(engine, code, &1, &2))
 
@@ -109,13 +128,30 @@ defmodule Wasmex.Compiler do
   @spec component(reference(), binary(), [{String.t(), atom()}], Options.t()) ::
           {:ok, reference()} | {:error, Exception.t()}
   def component(engine, code, names, options) do
-    case {Native.engine_cache(engine), options.where} do
+    case {cache(engine, code, options), options.where} do
       {nil, :in_process} ->
         InProcess.await(&Native.component_compile(engine, code, names, &1, &2))
 
       {cache, _} ->
         with {:ok, artefact} <- artefact(cache, :component, engine, code, options),
              do: engine |> Native.component_deserialize(artefact, names) |> native()
+    end
+  end
+
+  @doc false
+  # wasmtime's own artefact, kept in a disk cache where there is one.
+  @spec artefact(kind(), reference(), binary(), Options.t()) ::
+          {:ok, binary()} | {:error, Exception.t()}
+  def artefact(kind, engine, code, options),
+    do: engine |> cache(code, options) |> artefact(kind, engine, code, options)
+
+  # Code below this size is compiled faster than a cache is worth: a few milliseconds.
+  @least 16 * 1024
+
+  # The engine's own cache has everything; the configured one what was asked to be in it.
+  defp cache(engine, code, options) do
+    with nil <- Native.engine_cache(engine) do
+      if options.cache and byte_size(code) >= @least, do: Disk.configured()
     end
   end
 

@@ -15,16 +15,22 @@ defmodule Wasmex.Component do
 
   - `path:`: the component's file, relative to the project. Its bytes are embedded in the module, so a
     release does not need the file. With `otp_app: :my_app` the file is read from that application's
-    directory at run time instead.
+    directory at run time instead. It may be one that `mix wasmex.compile` made, with `wit:` for its types.
   - `wit:`: a WIT file or folder (with `world:`) that defines the types. Pass the component itself to
     `start_link/1` as `path:` or `bytes:`; `path:` is then optional here.
   - `structs: true`: records of exported interfaces become structs, each in its own module. Records of
     imported interfaces and of the world stay maps.
 
+  `mix compile` compiles the component, too, into a file beside the module's own in `_build`, which releases
+  take along. A start loads that file and compiles nothing. It is for this version of the library, the machine and
+  the default engine; a start with another engine (`engine:`) or on another kind of machine compiles the
+  component, and keeps the result in the disk cache (see `Wasmex.Compiler`).
+
   The generated module defines:
 
   - `start_link/1`: starts a process around an instance. It takes the options of
-    `Wasmex.Components.start_link/1`, and `host:`, the module that implements the component's imports
+    `Wasmex.Components.start_link/1`, and `host:`, the module that implements the component's imports. With `path:`,
+    `bytes:` or `component:` it starts another file, other bytes, or what is compiled already
   - `instantiate/2`: creates an instance in an existing store, for calls without a process
   - one function per exported function, in snake case. It takes the process or instance, the arguments,
     and optionally `timeout:` in ms (5,000 by default for a process). It returns `{:ok, value}` or `{:error,
@@ -58,9 +64,9 @@ defmodule Wasmex.Component do
   `Wasmex.Components.HostResource`).
   """
 
-  alias Wasmex.{Compiler, Error, Options, WIT}
+  alias Wasmex.{Artefact, Cache, Compiler, Engine, Error, Loader, Native, Options, WIT}
   alias Wasmex.Call.Timeout
-  alias Wasmex.Components.Bindgen.{Definition, Structs}
+  alias Wasmex.Components.Bindgen.{Definition, Precompiled, Structs}
   alias Wasmex.Components
   alias Wasmex.Components.{Component, GuestResource, Instance}
 
@@ -90,6 +96,8 @@ defmodule Wasmex.Component do
     {opts, _} = Code.eval_quoted(opts, [], __CALLER__)
     opts = Options.new!(opts, @options)
     world = world!(opts)
+    precompiled = if opts[:path], do: Precompiled.make(__CALLER__.module, opts[:path], __CALLER__)
+    opts = Map.put(opts, :precompiled, precompiled)
     Definition.module(world, opts, __CALLER__.module)
   end
 
@@ -109,9 +117,15 @@ defmodule Wasmex.Component do
 
   defp component!(path) do
     with {:ok, bytes} <- File.read(path),
+         {:artefact, false} <- {:artefact, Artefact.artefact?(bytes)},
          {:ok, bytes} <- Component.to_component(bytes) do
       bytes
     else
+      {:artefact, true} ->
+        raise CompileError,
+          description:
+            "#{path} is compiled, which leaves no names of types: `wit:` is needed for these"
+
       {:error, reason} when is_atom(reason) ->
         raise CompileError, description: "could not read #{path}: #{:file.format_error(reason)}"
 
@@ -121,25 +135,67 @@ defmodule Wasmex.Component do
   end
 
   @doc false
-  # The compiled component of a generated module, cached per engine.
-  def compiled(module, engine, bytes, compile \\ []) do
-    engine = engine || Wasmex.Engine.default()
-    key = {__MODULE__, module, Wasmex.Engine.resource(engine), :crypto.hash(:sha256, bytes)}
+  # The compiled component of a generated module: its own, which is known by the module's version, or another one.
+  def compiled(module, {:own, nil}, engine, options) do
+    engine = Engine.resource(engine)
 
-    Wasmex.Cache.remember(key, fn ->
-      Component.compile(engine, bytes, [names: module.__names__()] ++ compile)
+    Cache.remember({__MODULE__, module, engine, module.module_info(:md5)}, fn ->
+      with nil <- Precompiled.load(module, module.__precompiled__(), engine, module.__names__()),
+           do: Loader.component_of(module.__bytes__(), engine, module.__names__(), options),
+           else: (component -> {:ok, component})
+    end)
+  end
+
+  # Its own, in a file that may have changed since.
+  def compiled(module, {:own, path}, engine, options) do
+    engine = Engine.resource(engine)
+
+    load = fn bytes ->
+      with {_name, digest} = precompiled <- module.__precompiled__(),
+           true <- :crypto.hash(:sha256, bytes) == digest,
+           %Component{} = component <-
+             Precompiled.load(module, precompiled, engine, module.__names__()) do
+        {:ok, component}
+      else
+        _ -> Loader.component_of(bytes, engine, module.__names__(), options)
+      end
+    end
+
+    Loader.load({:path, path}, {__MODULE__, module}, engine, load)
+  end
+
+  # Names have atoms, whatever it was compiled with.
+  def compiled(module, {:component, component}, _engine, _options) do
+    names = Map.to_list(module.__names__())
+
+    with {:error, native} <- Native.component_named(component.resource, names),
+         do: {:error, Error.from_native(native)},
+         else: ({:ok, resource} -> {:ok, Component.__wrap_resource__(resource)})
+  end
+
+  def compiled(module, {:path, _} = source, engine, options) do
+    engine = Engine.resource(engine)
+    make = &Loader.component_of(&1, engine, module.__names__(), options)
+    Loader.load(source, {__MODULE__, module}, engine, make)
+  end
+
+  def compiled(module, {:bytes, bytes}, engine, options) do
+    engine = Engine.resource(engine)
+
+    Cache.remember({__MODULE__, module, engine, :crypto.hash(:sha256, bytes)}, fn ->
+      Loader.component_of(bytes, engine, module.__names__(), options)
     end)
   end
 
   @doc false
   def start_link(module, opts) do
     {host, opts} = Keyword.pop(opts, :host, [])
-    {bytes, opts} = bytes(module, opts)
+    {source, opts} = source(module, opts)
     imports = imports(module, host, Keyword.get(opts, :imports, %{}))
 
     {compile, opts} = Keyword.split(opts, Compiler.Options.keys())
 
-    with {:ok, component} <- compiled(module, opts[:engine], bytes, compile) do
+    with {:ok, component} <- compiled(module, source, opts[:engine], compile_options(compile)) do
       opts
       |> Keyword.merge(component: component, imports: imports, style: :direct)
       |> Components.start_link()
@@ -149,28 +205,24 @@ defmodule Wasmex.Component do
   @doc false
   def instantiate(module, store, opts) do
     {host, opts} = Keyword.pop(opts, :host, [])
-    {bytes, opts} = bytes(module, opts)
+    {source, opts} = source(module, opts)
     {imports, opts} = Keyword.pop(opts, :imports, %{})
     {engine, opts} = Keyword.pop(opts, :engine)
     {compile, opts} = Keyword.split(opts, Compiler.Options.keys())
 
-    with {:ok, component} <- compiled(module, engine, bytes, compile),
+    with {:ok, component} <- compiled(module, source, engine, compile_options(compile)),
          do: Instance.instantiate(store, component, imports(module, host, imports), opts)
   end
 
-  defp bytes(module, opts) do
-    case Keyword.split(opts, [:path, :bytes]) do
-      {[], opts} ->
-        {module.__bytes__(), opts}
+  defp compile_options(given), do: given |> Map.new() |> Loader.options()
 
-      {[{:bytes, bytes}], opts} when is_binary(bytes) ->
-        {bytes, opts}
-
-      {[{:path, path}], opts} ->
-        {File.read!(path), opts}
-
-      {given, _} ->
-        Options.misuse!("the component as path: or bytes:", given)
+  defp source(module, opts) do
+    case Keyword.split(opts, [:path, :bytes, :component]) do
+      {[], opts} -> {{:own, module.__path__()}, opts}
+      {[{:bytes, bytes}], opts} when is_binary(bytes) -> {{:bytes, bytes}, opts}
+      {[{:path, path}], opts} when is_binary(path) -> {{:path, path}, opts}
+      {[{:component, %Component{} = component}], opts} -> {{:component, component}, opts}
+      {given, _} -> Options.misuse!("the component as path:, bytes: or component:", given)
     end
   end
 

@@ -36,7 +36,7 @@ defmodule Wasmex.Components do
 
   use GenServer
 
-  alias Wasmex.{Compat, Compiler, Error, Server, Utils}
+  alias Wasmex.{Compat, Engine, Error, Loader, Native, Server, Utils}
   alias Wasmex.Call.Timeout
   alias Wasmex.Components.{Component, Imports, Instance, Path, Store, Style, Template}
   alias Wasmex.Options
@@ -46,17 +46,17 @@ defmodule Wasmex.Components do
              [
                bytes: [
                  type: {:or, [nil], :string},
-                 doc: "the component, as bytes or text",
+                 doc: "the component: bytes, text, or what `mix wasmex.compile` made of it",
                  example: ~s|"(component)"|
                ],
                path: [
                  type: {:or, [nil], :string},
-                 doc: "its file instead",
+                 doc: "its file instead, which is compiled once until it changes",
                  example: ~s|"app.wasm"|
                ],
                component: [
                  type: {:or, [nil], {:struct, Component}},
-                 doc: "a compiled component instead, with `:store` or an engine of its own"
+                 doc: "a compiled component instead, by default in a store of its own engine"
                ],
                store: [
                  type: {:or, [nil], {:struct, Store}},
@@ -73,6 +73,7 @@ defmodule Wasmex.Components do
                  default: :keep,
                  doc: "see above"
                ],
+               lists: Options.Call.style()[:lists],
                # Of generated modules: `:direct` calls answer with values and exceptions as they are.
                style: [type: {:one_of, [:contract, :direct]}, default: :contract, doc: false]
              ] ++ Options.Call.process("component's start code") ++ Options.Compile.rows(),
@@ -109,11 +110,11 @@ defmodule Wasmex.Components do
     opts = Map.merge(@options.defaults, opts)
     # Checked in the caller: raising in `init/1` would also take down a linked parent.
     _ = Imports.prepare(opts.imports)
-    _ = Compiler.Options.from!(opts)
+    compile = Loader.options(opts)
 
     with {:ok, make_store} <- store_maker(opts),
          {:ok, store} <- make_store.(),
-         {:ok, component} <- component(opts, store) do
+         {:ok, component} <- component(opts, store, compile) do
       {:ok,
        %{
          store: store,
@@ -124,6 +125,7 @@ defmodule Wasmex.Components do
          owned?: opts.store == nil,
          on_trap: opts.on_trap,
          style: opts.style,
+         lists: opts.lists,
          refused: nil
        }}
     end
@@ -148,7 +150,7 @@ defmodule Wasmex.Components do
   end
 
   defp store_maker(opts) do
-    {limits, engine} = {opts[:store_limits], opts[:engine]}
+    {limits, engine} = {opts[:store_limits], opts[:engine] || engine(opts)}
 
     case opts.wasi do
       false ->
@@ -162,21 +164,20 @@ defmodule Wasmex.Components do
     end
   end
 
-  defp compile(opts), do: opts |> Map.take(Compiler.Options.keys()) |> Map.to_list()
+  defp engine(%{component: %Component{resource: resource}}),
+    do: %Engine{resource: Native.component_engine(resource)}
 
-  defp component(%{component: %Component{} = component}, _store), do: {:ok, component}
+  defp engine(_opts), do: nil
 
-  defp component(%{bytes: bytes} = opts, store) when is_binary(bytes),
-    do: Component.new(store, bytes, compile(opts))
+  defp component(%{component: %Component{} = component}, _store, _compile), do: {:ok, component}
 
-  defp component(%{path: path} = opts, store) when is_binary(path) do
-    case File.read(path) do
-      {:ok, bytes} -> Component.new(store, bytes, compile(opts))
-      {:error, reason} -> {:error, "could not read #{path}: #{:file.format_error(reason)}"}
-    end
-  end
+  defp component(%{bytes: bytes}, store, compile) when is_binary(bytes),
+    do: Loader.component(store, {:bytes, bytes}, compile)
 
-  defp component(opts, _store),
+  defp component(%{path: path}, store, compile) when is_binary(path),
+    do: Loader.component(store, {:path, path}, compile)
+
+  defp component(opts, _store, _compile),
     do:
       Options.misuse!(
         "start_link with :bytes, :path or :component",
@@ -242,7 +243,11 @@ defmodule Wasmex.Components do
 
   @impl true
   def init({:prepared, config}) do
-    with {:ok, template} <- Template.new(config.component, config.imports, style: config.style),
+    with {:ok, template} <-
+           Template.new(config.component, config.imports,
+             style: config.style,
+             lists: config.lists
+           ),
          config = Map.put(config, :template, template),
          {:ok, instance} <-
            Template.instantiate(template, config.store, timeout: config.timeout) do
@@ -275,18 +280,18 @@ defmodule Wasmex.Components do
       module: config.component,
       instance: instance,
       owned?: config.owned?,
-      begin: if(config.style == :direct, do: &begin_direct/4, else: &begin/4),
+      begin: begin(config),
       answer: if(config.style == :direct, do: &direct/3, else: &answer/3),
       answer_timeouts?: config.style == :direct,
       prepare: if(config.on_trap == :renew and config.owned?, do: &renew(&1, &2, config))
     }
   end
 
-  defp begin(instance, path, params, timeout),
-    do: Instance.begin(instance, path, params, timeout, Style.contract())
-
-  defp begin_direct(instance, path, params, timeout),
-    do: Instance.begin(instance, path, params, timeout, Style.direct())
+  defp begin(%{style: style, lists: lists}) do
+    bits = Style.bits(%{style: style, lists: lists, bytes: nil})
+    extensible? = style == :contract
+    &Instance.begin(&1, &2, &3, &4, bits, extensible?)
+  end
 
   # With the instance and the path.
   defp direct({:ok, [value]}, _instance, _path), do: {:ok, value}

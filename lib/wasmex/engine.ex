@@ -54,7 +54,7 @@ defmodule Wasmex.Engine do
     options = Compiler.Options.new!(opts)
 
     with {:ok, code} <- Compiler.code(:module, bytes, options),
-         {:ok, artefact} <- Compiler.precompile(:module, engine, code, options) do
+         {:ok, artefact} <- Compiler.artefact(:module, engine, code, options) do
       {:ok, Artefact.pack(engine, artefact)}
     else
       {:error, %Error{details: %{message: message}}} ->
@@ -73,7 +73,7 @@ defmodule Wasmex.Engine do
     options = Compiler.Options.new!(opts)
 
     with {:ok, code} <- Compiler.code(:component, bytes, options),
-         {:ok, artefact} <- Compiler.precompile(:component, engine, code, options),
+         {:ok, artefact} <- Compiler.artefact(:component, engine, code, options),
          do: {:ok, Artefact.pack(engine, artefact)}
   end
 

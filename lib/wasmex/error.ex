@@ -262,8 +262,10 @@ defmodule Wasmex.Error do
                path_unlink_file poll_oneoff proc_exit proc_raise sched_yield random_get sock_accept sock_recv sock_send
                sock_shutdown)
 
+  @doc false
   # Preview 1 is there as a whole or not at all: a name of its own that is missing means that it was not enabled.
-  defp wasi_hint(names) do
+  @spec wasi_hint([{String.t(), String.t()}]) :: String.t()
+  def wasi_hint(names) do
     wasi = for {"wasi_" <> _ = namespace, name} <- names, do: {namespace, name}
 
     unknown =
@@ -274,7 +276,7 @@ defmodule Wasmex.Error do
         ""
 
       unknown == [] ->
-        "; this is a WASI program: enable `wasi:` (or make the store with Store.new_wasi)"
+        "; this module needs WASI: pass `wasi: true`, or make the store with Wasmex.Store.new_wasi/3"
 
       true ->
         "; this host has no #{Enum.map_join(unknown, ", ", fn {ns, name} -> import_name(ns, name) end)}"

@@ -14,12 +14,44 @@ defmodule Wasmex.Global do
       {:ok, 8}
   """
 
-  alias Wasmex.Native
+  alias Wasmex.{Native, Options, StoreOrCaller}
   alias Wasmex.Call.Access
 
   defstruct resource: nil, reference: nil
 
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
+
+  @types [:i32, :i64, :f32, :f64, :v128, :externref, :funcref, :anyref, :eqref, :i31ref] ++
+           [:structref, :arrayref, :exnref]
+  @options Options.table(
+             [mutable: [type: :boolean, default: false, doc: "whether it can be set"]],
+             "Wasmex.Global.new/4"
+           )
+
+  @doc """
+  Makes a global variable with a value, which modules of the store can import:
+
+      iex> {:ok, store} = Wasmex.Store.new()
+      iex> {:ok, global} = Wasmex.Global.new(store, :i32, 7, mutable: true)
+      iex> Wasmex.Global.set(global, 8)
+      iex> Wasmex.Global.get(global)
+      {:ok, 8}
+
+  #{Options.Docs.table(@options)}
+
+  Types: #{Enum.map_join(@types, ", ", &"`#{inspect(&1)}`")}.
+  """
+  @spec new(StoreOrCaller.t(), atom(), term(), keyword()) ::
+          {:ok, t()} | {:error, Exception.t()}
+  def new(store_or_caller, type, value, opts \\ []) do
+    {store, via} = StoreOrCaller.split(store_or_caller)
+    type = Options.argument!(type, :type, {:one_of, @types}, "Wasmex.Global.new/4")
+    %{mutable: mutable?} = Options.new!(opts, @options)
+    make = fn -> Native.global_new(store, type, value, mutable?, via) end
+
+    with {:ok, resource} <- Access.run(make, fn -> store end),
+         do: {:ok, %__MODULE__{resource: resource, reference: make_ref()}}
+  end
 
   @doc "Its value."
   @spec get(t()) :: {:ok, term()} | {:error, Exception.t()}

@@ -34,7 +34,7 @@ defmodule Wasmex.Inspection do
       [%{name: "memory", type: {:memory, %{minimum: 1, shared: false, memory64: false}}}]
   """
 
-  alias Wasmex.{Artefact, Error, Native, Wat}
+  alias Wasmex.{Artefact, Bytes, Error, Native, Wat}
   alias Wasmex.Inspection.Language
 
   defstruct kind: :module,
@@ -74,11 +74,8 @@ defmodule Wasmex.Inspection do
   @doc "Reads a file or bytes: wasm, WAT or an artefact."
   @spec read(Path.t() | binary()) :: {:ok, t()} | {:error, Exception.t()}
   def read(path_or_bytes) when is_binary(path_or_bytes) do
-    if bytes?(path_or_bytes), do: from_bytes(path_or_bytes), else: read_file(path_or_bytes)
+    if Bytes.code?(path_or_bytes), do: from_bytes(path_or_bytes), else: read_file(path_or_bytes)
   end
-
-  defp bytes?(@magic <> _), do: true
-  defp bytes?(bytes), do: Artefact.artefact?(bytes) or String.match?(bytes, ~r/\A\s*(\(|;;)/)
 
   defp read_file(path) do
     case File.read(path) do
@@ -106,7 +103,9 @@ defmodule Wasmex.Inspection do
         {:ok, %__MODULE__{kind: :artefact, size: byte_size(bytes)}}
 
       not String.valid?(bytes) ->
-        error("neither wasm (no \\0asm at the start) nor text (not valid UTF-8)#{hint(bytes)}")
+        error(
+          "neither wasm (no \\0asm at the start) nor text (not valid UTF-8)#{Bytes.hint(bytes)}"
+        )
 
       true ->
         case Wat.to_wasm(bytes) do
@@ -176,11 +175,6 @@ defmodule Wasmex.Inspection do
   # `wasi` is the namespace of wasi-threads.
   defp wasi?(namespace),
     do: namespace == "wasi" or String.starts_with?(namespace, ["wasi_", "wasi:"])
-
-  defp hint(<<0x7F, "ELF", _::binary>>), do: "; it is an ELF file, a native program"
-  defp hint(<<0x1F, 0x8B, _::binary>>), do: "; it is compressed with gzip"
-  defp hint(<<"PK", _::binary>>), do: "; it is a ZIP file"
-  defp hint(_), do: ""
 
   defp error(message), do: {:error, %Error{reason: :parse, details: %{message: message}}}
 end

@@ -24,8 +24,20 @@ defmodule Wasmex.Instance do
   | `funcref` | `%Wasmex.Func{}` or `nil` |
   | other references | `%Wasmex.Reference{}`, `{:i31, n}` or `nil`; `{:extern, term}` as an argument for an `anyref` |
 
-  An argument `{:bytes, binary}` of `call/4` is copied into the guest's memory and passed as pointer and
-  length.
+  ## Bytes, strings and terms
+
+  | argument of `call/4` | what is copied into the guest's memory |
+  |---|---|
+  | `{:bytes, iodata}` | the bytes |
+  | `{:string, string}` | the same, checked to be UTF-8 |
+  | `{:json, term}` | the term as JSON |
+
+  The memory comes from the guest's own allocator and goes back after the call. The function gets pointer and
+  length as two parameters, or as one i64 with the pointer in the high half. `returns: :bytes`, `:string` or `:json`
+  reads what the function returns the place of: pointer and length as two results or as one such i64, or, for
+  strings and JSON, the i32 pointer of a text that ends with a NUL.
+
+      {:ok, "HELLO"} = Wasmex.Instance.call(instance, "upcase", [{:string, "hello"}], returns: :string)
 
   ## Lifetime
 
@@ -33,7 +45,7 @@ defmodule Wasmex.Instance do
   """
 
   alias Wasmex.{Call, Compat, Error, Memory, Native, Options, StoreOrCaller}
-  alias Wasmex.Call.{Access, Bytes, Context, Imports, Timeout}
+  alias Wasmex.Call.{Access, Context, Imports, Terms, Timeout}
 
   alias Wasmex.Telemetry
 
@@ -106,7 +118,7 @@ defmodule Wasmex.Instance do
 
   #{Options.Docs.table(@call_options)}
 
-  Returns `{:ok, results}`, always a list, or `{:error, exception}`: `Wasmex.Trap`, `Wasmex.Exit` or
+  Returns `{:ok, results}`, a list (with `:returns` the one value), or `{:error, exception}`: `Wasmex.Trap`, `Wasmex.Exit` or
   `Wasmex.Error`. After an error the instance can be called again.
 
       iex> {:ok, store} = Wasmex.Store.new()
@@ -117,7 +129,7 @@ defmodule Wasmex.Instance do
       :timeout
   """
   @spec call(t(), String.t() | atom(), [term()], keyword()) ::
-          {:ok, [term()]} | {:error, Exception.t()}
+          {:ok, [term()] | term()} | {:error, Exception.t()}
   def call(instance, name, params, opts \\ [])
 
   # The fast path: no options to check, and most calls finish in their first slice.
@@ -128,8 +140,8 @@ defmodule Wasmex.Instance do
     else
       case Native.instance_call(resource, name, params, nil, nil) do
         {:ok, _} = ok -> ok
-        {:error, {:value, _}} = error -> bytes_or_error(error, instance, name, params, [])
-        {:error, {:arity, _}} = error -> bytes_or_error(error, instance, name, params, [])
+        {:error, {:value, _}} = error -> terms_or_error(error, instance, name, params)
+        {:error, {:arity, _}} = error -> terms_or_error(error, instance, name, params)
         step -> drive(step, instance, name, params, nil, :infinity)
       end
     end
@@ -148,19 +160,21 @@ defmodule Wasmex.Instance do
 
   defp full_call(%__MODULE__{resource: resource} = instance, name, params, opts) do
     opts = Options.new!(opts, @call_options)
+    terms = Terms.new(params, opts)
 
-    if Bytes.any?(params) do
-      Bytes.call(instance, name, params, opts)
-    else
-      again = again(opts.floats, resource, name, params, opts.fuel)
-      store = Native.instance_store(resource)
-      Call.run(again.(), Call.new(store, opts.timeout, Context.of(instance), again))
-    end
+    again =
+      if terms,
+        do: Terms.begin(resource, name, terms, opts.fuel),
+        else: again(opts.floats, resource, name, params, opts.fuel)
+
+    store = Native.instance_store(resource)
+    result = Call.run(again.(), Call.new(store, opts.timeout, Context.of(instance), again))
+    if terms, do: Terms.result(result, terms), else: result
   end
 
-  defp bytes_or_error({:error, native}, instance, name, params, opts) do
-    if Bytes.any?(params),
-      do: call(instance, name, params, [timeout: :infinity] ++ opts),
+  defp terms_or_error({:error, native}, instance, name, params) do
+    if Terms.any?(params),
+      do: full_call(instance, name, params, []),
       else: {:error, Error.from_native(native)}
   end
 
@@ -179,8 +193,8 @@ defmodule Wasmex.Instance do
   defp again(:bits, resource, name, params, fuel),
     do: fn -> Native.instance_call_bits(resource, name, params, fuel, nil) end
 
-  @doc "Like `call/4`, but returns the list of results or raises the exception."
-  @spec call!(t(), String.t() | atom(), [term()], keyword()) :: [term()]
+  @doc "Like `call/4`, but returns the results (with `:returns` the value) or raises the exception."
+  @spec call!(t(), String.t() | atom(), [term()], keyword()) :: [term()] | term()
   def call!(instance, name, params, opts \\ []) do
     case call(instance, name, params, opts) do
       {:ok, results} -> results
@@ -190,6 +204,15 @@ defmodule Wasmex.Instance do
 
   @doc false
   # The first step of a call, for processes that drive it themselves (the server).
+  def begin(%__MODULE__{resource: resource} = instance, name, %Terms{} = terms, timeout) do
+    again = Terms.begin(resource, name, terms, nil)
+
+    Call.advance(
+      again.(),
+      Call.new(Native.instance_store(resource), timeout, Context.of(instance), again)
+    )
+  end
+
   def begin(%__MODULE__{resource: resource} = instance, name, params, timeout) do
     case Native.instance_call(resource, name, params, nil, nil) do
       {:ok, _} = ok ->
@@ -255,6 +278,13 @@ defmodule Wasmex.Instance do
   end
 
   @doc false
+  # Of a process's own instance: `params` may be `Wasmex.Call.Terms`.
+  def call_contract(%__MODULE__{resource: resource} = instance, name, %Terms{} = terms, timeout) do
+    again = Terms.begin(resource, name, terms, nil)
+    store = Native.instance_store(resource)
+    Call.run(again.(), Call.new(store, timeout, Context.of(instance), again))
+  end
+
   def call_contract(_instance, _name, params, _timeout) when not is_list(params),
     do: {:error, %Error{reason: :params, details: %{message: "could not load 'function params'"}}}
 
@@ -265,6 +295,9 @@ defmodule Wasmex.Instance do
 
   @doc false
   # As `begin/4`, for integers as the drop-in functions take them.
+  def begin_contract(instance, name, %Terms{} = terms, timeout),
+    do: begin(instance, name, terms, timeout)
+
   def begin_contract(instance, name, params, timeout) do
     case Compat.signed(instance, name, params) do
       :ok -> begin(instance, name, params, timeout)
@@ -348,7 +381,7 @@ defmodule Wasmex.Instance do
   @spec read_bytes(t(), {integer(), integer()} | integer(), keyword()) ::
           {:ok, binary()} | {:error, Exception.t()}
   def read_bytes(%__MODULE__{} = instance, result, opts \\ []),
-    do: Bytes.read(instance, result, opts)
+    do: Terms.read(instance, result, opts)
 
   @doc false
   @spec __wrap_resource__(reference()) :: t()

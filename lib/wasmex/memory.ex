@@ -43,6 +43,46 @@ defmodule Wasmex.Memory do
   # Copying a megabyte takes about 50 µs. Larger copies are split so that they do not block a scheduler.
   @chunk 1024 * 1024
 
+  @options Wasmex.Options.table(
+             [
+               maximum: [
+                 type: {:or, [nil], :natural},
+                 default_doc: "none",
+                 doc: "the most pages that it may grow to"
+               ],
+               memory64: [type: :boolean, default: false, doc: "whether addresses have 64 bits"]
+             ],
+             "Wasmex.Memory.new/3"
+           )
+
+  @doc """
+  Makes a memory of so many pages of 64 KiB, which modules of the store can import:
+
+      iex> {:ok, store} = Wasmex.Store.new()
+      iex> {:ok, memory} = Wasmex.Memory.new(store, 1, maximum: 4)
+      iex> {:ok, module} = Wasmex.Module.compile(store, ~s|(module (import "env" "m" (memory 1 4))
+      ...>   (func (export "get") (param i32) (result i32) local.get 0 i32.load8_u))|)
+      iex> {:ok, instance} = Wasmex.Instance.new(store, module, %{env: %{m: memory}})
+      iex> Wasmex.Memory.write(memory, 7, "A")
+      iex> Wasmex.Instance.call(instance, "get", [7])
+      {:ok, [65]}
+
+  #{Wasmex.Options.Docs.table(@options)}
+
+  It counts as one of the store's memories (`Wasmex.StoreLimits`).
+  """
+  @spec new(StoreOrCaller.t(), non_neg_integer(), keyword()) ::
+          {:ok, t()} | {:error, Exception.t()}
+  def new(store_or_caller, pages, opts \\ []) do
+    {store, via} = StoreOrCaller.split(store_or_caller)
+    pages = Wasmex.Options.argument!(pages, :pages, :natural, "Wasmex.Memory.new/3")
+    %{maximum: maximum, memory64: memory64?} = Wasmex.Options.new!(opts, @options)
+    make = fn -> Native.memory_new(store, pages, maximum, memory64?, via) end
+
+    with {:ok, resource} <- Access.run(make, fn -> store end),
+         do: {:ok, __wrap_resource__(resource)}
+  end
+
   @doc "The memory of an instance: its export `memory`, else the first memory that it exports."
   @spec from_instance(StoreOrCaller.t(), Wasmex.Instance.t()) :: {:ok, t()} | {:error, String.t()}
   def from_instance(store_or_caller, %{resource: instance}) do

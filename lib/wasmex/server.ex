@@ -6,7 +6,7 @@ defmodule Wasmex.Server do
   # *begin* starts a queued call, *settle* looks at what a step came to, *finish* answers the caller.
 
   alias Wasmex.{Call, Compat, Error, Instance, Telemetry}
-  alias Wasmex.Call.{Timeout, Turn}
+  alias Wasmex.Call.{Terms, Timeout, Turn}
 
   @enforce_keys [:store, :module, :instance]
   defstruct store: nil,
@@ -61,10 +61,12 @@ defmodule Wasmex.Server do
     end
   end
 
-  defp first_step(_server, _name, params, _timeout) when not is_list(params),
-    do:
-      {:done,
-       {:error, %Error{reason: :params, details: %{message: "could not load 'function params'"}}}}
+  defp first_step(_server, _name, params, _timeout)
+       when not is_list(params) and not is_struct(params, Terms),
+       do:
+         {:done,
+          {:error,
+           %Error{reason: :params, details: %{message: "could not load 'function params'"}}}}
 
   # What makes no sense at all is the caller's fault alone.
   defp first_step(server, name, params, timeout) do

@@ -21,12 +21,51 @@ defmodule Wasmex.Table do
       {:ok, 5}
   """
 
-  alias Wasmex.Native
+  alias Wasmex.{Native, Options, StoreOrCaller}
   alias Wasmex.Call.Access
 
   defstruct resource: nil, reference: nil
 
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
+
+  @references [:funcref, :externref, :anyref, :eqref, :i31ref, :structref, :arrayref, :exnref]
+  @options Options.table(
+             [
+               maximum: [
+                 type: {:or, [nil], {:integer, 0..0xFFFF_FFFF}},
+                 default_doc: "none",
+                 doc: "the most elements that it may grow to"
+               ],
+               init: [type: :any, doc: "what each element is at first"]
+             ],
+             "Wasmex.Table.new/4"
+           )
+
+  @doc """
+  Makes a table of so many elements of a reference type, which modules of the store can import:
+
+      iex> {:ok, store} = Wasmex.Store.new()
+      iex> {:ok, table} = Wasmex.Table.new(store, :externref, 3, init: "term")
+      iex> Wasmex.Table.get(table, 2)
+      {:ok, "term"}
+
+  #{Options.Docs.table(@options)}
+
+  Types: #{Enum.map_join(@references, ", ", &"`#{inspect(&1)}`")}.
+  """
+  @spec new(StoreOrCaller.t(), atom(), non_neg_integer(), keyword()) ::
+          {:ok, t()} | {:error, Exception.t()}
+  def new(store_or_caller, type, size, opts \\ []) do
+    {store, via} = StoreOrCaller.split(store_or_caller)
+    place = "Wasmex.Table.new/4"
+    type = Options.argument!(type, :type, {:one_of, @references}, place)
+    size = Options.argument!(size, :size, {:integer, 0..0xFFFF_FFFF}, place)
+    %{maximum: maximum, init: init} = Options.new!(opts, @options)
+    make = fn -> Native.table_new(store, {type, init}, {size, maximum}, via) end
+
+    with {:ok, resource} <- Access.run(make, fn -> store end),
+         do: {:ok, %__MODULE__{resource: resource, reference: make_ref()}}
+  end
 
   @doc "The number of elements."
   @spec size(t()) :: {:ok, non_neg_integer()} | {:error, Exception.t()}

@@ -9,15 +9,20 @@ defmodule Wasmex.Wat do
       <<0, 97, 115, 109, 1, 0, 0, 0>>
   """
 
-  alias Wasmex.{Error, Native}
+  alias Wasmex.{Bytes, Error, Native}
 
   @doc "Converts the text of a module or component to wasm bytes."
   @spec to_wasm(binary()) :: {:ok, binary()} | {:error, String.t()}
   def to_wasm(text) when is_binary(text) do
     case Native.wat_to_wasm(text) do
-      {:ok, wasm} -> {:ok, wasm}
-      {:error, {:parse, %{message: message}}} -> {:error, "Failed to parse WAT: #{message}"}
-      {:error, native} -> {:error, native |> Error.from_native() |> Exception.message()}
+      {:ok, wasm} ->
+        {:ok, wasm}
+
+      {:error, {:parse, %{message: message}}} ->
+        {:error, "Failed to parse WAT: #{message}#{Bytes.hint(text)}"}
+
+      {:error, native} ->
+        {:error, native |> Error.from_native() |> Exception.message()}
     end
   end
 
@@ -27,8 +32,14 @@ defmodule Wasmex.Wat do
   def parse(text) do
     with {:ok, text} <- check(text),
          {:error, native} <- Native.wat_to_wasm(text),
-         do: {:error, Error.from_native(native)}
+         do: {:error, native |> Error.from_native() |> hinted(text)}
   end
+
+  # Text that is something else altogether.
+  defp hinted(%Error{reason: :parse, details: %{message: message}} = error, text),
+    do: put_in(error.details.message, message <> Bytes.hint(text))
+
+  defp hinted(error, _text), do: error
 
   @doc false
   # Whether it may be text at all.
@@ -37,7 +48,9 @@ defmodule Wasmex.Wat do
     if Wasmex.Utils.utf8?(text) do
       {:ok, text}
     else
-      message = "neither wasm (no \\0asm at the start) nor text (no valid UTF-8)"
+      message =
+        "neither wasm (no \\0asm at the start) nor text (no valid UTF-8)" <> Bytes.hint(text)
+
       {:error, %Error{reason: :parse, details: %{message: message}}}
     end
   end

@@ -73,7 +73,7 @@ defmodule Wasmex.BadInputTest do
   test "a missing WASI import says what to enable" do
     wat = ~s|(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))))|
     assert {:error, error} = instantiate(wat)
-    assert Exception.message(error) =~ "enable `wasi:`"
+    assert Exception.message(error) =~ "pass `wasi: true`"
   end
 
   test "an import of the wrong type" do

@@ -510,7 +510,7 @@ defmodule Wasmex.DropInTest do
       Exception.message(error)
     end
 
-    assert message.("fd_close", Store.new()) =~ "enable `wasi:`"
+    assert message.("fd_close", Store.new()) =~ "pass `wasi: true`"
     text = message.("sock_open", Store.new_wasi(%Wasmex.Wasi.WasiOptions{}))
     assert text =~ "this host has no `wasi_snapshot_preview1::sock_open`"
     refute text =~ "enable"

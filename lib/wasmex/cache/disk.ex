@@ -1,22 +1,78 @@
 defmodule Wasmex.Cache.Disk do
   @moduledoc false
-  # What was compiled, in a directory: the option `:cache` of `Wasmex.EngineConfig`. An entry is machine code, which the VM
+  # What was compiled, in a directory: that of the configuration, or the option `:cache` of `Wasmex.EngineConfig`. An entry is machine code, which the VM
   # runs. So each carries a digest of itself, and the directory is the user's alone: one that others may write to, or
   # whose place they may change, is refused. (wasmtime's own cache believes whatever it finds.)
 
   import Bitwise
 
+  require Logger
+
   alias Wasmex.{Artefact, Error, Native}
 
-  # Bytes in all, after which those that were not used for longest go, until this much is left.
+  # Bytes in all, after which those that were not used for longest go, until three quarters are left.
   @most 512 * 1024 * 1024
-  @kept 384 * 1024 * 1024
 
   # Writing by the group or by others. Directories above may be the group's: where each user has a group of their own,
   # most are. The last bit is that of /tmp, in which only an entry's owner may rename it.
   @shared 0o022
   @shared_above 0o002
   @sticky 0o1000
+
+  @doc """
+  The directory of `config :wasmex, cache:` or of `WASMEX_CACHE`; nil where it is off, and where the default one can't be
+  used, which is said once.
+  """
+  @spec configured() :: String.t() | nil
+  def configured do
+    case {System.get_env("WASMEX_CACHE"), Application.get_env(:wasmex, :cache)} do
+      {"off", _} ->
+        nil
+
+      {directory, _} when directory not in [nil, ""] ->
+        directory
+
+      {_, false} ->
+        nil
+
+      {_, directory} when is_binary(directory) ->
+        directory
+
+      {_, default} when default in [nil, true] ->
+        default()
+
+      {_, other} ->
+        raise ArgumentError,
+              "config :wasmex, cache: #{inspect(other)}: expected a directory or false"
+    end
+  end
+
+  defp default do
+    directory = :user_cache |> :filename.basedir("wasmex") |> Path.join("compiled")
+
+    case check(directory) do
+      :ok ->
+        directory
+
+      {:error, error} ->
+        warn_once(error)
+        nil
+    end
+  end
+
+  # A user without a home is told nothing: there is nothing to be done about it.
+  defp warn_once(%{details: %{posix: _}}), do: :ok
+
+  defp warn_once(error) do
+    unless :persistent_term.get({__MODULE__, :warned}, false) do
+      :persistent_term.put({__MODULE__, :warned}, true)
+
+      Logger.warning(
+        "what Wasmex compiles is not kept: #{Exception.message(error)}. `config :wasmex, cache:` takes another " <>
+          "directory, or false"
+      )
+    end
+  end
 
   @doc "The artefact of this code for this engine: kept, or made and then kept."
   @spec fetch(String.t(), atom(), reference(), binary(), (() -> result)) :: result
@@ -74,15 +130,16 @@ defmodule Wasmex.Cache.Disk do
           do: {stat.mtime, stat.size, path}
 
     size = entries |> Enum.map(&elem(&1, 1)) |> Enum.sum()
-    if size > @most, do: entries |> Enum.sort() |> drop(size)
+    most = Application.get_env(:wasmex, :cache_size, @most)
+    if size > most, do: entries |> Enum.sort() |> drop(size, div(most, 4) * 3)
   end
 
-  defp drop([{_mtime, size, path} | entries], left) when left > @kept do
+  defp drop([{_mtime, size, path} | entries], left, kept) when left > kept do
     _ = File.rm(path)
-    drop(entries, left - size)
+    drop(entries, left - size, kept)
   end
 
-  defp drop(_entries, _left), do: :ok
+  defp drop(_entries, _left, _kept), do: :ok
 
   defp ls(directory) do
     case File.ls(directory) do
@@ -107,7 +164,8 @@ defmodule Wasmex.Cache.Disk do
            :ok <- mkdir(directory) do
         :ok
       else
-        {:error, posix} -> refuse(directory, "can't be made: #{:file.format_error(posix)}")
+        {:error, posix} ->
+          refuse(directory, "can't be made: #{:file.format_error(posix)}", %{posix: posix})
       end
     end
   end
@@ -157,10 +215,11 @@ defmodule Wasmex.Cache.Disk do
     end
   end
 
-  defp refuse(directory, why) do
+  defp refuse(directory, why, more \\ %{}) do
     message =
       "cache: #{directory} #{why}; what is in a cache is run as machine code, so nobody else may write there"
 
-    {:error, %Error{reason: :cache, details: %{path: directory, message: message}}}
+    details = Map.merge(%{path: directory, message: message}, more)
+    {:error, %Error{reason: :cache, details: details}}
   end
 end

@@ -4,17 +4,26 @@ defmodule Wasmex.Compiler.Options do
 
   alias Wasmex.{Error, Options}
 
-  @rows Options.Compile.rows()
+  @rows Options.Compile.rows(:in_process, false)
   @options Options.table(@rows, "what compiles")
   @keys Keyword.keys(@rows)
 
-  defstruct where: :in_process, memory: 2 * 1024 * 1024 * 1024, timeout: 120_000, reuse: nil
+  # Those of `:isolated` alone.
+  @limits [:compile_memory, :compile_timeout, :compile_reuse]
+
+  defstruct where: :in_process,
+            memory: 2 * 1024 * 1024 * 1024,
+            timeout: 120_000,
+            reuse: nil,
+            # Whether the disk cache of the configuration is used, where the engine has none of its own.
+            cache: false
 
   @type t :: %__MODULE__{
           where: :in_process | :isolated,
           memory: pos_integer(),
           timeout: timeout(),
-          reuse: term()
+          reuse: term(),
+          cache: boolean()
         }
 
   @doc "The options' names."
@@ -29,12 +38,12 @@ defmodule Wasmex.Compiler.Options do
   @doc "Of options that hold these among others, checked already."
   @spec from!(map()) :: t()
   def from!(%{compile: :in_process} = options) do
-    for key <- @keys -- [:compile], Map.get(options, key) != nil do
+    for key <- @limits, Map.get(options, key) != nil do
       raise ArgumentError,
             "#{key}: is for compile: :isolated; a compile in the VM can't be stopped or limited"
     end
 
-    %__MODULE__{}
+    %__MODULE__{cache: Map.get(options, :cache, false)}
   end
 
   def from!(%{compile: where} = options) do
@@ -45,7 +54,8 @@ defmodule Wasmex.Compiler.Options do
       | where: where,
         memory: Map.get(options, :compile_memory) || defaults.memory,
         timeout: Map.get(options, :compile_timeout) || defaults.timeout,
-        reuse: Map.get(options, :compile_reuse)
+        reuse: Map.get(options, :compile_reuse),
+        cache: Map.get(options, :cache, false)
     }
   end
 

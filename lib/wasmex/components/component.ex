@@ -59,7 +59,7 @@ defmodule Wasmex.Components.Component do
     ]
   ]
   @options Options.table(
-             @names ++ Options.Compile.rows(),
+             @names ++ Options.Compile.rows(:in_process, false),
              "Wasmex.Components.Component.compile/3"
            )
 

@@ -30,7 +30,7 @@ defmodule Wasmex.Components.Instance do
   | `char` | string of one character; a code point is accepted |
   | `string` | binary of valid UTF-8 |
   | `list<u8>` | binary (a list is accepted; `bytes: :list` returns one) |
-  | `list<T>`, `list<T, N>` | list |
+  | `list<T>`, `list<T, N>` | list; of numbers also `{:u32, binary}`, with the type's name and the numbers little-endian (`lists: :binary` returns one) |
   | `map<K, V>` | map |
   | `tuple<…>` | tuple |
   | `record` | map with all fields; keys are strings as in WIT (`"first-name"`), or the atoms given by `names:`; as an argument also a struct, atoms, and atoms with underscores |
@@ -198,7 +198,8 @@ defmodule Wasmex.Components.Instance do
 
   @doc false
   # The first step of a call, for processes that drive it themselves (the server).
-  def begin(%__MODULE__{} = instance, path, params, timeout, style) do
+  # A call that is `extensible?` goes on when an imported function outlasts its deadline.
+  def begin(%__MODULE__{} = instance, path, params, timeout, style, extensible?) do
     %{instance_resource: resource, store_resource: store} = instance
 
     case Native.component_call(resource, path, params, style, nil, nil) do
@@ -207,12 +208,10 @@ defmodule Wasmex.Components.Instance do
 
       step ->
         again = fn -> Native.component_call(resource, path, params, style, nil, nil) end
-        Call.advance(step, begun(Call.new(store, timeout, nil, again), style))
+        call = Call.new(store, timeout, nil, again)
+        Call.advance(step, if(extensible?, do: Call.extensible(call), else: call))
     end
   end
-
-  defp begun(call, style),
-    do: if(style == Style.contract(), do: Call.extensible(call), else: call)
 
   @doc """
   Calls an exported function asynchronously, in a new process, and sends `{tag, result}` to the pid of

@@ -5,8 +5,9 @@ defmodule Wasmex.Components.Style do
 
   @existing_atoms 1
   @bytes 2
-  @lenient 4
-  @exact 8
+  @packed 4
+  @lenient 8
+  @exact 16
 
   @doc "Of calls with values as they are."
   @spec direct() :: non_neg_integer()
@@ -16,15 +17,17 @@ defmodule Wasmex.Components.Style do
   def contract, do: @existing_atoms + @lenient
 
   @doc """
-  Of the options `:style` (`:direct`, `:contract`, or `:resource`, which refuses arguments too many) and `:bytes`, see
-  `Wasmex.Options.Call.style/0`.
+  Of the options `:style` (`:direct`, `:contract`, or `:resource`, which refuses arguments too many), `:bytes` and
+  `:lists`, see `Wasmex.Options.Call.style/0`.
   """
   @spec bits(%{
           :style => :direct | :contract | :resource,
           :bytes => :binary | :list | nil,
           optional(atom()) => term()
         }) :: non_neg_integer()
+  def bits(%{style: :direct, lists: :binary}), do: @bytes + @packed
   def bits(%{style: :direct, bytes: bytes}), do: bytes(bytes || :binary)
+  def bits(%{style: :contract, lists: :binary}), do: contract() + @bytes + @packed
   def bits(%{style: :contract, bytes: bytes}), do: contract() + bytes(bytes || :list)
   def bits(%{style: :resource, bytes: bytes}), do: contract() + @exact + bytes(bytes || :list)
 

@@ -34,12 +34,28 @@ defmodule Wasmex.Options.Call do
       allocator: [
         type: {:or, [nil], :name},
         default_doc: "the first export among `malloc`, `cabi_realloc`, `allocate`, `alloc`",
-        doc: "the exported function that gives memory for `{:bytes, binary}` arguments"
+        doc: "the exported function that gives memory for arguments that are bytes"
       ],
       deallocator: [
         type: {:or, [nil], :name},
         default_doc: "the first export among `free`, `deallocate`, `dealloc`",
         doc: "the one that takes it back after the call"
+      ],
+      memory: [
+        type: {:or, [nil], :name},
+        default_doc: "`memory`, else the first that is exported",
+        doc: "the exported memory that bytes are written to and read from"
+      ],
+      returns: [
+        type: {:or, [nil], {:one_of, [:bytes, :string, :json]}},
+        default_doc: "the list of results",
+        doc:
+          "the bytes, the string or the JSON that the function returns the place of. The result is then `{:ok, value}`"
+      ],
+      free_result: [
+        type: :boolean,
+        default: false,
+        doc: "whether the memory that `:returns` was read from is given to the deallocator"
       ]
     ]
   end
@@ -52,6 +68,12 @@ defmodule Wasmex.Options.Call do
         type: {:or, [nil], {:one_of, [:binary, :list]}},
         default_doc: "`:binary`",
         doc: "what values of type `list<u8>` are"
+      ],
+      lists: [
+        type: {:one_of, [:list, :binary]},
+        default: :list,
+        doc:
+          "what lists of numbers are: `:binary` is `{:u32, binary}` with the type's name, little-endian, without a cell for each number"
       ],
       # Of the drop-in calls: `:contract`, and `:resource`, which refuses too many arguments.
       style: [type: {:one_of, [:direct, :contract, :resource]}, default: :direct, doc: false]

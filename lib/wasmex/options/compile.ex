@@ -8,9 +8,9 @@ defmodule Wasmex.Options.Compile do
   # The longest that the VM's timers take.
   @longest 0xFFFF_FFFF
 
-  @doc "The rows; `where` is the default of `compile:`."
-  @spec rows(:in_process | :isolated) :: keyword(keyword())
-  def rows(where \\ :in_process) do
+  @doc "The rows; `where` is the default of `compile:`, and `cache?` that of `cache:`."
+  @spec rows(:in_process | :isolated, boolean()) :: keyword(keyword())
+  def rows(where \\ :in_process, cache? \\ true) do
     [
       compile: [
         type: {:one_of, [:in_process, :isolated]},
@@ -39,6 +39,14 @@ defmodule Wasmex.Options.Compile do
         type: :any,
         default_doc: "a fresh process each",
         doc: "of `:isolated`: a name; compiles of the same one may use one process after another",
+        group: :compile
+      ],
+      cache: [
+        type: :boolean,
+        default: cache?,
+        doc: "whether compiled code is kept in the disk cache, see `Wasmex.Compiler`",
+        flag: :cache,
+        flag_doc: "keep compiled code in the disk cache; `--no-cache` compiles anew",
         group: :compile
       ]
     ]

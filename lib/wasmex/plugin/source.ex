@@ -2,10 +2,8 @@ defmodule Wasmex.Plugin.Source do
   @moduledoc false
   # What a plug-in is to be made of: a manifest, and its modules compiled, in the order of their instantiation.
 
-  alias Wasmex.{Artefact, Cache, Engine, Module}
+  alias Wasmex.{Artefact, Bytes, Cache, Compiler, Engine, Module}
   alias Wasmex.Plugin.{HTTP, Manifest}
-
-  @wasm <<0, "asm">>
 
   @doc "The manifest of what `Wasmex.Plugin.compile/2` takes."
   @spec manifest(term(), boolean()) :: {:ok, Manifest.t()} | {:error, Exception.t()}
@@ -24,7 +22,9 @@ defmodule Wasmex.Plugin.Source do
     do: Manifest.new(map, strict: strict?)
 
   def manifest(text, _strict?) when is_binary(text),
-    do: {:ok, %Manifest{wasm: [one(if(bytes?(text), do: {:bytes, text}, else: {:path, text}))]}}
+    do:
+      {:ok,
+       %Manifest{wasm: [one(if(Bytes.code?(text), do: {:bytes, text}, else: {:path, text}))]}}
 
   def manifest(other, _strict?) do
     Wasmex.Options.misuse!(
@@ -34,10 +34,6 @@ defmodule Wasmex.Plugin.Source do
   end
 
   defp one(source), do: %{source: source, name: nil, hash: nil}
-
-  # A path is neither wasm nor an artefact, and no WAT, which opens with a parenthesis or a comment.
-  defp bytes?(@wasm <> _), do: true
-  defp bytes?(bytes), do: Artefact.artefact?(bytes) or String.match?(bytes, ~r/\A\s*(\(|;;)/)
 
   # Paths are looked for beside the manifest, then from the current directory.
   defp beside(manifest, path) do
@@ -131,7 +127,7 @@ defmodule Wasmex.Plugin.Source do
   defp from_bytes(bytes, engine) do
     if Artefact.artefact?(bytes),
       do: Module.deserialize(bytes, engine),
-      else: Module.make(Engine.resource(engine), bytes)
+      else: Module.make(Engine.resource(engine), bytes, %Compiler.Options{cache: true})
   end
 
   defp hash(bytes), do: :sha256 |> :crypto.hash(bytes) |> Base.encode16(case: :lower)

@@ -2,7 +2,7 @@ defmodule Wasmex.Program.Source do
   @moduledoc false
   # What is to be run, ready to be instantiated: from a path, bytes, a module or a template.
 
-  alias Wasmex.{Artefact, Cache, Code, Compiler, Components, Engine, Error, Module, Template}
+  alias Wasmex.{Bytes, Cache, Code, Compiler, Components, Engine, Error, Module, Template}
   alias Wasmex.Components.Component
   alias Wasmex.Program.{Compiled, Kind, Options}
   alias Wasmex.Pool.Idle
@@ -28,8 +28,6 @@ defmodule Wasmex.Program.Source do
           idle: Idle.t() | nil,
           instance: Idle.instance() | nil
         }
-
-  @wasm <<0, "asm">>
 
   @doc "Of what is compiled, under the name that it gives itself."
   @spec of(Compiled.t()) :: t()
@@ -76,7 +74,7 @@ defmodule Wasmex.Program.Source do
   end
 
   defp load(program, options) when is_binary(program) do
-    if bytes?(program),
+    if Bytes.code?(program),
       do:
         with(
           {:ok, module} <-
@@ -103,10 +101,6 @@ defmodule Wasmex.Program.Source do
             "#{option}: does nothing to a template, whose imports are resolved; run the module"
     end
   end
-
-  # A path is neither wasm nor an artefact, and no WAT, which opens with a parenthesis or a comment.
-  defp bytes?(@wasm <> _), do: true
-  defp bytes?(bytes), do: Artefact.artefact?(bytes) or String.match?(bytes, ~r/\A\s*(\(|;;)/)
 
   defp engine(%{engine: %Engine{} = engine}), do: engine
   defp engine(options), do: Engine.shared(settings(options))

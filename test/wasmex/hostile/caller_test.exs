@@ -223,12 +223,16 @@ defmodule Wasmex.Hostile.CallerTest do
       One.one(pid, timeout: nil)
     end
 
-    assert_raise ArgumentError, ~r/path: or bytes:/, fn -> One.start_link(bytes: nil) end
-    assert_raise ArgumentError, ~r/path: or bytes:/, fn -> One.start_link(bytes: a, path: "x") end
+    for given <- [[bytes: nil], [bytes: a, path: "x"], [component: a]] do
+      assert_raise ArgumentError, ~r/path:, bytes: or component:/, fn -> One.start_link(given) end
+    end
 
     # An engine that is asked for twice is the same.
     [{:ok, first}, {:ok, again}] =
-      for _ <- 1..2, do: Wasmex.Component.compiled(One, Wasmex.Engine.default(), a)
+      for _ <- 1..2 do
+        options = %Wasmex.Compiler.Options{}
+        Wasmex.Component.compiled(One, {:bytes, a}, Wasmex.Engine.default(), options)
+      end
 
     assert first == again
   end

@@ -63,6 +63,9 @@ defmodule Wasmex.Components.Bindgen.Definition do
       @doc false
       def __imports__, do: unquote(Macro.escape(Behaviours.imported(context)))
 
+      @doc false
+      def __precompiled__, do: unquote(Macro.escape(opts.precompiled))
+
       unquote(bytes(opts))
     end
   end
@@ -81,6 +84,9 @@ defmodule Wasmex.Components.Bindgen.Definition do
           @doc false
           def __bytes__,
             do: raise(ArgumentError, "start_link needs path: or bytes: of the component")
+
+          @doc false
+          def __path__, do: nil
         end
 
       {path, nil} ->
@@ -88,12 +94,18 @@ defmodule Wasmex.Components.Bindgen.Definition do
           @wasmex_bytes File.read!(unquote(path))
           @doc false
           def __bytes__, do: @wasmex_bytes
+
+          @doc false
+          def __path__, do: nil
         end
 
       {path, app} ->
         quote do
           @doc false
-          def __bytes__, do: File.read!(Application.app_dir(unquote(app), unquote(path)))
+          def __bytes__, do: File.read!(__path__())
+
+          @doc false
+          def __path__, do: Application.app_dir(unquote(app), unquote(path))
         end
     end
   end

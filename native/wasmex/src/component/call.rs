@@ -4,7 +4,7 @@ use crate::component::abi;
 use crate::component::abi::export::{Args, Results};
 use crate::component::instance::ComponentInstance;
 use crate::component::lower::decode::Decoder;
-use crate::component::mapping::Mapping;
+use crate::component::mapping::{Mapping, PACKED, PACKED_ATOMS};
 use crate::component::problem::{Conversion, Problem, Step};
 use crate::component::signature::Signature;
 use crate::component::state::Underway;
@@ -236,6 +236,8 @@ impl Call {
             0 => self.mapped::<0>(args, lent, cx).await,
             1 => self.mapped::<1>(args, lent, cx).await,
             2 => self.mapped::<2>(args, lent, cx).await,
+            PACKED => self.mapped::<PACKED>(args, lent, cx).await,
+            PACKED_ATOMS => self.mapped::<PACKED_ATOMS>(args, lent, cx).await,
             _ => self.mapped::<3>(args, lent, cx).await,
         }
     }

@@ -95,6 +95,32 @@ fn component_deserialize<'a>(
     }
 }
 
+/// The same of a file, which is mapped into memory and not copied: it must not be written to as long as it is in use.
+#[rustler::nif(schedule = "DirtyIo")]
+fn component_deserialize_file<'a>(
+    env: Env<'a>,
+    engine: ResourceArc<EngineResource>,
+    path: &str,
+    names: Names,
+) -> Term<'a> {
+    // SAFETY: a file that `mix compile` wrote beside the code of the project, and is believed as that code is.
+    match unsafe { Component::deserialize_file(&engine.engine, path) } {
+        Ok(component) => resource(env, engine, component, names),
+        Err(error) => Error::chain(atoms::artefact(), &error).to_term(env),
+    }
+}
+
+/// The same component with atoms for names.
+#[rustler::nif]
+fn component_named<'a>(
+    env: Env<'a>,
+    component: ResourceArc<ComponentResource>,
+    names: Names,
+) -> Term<'a> {
+    let engine = component.engine.clone();
+    resource(env, engine, component.component.clone(), names)
+}
+
 #[rustler::nif]
 fn component_engine(component: ResourceArc<ComponentResource>) -> ResourceArc<EngineResource> {
     component.engine.clone()

@@ -1,7 +1,7 @@
 //! Elixir functions as imports of a component, and as destructors of resources that Elixir owns.
 
 use crate::component::abi::import::{Params, Returned};
-use crate::component::mapping::Mapping;
+use crate::component::mapping::{Mapping, PACKED, PACKED_ATOMS};
 use crate::component::resource::handle::HandleResource;
 use crate::component::state::Components;
 use crate::guest::data::StoreData;
@@ -48,6 +48,8 @@ pub fn define(
         0 => define!(0),
         1 => define!(1),
         2 => define!(2),
+        PACKED => define!(6),
+        PACKED_ATOMS => define!(7),
         _ => define!(3),
     }
 }

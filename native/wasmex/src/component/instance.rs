@@ -33,6 +33,14 @@ pub struct ComponentInstance {
 impl Resource for ComponentInstance {}
 impl std::panic::RefUnwindSafe for ComponentInstance {}
 
+/// What it is an instance of.
+#[rustler::nif]
+fn component_instance_component(
+    instance: ResourceArc<ComponentInstance>,
+) -> ResourceArc<ComponentResource> {
+    instance.component.clone()
+}
+
 impl ComponentInstance {
     /// A handle of this instance.
     pub fn new(

@@ -10,7 +10,7 @@ use crate::component::resource::handle::HandleResource;
 use crate::component::state::Components;
 use crate::component::types::flat;
 use crate::component::types::names::Name;
-use crate::component::types::numbers;
+use crate::component::types::numbers::{self, Number};
 use crate::component::types::shape::{Cases, Kind, Record, Resource, Shape};
 use crate::component::types::shared::Shared;
 use crate::component::types::weight::{LIST_CELL, MAP_ENTRY};
@@ -102,7 +102,10 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
             Kind::Char => self.char(bytes)?,
             Kind::String => self.string(bytes)?,
             Kind::List(element) => self.elements(element, bytes)?,
-            Kind::FixedList(element, length) => self.items(element, bytes, *length)?,
+            Kind::FixedList(element, length) => match self.packed(element) {
+                Some(number) => self.numbers(number, &bytes[..element.size * length]),
+                None => self.items(element, bytes, *length)?,
+            },
             Kind::Map(entry) => self.map(entry, bytes)?,
             Kind::Record(record) => self.record(record, bytes)?,
             Kind::Tuple(items) => {
@@ -178,8 +181,28 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
             self.cx.consume_fuel(length)?;
             return Ok(self.binary(bytes));
         }
+        if let Some(number) = self.packed(element) {
+            let size = length
+                .checked_mul(element.size)
+                .ok_or_else(|| wasmtime::Error::msg("a list is too long"))?;
+            let bytes = self.slice(at, size, element.align)?;
+            self.cx.consume_fuel(size)?;
+            return Ok(self.numbers(number, bytes));
+        }
         let bytes = self.list_bytes(element, at, length, LIST_CELL)?;
         self.items(element, bytes, length)
+    }
+
+    fn packed(&self, element: &Shape) -> Option<Number> {
+        match element.kind {
+            Kind::Number(number) if self.mapping.packed => Some(number),
+            _ => None,
+        }
+    }
+
+    /// `{:u32, binary}`: numbers as they are in memory.
+    fn numbers(&self, number: Number, bytes: &[u8]) -> Term<'e> {
+        (number.atom(), self.binary(bytes)).encode(self.env)
     }
 
     /// The bytes of a list, whose terms are paid for before they are made: `each` is what holds one.

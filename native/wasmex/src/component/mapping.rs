@@ -2,6 +2,11 @@
 
 use rustler::{Decoder, NifResult, Term};
 
+/// The bits of packed lists, where bytes are binaries, too.
+pub const PACKED: u32 = 6;
+/// The same with names as atoms that exist.
+pub const PACKED_ATOMS: u32 = 7;
+
 /// Chosen by Elixir per call and per set of imports.
 #[derive(Clone, Copy, Default)]
 pub struct Mapping {
@@ -10,6 +15,8 @@ pub struct Mapping {
     pub existing_atoms: bool,
     /// `list<u8>` comes out as a binary.
     pub bytes: bool,
+    /// Lists of numbers come out as `{:u32, binary}`, with the type's name.
+    pub packed: bool,
     /// Accept what Wasmex 0.15 accepts: any term as a bool, atoms as strings, unknown fields.
     pub lenient: bool,
     /// Refuse more arguments than there are parameters, though lenient.
@@ -22,14 +29,19 @@ impl Mapping {
         Mapping {
             existing_atoms: bits & 1 != 0,
             bytes: bits & 2 != 0,
-            lenient: bits & 4 != 0,
-            exact: bits & 8 != 0,
+            packed: bits & 4 != 0,
+            lenient: bits & 8 != 0,
+            exact: bits & 16 != 0,
         }
     }
 
-    /// What matters to values on their way out, as a number from 0 to 3.
+    /// What matters to values on their way out: the low bits, 0 to 3, [`PACKED`] or [`PACKED_ATOMS`].
     pub fn outward(self) -> u32 {
-        u32::from(self.existing_atoms) | u32::from(self.bytes) << 1
+        let atoms = u32::from(self.existing_atoms);
+        match self.packed {
+            true => atoms | PACKED,
+            false => atoms | u32::from(self.bytes) << 1,
+        }
     }
 }
 

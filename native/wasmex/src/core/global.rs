@@ -7,8 +7,8 @@ use crate::guest::values;
 use crate::vm::atoms;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
-use rustler::{Encoder, Env, Resource, ResourceArc, Term};
-use wasmtime::{AsContextMut, Global, Mutability};
+use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use wasmtime::{AsContextMut, Global, GlobalType, Mutability};
 
 /// A global variable.
 pub struct GlobalResource {
@@ -34,6 +34,30 @@ impl GlobalResource {
 }
 
 type Handle = ResourceArc<GlobalResource>;
+
+/// A global of the host's.
+#[rustler::nif]
+fn global_new<'a>(
+    env: Env<'a>,
+    cell: ResourceArc<StoreCell>,
+    ty: Term<'a>,
+    value: Term<'a>,
+    mutable: bool,
+    via: Via,
+) -> NifResult<Term<'a>> {
+    let ty = types::decode_value(ty)?;
+    Ok(access::reply_rooted(env, &cell, via, |mut cx| {
+        let value = values::decode(cx.as_context_mut(), value, &ty)?;
+        let mutability = match mutable {
+            true => Mutability::Var,
+            false => Mutability::Const,
+        };
+        let global = Global::new(&mut cx, GlobalType::new(ty, mutability), value);
+        global
+            .map(|global| GlobalResource::new(cell.clone(), global).encode(env))
+            .map_err(Error::Guest)
+    }))
+}
 
 #[rustler::nif]
 fn global_get<'a>(env: Env<'a>, global: Handle, via: Via) -> Term<'a> {

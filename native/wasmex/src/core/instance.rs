@@ -71,6 +71,23 @@ impl InstanceResource {
         })
     }
 
+    /// Its module.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// An exported function.
+    pub fn signature(
+        &self,
+        cx: StoreContextMut<'_, StoreData>,
+        name: &str,
+    ) -> Result<Arc<Signature>> {
+        match self.known(name) {
+            Some(signature) => Ok(signature),
+            None => self.look_up(cx, name),
+        }
+    }
+
     fn known(&self, name: &str) -> Option<Arc<Signature>> {
         self.signatures
             .read()
@@ -193,6 +210,16 @@ fn instance_export_type<'a>(
         Some(ty) => types::external(env, &ty),
         None => atoms::nil().encode(env),
     }
+}
+
+/// `[{name, type}]` in the module's order.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn instance_exports<'a>(env: Env<'a>, instance: ResourceArc<InstanceResource>) -> Term<'a> {
+    let exports = instance.module.exports();
+    exports
+        .map(|export| (export.name(), types::external(env, &export.ty())))
+        .collect::<Vec<_>>()
+        .encode(env)
 }
 
 #[rustler::nif]

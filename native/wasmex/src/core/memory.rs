@@ -9,7 +9,7 @@ use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::terms;
 use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
-use wasmtime::{ExternType, Memory, Module};
+use wasmtime::{ExternType, Memory, MemoryType, Module};
 
 /// The name that C, Rust, Go and others give a module's memory.
 pub const NAME: &str = "memory";
@@ -60,6 +60,29 @@ host_error! {
 }
 
 type Handle = ResourceArc<MemoryResource>;
+
+/// A memory of the host's, in pages.
+#[rustler::nif]
+fn memory_new<'a>(
+    env: Env<'a>,
+    cell: ResourceArc<StoreCell>,
+    minimum: u64,
+    maximum: Option<u64>,
+    memory64: bool,
+    via: Via,
+) -> Term<'a> {
+    access::reply(env, &cell, via, |mut cx| {
+        let ty = MemoryType::builder()
+            .min(minimum)
+            .max(maximum)
+            .memory64(memory64)
+            .build();
+        let memory = ty.and_then(|ty| Memory::new(&mut cx, ty));
+        memory
+            .map(|memory| MemoryResource::new(cell.clone(), memory))
+            .map_err(|error| Error::text(atoms::limit(), error))
+    })
+}
 
 #[rustler::nif]
 fn memory_size<'a>(env: Env<'a>, memory: Handle, via: Via) -> Term<'a> {

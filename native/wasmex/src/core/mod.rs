@@ -3,6 +3,7 @@
 //! It may use `vm`, `wasi` and `guest`.
 
 pub mod artefact;
+pub mod bytes;
 pub mod door;
 pub mod engine;
 pub mod engine_config;

@@ -9,8 +9,8 @@ use crate::guest::values;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
-use rustler::{Encoder, Env, Resource, ResourceArc, Term};
-use wasmtime::{AsContextMut, Ref, StoreContextMut, Table, ValType};
+use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use wasmtime::{AsContextMut, Ref, StoreContextMut, Table, TableType, ValType};
 
 /// A table.
 pub struct TableResource {
@@ -36,6 +36,30 @@ impl TableResource {
 }
 
 type Handle = ResourceArc<TableResource>;
+
+/// A table of the host's, each element the same.
+#[rustler::nif]
+fn table_new<'a>(
+    env: Env<'a>,
+    cell: ResourceArc<StoreCell>,
+    (element, value): (Term<'a>, Term<'a>),
+    (minimum, maximum): (u32, Option<u32>),
+    via: Via,
+) -> NifResult<Term<'a>> {
+    let ValType::Ref(element) = types::decode_value(element)? else {
+        return Err(rustler::Error::BadArg);
+    };
+    Ok(access::reply_rooted(env, &cell, via, |mut cx| {
+        let ty = ValType::Ref(element.clone());
+        let init = values::decode(cx.as_context_mut(), value, &ty)?;
+        let init = init.ref_().ok_or_else(|| values::mismatch(None, &ty, value))?;
+        let ty = TableType::new(element, minimum, maximum);
+        let table = Table::new(&mut cx, ty, init);
+        table
+            .map(|table| TableResource::new(cell.clone(), table).encode(env))
+            .map_err(|error| Error::text(atoms::limit(), error))
+    }))
+}
 
 #[rustler::nif]
 fn table_size<'a>(env: Env<'a>, table: Handle, via: Via) -> Term<'a> {

@@ -46,6 +46,12 @@ pub enum Target {
     List { blob: u32, length: u32 },
     /// Pointer and length of bytes, or of a string in the guest's encoding.
     Bytes(Chunk),
+    /// The same of numbers: how many, and the size of one, which is also their alignment.
+    Numbers {
+        chunk: Chunk,
+        length: u32,
+        size: u32,
+    },
     /// The same of a string, in the guest's encoding.
     Text(Chunk),
     /// The index of a handle in the guest's table.

@@ -93,7 +93,15 @@ fn complete<T>(
         match link.target {
             Target::List { blob, length } => pointer(slot, places[blob as usize], length),
             Target::Bytes(chunk) => {
-                let (at, length) = place_bytes(image, &chunk, cx)?;
+                let (at, length) = place_bytes(image, &chunk, 1, cx)?;
+                pointer(slot, at, length);
+            }
+            Target::Numbers {
+                chunk,
+                length,
+                size,
+            } => {
+                let (at, _) = place_bytes(image, &chunk, size, cx)?;
                 pointer(slot, at, length);
             }
             Target::Text(chunk) => {
@@ -125,11 +133,12 @@ fn pointer(slot: &mut [u8], at: u32, length: u32) {
 fn place_bytes<T>(
     image: &Image,
     chunk: &Chunk,
+    align: u32,
     cx: &mut LowerContext<'_, T>,
 ) -> Result<(u32, u32)> {
     let bytes = image.bytes(chunk);
     let length = u32::try_from(bytes.len())?;
-    let at = cx.realloc(0, 0, 1, bytes.len())?;
+    let at = cx.realloc(0, 0, align, bytes.len())?;
     cx.as_slice_mut()[at..][..bytes.len()].copy_from_slice(bytes);
     Ok((at as u32, length))
 }
@@ -137,7 +146,7 @@ fn place_bytes<T>(
 /// UTF-8 is copied; the other encodings are wasmtime's business.
 fn place_text<T>(image: &Image, chunk: &Chunk, cx: &mut LowerContext<'_, T>) -> Result<(u32, u32)> {
     if matches!(cx.options().string_encoding, StringEncoding::Utf8) {
-        return place_bytes(image, chunk, cx);
+        return place_bytes(image, chunk, 1, cx);
     }
     let text = std::str::from_utf8(image.bytes(chunk))?;
     let mut pair = MaybeUninit::<<str as ComponentType>::Lower>::uninit();

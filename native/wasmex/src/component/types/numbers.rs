@@ -44,6 +44,22 @@ impl Number {
         }
     }
 
+    /// The same as an atom.
+    pub fn atom(self) -> Atom {
+        match self {
+            Number::S8 => atoms::s8(),
+            Number::U8 => atoms::u8_(),
+            Number::S16 => atoms::s16(),
+            Number::U16 => atoms::u16_(),
+            Number::S32 => atoms::s32(),
+            Number::U32 => atoms::u32_(),
+            Number::S64 => atoms::s64(),
+            Number::U64 => atoms::u64_(),
+            Number::F32 => atoms::f32(),
+            Number::F64 => atoms::f64(),
+        }
+    }
+
     /// Bytes in memory.
     pub fn size(self) -> usize {
         match self {

@@ -6,10 +6,27 @@ use crate::component::problem::{Checked, Problem, Step, What};
 use crate::component::types::numbers;
 use crate::component::types::shape::{Kind, Shape};
 use crate::vm::terms;
-use rustler::{Binary, ListIterator, MapIterator, Term};
+use rustler::{Atom, Binary, ListIterator, MapIterator, Term};
 
 /// The most bytes that a list may take: what a 32-bit memory can hold, with room for others.
 const MAX_LIST: usize = 1 << 31;
+
+/// `{:u32, binary}`, with the name of the elements' type: their bytes, and how many they are.
+fn packed<'a>(term: Term<'a>, element: &Shape) -> Checked<Option<(Binary<'a>, usize)>> {
+    let Kind::Number(number) = element.kind else {
+        return Ok(None);
+    };
+    let Ok((name, binary)) = term.decode::<(Atom, Binary)>() else {
+        return Ok(None);
+    };
+    if name != number.atom() || binary.len() % element.size != 0 || binary.len() >= MAX_LIST {
+        let (name, size) = (number.name(), element.size);
+        let wanted = format!("list<{name}>: a list, or {{:{name}, binary}} of {size} bytes each");
+        return Err(Problem::kind(wanted, term));
+    }
+    let length = binary.len() / element.size;
+    Ok(Some((binary, length)))
+}
 
 impl Decoder<'_> {
     pub(super) fn list(
@@ -24,6 +41,16 @@ impl Decoder<'_> {
         {
             let chunk = self.image.chunk(term, &binary);
             self.image.link(blob, at, Target::Bytes(chunk));
+            return Ok(());
+        }
+        if let Some((binary, length)) = packed(term, element)? {
+            let chunk = self.image.chunk(binary.to_term(term.get_env()), &binary);
+            let target = Target::Numbers {
+                chunk,
+                length: length as u32,
+                size: element.size as u32,
+            };
+            self.image.link(blob, at, target);
             return Ok(());
         }
         let (iterator, length) = self.list_of(term, || format!("list<{}>", element.describe()))?;
@@ -50,6 +77,14 @@ impl Decoder<'_> {
         blob: usize,
         at: usize,
     ) -> Checked<()> {
+        if let Some((binary, given)) = packed(term, element)? {
+            if given != wanted {
+                return Err(Problem::new(What::Length { wanted, given }));
+            }
+            let bytes = &mut self.image.blobs[blob].bytes;
+            bytes[at..][..binary.len()].copy_from_slice(&binary);
+            return Ok(());
+        }
         let (iterator, given) =
             self.list_of(term, || format!("list<{}, {wanted}>", element.describe()))?;
         if given != wanted {

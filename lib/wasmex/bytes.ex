@@ -1,0 +1,54 @@
+defmodule Wasmex.Bytes do
+  @moduledoc false
+  # What bytes are that somebody gave as WebAssembly, told by how they begin.
+
+  alias Wasmex.Artefact
+
+  @magic <<0, "asm">>
+
+  # A path is short, and on one line.
+  @longest_path 4096
+
+  @doc """
+  Whether this is code, not a path: wasm, an artefact, or text, which begins with a parenthesis or a comment.
+  """
+  @spec code?(binary()) :: boolean()
+  def code?(@magic <> _), do: true
+  def code?(bytes), do: Artefact.artefact?(bytes) or String.match?(bytes, ~r/\A\s*(\(|;;)/)
+
+  @doc "What bytes are that are neither wasm nor text of it, as the end of a sentence; \"\" where it can't be told."
+  @spec hint(binary()) :: String.t()
+  def hint(""), do: "; there are no bytes: the file is empty"
+  def hint(<<0x7F, "ELF", _::binary>>), do: "; it is an ELF file, a native program"
+  def hint(<<0x1F, 0x8B, _::binary>>), do: "; it is compressed with gzip"
+  def hint(<<0x28, 0xB5, 0x2F, 0xFD, _::binary>>), do: "; it is compressed with zstd"
+  def hint(<<"PK", 3, 4, _::binary>>), do: "; it is a ZIP file"
+  def hint(<<"!<arch>", _::binary>>), do: "; it is an archive of object files: link it first"
+
+  def hint(<<"version https://git-lfs", _::binary>>),
+    do: "; it is a pointer of Git LFS: `git lfs pull` gets the file itself"
+
+  def hint(bytes) do
+    cond do
+      String.match?(bytes, ~r/\A\s*<(!doctype|html|head|body|\?xml)/i) ->
+        "; it is a web page (HTML): the download was not of the file"
+
+      String.match?(bytes, ~r/\A\s*[{\[]/) ->
+        "; it looks like JSON"
+
+      path?(bytes) ->
+        "; it looks like a path: pass its contents (File.read!/1), or the option path:"
+
+      true ->
+        ""
+    end
+  end
+
+  defp path?(bytes) do
+    byte_size(bytes) <= @longest_path and
+      (String.match?(bytes, ~r/\A[^\n(;"]+\.(wasm|wat|cwasm|wast)\z/) or existing?(bytes))
+  end
+
+  defp existing?(bytes),
+    do: String.valid?(bytes) and not String.contains?(bytes, <<0>>) and File.exists?(bytes)
+end

@@ -1,0 +1,67 @@
+# `i handle` in IEx. IEx is an optional application: releases go without it.
+if Code.ensure_loaded?(IEx.Info) do
+  defmodule Wasmex.IExInfo do
+    @moduledoc false
+
+    alias Wasmex.Components
+
+    # What a handle is, and what is done with it.
+    @about %{
+      Wasmex.Engine => {"Compiler settings that modules and stores share", [Wasmex.EngineConfig]},
+      Wasmex.Module =>
+        {"A compiled module: exports/1, imports/1 and info/1 tell more",
+         [Wasmex.Instance, Wasmex.Linker]},
+      Wasmex.StoreOrCaller =>
+        {"A store, which owns instances, or the caller in an imported function", [Wasmex.Store]},
+      Wasmex.Instance =>
+        {"An instance of a module: call/4 calls its functions, export/3 gets the rest",
+         [Wasmex.Module]},
+      Wasmex.Template =>
+        {"A module with its imports resolved: instantiate/3 makes instances", [Wasmex.Linker]},
+      Wasmex.Memory => {"A linear memory: read/3 and write/3", [Wasmex.Instance]},
+      Wasmex.Table => {"A table of references: get/2 and set/3", [Wasmex.Func]},
+      Wasmex.Global => {"A global variable: get/1 and set/2", [Wasmex.Instance]},
+      Wasmex.Tag => {"A tag, which tells exceptions apart", [Wasmex.Instance]},
+      Wasmex.Func => {"A function of a store: call/3", [Wasmex.Instance, Wasmex.Table]},
+      Wasmex.Reference => {"An object of a guest, to be given back to it", [Wasmex.Instance]},
+      Wasmex.Pipe =>
+        {"A standard stream of a guest: read/1 and write/2", [Wasmex.Wasi.WasiOptions]},
+      Wasmex.Plugin => {"A plug-in: call/4", [Wasmex.Plugin.Pool]},
+      Wasmex.Plugin.Compiled =>
+        {"A plug-in, compiled: Wasmex.Plugin.new/2 makes one of it", [Wasmex.Plugin]},
+      Components.Component =>
+        {"A compiled component: exports/1 and imports/1 tell more",
+         [Components.Instance, Wasmex.Component]},
+      Components.Template =>
+        {"A component with its imports resolved: instantiate/3", [Components.Component]},
+      Components.Instance =>
+        {"An instance of a component: call/4", [Components.Component, Wasmex.Component]},
+      Components.Store => {"A store for components", [Components.Instance]},
+      Components.GuestResource =>
+        {"A resource that a guest owns: call/5 and drop/2", [Components.Instance]}
+    }
+
+    @doc "The modules that have handles."
+    @spec modules() :: [module()]
+    def modules, do: Map.keys(@about)
+
+    @doc "The rows that `i/1` prints."
+    @spec info(struct()) :: [{String.t(), String.t()}]
+    def info(%module{} = handle) do
+      {description, related} = @about[module]
+
+      [
+        {"Data type", Kernel.inspect(module)},
+        {"Description", description},
+        {"Value", Kernel.inspect(handle)},
+        {"Reference modules", Enum.map_join([module | related], ", ", &Kernel.inspect/1)}
+      ]
+    end
+  end
+
+  for module <- Wasmex.IExInfo.modules() do
+    defimpl IEx.Info, for: module do
+      def info(handle), do: Wasmex.IExInfo.info(handle)
+    end
+  end
+end

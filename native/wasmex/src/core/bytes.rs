@@ -1,0 +1,554 @@
+//! Calls that hand over bytes: arguments are copied into memory that the guest's own allocator gave, results out of it.
+//!
+//! Allocating, calling, reading and freeing are one job, so that no other user of the store comes in between.
+
+use crate::core::instance::{InstanceResource, UnknownExport};
+use crate::core::memory::{self, OutOfBounds};
+use crate::guest::cell::Via;
+use crate::guest::data::StoreData;
+use crate::guest::drive;
+use crate::guest::job::{Job, Running, Task};
+use crate::guest::signature::Signature;
+use crate::guest::values::{self, Arity, Floats};
+use crate::vm::atoms;
+use crate::vm::env;
+use crate::vm::error::{Error, Result};
+use crate::vm::term_box::TermBox;
+use rustler::sys::ErlNifTerm;
+use rustler::{Atom, Binary, Encoder, Env, NifResult, OwnedBinary, ResourceArc, Term};
+use std::task::Poll;
+use wasmtime::{AsContextMut, Memory, RootScope, StoreContextMut, Val, ValType};
+
+/// Names that allocators have, the first that is exported is used. `cabi_realloc` is that of the component model.
+const ALLOCATORS: [&str; 4] = ["malloc", REALLOC, "allocate", "alloc"];
+const DEALLOCATORS: [&str; 3] = ["free", "deallocate", "dealloc"];
+const REALLOC: &str = "cabi_realloc";
+
+/// Bytes that are copied in one go: some tens of microseconds.
+const CHUNK: usize = 1024 * 1024;
+
+/// What a call returns.
+#[derive(Clone, Copy, PartialEq)]
+enum Returns {
+    /// Its results as they are.
+    Values,
+    /// The bytes that they point to.
+    Bytes,
+    /// The same, where one pointer leads to text that ends with a NUL.
+    Text,
+}
+
+/// `{allocator, deallocator, memory, floats as bits, returns, free what is returned}`: names, nil for the usual ones.
+type Settings = (
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    bool,
+    Atom,
+    bool,
+);
+
+enum Arg {
+    /// A term of the NIF that begins the call.
+    Value(ErlNifTerm),
+    Bytes(TermBox),
+}
+
+/// An argument as the function takes it.
+enum Slot {
+    Value(Val),
+    /// The bytes of the argument of this index, as pointer and length of these types.
+    Pair(usize, ValType, ValType),
+    /// The same in one i64, the pointer in its high half.
+    Packed(usize),
+}
+
+/// Memory that the guest gave.
+struct Block {
+    pointer: u64,
+    size: u64,
+}
+
+struct BytesCall {
+    instance: ResourceArc<InstanceResource>,
+    name: String,
+    args: Vec<Arg>,
+    allocator: Option<String>,
+    deallocator: Option<String>,
+    memory: Option<String>,
+    floats: Floats,
+    returns: Returns,
+    free_result: bool,
+}
+
+/// As `instance_call`, with `{:bytes, binary}` among the arguments.
+#[rustler::nif]
+#[allow(clippy::too_many_arguments)]
+fn instance_call_bytes<'a>(
+    env: Env<'a>,
+    instance: ResourceArc<InstanceResource>,
+    name: String,
+    params: Vec<Term<'a>>,
+    settings: Settings,
+    fuel: Option<u64>,
+    via: Via,
+) -> NifResult<Term<'a>> {
+    let (allocator, deallocator, memory, bits, returns, free_result) = settings;
+    let cell = instance.cell.clone();
+    let call = BytesCall {
+        instance,
+        name,
+        args: params.into_iter().map(arg).collect(),
+        allocator,
+        deallocator,
+        memory,
+        floats: if bits { Floats::Bits } else { Floats::Values },
+        returns: match returns {
+            returns if returns == atoms::bytes() => Returns::Bytes,
+            returns if returns == atoms::string() => Returns::Text,
+            _ => Returns::Values,
+        },
+        free_result,
+    };
+    Ok(drive::begin(env, &cell, via, Job::task(call, fuel)))
+}
+
+fn arg(term: Term) -> Arg {
+    match term.decode::<(Atom, Binary)>() {
+        Ok((tag, bytes)) if tag == atoms::bytes() => {
+            Arg::Bytes(TermBox::new(bytes.to_term(term.get_env())))
+        }
+        _ => Arg::Value(term.as_c_arg()),
+    }
+}
+
+impl Task for BytesCall {
+    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a> {
+        Box::pin(async move { self.call(cx).await })
+    }
+}
+
+impl BytesCall {
+    async fn call(&self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+        // References made for this call are unrooted when it ends.
+        let mut scope = RootScope::new(&mut cx);
+        let signature = self
+            .instance
+            .signature(scope.as_context_mut(), &self.name)?;
+        let slots = self.slots(scope.as_context_mut(), &signature)?;
+        if self.returns != Returns::Values {
+            returned_form(&signature, self.returns)?;
+        }
+        let mut blocks = Vec::new();
+        let made = self
+            .perform(scope.as_context_mut(), &signature, slots, &mut blocks)
+            .await;
+        // A guest that failed may have left its heap in any state; freeing is still its own business.
+        for block in &blocks {
+            let _ = self.free(scope.as_context_mut(), block).await;
+        }
+        let made = made?;
+        env::in_env(|env| made.term(env, scope.as_context_mut(), self.floats))
+            .unwrap_or(Err(Error::Cancelled))
+    }
+
+    /// Terms of the NIF that polls are read here, before the guest runs for the first time.
+    fn slots(
+        &self,
+        mut cx: StoreContextMut<'_, StoreData>,
+        signature: &Signature,
+    ) -> Result<Vec<Slot>> {
+        let one_each = self.args.len() == signature.params.len();
+        let mut types = signature.params.iter();
+        let mut slots = Vec::with_capacity(self.args.len());
+        for (index, arg) in self.args.iter().enumerate() {
+            let ty = types.next().ok_or_else(|| self.arity(signature))?;
+            let slot = match arg {
+                Arg::Value(term) => Slot::Value(value(cx.as_context_mut(), *term, ty, index)?),
+                Arg::Bytes(_) if one_each && matches!(ty, ValType::I64) => Slot::Packed(index),
+                Arg::Bytes(bytes) if one_each && ty.is_ref() => {
+                    Slot::Value(tagged(cx.as_context_mut(), bytes, ty, index)?)
+                }
+                Arg::Bytes(_) => {
+                    let length = types.next().ok_or_else(|| self.arity(signature))?;
+                    Slot::Pair(index, ty.clone(), length.clone())
+                }
+            };
+            slots.push(slot);
+        }
+        if types.next().is_some() {
+            return Err(self.arity(signature));
+        }
+        Ok(slots)
+    }
+
+    fn arity(&self, signature: &Signature) -> Error {
+        let bytes = self.args.iter().filter(|arg| matches!(arg, Arg::Bytes(_)));
+        Arity {
+            expected: signature.params.len(),
+            given: self.args.len() + bytes.count(),
+        }
+        .into()
+    }
+
+    async fn perform(
+        &self,
+        mut cx: StoreContextMut<'_, StoreData>,
+        signature: &Signature,
+        slots: Vec<Slot>,
+        blocks: &mut Vec<Block>,
+    ) -> Result<Made> {
+        let mut params = Vec::with_capacity(signature.params.len());
+        for slot in slots {
+            match slot {
+                Slot::Value(value) => params.push(value),
+                Slot::Packed(index) => {
+                    let block = self.hand_over(cx.as_context_mut(), index, blocks).await?;
+                    let packed = (block.0 << 32) | (block.1 & 0xFFFF_FFFF);
+                    params.push(Val::I64(packed as i64));
+                }
+                Slot::Pair(index, pointer, length) => {
+                    let block = self.hand_over(cx.as_context_mut(), index, blocks).await?;
+                    params.push(number(block.0, &pointer, index)?);
+                    params.push(number(block.1, &length, index)?);
+                }
+            }
+        }
+        let mut results = vec![Val::I32(0); signature.results.len()];
+        signature
+            .func
+            .call_async(&mut cx, &params, &mut results)
+            .await
+            .map_err(Error::Guest)?;
+        if self.returns == Returns::Values {
+            return Ok(Made::Values(results));
+        }
+        let memory = self.memory(cx.as_context_mut())?;
+        let block = match *results.as_slice() {
+            [Val::I32(pointer)] => text_at(&memory, &cx, pointer as u32)?,
+            _ => returned(&results).ok_or(Error::Cancelled)?,
+        };
+        let bytes = read(cx.as_context_mut(), &memory, &block).await?;
+        if self.free_result && block.pointer != 0 {
+            blocks.push(block);
+        }
+        Ok(Made::Bytes(bytes))
+    }
+
+    /// Copies the bytes of an argument into memory of the guest: where to, and how many.
+    async fn hand_over(
+        &self,
+        mut cx: StoreContextMut<'_, StoreData>,
+        index: usize,
+        blocks: &mut Vec<Block>,
+    ) -> Result<(u64, u64)> {
+        let bytes = match &self.args[index] {
+            Arg::Bytes(bytes) => bytes.bytes(),
+            Arg::Value(_) => &[],
+        };
+        let size = bytes.len() as u64;
+        let pointer = self.allocate(cx.as_context_mut(), size).await?;
+        blocks.push(Block { pointer, size });
+        let memory = self.memory(cx.as_context_mut())?;
+        write(cx, &memory, pointer, bytes).await?;
+        Ok((pointer, size))
+    }
+
+    async fn allocate(&self, mut cx: StoreContextMut<'_, StoreData>, size: u64) -> Result<u64> {
+        let name = self.allocator()?;
+        let signature = self.instance.signature(cx.as_context_mut(), name)?;
+        // realloc(old_pointer, old_size, alignment, new_size) of the canonical ABI.
+        let params = match signature.params.len() {
+            4 => call_params(&signature, &[0, 0, 1, size]),
+            _ => call_params(&signature, &[size]),
+        };
+        let result = call_numbers(cx, &signature, params?).await?;
+        match result {
+            Some(0) if size > 0 => Err(no_memory(name, size)),
+            Some(pointer) => Ok(pointer),
+            None => Err(no_memory(name, size)),
+        }
+    }
+
+    async fn free(&self, mut cx: StoreContextMut<'_, StoreData>, block: &Block) -> Result<()> {
+        let name = match (&self.deallocator, self.allocator()) {
+            (Some(name), _) => name,
+            (None, Ok(REALLOC)) => REALLOC,
+            (None, _) => match DEALLOCATORS.into_iter().find(|name| self.exports(name)) {
+                Some(name) => name,
+                None => return Ok(()),
+            },
+        };
+        let signature = self.instance.signature(cx.as_context_mut(), name)?;
+        let (pointer, size) = (block.pointer, block.size);
+        let params = match signature.params.len() {
+            4 => call_params(&signature, &[pointer, size, 1, 0]),
+            2 => call_params(&signature, &[pointer, size]),
+            _ => call_params(&signature, &[pointer]),
+        };
+        call_numbers(cx, &signature, params?).await.map(|_| ())
+    }
+
+    fn allocator(&self) -> Result<&str> {
+        let usual = || ALLOCATORS.into_iter().find(|name| self.exports(name));
+        self.allocator.as_deref().or_else(usual).ok_or_else(|| {
+            let message = format!(
+                "bytes as an argument need an allocator exported by the guest: one of {}, or the one named by `allocator:`",
+                ALLOCATORS.join(", ")
+            );
+            Error::text(atoms::params(), message)
+        })
+    }
+
+    fn exports(&self, name: &str) -> bool {
+        let export = self.instance.module().get_export(name);
+        export.is_some_and(|ty| ty.func().is_some())
+    }
+
+    fn memory(&self, mut cx: StoreContextMut<'_, StoreData>) -> Result<Memory> {
+        let usual = memory::name(self.instance.module());
+        let name = self.memory.as_deref().or(usual).unwrap_or(memory::NAME);
+        let memory = self.instance.instance.get_memory(&mut cx, name);
+        memory.ok_or_else(|| {
+            UnknownExport {
+                kind: atoms::memory(),
+                name: name.to_string(),
+                names: Vec::new(),
+            }
+            .into()
+        })
+    }
+}
+
+/// What the call came to, kept until what it needed is freed.
+enum Made {
+    Values(Vec<Val>),
+    Bytes(OwnedBinary),
+}
+
+impl Made {
+    fn term(
+        self,
+        env: Env<'_>,
+        cx: StoreContextMut<'_, StoreData>,
+        floats: Floats,
+    ) -> Result<ErlNifTerm> {
+        let list = match self {
+            Made::Values(values) => values::encode_list(env, cx, &values, floats)?,
+            Made::Bytes(bytes) => vec![Binary::from_owned(bytes, env)].encode(env),
+        };
+        Ok(list.as_c_arg())
+    }
+}
+
+fn value(
+    cx: StoreContextMut<'_, StoreData>,
+    term: ErlNifTerm,
+    ty: &ValType,
+    index: usize,
+) -> Result<Val> {
+    env::in_env(|env| {
+        // SAFETY: the term came with the NIF that is polling for the first time right now.
+        let term = unsafe { env::term(env, term) };
+        values::decode(cx, term, ty).map_err(|error| values::at(error, index))
+    })
+    .unwrap_or(Err(Error::Cancelled))
+}
+
+/// For a reference, which may be any term: the argument as it was given.
+fn tagged(
+    cx: StoreContextMut<'_, StoreData>,
+    bytes: &TermBox,
+    ty: &ValType,
+    index: usize,
+) -> Result<Val> {
+    env::in_env(|env| {
+        let term = (atoms::bytes(), bytes.get(env)).encode(env);
+        values::decode(cx, term, ty).map_err(|error| values::at(error, index))
+    })
+    .unwrap_or(Err(Error::Cancelled))
+}
+
+/// A pointer or a length as a parameter of this type.
+fn number(value: u64, ty: &ValType, index: usize) -> Result<Val> {
+    match ty {
+        ValType::I32 => Ok(Val::I32(value as u32 as i32)),
+        ValType::I64 => Ok(Val::I64(value as i64)),
+        other => Err(Error::text(
+            atoms::params(),
+            format!(
+                "argument #{} is bytes, which are passed as pointer and length; this parameter is of type {other}",
+                index + 1
+            ),
+        )),
+    }
+}
+
+fn call_params(signature: &Signature, values: &[u64]) -> Result<Vec<Val>> {
+    if values.len() != signature.params.len() {
+        let (expected, given) = (signature.params.len(), values.len());
+        return Err(Arity { expected, given }.into());
+    }
+    let typed = values.iter().zip(&signature.params).enumerate();
+    typed
+        .map(|(index, (value, ty))| number(*value, ty, index))
+        .collect()
+}
+
+/// Calls an allocator or the like: its result as an unsigned number.
+async fn call_numbers(
+    mut cx: StoreContextMut<'_, StoreData>,
+    signature: &Signature,
+    params: Vec<Val>,
+) -> Result<Option<u64>> {
+    let mut results = vec![Val::I32(0); signature.results.len()];
+    signature
+        .func
+        .call_async(&mut cx, &params, &mut results)
+        .await
+        .map_err(Error::Guest)?;
+    Ok(results.first().and_then(unsigned))
+}
+
+fn unsigned(value: &Val) -> Option<u64> {
+    match value {
+        Val::I32(value) => Some(u64::from(*value as u32)),
+        Val::I64(value) => Some(*value as u64),
+        _ => None,
+    }
+}
+
+fn no_memory(name: &str, size: u64) -> Error {
+    Error::text(
+        atoms::guest(),
+        format!("the guest's {name}({size}) gave no memory"),
+    )
+}
+
+/// Whether results of these types can stand for bytes.
+fn returned_form(signature: &Signature, returns: Returns) -> Result<()> {
+    let integer = |ty: &ValType| matches!(ty, ValType::I32 | ValType::I64);
+    match &*signature.results {
+        [ValType::I64] => Ok(()),
+        [ValType::I32] if returns == Returns::Text => Ok(()),
+        [pointer, length] if integer(pointer) && integer(length) => Ok(()),
+        other => {
+            let types: Vec<String> = other.iter().map(ToString::to_string).collect();
+            Err(Error::text(
+                atoms::params(),
+                format!(
+                    "`returns:` needs a function that returns a pointer and a length, as two integers or as one i64 with \
+                     the pointer in its high half, or the pointer of a text that ends with a NUL; this one returns ({})",
+                    types.join(", ")
+                ),
+            ))
+        }
+    }
+}
+
+fn returned(results: &[Val]) -> Option<Block> {
+    match results {
+        [Val::I64(packed)] => {
+            let packed = *packed as u64;
+            Some(Block {
+                pointer: packed >> 32,
+                size: packed & 0xFFFF_FFFF,
+            })
+        }
+        [pointer, size] => Some(Block {
+            pointer: unsigned(pointer)?,
+            size: unsigned(size)?,
+        }),
+        _ => None,
+    }
+}
+
+/// The text at a pointer, up to its NUL.
+fn text_at(memory: &Memory, cx: &StoreContextMut<'_, StoreData>, pointer: u32) -> Result<Block> {
+    let data = memory.data(cx);
+    let start = pointer as usize;
+    let end = data
+        .get(start..)
+        .and_then(|rest| rest.iter().take(CHUNK).position(|byte| *byte == 0));
+    match end {
+        Some(size) => Ok(Block {
+            pointer: u64::from(pointer),
+            size: size as u64,
+        }),
+        None => Err(OutOfBounds {
+            offset: u64::from(pointer),
+            size: CHUNK as u64,
+            limit: data.len() as u64,
+        }
+        .into()),
+    }
+}
+
+async fn write(
+    mut cx: StoreContextMut<'_, StoreData>,
+    memory: &Memory,
+    pointer: u64,
+    bytes: &[u8],
+) -> Result<()> {
+    for (index, chunk) in bytes.chunks(CHUNK).enumerate() {
+        if index > 0 {
+            yield_now().await;
+        }
+        let place = range(memory, &cx, pointer + (index * CHUNK) as u64, chunk.len())?;
+        memory.data_mut(&mut cx)[place].copy_from_slice(chunk);
+    }
+    Ok(())
+}
+
+async fn read(
+    cx: StoreContextMut<'_, StoreData>,
+    memory: &Memory,
+    block: &Block,
+) -> Result<OwnedBinary> {
+    let size = usize::try_from(block.size).unwrap_or(usize::MAX);
+    // Before memory of that size is taken.
+    range(memory, &cx, block.pointer, size)?;
+    let mut binary = OwnedBinary::new(size);
+    for (index, chunk) in binary.as_mut_slice().chunks_mut(CHUNK).enumerate() {
+        if index > 0 {
+            yield_now().await;
+        }
+        let start = block.pointer + (index * CHUNK) as u64;
+        let place = range(memory, &cx, start, chunk.len())?;
+        chunk.copy_from_slice(&memory.data(&cx)[place]);
+    }
+    Ok(binary)
+}
+
+fn range(
+    memory: &Memory,
+    cx: &StoreContextMut<'_, StoreData>,
+    offset: u64,
+    size: usize,
+) -> Result<std::ops::Range<usize>> {
+    let limit = memory.data_size(cx);
+    let start = usize::try_from(offset).ok();
+    let end = start.and_then(|start| start.checked_add(size));
+    match (start, end) {
+        (Some(start), Some(end)) if end <= limit => Ok(start..end),
+        _ => Err(OutOfBounds {
+            offset,
+            size: size as u64,
+            limit: limit as u64,
+        }
+        .into()),
+    }
+}
+
+/// Others get the scheduler.
+async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -46,6 +46,7 @@ defmodule Wasmex.MixProject do
   defp package do
     [
       licenses: ["Apache-2.0"],
+      links: %{"WebAssembly" => "https://webassembly.org", "wasmtime" => "https://wasmtime.dev"},
       # Cargo wants all members of its workspace.
       files:
         ~w(lib native bench/baseline test/fuzz/oracle priv/native/.gitkeep Cargo.toml Cargo.lock

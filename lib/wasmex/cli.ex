@@ -15,6 +15,25 @@ defmodule Wasmex.CLI do
     :ok
   end
 
+  # As a shell has it for a program that SIGPIPE ended.
+  @sigpipe 141
+
+  @doc "Prints the task's own output. Whoever closed the pipe has what they wanted: the task ends without a word."
+  @spec print(iodata()) :: :ok
+  def print(text) do
+    IO.puts(text)
+  rescue
+    error in ErlangError ->
+      if error.original in [:terminated, :epipe],
+        do: System.halt(@sigpipe),
+        else: reraise(error, __STACKTRACE__)
+  end
+
+  @doc "Whether standard output is a terminal that wants colours (see https://no-color.org)."
+  @spec colours?() :: boolean()
+  def colours?,
+    do: System.get_env("NO_COLOR") in [nil, ""] and match?({:ok, _}, :io.columns(:standard_io))
+
   @doc "Ends the task: what went wrong, and the exit status (2 for a wrong command line)."
   @spec fail(String.t()) :: no_return()
   def fail(text), do: fail(text, 1)

@@ -15,15 +15,22 @@ defmodule Wasmex.Trap do
 
   `run` is set for traps of `Wasmex.run/3`: the output and measurements up to the trap.
 
+  `Exception.message/1` has the cause, the guest's own frames nearest to the trap, and the last lines of standard error if
+  `run` has them: that is where Rust and Go say why they panicked.
+
   ## Example
 
       iex> {:ok, store} = Wasmex.Store.new()
       iex> {:ok, module} = Wasmex.Module.compile(store, ~s|(module (func (export "f") unreachable))|)
       iex> {:ok, instance} = Wasmex.Instance.new(store, module, %{})
       iex> {:error, trap} = Wasmex.Instance.call(instance, "f", [])
-      iex> {trap.code, Exception.message(trap)}
+      iex> {trap.code, trap.message}
       {:unreachable, "wasm trap: wasm `unreachable` instruction executed"}
+      iex> Exception.message(trap) =~ "in function 0"
+      true
   """
+
+  alias Wasmex.Printable
 
   defexception [:code, :message, :detail, backtrace: [], run: nil]
 
@@ -36,5 +43,68 @@ defmodule Wasmex.Trap do
         }
 
   @impl true
-  def message(%__MODULE__{message: message}), do: message
+  def message(%__MODULE__{message: message} = trap),
+    do: Enum.join([message] ++ frames(trap) ++ stderr(trap), "\n")
+
+  # What is told of a backtrace and of standard error: it has to fit a screen.
+  @frames 5
+  @lines 5
+  @tail 2_000
+
+  # What languages have between a panic and the trap.
+  @machinery ~w(std:: core:: alloc:: __rust rust_ __rg_ abort panic_abort:: _ZN3std _ZN4core wasi:: __wasi runtime.
+                runtime/ wasm_export_ ~lib/ rt0_wasm)
+
+  defp frames(%{backtrace: backtrace}) do
+    own = Enum.reject(backtrace, &String.starts_with?(name(&1), @machinery))
+    shown = if own == [], do: backtrace, else: own
+    more = length(backtrace) - min(length(shown), @frames)
+    lines = for frame <- Enum.take(shown, @frames), do: "    in #{name(frame)}#{place(frame)}"
+    lines ++ if more > 0, do: ["    … #{more} more frames in :backtrace"], else: []
+  end
+
+  # With debug information the functions that were inlined have names, too.
+  defp name(%{symbols: [%{name: name} | _]}) when is_binary(name), do: Printable.name(name)
+  defp name(%{func_name: name}) when is_binary(name), do: Printable.name(name)
+  defp name(frame), do: "function #{frame[:func_index]}"
+
+  defp place(%{symbols: [%{file: file, line: line} | _]}) when is_binary(file) do
+    line = if line, do: ":#{line}", else: ""
+    " (#{Printable.name(file)}#{line})"
+  end
+
+  defp place(%{module_offset: offset}) when is_integer(offset),
+    do: " (at 0x#{offset |> Integer.to_string(16) |> String.downcase()})"
+
+  defp place(_frame), do: ""
+
+  defp stderr(%{run: %{stderr: stderr}}) when is_binary(stderr) and stderr != "" do
+    start = max(byte_size(stderr) - @tail, 0)
+    tail = binary_part(stderr, start, byte_size(stderr) - start)
+
+    lines =
+      tail
+      |> String.split(["\r\n", "\n"], trim: true)
+      |> Enum.take(-@lines)
+      |> Enum.map(&("    " <> Printable.line(&1)))
+
+    ["  standard error ends with:" | lines]
+  end
+
+  defp stderr(_trap), do: []
+
+  defimpl Inspect do
+    # On one line: a failed test shows it as it is.
+    def inspect(trap, _opts) do
+      [first | rest] = trap |> Exception.message() |> String.split("\n")
+
+      place =
+        Enum.find_value(rest, "", fn
+          "    in " <> place -> " in " <> place
+          _ -> nil
+        end)
+
+      "#Wasmex.Trap<#{trap.code}: #{first}#{place}>"
+    end
+  end
 end

@@ -56,6 +56,16 @@ defmodule Wasmex.WIT do
     end
   end
 
+  @doc """
+  A world as text of WIT. Interfaces of WASI are named and not repeated.
+
+      iex> {:ok, world} = Wasmex.WIT.world({:text, "package a:b; world w { export add: func(a: s32, b: s32) -> s32; }"})
+      iex> Wasmex.WIT.print(world) =~ "  export add: func(a: s32, b: s32) -> s32;"
+      true
+  """
+  @spec print(world()) :: String.t()
+  defdelegate print(world), to: Wasmex.WIT.Printer
+
   defp source({:text, text}), do: source({:text, "text.wit", text})
 
   defp source({:text, label, text}) do

@@ -12,7 +12,7 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
 
   # What a developer may have exported and what `mix test` itself exports.
   @cleared ~w(MIX_ENV MIX_EXS MIX_TARGET MIX_BUILD_PATH MIX_BUILD_ROOT MIX_DEPS_PATH
-              WASMEX_NIF_PATH WASMEX_COMPILER_PATH CARGO_BUILD_TARGET)
+              WASMEX_NIF_PATH WASMEX_COMPILER_PATH WASMEX_PREBUILT WASMEX_BUILD CARGO_BUILD_TARGET)
 
   describe "the build" do
     setup %{tmp_dir: dir} do
@@ -160,7 +160,8 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
   defp copy_of_the_build(dir) do
     wasmex = Path.join(dir, "wasmex")
 
-    for path <- ~w(mix.exs Cargo.toml Cargo.lock lib/mix/tasks/compile.wasmex_nif.ex
+    for path <-
+          ~w(mix.exs Cargo.toml Cargo.lock lib/mix/tasks/compile.wasmex_nif.ex lib/wasmex/build/prebuilt.ex
                    native/wasmex/Cargo.toml native/wasmex/src/lib.rs priv/native/.gitkeep) do
       File.mkdir_p!(Path.join(wasmex, Path.dirname(path)))
       File.cp!(Path.join(@root, path), Path.join(wasmex, path))

@@ -1,6 +1,15 @@
 defmodule Mix.Tasks.Compile.WasmexNif do
   @moduledoc """
-  Builds the native library and the helper that compiles in a process of its own, with cargo.
+  Installs the native library and the helper that compiles in a process of its own: prebuilt, or built with cargo.
+
+  A package has a list of archives with their SHA-256, `native/checksums.txt`. Where the project or the environment names
+  the address that they are at, the one for this system is downloaded, compared with the list, and used:
+
+      config :wasmex, prebuilt: "https://example.com/wasmex"     # or "file:///srv/wasmex", or a folder
+
+  A machine without a network uses a folder, or a copy of `wasmex/prebuilt` in the user's cache directory of another
+  machine. An archive with another digest ends the compilation. Where there is none for this system, or no address, cargo
+  builds the library.
 
   Both land in `priv/native/`, where `Wasmex.Native` loads the one and `Wasmex.Compiler` starts the other. Beside them
   a stamp holds a digest of all they were built from; while that digest stays the same neither cargo nor rustc is
@@ -11,6 +20,8 @@ defmodule Mix.Tasks.Compile.WasmexNif do
     * `WASMEX_NIF_PATH` - a prebuilt library to load. Nothing is built, no Rust is needed.
     * `WASMEX_COMPILER_PATH` - a prebuilt helper of the same build, by default `wasmex-compiler` beside the library.
       The helper is not built then.
+    * `WASMEX_PREBUILT` - the address of the archives: `https:`, `file:` or a folder. Before `config :wasmex, prebuilt:`.
+    * `WASMEX_BUILD` - `1` builds with cargo, whatever there is.
     * `CARGO_TARGET_DIR` - where cargo keeps what it compiles. Default: `wasmex/target` in the
       user's cache, so that wasmtime is compiled once for all projects and Mix environments.
     * `CARGO_BUILD_TARGET`, `RUSTFLAGS` - as cargo has them. A change builds the library again.
@@ -22,6 +33,8 @@ defmodule Mix.Tasks.Compile.WasmexNif do
   """
 
   use Mix.Task.Compiler
+
+  alias Wasmex.Build.Prebuilt
 
   # Mix runs a compiler in the folder of its own project, also when that is somebody's dependency,
   # so every path here is relative to it.
@@ -36,9 +49,37 @@ defmodule Mix.Tasks.Compile.WasmexNif do
     cond do
       env("WASMEX_NIF_PATH") -> {:noop, []}
       current?() -> {:noop, []}
-      true -> build()
+      env("WASMEX_BUILD") == "1" -> build(nil)
+      true -> prebuilt()
     end
   end
+
+  # Without a network or an archive there is still cargo; an archive that is not the package's own ends it all.
+  defp prebuilt do
+    case Prebuilt.fetch() do
+      {:ok, digest, files} -> take(digest, files)
+      {:none, why} -> build(why)
+      {:error, why} -> Mix.raise("the prebuilt native library: #{why}")
+    end
+  end
+
+  defp take(digest, files) do
+    for product <- products() do
+      bytes =
+        files[product.installed] || Mix.raise("the prebuilt archive has no #{product.installed}")
+
+      install!(product, &File.write!(&1, bytes))
+      File.chmod!(installed(product), 0o755)
+    end
+
+    File.write!(@stamp, prebuilt_stamp(digest))
+    Mix.shell().info("Installed the prebuilt native library (SHA-256 #{digest})")
+    Mix.Project.build_structure()
+    {:ok, []}
+  end
+
+  defp prebuilt_stamp(digest),
+    do: "prebuilt #{digest} #{inspect(Enum.map(products(), & &1.installed))}"
 
   @impl true
   def clean do
@@ -46,13 +87,23 @@ defmodule Mix.Tasks.Compile.WasmexNif do
   end
 
   defp current? do
-    Enum.all?(products(), &File.regular?(installed(&1))) and File.read(@stamp) == {:ok, digest()}
+    Enum.all?(products(), &File.regular?(installed(&1))) and
+      File.read(@stamp) in [{:ok, digest()} | prebuilt_now()]
   end
 
-  defp build do
+  # What the stamp is when the archive of this package's list is installed.
+  defp prebuilt_now do
+    with true <- env("WASMEX_BUILD") != "1",
+         {:ok, name} <- Prebuilt.name(),
+         {:ok, digest} <- Prebuilt.digest(name),
+         do: [{:ok, prebuilt_stamp(digest)}],
+         else: (_ -> [])
+  end
+
+  defp build(why_no_archive) do
     # Taken before cargo runs: a file saved meanwhile is then seen by the next compilation.
     digest = digest()
-    cargo = System.find_executable("cargo") || Mix.raise(missing_cargo())
+    cargo = System.find_executable("cargo") || Mix.raise(missing_cargo(why_no_archive))
 
     Mix.shell().info(
       "Compiling the native library with cargo (wasmtime included): " <>
@@ -62,7 +113,7 @@ defmodule Mix.Tasks.Compile.WasmexNif do
     # One at a time: together cargo would build wasmtime once for both, and the helper with all of its runtime.
     for product <- products() do
       cargo!(cargo, product)
-      install!(product)
+      install!(product, &copy!(product, &1))
     end
 
     File.write!(@stamp, digest)
@@ -117,19 +168,23 @@ defmodule Mix.Tasks.Compile.WasmexNif do
   end
 
   # A running VM may have the old file mapped: it keeps the old file, the name gets the new one.
-  defp install!(product) do
+  defp install!(product, write) do
     File.mkdir_p!(@native)
     temporary = "#{installed(product)}.#{System.pid()}"
 
-    File.regular?(built(product)) ||
-      Mix.raise("cargo left no #{product.what} at #{built(product)}")
-
     try do
-      File.cp!(built(product), temporary)
+      write.(temporary)
       File.rename!(temporary, installed(product))
     after
       File.rm(temporary)
     end
+  end
+
+  defp copy!(product, path) do
+    File.regular?(built(product)) ||
+      Mix.raise("cargo left no #{product.what} at #{built(product)}")
+
+    File.cp!(built(product), path)
   end
 
   defp installed(product), do: Path.join(@native, product.installed)
@@ -183,9 +238,14 @@ defmodule Mix.Tasks.Compile.WasmexNif do
     end
   end
 
-  defp missing_cargo do
+  defp missing_cargo(why_no_archive) do
+    prebuilt =
+      if why_no_archive,
+        do: " (There is no prebuilt library either: #{why_no_archive}.)",
+        else: ""
+
     "Wasmex builds its native library with Rust's cargo, which was not found; install it with: " <>
-      install_command()
+      install_command() <> prebuilt
   end
 
   defp install_command do

@@ -5,7 +5,15 @@ defmodule Mix.Tasks.Wasmex.Inspect do
   alias Wasmex.Options
 
   @options Options.table(
-             [json: [type: :boolean, default: false, doc: "as JSON", flag: :json]],
+             [
+               json: [type: :boolean, default: false, doc: "as JSON", flag: :json],
+               wit: [
+                 type: :boolean,
+                 default: false,
+                 doc: "of a component: its world and interfaces as WIT",
+                 flag: :wit
+               ]
+             ],
              "mix wasmex.inspect"
            )
 
@@ -13,8 +21,9 @@ defmodule Mix.Tasks.Wasmex.Inspect do
   Tells what is in a wasm file: its kind and language, imports and exports with their types, whether it
   needs WASI, and what takes the space.
 
-      mix wasmex.inspect [--json] FILE
+      mix wasmex.inspect [--json | --wit] FILE
       mix wasmex.inspect --json greet.wasm | jq '.exports[].name'
+      mix wasmex.inspect --wit texts.wasm
 
   FILE is a `.wasm` or `.wat` file, a component, or what `mix wasmex.compile` made. `Wasmex.Inspection` is
   the same for Elixir.
@@ -26,7 +35,8 @@ defmodule Mix.Tasks.Wasmex.Inspect do
 
   use Mix.Task
 
-  alias Wasmex.{CLI, Inspection}
+  alias Wasmex.{CLI, Inspection, WIT}
+  alias Wasmex.Components.Component
   alias Wasmex.Inspection.Report
 
   @impl true
@@ -38,13 +48,25 @@ defmodule Mix.Tasks.Wasmex.Inspect do
 
   defp show(file, opts) do
     with {:ok, bytes} <- CLI.read(file),
-         {:ok, inspection} <- Inspection.from_bytes(bytes) do
-      if opts[:json],
-        do: IO.puts(Wasmex.JSON.encode(Report.plain(inspection))),
-        else: IO.puts(Report.text(inspection, file))
+         {:ok, text} <- text(bytes, file, opts) do
+      CLI.print(text)
     else
       {:error, text} when is_binary(text) -> CLI.fail(text)
       {:error, error} -> CLI.fail("#{file}: #{Exception.message(error)}")
+    end
+  end
+
+  defp text(bytes, _file, wit: true) do
+    with {:ok, component} <- Component.to_component(bytes),
+         {:ok, world} <- WIT.world({:component, component}),
+         do: {:ok, String.trim_trailing(WIT.print(world))}
+  end
+
+  defp text(bytes, file, opts) do
+    with {:ok, inspection} <- Inspection.from_bytes(bytes) do
+      if opts[:json],
+        do: {:ok, Wasmex.JSON.encode(Report.plain(inspection))},
+        else: {:ok, Report.text(inspection, file, CLI.colours?())}
     end
   end
 end

@@ -4,8 +4,24 @@ defmodule Wasmex.Inspection.Report do
 
   alias Wasmex.{Printable, Quantity}
 
-  @doc "Text of several lines."
-  def text(inspection, file) do
+  @doc "Text of several lines, with titles that stand out where `colours?`."
+  @spec text(Wasmex.Inspection.t(), String.t(), boolean()) :: String.t()
+  def text(inspection, file, colours? \\ false) do
+    inspection
+    |> lines(file)
+    |> Enum.map_join("\n", &(&1 |> Printable.line() |> colour(colours?)))
+  end
+
+  # The first line and the titles of lists.
+  defp colour(line, true) do
+    if String.match?(line, ~r/^\S|^  \S.*:$/),
+      do: IO.iodata_to_binary(IO.ANSI.format([:bright, line], true)),
+      else: line
+  end
+
+  defp colour(line, false), do: line
+
+  defp lines(inspection, file) do
     [
       "#{file}: #{what(inspection)}, #{Quantity.bytes(inspection.size)}",
       facts(inspection),
@@ -20,7 +36,6 @@ defmodule Wasmex.Inspection.Report do
     ]
     |> List.flatten()
     |> Enum.reject(&(&1 == nil))
-    |> Enum.map_join("\n", &Printable.line/1)
   end
 
   defp what(%{kind: :artefact}), do: "a compiled artefact of this library"
@@ -95,9 +110,18 @@ defmodule Wasmex.Inspection.Report do
 
   defp sections(%{kind: :artefact}), do: nil
 
+  # Of a component many have the same name.
   defp sections(%{sections: sections, size: size}) do
+    folded =
+      for {name, same} <- Enum.group_by(sections, & &1.name) do
+        counts = for %{count: count} when count != nil <- same, do: count
+        title = if length(same) > 1, do: "#{name} ×#{length(same)}", else: name
+        count = if counts != [], do: Enum.sum(counts)
+        %{name: title, size: same |> Enum.map(& &1.size) |> Enum.sum(), count: count}
+      end
+
     lines =
-      for %{name: name, size: bytes, count: count} <- Enum.sort_by(sections, & &1.size, :desc) do
+      for %{name: name, size: bytes, count: count} <- Enum.sort_by(folded, &{-&1.size, &1.name}) do
         percent = :erlang.float_to_binary(100 * bytes / max(size, 1), decimals: 1)
         items = if count, do: ", #{count} items"
 

@@ -1,0 +1,158 @@
+# The parts of script/package: archives, their checksums, the package.
+#
+#   host                     the kind of system that this machine is
+#   archive TARGET FOLDER    packs the library and the helper that are in the folder
+#   package                  makes the package of what is in dist/
+
+defmodule Package do
+  alias Wasmex.Build.Prebuilt
+
+  @project Mix.Project.config()
+  @version @project[:version]
+
+  def dist, do: System.get_env("WASMEX_DIST") || "dist"
+
+  def host do
+    {:ok, target} = Prebuilt.target(:erlang.system_info(:system_architecture))
+    target
+  end
+
+  # The library by the name that cargo gives it, and by that which the VM loads.
+  def archive(target, folder) do
+    {library, helper} =
+      if target =~ "windows",
+        do: {"wasmex.dll", "wasmex-compiler.exe"},
+        else: {"wasmex.so", "wasmex-compiler"}
+
+    built =
+      Enum.find(
+        ["libwasmex.so", "libwasmex.dylib", "wasmex.dll", "wasmex.so"],
+        &File.exists?(Path.join(folder, &1))
+      )
+
+    built || raise "there is no library in #{folder}"
+    File.mkdir_p!(dist())
+    path = Path.join(dist(), Prebuilt.name(target))
+
+    files =
+      for {from, name} <- [{built, library}, {helper, helper}],
+          do: {String.to_charlist(name), File.read!(Path.join(folder, from))}
+
+    # Without times and owners: the same files make the same archive.
+    :ok = tar(path, files)
+    IO.puts("#{path}: #{div(File.stat!(path).size, 1_000_000)} MB")
+  end
+
+  defp tar(path, files) do
+    {:ok, tar} = :erl_tar.open(String.to_charlist(path), [:write, :compressed])
+
+    for {name, bytes} <- files,
+        do:
+          :ok =
+            :erl_tar.add(tar, bytes, name,
+              mode: 0o755,
+              mtime: 0,
+              atime: 0,
+              ctime: 0,
+              uid: 0,
+              gid: 0
+            )
+
+    :erl_tar.close(tar)
+  end
+
+  def package do
+    folder = Path.join(dist(), "wasmex-#{@version}")
+    File.rm_rf!(folder)
+
+    for path <- files() do
+      to = Path.join(folder, path)
+      File.mkdir_p!(Path.dirname(to))
+      File.cp!(path, to)
+    end
+
+    checksums = checksums()
+    File.write!(Path.join(folder, "native/checksums.txt"), checksums)
+    File.write!(Path.join(dist(), "checksums.txt"), checksums)
+    hex(folder)
+    IO.write(["#{folder}: #{length(files())} files\n", checksums])
+  end
+
+  # As Hex reads them: a folder is all that is in it.
+  defp files do
+    for entry <- @project[:package][:files],
+        path <-
+          if(File.dir?(entry), do: Path.wildcard(entry <> "/**", match_dot: true), else: [entry]),
+        File.regular?(path),
+        not String.contains?(path, ["/target/", "checksums.txt"]),
+        do: path
+  end
+
+  defp checksums do
+    for path <- Enum.sort(Path.wildcard(Path.join(dist(), "wasmex-#{@version}-nif-*.tar.gz"))) do
+      digest = :sha256 |> :crypto.hash(File.read!(path)) |> Base.encode16(case: :lower)
+      "#{digest}  #{Path.basename(path)}\n"
+    end
+  end
+
+  # The format of Hex's packages, version 3: https://github.com/hexpm/specifications/blob/main/package_tarball.md
+  defp hex(folder) do
+    paths =
+      for path <- Path.wildcard(folder <> "/**", match_dot: true),
+          File.regular?(path),
+          do: Path.relative_to(path, folder)
+
+    contents = Path.join(dist(), "contents.tar.gz")
+    {:ok, tar} = :erl_tar.open(String.to_charlist(contents), [:write, :compressed])
+
+    for path <- paths,
+        do:
+          :ok =
+            :erl_tar.add(tar, File.read!(Path.join(folder, path)), String.to_charlist(path),
+              mtime: 0,
+              uid: 0,
+              gid: 0
+            )
+
+    :ok = :erl_tar.close(tar)
+    package = @project[:package]
+
+    metadata =
+      for {key, value} <- [
+            {"app", "wasmex"},
+            {"name", "wasmex"},
+            {"version", @version},
+            {"description", @project[:description]},
+            {"elixir", @project[:elixir]},
+            {"licenses", package[:licenses]},
+            {"links", Enum.to_list(package[:links])},
+            {"build_tools", ["mix"]},
+            {"files", paths},
+            {"requirements", []}
+          ],
+          do: :io_lib.format("~tp.~n", [{key, value}])
+
+    metadata = :unicode.characters_to_binary(metadata)
+    contents_bytes = File.read!(contents)
+    File.rm!(contents)
+    checksum = Base.encode16(:crypto.hash(:sha256, ["3", metadata, contents_bytes]))
+    path = Path.join(dist(), "wasmex-#{@version}.tar")
+    {:ok, tar} = :erl_tar.open(String.to_charlist(path), [:write])
+
+    for {name, bytes} <- [
+          {~c"VERSION", "3"},
+          {~c"CHECKSUM", checksum},
+          {~c"metadata.config", metadata},
+          {~c"contents.tar.gz", contents_bytes}
+        ],
+        do: :ok = :erl_tar.add(tar, bytes, name, mtime: 0, uid: 0, gid: 0)
+
+    :ok = :erl_tar.close(tar)
+  end
+end
+
+case System.argv() do
+  ["host"] -> IO.puts(Package.host())
+  ["archive", target, folder] -> Package.archive(target, folder)
+  ["package"] -> Package.package()
+end

@@ -52,7 +52,9 @@ fn table_new<'a>(
     Ok(access::reply_rooted(env, &cell, via, |mut cx| {
         let ty = ValType::Ref(element.clone());
         let init = values::decode(cx.as_context_mut(), value, &ty)?;
-        let init = init.ref_().ok_or_else(|| values::mismatch(None, &ty, value))?;
+        let init = init
+            .ref_()
+            .ok_or_else(|| values::mismatch(None, &ty, value))?;
         let ty = TableType::new(element, minimum, maximum);
         let table = Table::new(&mut cx, ty, init);
         table

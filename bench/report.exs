@@ -1,13 +1,54 @@
 defmodule Bench.Report do
   @moduledoc "The table, the JSON file and the chart of a run."
 
-  def finish(rows, rust) do
+  def finish(rows, rust, quick?) do
     rows = Enum.map(rows, &judge(&1, rust))
+    share = min(rust["share"], rust["share_after"])
     IO.puts(table(rows))
     File.write!("bench/results/latest.json", json(rows))
     File.write!("bench/results/latest.svg", svg(rows))
     IO.puts("\nwritten: bench/results/latest.json, bench/results/latest.svg")
+    IO.puts(readme(rows, share, quick?))
   end
+
+  # Of what a loop of plain Rust on each core must get for a machine to count as idle.
+  @idle 0.97
+
+  defp readme(_rows, _share, true), do: "README.md is written by full runs only"
+
+  defp readme(_rows, share, false) when share < @idle do
+    "UNDER LOAD: a loop got only #{percent(share)} of its core. These figures are worth little; README.md is left as it is"
+  end
+
+  defp readme(rows, share, false) do
+    text = File.read!("README.md")
+    {start, stop} = {"<!-- bench/run begins -->\n", "<!-- bench/run ends -->"}
+    [before, rest] = String.split(text, start, parts: 2)
+    [_old, after_it] = String.split(rest, stop, parts: 2)
+    block = "\n#{measured(share)}\n\n#{table(rows)}\n\n"
+    File.write!("README.md", before <> start <> block <> stop <> after_it)
+    "written: the table in README.md"
+  end
+
+  defp measured(share) do
+    "Measured on #{Date.utc_today()} by `bench/run` at #{commit()}: #{processor()}, " <>
+      "#{System.schedulers_online()} cores, OTP #{System.otp_release()}, Elixir #{System.version()}; " <>
+      "a loop of plain Rust got #{percent(share)} of its core."
+  end
+
+  defp commit do
+    {commit, 0} = System.cmd("git", ["describe", "--always", "--dirty"])
+    String.trim(commit)
+  end
+
+  defp processor do
+    with {:ok, text} <- File.read("/proc/cpuinfo"),
+         [_, name] <- Regex.run(~r/^model name\s*: (.*)$/m, text),
+         do: name,
+         else: (_ -> to_string(:erlang.system_info(:system_architecture)))
+  end
+
+  defp percent(share), do: "#{round(share * 100)} %"
 
   defp judge(row, rust) do
     base = row.rust && rust[row.rust]
@@ -19,17 +60,19 @@ defmodule Bench.Report do
   defp met({:ratio, most}, _value, ratio), do: ratio <= most
   defp met({:at_most, most}, value, _ratio), do: value <= most
 
+  # Ratios first: absolute times are those of one machine.
   defp table(rows) do
-    head = ["measure", "Wasmex", "plain Rust", "ratio", "goal", "met"]
-    rule = ["---", "--:", "--:", "--:", "---", "---"]
+    head = ["", "to plain Rust", "Wasmex", "its CPU time", "plain Rust", "goal", "met"]
+    rule = ["---", "--:", "--:", "--:", "--:", "---", "---"]
 
     body =
       for row <- rows do
         [
           row.name,
-          number(row.value, row.unit),
-          number(row.base, row.unit),
           if(row.ratio, do: "#{Float.round(row.ratio / 1, 2)}x", else: ""),
+          number(row.value, row.unit),
+          number(row.cpu, row.unit),
+          number(row.base, row.unit),
           row.goal || "",
           yes_no(row.met)
         ]
@@ -51,7 +94,7 @@ defmodule Bench.Report do
   defp json(rows) do
     rows
     |> Enum.map_join(",\n", fn row ->
-      "  {\"measure\": #{inspect(row.name)}, \"unit\": #{inspect(row.unit)}, \"value\": #{plain(row.value)}, " <>
+      "  {\"measure\": #{inspect(row.name)}, \"unit\": #{inspect(row.unit)}, \"value\": #{plain(row.value)}, \"cpu\": #{plain(row.cpu)}, " <>
         "\"rust\": #{plain(row.base)}, \"ratio\": #{plain(row.ratio)}, \"met\": #{row.met || (row.met == false && "false") || "null"}}"
     end)
     |> then(&"[\n#{&1}\n]\n")

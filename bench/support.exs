@@ -15,14 +15,24 @@ defmodule Bench do
         (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))
   """
 
-  @doc "Microseconds for one of `n` runs: the median of five rounds of `fun.(n)`."
+  @doc """
+  Microseconds for one of `n` runs: the median of five rounds of `fun.(n)`. The row made of it also gets the CPU time of
+  the whole VM in that round.
+  """
   def per_op(n, fun) do
-    for _ <- 1..5 do
-      {microseconds, _} = :timer.tc(fn -> fun.(n) end)
-      microseconds / n
-    end
-    |> median()
+    {each, cpu} =
+      for _ <- 1..5 do
+        before = cpu_ms()
+        {microseconds, _} = :timer.tc(fn -> fun.(n) end)
+        {microseconds / n, (cpu_ms() - before) * 1000 / n}
+      end
+      |> median()
+
+    Process.put({__MODULE__, each}, cpu)
+    each
   end
+
+  defp cpu_ms, do: :erlang.statistics(:runtime) |> elem(0)
 
   def median(list), do: list |> Enum.sort() |> Enum.at(div(length(list), 2))
 
@@ -73,6 +83,7 @@ defmodule Bench do
     %{
       name: name,
       value: value,
+      cpu: Process.get({__MODULE__, value}),
       unit: unit,
       rust: opts[:rust],
       goal: opts[:goal],

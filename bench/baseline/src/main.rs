@@ -36,7 +36,11 @@ const SMALL_WASI: &str = r#"
 fn main() -> Result<()> {
     let quick = std::env::args().any(|arg| arg == "--quick");
     let flag = |name: &str| std::env::args().skip_while(|arg| arg != name).nth(1);
-    let mut figures = Vec::new();
+    let mut figures = vec![("share", share())];
+    if std::env::args().any(|arg| arg == "--share") {
+        print(&figures);
+        return Ok(());
+    }
     let n: u64 = if quick { 100_000 } else { 1_000_000 };
 
     let engine = Engine::new(&config(true))?;
@@ -60,12 +64,52 @@ fn main() -> Result<()> {
         components::components(&engine, &path, n, &mut figures)?;
     }
 
+    print(&figures);
+    Ok(())
+}
+
+fn print(figures: &[(&str, f64)]) {
     let fields: Vec<String> = figures
         .iter()
         .map(|(name, value)| format!("\"{name}\": {value:.6}"))
         .collect();
     println!("{{{}}}", fields.join(", "));
-    Ok(())
+}
+
+/// How much of its core a loop on each core gets: 1 on an idle machine.
+fn share() -> f64 {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let loops: Vec<_> = (0..cores).map(|_| std::thread::spawn(spin)).collect();
+    let shares = loops.into_iter().map(|share| share.join().unwrap_or(0.0));
+    shares.sum::<f64>() / cores as f64
+}
+
+/// The CPU time over the time that half a second of work took.
+fn spin() -> f64 {
+    let (start, cpu) = (Instant::now(), thread_time());
+    while start.elapsed() < Duration::from_millis(500) {
+        std::hint::spin_loop();
+    }
+    (thread_time() - cpu).as_secs_f64() / start.elapsed().as_secs_f64()
+}
+
+/// CPU time of this thread; what has passed where the system does not tell.
+fn thread_time() -> Duration {
+    #[cfg(unix)]
+    {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: `time` is written by the call.
+        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+    #[cfg(not(unix))]
+    {
+        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
+    }
 }
 
 /// As `Wasmex.Engine.default/0`.

@@ -70,7 +70,7 @@ defmodule Wasmex do
                instance: [
                  type: {:or, [nil], {:struct, Instance}},
                  default_doc: "a new one",
-                 doc: "an instance to use as it is; needs `:store` and `:module`"
+                 doc: "an existing instance; needs `:store` and `:module`"
                ],
                links: [
                  type: :map,
@@ -82,7 +82,7 @@ defmodule Wasmex do
                wasi: [
                  type: {:or, [true, false], {:options, WasiOptions}},
                  default: false,
-                 doc: "`true` is `%Wasmex.Wasi.WasiOptions{}`"
+                 doc: "WASI options; `true` means `%Wasmex.Wasi.WasiOptions{}`"
                ]
              ] ++ Options.Call.process("module's start functions") ++ Options.Compile.rows(),
              "Wasmex.start_link/1"
@@ -93,7 +93,7 @@ defmodule Wasmex do
 
   #{Options.Docs.table(@options)}
 
-  An option that is nil is as good as absent. The module is compiled in the caller and instantiated in the new process.
+  An option that is nil counts as absent. The module is compiled in the caller and instantiated in the new process.
   """
   @spec start_link(map() | keyword()) :: GenServer.on_start()
   def start_link(opts) when is_list(opts) or is_map(opts) do
@@ -103,7 +103,7 @@ defmodule Wasmex do
          do: GenServer.start_link(__MODULE__, {:prepared, state}, start_opts)
   end
 
-  # What needs no process: errors of it take nobody along.
+  # The part of the start that needs no process. Its errors are returned to the caller.
   defp prepare(opts) do
     compile = compile(opts)
 
@@ -188,7 +188,7 @@ defmodule Wasmex do
     with {:ok, flat} <- flat, do: {:ok, Enum.uniq_by(flat, & &1.name)}
   end
 
-  # As `Wasmex.Instance.new/4` takes them.
+  # An empty list, as for `Wasmex.Instance.new/4`.
   defp links(links, _store, _compile) when links == [], do: {:ok, []}
 
   defp links(other, _store, _compile), do: Options.misuse!("links as a map of names", other)
@@ -271,7 +271,7 @@ defmodule Wasmex do
         )
 
       instance ->
-        instance |> Instance.call_contract(name, params, timeout) |> Compat.call(instance, name)
+        instance |> Instance.call_compat(name, params, timeout) |> Compat.call(instance, name)
     end
   end
 
@@ -316,7 +316,7 @@ defmodule Wasmex do
   @spec run(program(), [String.t()], keyword()) :: {:ok, Wasmex.Run.t()} | {:error, Exception.t()}
   defdelegate run(program, args \\ [], opts \\ []), to: Program
 
-  @doc "As `run/3`, but returns the `Wasmex.Run` or raises, see `Wasmex.Program.run!/3`."
+  @doc "Like `run/3`, but returns the `Wasmex.Run` or raises, see `Wasmex.Program.run!/3`."
   @spec run!(program(), [String.t()], keyword()) :: Wasmex.Run.t()
   defdelegate run!(program, args \\ [], opts \\ []), to: Program
 
@@ -325,7 +325,7 @@ defmodule Wasmex do
           Enumerable.t()
   defdelegate stream!(program_or_input, args_or_program \\ [], opts_or_args \\ []), to: Program
 
-  @doc "As `stream!/3`, with an input and options."
+  @doc "Like `stream!/3`, with an input and options."
   @spec stream!(Enumerable.t(), program(), [String.t()], keyword()) :: Enumerable.t()
   defdelegate stream!(input, program, args, opts), to: Program
 
@@ -378,7 +378,7 @@ defmodule Wasmex do
   def handle_call({:exported_function_exists, name}, _from, server),
     do: {:reply, Instance.function_export_exists(server.store, server.instance, name), server}
 
-  # An unknown request must not cost the guest its process.
+  # An unknown request must not end the process of the guest.
   def handle_call(other, _from, server),
     do: {:reply, {:error, "unknown request: #{inspect(other, limit: 5)}"}, server}
 

@@ -258,7 +258,7 @@ defmodule WasmexTest do
     assert Wasmex.call_function(pid, "run", []) == {:ok, [2]}
   end
 
-  test "the article's program" do
+  test "a Go function that reads and writes over pipes" do
     {:ok, stdout_pipe} = Wasmex.Pipe.new()
     {:ok, stdin_pipe} = Wasmex.Pipe.new()
     wasi = %Wasmex.Wasi.WasiOptions{args: [], stdout: stdout_pipe, stdin: stdin_pipe}

@@ -1,8 +1,8 @@
 defmodule Wasmex.Application do
   @moduledoc false
-  # The programs that were compiled from files, the instances that wait for another request, and the names of the parts of HTTP servers. Modules,
-  # stores and instances live without the application being started; programs do too, only that nothing is
-  # remembered.
+  # Starts the cache of compiled files, the idle instances of HTTP functions, the queue of compiler helpers, and the
+  # registry for parts of HTTP servers. Modules, stores and instances work without the application. So do programs,
+  # but they are not cached.
 
   use Application
 

@@ -35,21 +35,22 @@ defmodule Wasmex.Artefact do
   end
 
   def unpack(_engine, _bytes, _key),
-    do: refuse("this is no artefact of Wasmex.Module.serialize/2 or its like")
+    do:
+      refuse("these bytes are not an artefact of Wasmex.Module.serialize/2 or a similar function")
 
-  @doc "The options of those who make or load artefacts."
+  @doc "The options of functions that create or load artefacts."
   @spec options() :: keyword(keyword())
   def options do
     [
       key: [
         type: {:or, [nil], :secret},
-        doc: "signs the artefact (HMAC): it is accepted with the same key only",
-        example: ~s|"a secret of your own"|
+        doc: "signs the artefact (HMAC), so that it is only accepted with the same key",
+        example: ~s|"a secret"|
       ]
     ]
   end
 
-  @doc "The payload without any check. Accepts wasmtime's own artefacts, too."
+  @doc "The payload, unverified. Also accepts artefacts of wasmtime itself."
   @spec payload(binary()) :: binary()
   def payload(@magic <> <<_digest::binary-32, _fingerprint::64, artefact::binary>>), do: artefact
   def payload(bytes), do: bytes
@@ -60,7 +61,7 @@ defmodule Wasmex.Artefact do
   defp digest(body, nil), do: :crypto.hash(:sha256, [@magic, body])
   defp digest(body, key), do: :crypto.mac(:hmac, :sha256, key, [@magic, body])
 
-  # In constant time: with a key the comparison must not tell how far a guess was right.
+  # In constant time, so that timing does not reveal how much of a forged HMAC is right.
   defp equal?(left, right), do: :crypto.exor(left, right) == <<0::256>>
 
   defp refuse(message), do: {:error, %Error{reason: :artefact, details: %{message: message}}}

@@ -1,27 +1,26 @@
 defmodule Wasmex.Cache do
   @moduledoc false
-  # Programs that were compiled from files, until the files change, and components by what they are. The table is read by whoever runs
-  # a program; this process owns it, and lets one process at a time compile a file.
+  # Caches programs compiled from files until the files change, and the components of generated modules. Callers read
+  # the table directly. This process owns it and lets one process at a time compile a file.
   #
-  # A file is the same while size, times and inode are. Times have the resolution of a second here, so
-  # a file that was changed in the seconds before it was read is read again to be sure.
+  # A file counts as unchanged while its size, times and inode are the same. Times have a resolution of one second, so
+  # a file that changed shortly before it was read is compared by its digest.
 
   use GenServer
 
   alias Wasmex.Error
 
   @table __MODULE__
-  # Remembered at most; the one that was put in first goes first.
+  # The maximum number of entries. The oldest is removed first.
   @most 256
-  # Seconds after which a time stamp can be trusted.
-  @settled 3
+  # A time stamp this many seconds older than the read is reliable.
+  @stable_after 3
 
   @spec start_link(term()) :: GenServer.on_start()
   def start_link(_opts), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
   @doc """
-  What `load` made of the bytes of the file, `{:ok, term}` remembered under path and `key`. Errors are
-  not remembered.
+  Calls `load` with the bytes of the file and caches an `{:ok, term}` under the path and `key`. Errors are not cached.
   """
   @spec fetch(Path.t(), term(), (binary() -> {:ok, term()} | {:error, term()})) ::
           {:ok, term()} | {:error, term()}
@@ -38,7 +37,7 @@ defmodule Wasmex.Cache do
     end
   end
 
-  @doc "What `make` made, `{:ok, term}` remembered under the key alone."
+  @doc "Calls `make` and caches an `{:ok, term}` under the key."
   @spec remember(term(), (() -> {:ok, term()} | {:error, term()})) ::
           {:ok, term()} | {:error, term()}
   def remember(key, make) do
@@ -59,7 +58,7 @@ defmodule Wasmex.Cache do
     end
   end
 
-  @doc "Forgets all."
+  @doc "Removes all entries."
   @spec clear() :: true
   def clear, do: if(running?(), do: :ets.delete_all_objects(@table), else: true)
 
@@ -75,22 +74,22 @@ defmodule Wasmex.Cache do
   end
 
   defp file_error(path, posix) do
-    message = "can't read the program #{path}: #{:file.format_error(posix)}"
+    message = "cannot read the program #{path}: #{:file.format_error(posix)}"
     {:error, %Error{reason: :file, details: %{path: path, posix: posix, message: message}}}
   end
 
   defp known(key, stat, path) do
     with true <- running?(),
          [{_key, ^stat, read_at, digest, value, _turn}] <- :ets.lookup(@table, key),
-         true <- settled?(stat, read_at) or same?(path, digest) do
+         true <- stable?(stat, read_at) or same?(path, digest) do
       {:ok, value}
     else
       _ -> nil
     end
   end
 
-  defp settled?({_size, mtime, ctime, _inode}, read_at),
-    do: max(mtime, ctime) + @settled < read_at
+  defp stable?({_size, mtime, ctime, _inode}, read_at),
+    do: max(mtime, ctime) + @stable_after < read_at
 
   defp same?(path, digest) do
     case File.read(path) do
@@ -101,7 +100,7 @@ defmodule Wasmex.Cache do
 
   defp digest(bytes), do: :crypto.hash(:sha256, bytes)
 
-  # Read before the file is looked at again: what is remembered is never younger than its stamp.
+  # The stamp was taken before reading, so an entry is never newer than its stamp.
   defp make(key, path, load) do
     read_at = System.os_time(:second)
 
@@ -122,7 +121,7 @@ defmodule Wasmex.Cache do
     end
   end
 
-  # Others that want the same file wait for the one that compiles it.
+  # Other processes that need the same file wait for the one that compiles it.
   defp exclusively(key, fun) do
     if running?() do
       :ok = GenServer.call(__MODULE__, {:enter, key}, :infinity)
@@ -143,7 +142,7 @@ defmodule Wasmex.Cache do
     {:ok, %{turn: 0, inside: %{}}}
   end
 
-  # `inside`: by key the process that compiles, its monitor, and who waits.
+  # `inside` maps a key to the process that compiles, its monitor, and the waiting callers.
   @impl true
   def handle_call({:enter, key}, {pid, _} = from, state) do
     case state.inside do

@@ -1,41 +1,41 @@
 defmodule Wasmex.Call do
   @moduledoc false
-  # The driving loop: every guest call runs through here, in the process that made it.
+  # The loop that drives every guest call, in the process that makes it.
   #
-  # The NIF polls a call once and says what happened, a *step*:
+  # The NIF polls a call once and returns a *step*:
   #
   #     {:ok, result} | {:error, native}   finished
   #     :yield                             the slice is over
   #     {:import, table, memory, index, serial, params}
   #                                        the guest called an Elixir function
   #     {:http, exchange, function, request}
-  #                                        a component's request is complete: the function performs it
-  #     {:wait, ref}                       the guest waits; {:wasmex_wake, ref} will come
-  #     {:busy, ref}                       the store is in use; {:wasmex_turn, ref} will come
+  #                                        a component's HTTP request, which the function performs
+  #     {:wait, ref}                       the guest waits; the message {:wasmex_wake, ref} follows
+  #     {:busy, ref}                       the store is in use; the message {:wasmex_turn, ref} follows
   #
-  # `advance/2` runs imports and stops at whatever needs a decision; `await/2` decides by blocking
-  # (direct calls), `Wasmex.Server` by returning to its mailbox. Nobody else looks at steps.
+  # `advance/2` runs imports and returns when the call is done or has to wait. Then direct calls block (`await/1`), and
+  # `Wasmex.Server` and `Wasmex.Program` return to their mailboxes.
 
   alias Wasmex.{Error, Native, StoreOrCaller, Telemetry}
   alias Wasmex.Call.{Request, Timeout, Turn}
 
-  # On the path of every import.
+  # These are on the path of every import.
   @compile {:inline, with_imports: 4, run_import: 4, apply_import: 3, expired?: 1}
 
   @enforce_keys [:store, :again]
   defstruct store: nil,
-            # Starts the call (again, after a wait for the store).
+            # Starts the call, and starts it again after waiting for the store.
             again: nil,
-            # Makes the context of imported functions, see `Wasmex.Call.Context`; nil for components, which have none.
+            # Creates the context of imported functions, see `Wasmex.Call.Context`; nil for components.
             context: nil,
-            # In ms of the monotonic clock, or :infinity.
+            # In ms of the monotonic clock, or `:infinity`.
             deadline: :infinity,
             timeout: :infinity,
-            # How often an imported function may outlast the deadline; the guest then gets more time to end.
+            # How many times the deadline may be extended after an imported function outlasted it.
             extensions: 0,
-            # The functions and the context of the import table that was used last.
+            # The functions and the context of the last used import table.
             imports: nil,
-            # Told of each import that ran, see `observed/4`; nil for nobody.
+            # Called for each import, see `observed/4`; may be nil.
             observer: nil,
             raised: nil
 
@@ -47,14 +47,13 @@ defmodule Wasmex.Call do
           | {:wait, reference(), t()}
           | {:busy, reference(), t()}
 
-  # A guest that calls slow functions for ever ends after so many.
+  # Limits how long a guest can run by calling slow functions.
   @extensions 100
 
-  # Set while an imported function runs under a deadline, so that calls it makes, in whatever store,
-  # end in time for the one that made them.
+  # The deadline of the current call, while an imported function runs. Nested calls, in any store, end before it.
   @deadline_key :"$wasmex_deadline"
 
-  @doc "A call that starts with `again`, a function that returns the first step."
+  @doc "A new call. `again` is a function that returns the first step."
   @spec new(reference(), timeout(), (term() -> map()) | nil, (() -> step())) :: t()
   def new(store, timeout, context, again) do
     %__MODULE__{
@@ -67,8 +66,8 @@ defmodule Wasmex.Call do
   end
 
   @doc """
-  A call that goes on when an imported function outlasts its deadline, in time for the guest to end by itself. To cut off
-  a component's call is to end its instance.
+  Extends the deadline when an imported function outlasts it, so that the guest can finish. A component's instance cannot
+  be used again after a call was stopped.
   """
   @spec extensible(t()) :: t()
   def extensible(%__MODULE__{} = call), do: %{call | extensions: @extensions}
@@ -77,31 +76,31 @@ defmodule Wasmex.Call do
   @spec extended?(t()) :: boolean()
   def extended?(%__MODULE__{extensions: left}), do: left in 1..(@extensions - 1)//1
 
-  @doc "Runs a call to its end in this process."
+  @doc "Runs a call to completion in this process."
   @spec run(t()) :: {:ok, term()} | {:error, Exception.t()}
   def run(%__MODULE__{} = call), do: call.again.() |> advance(call) |> await()
 
-  @doc "Goes on from a first step that was not the last."
+  @doc "Continues a call after its first step."
   @spec run(step(), t()) :: {:ok, term()} | {:error, Exception.t()}
   def run(step, %__MODULE__{} = call), do: step |> advance(call) |> await()
 
   defp deadline(timeout) do
-    # Atoms are greater than numbers, so `:infinity` is the largest deadline.
+    # Atoms compare greater than numbers, so `:infinity` is the latest deadline.
     min(Timeout.deadline(timeout), Process.get(@deadline_key, :infinity))
   end
 
-  @doc "Milliseconds until the deadline, as `receive … after` takes them."
+  @doc "Milliseconds until the deadline, for `receive … after`."
   @spec remaining(t()) :: timeout()
   def remaining(%__MODULE__{deadline: deadline}), do: Timeout.left(deadline)
 
   @spec expired?(t()) :: boolean()
   def expired?(%__MODULE__{deadline: deadline}), do: Timeout.over?(deadline)
 
-  @doc "Milliseconds until the deadline of the call whose imported function this process runs."
+  @doc "Milliseconds until the deadline of the call that called the current imported function."
   @spec time_left() :: timeout()
   def time_left, do: @deadline_key |> Process.get(:infinity) |> Timeout.left()
 
-  @doc "Runs imports until the call is done or something has to be waited for."
+  @doc "Runs imports until the call is done or has to wait."
   @spec advance(step(), t()) :: outcome()
   def advance({:ok, _} = ok, _call), do: {:done, ok}
 
@@ -150,7 +149,7 @@ defmodule Wasmex.Call do
   defp resume(store, serial, raised, call),
     do: store |> Native.call_raise(serial) |> advance(%{call | raised: raised})
 
-  # As much as drop-in calls get by default.
+  # The default timeout of calls in the API of Wasmex 0.15.
   @extension 5_000
 
   defp extend(%{extensions: 0}), do: :over
@@ -158,7 +157,7 @@ defmodule Wasmex.Call do
   defp extend(%{extensions: left, timeout: timeout} = call),
     do: %{call | extensions: left - 1, deadline: Timeout.deadline(max(timeout, @extension))}
 
-  # Functions are copied out of the NIF once per call, not once per import.
+  # Copy the functions out of the NIF once per call, not once per import.
   defp with_imports(%{imports: {table, memory, _, _}} = call, table, memory, _serial), do: call
 
   defp with_imports(call, table, memory_key, serial) do
@@ -172,7 +171,7 @@ defmodule Wasmex.Call do
   defp run_import(import, context, params, %{observer: observer} = call),
     do: under_deadline(call, fn -> observed(observer, import, context, params) end)
 
-  # Calls that the function makes end in time for this one.
+  # Calls that the function makes end before the deadline of this one.
   defp under_deadline(%{deadline: :infinity}, function), do: function.()
 
   defp under_deadline(%{deadline: deadline}, function) do
@@ -187,9 +186,8 @@ defmodule Wasmex.Call do
 
   defp observed(nil, import, context, params), do: apply_import(import, context, params)
 
-  # The observer is a function of `{:start, namespace, name, params, context}`, whose result comes back
-  # to it in `{:stop, result, outcome}`. What it raises goes through, once the call is ended: the store would
-  # be this process's for good.
+  # The observer is called with `{:start, namespace, name, params, context}`; its result is passed back in
+  # `{:stop, result, outcome}`. If it raises, the call is ended first, because it would keep the store in use.
   defp observed(observer, {_function, namespace, name} = import, context, params) do
     started = observer.({:start, namespace, name, params, context})
     outcome = apply_import(import, context, params)
@@ -203,7 +201,7 @@ defmodule Wasmex.Call do
   end
 
   @doc false
-  # The observer that makes spans.
+  # The observer for telemetry spans.
   @spec span(tuple()) :: term()
   def span({:start, namespace, name, _params, _context}),
     do: Telemetry.start(:import, %{namespace: namespace, name: name})
@@ -213,7 +211,7 @@ defmodule Wasmex.Call do
   def span({:stop, started, raised}),
     do: Telemetry.exception(started, raised.kind, raised.exception, raised.stacktrace)
 
-  # Functions of components get no context.
+  # Functions of components receive no context.
   defp apply_import({{:plain, function}, _interface, _name}, _context, params) do
     {:returned, apply(function, params)}
   catch
@@ -256,8 +254,8 @@ defmodule Wasmex.Call do
   end
 
   @doc """
-  Ends the innermost call that this process drives in the store. `ref` is that of the wait it was in,
-  whose message may be on its way and is taken out of the mailbox.
+  Ends the innermost call that this process drives in the store. `ref` identifies the wait it was in; the message for it
+  is removed from the mailbox.
   """
   @spec cancel(t(), reference() | nil) :: outcome()
   def cancel(call, ref) do

@@ -1,10 +1,10 @@
 defmodule Wasmex.CLI do
   @moduledoc false
-  # What the mix tasks share: they parse, call one public function, and print.
+  # Shared by the Mix tasks, which parse, call one public function, and print.
 
   alias Wasmex.Compiler
 
-  @doc "Compiles and loads the project, quietly: standard output belongs to the task."
+  @doc "Compiles and loads the project without printing: standard output belongs to the task."
   @spec start() :: :ok
   def start do
     shell = Mix.shell()
@@ -34,7 +34,7 @@ defmodule Wasmex.CLI do
   def colours?,
     do: System.get_env("NO_COLOR") in [nil, ""] and match?({:ok, _}, :io.columns(:standard_io))
 
-  @doc "Ends the task: what went wrong, and the exit status (2 for a wrong command line)."
+  @doc "Ends the task with an error message and an exit status (2 for an invalid command line)."
   @spec fail(String.t()) :: no_return()
   def fail(text), do: fail(text, 1)
 
@@ -44,13 +44,13 @@ defmodule Wasmex.CLI do
     exit({:shutdown, status})
   end
 
-  @doc "The same for a command line that makes no sense."
+  @doc "Ends the task because of an invalid command line."
   @spec misuse(module(), String.t()) :: no_return()
   def misuse(task, text),
     do: fail("#{text}\nSee mix help #{Mix.Task.task_name(task)}.", 2)
 
   @doc """
-  Parses a task's command line (see `Wasmex.CLI.Options.parse/3`). `--help`, `--version` and mistakes end the task.
+  Parses the command line of a task, see `Wasmex.CLI.Options.parse/3`. `--help`, `--version` and errors end the task.
   """
   @spec options(module(), [String.t()], Wasmex.Options.t(), keyword()) ::
           {keyword(), [String.t()]}
@@ -76,25 +76,25 @@ defmodule Wasmex.CLI do
     exit({:shutdown, 0})
   end
 
-  @doc "The command line of a task that takes one argument, `what`: the options and that argument."
+  @doc "Parses the command line of a task with one argument, which `label` describes. Returns the options and the argument."
   @spec one_argument(module(), String.t(), [String.t()], Wasmex.Options.t()) ::
           {keyword(), String.t()}
-  def one_argument(task, what, argv, table) do
+  def one_argument(task, label, argv, table) do
     case options(task, argv, table) do
       {found, [argument]} -> {found, argument}
-      {_found, []} -> misuse(task, "#{what} is missing")
-      {_, [_, other | _]} -> misuse(task, "one argument is expected; there is also #{other}")
+      {_found, []} -> misuse(task, "#{label} is missing")
+      {_, [_, other | _]} -> misuse(task, "expected one argument, also got #{other}")
     end
   end
 
-  @doc "A file's bytes, or why not."
+  @doc "Reads a file."
   @spec read(Path.t()) :: {:ok, binary()} | {:error, String.t()}
   def read(path) do
     with {:error, posix} <- File.read(path),
-         do: {:error, "can't read #{path}: #{:file.format_error(posix)}"}
+         do: {:error, "cannot read #{path}: #{:file.format_error(posix)}"}
   end
 
-  @doc "Writes a file in one piece: who looks sees the old one or the new one."
+  @doc "Writes a file atomically: readers see the old or the new content."
   @spec write(Path.t(), iodata()) :: :ok | {:error, String.t()}
   def write(path, bytes) do
     temporary = "#{path}.#{System.pid()}.tmp"
@@ -105,17 +105,17 @@ defmodule Wasmex.CLI do
     else
       {:error, posix} ->
         File.rm(temporary)
-        {:error, "can't write #{path}: #{:file.format_error(posix)}"}
+        {:error, "cannot write #{path}: #{:file.format_error(posix)}"}
     end
   end
 
-  @doc "Where and how a task compiles: in a process of its own unless the command line says, for files may come from anybody."
+  @doc "The compile options of a task. The default is a separate process, because files may be untrusted."
   @spec compile_options(module(), keyword()) :: keyword()
   def compile_options(task, opts) do
     defaults = [compile: :isolated, cache: true]
-    given = Keyword.merge(defaults, Keyword.take(opts, Compiler.Options.keys()))
-    _ = Compiler.Options.new!(given)
-    given
+    options = Keyword.merge(defaults, Keyword.take(opts, Compiler.Options.keys()))
+    _ = Compiler.Options.new!(options)
+    options
   rescue
     error in ArgumentError -> misuse(task, Exception.message(error))
   end

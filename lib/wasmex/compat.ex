@@ -1,27 +1,27 @@
 defmodule Wasmex.Compat do
   @moduledoc false
-  # The drop-in half of the API answers `{:error, text}`, in the words of Wasmex 0.15 ("excecution" included: its users'
-  # tests have it). The text comes from the same exceptions that the rest of the library answers with, through here.
+  # The API of Wasmex 0.15 returns `{:error, text}`, with its error messages ("excecution" included, because tests of its
+  # users contain it). This module converts the exceptions of the rest of the library to these messages.
 
   alias Wasmex.Components.Conversion
   alias Wasmex.{Error, Exit, Native, Printable, Trap}
 
-  @typedoc "What the drop-in functions return."
+  @typedoc "The results of the functions of Wasmex 0.15."
   @type result(value) :: {:ok, value} | {:error, String.t()}
 
-  @doc "The result of anything but a call."
+  @doc "Converts a result, except that of a call."
   @spec result({:ok, value} | :ok | {:error, Exception.t()}) :: result(value) | :ok
         when value: term()
   def result({:ok, _} = ok), do: ok
   def result(:ok), do: :ok
   def result({:error, error}), do: {:error, text(error)}
 
-  @doc "The result of a call. A program that exits with status 0 has succeeded."
+  @doc "Converts the result of a call. An exit with status 0 is a success."
   @spec call({:ok, term()} | {:error, Exception.t()}) :: result(term())
   def call({:error, %Exit{status: 0}}), do: {:ok, []}
   def call(result), do: result(result)
 
-  @doc "The result of a call of a core function. References are not returned; `Wasmex.Instance.call/4` does so."
+  @doc "Converts the result of a call of a core function. References are errors; `Wasmex.Instance.call/4` returns them."
   @spec call({:ok, [term()]} | {:error, Exception.t()}, Wasmex.Instance.t(), String.t()) ::
           result([term()])
   def call({:ok, results}, instance, name) do
@@ -45,7 +45,7 @@ defmodule Wasmex.Compat do
     end
   end
 
-  @doc "The value of a global, which is a number."
+  @doc "Converts the value of a global. References are errors."
   @spec global({:ok, term()} | {:error, Exception.t()}, term()) :: result(term())
   def global({:ok, _}, %{type: {:reference, text}}), do: {:error, reference(text)}
   def global(result, _type), do: result(result)
@@ -62,7 +62,7 @@ defmodule Wasmex.Compat do
     "unable_to_return_#{kind}_ref_type"
   end
 
-  @doc "Integers of the drop-in functions are signed: an error for the first that is not, given the types."
+  @doc "Checks that integers are signed, as Wasmex 0.15 requires. Returns an error for the first that is not."
   @spec signed(Wasmex.Instance.t(), String.t(), [term()]) :: :ok | {:error, Error.t()}
   def signed(instance, name, params) do
     if Enum.any?(params, &(is_integer(&1) and &1 > 0x7FFF_FFFF)),
@@ -76,7 +76,7 @@ defmodule Wasmex.Compat do
     with :ok <- signed_value(value, type, position), do: signed(rest, position + 1)
   end
 
-  @doc "The same for one value; `position` is nil where it is no argument."
+  @doc "The same for one value; `position` is nil if it is not an argument."
   @spec signed_value(term(), term(), non_neg_integer() | nil) :: :ok | {:error, Error.t()}
   def signed_value(value, type, position) do
     most = %{i32: 0x7FFF_FFFF, i64: 0x7FFF_FFFF_FFFF_FFFF}
@@ -89,23 +89,23 @@ defmodule Wasmex.Compat do
     end
   end
 
-  @doc "The text of an exception."
+  @doc "The message of an exception in Wasmex 0.15."
   @spec text(Exception.t()) :: String.t()
-  def text(error), do: error |> words() |> Printable.text()
+  def text(error), do: error |> message() |> Printable.text()
 
-  defp words(%Trap{message: message, detail: detail}),
+  defp message(%Trap{message: message, detail: detail}),
     do: "Error during function excecution (#{message}): #{outermost(detail || message)}"
 
-  defp words(%Exit{} = exit), do: "Error during function excecution: #{Exception.message(exit)}"
+  defp message(%Exit{} = exit), do: "Error during function excecution: #{Exception.message(exit)}"
 
-  defp words(%Error{reason: reason, details: %{detail: detail}} = error)
+  defp message(%Error{reason: reason, details: %{detail: detail}} = error)
        when reason in [:import_raised, :bad_results, :bad_value],
        do: "Error during function excecution: #{detail}\n#{Exception.message(error)}"
 
-  defp words(%Error{reason: :guest, details: %{detail: detail, backtrace: [_ | _]}}),
+  defp message(%Error{reason: :guest, details: %{detail: detail, backtrace: [_ | _]}}),
     do: "Error during function excecution: #{detail}"
 
-  defp words(%Error{
+  defp message(%Error{
          reason: :missing_import,
          details: %{namespace: namespace, name: name} = details
        }),
@@ -113,37 +113,38 @@ defmodule Wasmex.Compat do
          "unknown import: `#{Printable.name(namespace)}::#{Printable.name(name)}` has not been defined" <>
            Error.wasi_hint(details[:names] || [])
 
-  defp words(%Error{reason: :incompatible_import, details: %{message: message}}),
+  defp message(%Error{reason: :incompatible_import, details: %{message: message}}),
     do: outermost(message)
 
-  defp words(%Error{reason: :unknown_export, details: %{kind: kind, name: name}}),
+  defp message(%Error{reason: :unknown_export, details: %{kind: kind, name: name}}),
     do: "exported #{if kind == :func, do: "function", else: kind} `#{name}` not found"
 
-  defp words(%Error{reason: :conversion, details: problem}), do: Conversion.contract(problem)
+  defp message(%Error{reason: :conversion, details: problem}),
+    do: Conversion.compat_message(problem)
 
-  defp words(%Error{reason: :unknown_path, details: %{path: [name]}}),
+  defp message(%Error{reason: :unknown_path, details: %{path: [name]}}),
     do: "exported function `#{name}` not found."
 
-  defp words(%Error{reason: :unknown_path, details: %{path: []}}),
+  defp message(%Error{reason: :unknown_path, details: %{path: []}}),
     do: "exported function `` not found."
 
-  defp words(%Error{reason: :unknown_path, details: %{path: path, position: position}}),
+  defp message(%Error{reason: :unknown_path, details: %{path: path, position: position}}),
     do:
       "exported function `[#{Enum.join(path, ", ")}]` not found. " <>
         "Could not find `#{Enum.at(path, position)}` at position #{position}"
 
-  defp words(%Error{reason: :parse, details: %{message: message}}),
+  defp message(%Error{reason: :parse, details: %{message: message}}),
     do: "Error while parsing bytes: #{message}."
 
-  defp words(%Error{reason: :immutable}),
+  defp message(%Error{reason: :immutable}),
     do: "Could not set global: immutable global cannot be set"
 
-  defp words(%Error{reason: :grow, details: %{message: text}}),
+  defp message(%Error{reason: :grow, details: %{message: text}}),
     do: "Failed to grow the memory: #{text}."
 
-  defp words(%Error{reason: :out_of_bounds}), do: "out of bounds memory access"
-  defp words(%{__exception__: true} = error), do: Exception.message(error)
+  defp message(%Error{reason: :out_of_bounds}), do: "out of bounds memory access"
+  defp message(%{__exception__: true} = error), do: Exception.message(error)
 
-  # An error without its causes.
+  # The message without its causes.
   defp outermost(text), do: text |> String.split("\n\nCaused by:", parts: 2) |> hd()
 end

@@ -1,37 +1,37 @@
 defmodule Wasmex.Compiler do
   @moduledoc """
-  Where WebAssembly is compiled: in a process of the operating system, under limits, or in the VM.
+  Compiles WebAssembly, in the VM or in a separate operating system process with limits.
 
-  Compiling takes memory and time that the bytes decide, and a compiler is a large program that hostile bytes may crash.
-  With `compile: :isolated` it works in a helper program beside the native library. A crash of the helper, all memory
-  used up, or an endless compile is an error for the one who asked and nothing else; when the process that asked is killed,
-  so is the helper. With `compile: :in_process` it works on threads of the VM, which saves some milliseconds.
+  The bytes determine how much memory and time compiling takes, and malicious bytes may crash the compiler. With
+  `compile: :isolated`, a helper program compiles them. If the helper crashes, runs out of memory or exceeds its time
+  limit, the caller gets an error and nothing else is affected. If the caller is killed, so is the helper. With
+  `compile: :in_process`, threads of the VM compile, which saves a few milliseconds.
 
   ## Options
 
-  Everything that compiles takes them: `Wasmex.Module.compile/3`, `Wasmex.Components.Component.compile/3`,
+  All functions that compile accept these options: `Wasmex.Module.compile/3`, `Wasmex.Components.Component.compile/3`,
   `Wasmex.Engine.precompile_module/3`, `Wasmex.start_link/1`, `Wasmex.Components.start_link/1`, `Wasmex.run/3`,
   `Wasmex.HTTP.load/2`, and the Mix tasks as `--compile`, `--compile-memory` and `--compile-timeout`.
 
   | option | default | |
   |---|---|---|
-  | `:compile` | `:in_process`; `:isolated` for folders of HTTP functions, `mix wasmex.run` and `mix wasmex.serve` | where |
-  | `:compile_memory` | 2 GiB | the address space of the helper, in bytes, at least 64 MiB |
-  | `:compile_timeout` | 120,000 | ms that a compile may take; waiting for a place is not counted |
-  | `:compile_reuse` | `nil` | a name: compiles with the same one may use the same helper, one after the other |
+  | `:compile` | `:in_process`; `:isolated` for folders of HTTP functions, `mix wasmex.run` and `mix wasmex.serve` | where to compile |
+  | `:compile_memory` | 2 GiB | the maximum address space of the helper in bytes, at least 64 MiB |
+  | `:compile_timeout` | 120,000 | the time limit in ms, without the time spent in the queue |
+  | `:compile_reuse` | `nil` | a name; compiles with the same name may reuse a helper |
 
-  The last three are for `:isolated` alone. Without `:compile_reuse` each compile gets a fresh helper, so nothing of one
-  compile is there in the next. With it the helper stays for ten seconds and the next compile saves its start, some
-  milliseconds: name those that trust each other, a tenant's say.
+  The last three are for `:isolated` only. Without `:compile_reuse`, each compile starts a new helper, so that compiles
+  share no state. With it, a helper stays for ten seconds, which saves the next compile a few milliseconds. Use the same
+  name only for code with the same level of trust, such as that of one tenant.
 
   ## Configuration
 
       config :wasmex,
-        # helpers at once; by default as many as there are schedulers
+        # the number of concurrent helpers; default: the number of schedulers
         compilers: 4,
-        # threads of each; by default as many as there are schedulers, at most 4
+        # the number of threads per helper; default: the number of schedulers, at most 4
         compile_threads: 2,
-        # compiles that may wait for a place, after which `:compile_queue_full` is the answer
+        # the length of the queue, beyond which compiles fail with `:compile_queue_full`
         compile_queue: 256
 
   ## The disk cache
@@ -53,24 +53,24 @@ defmodule Wasmex.Compiler do
   warning says so once. Entries carry a digest, and are of one version of this library, one kind of machine and one set of
   engine settings.
 
-  The helper is `wasmex-compiler` in `priv/native`, which `mix compile` builds, or where `WASMEX_COMPILER_PATH` says. Where
-  there is none `:isolated` is an error; it never turns into `:in_process`.
+  `mix compile` builds the helper, `wasmex-compiler` in `priv/native`. `WASMEX_COMPILER_PATH` selects another one. Without
+  a helper, `:isolated` returns an error; it never falls back to `:in_process`.
 
   ## Errors
 
   | reason of `Wasmex.Error` | |
   |---|---|
-  | `:compile` | the code is not valid |
-  | `:compile_timeout`, `:compile_memory` | a limit, which the text names |
+  | `:compile` | the code is invalid |
+  | `:compile_timeout`, `:compile_memory` | the compile exceeded a limit |
   | `:compile_crash` | the helper crashed or was killed |
-  | `:compile_queue_full` | too many wait already |
-  | `:compiler` | there is no helper, it comes from another build, or it can't put itself under its limits |
+  | `:compile_queue_full` | the queue is full |
+  | `:compiler` | the helper is missing, is from another build, or cannot apply its limits |
 
-  ## What isolation is not
+  ## Limits of isolation
 
-  The artefact that comes back is machine code, which the VM then runs in wasmtime's sandbox. The helper is protected
-  against what makes a compiler crash or use up the machine, and what a compiler that was taken over could do to the
-  machine. It is no second opinion on the code: see the security guide.
+  The helper returns machine code, which the VM runs in wasmtime's sandbox. Isolation contains crashes, excessive use of
+  resources, and a compromised compiler's access to the machine. It does not verify the machine code: see the security
+  guide.
 
   ## Example
 
@@ -86,12 +86,12 @@ defmodule Wasmex.Compiler do
 
   @type kind :: :module | :component
 
-  @doc "Where the helper is expected."
+  @doc "The path of the helper."
   @spec path() :: String.t()
   def path, do: Helper.path()
 
   @doc """
-  How many compile in helpers right now, and how many wait for a place.
+  The numbers of running and of waiting compiles, for `compile: :isolated`.
 
       iex> Wasmex.Compiler.info()
       %{running: 0, waiting: 0}
@@ -100,7 +100,7 @@ defmodule Wasmex.Compiler do
   def info, do: Queue.info()
 
   @doc false
-  # Bytes or text as the compiler takes it: one that is isolated reads the text itself.
+  # The code for the compiler. The helper parses text itself.
   @spec code(kind(), binary(), Options.t()) :: {:ok, binary()} | {:error, Exception.t()}
   def code(kind, code, options)
   def code(:module, <<0, "asm", _::binary>> = wasm, _options), do: Wat.module(wasm)
@@ -110,7 +110,7 @@ defmodule Wasmex.Compiler do
   def code(:component, text, _options), do: Component.to_component(text)
 
   @doc false
-  # The resource of a module, of bytes or (where it is isolated) text.
+  # Compiles a module from bytes, or from text if isolated, and returns its resource.
   @spec module(reference(), binary(), Options.t()) :: {:ok, reference()} | {:error, Exception.t()}
   def module(engine, code, options) do
     case {cache(engine, code, options), options.where} do
@@ -124,7 +124,7 @@ defmodule Wasmex.Compiler do
   end
 
   @doc false
-  # The same of a component, with the names that have atoms.
+  # The same for a component. `names` maps names to atoms.
   @spec component(reference(), binary(), [{String.t(), atom()}], Options.t()) ::
           {:ok, reference()} | {:error, Exception.t()}
   def component(engine, code, names, options) do
@@ -161,7 +161,7 @@ defmodule Wasmex.Compiler do
     do: Disk.fetch(cache, kind, engine, code, fn -> precompile(kind, engine, code, options) end)
 
   @doc false
-  # wasmtime's own artefact, without a digest.
+  # Returns wasmtime's artefact, without a digest.
   @spec precompile(kind(), reference(), binary(), Options.t()) ::
           {:ok, binary()} | {:error, Exception.t()}
   def precompile(kind, engine, code, %Options{where: :in_process}),
@@ -169,7 +169,7 @@ defmodule Wasmex.Compiler do
 
   def precompile(kind, engine, code, options), do: isolated(kind, engine, code, options)
 
-  # What comes back is of a child of this very VM, made by the same build: it needs no digest.
+  # The result comes from a child process of the same build, so it needs no digest.
   defp isolated(kind, engine, code, options) do
     if byte_size(code) < options.memory do
       settings = Native.engine_settings(engine)

@@ -73,14 +73,14 @@ defmodule Wasmex.Component do
   @options Options.table(
              [
                path: [type: {:or, [nil], :string}, doc: "the component's file"],
-               wit: [type: {:or, [nil], :string}, doc: "a file or a folder of WIT"],
+               wit: [type: {:or, [nil], :string}, doc: "a WIT file or folder"],
                world: [
                  type: {:or, [nil], :text},
-                 doc: "the world's name, where there are several"
+                 doc: "the name of the world, if there are several"
                ],
                otp_app: [
                  type: :atom,
-                 doc: "the application whose `priv` folder `:path` is in"
+                 doc: "the application that contains `:path`"
                ],
                structs: [type: :boolean, default: false, doc: "records as structs"]
              ],
@@ -197,7 +197,7 @@ defmodule Wasmex.Component do
 
     with {:ok, component} <- compiled(module, source, opts[:engine], compile_options(compile)) do
       opts
-      |> Keyword.merge(component: component, imports: imports, style: :direct)
+      |> Keyword.merge(component: component, imports: imports, value_format: :direct)
       |> Components.start_link()
     end
   end
@@ -222,7 +222,7 @@ defmodule Wasmex.Component do
       {[{:bytes, bytes}], opts} when is_binary(bytes) -> {{:bytes, bytes}, opts}
       {[{:path, path}], opts} when is_binary(path) -> {{:path, path}, opts}
       {[{:component, %Component{} = component}], opts} -> {{:component, component}, opts}
-      {given, _} -> Options.misuse!("the component as path:, bytes: or component:", given)
+      {other, _} -> Options.misuse!("the component as path:, bytes: or component:", given)
     end
   end
 
@@ -230,12 +230,12 @@ defmodule Wasmex.Component do
   defp imports(module, hosts, imports) do
     hosts = List.wrap(hosts)
 
-    given =
+    host_imports =
       for {interface, functions} <- module.__imports__(),
           host = Enum.find(hosts, &implements?(&1, functions)),
           do: implementation(interface, host, functions)
 
-    Components.HostResource.merge_imports(given ++ [imports])
+    Components.HostResource.merge_imports(host_imports ++ [imports])
   end
 
   defp implements?(host, functions) do

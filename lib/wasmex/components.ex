@@ -38,7 +38,7 @@ defmodule Wasmex.Components do
 
   alias Wasmex.{Compat, Engine, Error, Loader, Native, Server, Utils}
   alias Wasmex.Call.Timeout
-  alias Wasmex.Components.{Component, Imports, Instance, Path, Store, Style, Template}
+  alias Wasmex.Components.{Component, Imports, Instance, Path, Store, ValueFormat, Template}
   alias Wasmex.Options
   alias Wasmex.Wasi.WasiP2Options
 
@@ -66,16 +66,16 @@ defmodule Wasmex.Components do
                wasi: [
                  type: {:or, [true, false], {:options, WasiP2Options}},
                  default: false,
-                 doc: "what is granted; `true` is `%Wasmex.Wasi.WasiP2Options{}`"
+                 doc: "WASI options; `true` means `%Wasmex.Wasi.WasiP2Options{}`"
                ],
                on_trap: [
                  type: {:one_of, [:keep, :stop, :renew]},
                  default: :keep,
                  doc: "see above"
                ],
-               lists: Options.Call.style()[:lists],
-               # Of generated modules: `:direct` calls answer with values and exceptions as they are.
-               style: [type: {:one_of, [:contract, :direct]}, default: :contract, doc: false]
+               lists: Options.Call.value_format()[:lists],
+               # Generated modules use `:direct`, which returns values and exceptions unchanged.
+               value_format: [type: {:one_of, [:compat, :direct]}, default: :compat, doc: false]
              ] ++ Options.Call.process("component's start code") ++ Options.Compile.rows(),
              "Wasmex.Components.start_link/1"
            )
@@ -85,9 +85,9 @@ defmodule Wasmex.Components do
 
   #{Options.Docs.table(@options)}
 
-  The form of `:imports` is that of `Wasmex.Components.Instance.instantiate/4`.
+  `:imports` has the form of `Wasmex.Components.Instance.instantiate/4`.
 
-  An option that is nil is as good as absent. Errors: `{:error, text}` where the component can't be read, compiled or
+  An option that is nil counts as absent. Returns `{:error, text}` if the component cannot be read, compiled or
   instantiated.
   """
   @spec start_link(keyword() | map()) :: GenServer.on_start()
@@ -98,14 +98,14 @@ defmodule Wasmex.Components do
     with {:ok, state} <- prepare(opts) do
       state = Map.put(state, :refused, {self(), ref})
 
-      # Before OTP 26 a process that fails to start takes its parent along, unless it answers `:ignore`.
+      # Before OTP 26 a process that fails to start also ends its parent, unless `init/1` returns `:ignore`.
       with :ignore <- GenServer.start_link(__MODULE__, {:prepared, state}, start_opts) do
         receive do: ({^ref, text} -> {:error, text})
       end
     end
   end
 
-  # What needs no process.
+  # The part of the start that needs no process.
   defp prepare(opts) do
     opts = Map.merge(@options.defaults, opts)
     # Checked in the caller: raising in `init/1` would also take down a linked parent.
@@ -124,7 +124,7 @@ defmodule Wasmex.Components do
          timeout: opts.start_timeout,
          owned?: opts.store == nil,
          on_trap: opts.on_trap,
-         style: opts.style,
+         value_format: opts.value_format,
          lists: opts.lists,
          refused: nil
        }}
@@ -217,8 +217,8 @@ defmodule Wasmex.Components do
 
       instance ->
         instance
-        |> Instance.call(path, params, timeout: timeout, style: :contract)
-        |> Instance.contract()
+        |> Instance.call(path, params, timeout: timeout, value_format: :compat)
+        |> Instance.compat_result()
     end
   end
 
@@ -245,7 +245,7 @@ defmodule Wasmex.Components do
   def init({:prepared, config}) do
     with {:ok, template} <-
            Template.new(config.component, config.imports,
-             style: config.style,
+             value_format: config.value_format,
              lists: config.lists
            ),
          config = Map.put(config, :template, template),
@@ -281,44 +281,45 @@ defmodule Wasmex.Components do
       instance: instance,
       owned?: config.owned?,
       begin: begin(config),
-      answer: if(config.style == :direct, do: &direct/3, else: &answer/3),
-      answer_timeouts?: config.style == :direct,
+      format_reply:
+        if(config.value_format == :direct, do: &direct_reply/3, else: &compat_reply/3),
+      reply_on_timeout?: config.value_format == :direct,
       prepare: if(config.on_trap == :renew and config.owned?, do: &renew(&1, &2, config))
     }
   end
 
-  defp begin(%{style: style, lists: lists}) do
-    bits = Style.bits(%{style: style, lists: lists, bytes: nil})
-    extensible? = style == :contract
+  defp begin(%{value_format: format, lists: lists}) do
+    bits = ValueFormat.bits(%{value_format: format, lists: lists, bytes: nil})
+    extensible? = style == :compat
     &Instance.begin(&1, &2, &3, &4, bits, extensible?)
   end
 
-  # With the instance and the path.
-  defp direct({:ok, [value]}, _instance, _path), do: {:ok, value}
-  defp direct({:ok, []}, _instance, _path), do: {:ok, nil}
-  defp direct(error, _instance, _path), do: error
+  # Called with the instance and the path.
+  defp direct_reply({:ok, [value]}, _instance, _path), do: {:ok, value}
+  defp direct_reply({:ok, []}, _instance, _path), do: {:ok, nil}
+  defp direct_reply(error, _instance, _path), do: error
 
-  defp answer({:ok, [value]}, _instance, _path), do: {:ok, value}
-  defp answer({:ok, []}, _instance, _path), do: {:ok, []}
+  defp compat_reply({:ok, [value]}, _instance, _path), do: {:ok, value}
+  defp compat_reply({:ok, []}, _instance, _path), do: {:ok, []}
 
-  defp answer({:error, %Error{reason: :arity, details: details}}, _instance, _path),
+  defp compat_reply({:error, %Error{reason: :arity, details: details}}, _instance, _path),
     do:
       {:error,
        "Error during function excecution: expected #{details.expected} argument(s), got #{details.given}"}
 
-  defp answer(result, _instance, _path), do: Compat.call(result)
+  defp compat_reply(result, _instance, _path), do: Compat.call(result)
 
   @impl true
   def handle_call({:call_function, path, params, timeout}, from, {config, server}) do
     server
     |> Server.call(from, path, params, timeout)
-    |> settled(config)
+    |> stop_if_spent(config)
   end
 
   def handle_call(:instance, _from, {_config, server} = state),
     do: {:reply, server.instance, state}
 
-  # An unknown request must not cost the guest its process.
+  # An unknown request must not end the process of the guest.
   def handle_call(other, _from, state),
     do: {:reply, {:error, "unknown request: #{inspect(other, limit: 5)}"}, state}
 
@@ -341,24 +342,24 @@ defmodule Wasmex.Components do
     end
   end
 
-  defp settled({:reply, answer, server}, config) do
-    if over?(config, server),
-      do: {:stop, {:shutdown, :spent}, answer, {config, server}},
-      else: {:reply, answer, {config, server}}
+  defp stop_if_spent({:reply, reply, server}, config) do
+    if spent?(config, server),
+      do: {:stop, {:shutdown, :spent}, reply, {config, server}},
+      else: {:reply, reply, {config, server}}
   end
 
-  defp settled({:noreply, server}, config) do
-    if over?(config, server),
+  defp stop_if_spent({:noreply, server}, config) do
+    if spent?(config, server),
       do: {:stop, {:shutdown, :spent}, {config, server}},
       else: {:noreply, {config, server}}
   end
 
-  defp over?(%{on_trap: :stop}, %{current: nil, store: store}), do: Store.spent?(store)
-  defp over?(_config, _server), do: false
+  defp spent?(%{on_trap: :stop}, %{current: nil, store: store}), do: Store.spent?(store)
+  defp spent?(_config, _server), do: false
 
   @impl true
   def handle_info(message, {config, server}),
-    do: settled({:noreply, Server.info(message, server)}, config)
+    do: stop_if_spent({:noreply, Server.info(message, server)}, config)
 
   @impl true
   def terminate(_reason, {_config, %{owned?: true, store: store}}), do: Store.close(store)

@@ -7,25 +7,25 @@ defmodule Wasmex.Error do
   | `:timeout` | `:timeout` in ms; for a pipe or a `Wasmex.Program`, `:message` |
   | `:value` | `:position` from 0 (or `nil`), `:wanted` type, `:given` kind of term |
   | `:arity` | `:expected`, `:given` |
-  | `:params` | `:message`: the parameters are not a list, not a handle of the resource, or bytes for a guest that exports no allocator |
+  | `:params` | `:message`: the parameters are not a list, the handle belongs to another resource, or the guest exports no allocator for bytes |
   | `:unknown_export` | `:kind`, `:name`, `:names` of the exports |
   | `:missing_import` | `:namespace`, `:name`, `:wanted` type, `:names` of all missing imports |
   | `:incompatible_import`, `:duplicate_import` | `:message` |
   | `:import_raised` | `:kind`, `:exception`, `:stacktrace` of the Elixir function, `:backtrace` of the guest |
   | `:bad_results` | `:message`: an imported function returned a value of the wrong type |
   | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow`, `:no_threads`, `:module`, `:unsupported`, `:wave`, `:json` | `:message`; of `:parse` also `:offset` |
-  | `:too_large`, `:nested_too_deep` | `:limit`, a field of `Wasmex.Limits`, the `:value` found, the `:most` that may be, the `:offset` in bytes |
+  | `:too_large`, `:nested_too_deep` | `:limit` (a field of `Wasmex.Limits`), `:value`, the maximum as `:most`, and `:offset` in bytes |
   | `:no_ticker` | the system has no thread left for the epoch ticker, which every guest needs |
   | `:call_depth` | `:limit`: calls into the store are nested deeper than this |
-  | `:mapping_limit` | `:limit`: the guests of this VM have as many memory mappings as they may |
-  | `:compile_timeout`, `:compile_memory`, `:compile_queue_full` | `:limit` in ms, bytes, compiles, see `Wasmex.Compiler` |
+  | `:mapping_limit` | `:limit`: the guests of this VM use the maximum number of memory mappings |
+  | `:compile_timeout`, `:compile_memory`, `:compile_queue_full` | `:limit` in ms, bytes or number of compiles, see `Wasmex.Compiler` |
   | `:cache` | `:path`, `:message`: what is wrong with the directory of a disk cache |
   | `:compile_crash`, `:compiler` | `:message`: what happened to the helper that compiles, or what is wrong with it |
   | `:out_of_bounds` | `:offset`, `:size`, `:limit` |
   | `:output_limit` | `:limit` in bytes |
   | `:input`, `:output` | `:message`: a source of input or a destination of output failed |
   | `:file`, `:not_a_program` | `:path`, `:message` |
-  | `:conversion` | an argument of a component's function: `:what` is wrong, and its `:path` |
+  | `:conversion` | an argument of a component's function has the wrong type: `:what` is the kind of problem, `:path` its place |
   | `:bad_value` | `:message`: the same for the result of an imported function |
   | `:unknown_path` | `:path`, `:position` of the unknown name, `:names` of the exports there |
   | `:missing_imports` | `:names`: interface, name and type of each |
@@ -35,11 +35,11 @@ defmodule Wasmex.Error do
   | `:caller_expired`, `:caller_elsewhere` | a `caller` was used after its import returned, or by another process |
   | `:foreign_store`, `:foreign_engine` | a handle of another store or engine |
   | `:fuel_disabled`, `:immutable` | `:message` |
-  | `:oom` | a plug-in that wanted more memory than it may have: `:pages` that it may grow by, `:bytes` in all, or nil |
-  | `:manifest`, `:schema`, `:signature`, `:wrong_type` | of plug-ins: `:message` |
+  | `:oom` | a plug-in exceeded its memory limit: `:pages` of growth, `:bytes` in total, or nil |
+  | `:manifest`, `:schema`, `:signature`, `:wrong_type` | `:message`, for plug-ins |
   | `:code_unavailable`, `:code_damaged` | a `Wasmex.Code` whose bytes no node has, or that are not those of its hash: `:hash`, `:message` |
   | `:not_deployed`, `:not_allowed` | of `Wasmex.Deploy`: `:name`, `:message` |
-  | `:overloaded` | a pool whose queue is full: `:message` |
+  | `:overloaded` | `:message`: the queue of a pool is full |
   | `:rate_limited` | a key of a pool that used up what it has per second: `:key`, `:limit`, `:retry_after` in ms |
 
   `run` is set for errors of `Wasmex.run/3`: the output and measurements up to the error.
@@ -78,7 +78,7 @@ defmodule Wasmex.Error do
   def from_native({reason, details}, _raised), do: %__MODULE__{reason: reason, details: details}
 
   @impl true
-  # Details may carry what a guest wrote.
+  # Details may contain text from the guest.
   def message(%__MODULE__{reason: reason, details: details}),
     do: reason |> sentence(details) |> Printable.text()
 
@@ -89,7 +89,7 @@ defmodule Wasmex.Error do
   defp sentence(:closed, _), do: "the store is closed"
 
   defp sentence(:broken, %{message: why}),
-    do: "the store was lost to a fault in the native library: #{why}"
+    do: "the store was lost because of a fault in the native library: #{why}"
 
   defp sentence(:deadlock, _),
     do:
@@ -117,10 +117,10 @@ defmodule Wasmex.Error do
     do: "the compile needs more than #{bytes} bytes of memory (compile_memory)"
 
   defp sentence(:compile_queue_full, %{limit: most}),
-    do: "#{most} compiles wait already (config :wasmex, compile_queue: #{most})"
+    do: "#{most} compiles are already waiting (config :wasmex, compile_queue: #{most})"
 
   defp sentence(:compile_crash, %{message: why}),
-    do: "the helper that compiles crashed: #{why}"
+    do: "the compiler helper crashed: #{why}"
 
   defp sentence(:no_ticker, _),
     do: "the system has no thread left for the epoch ticker, which every guest needs"
@@ -202,7 +202,7 @@ defmodule Wasmex.Error do
           limit != nil,
           do: text
 
-    "oom: the plug-in wanted more memory than it may have" <>
+    "oom: the plug-in exceeded its memory limit" <>
       if(limits == [], do: "", else: " (#{Enum.join(limits, ", ")})")
   end
 
@@ -211,7 +211,7 @@ defmodule Wasmex.Error do
 
   defp sentence(:too_large, %{limit: size, value: value, most: most})
        when size in [:size, :text_size],
-       do: "there are #{value} bytes, more than #{most}" <> raise_limit(size)
+       do: "the size of #{value} bytes exceeds the limit of #{most}" <> raise_limit(size)
 
   defp sentence(:too_large, %{limit: limit, value: value, most: most, offset: offset}),
     do:
@@ -232,7 +232,7 @@ defmodule Wasmex.Error do
   defp sentence(reason, details), do: "#{reason} #{inspect(details)}"
 
   defp raise_limit(limit),
-    do: "; if you trust them, raise `#{limit}` in the `limits:` of %Wasmex.EngineConfig{}"
+    do: "; for trusted bytes, raise `#{limit}` in the `limits:` of %Wasmex.EngineConfig{}"
 
   defp words(limit), do: limit |> Atom.to_string() |> String.replace("_", " ")
   defp hex(number), do: Integer.to_string(number, 16)
@@ -263,7 +263,7 @@ defmodule Wasmex.Error do
                sock_shutdown)
 
   @doc false
-  # Preview 1 is there as a whole or not at all: a name of its own that is missing means that it was not enabled.
+  # Preview 1 is defined completely or not at all, so a missing function means that it was not enabled.
   @spec wasi_hint([{String.t(), String.t()}]) :: String.t()
   def wasi_hint(names) do
     wasi = for {"wasi_" <> _ = namespace, name} <- names, do: {namespace, name}
@@ -279,16 +279,16 @@ defmodule Wasmex.Error do
         "; this module needs WASI: pass `wasi: true`, or make the store with Wasmex.Store.new_wasi/3"
 
       true ->
-        "; this host has no #{Enum.map_join(unknown, ", ", fn {ns, name} -> import_name(ns, name) end)}"
+        "; this host does not provide #{Enum.map_join(unknown, ", ", fn {ns, name} -> import_name(ns, name) end)}"
     end
   end
 
-  # Names that are compared, and their length in bytes: a guest may export a hundred thousand, of 64 KiB each.
+  # Limits for the comparison of names: a guest may export a hundred thousand names of 64 KiB each.
   @compared 1_000
   @compared_size 100
 
   @doc false
-  # Names are all strings or all atoms, and are shown as they are.
+  # Names are all strings or all atoms. They are inspected.
   @spec suggestion(term(), [String.t() | atom()]) :: String.t()
   def suggestion(name, names) do
     close =

@@ -1,7 +1,7 @@
 defmodule Wasmex.Exit do
   @moduledoc """
-  The guest called WASI's `proc_exit`. `status` is its exit status as it is, 0 for success: an unsigned
-  number of 32 bits, of which a shell sees the low eight.
+  The guest called WASI's `proc_exit`. `status` is the exit status, an unsigned 32-bit integer; 0 means success. A shell
+  only sees the low eight bits.
 
   Calls return it as an error because the called function did not return. Go programs always end this
   way.

@@ -1,7 +1,7 @@
 defmodule Wasmex.Func do
   @moduledoc """
-  A function of a store as a value: what a funcref is in Elixir. It can be called, passed to a guest,
-  put into a table and imported by another module of the same store.
+  A function of a store as a value, the Elixir form of a funcref. It can be called, passed to a guest, stored
+  in a table, and imported by another module of the same store.
 
   ## Example
 
@@ -30,8 +30,8 @@ defmodule Wasmex.Func do
            )
 
   @doc """
-  Calls it in this process. The results are those of `Wasmex.Instance.call/4`; there are no `{:bytes, _}` arguments,
-  which need an instance's allocator.
+  Calls the function in this process. Values are those of `Wasmex.Instance.call/4`, except `{:bytes, _}` arguments, which
+  need the allocator of an instance.
 
   #{Options.Docs.table(@options)}
   """
@@ -43,7 +43,7 @@ defmodule Wasmex.Func do
     Call.run(Call.new(store, timeout, Context.of(), again))
   end
 
-  @doc "Its type: `{:fn, params, results}`."
+  @doc "The type of the function: `{:fn, params, results}`."
   @spec type(t()) :: Wasmex.Module.extern_type()
   def type(%__MODULE__{resource: func}), do: Native.func_type(func)
 end

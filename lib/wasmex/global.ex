@@ -53,18 +53,18 @@ defmodule Wasmex.Global do
          do: {:ok, %__MODULE__{resource: resource, reference: make_ref()}}
   end
 
-  @doc "Its value."
+  @doc "The value of the global."
   @spec get(t()) :: {:ok, term()} | {:error, Exception.t()}
   def get(%__MODULE__{resource: global}),
     do: run(global, fn -> Native.global_get(global, nil) end)
 
-  @doc "Sets it, when it is mutable."
+  @doc "Sets the value of a mutable global."
   @spec set(t(), term()) :: :ok | {:error, Exception.t()}
   def set(%__MODULE__{resource: global}, value) do
     with {:ok, _} <- run(global, fn -> Native.global_set(global, value, nil) end), do: :ok
   end
 
-  @doc "Its type, as in `Wasmex.Module.exports/1`."
+  @doc "The type of the global, as in `Wasmex.Module.exports/1`."
   @spec type(t()) :: {:ok, tuple()} | {:error, Exception.t()}
   def type(%__MODULE__{resource: global}),
     do: run(global, fn -> Native.global_type(global, nil) end)

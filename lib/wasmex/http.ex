@@ -1,43 +1,41 @@
 defmodule Wasmex.HTTP do
   @moduledoc """
-  Programs that answer HTTP requests: a request becomes a fresh instance's environment and input, and what
-  it prints becomes the response.
+  Handles HTTP requests with WASI programs and components. Each request runs in a new instance.
 
-  This module is the pure part, without a socket: `load/2` a function, `call/2` it with a
-  `Wasmex.HTTP.Request`. `Wasmex.HTTP.Server` serves a folder of functions, `Wasmex.Plug` does so inside
-  a Plug pipeline, `mix wasmex.serve` from the shell.
+  This module works without a socket: `load/2` loads a function, and `call/2` calls it with a
+  `Wasmex.HTTP.Request`. `Wasmex.HTTP.Server` serves a folder of functions, `Wasmex.Plug` serves it in a Plug
+  pipeline, and `mix wasmex.serve` from the shell.
 
   ## Conventions
 
   - `:env`: the environment variables `http_path`, `http_method`, `http_host`, `http_query` (sorted, URL-encoded) and
-    `remote_addr`; standard output is the body, the status 200. The functions `env.log_i32` and
-    `env.log_string(pointer, length)` go to Logger.
-  - `:cgi`: CGI/1.1 (RFC 3875) as WAGI does it: `REQUEST_METHOD`, `PATH_INFO`, `QUERY_STRING`, `HTTP_…`; the body on
-    standard input; a header block, with `Status:` if it is not 200, before the answer.
+    `remote_addr`. Standard output is the response body, and the status is 200. The functions `env.log_i32` and
+    `env.log_string(pointer, length)` log to Logger.
+  - `:cgi`: CGI/1.1 (RFC 3875), like WAGI: `REQUEST_METHOD`, `PATH_INFO`, `QUERY_STRING`, `HTTP_…`; the body on
+    standard input. The response starts with a header block, with `Status:` if it is not 200.
 
-  - `:component`: a component that exports `wasi:http/incoming-handler@0.2` is asked through that.
+  - `:component`: a component that exports `wasi:http/incoming-handler@0.2`.
 
-  Which one a program follows is found out by looking at it, unless `convention:` says.
+  The convention is detected from the program, unless `convention:` is set.
 
   ## Settings
 
   #{Wasmex.Options.Docs.table(Wasmex.HTTP.Function.__options__())}
 
-  `:tcp`, `:udp`, `:lookup` and `:allowed_hosts` are for components.
+  `:tcp`, `:udp`, `:lookup` and `:allowed_hosts` require a component.
 
   ## Instances
 
-  Each request gets an instance of its own, which is gone with it: what one request leaves in memory no other sees.
-  A component that is slow to start, such as one with an interpreter inside, may be used again with `reuse: n`: an
-  instance that has answered without an error waits for the next request, up to `n` of them for a minute. Then
-  whatever it remembers, and memory it has grown, is there in that request; and as long as it waits it takes its place in
-  the engine's pool of 1,000 core instances, of which a component may have several. Commands end with their request and are
-  never used again.
+  Each request gets a new instance, which is freed afterwards, so requests share no memory. For components that are slow to
+  start, such as those with an interpreter, `reuse: n` keeps up to `n` instances that have responded without an error, for up
+  to a minute. A later request then sees the state and the memory of earlier ones. An idle instance occupies a place in the
+  engine's pool of 1,000 core instances; a component may consist of several. Commands are never reused, because they end
+  with their request.
 
   ## Errors
 
-  A trap and an exit status other than 0 are 500, output that is no answer is 502; the exception is in the
-  response, and nothing of it in the body.
+  A trap and a non-zero exit status become 500, invalid output 502. The response struct contains the exception; the body
+  does not reveal it.
 
   ## Example
 
@@ -54,15 +52,15 @@ defmodule Wasmex.HTTP do
   alias Wasmex.HTTP.{Exchange, Function, Request, Response}
   alias Wasmex.Options
 
-  @name [type: {:or, [nil], :string}, doc: "what it is called in logs"]
+  @name [type: {:or, [nil], :string}, doc: "its name in logs"]
   @options Options.table([name: @name] ++ Options.HTTP.function(), "Wasmex.HTTP.load/2")
 
   @doc """
-  Makes a function of a program: a path, wasm bytes or WAT. Options: `:name`, and the settings above.
+  Loads a function from a path, wasm bytes or WAT. Options: `:name`, and the settings above.
   """
   @spec load(Path.t() | binary(), keyword()) :: {:ok, Function.t()} | {:error, Exception.t()}
   def load(path_or_bytes, opts \\ []) when is_binary(path_or_bytes) do
-    {name, settings} = opts |> Options.given!(@options) |> Map.pop(:name)
+    {name, settings} = opts |> Options.explicit!(@options) |> Map.pop(:name)
 
     with {:ok, bytes, default} <- bytes(path_or_bytes),
          do: Function.load(name || default, bytes, settings)
@@ -82,12 +80,12 @@ defmodule Wasmex.HTTP do
         {:ok, bytes, path |> Path.basename() |> Path.rootname()}
 
       {:error, posix} ->
-        message = "can't read the function #{path}: #{:file.format_error(posix)}"
+        message = "cannot read the function #{path}: #{:file.format_error(posix)}"
         {:error, %Wasmex.Error{reason: :file, details: %{path: path, message: message}}}
     end
   end
 
-  @doc "Runs the function for a request, in this process. Always a response; see its `:error`."
+  @doc "Handles a request in this process. Always returns a response; failures are in its field `:error`."
   @spec call(Function.t(), Request.t()) :: Response.t()
   def call(%Function{} = function, %Request{} = request) do
     case refuse(function, request) do
@@ -101,7 +99,7 @@ defmodule Wasmex.HTTP do
   end
 
   @doc false
-  # What is answered without running anything.
+  # The response if the function does not accept the request; nil otherwise.
   def refuse(function, request) do
     cond do
       function.methods != nil and request.method not in function.methods ->
@@ -121,7 +119,7 @@ defmodule Wasmex.HTTP do
   defp gather({:head, status, headers}, _state), do: [{status, headers}]
   defp gather({:chunk, bytes}, state), do: [bytes | state]
   defp gather(:done, state), do: state
-  # What was streamed is not an answer any more.
+  # The streamed part is not a complete response.
   defp gather(:broken, _state), do: []
 
   defp whole(response, chunks) do

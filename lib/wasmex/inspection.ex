@@ -4,8 +4,8 @@ defmodule Wasmex.Inspection do
 
   - `:kind`: `:module`, `:component` or `:artefact` (of `Wasmex.Module.serialize/2`)
   - `:size` in bytes, `:name` from the name section
-  - `:language`: the source language, if the file names it or shows it; else nil. `:producers`: the tools that the
-    file names ([tool conventions](https://github.com/WebAssembly/tool-conventions/blob/main/ProducersSection.md))
+  - `:language`: the source language if known, else nil. `:producers`: the tools that the file
+    names ([tool conventions](https://github.com/WebAssembly/tool-conventions/blob/main/ProducersSection.md))
   - `:role`: `:command` (has `_start`), `:reactor` (has `_initialize`), `:library`
   - `:wasi`: the WASI namespaces it imports
   - `:imports`: `[%{namespace, name, type}]`, `:exports`: `[%{name, type}]`; of a component
@@ -19,8 +19,8 @@ defmodule Wasmex.Inspection do
 
   ## Errors
 
-  `{:error, %Wasmex.Error{reason: :parse}}` for a malformed file, with the byte's `:offset` in `details`; also for
-  more than 100,000 entries in one list. `reason: :file` for a file that cannot be read.
+  `{:error, %Wasmex.Error{reason: :parse}}` for a malformed file, with the `:offset` in `details`. Lists
+  with more than 100,000 entries are an error, too. `reason: :file` for a file that cannot be read.
 
   ## Example
 
@@ -83,12 +83,12 @@ defmodule Wasmex.Inspection do
         from_bytes(bytes)
 
       {:error, posix} ->
-        message = "can't read #{path}: #{:file.format_error(posix)}"
+        message = "cannot read #{path}: #{:file.format_error(posix)}"
         {:error, %Error{reason: :file, details: %{path: path, message: message}}}
     end
   end
 
-  @doc "As `read/1`, for bytes only."
+  @doc "Like `read/1`, for bytes only."
   @spec from_bytes(binary()) :: {:ok, t()} | {:error, Exception.t()}
   def from_bytes(@magic <> _ = bytes) do
     with {:ok, fields} <- native(bytes) do
@@ -172,7 +172,7 @@ defmodule Wasmex.Inspection do
     end
   end
 
-  # `wasi` is the namespace of wasi-threads.
+  # wasi-threads uses the namespace `wasi`.
   defp wasi?(namespace),
     do: namespace == "wasi" or String.starts_with?(namespace, ["wasi_", "wasi:"])
 

@@ -257,7 +257,7 @@ defmodule Wasmex.Instance do
     timeout = Timeout.check!(timeout_ms || :infinity)
 
     answer = fn ->
-      case call_contract(instance, name, params, timeout) do
+      case call_compat(instance, name, params, timeout) do
         {:error, %Error{reason: :timeout}} -> :ok
         result -> send(pid, {tag, Compat.call(result, instance, name)})
       end
@@ -279,26 +279,26 @@ defmodule Wasmex.Instance do
 
   @doc false
   # Of a process's own instance: `params` may be `Wasmex.Call.Terms`.
-  def call_contract(%__MODULE__{resource: resource} = instance, name, %Terms{} = terms, timeout) do
+  def call_compat(%__MODULE__{resource: resource} = instance, name, %Terms{} = terms, timeout) do
     again = Terms.begin(resource, name, terms, nil)
     store = Native.instance_store(resource)
     Call.run(again.(), Call.new(store, timeout, Context.of(instance), again))
   end
 
-  def call_contract(_instance, _name, params, _timeout) when not is_list(params),
+  def call_compat(_instance, _name, params, _timeout) when not is_list(params),
     do: {:error, %Error{reason: :params, details: %{message: "could not load 'function params'"}}}
 
-  def call_contract(instance, name, params, timeout) do
+  def call_compat(instance, name, params, timeout) do
     with :ok <- Compat.signed(instance, name, params),
          do: call(instance, name, params, timeout: timeout)
   end
 
   @doc false
-  # As `begin/4`, for integers as the drop-in functions take them.
-  def begin_contract(instance, name, %Terms{} = terms, timeout),
+  # Like `begin/4`, with the integers of Wasmex 0.15.
+  def begin_compat(instance, name, %Terms{} = terms, timeout),
     do: begin(instance, name, terms, timeout)
 
-  def begin_contract(instance, name, params, timeout) do
+  def begin_compat(instance, name, params, timeout) do
     case Compat.signed(instance, name, params) do
       :ok -> begin(instance, name, params, timeout)
       error -> {:done, error}

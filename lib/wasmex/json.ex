@@ -1,17 +1,17 @@
 defmodule Wasmex.JSON do
   @moduledoc false
-  # JSON (RFC 8259). Reading is OTP's `:json` where it is there (OTP 27 on), else `Wasmex.JSON.Parser`; both by the same
-  # rules, which are stricter than `:json` alone: nesting and integers have limits, a name that comes twice in an object is
-  # an error (the RFC leaves it open, and readers differ), and `null` is nil. Names stay strings.
+  # JSON (RFC 8259). Decoding uses OTP's `:json` from OTP 27 on, and `Wasmex.JSON.Parser` before. Both follow the same rules,
+  # which are stricter than `:json`: nesting and integers are limited, and duplicate names in an object are an error (the RFC
+  # allows any behaviour). `null` is nil. Names stay strings.
   #
-  # Writing is ours: indented, with sorted names, and safe to print on a terminal, which `:json.encode/1` is not.
+  # Encoding indents, sorts names, and escapes what is unsafe on a terminal, which `:json.encode/1` does not.
 
   alias Wasmex.Error
 
-  # Arrays and objects inside each other.
+  # The default nesting limit of arrays and objects.
   @max_depth 64
 
-  @doc "The term that `text` stands for. `max_depth:` bounds how deep arrays and objects nest."
+  @doc "Decodes JSON. `:max_depth` limits the nesting of arrays and objects."
   @spec decode(binary(), max_depth: pos_integer()) :: {:ok, term()} | {:error, Error.t()}
   def decode(text, opts \\ []) when is_binary(text) do
     reader().decode(text, Keyword.get(opts, :max_depth, @max_depth))
@@ -24,11 +24,11 @@ defmodule Wasmex.JSON do
     if Code.ensure_loaded?(:json), do: Wasmex.JSON.OTP, else: Wasmex.JSON.Parser
   end
 
-  @doc "Ends reading, from within a reader."
+  @doc "Ends decoding with an error, for decoders."
   @spec fail(String.t()) :: no_return()
   def fail(message), do: throw({Wasmex.JSON, message})
 
-  @doc "An integer by its digits. Making one takes time that grows with their square."
+  @doc "Converts digits to an integer. Their number is limited, because the conversion takes quadratic time."
   @spec integer(binary()) :: integer()
   def integer(digits) do
     if byte_size(digits) > 1_000,
@@ -36,7 +36,7 @@ defmodule Wasmex.JSON do
       else: :erlang.binary_to_integer(digits)
   end
 
-  @doc "A float as JSON writes it, with a fraction."
+  @doc "Converts text with a fraction to a float."
   @spec float(binary()) :: float()
   def float(text) do
     if byte_size(text) > 1_000, do: fail("a number of more than 1000 digits")
@@ -45,23 +45,23 @@ defmodule Wasmex.JSON do
     ArgumentError -> fail("a number beyond the range of a float")
   end
 
-  @doc "Puts a member into an object."
+  @doc "Adds a member to an object."
   @spec put(map(), String.t(), term()) :: map()
   def put(object, name, _value) when is_map_key(object, name),
-    do: fail("a name that comes twice in an object: #{inspect(name, printable_limit: 100)}")
+    do: fail("duplicate name in an object: #{inspect(name, printable_limit: 100)}")
 
   def put(object, name, value), do: Map.put(object, name, value)
 
-  @doc "One level deeper."
+  @doc "Increments the nesting depth, within its limit."
   @spec deeper(non_neg_integer(), pos_integer()) :: pos_integer()
   def deeper(depth, most) when depth < most, do: depth + 1
   def deeper(_depth, most), do: fail("nested more than #{most} levels deep")
 
-  @doc "Indented by two spaces a level; keys of maps in order."
+  @doc "Encodes a term, indented by two spaces per level, with sorted keys."
   @spec encode(term()) :: String.t()
   def encode(term), do: term |> value("\n") |> IO.iodata_to_binary()
 
-  @doc "On one line, for machines."
+  @doc "Encodes a term on one line."
   @spec encode_compact(term()) :: String.t()
   def encode_compact(term), do: term |> compact() |> IO.iodata_to_binary()
 
@@ -115,7 +115,7 @@ defmodule Wasmex.JSON do
         ?\t -> "\\t"
         ?\r -> "\\r"
         char when char < 0x20 or char in 0x7F..0x9F -> unicode(char)
-        # Marks that change the direction of text.
+        # Bidirectional control characters.
         char when char in 0x202A..0x202E or char in 0x2066..0x2069 -> unicode(char)
         char -> <<char::utf8>>
       end
@@ -123,7 +123,7 @@ defmodule Wasmex.JSON do
     escape(rest, [escaped | done])
   end
 
-  # Bytes that are no text; JSON has no other place for them.
+  # Bytes that are not UTF-8, which JSON cannot represent.
   defp escape(<<_byte, rest::binary>>, done), do: escape(rest, ["\uFFFD" | done])
 
   defp unicode(char), do: ["\\u", char |> Integer.to_string(16) |> String.pad_leading(4, "0")]

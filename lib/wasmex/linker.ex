@@ -1,9 +1,9 @@
 defmodule Wasmex.Linker do
   @moduledoc """
-  Imports, gathered to be resolved once against a module: the result is a `Wasmex.Template`, from
-  which instances are made in microseconds.
+  Collects imports and resolves them once for a module. The result is a `Wasmex.Template`, which creates
+  instances in microseconds.
 
-  A linker is a plain value; `define/3` and `allow_wasi/1` return a new one.
+  A linker is immutable: `define/3` and `allow_wasi/1` return a new one.
 
   ## Example
 
@@ -21,7 +21,7 @@ defmodule Wasmex.Linker do
   alias Wasmex.{Error, Native, Options, StoreOrCaller, Template, Utils}
   alias Wasmex.Call.{Access, Imports}
 
-  # `wasi` is `:traced` for programs whose calls are written down.
+  # `wasi` is `:traced` for programs with `trace:`.
   defstruct imports: %{}, wasi: false
 
   @type t :: %__MODULE__{imports: map(), wasi: boolean() | :traced}
@@ -32,8 +32,8 @@ defmodule Wasmex.Linker do
 
   @doc """
   Adds definitions to a namespace: functions `{:fn, param_types, result_types, function}` as in
-  `Wasmex.Instance.new/5`, or memories, globals, tables and functions of a store, to which the
-  template is then tied. A name that is defined already is replaced.
+  `Wasmex.Instance.new/5`, or memories, globals, tables and functions of a store. The template can then
+  only be used in that store. An existing definition with the same name is replaced.
   """
   @spec define(t(), String.t() | atom(), map()) :: t()
   def define(%__MODULE__{imports: imports} = linker, namespace, definitions)
@@ -53,16 +53,16 @@ defmodule Wasmex.Linker do
              [
                store: [
                  type: {:or, [nil], {:struct, StoreOrCaller}},
-                 doc: "the one that definitions belong to"
+                 doc: "the store that definitions belong to"
                ]
              ],
              "Wasmex.Linker.instantiate_pre/3"
            )
 
   @doc """
-  Resolves the imports of a module. `store:` is needed only when definitions belong to one.
+  Resolves the imports of a module. `store:` is required if definitions belong to a store.
 
-  The error names every import that is missing, with the type that is wanted.
+  The error lists all missing imports with their types.
   """
   @spec instantiate_pre(t(), Wasmex.Module.t(), keyword()) ::
           {:ok, Template.t()} | {:error, Exception.t()}
@@ -80,7 +80,7 @@ defmodule Wasmex.Linker do
     end
   end
 
-  # The host modules that may be imported, and whether their calls are written down.
+  # The host modules that may be imported, and whether calls to them are traced.
   defp hosts(false), do: {[], false}
   defp hosts(true), do: {["wasi_snapshot_preview1"], false}
   defp hosts(:traced), do: {["wasi_snapshot_preview1"], true}

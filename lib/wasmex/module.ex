@@ -34,7 +34,7 @@ defmodule Wasmex.Module do
   @doc """
   Compiles wasm bytes or WAT for the engine of a store (or for an engine).
 
-  The error text says what is wrong and where. The bytes of a component are recognised and refused.
+  The error message contains the position of the problem. Components are rejected.
 
   Options: `:compile`, `:compile_memory`, `:compile_timeout` and `:compile_reuse`, see `Wasmex.Compiler`.
   """

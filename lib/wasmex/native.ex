@@ -1,15 +1,15 @@
 defmodule Wasmex.Native do
   @moduledoc false
-  # The NIF's stubs. One verb on three floors: `memory::grow` in Rust, `memory_grow/3` here,
-  # `Wasmex.Memory.grow/3` for users. Policy lives above, see the modules that call these.
+  # The NIFs. Names correspond in all layers: `memory::grow` in Rust, `memory_grow/3` here, `Wasmex.Memory.grow/3` for
+  # users. Validation and policy are in the modules that call these functions.
   #
-  # `via` is `nil` for a store's own handle and the serial of an import for the `caller` it was given.
+  # `via` is `nil` for a store, and the serial of an import for a `caller`.
 
-  # Not loaded by the compiler: the library is built after the modules are.
+  # Not loaded at compile time, because the library is built after the modules.
   @compile {:autoload, false}
   @on_load :load
 
-  # Loading the module once more fails, and the code that runs stays: the library knows no upgrade.
+  # The library does not support upgrades: loading the module again fails and keeps the running code.
   def load, do: :erlang.load_nif(path(), 0)
 
   defp path do
@@ -92,12 +92,12 @@ defmodule Wasmex.Native do
   def component_code_size(_component), do: error()
   def component_instance_component(_instance), do: error()
   def component_describe(_component), do: error()
-  def component_template_new(_component, _declarations, _functions, _style), do: error()
+  def component_template_new(_component, _declarations, _functions, _format), do: error()
   def component_template_component(_template), do: error()
   def component_instantiate(_store, _template, _fuel, _via), do: error()
-  def component_call(_instance, _path, _params, _style, _fuel, _via), do: error()
+  def component_call(_instance, _path, _params, _format, _fuel, _via), do: error()
   def component_store_spent(_store), do: error()
-  def component_handle_http(_instance, _head, _body, _answer), do: error()
+  def component_handle_http(_instance, _head, _body, _response), do: error()
   def component_resource_drop(_handle, _via), do: error()
   def component_resource_store(_handle), do: error()
   def component_resource_origin(_handle), do: error()

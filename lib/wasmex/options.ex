@@ -1,20 +1,20 @@
 defmodule Wasmex.Options do
   @moduledoc false
-  # Options as data. A row has a name, a type, a default, a doc and an example; the struct, the checks, the error
-  # texts, the table in the docs and the flags of the Mix tasks come from the rows.
+  # Defines options as data. A row has a name, a type, a default, a doc and an example. Structs, validation, error messages,
+  # tables in the docs and flags of Mix tasks are derived from rows.
   #
   #     defmodule Limits do
   #       use Wasmex.Options,
   #         rows: [fuel: [type: {:or, [nil], :natural}, doc: "instructions a guest may execute, about"]]
   #
-  # defines the struct with its `t()`, `validate!/1`, and `@options` for functions of this module; `place:` says where
-  # its options are given, if not as that struct. Functions that take a keyword list keep a table in an attribute:
+  # defines the struct with its `t()`, `validate!/1`, and `@options` for functions of the module. `place:` overrides the
+  # place named in error messages. Functions that take a keyword list keep a table in an attribute:
   #
   #     @options Wasmex.Options.table([timeout: [type: :timeout, default: 5_000, doc: "…"]], "Wasmex.call/3")
   #     opts = Wasmex.Options.new!(opts, @options)
   #
-  # `Wasmex.Options.Row` documents the keys of a row, `Wasmex.Options.Type` the types. Rows that several modules
-  # share are in `lib/wasmex/options/`.
+  # `Wasmex.Options.Row` documents the keys of a row, and `Wasmex.Options.Type` the types. Shared rows are in
+  # `lib/wasmex/options/`.
 
   alias Wasmex.Options.{Row, Type}
 
@@ -27,7 +27,7 @@ defmodule Wasmex.Options do
             natives: %{},
             place: ""
 
-  @typedoc "Rows, and where they are accepted: a struct or a function, as error texts name it."
+  @typedoc "Rows, and the struct or function that accepts them, for error messages."
   @type t :: %__MODULE__{
           rows: [Row.t()],
           names: [atom()],
@@ -38,7 +38,7 @@ defmodule Wasmex.Options do
           place: String.t()
         }
 
-  @doc "A table of the rows: a keyword list of names and what `Wasmex.Options.Row` documents."
+  @doc "Creates a table from a keyword list of rows, see `Wasmex.Options.Row`."
   @spec table(keyword(keyword()), String.t()) :: t()
   def table(rows, place) do
     rows = Enum.map(rows, fn {name, row} -> Row.new(name, row) end)
@@ -59,7 +59,7 @@ defmodule Wasmex.Options do
   defp native_default(%{required: true}), do: nil
 
   defp native_default(row) do
-    # Tables are made when their modules are compiled, so a default of the wrong type is found there.
+    # Tables are created at compile time, so an invalid default is a compile error.
     {:ok, default} = Type.cast(row.type, row.default)
     Type.native(row.type, default)
   end
@@ -99,7 +99,7 @@ defmodule Wasmex.Options do
   @spec specs(t()) :: keyword(Macro.t())
   def specs(table), do: Enum.map(table.rows, &{&1.name, Type.spec(&1.type)})
 
-  @doc "The struct, once each of its fields has a value of its type."
+  @doc "Validates the fields of a struct."
   @spec validate!(term(), module(), t()) :: struct()
   def validate!(%{__struct__: module} = options, module, table) do
     for {row, value} <- each_changed(table, options), do: cast!(row, value, table)
@@ -108,7 +108,7 @@ defmodule Wasmex.Options do
 
   def validate!(other, module, _table), do: misuse!("%#{inspect(module)}{}", other)
 
-  @doc "As a type of its own: a struct of the table, whose fields were checked, or what is wrong in it."
+  @doc "Casts a struct of the table, for `{:options, module}` types."
   @spec cast(struct(), t()) :: {:ok, struct()} | Type.problem()
   def cast(options, table) do
     table
@@ -120,7 +120,7 @@ defmodule Wasmex.Options do
     end)
   end
 
-  @doc "The fields of a struct as the native side reads them: by name, in a map."
+  @doc "A map of the fields of a struct for the native side."
   @spec native!(struct(), t()) :: %{atom() => term()}
   def native!(options, table) do
     for {row, value} <- each_changed(table, options), reduce: table.natives do
@@ -128,12 +128,12 @@ defmodule Wasmex.Options do
     end
   end
 
-  @doc "Those of `new!/3` that are not the rows' defaults, for error texts."
+  @doc "The options that differ from their defaults, for error messages."
   @spec changed(%{atom() => term()}, t()) :: keyword()
   def changed(options, table),
     do: Enum.map(each_changed(table, options), fn {row, value} -> {row.name, value} end)
 
-  # Most options have their defaults, which need no check.
+  # Most options have their defaults, which need no validation.
   defp each_changed(table, options) do
     for %{name: name, default: default} = row <- table.rows,
         %{^name => value} = options,
@@ -142,13 +142,13 @@ defmodule Wasmex.Options do
   end
 
   @doc """
-  All options of the table: those given as a keyword list, as their types make them, and the others by
-  `defaults` or else by their rows.
+  Validates a keyword list and returns all options of the table. Missing options come from `defaults`, then from the
+  rows.
   """
   @spec new!(keyword(), t(), keyword()) :: %{atom() => term()}
   def new!(opts, table, defaults \\ [])
 
-  # Of calls, mostly.
+  # The common case of calls.
   def new!([], %{required: []} = table, []), do: table.defaults
 
   def new!(opts, table, []), do: opts |> put!(table.defaults, table) |> complete!(opts, table)
@@ -164,15 +164,15 @@ defmodule Wasmex.Options do
     options
   end
 
-  @doc "Only the options given, as their types make them."
-  @spec given!(keyword(), t()) :: %{atom() => term()}
-  def given!(opts, table), do: put!(opts, %{}, table)
+  @doc "Validates a keyword list and returns only its options, without defaults."
+  @spec explicit!(keyword(), t()) :: %{atom() => term()}
+  def explicit!(opts, table), do: put!(opts, %{}, table)
 
-  # As with `Keyword.get/2`, the first of several wins.
+  # As with `Keyword.get/2`, the first of duplicate options wins.
   defp put!(opts, options, table),
     do: opts |> pairs!(table) |> List.foldr(options, &put_pair!(&1, &2, table))
 
-  @doc "A list of pairs, whatever they are; raises for anything else."
+  @doc "Returns a list of pairs; raises for anything else."
   @spec pairs!(term(), t()) :: [{term(), term()}]
   def pairs!(opts, table) do
     if pairs?(opts),
@@ -190,7 +190,7 @@ defmodule Wasmex.Options do
   defp pairs?([{_name, _value} | rest]), do: pairs?(rest)
   defp pairs?(rest), do: rest == []
 
-  @doc "The value of one argument, as its type makes it: for functions whose arguments are no options."
+  @doc "Validates a single argument of a function."
   @spec argument!(term(), atom(), Type.t(), String.t()) :: term()
   def argument!(value, name, type, place) do
     case Type.cast(type, value) do
@@ -199,7 +199,7 @@ defmodule Wasmex.Options do
     end
   end
 
-  @doc "A map of options as a list, for functions that take either."
+  @doc "Converts a map of options to a list, for functions that accept both."
   @spec listed(term()) :: term()
   def listed(opts) when is_map(opts) and not is_struct(opts), do: Map.to_list(opts)
   def listed(opts), do: opts
@@ -242,14 +242,14 @@ defmodule Wasmex.Options do
     example = row.example || Type.example(row.type)
 
     raise ArgumentError,
-          "the option #{inspect(name)} of #{table.place} is missing, such as #{name}: #{example}"
+          "missing option #{inspect(name)} in #{table.place}, such as #{name}: #{example}"
   end
 
-  @doc "Raises for an argument that makes no sense: says what was expected, and what was given."
+  @doc "Raises for an invalid argument, with the expected and the actual value."
   @spec misuse!(String.t(), term()) :: no_return()
   def misuse!(expected, got), do: raise(ArgumentError, expected(expected, got))
 
-  # What was given may be a whole file.
+  # The value may be a whole file.
   defp expected(expected, got),
     do: "expected #{expected}, got: #{inspect(got, limit: 20, printable_limit: 500)}"
 end

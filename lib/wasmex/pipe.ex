@@ -51,12 +51,12 @@ defmodule Wasmex.Pipe do
                mode: [
                  type: {:one_of, [:buffer, :stream]},
                  default: :buffer,
-                 doc: "what becomes of bytes that were read, see above"
+                 doc: "whether bytes are kept after reading, see above"
                ],
                capacity: [
                  type: {:or, [nil], {:bytes, 1..@max}},
                  default_doc: "none for a buffer, 64 KiB for a stream",
-                 doc: "the most it holds",
+                 doc: "the maximum size in bytes",
                  example: "65_536"
                ]
              ],
@@ -84,7 +84,7 @@ defmodule Wasmex.Pipe do
   def seek(pipe, position) when is_integer(position) and position in 0..@furthest do
     if Native.pipe_seek(resource!(pipe), position),
       do: :ok,
-      else: raise(ArgumentError, "a stream pipe can't seek")
+      else: raise(ArgumentError, "cannot seek in a stream pipe")
   end
 
   def seek(_pipe, position),
@@ -191,12 +191,12 @@ defmodule Wasmex.Pipe do
     after
       timeout ->
         stop_waiting(pipe, ref)
-        error(:timeout, "nothing happened on the pipe in time", 0)
+        error(:timeout, "the pipe was not ready in time", 0)
     end
   end
 
   defp stop_waiting(pipe, ref) do
-    # True: the message was sent already, or will be any moment.
+    # True means that the message was or will be sent.
     if Native.pipe_stop_waiting(resource!(pipe)) do
       receive do
         {:wasmex_pipe, ^ref} -> :ok
@@ -210,7 +210,7 @@ defmodule Wasmex.Pipe do
   defp resource!(%__MODULE__{resource: resource}) when is_reference(resource) do
     if node(resource) == node(),
       do: resource,
-      else: raise(ArgumentError, "this pipe lives on the node #{node(resource)}")
+      else: raise(ArgumentError, "this pipe belongs to the node #{node(resource)}")
   end
 
   defp resource!(other), do: Options.misuse!("a pipe", other)

@@ -4,7 +4,7 @@ defmodule Wasmex.Plug do
   @name [
     type: :any,
     required: true,
-    doc: "by which `plug Wasmex.Plug` finds the functions",
+    doc: "the name to use in `plug Wasmex.Plug`",
     example: "MyApp.Functions"
   ]
   @options Options.table(
@@ -14,46 +14,46 @@ defmodule Wasmex.Plug do
   @init Options.table([name: @name], "plug Wasmex.Plug")
 
   @moduledoc """
-  Serves functions inside a Plug pipeline: under Bandit or Cowboy, in a Phoenix router.
+  Serves functions in a Plug pipeline, with Bandit or Cowboy, or in a Phoenix router.
 
-  The functions live under your supervisor:
+  Start the functions under your supervisor:
 
       children = [{Wasmex.Plug, name: MyApp.Functions, dir: "functions"}]
 
-  and requests come to them by
+  and route requests to them:
 
       plug Wasmex.Plug, name: MyApp.Functions                          # in a Plug.Builder or Plug.Router
       forward "/f", Wasmex.Plug, name: MyApp.Functions                 # in a Phoenix router
       forward "/f", to: Wasmex.Plug, init_opts: [name: MyApp.Functions]  # in a Plug.Router
 
-  `GET /f/goenv/rest?query` then runs `goenv.wasm` of the folder. With `file: "goenv.wasm"` instead of `dir:`
-  there is one function, and the whole path is its own.
+  `GET /f/goenv/rest?query` then runs `goenv.wasm` in the folder. With `file: "goenv.wasm"` instead of `dir:`, one
+  function handles all paths.
 
   ## Options of the child
 
   #{Options.Docs.table(@options)}
 
-  Bodies are streamed both ways: the request's is read as the function reads, an answer of more than
-  64 KiB is sent as it is printed. When writing to a client fails, or the web server ends the process of a
-  client that has gone, the guest is stopped.
+  Bodies are streamed: the request body is read as the function reads it, and responses larger than 64 KiB are sent as they
+  are printed. The guest is stopped when writing to the client fails, or when the web server ends the process of a
+  disconnected client.
 
-  There is no dependency on Plug: it is called when it is there.
+  Plug is an optional dependency.
   """
 
   @compile {:no_warn_undefined, [Plug.Conn, Bandit.HTTP2.Errors.StreamError]}
 
   alias Wasmex.HTTP.{Request, Service}
 
-  # The connection as the last reading of the body left it.
+  # The connection after the last read of the body.
   @key :"$wasmex_plug_conn"
-  # Ms for a piece of an answer where places are needed.
+  # The write timeout for a part of a response while other requests need the place, in ms.
   @hurry 250
   # INTERNAL_ERROR of RFC 9113, section 7.
   @internal_error 2
 
   @read [length: 65_536, read_length: 65_536, read_timeout: 10_000]
 
-  @doc "The functions, for a supervisor."
+  @doc "The child spec of the functions."
   @spec child_spec(keyword()) :: Supervisor.child_spec()
   def child_spec(opts) do
     %{name: name} = opts = Service.check!(opts, @options)
@@ -79,13 +79,13 @@ defmodule Wasmex.Plug do
     Options.new!(opts, @init).name
   end
 
-  @doc "Plug's `call/2`: answers the request."
+  @doc "Plug's `call/2`: handles the request."
   @spec call(struct(), term()) :: struct()
   def call(conn, name) do
     service =
       :persistent_term.get({__MODULE__, name}, nil) ||
         raise ArgumentError,
-              "there are no functions named #{inspect(name)}: put {Wasmex.Plug, name: #{inspect(name)}, dir: …} under a supervisor"
+              "no functions named #{inspect(name)} are running: add {Wasmex.Plug, name: #{inspect(name)}, dir: …} to a supervisor"
 
     serve(conn, service)
   end
@@ -99,11 +99,11 @@ defmodule Wasmex.Plug do
     if ended == :broken, do: break_off(conn), else: conn
   end
 
-  # Half an answer must not look like a whole one: web servers close the connection of a process that ends so. Bandit
-  # resets a stream of HTTP/2 for this exception alone.
+  # An incomplete response must not look complete: web servers close the connection when its process fails. Bandit resets an
+  # HTTP/2 stream only for this exception.
   @spec break_off(struct()) :: no_return()
   defp break_off(conn) do
-    message = "the function failed in the middle of its answer"
+    message = "the function failed in the middle of its response"
 
     if protocol(conn) == "HTTP/2" and Code.ensure_loaded?(Bandit.HTTP2.Errors.StreamError),
       do: raise(Bandit.HTTP2.Errors.StreamError, message: message, error_code: @internal_error),
@@ -111,7 +111,7 @@ defmodule Wasmex.Plug do
   end
 
   defp request(conn) do
-    # As it came, without what the routers before have taken off.
+    # The path, without the part that routers have matched.
     path = conn.request_path |> String.split("/") |> Enum.drop(1 + length(conn.script_name))
 
     request = %Request{
@@ -129,14 +129,14 @@ defmodule Wasmex.Plug do
     %{request | body: {:stream, content_length(request), &body(conn, &1, &2)}}
   end
 
-  # Plug before 1.15 does not tell.
+  # Not available before Plug 1.15.
   defp protocol(conn) do
     if function_exported?(Plug.Conn, :get_http_protocol, 1),
       do: conn |> Plug.Conn.get_http_protocol() |> Atom.to_string(),
       else: "HTTP/1.1"
   end
 
-  # Of a local socket there is none.
+  # Unix sockets have no address.
   defp address(ip) do
     case :inet.ntoa(ip) do
       {:error, _} -> ""
@@ -151,7 +151,7 @@ defmodule Wasmex.Plug do
     end
   end
 
-  # Of at most so many bytes, within so many ms.
+  # A stream of at most `most` bytes, within `time` ms.
   defp body(conn, most, time) do
     deadline = System.monotonic_time(:millisecond) + time
 
@@ -176,7 +176,7 @@ defmodule Wasmex.Plug do
     end
   end
 
-  # A failure is the last element.
+  # A failure is the last element of the stream.
   defp read({:error, :timeout}, _read, _most), do: {[Request.body_error(408)], :end}
   defp read({:error, _}, _read, _most), do: {[Request.body_error(400)], :end}
 
@@ -191,7 +191,7 @@ defmodule Wasmex.Plug do
     end
   end
 
-  # Reading has moved the connection on.
+  # Reading returns a new connection, which is kept in the process dictionary.
   defp current(conn) do
     case Process.delete(@key) do
       nil -> conn
@@ -199,8 +199,8 @@ defmodule Wasmex.Plug do
     end
   end
 
-  # A web server waits much longer for a client that does not read, and nothing else ends that. Whoever dies so gives
-  # back its place, and its guest stops.
+  # Web servers wait much longer for a client that does not read. When this process dies, its place becomes free and its
+  # guest stops.
   defp reply({:hurry, event}, state) do
     {:ok, timer} = :timer.kill_after(@hurry)
     written = reply(event, state)
@@ -228,7 +228,7 @@ defmodule Wasmex.Plug do
   defp reply(:done, {conn, _}), do: {conn, :ok}
   defp reply(:broken, {conn, _}), do: {conn, :broken}
 
-  # There is one of these, and a connection has the first by default; of others (Set-Cookie, Vary) there may be several.
+  # These fields are unique, and a connection may have a default for the first. Others (Set-Cookie, Vary) may be repeated.
   @single ~w(cache-control content-type expires etag last-modified location)
 
   defp put(conn, headers) do

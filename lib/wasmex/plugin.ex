@@ -4,7 +4,7 @@ defmodule Wasmex.Plugin do
   @compile_options Options.table(Options.Plugin.compile(), "Wasmex.Plugin.compile/2")
   @new_options Options.table(Options.Plugin.new(), "Wasmex.Plugin.new/2")
   @call_options Options.table(Options.Plugin.call(), "Wasmex.Plugin.call/4")
-  # Of what is not compiled: a budget for the initialisation means that fuel is to be counted.
+  # For sources that are not compiled yet: fuel for the initialization implies counting fuel.
   @fuel [fuel: [type: {:or, [nil, true, false], :natural}, doc: false]]
   @both_options Options.table(
                   Options.Plugin.compile()
@@ -14,11 +14,11 @@ defmodule Wasmex.Plugin do
                 )
 
   @moduledoc """
-  Plug-ins with the ABI of [Extism](https://extism.org): bytes in, bytes out, in any language that has a kit for it.
+  Plug-ins with the ABI of [Extism](https://extism.org): bytes in, bytes out, in any language with an Extism PDK.
 
-  A plug-in is somebody else's code in your application. It sees its input, its configuration and its own variables,
-  and what you give it: functions of yours, HTTP to hosts that you name, directories. It runs in the process that
-  calls it, in slices, under a limit of memory and, if you say so, of time.
+  A plug-in is third-party code in your application. It can access its input, configuration and variables, and what you
+  grant: host functions, HTTP requests to listed hosts, and directories. It runs in the process that calls it, in slices,
+  with a memory limit and optionally a time limit.
 
   ## Example
 
@@ -34,8 +34,8 @@ defmodule Wasmex.Plugin do
       iex> Wasmex.Plugin.call(plugin, "echo", "hello")
       {:ok, "hello"}
 
-  Compile once, make plug-ins of it as you need them: that takes microseconds. One plug-in runs one call at a time;
-  a second process waits for its turn. For many at once there is `Wasmex.Plugin.Pool`.
+  Compile once, then create plug-ins in microseconds. A plug-in runs one call at a time; other processes wait for their
+  turn. For concurrent calls, use `Wasmex.Plugin.Pool`.
 
   In a supervision tree:
 
@@ -43,32 +43,32 @@ defmodule Wasmex.Plugin do
 
       Wasmex.Plugin.call(MyApp.Plugin, "greet", "Ada")
 
-  The call runs in the process that makes it here too.
+  The call runs in the calling process here, too.
 
-  ## What stays between calls
+  ## State between calls
 
-  The plug-in's memory, its globals and variables, also after a call that failed. Blocks, input, output and error do
-  not. After `_start`, which ends a program, the next call finds a new instance without variables.
+  Memory, globals and variables are kept between calls, also after a failed call. Blocks, input, output and error are
+  not. After `_start`, which ends a program, the next call uses a new instance without variables.
 
   ## Errors
 
-  | what | is |
+  | failure | exception |
   |---|---|
-  | the plug-in set an error, or returned a code other than 0 | `Wasmex.Plugin.Error` |
+  | the plug-in set an error or returned a non-zero code | `Wasmex.Plugin.Error` |
   | it trapped | `Wasmex.Trap` |
-  | it exited (WASI) with a status other than 0 | `Wasmex.Exit` |
-  | it took too long | `%Wasmex.Error{reason: :timeout}` |
-  | it wanted more memory than it may have | `%Wasmex.Error{reason: :oom}` |
-  | it used the ABI or a host function wrongly, or a request was not allowed | `%Wasmex.Error{reason: :guest}` |
+  | it exited (WASI) with a non-zero status | `Wasmex.Exit` |
+  | timeout | `%Wasmex.Error{reason: :timeout}` |
+  | it exceeded its memory limit | `%Wasmex.Error{reason: :oom}` |
+  | it misused the ABI or a host function, or sent a request that is not allowed | `%Wasmex.Error{reason: :guest}` |
   | a host function raised | `%Wasmex.Error{reason: :import_raised}` |
-  | there is no such function, or it has another type | `%Wasmex.Error{reason: :unknown_export}`, `:signature` |
-  | the manifest, a module or an import is wrong | `%Wasmex.Error{reason: :manifest}`, `:compile`, `:missing_import`, … |
+  | the function does not exist or has the wrong type | `%Wasmex.Error{reason: :unknown_export}`, `:signature` |
+  | the manifest, a module or an import is invalid | `%Wasmex.Error{reason: :manifest}`, `:compile`, `:missing_import`, … |
 
-  Errors of guests have the frames of the guest in `backtrace` (in `details` of `Wasmex.Error`).
+  Errors raised in the guest contain its backtrace (`backtrace`, in `details` of `Wasmex.Error`).
 
   ## Lifetime
 
-  A plug-in is freed when nobody has a handle to it; one that is supervised when its process ends.
+  A plug-in is freed with its last handle. A supervised plug-in is freed when its process ends.
   """
 
   use GenServer
@@ -91,16 +91,16 @@ defmodule Wasmex.Plugin do
           reference: reference()
         }
 
-  @typedoc "What a plug-in is made of; bytes are WebAssembly, its text form, or an artefact."
+  @typedoc "The source of a plug-in. Bytes are wasm, WAT or an artefact."
   @type source ::
           Path.t() | {:bytes, binary()} | {:manifest, Path.t()} | map() | Manifest.t()
 
   @doc """
-  Makes a module for one plug-in, from its schema: functions, structs, specs, and a behaviour for what it imports. See
+  Generates a module for a plug-in from its schema: functions, structs, specs, and a behaviour for its imports. See
   `Wasmex.Plugin.Schema`.
 
-  - `:path` or `:source`: what it is made of
-  - `:schema`: the file of the schema; the module is compiled again when that changes
+  - `:path` or `:source`: the source of the plug-in
+  - `:schema`: the path of the schema; the module is recompiled when the file changes
   - `:imports`: the module that implements the behaviour
   - any other option of `compile/2` and `new/2`
   """
@@ -134,7 +134,7 @@ defmodule Wasmex.Plugin do
 
   #{Options.Docs.table(@compile_options)}
 
-  A file that has not changed since is compiled once.
+  A file is compiled once until it changes.
   """
   @spec compile(source(), keyword()) :: {:ok, Compiled.t()} | {:error, Exception.t()}
   def compile(source, opts \\ []) do
@@ -154,7 +154,7 @@ defmodule Wasmex.Plugin do
         {:ok, resource} ->
           {:ok, compiled(:module, resource, manifest, engine, opts)}
 
-        # Of one module, which is a component.
+        # A component must be the only module of its manifest.
         {:error, %Error{reason: :component}} ->
           with {:ok, bytes} <- Source.component(manifest),
                {:ok, made} <- Component.compile(bytes, engine, opts[:imports]),
@@ -189,7 +189,7 @@ defmodule Wasmex.Plugin do
   defp hosts(false), do: {[], false}
   defp hosts(true), do: {["wasi_snapshot_preview1"], false}
 
-  # The plug-in's own file, for logs.
+  # The name of the plug-in's file, for logs.
   defp name(%Manifest{wasm: wasm}) do
     case Enum.find(wasm, List.last(wasm), &(&1.name == "main")) do
       %{source: {:path, path}} -> Path.basename(path)
@@ -199,11 +199,11 @@ defmodule Wasmex.Plugin do
   end
 
   @doc """
-  Makes a plug-in: instantiates it and runs what initialises it (`hs_init`, `__wasm_call_ctors`, `_initialize`), once.
+  Creates a plug-in: instantiates it and runs its initialization (`hs_init`, `__wasm_call_ctors`, `_initialize`) once.
 
   #{Options.Docs.table(@new_options)}
 
-  What is not compiled is compiled first; the options are those of `compile/2` too then.
+  A source is compiled first. Then the options of `compile/2` are accepted, too.
   """
   @spec new(Compiled.t() | source(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
   def new(compiled_or_source, opts \\ [])
@@ -216,12 +216,14 @@ defmodule Wasmex.Plugin do
   end
 
   @doc false
-  # Those of `compile/2` and those of `new/2`. The configuration is of the plug-in, and a budget for the initialisation
-  # means that fuel is to be counted.
+  # Splits options into those of `compile/2` and of `new/2`. `:config` belongs to the latter. Fuel for the initialization
+  # implies counting fuel.
   @spec split_options!(keyword()) :: {keyword(), keyword()}
   def split_options!(opts) do
-    given = Options.given!(opts, @both_options)
-    {compile, new} = Map.split(given, Keyword.keys(Options.Plugin.compile()) -- [:config, :fuel])
+    explicit = Options.explicit!(opts, @both_options)
+
+    {compile, new} =
+      Map.split(explicit, Keyword.keys(Options.Plugin.compile()) -- [:config, :fuel])
 
     {compile, new} =
       case Map.pop(new, :fuel, false) do
@@ -278,7 +280,7 @@ defmodule Wasmex.Plugin do
                do: {:ok, plugin}
       end
 
-    # What did not begin well is not to be found by anybody, such as a host function that kept the handle.
+    # Close it after a failed start: a host function may have kept the handle.
     if match?({:error, _}, result), do: Native.store_close(store)
     Telemetry.stop(span, result)
   end
@@ -317,13 +319,13 @@ defmodule Wasmex.Plugin do
   defp native(ok), do: ok
 
   @doc """
-  Calls a function of the plug-in, here in this process: `{:ok, output}` or `{:error, exception}`.
+  Calls a function of the plug-in in this process. Returns `{:ok, output}` or `{:error, exception}`.
 
-  The input and the output are any bytes. `plugin` is a plug-in or a process that was started with one.
+  Input and output are any bytes. `plugin` is a plug-in or the process of one.
 
   #{Options.Docs.table(@call_options)}
 
-  A host function may call the plug-in that called it: that call has its own input, output and error.
+  A host function may call its plug-in again. The nested call has its own input, output and error.
   """
   @spec call(t() | GenServer.server(), String.t() | atom(), iodata(), keyword()) ::
           {:ok, binary()} | {:error, Exception.t()}
@@ -336,7 +338,7 @@ defmodule Wasmex.Plugin do
     Component.call(plugin, Utils.stringify(function), IO.iodata_to_binary(input), call)
   end
 
-  # Most calls end in one slice, and nothing has to be decided before.
+  # The fast path: no options, and most calls finish in their first slice.
   def call(%__MODULE__{resource: resource, timeout: :infinity} = plugin, function, input, [])
       when is_binary(function) and is_binary(input) do
     if Telemetry.on?(:call) do
@@ -398,11 +400,11 @@ defmodule Wasmex.Plugin do
   defp drive(step, plugin, store, context, timeout, again),
     do: Call.run(step, Call.new(store, timeout, &context(&1, plugin, context), again))
 
-  # Plug-ins have no memory that functions could see but the blocks.
+  # Host functions access blocks, not the memory.
   defp context(_memory, plugin, context),
     do: %{plugin: plugin, context: context, caller: make_ref()}
 
-  # `_start` has run: another instance takes its place, with the configuration as it is now.
+  # `_start` has run: replace the instance and keep the current configuration.
   defp renew(plugin) do
     store = Native.plugin_store(plugin.resource)
 
@@ -413,7 +415,7 @@ defmodule Wasmex.Plugin do
     end
   end
 
-  @doc "As `call/4`, but returns the output or raises the exception."
+  @doc "Like `call/4`, but returns the output or raises the exception."
   @spec call!(t() | GenServer.server(), String.t() | atom(), iodata(), keyword()) :: binary()
   def call!(plugin, function, input \\ "", opts \\ []) do
     case call(plugin, function, input, opts) do
@@ -422,11 +424,11 @@ defmodule Wasmex.Plugin do
     end
   end
 
-  @doc "Whether the plug-in exports a function of this name that can be called."
+  @doc "Whether the plug-in exports a callable function with this name."
   @spec function_exists?(t() | Compiled.t() | GenServer.server(), String.t()) :: boolean()
   def function_exists?(plugin, name) when is_binary(name), do: name in functions(plugin)
 
-  @doc "The names of the functions that can be called: those of the type `() -> i32` or `() -> ()`."
+  @doc "The names of the callable functions, which have the type `() -> i32` or `() -> ()`."
   @spec functions(t() | Compiled.t() | GenServer.server()) :: [String.t()]
   def functions(%Compiled{kind: :component, resource: {_template, functions}}),
     do: Map.keys(functions)
@@ -435,7 +437,7 @@ defmodule Wasmex.Plugin do
   def functions(%__MODULE__{compiled: compiled}), do: functions(compiled)
   def functions(server), do: server |> plugin() |> functions()
 
-  @doc "Changes the configuration from the next `config_get` on; nil takes a value away."
+  @doc "Changes configuration values, effective from the next `config_get`. A nil value removes a key."
   @spec put_config(t() | GenServer.server(), %{(String.t() | atom()) => String.t() | nil}) ::
           :ok | {:error, Exception.t()}
   def put_config(plugin, config) when is_map(config) do
@@ -451,8 +453,8 @@ defmodule Wasmex.Plugin do
   def vars(plugin), do: access(plugin, &Native.plugin_vars(&1, nil))
 
   @doc """
-  Forgets all blocks with the input, the output and the error, as each call does before it begins. Memory and variables
-  stay; a plug-in as it was at first is one that `new/2` makes.
+  Frees all blocks, including input, output and error, as each call does when it starts. Memory and variables are kept; to
+  start over, create a new plug-in.
   """
   @spec reset(t() | GenServer.server()) :: :ok | {:error, Exception.t()}
   def reset(plugin) do
@@ -461,7 +463,7 @@ defmodule Wasmex.Plugin do
     done(Access.run(operation, fn -> Native.plugin_store(resource) end))
   end
 
-  @doc "Frees the plug-in at once. A call that is under way ends; every later one is an error."
+  @doc "Frees the plug-in immediately. A running call is stopped, and later calls return an error."
   @spec close(t()) :: :ok
   def close(%__MODULE__{compiled: %{kind: :component}} = plugin), do: Component.close(plugin)
 
@@ -478,7 +480,7 @@ defmodule Wasmex.Plugin do
 
   defp module!(plugin) do
     with %{compiled: %{kind: :component}} <- plugin(plugin) do
-      raise ArgumentError, "a component has no blocks, variables or configuration of the ABI"
+      raise ArgumentError, "a component does not support blocks, variables or configuration"
     end
   end
 
@@ -492,15 +494,15 @@ defmodule Wasmex.Plugin do
   end
 
   @doc """
-  Starts a process that owns a plug-in: `source:` says what it is made of, `name:` registers the process, and the other
-  options are those of `new/2`. The plug-in is closed with the process.
+  Starts a process that owns a plug-in. Options: `:source`, `:name` (registers the process), and those of `new/2`. The
+  plug-in is freed when the process ends.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(opts) do
     {source, opts} = Keyword.pop(opts, :source)
 
     unless source,
-      do: raise(ArgumentError, "Wasmex.Plugin needs a source:")
+      do: raise(ArgumentError, "missing option source: of Wasmex.Plugin")
 
     server = if opts[:name], do: [name: opts[:name]], else: []
     GenServer.start_link(__MODULE__, {source, opts}, server)

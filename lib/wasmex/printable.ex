@@ -1,20 +1,19 @@
 defmodule Wasmex.Printable do
   @moduledoc false
-  # Text that a guest has shaped, for people: in errors, logs, terminals, SVG and HTML. Names in wasm are any Unicode,
-  # so what a terminal or a browser would obey is escaped as Elixir writes it: controls (ANSI sequences begin
-  # with one), line breaks, changes of direction, characters without a width. `steers` in
-  # native/wasmex/src/vm/demangle.rs has the same characters.
+  # Escapes text from a guest for errors, logs, terminals, SVG and HTML. Names in wasm may be any Unicode. Control characters
+  # (including ANSI sequences), line breaks, bidirectional controls and zero-width characters are escaped in Elixir
+  # syntax. `steers` in native/wasmex/src/vm/demangle.rs has the same characters.
 
   @longest 256
 
-  @doc "One name on one line, at most 256 bytes of it."
+  @doc "A name on one line, cut at 256 bytes."
   @spec name(binary()) :: String.t()
   def name(name) when byte_size(name) > @longest,
     do: (name |> binary_part(0, @longest) |> whole() |> line()) <> "…"
 
   def name(name), do: line(name)
 
-  # A character at the end that was cut in two is left out.
+  # Removes an incomplete character at the end.
   defp whole(bytes) do
     case :unicode.characters_to_binary(bytes) do
       {:incomplete, whole, _rest} -> whole
@@ -22,8 +21,8 @@ defmodule Wasmex.Printable do
     end
   end
 
-  # Controls; soft hyphen, Arabic letter mark, characters of no width and marks of direction; separators, embeddings;
-  # invisible operators, isolates; byte order mark, annotations, tags.
+  # Control characters; soft hyphen, Arabic letter mark, zero-width characters and directional marks; separators and
+  # embeddings; invisible operators and isolates; byte order mark, annotations, tags.
   @doc "Text on one line."
   @spec line(binary()) :: String.t()
   def line(text) do
@@ -33,7 +32,7 @@ defmodule Wasmex.Printable do
     )
   end
 
-  @doc "Text of several lines; tabs stay as well."
+  @doc "Text on several lines. Tabs are kept."
   @spec text(binary()) :: String.t()
   def text(text) do
     replace(

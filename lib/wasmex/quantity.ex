@@ -1,6 +1,6 @@
 defmodule Wasmex.Quantity do
   @moduledoc false
-  # Times and sizes as people write them.
+  # Parses and formats times and sizes.
 
   @durations %{
     "us" => 0.001,
@@ -35,7 +35,7 @@ defmodule Wasmex.Quantity do
   defp read(text, units, expected) do
     with [_, whole, part, unit] <- Regex.run(~r/\A(\d{1,18})(\.\d{1,9})?\s*([a-zA-Z]*)\z/, text),
          {:ok, factor} <- Map.fetch(units, String.downcase(unit)) do
-      # Whole numbers are exact; a time that is more than nothing is a millisecond at least.
+      # Integers are exact. A non-zero time is at least one millisecond.
       number = round(String.to_integer(whole) * factor + fraction(part) * factor)
       {:ok, if(number == 0 and text =~ ~r/[1-9]/, do: 1, else: number)}
     else
@@ -50,14 +50,14 @@ defmodule Wasmex.Quantity do
     fraction
   end
 
-  @doc "A size for people: `\"2.5 MB\"`."
+  @doc "Formats a size: `\"2.5 MB\"`."
   @spec bytes(non_neg_integer()) :: String.t()
   def bytes(n) when n < 1_000, do: "#{n} B"
   def bytes(n) when n < 1_000_000, do: "#{Float.round(n / 1_000, 1)} kB"
   def bytes(n) when n < 1_000_000_000, do: "#{Float.round(n / 1_000_000, 1)} MB"
   def bytes(n), do: "#{Float.round(n / 1_000_000_000, 2)} GB"
 
-  @doc "Microseconds for people: `\"1.5 ms\"`."
+  @doc "Formats microseconds: `\"1.5 ms\"`."
   @spec time(non_neg_integer()) :: String.t()
   def time(us) when us < 1_000, do: "#{us} µs"
   def time(us) when us < 1_000_000, do: "#{Float.round(us / 1_000, 1)} ms"

@@ -3,7 +3,7 @@ defmodule Wasmex.Server do
   # The state of a `Wasmex` or `Wasmex.Components` process and what happens to it; README.md in server/
   # explains the process.
   #
-  # *begin* starts a queued call, *settle* looks at what a step came to, *finish* answers the caller.
+  # *begin* starts a queued call, *handle_step* looks at the result of a step, *finish* answers the caller.
 
   alias Wasmex.{Call, Compat, Error, Instance, Telemetry}
   alias Wasmex.Call.{Terms, Timeout, Turn}
@@ -17,10 +17,10 @@ defmodule Wasmex.Server do
             # Whether the store was made for this process, which then closes it.
             owned?: false,
             # How a call begins, and how its result is told: of modules, or of components.
-            begin: &Instance.begin_contract/4,
-            answer: &Compat.call/3,
+            begin: &Instance.begin_compat/4,
+            format_reply: &Compat.call/3,
             # Whether callers wait to be told of a timeout; the drop-in calls exit by themselves.
-            answer_timeouts?: false,
+            reply_on_timeout?: false,
             # Looks at the server before each call, which has so long: a component's may need a fresh instance.
             prepare: nil,
             current: nil,
@@ -54,10 +54,10 @@ defmodule Wasmex.Server do
 
         if untold?(result, server),
           do: {:noreply, server},
-          else: {:reply, server.answer.(result, server.instance, name), server}
+          else: {:reply, server.format_reply.(result, server.instance, name), server}
 
       outcome ->
-        {:noreply, server |> start(from, name, span, outcome) |> settle(outcome)}
+        {:noreply, server |> start(from, name, span, outcome) |> handle_step(outcome)}
     end
   end
 
@@ -99,32 +99,33 @@ defmodule Wasmex.Server do
   defp timer(call, ref),
     do: Process.send_after(self(), {:wasmex_deadline, ref}, Call.remaining(call))
 
-  defp untold?({:error, %Error{reason: :timeout}}, server), do: not server.answer_timeouts?
+  defp untold?({:error, %Error{reason: :timeout}}, server), do: not server.reply_on_timeout?
   defp untold?(_result, _server), do: false
 
   defp call_of({_kind, call}), do: call
   defp call_of({_kind, _ref, call}), do: call
 
-  defp settle(%{current: current} = server, {:done, result}) do
+  defp handle_step(%{current: current} = server, {:done, result}) do
     Telemetry.stop(current.span, result)
 
     # Its time is up, or its caller is gone: nobody waits for an answer.
     unless untold?(result, server),
-      do: GenServer.reply(current.from, server.answer.(result, server.instance, current.name))
+      do:
+        GenServer.reply(current.from, server.format_reply.(result, server.instance, current.name))
 
     finish(server)
   end
 
-  defp settle(%{current: current} = server, {:yield, call}) do
+  defp handle_step(%{current: current} = server, {:yield, call}) do
     # Through the mailbox, so that whatever arrived meanwhile comes first.
     send(self(), {:wasmex_poll, current.ref})
     %{server | current: %{current | call: call, waiting: :poll}}
   end
 
-  defp settle(%{current: current} = server, {:wait, ref, call}),
+  defp handle_step(%{current: current} = server, {:wait, ref, call}),
     do: %{server | current: %{current | call: call, waiting: {:wake, ref}}}
 
-  defp settle(%{current: current} = server, {:busy, ref, call}),
+  defp handle_step(%{current: current} = server, {:busy, ref, call}),
     do: %{server | current: %{current | call: call, waiting: {:turn, ref}}}
 
   defp finish(%{current: current} = server) do
@@ -150,8 +151,8 @@ defmodule Wasmex.Server do
           gone when gone in [false, 0] ->
             next(server)
 
-          {:reply, answer, server} ->
-            GenServer.reply(from, answer)
+          {:reply, reply, server} ->
+            GenServer.reply(from, reply)
             next(server)
         end
     end
@@ -167,7 +168,7 @@ defmodule Wasmex.Server do
 
   def info({:wasmex_turn, ref}, %{current: %{waiting: {:turn, ref}}} = server) do
     %{call: call} = server.current
-    settle(server, Call.advance(call.again.(), call))
+    handle_step(server, Call.advance(call.again.(), call))
   end
 
   def info({:wasmex_deadline, ref}, %{current: %{ref: ref, call: call} = current} = server) do
@@ -185,7 +186,7 @@ defmodule Wasmex.Server do
   defp poll(%{current: %{call: call}} = server) do
     if Call.expired?(call),
       do: cancel(server),
-      else: settle(server, call.store |> Wasmex.Native.call_poll() |> Call.advance(call))
+      else: handle_step(server, call.store |> Wasmex.Native.call_poll() |> Call.advance(call))
   end
 
   # The caller is gone or has given up, so the answer goes nowhere; the store is free again.
@@ -203,6 +204,6 @@ defmodule Wasmex.Server do
           Call.cancel(call, nil)
       end
 
-    settle(server, outcome)
+    handle_step(server, outcome)
   end
 end

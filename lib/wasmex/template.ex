@@ -1,8 +1,8 @@
 defmodule Wasmex.Template do
   @moduledoc """
   A module with all its imports resolved (wasmtime's `InstancePre`), made by
-  `Wasmex.Linker.instantiate_pre/3`. Processes share it freely; each instance goes into a store of
-  the caller's choice.
+  `Wasmex.Linker.instantiate_pre/3`. Processes can share it and create instances in any store of the same
+  engine.
 
   ## Example
 
@@ -13,7 +13,7 @@ defmodule Wasmex.Template do
 
   ## Lifetime
 
-  Keeps the module and the imported functions; freed with its last handle.
+  Keeps the module and the imported functions alive. Freed with its last handle.
   """
 
   alias Wasmex.{Call, Instance, Native, Options, StoreOrCaller, Telemetry}
@@ -26,7 +26,7 @@ defmodule Wasmex.Template do
   @options Options.table(Options.Call.limits(), "Wasmex.Template.instantiate/3")
 
   @doc """
-  Makes an instance; runs its `start` function and a reactor's `_initialize`.
+  Creates an instance and runs its `start` function, and `_initialize` of a reactor.
 
   Options: `:timeout` in ms and `:fuel`, both for the start functions, as in
   `Wasmex.Instance.call/4`.

@@ -71,7 +71,7 @@ defmodule Wasmex.Trace do
   defp value(bytes) when is_binary(bytes), do: text(bytes)
   defp value(other), do: inspect(other, limit: 5, printable_limit: 60)
 
-  # A character that was cut in the middle is left out.
+  # Removes an incomplete character at the end.
   defp text(bytes) do
     case :unicode.characters_to_binary(bytes) do
       text when is_binary(text) -> inspect(text)
@@ -100,7 +100,7 @@ defmodule Wasmex.Trace do
   defp duration(ns), do: "#{Float.round(ns / 1_000_000_000, 2)} s"
 
   @doc false
-  # Tells what the store has written down since the last time.
+  # Delivers the events since the last time.
   @spec deliver((t() -> term()) | nil, reference(), boolean()) :: :ok
   def deliver(nil, _store, _ended?), do: :ok
 
@@ -123,7 +123,7 @@ defmodule Wasmex.Trace do
   end
 
   @doc false
-  # The observer of a program's calls to Elixir functions; see `Wasmex.Call`.
+  # The observer for calls to Elixir functions, see `Wasmex.Call`.
   @spec observer((t() -> term()) | nil) :: (tuple() -> term()) | nil
   def observer(nil), do: nil
 
@@ -131,7 +131,7 @@ defmodule Wasmex.Trace do
     fn
       {:start, namespace, name, params, context} ->
         {store, _serial} = Wasmex.StoreOrCaller.split(context.caller)
-        # What came before is told before.
+        # Deliver earlier events first.
         deliver(tell, store, false)
 
         {namespace, name, params, System.monotonic_time(),

@@ -1,6 +1,6 @@
 defmodule Wasmex.Utils do
   @moduledoc """
-  Small helpers for names, and for text.
+  Helpers for names and text.
 
   ## Example
 
@@ -23,14 +23,14 @@ defmodule Wasmex.Utils do
   def stringify_keys(map) when is_map(map),
     do: Map.new(map, fn {key, value} -> {stringify(key), stringify_keys(value)} end)
 
-  # Not of an improper list, which has no keys to speak of.
+  # Improper lists are left unchanged.
   def stringify_keys([head | tail]) when is_list(tail),
     do: [stringify_keys(head) | stringify_keys(tail)]
 
   def stringify_keys(other), do: other
 
   @doc false
-  # Text between tags and within quotes of HTML and XML.
+  # Escapes text for HTML and XML.
   @spec escape(String.t()) :: String.t()
   def escape(text) do
     text
@@ -63,7 +63,7 @@ defmodule Wasmex.Utils do
   def text?(bytes), do: utf8?(bytes) and not byte?(bytes, 0)
 
   @doc false
-  # Whether there is such a byte. `:binary.match/2` takes a microsecond to prepare, which names need not wait for.
+  # Whether the bytes contain this byte. `:binary.match/2` takes a microsecond to prepare, which is slow for names.
   @spec byte?(binary(), byte()) :: boolean()
   def byte?(bytes, byte) when byte_size(bytes) > 256,
     do: :binary.match(bytes, <<byte>>) != :nomatch

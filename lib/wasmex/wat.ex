@@ -42,14 +42,14 @@ defmodule Wasmex.Wat do
   defp hinted(error, _text), do: error
 
   @doc false
-  # Whether it may be text at all.
+  # Whether the input may be text.
   @spec check(binary()) :: {:ok, binary()} | {:error, Exception.t()}
   def check(text) do
     if Wasmex.Utils.utf8?(text) do
       {:ok, text}
     else
       message =
-        "neither wasm (no \\0asm at the start) nor text (no valid UTF-8)" <> Bytes.hint(text)
+        "neither wasm (no \\0asm at the start) nor text (invalid UTF-8)" <> Bytes.hint(text)
 
       {:error, %Error{reason: :parse, details: %{message: message}}}
     end
@@ -72,11 +72,10 @@ defmodule Wasmex.Wat do
   def module(text), do: with({:ok, wasm} <- parse(text), do: module(wasm))
 
   @doc false
-  # The error for a component in a module's place.
+  # The error for a component where a module is expected.
   @spec not_a_module() :: Error.t()
   def not_a_module do
-    message =
-      "these are the bytes of a component; a core module is needed here (see Wasmex.Components)"
+    message = "expected a core module, got a component (see Wasmex.Components)"
 
     %Error{reason: :component, details: %{message: message}}
   end

@@ -1,6 +1,6 @@
 defmodule Wasmex.Wave do
   @moduledoc """
-  Values of components as text: [WAVE](https://github.com/bytecodealliance/wasm-tools/tree/main/crates/wasm-wave), the
+  The text form of component values: [WAVE](https://github.com/bytecodealliance/wasm-tools/tree/main/crates/wasm-wave), the
   WebAssembly Value Encoding.
 
   Types are as in `Wasmex.Components.Component.exports/1`, values as `Wasmex.Components.Instance.call/4` takes and returns
@@ -10,7 +10,7 @@ defmodule Wasmex.Wave do
   |---|---|
   | numbers, `bool`, `char`, `string` | `-1`, `2.5`, `nan`, `inf`, `true`, `'a'`, `"text\\n"` |
   | `list`, `tuple` | `[1, 2]`, `(1, "a")` |
-  | `record` | `{street-name: "Main", number: 1}`; fields of type `option` may be left out |
+  | `record` | `{street-name: "Main", number: 1}`; fields of type `option` may be omitted |
   | `variant`, `enum` | `circle(1.5)`, `red` |
   | `option` | `some(1)`, `none`, or the value alone |
   | `result` | `ok(1)`, `err("no")`, or the value alone |
@@ -35,12 +35,12 @@ defmodule Wasmex.Wave do
 
   @type type :: atom() | tuple()
 
-  @doc "The value of `type` that `text` stands for."
+  @doc "Parses a value of a type."
   @spec parse(String.t(), type()) :: {:ok, term()} | {:error, Error.t()}
   def parse(text, type) when is_binary(text), do: text |> Native.wave_parse(type) |> result()
 
   @doc """
-  The arguments of a call, in parentheses: `"(1, \\"a\\")"`. Options at the end may be left out.
+  Parses the arguments of a call, in parentheses: `"(1, \\"a\\")"`. Trailing arguments of type `option` may be omitted.
 
       iex> Wasmex.Wave.parse_params("(1)", [:u32, {:option, :string}])
       {:ok, [1, :none]}
@@ -49,12 +49,12 @@ defmodule Wasmex.Wave do
   def parse_params(text, types) when is_binary(text) and is_list(types),
     do: text |> Native.wave_parse_params(types) |> result()
 
-  @doc "The text of a value of `type`."
+  @doc "Formats a value of a type."
   @spec print(term(), type()) :: {:ok, String.t()} | {:error, Error.t()}
   def print(value, type), do: value |> Native.wave_print(type) |> result()
 
   @doc """
-  A type as WIT writes it.
+  Formats a type in WIT syntax.
 
       iex> Wasmex.Wave.type({:list, {:option, :u8}})
       {:ok, "list<option<u8>>"}

@@ -36,7 +36,7 @@ defmodule Wasmex.WIT do
              [
                world: [
                  type: {:or, [nil], :text},
-                 doc: "the world's name, where there are several"
+                 doc: "the name of the world, if there are several"
                ]
              ],
              "Wasmex.WIT.world/2"
@@ -81,7 +81,7 @@ defmodule Wasmex.WIT do
   @spec elixir_name(String.t()) :: String.t()
   def elixir_name(name), do: String.replace(name, "-", "_")
 
-  @doc "The last part of a function's name: `add` of `[method]counter.add`; `new` of a constructor."
+  @doc "The last part of a function's name: `add` for `[method]counter.add`, `new` for a constructor."
   @spec function_name(map()) :: String.t()
   def function_name(%{kind: :constructor}), do: "new"
   def function_name(%{kind: :func, name: name}), do: elixir_name(name)

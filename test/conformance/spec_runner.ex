@@ -106,8 +106,8 @@ defmodule Wasmex.Conformance.SpecRunner do
   defp perform("assert_return", %{"expected" => expected} = command, state) do
     with {:ok, results} <- act(command["action"], state) do
       if length(results) == length(expected) and
-           Enum.all?(Enum.zip(results, expected), fn {result, wanted} ->
-             SpecValues.match?(result, wanted)
+           Enum.all?(Enum.zip(results, expected), fn {result, expected} ->
+             SpecValues.match?(result, expected)
            end),
          do: {:ok, state},
          else: {:failed, "expected #{inspect(expected)}, got #{inspect(results)}"}
@@ -174,9 +174,9 @@ defmodule Wasmex.Conformance.SpecRunner do
 
   # Of all that is registered what the module asks for, and is there.
   defp imports(module, state) do
-    for {namespace, wanted} <- Module.imports(module), into: %{} do
+    for {namespace, expected} <- Module.imports(module), into: %{} do
       definitions =
-        for {name, type} <- wanted,
+        for {name, type} <- expected,
             definition = definition(namespace, name, type, state),
             into: %{},
             do: {name, definition}

@@ -18,14 +18,14 @@ defmodule Wasmex.Conformance.WASI do
 
   @doc "`:passed` or `{:failed, why}`."
   def run(wasm) do
-    wanted = Map.merge(@defaults, expectation(Path.rootname(wasm) <> ".json"))
+    expected = Map.merge(@defaults, expectation(Path.rootname(wasm) <> ".json"))
     # Each on files of its own, or programs that run at once would meet.
-    root = wanted["root"] && copy(Path.join(Path.dirname(wasm), wanted["root"]))
+    root = expected["root"] && copy(Path.join(Path.dirname(wasm), expected["root"]))
     [{:ok, out}, {:ok, err}] = [Pipe.new(), Pipe.new()]
 
     options = %WasiOptions{
-      args: [Path.basename(wasm) | wanted["args"]],
-      env: wanted["env"],
+      args: [Path.basename(wasm) | expected["args"]],
+      env: expected["env"],
       preopen: if(root, do: [%PreopenOptions{path: root, alias: "/"}], else: []),
       stdout: out,
       stderr: err
@@ -37,7 +37,7 @@ defmodule Wasmex.Conformance.WASI do
     result = Instance.call(instance, :_start, [], timeout: 60_000)
     Store.close(store)
     if root, do: File.rm_rf!(root)
-    judge(status(result), text(out), text(err), wanted)
+    judge(status(result), text(out), text(err), expected)
   end
 
   defp expectation(file) do
@@ -71,15 +71,15 @@ defmodule Wasmex.Conformance.WASI do
     Pipe.read(pipe)
   end
 
-  defp judge(status, out, err, wanted) do
+  defp judge(status, out, err, expected) do
     cond do
-      status != wanted["exit_code"] ->
+      status != expected["exit_code"] ->
         {:failed, "exit status #{inspect(status)}: #{err}"}
 
-      wanted["stdout"] not in [nil, out] ->
+      expected["stdout"] not in [nil, out] ->
         {:failed, "standard output #{inspect(out)}"}
 
-      wanted["stderr"] not in [nil, err] ->
+      expected["stderr"] not in [nil, err] ->
         {:failed, "standard error #{inspect(err)}"}
 
       true ->

@@ -96,8 +96,8 @@ defmodule Wasmex.Fuzz.Case do
     result = Instance.call(instance, unhex(name), values(args), opts)
 
     case {outcome, result} do
-      {"ok:" <> wanted, {:ok, given}} ->
-        unless same?(wanted, given), do: {:results, unhex(name), args, wanted, given}
+      {"ok:" <> expected, {:ok, actual}} ->
+        unless same?(expected, actual), do: {:results, unhex(name), args, expected, actual}
 
       {"trap:" <> text, {:error, error}} ->
         unless same_error?(unhex(text), error),
@@ -145,34 +145,34 @@ defmodule Wasmex.Fuzz.Case do
   defp value("ref:null"), do: nil
   defp value("ref:some"), do: :some
 
-  defp same?("-", given), do: given == []
+  defp same?("-", actual), do: actual == []
 
-  defp same?(text, given) do
-    wanted = String.split(text, ";")
-    length(wanted) == length(given) and Enum.all?(Enum.zip(wanted, given), &same_value?/1)
+  defp same?(text, actual) do
+    expected = String.split(text, ";")
+    length(expected) == length(actual) and Enum.all?(Enum.zip(expected, actual), &same_value?/1)
   end
 
   # Which NaN an operation makes is not laid down.
   defp same_value?({"f32:nan:" <> _, {:bits, bits}}), do: nan?(<<bits::32>>)
   defp same_value?({"f64:nan:" <> _, {:bits, bits}}), do: nan?(<<bits::64>>)
-  defp same_value?({"ref:some", given}), do: given != nil
-  defp same_value?({text, given}), do: value(text) == given
+  defp same_value?({"ref:some", actual}), do: actual != nil
+  defp same_value?({text, actual}), do: value(text) == actual
 
   defp nan?(<<_::1, 0xFF::8, fraction::23>>), do: fraction != 0
   defp nan?(<<_::1, 0x7FF::11, fraction::52>>), do: fraction != 0
   defp nan?(_bits), do: false
 
   # Globals come as floats.
-  defp same_global?("f32:nan:" <> _, given), do: given == :nan
-  defp same_global?("f64:nan:" <> _, given), do: given == :nan
-  defp same_global?("f32:" <> bits, given), do: float(<<String.to_integer(bits)::32>>, given)
-  defp same_global?("f64:" <> bits, given), do: float(<<String.to_integer(bits)::64>>, given)
-  defp same_global?(text, given), do: same_value?({text, given})
+  defp same_global?("f32:nan:" <> _, actual), do: actual == :nan
+  defp same_global?("f64:nan:" <> _, actual), do: actual == :nan
+  defp same_global?("f32:" <> bits, actual), do: float(<<String.to_integer(bits)::32>>, actual)
+  defp same_global?("f64:" <> bits, actual), do: float(<<String.to_integer(bits)::64>>, actual)
+  defp same_global?(text, actual), do: same_value?({text, actual})
 
-  defp float(<<value::float-32>>, given), do: value == given
-  defp float(<<value::float-64>>, given), do: value == given
-  defp float(<<0::1, _::bitstring>>, given), do: given == :infinity
-  defp float(<<1::1, _::bitstring>>, given), do: given == :neg_infinity
+  defp float(<<value::float-32>>, actual), do: value == actual
+  defp float(<<value::float-64>>, actual), do: value == actual
+  defp float(<<0::1, _::bitstring>>, actual), do: actual == :infinity
+  defp float(<<1::1, _::bitstring>>, actual), do: actual == :neg_infinity
 
   defp unhex("-"), do: ""
   defp unhex(text), do: Base.decode16!(text, case: :lower)

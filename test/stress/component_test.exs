@@ -147,10 +147,10 @@ defmodule Wasmex.Stress.ComponentTest do
       end
 
       for n <- 1..Leaks.times(300) do
-        doomed = for path <- ["/echo", "/spin", "/trap"], do: spawn(fn -> ask.(path) end)
+        callers = for path <- ["/echo", "/spin", "/trap"], do: spawn(fn -> ask.(path) end)
         echo = Task.async(fn -> ask.("/echo") end)
         if rem(n, 3) == 0, do: Process.sleep(1), else: :erlang.yield()
-        for pid <- doomed, do: Process.exit(pid, :kill)
+        for pid <- callers, do: Process.exit(pid, :kill)
         assert %{status: 200, body: body} = Task.await(echo, :infinity)
         assert body == String.duplicate("body", 30_000)
         assert %{status: 200} = ask.("/count")

@@ -15,7 +15,7 @@ defmodule Wasmex.Soak do
     loads = loads(counters)
     for load <- loads, do: load.()
     # What is made once is there before the first look.
-    settle()
+    await_idle()
     before = look(0, counters)
     started = System.monotonic_time(:second)
     pids = for load <- loads, _ <- 1..2, do: spawn_link(fn -> forever(load) end)
@@ -26,7 +26,7 @@ defmodule Wasmex.Soak do
       Process.exit(pid, :kill)
     end
 
-    settle()
+    await_idle()
     last = look(System.monotonic_time(:second) - started, counters)
 
     totals =
@@ -41,7 +41,7 @@ defmodule Wasmex.Soak do
     forever(load)
   end
 
-  defp settle do
+  defp await_idle do
     for _ <- 1..20 do
       for pid <- Process.list(), do: :erlang.garbage_collect(pid)
       Process.sleep(50)

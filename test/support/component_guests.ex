@@ -23,7 +23,7 @@ defmodule Wasmex.ComponentGuests do
     {:ok, store} = Store.new(opts[:limits])
 
     {:ok, instance} =
-      Instance.instantiate(store, component(name), imports, Keyword.take(opts, [:style]))
+      Instance.instantiate(store, component(name), imports, Keyword.take(opts, [:value_format]))
 
     {instance, store}
   end

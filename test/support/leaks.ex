@@ -24,7 +24,7 @@ defmodule Wasmex.Leaks do
     end
   end
 
-  @doc "Objects, descriptors, processes and ports, after things have settled."
+  @doc "Objects, descriptors, processes and ports, once nothing is running."
   def alive do
     for _ <- 1..20, do: collect_garbage() && Process.sleep(10)
     objects = Keyword.take(Wasmex.live_objects(), [:store, :instance, :execution, :pipe, :memory])

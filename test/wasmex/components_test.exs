@@ -81,7 +81,7 @@ defmodule Wasmex.ComponentsTest do
       assert text =~ "ask: func(question: string) -> u32"
     end
 
-    test "keeps the contract's texts" do
+    test "keeps the error texts of Wasmex 0.15" do
       pid = start()
       call = fn function, args -> Components.call_function(pid, function, args) end
       echo = fn function, value -> call.({@echo, "echo-" <> function}, [value]) end

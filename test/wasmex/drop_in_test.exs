@@ -119,7 +119,7 @@ defmodule Wasmex.DropInTest do
   end
 
   describe "texts of instantiation" do
-    test "exactly the contract's; the direct API says more" do
+    test "exactly those of Wasmex 0.15; the direct API has more detail" do
       {:ok, store} = Store.new()
       {:ok, module} = Module.compile(store, @wat)
       unknown = "unknown import: `env::f` has not been defined"

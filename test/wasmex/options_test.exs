@@ -37,7 +37,7 @@ defmodule Wasmex.OptionsTest do
 
         for value <- accepted do
           assert Options.new!([o: value], table) == %{o: value}
-          assert Options.given!([o: value], table) == %{o: value}
+          assert Options.explicit!([o: value], table) == %{o: value}
         end
 
         for {value, expected} <- refused do
@@ -136,11 +136,11 @@ defmodule Wasmex.OptionsTest do
       assert Options.new!([], @table) == %{timeout: 5, name: nil}
       assert Options.new!([name: 1], @table, timeout: 6) == %{timeout: 6, name: 1}
       assert Options.new!([timeout: 1, timeout: 2], @table).timeout == 1
-      assert Options.given!([name: 1], @table) == %{name: 1}
+      assert Options.explicit!([name: 1], @table) == %{name: 1}
     end
 
     test "names what is unknown and the nearest option" do
-      for function <- [&Options.new!/2, &Options.given!/2] do
+      for function <- [&Options.new!/2, &Options.explicit!/2] do
         assert raised(fn -> function.([timout: 1], @table) end) ==
                  "unknown option :timout in f/2; did you mean :timeout?"
 

@@ -10,155 +10,156 @@ defmodule Mix.Tasks.Wasmex.Call do
                  type: {:or, [nil], :string},
                  doc: false,
                  flag: {:input, "TEXT", :i},
-                 flag_doc: "the input, by default none",
+                 flag_doc: "the input, empty by default",
                  group: :input
                ],
                stdin: [
                  type: :boolean,
                  default: false,
-                 doc: "the input is what comes from standard input",
+                 doc: "read the input from standard input",
                  flag: :stdin,
                  group: :input
                ],
                loop: [
                  type: :natural,
                  default: 1,
-                 doc: "calls it so often, and writes a line break after each output",
+                 doc: "call the function N times and print a line break after each output",
                  flag: {:loop, "N"},
                  group: :input
                ],
                manifest: [
                  type: :boolean,
                  default: false,
-                 doc: "FILE is a manifest (JSON), to which the options here are added",
+                 doc: "FILE is a manifest (JSON); the other options are added to it",
                  flag: {:manifest, "", :m},
                  group: :source
                ],
                link: [
                  type: {:list, :string},
                  default: [],
-                 doc: "a module that it imports from NAME, by default the file's own name",
+                 doc:
+                   "a module that provides the imports of NAME, by default the name of the file",
                  flag: {:link, "NAME=FILE"},
                  group: :source
                ],
                wasm_url: [
                  type: {:or, [nil], :string},
-                 doc: "in the place of FILE; what was fetched is kept in a cache",
+                 doc: "fetch the module from URL instead of FILE; downloads are cached",
                  flag: {:wasm_url, "URL"},
                  group: :source
                ],
                sha256: [
                  type: {:or, [nil], :string},
-                 doc: "the hash that it must have",
+                 doc: "the expected hash of the module",
                  flag: {:sha256, "HEX"},
                  group: :source
                ],
                auth_header_name: [
                  type: {:or, [nil], :string},
-                 doc: "a header for that request",
+                 doc: "the name of a header for that request",
                  flag: {:auth_header_name, "NAME"},
                  group: :source
                ],
                auth_header_value: [
                  type: {:or, [nil], :string},
-                 doc: "its value",
+                 doc: "the value of that header",
                  flag: {:auth_header_value, "VALUE"},
                  group: :source
                ],
                wasi: [
                  type: :boolean,
                  default: false,
-                 doc: "WASI, with the terminal's standard output and error",
+                 doc: "enable WASI, with the terminal's standard output and error",
                  flag: :wasi,
                  group: :granted
                ],
                allow_path: [
                  type: {:list, :string},
                  default: [],
-                 doc: "a directory, also `HOST:GUEST`, and `ro:` before it for reading only",
+                 doc: "a directory, or `HOST:GUEST`; the prefix `ro:` makes it read-only",
                  flag: {:allow_path, "DIR"},
                  group: :granted
                ],
                allow_paths: [
                  type: {:or, [nil], :string},
-                 doc: ~S(the same as an object: `{"/srv": "/data"}`),
+                 doc: ~S(directories as a JSON object: `{"/srv": "/data"}`),
                  flag: {:allow_paths, "JSON"},
                  group: :granted
                ],
                allow_host: [
                  type: {:list, :string},
                  default: [],
-                 doc: "hosts that it may send HTTP requests to",
+                 doc: "hosts that the plug-in may send HTTP requests to",
                  flag: {:allow_host, "PATTERN"},
                  group: :granted
                ],
                allow_hosts: [
                  type: {:or, [nil], :string},
-                 doc: "the same as an array",
+                 doc: "hosts as a JSON array",
                  flag: {:allow_hosts, "JSON"},
                  group: :granted
                ],
                enable_http_response_headers: [
                  type: :boolean,
                  default: false,
-                 doc: "it sees the headers of responses",
+                 doc: "pass response headers to the plug-in",
                  flag: :enable_http_response_headers,
                  group: :granted
                ],
                config: [
                  type: {:list, :string},
                  default: [],
-                 doc: "its configuration",
+                 doc: "a configuration value",
                  flag: {:config, "NAME=VALUE"},
                  group: :granted
                ],
                set_config: [
                  type: {:or, [nil], :string},
-                 doc: "the same as an object; `--config` wins",
+                 doc: "configuration values as a JSON object; `--config` takes precedence",
                  flag: {:set_config, "JSON"},
                  group: :granted
                ],
                timeout: [
                  type: {:or, [nil], :string},
-                 doc: "the time that each call may take; also `2s`",
+                 doc: "the time limit for each call, in milliseconds or with a unit (`2s`)",
                  flag: {:timeout, "MS"},
                  group: :limits
                ],
                memory_max: [
                  type: {:or, [nil], :natural},
-                 doc: "pages of 64 KiB that its memory may grow by",
+                 doc: "the maximum growth of its memory, in pages of 64 KiB",
                  flag: {:memory_max, "PAGES"},
                  group: :limits
                ],
                http_response_max: [
                  type: {:or, [nil], :natural},
-                 doc: "what a response may take",
+                 doc: "the maximum size of a response body",
                  flag: {:http_response_max, "BYTES"},
                  group: :limits
                ],
                var_max: [
                  type: {:or, [nil], :natural},
-                 doc: "what its variables may take",
+                 doc: "the maximum size of its variables",
                  flag: {:var_max, "BYTES"},
                  group: :limits
                ],
                log_level: [
                  type: {:or, [nil], {:one_of, [:trace, :debug, :info, :warn, :error, :off]}},
-                 doc: "what it logs goes to standard error from this level on, by default error",
+                 doc: "the minimum level of log messages on standard error, by default error",
                  flag: {:log_level, "LEVEL"},
                  group: :logs
                ],
                verbose: [
                  type: :boolean,
                  default: false,
-                 doc: "as `--log-level trace`",
+                 doc: "the same as `--log-level trace`",
                  flag: {:verbose, "", :v},
                  group: :logs
                ],
                quiet: [
                  type: :boolean,
                  default: false,
-                 doc: "as `--log-level off`",
+                 doc: "the same as `--log-level off`",
                  flag: {:quiet, "", :q},
                  group: :logs
                ]
@@ -167,24 +168,24 @@ defmodule Mix.Tasks.Wasmex.Call do
            )
 
   @moduledoc """
-  Calls a function of a plug-in with the ABI of Extism and writes its output, byte for byte.
+  Calls a function of a plug-in with the Extism ABI and writes its output, byte for byte.
 
       mix wasmex.call [OPTIONS] FILE FUNCTION
       mix wasmex.call plugin.wasm greet --input Ada
       cat page.html | mix wasmex.call --stdin --timeout 500 plugin.wasm clean > clean.html
       mix wasmex.call --wasm-url https://example.com/p.wasm --sha256 450f… greet
 
-  The options are those of `extism call`. FILE is WebAssembly, its text form, or with `--manifest` a manifest.
+  The options are those of `extism call`. FILE is wasm, WAT, or a manifest with `--manifest`.
 
   ## Input
 
   #{Flag.docs(@options, :input)}
 
-  ## What it is made of
+  ## Source
 
   #{Flag.docs(@options, :source)}
 
-  ## What it is granted
+  ## Grants
 
   #{Flag.docs(@options, :granted)}
 
@@ -198,8 +199,8 @@ defmodule Mix.Tasks.Wasmex.Call do
 
   ## Exit status
 
-  0, or 1 with the reason on standard error: the plug-in's own error and its code, a trap, a time that was up; 2 for
-  a wrong command line.
+  0 for success. 1 if the call failed (an error of the plug-in with its code, a trap, a timeout); the reason is on
+  standard error. 2 for an invalid command line.
   """
 
   use Mix.Task
@@ -212,7 +213,7 @@ defmodule Mix.Tasks.Wasmex.Call do
     {source, function} = words(opts, words)
 
     if opts[:input] && opts[:stdin],
-      do: CLI.misuse(__MODULE__, "--input and --stdin exclude each other")
+      do: CLI.misuse(__MODULE__, "--input and --stdin cannot be combined")
 
     CLI.start()
     level = level(opts)
@@ -232,11 +233,11 @@ defmodule Mix.Tasks.Wasmex.Call do
       {nil, [file, function]} -> {{:file, file}, function}
       {url, [function]} when url != nil -> {{:url, url}, function}
       {nil, _} -> CLI.misuse(__MODULE__, "expected FILE and FUNCTION")
-      {_url, _} -> CLI.misuse(__MODULE__, "expected FUNCTION alone, for there is a --wasm-url")
+      {_url, _} -> CLI.misuse(__MODULE__, "with --wasm-url, expected only FUNCTION")
     end
   end
 
-  # Each of the manifest's fields by the options that add to it.
+  # The options that add to each field of the manifest.
   defp manifest(source, opts) do
     with {:ok, map} <- base(source, opts) do
       config = opts |> json(:set_config) |> Map.merge(Map.new(opts[:config] || [], &pair/1))
@@ -272,7 +273,7 @@ defmodule Mix.Tasks.Wasmex.Call do
           {:ok, map}
         else
           {:ok, _} ->
-            {:error, "#{file}: a manifest is a JSON object"}
+            {:error, "#{file}: a manifest must be a JSON object"}
 
           {:error, %{__exception__: true} = error} ->
             {:error, "#{file}: #{Exception.message(error)}"}
@@ -289,9 +290,17 @@ defmodule Mix.Tasks.Wasmex.Call do
   defp base({:url, url}, opts) do
     headers =
       case {opts[:auth_header_name], opts[:auth_header_value]} do
-        {nil, nil} -> %{}
-        {name, value} when name != nil and value != nil -> %{name => value}
-        _ -> CLI.misuse(__MODULE__, "--auth-header-name and --auth-header-value go together")
+        {nil, nil} ->
+          %{}
+
+        {name, value} when name != nil and value != nil ->
+          %{name => value}
+
+        _ ->
+          CLI.misuse(
+            __MODULE__,
+            "--auth-header-name and --auth-header-value must be used together"
+          )
       end
 
     with {:ok, file} <- fetched(url, headers, opts[:sha256]),
@@ -301,7 +310,7 @@ defmodule Mix.Tasks.Wasmex.Call do
   defp hashed(module, opts),
     do: if(opts[:sha256], do: Map.put(module, "hash", opts[:sha256]), else: module)
 
-  # By the URL; what is there and has the hash is not fetched again.
+  # Cached by URL. A cached file with the expected hash is not fetched again.
   defp fetched(url, headers, sha256) do
     file =
       Path.join([
@@ -350,7 +359,7 @@ defmodule Mix.Tasks.Wasmex.Call do
 
   defp flag(name), do: "--" <> (name |> Atom.to_string() |> String.replace("_", "-"))
 
-  # Without = the value is empty.
+  # The value is empty if there is no `=`.
   defp pair(text) do
     case String.split(text, "=", parts: 2) do
       [key, value] -> {key, value}
@@ -393,7 +402,7 @@ defmodule Mix.Tasks.Wasmex.Call do
     ] ++ stdio ++ if(opts[:timeout], do: [timeout: timeout(opts[:timeout])], else: [])
   end
 
-  # Milliseconds as `extism call` has it, or a time with its unit.
+  # Milliseconds as in `extism call`, or a time with a unit.
   defp timeout(text) do
     with {ms, ""} when ms >= 0 <- Integer.parse(text) do
       ms
@@ -415,7 +424,7 @@ defmodule Mix.Tasks.Wasmex.Call do
     end
   end
 
-  # Standard output belongs to the plug-in.
+  # Standard output is for the output of the plug-in.
   defp log_to_stderr do
     for %{id: id} <- :logger.get_handler_config(), do: :logger.remove_handler(id)
     :ok = :logger.add_handler(__MODULE__, __MODULE__, %{})

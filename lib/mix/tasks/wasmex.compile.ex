@@ -9,7 +9,7 @@ defmodule Mix.Tasks.Wasmex.Compile do
              [
                output: [
                  type: {:or, [nil], :string},
-                 doc: "where to; by default FILE with the ending `.cwasm`",
+                 doc: "the output file, by default FILE with the extension `.cwasm`",
                  flag: {:output, "FILE", :o}
                ]
              ] ++ @engine ++ Options.Compile.rows(:isolated),
@@ -17,18 +17,18 @@ defmodule Mix.Tasks.Wasmex.Compile do
            )
 
   @moduledoc """
-  Compiles a wasm file ahead of time, so that it loads in milliseconds.
+  Compiles a wasm file ahead of time, so that loading it takes milliseconds.
 
       mix wasmex.compile FILE [-o FILE.cwasm]
       mix wasmex.run FILE.cwasm
 
-  `mix wasmex.run`, `Wasmex.run/3` and `Wasmex.Module.deserialize/3` load the result, after verifying that
-  it was made by this library, for this kind of machine, with the settings it is loaded for, and is
-  unaltered. A digest finds damage, not malice: load only what you have made.
+  `mix wasmex.run`, `Wasmex.run/3` and `Wasmex.Module.deserialize/3` load the result. They verify that it is unmodified
+  and was compiled by the same version of this library, for the same architecture and engine settings. The digest detects
+  damage, not tampering: load only files from trusted sources.
 
   #{Flag.docs(@options)}
 
-  The exit status is 1 when the file can't be compiled, 2 for a wrong command line.
+  The exit status is 1 if the file cannot be compiled, and 2 for an invalid command line.
   """
 
   use Mix.Task
@@ -49,7 +49,7 @@ defmodule Mix.Tasks.Wasmex.Compile do
   end
 
   defp source(file, bytes) do
-    if Wasmex.Artefact.artefact?(bytes), do: {:error, "#{file} is compiled already"}, else: :ok
+    if Wasmex.Artefact.artefact?(bytes), do: {:error, "#{file} is already compiled"}, else: :ok
   end
 
   # The default engine optimizes for speed, see `Wasmex.Engine.default/0`.
@@ -63,8 +63,7 @@ defmodule Mix.Tasks.Wasmex.Compile do
     started = System.monotonic_time(:microsecond)
 
     if Path.expand(file) == Path.expand(output),
-      do:
-        CLI.fail("#{output} would be written over what it is made from: name another --output", 2)
+      do: CLI.fail("#{output} would overwrite its input: pass another --output", 2)
 
     with {:ok, bytes} <- CLI.read(file),
          :ok <- source(file, bytes),

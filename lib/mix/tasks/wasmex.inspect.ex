@@ -1,12 +1,12 @@
 defmodule Mix.Tasks.Wasmex.Inspect do
-  @shortdoc "Tells what is in a wasm file"
+  @shortdoc "Shows the contents of a wasm file"
 
   alias Wasmex.CLI.Flag
   alias Wasmex.Options
 
   @options Options.table(
              [
-               json: [type: :boolean, default: false, doc: "as JSON", flag: :json],
+               json: [type: :boolean, default: false, doc: "print JSON", flag: :json],
                wit: [
                  type: :boolean,
                  default: false,
@@ -18,19 +18,19 @@ defmodule Mix.Tasks.Wasmex.Inspect do
            )
 
   @moduledoc """
-  Tells what is in a wasm file: its kind and language, imports and exports with their types, whether it
-  needs WASI, and what takes the space.
+  Shows the contents of a wasm file: its kind and language, imports and exports with their types, whether it
+  needs WASI, and the sizes of its sections.
 
       mix wasmex.inspect [--json | --wit] FILE
       mix wasmex.inspect --json greet.wasm | jq '.exports[].name'
       mix wasmex.inspect --wit texts.wasm
 
-  FILE is a `.wasm` or `.wat` file, a component, or what `mix wasmex.compile` made. `Wasmex.Inspection` is
-  the same for Elixir.
+  FILE is a `.wasm` or `.wat` file, a module or component, or an artefact of `mix wasmex.compile`. In Elixir, use
+  `Wasmex.Inspection`.
 
   #{Flag.docs(@options)}
 
-  The exit status is 1 when the file is no wasm, 2 for a wrong command line.
+  The exit status is 1 if the file is not wasm, and 2 for an invalid command line.
   """
 
   use Mix.Task

@@ -4,56 +4,56 @@ defmodule Mix.Tasks.Wasmex.Run do
   alias Wasmex.CLI.Flag
   alias Wasmex.Options
 
-  # FILE may come from anybody, so it is compiled in a process of its own.
+  # FILE may be untrusted, so it is compiled in a separate process by default.
   @program Keyword.merge(Options.Program.rows(), Options.Compile.rows(:isolated))
 
-  # In place of a program's options of these names, or besides them.
+  # Options that replace those of a program with the same name, and further ones.
   @own [
     env_inherit: [
       type: :boolean,
       default: false,
-      doc: "all of this process's environment variables",
+      doc: "pass all environment variables of this process",
       flag: :env_inherit,
       group: :granted
     ],
     links: [
       type: {:list, Options.Type.Pair},
       default: [],
-      doc: "a module whose exports can be imported from NAME",
+      doc: "a module that provides the imports of NAME",
       flag: {:preload, "NAME=FILE"},
       group: :granted
     ],
     trace: [
       type: :boolean,
       default: false,
-      doc: "a line on standard error for each call to WASI",
+      doc: "print a line on standard error for each call to WASI",
       flag: :trace,
       group: :observers
     ],
     profile: [
       type: {:or, [nil], :string},
       doc:
-        "where it spends its time: FILE for profiler.firefox.com, beside it a flame graph (`.svg`) and folded stacks (`.folded`)",
+        "write a profile for profiler.firefox.com to FILE, and next to it a flame graph (`.svg`) and folded stacks (`.folded`)",
       flag: {:profile, "FILE"},
       group: :observers
     ],
     core_dump: [
       type: {:or, [nil], :string},
-      doc: "its state at a trap",
+      doc: "write a core dump to FILE after a trap",
       flag: {:coredump, "FILE"},
       group: :observers
     ],
     stats: [
       type: :boolean,
       default: false,
-      doc: "time, memory and fuel on standard error",
+      doc: "print time, memory and fuel on standard error",
       flag: :stats,
       group: :observers
     ],
     invoke: [
       type: {:or, [nil], :string},
       doc:
-        "calls a function and prints its results, a line each, in WAVE (`Wasmex.Wave`): `--invoke 'add(2, 3)'`, `--invoke 'greet({name: \"Ada\", age: some(36)})'`. `--invoke NAME FILE ARG…` is the same with one argument a word. A component's function may be named without its interface, as long as only one has that name: `ns:pkg/calc@1.0.0.add`, `calc.add`, `add`",
+        "call a function and print its results, one per line, in WAVE (`Wasmex.Wave`): `--invoke 'add(2, 3)'`, `--invoke 'greet({name: \"Ada\", age: some(36)})'`. `--invoke NAME FILE ARG…` takes one argument per word. The interface of a component's function may be omitted if the name is unique: `ns:pkg/calc@1.0.0.add`, `calc.add`, `add`",
       flag: {:invoke, "'NAME(ARGS)'"},
       group: :others
     ]
@@ -61,22 +61,22 @@ defmodule Mix.Tasks.Wasmex.Run do
   @options Options.table(Keyword.merge(@program, @own), "mix wasmex.run")
 
   @moduledoc """
-  Runs a WASI program: a `.wasm` or `.wat` file, or what `mix wasmex.compile` made of one.
+  Runs a WASI program: a `.wasm` or `.wat` file, or an artefact of `mix wasmex.compile`.
 
       mix wasmex.run [OPTIONS] FILE [ARGS…]
       mix wasmex.run --dir . --timeout 2s wc.wasm README.md
       cat big.json | mix wasmex.run pretty.wasm | head
 
-  Standard input, output and error are the terminal's or the pipe's, byte for byte. What follows FILE
-  belongs to the program.
+  The program uses the standard input, output and error of the task, byte for byte. Arguments after FILE are passed to
+  the program.
 
-  ## What it is granted
+  ## Grants
 
   Nothing by default.
 
   #{Flag.docs(@options, :granted)}
 
-  What a component may reach, with addresses such as `10.0.0.5:5432` and `*.internal:443`:
+  Network access, for components. Addresses look like `10.0.0.5:5432` and `*.internal:443`:
 
   #{Flag.docs(@options, :network)}
 
@@ -86,22 +86,23 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   ## Compiling
 
-  `Wasmex.Compiler` tells more.
+  See `Wasmex.Compiler`.
 
   #{Flag.docs(@options, :compile)}
 
-  ## To see what it does
+  ## Observing the program
 
   #{Flag.docs(@options, :observers)}
 
-  ## Others
+  ## Other options
 
   #{Flag.docs(@options, :others)}
 
   ## Exit status
 
-  The program's own; 134 when it trapped (the backtrace is on standard error), 124 when its time was up,
-  130 after Ctrl-C, 141 when it trapped because its output was read no further, 1 for other trouble, 2 for a wrong command line.
+  The exit status of the program; 134 after a trap (the backtrace is on standard error), 124 after a timeout, 130 after
+  Ctrl-C, 141 if it trapped because the reader of its output closed the pipe, 1 for other errors, and 2 for an invalid
+  command line.
   """
 
   use Mix.Task
@@ -112,10 +113,10 @@ defmodule Mix.Tasks.Wasmex.Run do
   alias Wasmex.Program
   alias Wasmex.Program.Source
 
-  # Those that go to the program as they are.
+  # The options that are passed to the program unchanged.
   @passed Keyword.keys(@program) -- Keyword.keys(@own)
 
-  # As a shell has it for a program that SIGPIPE ended.
+  # The status that a shell reports for a program killed by SIGPIPE.
   @sigpipe 141
 
   @impl true
@@ -145,7 +146,7 @@ defmodule Mix.Tasks.Wasmex.Run do
     end
   end
 
-  # The parameters of a function to invoke can be read once its types are known.
+  # Parsing the parameters of `--invoke` needs the types of the function, so the program is loaded first.
   defp load(file, opts, run_opts) do
     invoke = if opts[:invoke], do: {opts[:invoke], []}
     Source.resolve(file, Program.Options.new!([invoke: invoke] ++ run_opts))
@@ -185,7 +186,7 @@ defmodule Mix.Tasks.Wasmex.Run do
     end
   end
 
-  # The program's arguments, and its options with the function that `--invoke` names.
+  # The arguments of the program, and its options with the function of `--invoke`.
   defp invocation(_source, args, nil, run_opts), do: {args, run_opts, nil}
 
   defp invocation(source, words, text, run_opts) do
@@ -196,7 +197,7 @@ defmodule Mix.Tasks.Wasmex.Run do
     end
   end
 
-  # In a process of its own: that is killed by Ctrl-C, and a guest with it.
+  # Runs in a separate process, which Ctrl-C kills together with the guest.
   defp interruptible(source, args, run_opts) do
     ref = make_ref()
     Wasmex.Native.interrupt_notify(ref)
@@ -219,7 +220,7 @@ defmodule Mix.Tasks.Wasmex.Run do
     end
   end
 
-  # Bytes, not characters, go through the standard streams meanwhile.
+  # Switches the standard streams to bytes while the function runs.
   defp raw(function) do
     encoding(:latin1)
     function.()
@@ -234,7 +235,7 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   defp trace(event), do: IO.binwrite(:stderr, [Wasmex.Trace.format(event), ?\n])
 
-  # Go resolves paths against "/" and takes only directories below it (src/syscall/fs_wasip1.go); what it says itself is
+  # Go resolves paths against "/" and uses only directories below it (src/syscall/fs_wasip1.go). Its own error is
   # "Bad file number".
   defp hint({:ok, %{status: status}}, _file, _dirs) when status in [nil, 0], do: :ok
 
@@ -286,10 +287,10 @@ defmodule Mix.Tasks.Wasmex.Run do
     )
   end
 
-  # Whoever read the output has left: no reason for a word of ours.
+  # The reader of the output has left, so print nothing.
   defp finish({:error, %Trap{}}, _call, [:pipe, _]), do: exit({:shutdown, @sigpipe})
 
-  # A program may not look at what became of its output. The file may be full.
+  # The program may ignore failed writes, to a full disk for example.
   defp finish({:ok, %{status: status}}, _call, [text, _])
        when is_binary(text) and status in [nil, 0],
        do: CLI.fail("standard output: #{text}")
@@ -306,7 +307,7 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   defp finish({:error, error}, _call, _stdio), do: CLI.fail(Exception.message(error))
 
-  # A shell sees the low eight bits. A failure stays one.
+  # A shell sees the low eight bits. A failure must not become 0.
   defp shell(status) when status in 0..255, do: status
   defp shell(status), do: max(rem(status, 256), 1)
 end

@@ -8,28 +8,28 @@ defmodule Mix.Tasks.Wasmex.Serve do
     config: [
       type: {:or, [nil], :string},
       doc:
-        "settings by function, by default DIR/functions.exs where there is one: an Elixir file whose value is such as `%{\"goenv\" => [timeout: 100, env: %{\"A\" => \"1\"}]}`",
+        "settings per function, by default DIR/functions.exs if it exists: an Elixir file that returns a map such as `%{\"goenv\" => [timeout: 100, env: %{\"A\" => \"1\"}]}`",
       flag: {:config, "FILE"}
     ],
-    quiet: [type: :boolean, default: false, doc: "no line for each request", flag: :quiet]
+    quiet: [type: :boolean, default: false, doc: "do not log requests", flag: :quiet]
   ]
   @server Options.HTTP.server() ++ Options.HTTP.service()
   @function Options.HTTP.function()
   @options Options.table(@server ++ @function ++ @own, "mix wasmex.serve")
 
   @moduledoc """
-  Serves a folder of functions over HTTP: each `.wasm`, `.wat` or `.cwasm` file answers under its name.
+  Serves a folder of functions over HTTP. Each `.wasm`, `.wat` or `.cwasm` file handles requests under its name.
 
       mix wasmex.serve DIR [--port 8080]
       mix wasmex.serve examples/faas
       curl "localhost:8080/goenv?foo=bar&id=1234"
 
-  `GET /` shows the functions and how they do. A file that changes is picked up within a second. `Wasmex.HTTP`
-  tells how a program gets the request and how it answers.
+  `GET /` shows the functions with their statistics. Changed files are loaded within a second. `Wasmex.HTTP` describes how
+  a program receives a request and returns a response.
 
   #{Flag.docs(@options)}
 
-  Ctrl-C stops it, once the requests under way have ended.
+  Ctrl-C stops the server after the current requests have ended.
   """
 
   use Mix.Task
@@ -45,7 +45,7 @@ defmodule Mix.Tasks.Wasmex.Serve do
   end
 
   defp serve(dir, opts) do
-    unless File.dir?(dir), do: CLI.fail("#{dir} is no folder")
+    unless File.dir?(dir), do: CLI.fail("#{dir} is not a folder")
     ref = make_ref()
     Wasmex.Native.interrupt_notify(ref)
     Process.flag(:trap_exit, true)
@@ -56,7 +56,7 @@ defmodule Mix.Tasks.Wasmex.Serve do
         wait(server, ref)
 
       {:error, reason} ->
-        CLI.fail("the server does not start: #{why(reason)}")
+        CLI.fail("the server did not start: #{describe(reason)}")
     end
   end
 
@@ -80,7 +80,7 @@ defmodule Mix.Tasks.Wasmex.Serve do
   end
 
   defp config(_dir, file) do
-    unless File.exists?(file), do: CLI.fail("--config: there is no file #{file}")
+    unless File.exists?(file), do: CLI.fail("--config: the file #{file} does not exist")
     {value, _} = Code.eval_file(file)
 
     if is_map(value) and Enum.all?(value, fn {_, settings} -> Keyword.keyword?(settings) end),
@@ -91,11 +91,11 @@ defmodule Mix.Tasks.Wasmex.Serve do
         )
   end
 
-  defp why({:shutdown, {:failed_to_start_child, _, {:shutdown, {:listen, port, posix}}}}),
+  defp describe({:shutdown, {:failed_to_start_child, _, {:shutdown, {:listen, port, posix}}}}),
     do: "can't listen on port #{port}: #{:inet.format_error(posix)}"
 
-  defp why({:shutdown, {:failed_to_start_child, _, reason}}), do: why(reason)
-  defp why(reason), do: Exception.format_exit(reason)
+  defp describe({:shutdown, {:failed_to_start_child, _, reason}}), do: describe(reason)
+  defp describe(reason), do: Exception.format_exit(reason)
 
   defp announce(server, dir) do
     url = "http://localhost:#{Server.port(server)}"
@@ -104,7 +104,7 @@ defmodule Mix.Tasks.Wasmex.Serve do
     for {name, found, error} <- Folder.list(table(server)) do
       case found do
         {:ok, function} -> IO.puts("  #{url}/#{name}  (#{function.convention})")
-        _ -> IO.puts("  #{name}: not served: #{error || "a link out of the folder"}")
+        _ -> IO.puts("  #{name}: not served: #{error || "a link that leaves the folder"}")
       end
     end
   end
@@ -122,7 +122,7 @@ defmodule Mix.Tasks.Wasmex.Serve do
         Server.stop(server)
 
       {:EXIT, ^server, reason} ->
-        CLI.fail("the server ended: #{Exception.format_exit(reason)}")
+        CLI.fail("the server stopped: #{Exception.format_exit(reason)}")
     end
   end
 end

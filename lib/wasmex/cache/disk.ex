@@ -13,8 +13,8 @@ defmodule Wasmex.Cache.Disk do
   # Bytes in all, after which those that were not used for longest go, until three quarters are left.
   @most 512 * 1024 * 1024
 
-  # Writing by the group or by others. Directories above may be the group's: where each user has a group of their own,
-  # most are. The last bit is that of /tmp, in which only an entry's owner may rename it.
+  # Mode bits: writable by the group or by others. Parent directories may be writable by the group, which is common when
+  # each user has a group of their own. The last is the sticky bit of /tmp, where only the owner may rename an entry.
   @shared 0o022
   @shared_above 0o002
   @sticky 0o1000
@@ -74,7 +74,7 @@ defmodule Wasmex.Cache.Disk do
     end
   end
 
-  @doc "The artefact of this code for this engine: kept, or made and then kept."
+  @doc "The cached artefact of this code for this engine, or a new one from `make`."
   @spec fetch(String.t(), atom(), reference(), binary(), (() -> result)) :: result
         when result: {:ok, binary()} | {:error, Exception.t()}
   def fetch(directory, kind, engine, code, make) do
@@ -88,7 +88,7 @@ defmodule Wasmex.Cache.Disk do
     end
   end
 
-  # All that an artefact depends on.
+  # Everything that an artefact depends on.
   defp name(kind, engine, code) do
     settings = Native.engine_settings(engine)
     build = Native.engine_build()
@@ -96,7 +96,7 @@ defmodule Wasmex.Cache.Disk do
     Base.encode16(:crypto.hash(:sha256, inputs), case: :lower) <> ".cwasm"
   end
 
-  # One that is damaged is made anew.
+  # A damaged entry is compiled again.
   defp read(path, engine) do
     with {:ok, bytes} <- File.read(path),
          {:ok, artefact} <- Artefact.unpack(engine, bytes, nil) do
@@ -107,7 +107,7 @@ defmodule Wasmex.Cache.Disk do
     end
   end
 
-  # A cache that can't be written is slow and no error.
+  # A cache that cannot be written is only slower.
   defp write(path, bytes) do
     unique = System.unique_integer([:positive])
     temporary = "#{path}.#{System.pid()}.#{unique}.tmp"
@@ -148,7 +148,7 @@ defmodule Wasmex.Cache.Disk do
     end
   end
 
-  @doc "Makes the directory where there is none, and refuses one that is not the user's alone."
+  @doc "Creates the directory if needed, and refuses one that other users can write to."
   @spec check(String.t()) :: :ok | {:error, Error.t()}
   def check(directory) do
     directory = Path.expand(directory)
@@ -165,12 +165,12 @@ defmodule Wasmex.Cache.Disk do
         :ok
       else
         {:error, posix} ->
-          refuse(directory, "can't be made: #{:file.format_error(posix)}", %{posix: posix})
+          refuse(directory, "cannot be created: #{:file.format_error(posix)}", %{posix: posix})
       end
     end
   end
 
-  # Somebody else may have made it meanwhile: then it is looked at like any other.
+  # If another process has created it in the meantime, it is checked like any other.
   defp mkdir(directory) do
     case File.mkdir(directory) do
       :ok -> File.chmod(directory, 0o700)
@@ -183,14 +183,14 @@ defmodule Wasmex.Cache.Disk do
     with :ok <- own(directory, @shared, @shared), do: above(Path.dirname(directory))
   end
 
-  # Who may write to a directory above may put another one in this place.
+  # Whoever can write to a parent directory can replace this one.
   defp above(directory) do
     with :ok <- own(directory, @shared_above, 0) do
       if Path.dirname(directory) == directory, do: :ok, else: above(Path.dirname(directory))
     end
   end
 
-  # Which bits of the mode may not be set, and which in a directory such as /tmp.
+  # The mode bits that must not be set, and those of them that may be set in a sticky directory.
   defp own(directory, shared, shared_if_sticky) do
     case Native.directory_owner(directory) do
       {:ok, {user, owner, _mode}} when owner not in [user, 0] ->
@@ -204,20 +204,20 @@ defmodule Wasmex.Cache.Disk do
           else:
             refuse(
               directory,
-              "may be written to by others (mode #{Integer.to_string(mode, 8)}): chmod go-w it"
+              "is writable by other users (mode #{Integer.to_string(mode, 8)}): run chmod go-w"
             )
 
       :none ->
         :ok
 
       :error ->
-        refuse(directory, "can't be looked at")
+        refuse(directory, "cannot be examined")
     end
   end
 
   defp refuse(directory, why, more \\ %{}) do
     message =
-      "cache: #{directory} #{why}; what is in a cache is run as machine code, so nobody else may write there"
+      "cache: #{directory} #{why}; cached code is run as machine code, so other users must not be able to write there"
 
     details = Map.merge(%{path: directory, message: message}, more)
     {:error, %Error{reason: :cache, details: details}}

@@ -1,7 +1,7 @@
 defmodule Wasmex.Call.Context do
   @moduledoc false
-  # What an imported function of a core module is given besides its parameters. A call makes it once, when the guest first
-  # calls an import: `Wasmex.Call` is told how, so that it depends on no resource.
+  # The first argument of imported functions of core modules. A call creates it once, when the guest first calls an
+  # import. `Wasmex.Call` receives a function for that, so that it does not depend on resources.
 
   alias Wasmex.{Instance, Memory, StoreOrCaller}
 
@@ -12,7 +12,7 @@ defmodule Wasmex.Call.Context do
           instance: Instance.t() | nil
         }
 
-  @doc "How to make the context of calls of an instance, or of no instance yet."
+  @doc "A function that creates the context, for calls of this instance."
   @spec of(Instance.t()) :: (reference() | nil -> t())
   def of(instance \\ %Instance{}), do: &new(&1, instance)
 

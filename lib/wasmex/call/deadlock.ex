@@ -1,16 +1,14 @@
 defmodule Wasmex.Call.Deadlock do
   @moduledoc false
-  # Finds out that a wait for a store can't end, because the process that holds the store waits for
-  # the one that wants it: an imported function that starts a task which calls into the same store and
-  # then awaits it.
+  # Detects that a wait for a store can never end, because the process that holds the store waits for the waiting one. An
+  # example is an imported function that awaits a task which calls into the same store.
   #
-  # The NIF knows the cycles that run over stores only. These run over processes, so they are looked
-  # for where processes show what they wait for: `Task.await/2` and `GenServer.call/3` monitor the
-  # process that is to answer. That is looked at only once a wait has become long.
+  # The NIF detects cycles between stores. This module follows processes: `Task.await/2` and `GenServer.call/3` monitor
+  # the process that they wait for. It is only used once a wait has become long.
 
   alias Wasmex.Native
 
-  # How far a chain of waiting processes is followed.
+  # The maximum length of a chain of waiting processes.
   @depth 16
 
   @doc "Whether the holder of the store waits, directly or through others, for this process."
@@ -31,7 +29,7 @@ defmodule Wasmex.Call.Deadlock do
     end
   end
 
-  # The processes that a blocked process has an answer to get from.
+  # The processes that a blocked process waits for.
   defp awaited(pid) do
     with [status: :waiting, current_stacktrace: stack, monitors: monitors] <-
            Process.info(pid, [:status, :current_stacktrace, :monitors]),

@@ -1,6 +1,6 @@
 defmodule Wasmex.Call.Imports do
   @moduledoc false
-  # A map of imports as the NIF takes it: declarations in order, and the Elixir functions as a tuple of
+  # Converts a map of imports for the NIF: declarations in order, and the Elixir functions as a tuple of
   # `{function, namespace, name}`.
   #
   #     %{"env" => %{"add" => {:fn, [:i32, :i32], [:i32], fun}, "memory" => %Wasmex.Memory{}}}
@@ -11,8 +11,8 @@ defmodule Wasmex.Call.Imports do
            [:externref, :funcref, :anyref, :eqref, :i31ref, :structref, :arrayref, :exnref]
 
   @doc """
-  Raises for what is no import. A function that takes another number of arguments than its types say is one, too; with
-  `:any_arity` the call of it fails, as in Wasmex 0.15.
+  Raises for invalid imports. A function whose arity does not match its types is invalid, too; with `:any_arity` only
+  calling it fails, as in Wasmex 0.15.
   """
   @spec prepare(map(), :exact_arity | :any_arity) ::
           {[{String.t(), String.t(), tuple()}], tuple()}

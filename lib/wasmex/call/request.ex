@@ -1,6 +1,6 @@
 defmodule Wasmex.Call.Request do
   @moduledoc false
-  # A component's request that a function performs in the client's place, in the process that drives the guest's call.
+  # Performs a component's HTTP request with a function of the user, in the process that drives the guest's call.
 
   require Logger
 
@@ -8,34 +8,34 @@ defmodule Wasmex.Call.Request do
 
   @known [:denied, :timeout, :refused, :dns, :too_large]
 
-  @doc "Runs the function in this process and tells the exchange what came of it."
+  @doc "Calls the function in this process and passes its result to the exchange."
   @spec perform(reference(), (map() -> term()), tuple()) :: boolean()
   def perform(exchange, function, {method, url, headers, body}) do
     %{method: method, url: url, headers: headers, body: body}
     |> function.()
-    |> answer(exchange)
+    |> respond(exchange)
   catch
     kind, reason ->
       Logger.error(
-        "the function that performs HTTP requests of components failed: " <>
+        "the function in the option http: failed: " <>
           describe(kind, reason, __STACKTRACE__)
       )
 
       fail(exchange, :failed)
   end
 
-  defp answer({:ok, %{status: status} = response}, exchange) when status in 100..999 do
+  defp respond({:ok, %{status: status} = response}, exchange) when status in 100..999 do
     headers = for {name, value} <- Map.get(response, :headers, []), do: {text(name), text(value)}
     body = response |> Map.get(:body, "") |> IO.iodata_to_binary()
     Native.http_respond(exchange, status, headers, body)
   end
 
-  defp answer({:error, reason}, exchange) when reason in @known, do: fail(exchange, reason)
-  defp answer({:error, _of_the_host}, exchange), do: fail(exchange, :failed)
+  defp respond({:error, reason}, exchange) when reason in @known, do: fail(exchange, reason)
+  defp respond({:error, _of_the_host}, exchange), do: fail(exchange, :failed)
 
-  defp answer(_other, exchange) do
+  defp respond(_other, exchange) do
     Logger.error(
-      "the function that performs HTTP requests of components returned neither " <>
+      "the function in the option http: returned neither " <>
         "{:ok, %{status: 100..999}} nor {:error, reason}"
     )
 
@@ -46,17 +46,17 @@ defmodule Wasmex.Call.Request do
 
   defp text(text), do: to_string(text)
 
-  # Neither the arguments of functions nor the terms in messages of the VM's own exceptions: they are the request.
+  # Leaves out the arguments of functions and the terms in messages of built-in exceptions: they may contain the request.
   defp describe(kind, reason, stacktrace) do
     shown =
       for {module, name, arity, location} <- stacktrace,
           do: {module, name, if(is_list(arity), do: length(arity), else: arity), location}
 
-    what(kind, Exception.normalize(kind, reason, stacktrace)) <>
+    error_name(kind, Exception.normalize(kind, reason, stacktrace)) <>
       "\n" <> Exception.format_stacktrace(shown)
   end
 
-  defp what(:error, %RuntimeError{message: message}), do: "** (RuntimeError) #{message}"
-  defp what(:error, %module{}), do: "** (#{inspect(module)})"
-  defp what(kind, _reason), do: "** (#{kind})"
+  defp error_name(:error, %RuntimeError{message: message}), do: "** (RuntimeError) #{message}"
+  defp error_name(:error, %module{}), do: "** (#{inspect(module)})"
+  defp error_name(kind, _reason), do: "** (#{kind})"
 end

@@ -1,15 +1,15 @@
 defmodule Wasmex.Call.Turn do
   @moduledoc false
-  # Waiting for a store that another process uses: first come, first served. The native side keeps the queue and sends
+  # Waits for a store that another process uses, first come, first served. The native side keeps the queue and sends
   # `{:wasmex_turn, ref}`.
 
   alias Wasmex.Call.Deadlock
   alias Wasmex.Native
 
-  # Ms after which a wait is examined: it may be one that can't end.
+  # Ms after which a wait is checked for a deadlock.
   @long_wait 200
 
-  @doc "Waits in the queue of a store; the place is given up after the timeout, and when the wait can't end."
+  @doc "Waits in the queue of a store. Leaves it after the timeout, and when the wait is a deadlock."
   @spec wait(store :: reference(), reference(), timeout()) :: :ok | :timeout | :deadlock
   def wait(store, ref, timeout) do
     slice = min(timeout, @long_wait)
@@ -32,7 +32,7 @@ defmodule Wasmex.Call.Turn do
     why
   end
 
-  @doc "Leaves the queue; a message that is on its way is taken out of the mailbox."
+  @doc "Leaves the queue, and removes the message from the mailbox if it was already sent."
   @spec leave(store :: reference(), reference()) :: :ok
   def leave(store, ref) do
     Native.store_stop_waiting(store)

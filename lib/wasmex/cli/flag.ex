@@ -1,6 +1,6 @@
 defmodule Wasmex.CLI.Flag do
   @moduledoc false
-  # An option as a Mix task takes it, as the row's `:flag` says.
+  # An option as a flag of a Mix task, defined by the `:flag` of its row.
 
   alias Wasmex.Options
   alias Wasmex.Options.{Row, Type}
@@ -15,13 +15,13 @@ defmodule Wasmex.CLI.Flag do
           alias: atom()
         }
 
-  # Every task has these.
+  # The flags of every task.
   @common [
-    help: [type: :boolean, default: false, flag: {:help, "", :h}, doc: "shows this help"],
-    version: [type: :boolean, default: false, flag: :version, doc: "shows the version"]
+    help: [type: :boolean, default: false, flag: {:help, "", :h}, doc: "show this help"],
+    version: [type: :boolean, default: false, flag: :version, doc: "show the version"]
   ]
 
-  @doc "The flags of a table, and those of every task."
+  @doc "The flags of a table, and the flags of every task."
   @spec all(Options.t()) :: [t()]
   def all(table) do
     for row <- table.rows ++ Options.table(@common, "").rows, row.flag, do: new(row)
@@ -37,12 +37,12 @@ defmodule Wasmex.CLI.Flag do
     %__MODULE__{row: row, switch: switch, usage: usage, alias: short}
   end
 
-  @doc "The flag in a command line."
+  @doc "The flag as it is written in a command line."
   @spec name(t() | atom()) :: String.t()
   def name(%__MODULE__{switch: switch}), do: name(switch)
   def name(switch), do: "--" <> (switch |> Atom.to_string() |> String.replace("_", "-"))
 
-  @doc "What `OptionParser` reads: types of values are checked afterwards."
+  @doc "The type for `OptionParser`. Values are parsed later."
   @spec parser_type(t()) :: :boolean | :string | [:string | :keep]
   def parser_type(%__MODULE__{row: %{type: :boolean}}), do: :boolean
 
@@ -50,7 +50,7 @@ defmodule Wasmex.CLI.Flag do
     do: if(Type.repeats?(type), do: [:string, :keep], else: :string)
 
   @doc """
-  The flags of a table in Markdown, for the docs of a task, which are its help: of one group, or of all groups.
+  The flags of a table in Markdown, for the docs and the help of a task. `group` selects the flags of one group.
   """
   @spec docs(Options.t(), atom()) :: String.t()
   def docs(table, group \\ nil) do

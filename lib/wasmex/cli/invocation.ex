@@ -1,9 +1,9 @@
 defmodule Wasmex.CLI.Invocation do
   @moduledoc false
-  # `--invoke`: a function, its arguments and its results as text.
+  # `--invoke`: a function call and its results as text.
   #
   #     --invoke 'add(2, 3)' FILE       a call in WAVE
-  #     --invoke add FILE 2 3           one argument a word; strings and characters need no quotes
+  #     --invoke add FILE 2 3           one argument per word; strings and characters need no quotes
 
   alias Wasmex.{Error, Wave}
   alias Wasmex.Program.Kind
@@ -13,8 +13,8 @@ defmodule Wasmex.CLI.Invocation do
   @type t :: %__MODULE__{name: String.t(), params: [term()], results: [Wave.type()]}
 
   @doc """
-  The call that `text` and the words after FILE stand for. The error is `:function` when there is no such function,
-  `:arguments` when they do not fit.
+  Parses the call from `text` and the words after FILE. The error is `:function` if there is no such function and
+  `:arguments` if they do not match its parameters.
   """
   @spec new(module(), Kind.compiled(), String.t(), [String.t()]) ::
           {:ok, t()} | {:error, :function | :arguments, String.t()}
@@ -29,7 +29,7 @@ defmodule Wasmex.CLI.Invocation do
     end
   end
 
-  # `name(…)`; names of functions have no parenthesis.
+  # `name(…)`. Function names contain no parenthesis.
   defp split(text) do
     case :binary.match(text, "(") do
       {at, _} ->
@@ -54,10 +54,10 @@ defmodule Wasmex.CLI.Invocation do
   end
 
   defp params(name, _types, _call, [word | _]),
-    do: {:error, "#{name} has its arguments in --invoke already; there is also #{word}"}
+    do: {:error, "#{name} already has its arguments in --invoke; also got #{word}"}
 
   defp param(_name, type, word) when type in [:string, :char] do
-    # In quotes it is WAVE.
+    # A quoted word is WAVE.
     case Wave.parse(word, type) do
       {:ok, value} -> {:ok, value}
       {:error, _} -> {:ok, word}
@@ -90,7 +90,7 @@ defmodule Wasmex.CLI.Invocation do
     end
   end
 
-  @doc "The results as WAVE, one a line; what has no text form as Elixir shows it."
+  @doc "The results as WAVE, one per line. Values without a text form are inspected."
   @spec print(t(), [term()]) :: [String.t()]
   def print(%__MODULE__{results: types}, results) do
     for {value, type} <- Enum.zip(results, types), do: text(value, type)

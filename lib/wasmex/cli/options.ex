@@ -1,18 +1,17 @@
 defmodule Wasmex.CLI.Options do
   @moduledoc false
-  # Command lines, read by `OptionParser`. The flags are those of a table's rows (see `Wasmex.CLI.Flag`); this module adds
-  # their types, and errors that name the nearest flag.
+  # Parses command lines with `OptionParser`. The flags come from the rows of a table (see `Wasmex.CLI.Flag`). This module
+  # adds their types, and errors that suggest the nearest flag.
 
   alias Wasmex.CLI.Flag
   alias Wasmex.Options
   alias Wasmex.Options.Type
 
   @doc """
-  Parses `argv` by the flags of a table. Values are of the rows' types, under the rows' names; flags that may be repeated
-  are lists.
+  Parses `argv` with the flags of a table. Values have the types and names of the rows; repeatable flags are lists.
 
-  `--help`, `-h` and `--version` are always there. With `head: true` parsing ends at the first word that is no flag:
-  what follows belongs to a program. Returns `{:ok, options, rest}` or `{:error, text}`.
+  `--help`, `-h` and `--version` are always available. With `head: true`, parsing ends at the first word that is not a
+  flag: the rest belongs to a program. Returns `{:ok, options, rest}` or `{:error, text}`.
   """
   @spec parse([String.t()], Options.t(), keyword()) ::
           {:ok, keyword(), [String.t()]} | {:error, String.t()}
@@ -30,7 +29,7 @@ defmodule Wasmex.CLI.Options do
     end
   end
 
-  # What OptionParser rejects: a flag it does not know, one without its value, one with a value that takes none.
+  # The errors of OptionParser: an unknown flag, a missing value, or a value for a flag that takes none.
   defp problem({word, value}, argv, flags) do
     case {Enum.find(flags, &named?(&1, word)), value} do
       {nil, _} ->
@@ -47,14 +46,14 @@ defmodule Wasmex.CLI.Options do
   defp named?(%{alias: nil} = flag, word), do: Flag.name(flag) == word
   defp named?(flag, word), do: word in [Flag.name(flag), "-#{flag.alias}"]
 
-  # A flag in the place of a value: the value was forgotten, or begins with a dash.
+  # A flag in place of a value: the value is missing, or starts with a dash.
   defp missing(name, word, argv) do
     case argv |> Enum.drop_while(&(&1 != word)) |> Enum.drop(1) do
       [next | _] ->
-        "#{name}: a value is missing before #{next}; write #{name}=#{next} if that is the value"
+        "#{name}: missing value before #{next}; write #{name}=#{next} if that is the value"
 
       [] ->
-        "#{name}: a value is missing"
+        "#{name}: missing value"
     end
   end
 
@@ -64,7 +63,7 @@ defmodule Wasmex.CLI.Options do
 
     if String.jaro_distance(word, nearest) > 0.75,
       do: "#{word}: unknown option, did you mean #{nearest}?",
-      else: "#{word}: unknown option; there are #{Enum.join(known, ", ")}"
+      else: "#{word}: unknown option; the options are #{Enum.join(known, ", ")}"
   end
 
   defp values(found, flags) do
@@ -96,7 +95,7 @@ defmodule Wasmex.CLI.Options do
     end)
   end
 
-  # The value as it was written is handed on: who gets it casts it once more.
+  # Returns the value as written: the function that receives it casts it again.
   defp check(type, value) do
     case Type.cast(type, value) do
       {:ok, _} -> {:ok, value}

@@ -1,14 +1,14 @@
 defmodule Wasmex.CLI.Progress do
   @moduledoc false
-  # A line on the terminal while something takes longer than a second; none where nobody looks.
+  # Shows a line on the terminal during operations longer than a second. Prints nothing without a terminal.
 
   @patience 1_000
   @every 200
 
-  @doc "Runs the function here, and returns what it does."
+  @doc "Runs the function in this process and returns its result."
   @spec run(String.t(), (() -> result)) :: result when result: term()
-  def run(what, function) do
-    watcher = if terminal?(), do: spawn(fn -> wait(what) end)
+  def run(label, function) do
+    watcher = if terminal?(), do: spawn(fn -> wait(label) end)
 
     try do
       function.()
@@ -17,27 +17,27 @@ defmodule Wasmex.CLI.Progress do
     end
   end
 
-  # Of the two streams only this one may be written to; `:io.columns` knows whether it is a terminal.
+  # Standard output belongs to the task. `:io.columns` returns an error if the device is not a terminal.
   defp terminal?, do: match?({:ok, _}, :io.columns(:standard_error))
 
-  defp wait(what) do
+  defp wait(label) do
     receive do
       {:stop, from} -> send(from, {:stopped, self()})
     after
-      @patience -> show(what, System.monotonic_time(:millisecond) - @patience)
+      @patience -> show(label, System.monotonic_time(:millisecond) - @patience)
     end
   end
 
-  defp show(what, start) do
+  defp show(label, start) do
     seconds = Float.round((System.monotonic_time(:millisecond) - start) / 1_000, 1)
-    IO.write(:stderr, "\r#{what} … #{seconds} s")
+    IO.write(:stderr, "\r#{label} … #{seconds} s")
 
     receive do
       {:stop, from} ->
         IO.write(:stderr, "\r\e[K")
         send(from, {:stopped, self()})
     after
-      @every -> show(what, start)
+      @every -> show(label, start)
     end
   end
 

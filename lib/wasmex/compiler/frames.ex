@@ -1,12 +1,12 @@
 defmodule Wasmex.Compiler.Frames do
   @moduledoc false
-  # What goes through the helper's pipes: frames of a length (four bytes, big-endian) and so many bytes, see
-  # native/compiler/src/protocol.rs. They are put together here and not by the port (`packet: 4`), which would take the
-  # helper's word for the length and reserve that much.
+  # The protocol of the helper's pipes: frames with a length (four bytes, big-endian), see
+  # native/compiler/src/protocol.rs. The port option `packet: 4` is not used, because it would trust the length and
+  # allocate that much.
 
   @version 1
 
-  # What has come of a frame, newest chunk first, and how much.
+  # The received chunks of a frame, newest first, and their total size.
   defstruct chunks: [], size: 0
 
   @type t :: %__MODULE__{chunks: [binary()], size: non_neg_integer()}
@@ -20,7 +20,7 @@ defmodule Wasmex.Compiler.Frames do
   end
 
   @doc """
-  Adds what has come: the frames that are whole now, and the rest. `:error` when one says that it is longer than `limit`.
+  Adds a received chunk. Returns the complete frames and the rest, or `:error` if a frame is longer than `limit`.
   """
   @spec push(t(), binary(), pos_integer()) :: {:ok, [binary()], t()} | :error
   def push(%__MODULE__{} = frames, chunk, limit),
@@ -44,7 +44,7 @@ defmodule Wasmex.Compiler.Frames do
     end
   end
 
-  # The length is in the oldest chunk, unless that is a few bytes.
+  # The length is in the oldest chunk, unless that is shorter than four bytes.
   defp head(%{chunks: chunks}) do
     case List.last(chunks) do
       <<_::32, _::binary>> = oldest -> oldest
@@ -59,18 +59,18 @@ defmodule Wasmex.Compiler.Frames do
 
   defp join(chunks), do: chunks |> Enum.reverse() |> IO.iodata_to_binary()
 
-  @doc "The first frame: whether the helper filters system calls, and which build it comes from."
+  @doc "Parses the first frame: whether the helper filters system calls, and its build."
   @spec hello(binary()) :: {:ok, boolean(), String.t()} | :error
   def hello(<<@version, sandbox, build::binary>>) when sandbox in [0, 1],
     do: {:ok, sandbox == 1, build}
 
   def hello(_other), do: :error
 
-  @typedoc "What the scan refused: the index of a limit, nil where it could not read the code; value, most and offset."
+  @typedoc "An error of the scan: the index of the limit (nil for malformed code), the value, the maximum and the offset."
   @type refusal ::
           {:refused, byte() | nil, non_neg_integer(), non_neg_integer(), non_neg_integer()}
 
-  @doc "A reply to a request: an artefact, or what is wrong."
+  @doc "Parses a reply: an artefact or an error."
   @spec reply(binary()) :: {:ok, binary()} | {:error, atom(), String.t()} | refusal() | :error
   def reply(<<0, artefact::binary>>), do: {:ok, artefact}
 

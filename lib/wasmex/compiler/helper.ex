@@ -1,38 +1,38 @@
 defmodule Wasmex.Compiler.Helper do
   @moduledoc false
-  # One helper of the operating system: the process that owns its port, gives it one request at a time, and ends it
-  # when a limit is reached, when the process that asked is gone, or when it says what no helper says.
+  # Owns the port of one helper process and sends it one request at a time. It ends the helper when a limit is reached, the
+  # caller has died, or the helper violates the protocol.
 
   use GenServer, restart: :temporary
 
   alias Wasmex.Compiler.{Frames, Options}
   alias Wasmex.{Error, Native}
 
-  # What compiles to more is made to fill memory: real programs grow to some two to ten times their size.
+  # The maximum size of an artefact relative to its code. Artefacts of real programs are two to ten times as large as the code.
   @least_artefact 64 * 1024 * 1024
   @growth 32
   @longest_hello 1024
 
-  # How long a helper that may be used again waits for that.
+  # How long an idle helper waits for another request.
   @rest 10_000
 
   @enforce_keys [:port, :child, :options]
   defstruct port: nil,
-            # Holds the program, so that it can be killed.
+            # Identifies the program, so that it can be killed.
             child: nil,
             options: nil,
             frames: %Frames{},
-            # The monitor of the process that wants it, until that gives it a job.
+            # The monitor of the process that started it, until the first job.
             owner: nil,
-            # Whether it has said hello: before that it is not under its limits and gets nothing.
+            # Whether it has sent its hello frame. Before that it has not applied its limits, so it receives no code.
             ready?: false,
-            # {from, monitor, timer, request}; the request until it is sent.
+            # {from, monitor, timer, request}; the request is nil once it is sent.
             job: nil,
-            # When the job began, and ms of all jobs before.
+            # When the job began, and the total time of earlier jobs in ms.
             began: 0,
             spent: 0
 
-  @doc "Where the program is: `WASMEX_COMPILER_PATH`, or beside the native library."
+  @doc "The path of the program: `WASMEX_COMPILER_PATH`, or beside the native library."
   @spec path() :: String.t()
   def path do
     name = if match?({:win32, _}, :os.type()), do: "wasmex-compiler.exe", else: "wasmex-compiler"
@@ -45,7 +45,7 @@ defmodule Wasmex.Compiler.Helper do
   end
 
   @doc """
-  Compiles with this helper, or with a fresh one. The second part of the result is the helper where it may be used again.
+  Compiles with this helper, or a new one. Also returns the helper if it may be used again.
   """
   @spec compile(pid() | nil, :module | :component, binary(), binary(), Options.t()) ::
           {{:ok, binary()} | {:error, Error.t()}, pid() | nil}
@@ -55,9 +55,9 @@ defmodule Wasmex.Compiler.Helper do
          {result, again?} <- ask(helper, request, options) do
       {result, if(again?, do: helper)}
     else
-      # It rested, and ended just now.
+      # It was idle and has just ended.
       :gone when helper != nil -> compile(nil, kind, settings, code, options)
-      :gone -> {{:error, crash("it ended before it had begun")}, nil}
+      :gone -> {{:error, crash("it ended before it started")}, nil}
       {:error, _} = error -> {error, nil}
     end
   end
@@ -66,7 +66,7 @@ defmodule Wasmex.Compiler.Helper do
     case DynamicSupervisor.start_child(Wasmex.Compiler.Helpers, {__MODULE__, {self(), options}}) do
       {:ok, helper} -> {:ok, helper}
       {:error, {:no_program, message}} -> {:error, refusal(message)}
-      {:error, reason} -> {:error, refusal("it can't be started: #{inspect(reason)}")}
+      {:error, reason} -> {:error, refusal("it cannot be started: #{inspect(reason)}")}
     end
   end
 
@@ -79,7 +79,7 @@ defmodule Wasmex.Compiler.Helper do
     :exit, {reason, _} -> {{:error, crash("its process ended: #{inspect(reason)}")}, false}
   end
 
-  @doc "Ends one that rests."
+  @doc "Ends an idle helper."
   @spec stop(pid()) :: :ok
   def stop(helper), do: GenServer.cast(helper, :stop)
 
@@ -88,7 +88,7 @@ defmodule Wasmex.Compiler.Helper do
 
   @impl true
   def init({owner, options}) do
-    # A port that ends takes its owner along otherwise.
+    # Otherwise a closed port would also end this process.
     Process.flag(:trap_exit, true)
     path = path()
 
@@ -106,8 +106,8 @@ defmodule Wasmex.Compiler.Helper do
       :ok
     else
       {:error,
-       "there is no helper at #{path}: build it with mix compile, or say with WASMEX_COMPILER_PATH where one of the " <>
-         "same build is; compile: :in_process does without, for bytes that you trust"}
+       "there is no helper at #{path}: build it with mix compile, or set WASMEX_COMPILER_PATH to a helper of the same " <>
+         "build; for trusted bytes, compile: :in_process needs no helper"}
     end
   end
 
@@ -119,14 +119,14 @@ defmodule Wasmex.Compiler.Helper do
        :use_stdio,
        :hide,
        args: arguments(options),
-       # Nothing of the VM's environment is for it.
+       # The helper inherits nothing from the VM's environment.
        env: environment()
      ])}
   rescue
-    error in ErlangError -> {:error, "#{path} can't be started: #{inspect(error.original)}"}
+    error in ErlangError -> {:error, "#{path} cannot be started: #{inspect(error.original)}"}
   end
 
-  # How old text may be, see native/wasmex/src/core/wat.rs.
+  # Which versions of the text format to accept, see native/wasmex/src/core/wat.rs.
   @kept ~c"WAST_STRICT_COMPONENT_INDICES"
 
   defp environment do
@@ -134,8 +134,8 @@ defmodule Wasmex.Compiler.Helper do
     if :os.getenv(@kept) == false, do: [{@kept, ~c"0"} | cleared], else: cleared
   end
 
-  # Processor time is a second line: the clock below comes first, and counts in ms. Twice, so that a helper that is used
-  # again has the whole time left for the last compile that it gets.
+  # The limit of CPU time is a fallback; the timer of this process has a resolution of ms and fires first. It is twice the
+  # timeout, so that the last compile of a reused helper has the full time left.
   defp arguments(%{memory: memory, timeout: timeout}) do
     threads = threads()
     cpu = if timeout == :infinity, do: [], else: ["--cpu", "#{2 * threads * seconds(timeout)}"]
@@ -152,7 +152,7 @@ defmodule Wasmex.Compiler.Helper do
          {:ok, child} <- Native.child_hold(pid) do
       child
     else
-      # It has ended; the port will say so.
+      # It has ended, and the port will send a message.
       _ -> nil
     end
   end
@@ -193,7 +193,7 @@ defmodule Wasmex.Compiler.Helper do
   end
 
   def handle_info({:EXIT, port, reason}, %{port: port} = state),
-    do: fail(state, crash("it ended while it read the code (#{inspect(reason)})"))
+    do: fail(state, crash("it ended while reading the code (#{inspect(reason)})"))
 
   def handle_info({:DOWN, monitor, :process, _, _}, %{job: %{monitor: monitor}} = state),
     do: {:stop, :normal, state}
@@ -204,7 +204,7 @@ defmodule Wasmex.Compiler.Helper do
   def handle_info(:time, %{job: job} = state) when job != nil,
     do: fail(state, Options.out_of_time(state.options))
 
-  # It was not used again.
+  # The idle timeout.
   def handle_info(:timeout, %{job: nil} = state), do: {:stop, :normal, state}
   def handle_info(_other, state), do: {:noreply, state}
 
@@ -213,7 +213,7 @@ defmodule Wasmex.Compiler.Helper do
     if state.child, do: Native.child_kill(state.child)
   end
 
-  # What it may say: the VM keeps it in its own memory.
+  # The maximum size of a frame, which is buffered in the VM's memory.
   defp longest(%{ready?: false}), do: @longest_hello
   defp longest(%{job: nil}), do: @longest_hello
   defp longest(%{job: job}), do: max(@least_artefact, @growth * job.size)
@@ -222,7 +222,7 @@ defmodule Wasmex.Compiler.Helper do
 
   defp too_long(state) do
     message =
-      "what was compiled takes more than #{longest(state)} bytes (64 MiB, or #{@growth} times the code)"
+      "the artefact is larger than #{longest(state)} bytes (64 MiB, or #{@growth} times the size of the code)"
 
     %Error{reason: :compile_memory, details: %{limit: longest(state), message: message}}
   end
@@ -246,22 +246,22 @@ defmodule Wasmex.Compiler.Helper do
       {:ok, artefact} -> done(state, {:ok, artefact})
       {:error, reason, text} -> done(state, {:error, error(reason, text, job.kind)})
       {:refused, _, _, _, _} = refusal -> done(state, {:error, refused(refusal)})
-      :error -> fail(state, crash("it said what is no reply"))
+      :error -> fail(state, crash("it sent an invalid reply"))
     end
   end
 
-  defp frames(_unasked, state), do: fail(state, crash("it said what it was not asked for"))
+  defp frames(_unasked, state), do: fail(state, crash("it sent an unexpected frame"))
 
-  defp no_helper, do: "#{path()} is no helper of this version"
+  defp no_helper, do: "#{path()} is not a helper of this version"
 
   defp other_build(build) do
     build = if String.valid?(build), do: String.slice(build, 0, 64), else: "?"
 
-    "the helper at #{path()} comes from another build (#{build}) than the native library (#{Native.engine_build()}): " <>
+    "the helper at #{path()} (build #{build}) does not match the native library (build #{Native.engine_build()}): " <>
       "build both with mix compile"
   end
 
-  # To a helper that has said hello.
+  # The request is sent after the hello frame has arrived.
   defp send_request(%{ready?: true, job: %{request: request} = job} = state)
        when request != nil do
     send(state.port, {self(), {:command, request}})
@@ -273,33 +273,33 @@ defmodule Wasmex.Compiler.Helper do
   defp done(state, result) do
     spent = state.spent + System.monotonic_time(:millisecond) - state.began
     again? = state.options.reuse != nil and left?(spent, state.options.timeout)
-    settle(state.job, {result, again?})
+    reply(state.job, {result, again?})
     state = %{state | job: nil, spent: spent}
     if again?, do: {:noreply, state, @rest}, else: {:stop, :normal, state}
   end
 
-  # Whether its processor time is enough for one more: see `arguments/1`.
+  # Whether the CPU time left is enough for another compile, see `arguments/1`.
   defp left?(_spent, :infinity), do: true
   defp left?(spent, timeout), do: spent < timeout
 
   defp fail(%{job: nil} = state, _error), do: {:stop, :normal, state}
 
   defp fail(state, error) do
-    settle(state.job, {{:error, error}, false})
+    reply(state.job, {{:error, error}, false})
     {:stop, :normal, %{state | job: nil}}
   end
 
-  defp settle(job, answer) do
+  defp reply(job, result) do
     if job.timer, do: Process.cancel_timer(job.timer)
     Process.demonitor(job.monitor, [:flush])
-    GenServer.reply(job.from, answer)
+    GenServer.reply(job.from, result)
   end
 
   defp error(:kind, _text, :module), do: Wasmex.Wat.not_a_module()
   defp error(:kind, _text, :component), do: Wasmex.Components.Component.not_a_component()
   defp error(reason, text, _kind), do: %Error{reason: reason, details: %{message: text}}
 
-  # As native/wasmex/src/vm/error.rs says it of code that is compiled in the VM.
+  # Must match native/wasmex/src/vm/error.rs, which reports these errors for compiles in the VM.
   defp refused({:refused, nil, _value, _most, offset}),
     do: %Error{reason: :parse, details: %{message: "malformed component", offset: offset}}
 
@@ -310,17 +310,20 @@ defmodule Wasmex.Compiler.Helper do
     %Error{reason: reason, details: details}
   end
 
-  # The statuses are those of native/compiler/src/main.rs.
+  # Exit statuses of native/compiler/src/main.rs.
   defp ended(70, options), do: Options.out_of_memory(options)
 
   defp ended(72, _options),
-    do: refusal("the system does not let the helper limit itself (seccomp, resource limits)")
+    do:
+      refusal(
+        "the system does not allow the helper to apply its limits (seccomp, resource limits)"
+      )
 
   defp ended(status, _options) when status > 128, do: crash("signal #{signal(status - 128)}")
   defp ended(status, _options), do: crash("status #{status}")
 
   defp signal(6), do: "6, SIGABRT"
-  defp signal(9), do: "9, SIGKILL: the system had no memory left, or somebody killed it"
+  defp signal(9), do: "9, SIGKILL: the system ran out of memory, or the helper was killed"
   defp signal(11), do: "11, SIGSEGV"
   defp signal(31), do: "31, SIGSYS"
   defp signal(other), do: "#{other}"

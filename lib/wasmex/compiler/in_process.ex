@@ -1,11 +1,11 @@
 defmodule Wasmex.Compiler.InProcess do
   @moduledoc false
-  # Compiling on threads of the VM, see native/wasmex/src/vm/compiling.rs: the result comes as a message.
+  # Compiles on threads of the VM, see native/wasmex/src/vm/compiling.rs. The result arrives as a message.
 
   alias Wasmex.Compiler.Queue
   alias Wasmex.Error
 
-  @doc "Calls the NIF that begins, with a reference and the most that may wait, and waits for what it makes."
+  @doc "Calls the function, which starts a compile with a reference and the maximum queue length, and waits for the result."
   @spec await((reference(), pos_integer() -> :ok | :full | {:error, term()})) ::
           {:ok, term()} | {:error, Exception.t()}
   def await(begin) do

@@ -1,11 +1,11 @@
 defmodule Wasmex.Compiler.Options do
   @moduledoc false
-  # Where and within which limits something is compiled: see `Wasmex.Compiler`.
+  # The options of a compile, see `Wasmex.Compiler`.
 
   alias Wasmex.{Error, Options}
 
   @rows Options.Compile.rows(:in_process, false)
-  @options Options.table(@rows, "what compiles")
+  @options Options.table(@rows, "functions that compile")
   @keys Keyword.keys(@rows)
 
   # Those of `:isolated` alone.
@@ -26,21 +26,21 @@ defmodule Wasmex.Compiler.Options do
           cache: boolean()
         }
 
-  @doc "The options' names."
+  @doc "The names of the options."
   @spec keys() :: [atom()]
   def keys, do: @keys
 
-  @doc "Raises for what makes no sense; `where` is the default of `compile:`."
+  @doc "Validates the options. `where` is the default of `:compile`."
   @spec new!(keyword() | map(), :in_process | :isolated) :: t()
   def new!(opts, where \\ :in_process),
     do: opts |> Options.new!(@options, compile: where) |> from!()
 
-  @doc "Of options that hold these among others, checked already."
+  @doc "From validated options, which may contain others."
   @spec from!(map()) :: t()
   def from!(%{compile: :in_process} = options) do
     for key <- @limits, Map.get(options, key) != nil do
       raise ArgumentError,
-            "#{key}: is for compile: :isolated; a compile in the VM can't be stopped or limited"
+            "#{key}: requires compile: :isolated; a compile in the VM cannot be stopped or limited"
     end
 
     %__MODULE__{cache: Map.get(options, :cache, false)}
@@ -59,17 +59,17 @@ defmodule Wasmex.Compiler.Options do
     }
   end
 
-  @doc "What helpers must have in common to be used again; nil for one that is not."
+  @doc "Helpers with the same key may be reused; nil means not to reuse."
   @spec key(t()) :: term()
   def key(%{reuse: nil}), do: nil
   def key(options), do: {options.reuse, options.memory, options.timeout}
 
-  @doc "The error for a compile that came to the memory limit."
+  @doc "The error for a compile that exceeded the memory limit."
   @spec out_of_memory(t()) :: Error.t()
   def out_of_memory(options),
     do: %Error{reason: :compile_memory, details: %{limit: options.memory}}
 
-  @doc "The error for one that came to the time limit."
+  @doc "The error for a compile that exceeded the time limit."
   @spec out_of_time(t()) :: Error.t()
   def out_of_time(options),
     do: %Error{reason: :compile_timeout, details: %{limit: options.timeout}}

@@ -1,14 +1,14 @@
 defmodule Wasmex.Compiler.Queue do
   @moduledoc false
-  # Who may compile in a helper, and who waits: a bound on how many helpers there are at once. It only lends places. Whoever
-  # has one starts a helper itself and talks to it directly; helpers that may be used again rest here meanwhile.
+  # Limits the number of concurrent helpers. It grants places; the caller with a place starts a helper and communicates
+  # with it directly. Idle helpers for reuse are kept here.
 
   use GenServer
 
   alias Wasmex.Compiler.Helper
   alias Wasmex.Error
 
-  # `places`: by the monitor of the process that has one. `waiting`: monitors and callers, the oldest first.
+  # `places`: the monitors of the processes that have one. `waiting`: monitors and callers, the oldest first.
   # `resting`: {key, helper, monitor}, the newest first.
   defstruct places: MapSet.new(), waiting: :queue.new(), resting: []
 
@@ -16,8 +16,8 @@ defmodule Wasmex.Compiler.Queue do
   def start_link(_opts), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
   @doc """
-  Runs `compile` with a helper once there is a place; it returns the result and whether the helper may be used again.
-  With a `key` that helper may have compiled before for the same key.
+  Waits for a place and calls `compile` with a helper that was used before with the same `key`, or nil. It returns the
+  result, and the helper if that may be used again.
   """
   @spec within(term(), (pid() | nil -> {result, pid() | nil})) :: result | {:error, Error.t()}
         when result: var
@@ -45,7 +45,9 @@ defmodule Wasmex.Compiler.Queue do
     GenServer.call(__MODULE__, {:enter, key}, :infinity)
   catch
     :exit, {:noproc, _} ->
-      refusal("compile: :isolated needs the application: Application.ensure_all_started(:wasmex)")
+      refusal(
+        "compile: :isolated requires the application to be started: Application.ensure_all_started(:wasmex)"
+      )
 
     :exit, {reason, _} ->
       refusal("the queue of compiles ended: #{inspect(reason)}")
@@ -93,7 +95,7 @@ defmodule Wasmex.Compiler.Queue do
   def handle_cast({:leave, place, key, helper}, state) do
     state = rest(state, key, helper)
 
-    # A place may be that of the queue before this one.
+    # The place may have been granted before a restart of this process.
     if MapSet.member?(state.places, place) do
       Process.demonitor(place, [:flush])
       {:noreply, free(state, place)}
@@ -115,12 +117,12 @@ defmodule Wasmex.Compiler.Queue do
 
   def handle_info(_other, state), do: {:noreply, state}
 
-  @doc "How many may compile in helpers, or wait."
+  @doc "The configured limits: concurrent compiles, and waiting ones."
   @spec most(:compilers | :compile_queue) :: pos_integer()
   def most(:compilers), do: Application.get_env(:wasmex, :compilers, System.schedulers_online())
   def most(:compile_queue), do: Application.get_env(:wasmex, :compile_queue, 256)
 
-  # A place that is free goes to the one that has waited longest.
+  # A free place goes to the oldest waiting caller.
   defp free(state, place) do
     state = %{state | places: MapSet.delete(state.places, place)}
 
@@ -148,7 +150,7 @@ defmodule Wasmex.Compiler.Queue do
     end
   end
 
-  # As many rest as may work; the one that has rested longest goes.
+  # At most as many idle helpers as places are kept. The one idle longest is ended.
   defp rest(state, _key, nil), do: state
 
   defp rest(state, key, helper) do

@@ -2,8 +2,8 @@ defmodule Wasmex.Components.Component do
   @moduledoc """
   A compiled component: code and types without state. Compile it once and instantiate it many times.
 
-  The calling process waits while it is compiled, see `Wasmex.Compiler`: a Rust component takes some
-  tenths of a second, a JavaScript or Python one with its interpreter inside more than ten. `serialize/2`
+  The calling process waits while it is compiled, see `Wasmex.Compiler`: a Rust component takes tenths of
+  a second, a JavaScript or Python component, which contains an interpreter, several seconds. `serialize/2`
   returns the compiled code as bytes, which `deserialize/3` loads in milliseconds.
 
   ## Example
@@ -54,7 +54,7 @@ defmodule Wasmex.Components.Component do
       type: Options.Type.Names,
       default: %{},
       doc:
-        "the atoms that stand for names in WIT (of fields, cases and flags) in results. Names without one are strings, for a component can't make atoms",
+        "a map from WIT names (of fields, cases and flags) to the atoms that represent them in results. Other names are strings, because a component must not create atoms",
       example: ~s|%{"first-name" => :first_name}|
     ]
   ]
@@ -113,11 +113,10 @@ defmodule Wasmex.Components.Component do
   end
 
   @doc false
-  # The error for a module in a component's place.
+  # The error for a module where a component is expected.
   @spec not_a_component() :: Error.t()
   def not_a_component do
-    message =
-      "these are the bytes of a core module; a component is needed here (see Wasmex.Module)"
+    message = "expected a component, got a core module (see Wasmex.Module)"
 
     %Error{reason: :module, details: %{message: message}}
   end

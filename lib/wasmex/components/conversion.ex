@@ -1,13 +1,13 @@
 defmodule Wasmex.Components.Conversion do
   @moduledoc false
   # Error texts for values that do not match their type: `param 1 ("order"), field "lines", item 3: expected
-  # u32, got -1`. The NIF reports the problem and its path.
+  # u32, got -1`. The NIF returns the problem and its path.
 
-  @doc "The text for direct calls."
+  @doc "The message for direct calls."
   def sentence(%{path: path} = problem) do
     case Enum.map_join(path, ", ", &step/1) do
-      "" -> what(problem)
-      place -> "#{place}: #{what(problem)}"
+      "" -> reason(problem)
+      place -> "#{place}: #{reason(problem)}"
     end
   end
 
@@ -20,13 +20,13 @@ defmodule Wasmex.Components.Conversion do
   defp step({:key, _index}), do: "a key"
   defp step({:value, _index}), do: "a value"
 
-  defp what(%{what: :kind, wanted: wanted, given: given}),
+  defp reason(%{what: :kind, wanted: wanted, given: given}),
     do: "expected #{form(wanted)}, got #{short(given)}"
 
-  defp what(%{what: :range, wanted: wanted, given: given}),
+  defp reason(%{what: :range, wanted: wanted, given: given}),
     do: "expected #{wanted}, got #{short(given)}"
 
-  defp what(%{what: :fields, missing: missing, unknown: unknown, names: names}) do
+  defp reason(%{what: :fields, missing: missing, unknown: unknown, names: names}) do
     missing = if missing != [], do: "missing fields: #{Enum.map_join(missing, ", ", &inspect/1)}"
 
     unknown = if unknown != [], do: "unknown fields: #{Enum.map_join(unknown, ", ", &inspect/1)}"
@@ -36,24 +36,24 @@ defmodule Wasmex.Components.Conversion do
     |> Enum.join("; ")
   end
 
-  defp what(%{what: :case, wanted: of, given: given, names: names}) do
+  defp reason(%{what: :case, wanted: of, given: given, names: names}) do
     word = if of == "flags", do: "flag", else: "case"
     "there is no #{word} #{short(given)}; there are: #{Enum.join(names, ", ")}"
   end
 
-  defp what(%{what: :payload, name: name, wanted: true}),
+  defp reason(%{what: :payload, name: name, wanted: true}),
     do: "case #{inspect(name)} has a payload: {#{name}, value}"
 
-  defp what(%{what: :payload, name: name, wanted: false}),
+  defp reason(%{what: :payload, name: name, wanted: false}),
     do: "case #{inspect(name)} has no payload"
 
-  defp what(%{what: :length, wanted: wanted, given: given}),
+  defp reason(%{what: :length, wanted: wanted, given: given}),
     do: "expected #{wanted} elements, got #{given}"
 
-  defp what(%{what: :utf8, offset: offset}),
+  defp reason(%{what: :utf8, offset: offset}),
     do: "a string must be valid UTF-8; byte #{offset} is invalid"
 
-  defp what(%{what: :resource, message: message}), do: message
+  defp reason(%{what: :resource, message: message}), do: message
 
   defp form("option"), do: ":none or {:some, value}"
   defp form("result"), do: "{:ok, value} or {:error, value}"
@@ -65,38 +65,38 @@ defmodule Wasmex.Components.Conversion do
 
   defp short(term), do: inspect(term, limit: 5, printable_limit: 60)
 
-  @doc "The text of Wasmex 0.15, for the drop-in API."
-  def contract(%{path: path} = problem) do
-    place = path |> Enum.map(&contract_step/1) |> Enum.reject(&is_nil/1) |> Enum.join(".")
-    text = contract_what(problem)
+  @doc "The message of Wasmex 0.15."
+  def compat_message(%{path: path} = problem) do
+    place = path |> Enum.map(&compat_step/1) |> Enum.reject(&is_nil/1) |> Enum.join(".")
+    text = compat_reason(problem)
     if place == "", do: text, else: "#{text} at #{inspect(place)}"
   end
 
-  defp contract_step({:param, _, _}), do: nil
-  defp contract_step(:result), do: nil
-  defp contract_step({:field, name}), do: "record('#{name}')"
-  defp contract_step({:item, index}), do: "list[#{index}]"
-  defp contract_step({:element, index}), do: "tuple[#{index}]"
-  defp contract_step({:case, "some"}), do: "option(some)"
-  defp contract_step({:case, "ok"}), do: "result(ok)"
-  defp contract_step({:case, "error"}), do: "result(error)"
-  defp contract_step({:case, name}), do: "Variant('#{name}')"
-  defp contract_step({:key, index}), do: "map_key[#{index}]"
-  defp contract_step({:value, index}), do: "map[#{index}]"
+  defp compat_step({:param, _, _}), do: nil
+  defp compat_step(:result), do: nil
+  defp compat_step({:field, name}), do: "record('#{name}')"
+  defp compat_step({:item, index}), do: "list[#{index}]"
+  defp compat_step({:element, index}), do: "tuple[#{index}]"
+  defp compat_step({:case, "some"}), do: "option(some)"
+  defp compat_step({:case, "ok"}), do: "result(ok)"
+  defp compat_step({:case, "error"}), do: "result(error)"
+  defp compat_step({:case, name}), do: "Variant('#{name}')"
+  defp compat_step({:key, index}), do: "map_key[#{index}]"
+  defp compat_step({:value, index}), do: "map[#{index}]"
 
-  defp contract_what(%{what: :fields, expected: expected, missing: missing}) do
+  defp compat_reason(%{what: :fields, expected: expected, missing: missing}) do
     "Expected #{expected} fields, got #{expected - length(missing)} - missing fields: #{Enum.join(missing, ", ")}"
   end
 
-  defp contract_what(%{what: :case, wanted: "enum", given: given}),
+  defp compat_reason(%{what: :case, wanted: "enum", given: given}),
     do: "Enum value not found: #{name(given)}"
 
-  defp contract_what(%{what: :case, wanted: "variant", given: given}),
+  defp compat_reason(%{what: :case, wanted: "variant", given: given}),
     do: "Variant case not found: #{name(given)}"
 
-  defp contract_what(%{what: :case, given: given}), do: "Flag not found: #{name(given)}"
+  defp compat_reason(%{what: :case, given: given}), do: "Flag not found: #{name(given)}"
 
-  defp contract_what(%{what: :payload, name: name, wanted: wanted?})
+  defp compat_reason(%{what: :payload, name: name, wanted: wanted?})
        when name in ["ok", "error"] do
     {expected, got} =
       if wanted?,
@@ -107,7 +107,7 @@ defmodule Wasmex.Components.Conversion do
     "Result-type expected to have #{article} #{expected}, but got #{got}"
   end
 
-  defp contract_what(%{what: :kind, wanted: "option", given: given}) do
+  defp compat_reason(%{what: :kind, wanted: "option", given: given}) do
     case given do
       {:some} ->
         "Option-tuple expected to have a second element"
@@ -123,7 +123,7 @@ defmodule Wasmex.Components.Conversion do
     end
   end
 
-  defp contract_what(%{what: :kind, wanted: "result", given: given}) do
+  defp compat_reason(%{what: :kind, wanted: "result", given: given}) do
     case given do
       {tag, _} when is_atom(tag) ->
         "Invalid atom: #{tag}, expected ':ok' or ':error' as first element in result-tuple"
@@ -136,10 +136,10 @@ defmodule Wasmex.Components.Conversion do
     end
   end
 
-  defp contract_what(%{what: :kind, wanted: "variant", given: {tag, _}}) when not is_atom(tag),
+  defp compat_reason(%{what: :kind, wanted: "variant", given: {tag, _}}) when not is_atom(tag),
     do: "First element of variant tuple must be an atom"
 
-  defp contract_what(%{what: :kind, wanted: "char", given: given}) do
+  defp compat_reason(%{what: :kind, wanted: "char", given: given}) do
     cond do
       given == "" -> "Empty string, expected a character"
       is_binary(given) -> "Expected a single character, got multiple characters"
@@ -148,16 +148,16 @@ defmodule Wasmex.Components.Conversion do
     end
   end
 
-  defp contract_what(%{what: :range, wanted: "char", given: given}),
+  defp compat_reason(%{what: :range, wanted: "char", given: given}),
     do: "Invalid character code point: #{if is_list(given), do: hd(given), else: given}"
 
-  defp contract_what(%{what: :kind, wanted: wanted, given: given}),
+  defp compat_reason(%{what: :kind, wanted: wanted, given: given}),
     do: "Could not convert #{kind(given)} to #{type(wanted)}"
 
-  defp contract_what(%{what: :range, wanted: wanted, given: given}),
+  defp compat_reason(%{what: :range, wanted: wanted, given: given}),
     do: "Could not convert #{kind(given)} to #{type(wanted)}: #{inspect(given)} is out of range"
 
-  defp contract_what(problem), do: what(problem)
+  defp compat_reason(problem), do: reason(problem)
 
   defp name(name) when is_binary(name), do: name
   defp name(name) when is_atom(name), do: Atom.to_string(name)

@@ -1,6 +1,6 @@
 defmodule Wasmex.Components.Discovery do
   @moduledoc false
-  # The resources of a world and their functions: of its exports (the guest's) or its imports (the host's).
+  # Finds the resources of a world and their functions, in its exports (guest resources) or imports (host resources).
 
   alias Wasmex.{Options, WIT}
 
@@ -8,9 +8,9 @@ defmodule Wasmex.Components.Discovery do
              [
                world: [
                  type: {:or, [nil], :text},
-                 doc: "the world's name, where there are several"
+                 doc: "the name of the world, if there are several"
                ],
-               path: [type: :any, doc: "where the resource is"],
+               path: [type: :any, doc: "the path of the resource"],
                interface: [type: :any, doc: "its interface"]
              ],
              "Wasmex.Components.HostResource and GuestResource"
@@ -19,7 +19,7 @@ defmodule Wasmex.Components.Discovery do
   @spec resources(WIT.source(), :imports | :exports, keyword()) ::
           {:ok, [map()]} | {:error, String.t()}
   def resources(source, side, opts) do
-    # Those of the functions that ask, of which only the world is looked at here.
+    # The options of the callers. Only the world is used here.
     opts = Options.new!(opts, @options)
 
     case WIT.world(source, world: opts.world) do
@@ -71,7 +71,7 @@ defmodule Wasmex.Components.Discovery do
   defp kind(:static, true), do: :async_static
   defp kind(kind, _), do: kind
 
-  @doc "A name as WIT writes it; those of Elixir have underscores for dashes."
+  @doc "The WIT spelling of a name: underscores become dashes."
   @spec wit_name(String.t() | atom()) :: String.t()
   def wit_name(name), do: name |> Wasmex.Utils.stringify() |> String.replace("_", "-")
 

@@ -68,7 +68,7 @@ defmodule Wasmex.Components.FieldConverter do
 
   defp result(list) when is_list(list), do: Enum.map(list, &result/1)
 
-  # A case without an existing atom is a string.
+  # A case without an existing atom stays a string.
   defp result({tag, payload}) when is_binary(tag), do: {to_elixir(tag), result(payload)}
 
   defp result(tuple) when is_tuple(tuple),

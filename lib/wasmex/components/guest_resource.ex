@@ -130,7 +130,7 @@ defmodule Wasmex.Components.GuestResource do
     do: {:error, "Guest resource path must contain an exported interface and a resource name"}
 
   defp run(instance, interface, function, params, timeout) do
-    opts = [timeout: timeout, style: :resource]
+    opts = [timeout: timeout, value_format: :resource]
 
     case Instance.call(instance, Path.parse([interface, function]), params, opts) do
       {:ok, value} -> {:ok, value}

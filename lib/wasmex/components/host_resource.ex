@@ -41,7 +41,7 @@ defmodule Wasmex.Components.HostResource do
         imports
 
       other ->
-        Wasmex.Options.misuse!("imports as maps or modules that make them", other)
+        Wasmex.Options.misuse!("imports as maps, or modules with imports/0", other)
     end)
     |> Enum.reduce(%{}, fn imports, merged ->
       Map.merge(merged, imports, fn

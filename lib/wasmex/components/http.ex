@@ -2,40 +2,39 @@ defmodule Wasmex.Components.HTTP do
   @moduledoc """
   Outgoing HTTP requests of components (`wasi:http/outgoing-handler`).
 
-  A guest may send requests when its store's `Wasmex.Wasi.WasiP2Options` say so: to any host
-  (`allow_http: true`), or to those in `allowed_hosts:`. The library sends them with a client of its own (HTTP/1.1, TLS 1.2 and
-  1.3, certificates by the rules of webpki), which shares nothing with the application, nor one store's connections
-  with another's. Bodies stream in both directions. A request ends with the guest's handles: a future or a body that is
-  dropped closes the connection, and so does a guest that traps, which breaks off what it was sending.
+  `Wasmex.Wasi.WasiP2Options` grants requests, to any host (`allow_http: true`) or to those in `allowed_hosts:`. The library
+  sends them with its own client (HTTP/1.1, TLS 1.2 and 1.3, certificates verified by webpki). It shares nothing with the
+  application, and stores do not share connections. Bodies stream in both directions. A request ends with the guest's
+  handles: dropping a future or a body closes the connection, and so does a trap, which aborts an unfinished request body.
 
-  The addresses of a name are judged after it was looked up, see `Wasmex.Wasi.WasiP2Options`. Redirects are not followed
-  (a guest that follows one asks again, and the new host is looked at), unless `http_redirects:` says how many.
+  The addresses of a host name are checked after the lookup, see `Wasmex.Wasi.WasiP2Options`. Redirects are returned to the
+  guest, which may send another request that is checked again. `http_redirects:` follows them instead.
 
   ## Limits
 
-  | what | limit | the guest's error |
+  | | limit | error in the guest |
   |---|---|---|
-  | the head of a response with those before it, trailers | 64 KiB, 100 fields | `HTTP-response-header-section-size`, `-trailer-section-size` |
-  | the head of a request, its trailers | the same | `HTTP-request-header-section-size`, `-trailer-section-size` |
+  | head of a response (including informational responses), trailers | 64 KiB, 100 fields | `HTTP-response-header-section-size`, `-trailer-section-size` |
+  | head of a request, trailers | the same | `HTTP-request-header-section-size`, `-trailer-section-size` |
   | bodies | `http_max_request:`, `http_max_response:`, `http_max_total:` | `HTTP-request-body-size`, `HTTP-response-body-size` |
-  | bytes on their way | 128 KiB of a request, 64 KiB of a response, whatever the bodies | |
-  | exchanges of a store | `http_max_exchanges:`; more of them wait | `connection-limit-reached` after the connect timeout |
-  | connections of all guests | 1,024, and a quarter of the files that the VM may open | the same |
+  | buffered bytes | 128 KiB of a request, 64 KiB of a response | |
+  | concurrent requests of a store | `http_max_exchanges:`; further requests wait | `connection-limit-reached` after the connect timeout |
+  | connections of all guests | 1,024, at most a quarter of the VM's file descriptors | the same |
   | time | `http_timeout:`, and the guest's own connect, first-byte and between-bytes timeouts | `connection-timeout`, `connection-read-timeout`, `HTTP-response-timeout` |
 
-  Up to eight connections of a store wait ten seconds for another request. Only requests that may be sent twice use them,
-  `GET` and the like without a body; they are sent again where the server has closed the connection meanwhile.
+  Up to eight idle connections of a store are kept for ten seconds. Only idempotent requests without a body (such as `GET`)
+  reuse them. If the server has closed the connection in the meantime, the request is sent again on a new one.
 
-  ## A function instead
+  ## A function as the client
 
-  `http:` names a function that performs the requests, in the process that called the guest, as it runs imports:
+  With `http:`, a function performs the requests. It runs in the process that called the guest, like imported functions:
 
       http: fn request -> {:ok, %{status: 200, headers: [{"x", "y"}], body: "hello"}} end
 
-  `request` is a map of `:method`, `:url`, `:headers` (`[{name, value}]`) and `:body` (a binary). The answer is
-  `{:ok, %{status:, headers:, body:}}` or `{:error, reason}`, where `:denied`, `:timeout`, `:refused`, `:dns` and
-  `:too_large` become the error codes of `wasi:http`. Of any other reason, and of a function that raises, the guest learns
-  only that the request failed. The function is asked only about hosts in `allowed_hosts:`; without such a list about all.
+  `request` is a map with `:method`, `:url`, `:headers` (`[{name, value}]`) and `:body` (a binary). The function returns
+  `{:ok, %{status:, headers:, body:}}` or `{:error, reason}`. The reasons `:denied`, `:timeout`, `:refused`, `:dns` and
+  `:too_large` become error codes of `wasi:http`. For any other reason, or if the function raises, the guest only learns
+  that the request failed. With `allowed_hosts:`, the function is only called for these hosts, otherwise for all.
 
   ## Example
 
@@ -45,13 +44,13 @@ defmodule Wasmex.Components.HTTP do
       iex> Wasmex.Components.HTTP.allowed?(options, "https://example.org/")
       false
 
-  ## Answering requests
+  ## Incoming requests
 
-  `handle/3` asks a component that exports `wasi:http/incoming-handler`, in this process, in a fresh instance for
-  each request, or in an instance of yours.
+  `handle/3` passes a request to a component that exports `wasi:http/incoming-handler`, in this process. It creates a new
+  instance for each request, or uses an existing one.
 
-  `Wasmex.HTTP` (and with it `Wasmex.HTTP.Server` and `Wasmex.Plug`) serves such components as it serves programs:
-  with streamed bodies, limits, and a fresh instance per request or, with `reuse:`, one that has answered before.
+  `Wasmex.HTTP`, `Wasmex.HTTP.Server` and `Wasmex.Plug` serve such components like programs, with streamed bodies and
+  limits. Each request gets a new instance, or with `reuse:` one that has handled requests before.
   """
 
   alias Wasmex.Components.HTTP.Policy
@@ -65,12 +64,12 @@ defmodule Wasmex.Components.HTTP do
             )
 
   @doc """
-  The answer to a request; always a response, see its `:error`.
+  Handles a request. Always returns a response; failures are in its field `:error`.
 
-  A `Wasmex.Components.Component` gets a fresh instance for the request, with the settings of `Wasmex.HTTP` (but `:reuse`)
-  as options; what `Wasmex.HTTP.load/2` returns has its settings from there. A `Wasmex.Components.Instance` is asked as it is, and keeps
-  its state from request to request: `:timeout` (ms, 5,000 by default) and `:max_output` (bytes, 16 MiB) are its
-  options, and what it may do is up to its store.
+  For a `Wasmex.Components.Component`, a new instance handles the request; the options are the settings of `Wasmex.HTTP`
+  except `:reuse`. The result of `Wasmex.HTTP.load/2` has its settings already. A `Wasmex.Components.Instance` keeps its state
+  between requests and uses the grants of its store; its options are `:timeout` (ms, 5,000 by default) and `:max_output`
+  (bytes, 16 MiB by default).
 
       iex> {:ok, component} = Wasmex.Components.Component.compile(Wasmex.Engine.default(), File.read!("test/guests/component_http/component_http.wasm"))
       iex> response = Wasmex.Components.HTTP.handle(component, Wasmex.HTTP.Request.new("GET", "/hello"))
@@ -91,7 +90,7 @@ defmodule Wasmex.Components.HTTP do
 
   def handle(%Function{}, %Request{}, opts) do
     Wasmex.Options.misuse!(
-      "no options: a function that is loaded has its settings from Wasmex.HTTP.load/2",
+      "no options, because a loaded function has its settings from Wasmex.HTTP.load/2",
       opts
     )
   end
@@ -100,7 +99,7 @@ defmodule Wasmex.Components.HTTP do
     settings = Function.settings!(opts, "Wasmex.Components.HTTP.handle")
 
     if Map.get(settings, :reuse, 0) != 0,
-      do: raise(ArgumentError, "reuse: is for Wasmex.HTTP.load/2, whose function is asked again")
+      do: raise(ArgumentError, "reuse: is only supported by Wasmex.HTTP.load/2")
 
     case Function.of(component, "component", settings) do
       {:ok, function} -> Wasmex.HTTP.call(function, request)
@@ -108,7 +107,7 @@ defmodule Wasmex.Components.HTTP do
     end
   end
 
-  @doc "Whether a store with these options would look at the host of this URL at all. Its addresses are judged when it is asked."
+  @doc "Whether these options allow the host of the URL. Its addresses are checked later, when a request is sent."
   @spec allowed?(WasiP2Options.t(), String.t()) :: boolean()
   def allowed?(%WasiP2Options{} = options, url) do
     case options |> WasiP2Options.validate!() |> Policy.rules() do

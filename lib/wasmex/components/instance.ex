@@ -54,7 +54,7 @@ defmodule Wasmex.Components.Instance do
 
   alias Wasmex.{Call, Compat, Error, Native, Telemetry, Options}
   alias Wasmex.Call.Timeout
-  alias Wasmex.Components.{Component, Path, Store, Style, Template}
+  alias Wasmex.Components.{Component, Path, Store, ValueFormat, Template}
 
   defstruct store_resource: nil, instance_resource: nil, reference: nil
 
@@ -69,12 +69,12 @@ defmodule Wasmex.Components.Instance do
   @spec new(Store.t(), Component.t(), map()) :: {:ok, t()} | {:error, String.t()}
   def new(store, component, imports) do
     store
-    |> instantiate(component, imports, style: :contract)
+    |> instantiate(component, imports, value_format: :compat)
     |> Compat.result()
   end
 
   @options Options.table(
-             Options.Call.limits() ++ Options.Call.style(),
+             Options.Call.limits() ++ Options.Call.value_format(),
              "Wasmex.Components.Instance.instantiate/4"
            )
 
@@ -93,10 +93,10 @@ defmodule Wasmex.Components.Instance do
   @spec instantiate(Store.t(), Component.t(), map(), keyword()) ::
           {:ok, t()} | {:error, Exception.t()}
   def instantiate(store, component, imports, opts \\ []) do
-    {limits, style} = opts |> Options.given!(@options) |> Map.split([:timeout, :fuel])
-    {limits, style} = {Map.to_list(limits), Map.to_list(style)}
+    {limits, format} = opts |> Options.explicit!(@options) |> Map.split([:timeout, :fuel])
+    {limits, format} = {Map.to_list(limits), Map.to_list(format)}
 
-    with {:ok, template} <- Template.new(component, imports, style),
+    with {:ok, template} <- Template.new(component, imports, format),
          do: Template.instantiate(template, store, limits)
   end
 
@@ -110,7 +110,7 @@ defmodule Wasmex.Components.Instance do
     }
 
   @call_options Options.table(
-                  Options.Call.limits() ++ Options.Call.style(),
+                  Options.Call.limits() ++ Options.Call.value_format(),
                   "Wasmex.Components.Instance.call/4"
                 )
 
@@ -129,9 +129,9 @@ defmodule Wasmex.Components.Instance do
   def call(%__MODULE__{instance_resource: resource} = instance, name, params, [])
       when is_binary(name) and is_list(params) do
     if Telemetry.on?(:call) do
-      spanned(instance, Path.parse(name), params, Style.direct(), nil, :infinity)
+      spanned(instance, Path.parse(name), params, ValueFormat.direct(), nil, :infinity)
     else
-      case Native.component_call(resource, name, params, Style.direct(), nil, nil) do
+      case Native.component_call(resource, name, params, ValueFormat.direct(), nil, nil) do
         {:ok, [value]} ->
           {:ok, value}
 
@@ -140,20 +140,20 @@ defmodule Wasmex.Components.Instance do
 
         # The string may contain both an interface and a function.
         {:error, {:unknown_path, _}} ->
-          run(instance, Path.parse(name), params, Style.direct(), nil, :infinity)
+          run(instance, Path.parse(name), params, ValueFormat.direct(), nil, :infinity)
 
         step ->
-          drive(step, instance, name, params, Style.direct(), nil, :infinity)
+          drive(step, instance, name, params, ValueFormat.direct(), nil, :infinity)
       end
     end
   end
 
   def call(%__MODULE__{} = instance, path, params, []) when is_list(params),
-    do: spanned(instance, Path.parse(path), params, Style.direct(), nil, :infinity)
+    do: spanned(instance, Path.parse(path), params, ValueFormat.direct(), nil, :infinity)
 
   def call(%__MODULE__{} = instance, path, params, opts) when is_list(params) do
     opts = Options.new!(opts, @call_options)
-    spanned(instance, Path.parse(path), params, Style.bits(opts), opts.fuel, opts.timeout)
+    spanned(instance, Path.parse(path), params, ValueFormat.bits(opts), opts.fuel, opts.timeout)
   end
 
   def call(%__MODULE__{}, _path, params, _opts),
@@ -168,26 +168,26 @@ defmodule Wasmex.Components.Instance do
     end
   end
 
-  defp spanned(instance, path, params, style, fuel, timeout) do
+  defp spanned(instance, path, params, format, fuel, timeout) do
     if Telemetry.on?(:call) do
       span = Telemetry.start(:call, %{instance: instance, function: Enum.join(path, "#")})
-      Telemetry.stop(span, run(instance, path, params, style, fuel, timeout))
+      Telemetry.stop(span, run(instance, path, params, format, fuel, timeout))
     else
-      run(instance, path, params, style, fuel, timeout)
+      run(instance, path, params, format, fuel, timeout)
     end
   end
 
-  defp run(%{instance_resource: resource} = instance, path, params, style, fuel, timeout) do
-    case Native.component_call(resource, path, params, style, fuel, nil) do
+  defp run(%{instance_resource: resource} = instance, path, params, format, fuel, timeout) do
+    case Native.component_call(resource, path, params, format, fuel, nil) do
       {:ok, [value]} -> {:ok, value}
       {:ok, []} -> {:ok, nil}
-      step -> drive(step, instance, path, params, style, fuel, timeout)
+      step -> drive(step, instance, path, params, format, fuel, timeout)
     end
   end
 
-  defp drive(step, instance, path, params, style, fuel, timeout) do
+  defp drive(step, instance, path, params, format, fuel, timeout) do
     %{instance_resource: resource, store_resource: store} = instance
-    again = fn -> Native.component_call(resource, path, params, style, fuel, nil) end
+    again = fn -> Native.component_call(resource, path, params, format, fuel, nil) end
 
     case Call.run(step, Call.new(store, timeout, nil, again)) do
       {:ok, [value]} -> {:ok, value}
@@ -199,15 +199,15 @@ defmodule Wasmex.Components.Instance do
   @doc false
   # The first step of a call, for processes that drive it themselves (the server).
   # A call that is `extensible?` goes on when an imported function outlasts its deadline.
-  def begin(%__MODULE__{} = instance, path, params, timeout, style, extensible?) do
+  def begin(%__MODULE__{} = instance, path, params, timeout, format, extensible?) do
     %{instance_resource: resource, store_resource: store} = instance
 
-    case Native.component_call(resource, path, params, style, nil, nil) do
+    case Native.component_call(resource, path, params, format, nil, nil) do
       {:ok, _} = ok ->
         {:done, ok}
 
       step ->
-        again = fn -> Native.component_call(resource, path, params, style, nil, nil) end
+        again = fn -> Native.component_call(resource, path, params, format, nil, nil) end
         call = Call.new(store, timeout, nil, again)
         Call.advance(step, if(extensible?, do: Call.extensible(call), else: call))
     end
@@ -231,9 +231,9 @@ defmodule Wasmex.Components.Instance do
     spawn(fn ->
       Process.put(:"$callers", callers)
 
-      case call(instance, path, params, timeout: timeout, style: :contract) do
+      case call(instance, path, params, timeout: timeout, value_format: :compat) do
         {:error, %Error{reason: :timeout}} -> :ok
-        result -> send(pid, {tag, contract(result)})
+        result -> send(pid, {tag, compat_result(result)})
       end
     end)
 
@@ -242,7 +242,8 @@ defmodule Wasmex.Components.Instance do
 
   @doc false
   # In Wasmex 0.15 a function without a result returns `{:ok, []}`.
-  @spec contract({:ok, term()} | {:error, Exception.t()}) :: {:ok, term()} | {:error, String.t()}
-  def contract({:ok, nil}), do: {:ok, []}
-  def contract(result), do: Compat.call(result)
+  @spec compat_result({:ok, term()} | {:error, Exception.t()}) ::
+          {:ok, term()} | {:error, String.t()}
+  def compat_result({:ok, nil}), do: {:ok, []}
+  def compat_result(result), do: Compat.call(result)
 end

@@ -6,8 +6,8 @@ defmodule Wasmex.Components.KeyValue do
       table = Wasmex.Components.KeyValue.ETS.new(["sessions"])
       Wasmex.Components.start_link(path: "guest.wasm", imports: Wasmex.Components.KeyValue.imports(table))
 
-  A backend is `{module, term}`, where the module implements the callbacks below. A bucket is any term that
-  `c:open/2` returns. How much a guest may store is for the backend to limit, as `Wasmex.Components.KeyValue.ETS`
+  A backend is `{module, term}`, where the module implements the callbacks below. A bucket is the term that
+  `c:open/2` returns. The backend must limit how much a guest may store, as `Wasmex.Components.KeyValue.ETS`
   does. Errors are `{:error, :no_such_store | :access_denied | text}`.
 
   ## Example
@@ -33,16 +33,16 @@ defmodule Wasmex.Components.KeyValue do
   @callback get(bucket(), key :: String.t()) :: {:ok, binary() | nil} | failure()
   @callback set(bucket(), key :: String.t(), value :: binary()) :: :ok | failure()
   @callback delete(bucket(), key :: String.t()) :: :ok | failure()
-  @doc "Keys from a cursor on, and the next cursor or nil."
+  @doc "Returns keys from a cursor on, and the next cursor or nil."
   @callback keys(bucket(), cursor :: non_neg_integer() | nil) ::
               {:ok, [String.t()], non_neg_integer() | nil} | failure()
-  @doc "Adds to the number that the value is (8 bytes, little-endian), and returns it."
+  @doc "Adds to the value, a number of 8 bytes (little-endian), and returns the sum."
   @callback increment(bucket(), key :: String.t(), delta :: non_neg_integer()) ::
               {:ok, non_neg_integer()} | failure()
 
   @version "@0.2.0-draft"
 
-  @doc "Imports over the backend."
+  @doc "Imports that use the backend."
   @spec imports({module(), term()}) :: map()
   def imports({module, term}) when is_atom(module) do
     %{
@@ -80,7 +80,7 @@ defmodule Wasmex.Components.KeyValue do
     end
   end
 
-  # In the drop-in style bytes come as lists.
+  # With the API of Wasmex 0.15, bytes are passed as lists.
   defp set(module, bucket, key, value),
     do: bucket |> module.set(key, IO.iodata_to_binary(value)) |> failure()
 

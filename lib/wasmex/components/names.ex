@@ -1,21 +1,21 @@
 defmodule Wasmex.Components.Names do
   @moduledoc false
-  # Finds a component's function by what people type: its full name, or as much of it as tells it apart.
+  # Finds a function of a component by its full name, or by a unique part of it.
   # `ns:pkg/calc@1.0.0.add` is also `ns:pkg/calc.add`, `calc.add` and `add`; `#` may stand for the dot.
 
   alias Wasmex.Components.Component
   alias Wasmex.Error
 
-  @doc "The function's full name and the types of its parameters and results."
+  @doc "Returns the full name of the function, and the types of its parameters and results."
   @spec find(%{String.t() => Component.item()}, String.t()) ::
           {:ok, {String.t(), [term()], [term()]}} | {:error, String.t()}
   def find(exports, name) do
     functions = functions(exports)
-    wanted = String.replace(name, "#", ".")
-    exact = for {^wanted, type} <- functions, do: {wanted, type}
+    normalized = String.replace(name, "#", ".")
+    exact = for {^normalized, type} <- functions, do: {normalized, type}
 
     found =
-      if exact == [], do: Enum.filter(functions, &(wanted in short(elem(&1, 0)))), else: exact
+      if exact == [], do: Enum.filter(functions, &(normalized in short(elem(&1, 0)))), else: exact
 
     case found do
       [{full, {:func, params, result}}] ->

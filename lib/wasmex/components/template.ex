@@ -16,13 +16,13 @@ defmodule Wasmex.Components.Template do
   """
 
   alias Wasmex.{Call, Error, Native, Options, Telemetry}
-  alias Wasmex.Components.{Component, Imports, Instance, Store, Style}
+  alias Wasmex.Components.{Component, Imports, Instance, Store, ValueFormat}
 
   defstruct resource: nil, reference: nil
 
   @type t :: %__MODULE__{resource: reference(), reference: reference()}
 
-  @style Options.table(Options.Call.style(), "Wasmex.Components.Template.new/3")
+  @format_options Options.table(Options.Call.value_format(), "Wasmex.Components.Template.new/3")
   @options Options.table(Options.Call.limits(), "Wasmex.Components.Template.instantiate/3")
 
   @doc """
@@ -32,9 +32,9 @@ defmodule Wasmex.Components.Template do
   @spec new(Component.t(), map(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
   def new(%Component{resource: component}, imports, opts \\ []) do
     {declarations, functions} = Imports.prepare(imports)
-    style = Style.bits(Options.new!(opts, @style))
+    format = ValueFormat.bits(Options.new!(opts, @format_options))
 
-    case Native.component_template_new(component, declarations, functions, style) do
+    case Native.component_template_new(component, declarations, functions, format) do
       {:ok, resource} -> {:ok, %__MODULE__{resource: resource, reference: make_ref()}}
       {:error, native} -> {:error, Error.from_native(native)}
     end

@@ -1,16 +1,16 @@
 defmodule Wasmex.HTTP.CGI do
   @moduledoc false
-  # CGI/1.1 (RFC 3875) as WAGI does it: the request in variables and on standard input, the answer with a
-  # header block before it.
+  # CGI/1.1 (RFC 3875), like WAGI: the request is in environment variables and standard input, and the response starts
+  # with a header block.
 
   @behaviour Wasmex.HTTP.Convention
 
   alias Wasmex.HTTP.{Field, Request}
 
-  # A header block longer than this is none.
+  # The maximum size of a header block.
   @longest 64 * 1024
 
-  # Credentials stay with the server (RFC 3875, section 4.1.18), and `Proxy` would become HTTP_PROXY.
+  # Credentials are not passed on (RFC 3875, section 4.1.18). `Proxy` would become HTTP_PROXY.
   @hidden [
     "content-type",
     "content-length",
@@ -60,8 +60,8 @@ defmodule Wasmex.HTTP.CGI do
     "#{request.scheme}://#{host}#{request.script_name}#{request.path}#{query}"
   end
 
-  # What comes more than once is joined (RFC 9110, section 5.3). A name with `_` would be the same variable as one with
-  # `-`, which a proxy may have set and vouch for.
+  # Repeated fields are joined (RFC 9110, section 5.3). A name with `_` is dropped: it would become the same variable as
+  # the name with `-`, which a trusted proxy may have set.
   defp headers(request) do
     for {name, value} <- request.headers,
         name not in @hidden and not String.contains?(name, "_"),
@@ -75,7 +75,7 @@ defmodule Wasmex.HTTP.CGI do
   defp arguments(""), do: []
   defp arguments(query), do: query |> String.split("&", trim: true) |> Enum.map(&decode/1)
 
-  # What does not decode to text stays as it came: an argument is UTF-8 without NUL.
+  # Arguments must be UTF-8 without NUL. Others are passed undecoded.
   defp decode(text) do
     decoded = URI.decode(text)
     if String.valid?(decoded) and not String.contains?(decoded, <<0>>), do: decoded, else: text
@@ -90,7 +90,7 @@ defmodule Wasmex.HTTP.CGI do
          do: {:head, status, headers, rest}
   end
 
-  @doc "The fields of the header block in front of what was printed, and what follows it."
+  @doc "Parses the header block of the output. Returns its fields and the rest."
   @spec fields(binary()) ::
           {:ok, [{String.t(), binary()}], binary()} | :more | {:error, String.t()}
   def fields(printed) do
@@ -113,11 +113,11 @@ defmodule Wasmex.HTTP.CGI do
   defp field(line) do
     case Field.parse(line) do
       {:ok, field} -> field
-      :error -> "the line #{inspect(line, printable_limit: 60)} is no header"
+      :error -> "the line #{inspect(line, printable_limit: 60)} is not a header"
     end
   end
 
-  # Fields of the connection and of the framing are the server's own business (RFC 3875, section 6.3 and RFC 9110).
+  # Fields about the connection and the framing are set by the server (RFC 3875, section 6.3, and RFC 9110).
   @owned [
     "content-length",
     "transfer-encoding",
@@ -127,7 +127,7 @@ defmodule Wasmex.HTTP.CGI do
     "trailer"
   ]
 
-  @doc "The fields that a response may have from a program."
+  @doc "The fields that a program may set in a response."
   @spec passed([{String.t(), binary()}]) :: [{String.t(), binary()}]
   def passed(fields), do: Enum.reject(fields, fn {name, _} -> name in @owned end)
 
@@ -139,7 +139,7 @@ defmodule Wasmex.HTTP.CGI do
       %{"status" => status} -> status(status, headers)
       %{"location" => _} -> {:ok, 302, headers}
       %{"content-type" => _} -> {:ok, 200, headers}
-      _ -> {:error, "neither Content-Type nor Location nor Status is in the header block"}
+      _ -> {:error, "the header block has no Content-Type, Location or Status"}
     end
   end
 
@@ -149,7 +149,7 @@ defmodule Wasmex.HTTP.CGI do
         {:ok, status, headers}
 
       _ ->
-        {:error, "#{inspect(text)} is no status"}
+        {:error, "#{inspect(text)} is not a status"}
     end
   end
 end

@@ -1,7 +1,7 @@
 defmodule Wasmex.HTTP.Component do
   @moduledoc false
-  # Components that export `wasi:http/incoming-handler`. The request is handed to the handler as it is; the
-  # NIF writes the answer as a CGI program would print it (see component/http.rs).
+  # Components that export `wasi:http/incoming-handler`. The NIF writes the response in the format of a CGI program (see
+  # component/http.rs).
 
   @behaviour Wasmex.HTTP.Convention
 
@@ -9,10 +9,10 @@ defmodule Wasmex.HTTP.Component do
   alias Wasmex.HTTP.{CGI, Request}
   alias Wasmex.Program.Entry
 
-  # Followed by a patch version.
+  # A patch version follows.
   @handler "wasi:http/incoming-handler@0.2"
 
-  @doc "Whether a compiled program is a component that answers requests."
+  @doc "Whether a compiled program is a component that handles requests."
   @spec handler?(term()) :: boolean()
   def handler?(%Components.Component{} = component),
     do: Components.Component.interface(component, @handler) != nil
@@ -45,8 +45,8 @@ defmodule Wasmex.HTTP.Component do
     pipe
   end
 
-  # The streams of the program are the bodies; what the component prints is for the log. An instance may outlive the
-  # request, so the exchange counts its output, not the store.
+  # Standard input and output of the session carry the bodies; output of the component is logged. The exchange counts the
+  # output instead of the store, because the instance may outlive the request.
   defp wasi(options, {_stdin, _stdout, stderr}),
     do: {%{options | max_output: :infinity}, {:null, stderr, stderr}}
 
@@ -58,7 +58,7 @@ defmodule Wasmex.HTTP.Component do
     {request.method, request.scheme, url, headers(request)}
   end
 
-  # Of the connection, which ends here.
+  # Hop-by-hop fields.
   @hop [
     "connection",
     "keep-alive",
@@ -71,13 +71,13 @@ defmodule Wasmex.HTTP.Component do
 
   defp headers(request), do: Enum.reject(request.headers, fn {name, _} -> name in @hop end)
 
-  # The first field is the status, whatever the component's own are called.
+  # The first field is the status, even if the component sets a field with the same name.
   @impl true
   def head(printed) do
     with {:ok, [{"status", status} | fields], rest} <- CGI.fields(printed) do
       case String.to_integer(status) do
         status when status in 200..599 -> {:head, status, CGI.passed(fields), rest}
-        status -> {:error, "#{status} is no status of a final response"}
+        status -> {:error, "#{status} is not the status of a final response"}
       end
     end
   end

@@ -1,31 +1,30 @@
 defmodule Wasmex.HTTP.Convention do
   @moduledoc false
-  # How a request becomes what a guest reads, and what it prints becomes a response. A convention says
-  # four things; `Exchange` does the rest.
+  # A convention converts a request to the input of a guest, and its output to a response. `Exchange` drives it.
 
   alias Wasmex.HTTP.{CGI, Component, Env, Request}
   alias Wasmex.Program.Entry
 
   @doc "Elixir functions that the guest may import."
   @callback imports(name :: String.t()) :: map()
-  @doc "Its arguments and its environment."
+  @doc "The arguments and the environment of the guest."
   @callback input(Request.t()) :: {[String.t()], %{String.t() => String.t()}}
   @doc """
-  Looks for the head of the response in what was printed so far: `{:head, status, headers, rest}`,
-  `:more`, or `{:error, why}`.
+  Parses the head of the response from the output so far: `{:head, status, headers, rest}`, `:more` if it is incomplete, or
+  `{:error, reason}`.
   """
   @callback head(printed :: binary()) ::
               {:head, 200..599, [{String.t(), String.t()}], binary()}
               | :more
               | {:error, String.t()}
 
-  @doc "How the program is entered, where that is not its start."
+  @doc "The entry for a request, if it is not the start function of the program."
   @callback entry(Request.t()) :: Entry.t()
   @optional_callbacks entry: 1
 
   @conventions %{env: Env, cgi: CGI, component: Component}
 
-  @doc "How a request enters the program; nil for the program's start."
+  @doc "The entry for a request, or nil for the start function of the program."
   @spec entry(module(), Request.t()) :: Entry.t() | nil
   def entry(module, request) do
     if function_exported?(module, :entry, 1), do: module.entry(request)
@@ -39,8 +38,8 @@ defmodule Wasmex.HTTP.Convention do
   def names, do: Map.keys(@conventions)
 
   @doc """
-  The convention that a program seems to follow: one that imports `env.log_…` is `:env`, one that
-  contains `Content-Type` is `:cgi`.
+  Detects the convention: a program that imports `env.log_…` uses `:env`, a program that contains `Content-Type` uses
+  `:cgi`.
   """
   @spec guess([tuple()], binary()) :: atom()
   def guess(imports, bytes) do

@@ -1,7 +1,7 @@
 defmodule Wasmex.HTTP.Env do
   @moduledoc false
-  # The convention `:env`: the request is in five environment variables, standard output is the body. The guest may
-  # import two functions that log under the name of the function.
+  # The convention `:env`: the request is in five environment variables, and standard output is the body. The guest may
+  # import two functions for logging.
 
   @behaviour Wasmex.HTTP.Convention
 
@@ -20,7 +20,7 @@ defmodule Wasmex.HTTP.Env do
   defp unsigned(n) when n < 0, do: Integer.to_string(n + 0x1_0000_0000)
   defp unsigned(n), do: Integer.to_string(n)
 
-  # A lie about pointer and length fails the guest, as any access out of bounds does.
+  # An invalid pointer or length ends the guest, like any access out of bounds.
   defp log_string(name, context, pointer, length) do
     <<pointer::32, length::32>> = <<pointer::32, length::32>>
 
@@ -42,7 +42,7 @@ defmodule Wasmex.HTTP.Env do
      }}
   end
 
-  # By name, each pair encoded anew: the same question always looks the same.
+  # Sorted by name and encoded again, so that equal queries have the same form.
   defp sorted(""), do: ""
 
   defp sorted(query) do
@@ -60,14 +60,14 @@ defmodule Wasmex.HTTP.Env do
     end)
   end
 
-  # What is no encoding stands for itself.
+  # Invalid encodings are kept unchanged.
   defp decode(text) do
     URI.decode_www_form(text)
   rescue
     ArgumentError -> text
   end
 
-  # The type is looked at when all of the body, or enough of it, is there.
+  # The content type is detected later, from the body.
   @impl true
   def head(printed), do: {:head, 200, [], printed}
 end

@@ -1,16 +1,15 @@
 defmodule Wasmex.HTTP.Exchange do
   @moduledoc false
-  # One request and its answer: drives the program in this process and hands the answer on as it comes.
+  # One request and its response: drives the program in this process and passes the response on as it is printed.
   #
-  # Up to 64 KiB of the body are held back: an answer that is that short is sent whole, and one that
-  # fails until then is still a proper error. Longer ones are streamed.
+  # Up to 64 KiB of the body are buffered, so that short responses are sent at once and failures until then become an error
+  # response. Longer responses are streamed.
   #
-  # The reply is a function of `event, state` that returns the state, or `{:gone, state}` when nobody
-  # listens any more:
+  # `reply` is a function of `event, state` that returns the state, or `{:gone, state}` if the client has disconnected:
   #
   #     {:whole, status, headers, body}
   #     {:head, status, headers}, {:chunk, bytes}…, then :done or :broken
-  #     {:hurry, event}: an event that has to be written soon, see `Wasmex.HTTP.Service`
+  #     {:hurry, event}: an event with a short write timeout, see `Wasmex.HTTP.Service`
 
   alias Wasmex.{Error, Store, Utils}
   alias Wasmex.HTTP.{Convention, Function, GuestLog, Request, Response}
@@ -19,8 +18,8 @@ defmodule Wasmex.HTTP.Exchange do
 
   @held 64 * 1024
 
-  # Slices (of a quarter of a millisecond) after which a guest is a long one. Such a request goes on with
-  # low priority: short ones do not wait behind it, and each waits several times on its way.
+  # The number of slices (of a quarter of a millisecond) after which a request continues with low priority, so that
+  # short requests do not wait for it.
   @long 20
 
   defstruct [
@@ -34,13 +33,13 @@ defmodule Wasmex.HTTP.Exchange do
     size: 0,
     log: "",
     slices: 0,
-    # Bytes that it may still print, where the guest does not count them itself.
+    # The remaining output in bytes, if the store does not count it.
     left: :infinity
   ]
 
   @doc """
-  `closed` is the message that tells that the client is gone, or nil. Returns `{response, state}`; the
-  body of the response is empty where it was streamed.
+  `closed` is the message that reports that the client has disconnected, or nil. Returns `{response, state}`. The body of
+  the response is empty if it was streamed.
   """
   @spec run(Function.t(), Request.t(), fun(), term(), term()) :: {Response.t(), term()}
   def run(%Function{} = function, %Request{} = request, reply, state, closed \\ nil) do
@@ -80,7 +79,7 @@ defmodule Wasmex.HTTP.Exchange do
     {%{response | log: GuestLog.take(), duration: us}, exchange.state}
   end
 
-  # A request may hold bytes that no variable can; the function's own settings win.
+  # Requests may contain bytes that are invalid in variables. The settings of the function take precedence.
   defp environment(variables, own) do
     variables = Map.new(variables, fn {key, value} -> {key, clean(value)} end)
     Map.merge(variables, own)
@@ -92,7 +91,7 @@ defmodule Wasmex.HTTP.Exchange do
       else: value |> String.replace(<<0>>, "") |> latin1()
   end
 
-  # Header values are bytes; those that are no UTF-8 are read as what HTTP/1.0 said they are.
+  # Header values are bytes. Values that are not UTF-8 are read as Latin-1, as in HTTP/1.0.
   defp latin1(bytes) do
     if Utils.utf8?(bytes), do: bytes, else: :unicode.characters_to_binary(bytes, :latin1)
   end
@@ -113,7 +112,7 @@ defmodule Wasmex.HTTP.Exchange do
     end
   end
 
-  # What the guest has printed since the last step.
+  # Passes on the output since the last step.
   defp pass_on(next, session, {:ok, exchange}) do
     {stdout, sink} = Sink.take(session.stdout)
     {stderr, errors} = Sink.take(session.stderr)
@@ -147,7 +146,7 @@ defmodule Wasmex.HTTP.Exchange do
     end
   end
 
-  # Standard error goes to the log, line by line.
+  # Standard error is logged line by line.
   defp log(exchange, []), do: exchange
 
   defp log(exchange, chunks) do
@@ -177,12 +176,12 @@ defmodule Wasmex.HTTP.Exchange do
 
   defp printed(exchange, chunks), do: body(exchange, chunks)
 
-  defp invalid(why) do
-    message = "what the function printed is no answer: #{why}"
+  defp invalid(reason) do
+    message = "the function printed an invalid response: #{reason}"
     %Error{reason: :output, details: %{message: message}}
   end
 
-  # These answers have no body, whatever the function prints.
+  # These responses have no body, even if the function prints one.
   @bodiless [204, 304]
 
   defp body(%{phase: {:body, status, _headers}} = exchange, _chunks) when status in @bodiless,
@@ -205,7 +204,7 @@ defmodule Wasmex.HTTP.Exchange do
 
   defp body(%{phase: :streaming} = exchange, chunks), do: reply(exchange, {:chunk, chunks})
 
-  # Text where it is text: the convention that does not say has to be guessed.
+  # Detects the content type for conventions without one.
   defp typed(headers, bytes) do
     if List.keymember?(headers, "content-type", 0) do
       headers
@@ -227,14 +226,14 @@ defmodule Wasmex.HTTP.Exchange do
     end
   end
 
-  # Whether its answer is one is known only now.
+  # The instance is only kept if the response is valid.
   defp over({:kept, run, idle, {store, _, _} = instance}, exchange) do
     {response, exchange} = over({:ok, run}, exchange)
     if response.error, do: Store.close(store), else: Idle.put(idle, instance)
     {response, exchange}
   end
 
-  # The program is over; what it printed last is in its result.
+  # The program has ended. Its result contains the last output.
   defp over({:ok, run}, exchange) do
     case last(exchange, run) do
       {:ok, exchange} -> finish(exchange, run)
@@ -258,7 +257,7 @@ defmodule Wasmex.HTTP.Exchange do
          do: printed(exchange, run.stdout)
   end
 
-  # An exit status other than 0 is a failure of the function, if it has not answered by then.
+  # A non-zero exit status is a failure, unless the response was already sent.
   defp finish(%{phase: :streaming} = exchange, %{status: 0}) do
     {:ok, exchange} = done(exchange, :done)
     {%Response{status: 200}, exchange}
@@ -295,13 +294,13 @@ defmodule Wasmex.HTTP.Exchange do
 
   defp status(%Error{reason: :timeout}), do: 504
   defp status(%Error{reason: :output_limit}), do: 502
-  # The request itself was wrong, which showed when the guest read on.
+  # The request body was invalid, which was noticed while the guest read it.
   defp status(%Error{reason: :input, details: %{status: status}}), do: status
   defp status(%Error{reason: :input}), do: 400
   defp status(_error), do: 500
 
-  # Of the inside nothing is told; what has begun can only be broken off.
-  # Nobody listens.
+  # The response does not reveal internal errors. A response that has begun can only be aborted.
+  # The client has disconnected.
   defp failed(exchange, 499, error), do: {%Response{status: 499, error: error}, exchange}
 
   defp failed(%{phase: :streaming} = exchange, status, error) do

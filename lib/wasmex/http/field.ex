@@ -1,14 +1,14 @@
 defmodule Wasmex.HTTP.Field do
   @moduledoc false
-  # Lines and header fields of HTTP/1.1 (RFC 9112, sections 2.2 and 5), byte for byte: a line ends with CRLF and holds
-  # neither CR nor LF, a name is a token directly before the colon, a value holds no control character but the tab, and
-  # nothing is folded. Whatever differs is refused: another server on the way may read it otherwise.
+  # Parses lines and header fields of HTTP/1.1 (RFC 9112, sections 2.2 and 5) strictly: a line ends with CRLF and contains
+  # neither CR nor LF, a name is a token directly before the colon, a value contains no control character except tab, and
+  # folding is an error. A lenient parser could read a request differently than a proxy in front of it.
 
   # tchar of RFC 9110, section 5.6.2.
   defguardp is_tchar(c)
             when c in ?a..?z or c in ?A..?Z or c in ?0..?9 or c in ~c"!#$%&'*+-.^_`|~"
 
-  @doc "The first line of the bytes, without its end, and the bytes after it; `:more` when it has no end yet."
+  @doc "Splits off the first line, without its end. Returns `:more` if the line is incomplete."
   @spec line(binary()) :: {:ok, binary(), binary()} | :more | :error
   def line(bytes) do
     case :binary.match(bytes, ["\r", "\n"]) do
@@ -25,7 +25,7 @@ defmodule Wasmex.HTTP.Field do
     end
   end
 
-  @doc "A field line: its name in lower case and its value without the white space around it."
+  @doc "Parses a field line. The name is in lower case, and the value has no surrounding white space."
   @spec parse(binary()) :: {:ok, {String.t(), binary()}} | :error
   def parse(line) do
     with {at, 1} <- :binary.match(line, ":"),
@@ -39,16 +39,16 @@ defmodule Wasmex.HTTP.Field do
     end
   end
 
-  @doc "Whether these bytes are a token, which has at least one character."
+  @doc "Whether the bytes are a token of at least one character."
   @spec token?(binary()) :: boolean()
   def token?(<<c, rest::binary>>) when is_tchar(c), do: rest == "" or token?(rest)
   def token?(_bytes), do: false
 
-  # Bytes above 127 are obs-text, which is opaque.
+  # Bytes above 127 are obs-text and opaque.
   defp value?(<<c, rest::binary>>) when (c >= 0x20 and c != 0x7F) or c == ?\t, do: value?(rest)
   defp value?(bytes), do: bytes == ""
 
-  @doc "Without the spaces and tabs at both ends; no other character counts as white space."
+  @doc "Removes spaces and tabs at both ends. No other character counts as white space."
   @spec trim(binary()) :: binary()
   def trim(<<c, rest::binary>>) when c in [?\s, ?\t], do: trim(rest)
   def trim(bytes), do: trim_end(bytes, byte_size(bytes))

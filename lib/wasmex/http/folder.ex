@@ -1,8 +1,8 @@
 defmodule Wasmex.HTTP.Folder do
   @moduledoc false
-  # The functions of a folder, by name: compiled once, and again when a file changes. A file that does not
-  # compile leaves the version before it in place. Requests read a table; this process owns it and looks
-  # at the folder every half second.
+  # Compiles the functions of a folder, and compiles them again when their files change. If a changed file does not compile,
+  # the previous version stays active. Requests read a table. This process fills it and scans the folder every half
+  # second.
 
   use GenServer
 
@@ -13,12 +13,12 @@ defmodule Wasmex.HTTP.Folder do
   @extensions [".wasm", ".wat", ".cwasm"]
   @every 500
 
-  # `only` is the one file of the folder that is looked at, or nil.
+  # `only` restricts the scan to one file of the folder; may be nil.
   defstruct [:dir, :only, :table, :settings, :stats, files: %{}, loading: %{}]
 
   @doc """
-  Options: `:dir` or `:file`, `:functions` (settings by name), `:defaults` (settings of all), `:stats`. Raises where a
-  setting is wrong.
+  Options: `:dir` or `:file`, `:functions` (settings by name), `:defaults` (settings for all), `:stats`. Raises for invalid
+  settings.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(opts) do
@@ -26,7 +26,7 @@ defmodule Wasmex.HTTP.Folder do
     {dir, only} = place(opts)
 
     unless File.dir?(dir),
-      do: raise(ArgumentError, "dir: #{inspect(dir)} is no directory")
+      do: raise(ArgumentError, "dir: #{inspect(dir)} is not a directory")
 
     settings = %{defaults: defaults, functions: functions}
     start = {dir, only, settings, Keyword.take(opts, [:stats, :table])}
@@ -40,11 +40,11 @@ defmodule Wasmex.HTTP.Folder do
     end
   end
 
-  @doc "A table for the functions of a folder."
+  @doc "Creates a table for the functions of a folder."
   @spec new() :: :ets.table()
   def new, do: :ets.new(__MODULE__, [:public, read_concurrency: true])
 
-  @doc "The settings, checked: `{defaults, %{name => settings}}`."
+  @doc "Validates the settings. Returns `{defaults, %{name => settings}}`."
   @spec check!(keyword() | map()) :: {Function.settings(), %{String.t() => Function.settings()}}
   def check!(opts) do
     defaults = Function.settings!(opts[:defaults] || [], "defaults")
@@ -57,15 +57,15 @@ defmodule Wasmex.HTTP.Folder do
     {defaults, functions}
   end
 
-  @doc "What requests read: the table of functions, and that of the counts."
+  @doc "The tables that requests use: functions and statistics."
   @spec tables(GenServer.server()) :: {:ets.table(), :ets.table()}
   def tables(folder), do: GenServer.call(folder, :tables, :infinity)
 
-  @doc "Waits until the folder was looked at again, and all that changed was compiled."
+  @doc "Scans the folder and waits until all changed files are compiled."
   @spec refresh(GenServer.server()) :: :ok
   def refresh(folder), do: GenServer.call(folder, :refresh, :infinity)
 
-  @doc "`{:ok, function}`, `:refused` (a link out of the folder), `{:broken, error}` or `:unknown`."
+  @doc "Returns `{:ok, function}`, `:refused` (a link that leaves the folder), `{:broken, error}` or `:unknown`."
   def find(table, name) do
     case :ets.lookup(table, name) do
       [{_, {:ok, function}, _}] -> {:ok, function}
@@ -74,7 +74,7 @@ defmodule Wasmex.HTTP.Folder do
     end
   end
 
-  @doc "`[{name, found, error}]`, sorted; the error is that of a newer version that does not compile."
+  @doc "A sorted list of `{name, found, error}`. The error is that of a newer version that does not compile."
   @spec list(:ets.table()) :: [tuple()]
   def list(table), do: table |> :ets.tab2list() |> Enum.sort()
 
@@ -83,14 +83,14 @@ defmodule Wasmex.HTTP.Folder do
     state = struct!(__MODULE__, [dir: dir, only: only, settings: settings] ++ tables)
     state = scan(state)
     warn_of_missing(state)
-    # What is there at the start is served from the first request on.
+    # Functions that exist at the start are available from the first request on.
     {:ok, wait_all(state), @every}
   end
 
   defp warn_of_missing(state) do
     for {name, _} <- state.settings.functions,
         not Enum.any?(state.files, fn {_, f} -> f.name == name end) do
-      Logger.warning("functions.#{name}: there is no such function in #{state.dir}")
+      Logger.warning("functions.#{name}: the function does not exist in #{state.dir}")
     end
   end
 
@@ -118,7 +118,7 @@ defmodule Wasmex.HTTP.Folder do
     end
   end
 
-  # What is new or has changed is compiled by a process of its own; what is gone is forgotten.
+  # Compiles new and changed files, each in a separate process, and removes deleted ones.
   defp scan(state) do
     found = state |> files() |> Map.new(&{&1, look(state, &1)})
     state = Enum.reduce(state.files, state, &forget(&2, &1, found))
@@ -134,11 +134,11 @@ defmodule Wasmex.HTTP.Folder do
 
   defp function?(file), do: Path.extname(file) in @extensions and name?(Path.rootname(file))
 
-  @doc "Whether a function may have this name."
+  @doc "Whether the name is valid for a function."
   @spec name?(String.t()) :: boolean()
   def name?(name), do: String.match?(name, ~r/\A[A-Za-z0-9_][A-Za-z0-9_.\-]*\z/)
 
-  # A link is followed within the folder only.
+  # Links are only followed within the folder.
   defp look(state, file) do
     path = Path.join(state.dir, file)
     name = Path.rootname(file)
@@ -165,7 +165,7 @@ defmodule Wasmex.HTTP.Folder do
     end
   end
 
-  # One step is enough for a folder of functions; a link to a link is refused.
+  # Only one step is followed: a link to a link is refused.
   defp link?(path), do: match?({:ok, _}, :file.read_link_all(path))
 
   defp forget(state, {file, %{name: name}}, found) do
@@ -190,7 +190,7 @@ defmodule Wasmex.HTTP.Folder do
     cond do
       loading?(state, file) -> state
       known == nil or known.stamp != now.stamp -> load(state, file, now)
-      # Times have the resolution of a second: a file that was young when it was read is read again.
+      # Times have a resolution of one second, so a file that had just changed is read again.
       fresh?(known) and digest(now.path) != known[:digest] -> load(state, file, now)
       true -> state
     end
@@ -209,7 +209,7 @@ defmodule Wasmex.HTTP.Folder do
     settings =
       Map.merge(state.settings.defaults, Map.get(state.settings.functions, now.name, %{}))
 
-    # Monitored and not linked: one that fails must not take this one along.
+    # Monitored and not linked, so that a failure does not end this process.
     {_pid, ref} = spawn_monitor(fn -> exit({:loaded, read(now, settings)}) end)
     %{state | loading: Map.put(state.loading, ref, {file, now})}
   end
@@ -243,7 +243,7 @@ defmodule Wasmex.HTTP.Folder do
     Logger.info("function #{name}: loaded, #{function.convention}", wasm: name)
   end
 
-  # The version before goes on serving.
+  # The previous version stays active.
   defp put(state, name, {:error, error}) do
     text = Exception.message(error)
     Logger.error("function #{name}: #{text}", wasm: name)

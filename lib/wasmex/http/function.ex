@@ -1,6 +1,6 @@
 defmodule Wasmex.HTTP.Function do
   @moduledoc false
-  # A program that answers requests: compiled, its imports resolved, its settings checked.
+  # A program that handles requests: compiled, with resolved imports and validated settings.
 
   alias Wasmex.{Artefact, Compiler, Engine, Error, Module, Native, StoreOrCaller}
   alias Wasmex.Components.{Component, Instance}
@@ -13,21 +13,21 @@ defmodule Wasmex.HTTP.Function do
   defstruct name: nil,
             source: nil,
             convention: nil,
-            # `Wasmex.Program.Options` for each run.
+            # The `Wasmex.Program.Options` of each run.
             options: nil,
-            # Methods that it answers, nil for all.
+            # The allowed methods, or nil for all.
             methods: nil,
             max_body: 0,
             size: 0
 
   @type t :: %__MODULE__{}
 
-  @typedoc "Settings that were checked; those that are missing have their defaults."
+  @typedoc "Validated settings. Missing ones have their defaults."
   @type settings :: %{atom() => term()}
 
   @options Wasmex.Options.table(Wasmex.Options.HTTP.function(), "Wasmex.HTTP.load/2")
 
-  # Those that are a program's too.
+  # Settings that are also options of programs.
   @program Enum.filter(@options.names, &(&1 in Options.__options__().names))
 
   @doc false
@@ -35,7 +35,7 @@ defmodule Wasmex.HTTP.Function do
   def __options__, do: @options
 
   @doc """
-  From the bytes of a wasm file, WAT or an artefact. Settings were checked by `settings!/2`.
+  Loads a function from wasm, WAT or an artefact. `settings!/2` must have validated the settings.
   """
   @spec load(String.t(), binary(), settings()) :: {:ok, t()} | {:error, Exception.t()}
   def load(name, bytes, settings) do
@@ -47,16 +47,16 @@ defmodule Wasmex.HTTP.Function do
          do: make(name, module, bytes, settings)
   end
 
-  @doc "From what is compiled already."
+  @doc "Creates a function from a compiled program."
   @spec of(Component.t(), String.t(), settings()) :: {:ok, t()} | {:error, Exception.t()}
   def of(compiled, name, settings),
     do: make(name, compiled, "", Map.merge(@options.defaults, settings))
 
-  @doc "An instance, which is asked as it is and keeps its state."
+  @doc "Creates a function from an instance, which keeps its state between requests."
   @spec of_instance(Instance.t(), String.t(), settings()) :: t()
   def of_instance(%Instance{} = instance, name, settings) do
     store = StoreOrCaller.__wrap_resource__(instance.store_resource)
-    # What its store prints to was said when that was made; nothing comes here.
+    # The store already has its output streams, so nothing is printed here.
     stderr = Sink.open(:hold, :stderr, name)
     options = %{options(settings) | name: name}
 
@@ -97,12 +97,12 @@ defmodule Wasmex.HTTP.Function do
     end
   end
 
-  # Others are programs that end with their request.
+  # Commands end with their request.
   defp idle(:component, most) when most > 0, do: Idle.new(most)
   defp idle(_convention, _most), do: nil
 
-  # Instances of functions come from a pool: for a short-lived one the memory costs more than the work.
-  # The pool reserves addresses, not memory; what an instance leaves is cleared for the next.
+  # Functions use a pooling engine, because mapping memory would take longer than most requests. The pool reserves address
+  # space, not memory. Memory is cleared between instances.
   @pool [
     pooling: 1_000,
     pooling_memory_size: 128 * 1024 * 1024,
@@ -120,7 +120,7 @@ defmodule Wasmex.HTTP.Function do
   defp pooled(fuel) do
     Engine.shared(@pool ++ fuel)
   rescue
-    # Where so many addresses can't be had (a small `ulimit -v`), all works without, only slower.
+    # Without enough address space (a small `ulimit -v`), functions work without a pool, only slower.
     Wasmex.Error -> Engine.shared(fuel)
   end
 
@@ -131,20 +131,20 @@ defmodule Wasmex.HTTP.Function do
     |> Options.new!(stdout: :hold, stderr: :hold)
   end
 
-  # A component that has a handler is asked; anything else is a command, whose convention is said or found out.
-  defp convention(%{module: module, kind: kind}, bytes, said) do
+  # Components with a handler use it. Everything else must be a command, whose convention is requested or detected.
+  defp convention(%{module: module, kind: kind}, bytes, requested) do
     cond do
       HTTP.Component.handler?(module) -> {:ok, :component}
-      said == :component -> none("it exports no wasi:http/incoming-handler")
-      kind.program?(module) == :ok -> {:ok, said || guess(module, bytes)}
-      true -> none("it is no WASI command and exports no wasi:http/incoming-handler")
+      requested == :component -> none("it does not export wasi:http/incoming-handler")
+      kind.program?(module) == :ok -> {:ok, requested || guess(module, bytes)}
+      true -> none("it is neither a WASI command nor exports wasi:http/incoming-handler")
     end
   end
 
   defp none(message),
     do: {:error, %Error{reason: :not_a_program, details: %{message: message}}}
 
-  # An artefact has no text of the module's in it that could be told from the compiler's.
+  # In an artefact, text of the module cannot be distinguished from that of the compiler.
   defp guess(%Component{}, bytes), do: Convention.guess([], bytes)
 
   defp guess(%Module{} = module, bytes) do
@@ -158,12 +158,12 @@ defmodule Wasmex.HTTP.Function do
     kind.link(module, imports, false)
   end
 
-  @doc "The settings given, checked; `place` says where they stand."
+  @doc "Validates settings. `place` is their location, for error messages."
   @spec settings!(keyword() | map(), String.t()) :: settings()
   def settings!(settings, place) do
     settings = Wasmex.Options.listed(settings)
-    given = Wasmex.Options.given!(settings, %{@options | place: place})
-    _ = Compiler.Options.from!(Map.merge(@options.defaults, given))
-    given
+    settings = Wasmex.Options.explicit!(settings, %{@options | place: place})
+    _ = Compiler.Options.from!(Map.merge(@options.defaults, settings))
+    settings
   end
 end

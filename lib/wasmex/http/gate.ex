@@ -1,17 +1,17 @@
 defmodule Wasmex.HTTP.Gate do
   @moduledoc false
-  # How many requests run at once: so many do, so many wait for at most a second, the others are turned
-  # away. A request that writes to its client steps out meanwhile (`Wasmex.HTTP.Gate.Writers`).
+  # Limits the number of concurrent requests. Further requests wait for at most a second, up to a maximum; others are
+  # rejected. A request gives up its place while it writes to its client (`Wasmex.HTTP.Gate.Writers`).
   #
-  # Who runs has a row in a table, so that entering asks no process while there is room: on a busy machine
-  # each wait for another process costs a turn of all that compute. This process keeps the queue, and
-  # takes away the rows of processes that die.
+  # Running requests have a row in a table, so entering needs no other process while there is room: on a busy machine,
+  # waiting for another process takes a full round of the run queue. This process keeps the queue of waiting requests, and
+  # removes the rows of processes that die.
 
   use GenServer
 
   alias Wasmex.HTTP.Gate.Writers
 
-  # Milliseconds that a request waits for a place.
+  # The maximum waiting time in ms.
   @patience 1_000
   @watched :"$wasmex_http_gate"
 
@@ -21,7 +21,7 @@ defmodule Wasmex.HTTP.Gate do
 
   defmodule Queue do
     @moduledoc false
-    # `drained` is who waits for the last request to end, then `:told`; nobody is let in.
+    # `drained` is the caller of `drain/2`, then `:notified`. While it is set, no request may enter.
     defstruct [
       :table,
       :writers,
@@ -34,7 +34,7 @@ defmodule Wasmex.HTTP.Gate do
     ]
   end
 
-  @doc "The tables for those who run and for those who write, with so many places."
+  @doc "Creates the tables of running and of writing requests."
   @spec new(pos_integer()) :: {:ets.table(), Writers.t()}
   def new(places) do
     table = :ets.new(__MODULE__, [:public, write_concurrency: true, read_concurrency: true])
@@ -54,12 +54,12 @@ defmodule Wasmex.HTTP.Gate do
     GenServer.start_link(__MODULE__, state, name: opts[:name])
   end
 
-  @doc "What requests enter by."
+  @doc "The handle that requests enter with."
   def handle(name), do: GenServer.call(name, {:handle, name})
 
-  @doc "`:ok` when this process may go on, `:full` when it may not."
+  @doc "Returns `:ok` if this process may run, `:full` otherwise."
   def enter(%__MODULE__{name: name, table: table, most: most}) do
-    # Watched first: a process that dies at any point from here on leaves no row behind.
+    # Monitor first, so that the row is removed whenever the process dies.
     unless Process.get(@watched) == name do
       GenServer.cast(name, {:watch, self()})
       Process.put(@watched, name)
@@ -76,8 +76,8 @@ defmodule Wasmex.HTTP.Gate do
   end
 
   @doc """
-  Gives the place back while this process writes to a client at this address, or for good (`:ended`). `:kept` when too
-  many guests wait for their clients already: then this one has to hurry.
+  Gives up the place while this process writes to a client at this address, or permanently (`:ended`). Returns `:kept` if
+  too many guests already wait for their clients; then the write must have a short timeout.
   """
   @spec step_out(t(), String.t() | :ended) :: :out | :kept
   def step_out(%__MODULE__{writers: writers} = gate, address) do
@@ -89,14 +89,14 @@ defmodule Wasmex.HTTP.Gate do
     end
   end
 
-  @doc "Takes a place again, at once: those who step out are limited, and others have been let in instead."
+  @doc "Takes the place back immediately, even beyond the limit; the number of requests that stepped out is limited."
   @spec step_in(t()) :: :ok
   def step_in(%__MODULE__{table: table, writers: writers}) do
     :ets.insert(table, {self(), :runs})
     Writers.back(writers)
   end
 
-  @doc "Ends what `enter/1` began, wherever this process is."
+  @doc "Leaves the gate, in any state after `enter/1`."
   @spec leave(t()) :: :ok
   def leave(%__MODULE__{writers: writers} = gate) do
     Writers.remove(writers, self())
@@ -109,7 +109,7 @@ defmodule Wasmex.HTTP.Gate do
     :ok
   end
 
-  @doc "Lets nobody in any more, and waits until all are out, `timeout` ms at most."
+  @doc "Rejects new requests and waits until all current ones have left, at most `timeout` ms."
   def drain(name, timeout) do
     GenServer.call(name, :drain, timeout)
   catch
@@ -118,7 +118,7 @@ defmodule Wasmex.HTTP.Gate do
 
   @impl true
   def init(state) do
-    # Requests wait for its few microseconds, which must not wait behind guests.
+    # Requests wait for this process, so it must not wait behind guests.
     Process.flag(:priority, :high)
     {:ok, state}
   end
@@ -141,7 +141,7 @@ defmodule Wasmex.HTTP.Gate do
 
       state.queued < state.queue_most ->
         timer = Process.send_after(self(), {:enough, from}, @patience)
-        # From now on those who leave say so, and nobody passes those who wait.
+        # From now on, leaving requests notify this process, and no request overtakes the queue.
         :ets.insert(state.table, {:queue, true})
         state = %{state | queue: :queue.in({from, timer}, state.queue), queued: state.queued + 1}
         {:noreply, admit(state)}
@@ -157,7 +157,7 @@ defmodule Wasmex.HTTP.Gate do
   end
 
   @impl true
-  # Once for each process: servers that clear its dictionary make it ask with every request.
+  # Once per process. Some servers clear the process dictionary, so a process may ask with every request.
   def handle_cast({:watch, pid}, %{watched: watched} = state) when is_map_key(watched, pid),
     do: {:noreply, state}
 
@@ -186,7 +186,7 @@ defmodule Wasmex.HTTP.Gate do
 
   def handle_info(_message, state), do: {:noreply, state}
 
-  # The row that says that there is a queue is none of theirs.
+  # The row that marks a queue is not a request.
   defp running(state) do
     size = :ets.info(state.table, :size)
     if :ets.member(state.table, :queue), do: size - 1, else: size
@@ -215,14 +215,14 @@ defmodule Wasmex.HTTP.Gate do
     end
   end
 
-  # Told once; those who come after that still find it shut.
-  defp drained(%{drained: :told} = state), do: state
+  # Notify once. Later requests still find the gate closed.
+  defp drained(%{drained: :notified} = state), do: state
 
-  # In this order, see `Wasmex.HTTP.Gate.Writers`.
+  # The order matters, see `Wasmex.HTTP.Gate.Writers`.
   defp drained(state) do
     if running(state) == 0 and Writers.none?(state.writers) do
       GenServer.reply(state.drained, :ok)
-      %{state | drained: :told}
+      %{state | drained: :notified}
     else
       state
     end

@@ -1,19 +1,19 @@
 defmodule Wasmex.HTTP.GuestLog do
   @moduledoc false
-  # What a function logs while it answers a request: to Logger with its name, and kept for the response.
-  # Imported functions run in the process of the request, so its dictionary is the place.
+  # Log messages of a function during a request. They go to Logger and are kept for the response, in the process
+  # dictionary, because imported functions run in the process of the request.
 
   require Logger
 
   @key :"$wasmex_http_log"
-  # Lines that are kept, and bytes of a line.
+  # The maximum number of lines, and bytes per line.
   @most 100
   @longest 2_000
 
   @spec begin() :: term()
   def begin, do: Process.put(@key, {0, []})
 
-  @doc "A line; `level` is Logger's."
+  @doc "Logs a line at a level of Logger."
   def put(name, bytes, level \\ :info) do
     text = bytes |> binary_part(0, min(byte_size(bytes), @longest)) |> Wasmex.Printable.text()
     Logger.log(level, text, wasm: name)
@@ -26,7 +26,7 @@ defmodule Wasmex.HTTP.GuestLog do
     :ok
   end
 
-  @doc "The lines, in order."
+  @doc "Returns the lines in order."
   def take do
     case Process.delete(@key) do
       {_count, lines} -> Enum.reverse(lines)

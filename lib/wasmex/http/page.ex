@@ -1,7 +1,7 @@
 defmodule Wasmex.HTTP.Page do
   @moduledoc false
-  # `GET /`: the functions and how they do, as a page for browsers and JSON for others, and a form to call
-  # one. No script, no asset from elsewhere.
+  # `GET /`: the functions with their statistics, as HTML for browsers and JSON otherwise, and a form to call a function. The
+  # page has no scripts and no external assets.
 
   import Wasmex.Utils, only: [escape: 1]
 
@@ -144,7 +144,7 @@ defmodule Wasmex.HTTP.Page do
     """
   end
 
-  # A call by hand: outside of the gate and the counts, with the function's own limits.
+  # A manual call bypasses the gate and the statistics. The limits of the function apply.
   defp called(functions, %{"call" => name} = asked, request) do
     case Enum.find(functions, &(&1.name == name)) do
       %{function: function} when function != nil ->

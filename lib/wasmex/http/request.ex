@@ -1,12 +1,13 @@
 defmodule Wasmex.HTTP.Request do
   @moduledoc """
-  A request, as a function over HTTP is given it.
+  An HTTP request for a function.
 
-  - `:method`, upper-case; `:path`, what follows the function's name, with a leading slash, not decoded;
-    `:query`, what follows `?`, as it came, or `""`
+  - `:method` in upper case
+  - `:path` after the name of the function, with a leading slash, not decoded
+  - `:query` after `?`, not decoded, or `""`
   - `:headers`: `[{name, value}]`, names in lower case
-  - `:body`: iodata, or an Enumerable of it that is asked for more as the guest reads; an element `{:error, exception}`
-    (a `Wasmex.Error`) ends it
+  - `:body`: iodata, or an Enumerable of iodata, consumed as the guest reads; an element `{:error, exception}` (a
+    `Wasmex.Error`) ends it
   - `:host`, `:port`, `:scheme`, `:remote_addr` (text), `:protocol`
   - `:script_name`: the path of the function itself, such as `/goenv`
 
@@ -45,7 +46,7 @@ defmodule Wasmex.HTTP.Request do
           script_name: String.t()
         }
 
-  @doc "A request from a method, a target (path and query), headers and a body."
+  @doc "Creates a request from a method, a target (path and query), headers and a body."
   @spec new(String.t(), String.t(), [{String.t(), String.t()}], iodata() | Enumerable.t()) :: t()
   def new(method, target, headers \\ [], body \\ "") do
     for {what, text} <- [method: method, target: target],
@@ -89,7 +90,7 @@ defmodule Wasmex.HTTP.Request do
     end
   end
 
-  @doc "The value of a header, by its name in lower case, or nil."
+  @doc "The value of a header, or nil. The name must be in lower case."
   @spec header(t(), String.t()) :: String.t() | nil
   def header(%__MODULE__{headers: headers}, name) do
     case List.keyfind(headers, name, 0) do
@@ -99,16 +100,16 @@ defmodule Wasmex.HTTP.Request do
   end
 
   @doc false
-  # The last element of a body that can't be read to its end: it ends the function's input and is answered with the
-  # status (400: broken off or malformed, 408: too slow, 413: too long).
+  # The last element of a body that cannot be read completely. It ends the input of the function, and the response has this
+  # status (400: incomplete or malformed, 408: too slow, 413: too large).
   @spec body_error(400 | 408 | 413) :: {:error, Error.t()}
   def body_error(status) do
-    message = "the body of the request ended with #{status}"
+    message = "the request body could not be read (status #{status})"
     {:error, %Error{reason: :input, details: %{status: status, message: message}}}
   end
 
   @doc false
-  # The function's name and the request with the rest of its path.
+  # Splits off the name of the function from the path.
   def shift(%__MODULE__{path: "/" <> path} = request) do
     case String.split(path, "/", parts: 2) do
       [name, rest] -> {name, %{request | script_name: "/" <> name, path: "/" <> rest}}

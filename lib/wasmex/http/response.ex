@@ -1,11 +1,11 @@
 defmodule Wasmex.HTTP.Response do
   @moduledoc """
-  What a function over HTTP answered.
+  The HTTP response of a function.
 
   - `:status`, `:headers` (names in lower case), `:body`
-  - `:error`: the exception when the answer is not the function's own (a trap is 500, its time 504,
-    output that is no answer 502); nothing of it is in the body
-  - `:log`: what the function logged and printed to standard error, lines in order
+  - `:error`: the exception if the function failed (a trap is 500, a timeout 504, invalid output 502). The body does not
+    reveal it
+  - `:log`: the lines that the function logged and printed to standard error
   - `:duration` in microseconds
 
   ## Example
@@ -25,7 +25,7 @@ defmodule Wasmex.HTTP.Response do
           duration: non_neg_integer()
         }
 
-  @doc "A line of text."
+  @doc "A response with a line of text."
   @spec plain(pos_integer(), String.t()) :: t()
   def plain(status, text),
     do: %__MODULE__{

@@ -10,22 +10,21 @@ defmodule Wasmex.HTTP.Server do
   @moduledoc """
   Serves a folder of functions over HTTP.
 
-  In a project that has [Bandit](https://hex.pm/packages/bandit) it runs on that, with its HTTP/2, TLS and limits of
-  connections; else on a server of HTTP/1.1 that is built in and needs nothing else. Inside a Plug pipeline use
-  `Wasmex.Plug`.
+  It uses [Bandit](https://hex.pm/packages/bandit) if the project depends on it, with HTTP/2, TLS and connection limits.
+  Otherwise it uses a built-in HTTP/1.1 server without dependencies. In a Plug pipeline, use `Wasmex.Plug`.
 
       children = [{Wasmex.HTTP.Server, dir: "functions", port: 8080}]
 
-  `GET /name/rest?query` runs `name.wasm` (or `.wat`, `.cwasm`) of the folder: `Wasmex.HTTP` tells how.
+  `GET /name/rest?query` runs `name.wasm` (or `.wat`, `.cwasm`) in the folder, see `Wasmex.HTTP`.
 
   ## Options
 
   #{Docs.table(@options)}
 
-  A setting that is wrong raises and names its key.
+  Invalid settings raise an error.
 
-  Files that change are picked up within a second; requests under way finish on what they began with. A
-  file that does not compile leaves the version before it in place.
+  Changed files are loaded within a second; running requests finish with the old version. If a changed file does not
+  compile, the old version stays active.
 
   ## Example
 
@@ -47,7 +46,7 @@ defmodule Wasmex.HTTP.Server do
   alias Wasmex.Utils
   alias Wasmex.Call.Timeout
 
-  @doc "Starts it; raises where an option is wrong, and fails where the port is taken."
+  @doc "Starts a server. Raises for invalid options, and returns an error if the port is in use."
   @spec start_link(keyword()) :: Supervisor.on_start()
   def start_link(opts) do
     opts = opts |> Service.check!(@options) |> web_server!()
@@ -59,14 +58,18 @@ defmodule Wasmex.HTTP.Server do
     do: web_server!(%{opts | web_server: if(Bandit.available?(), do: :bandit, else: :builtin)})
 
   defp web_server!(%{web_server: :builtin, bandit: [_ | _]}),
-    do: raise(ArgumentError, "bandit: is for web_server: :bandit, and the project has no Bandit")
+    do:
+      raise(
+        ArgumentError,
+        "bandit: requires web_server: :bandit, and the project does not depend on Bandit"
+      )
 
   defp web_server!(%{web_server: :bandit} = opts) do
     unless Bandit.available?(),
       do:
         raise(
           ArgumentError,
-          "web_server: :bandit needs {:bandit, \"~> 1.5\"} among the project's dependencies"
+          "web_server: :bandit requires the dependency {:bandit, \"~> 1.5\"}"
         )
 
     opts
@@ -87,7 +90,7 @@ defmodule Wasmex.HTTP.Server do
       listener(key, opts)
     ]
 
-    # The listener's connections hold tables that the service made.
+    # Connections use tables of the service.
     Supervisor.init(children, strategy: :rest_for_one)
   end
 
@@ -97,22 +100,22 @@ defmodule Wasmex.HTTP.Server do
   defp listener(key, opts),
     do: %{id: Bandit, start: {Bandit, :start_link, [key, opts]}, type: :supervisor}
 
-  @doc "The port that it listens on."
+  @doc "The port of the server."
   @spec port(Supervisor.supervisor()) :: :inet.port_number()
   def port(server) do
     children = server |> Utils.server!() |> Supervisor.which_children()
 
-    # Bandit or the listener: each is asked in its own way.
+    # Bandit and the built-in listener report it differently.
     [port] = for {id, pid, _, _} <- children, id in [Bandit, Listener], do: id.port(pid)
     port
   end
 
-  @doc "Looks at the folder now; returns when all that changed was compiled."
+  @doc "Scans the folder now, and returns when all changed files are compiled."
   @spec refresh(Supervisor.supervisor()) :: :ok
   def refresh(server), do: server |> part(Folder) |> Folder.refresh()
 
   @doc """
-  Stops it gracefully: requests that come are answered with 503, those under way have `timeout` ms to end.
+  Stops the server gracefully: new requests get 503, and running ones have `timeout` ms to finish.
   """
   @spec stop(Supervisor.supervisor(), timeout()) :: :ok
   def stop(server, timeout \\ 5_000) do

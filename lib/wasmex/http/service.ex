@@ -1,7 +1,7 @@
 defmodule Wasmex.HTTP.Service do
   @moduledoc false
-  # What serves requests, whoever brings them: finds the function, asks the gate, runs the exchange,
-  # counts and logs. The server and the plug are ways to get here.
+  # Handles requests from the server and the plug: finds the function, enters the gate, runs the exchange, counts and
+  # logs.
 
   use Supervisor
 
@@ -10,12 +10,12 @@ defmodule Wasmex.HTTP.Service do
   alias Wasmex.Options
   alias Wasmex.HTTP.{Exchange, Folder, Gate, Page, Request, Response, Stats}
 
-  # `only` is the one function of a service of one file.
+  # `only` is the function of a service with a single file.
   defstruct [:folder, :table, :gate, :stats, :only, log: false, page: false]
 
   @type t :: %__MODULE__{}
 
-  @doc "The options of what serves by this, checked by its table; starting is left to `start_link/2`."
+  @doc "Validates the options of a server or plug."
   @spec check!(keyword(), Options.t()) :: map()
   def check!(opts, table) do
     opts = Options.new!(opts, table)
@@ -24,18 +24,18 @@ defmodule Wasmex.HTTP.Service do
       do:
         raise(
           ArgumentError,
-          "dir: the folder of the functions is missing (or file:, one function)"
+          "missing option dir: (a folder of functions) or file: (one function)"
         )
 
     Folder.check!(opts)
     opts
   end
 
-  @doc "`key` is any term that names this service among others; the options are those of `check!/2`."
+  @doc "Starts a service. `key` is a term that identifies it; the options are those of `check!/2`."
   @spec start_link(term(), map()) :: Supervisor.on_start()
   def start_link(key, opts), do: Supervisor.start_link(__MODULE__, {key, opts})
 
-  @doc "What a part of the service is registered as."
+  @doc "The registered name of a part of the service."
   @spec name(term(), module()) :: GenServer.name()
   def name(key, part), do: {:via, Registry, {Wasmex.HTTP.Registry, {key, part}}}
 
@@ -43,7 +43,7 @@ defmodule Wasmex.HTTP.Service do
   def init({key, opts}) do
     stats = Stats.new()
     folder = opts |> Map.take([:dir, :file, :functions, :defaults]) |> Map.to_list()
-    # The tables are the supervisor's, so that what was found and counted outlives a fault.
+    # The supervisor owns the tables, so that their content survives a restart of its children.
     folder = [name: name(key, Folder), stats: stats, table: Folder.new()] ++ folder
 
     gate = [
@@ -56,7 +56,7 @@ defmodule Wasmex.HTTP.Service do
     Supervisor.init([{Folder, folder}, {Gate, gate}], strategy: :one_for_one)
   end
 
-  @doc "The handle that requests are served with."
+  @doc "The handle for requests."
   @spec handle(term(), map()) :: t()
   def handle(key, opts) do
     folder = name(key, Folder)
@@ -73,7 +73,7 @@ defmodule Wasmex.HTTP.Service do
     }
   end
 
-  @doc "Answers a request through `reply`; see `Exchange.run/5`. Returns `{response, state}`."
+  @doc "Handles a request and responds through `reply`, see `Exchange.run/5`. Returns `{response, state}`."
   def serve(%__MODULE__{} = service, %Request{} = request, reply, state, closed \\ nil) do
     {response, state} = route(service, request, reply, state, closed)
     if service.log, do: log(request, response)
@@ -95,7 +95,7 @@ defmodule Wasmex.HTTP.Service do
          state,
          _closed
        ),
-       do: answer(Page.response(service, request), reply, state)
+       do: respond(Page.response(service, request), reply, state)
 
   defp route(service, request, reply, state, closed) do
     {name, request} = if service.only, do: {service.only, request}, else: Request.shift(request)
@@ -104,11 +104,11 @@ defmodule Wasmex.HTTP.Service do
          {:ok, function} <- find(service, name) do
       run(service, function, request, reply, state, closed)
     else
-      status -> answer(refusal(status), reply, state)
+      status -> respond(refusal(status), reply, state)
     end
   end
 
-  # Before anything is looked up: names that try to be paths.
+  # Reject names that look like paths before any lookup.
   defp check_name(name, path) do
     cond do
       not Folder.name?(name) -> 400
@@ -133,10 +133,10 @@ defmodule Wasmex.HTTP.Service do
 
   defp refusal(status), do: Response.plain(status, "#{status} #{Response.reason(status)}")
 
-  # A body that is still on the wire is read as the guest reads, up to the function's own limit.
+  # A streamed body is read as the guest reads, up to the limit of the function.
   defp run(service, function, %{body: {:stream, length, stream}} = request, reply, state, closed) do
     if is_integer(length) and length > function.max_body do
-      answer(refusal(413), reply, state)
+      respond(refusal(413), reply, state)
     else
       request = %{request | body: stream.(function.max_body, function.options.timeout)}
       run(service, function, request, reply, state, closed)
@@ -146,7 +146,7 @@ defmodule Wasmex.HTTP.Service do
   defp run(service, function, request, reply, state, closed) do
     case Wasmex.HTTP.refuse(function, request) do
       nil -> admitted(service, function, request, reply, state, closed)
-      refused -> answer(refused, reply, state)
+      refused -> respond(refused, reply, state)
     end
   end
 
@@ -164,12 +164,12 @@ defmodule Wasmex.HTTP.Service do
 
       :full ->
         busy = refusal(503)
-        answer(%{busy | headers: [{"retry-after", "1"} | busy.headers]}, reply, state)
+        respond(%{busy | headers: [{"retry-after", "1"} | busy.headers]}, reply, state)
     end
   end
 
-  # Writing takes no place: a client that does not read would keep others out. Where too many guests wait for such clients
-  # the place is kept, and the client has to read quickly.
+  # Writing occupies no place, so that slow clients do not block others. If too many guests wait for slow clients, the
+  # place is kept and the write has a short timeout.
   defp outside(gate, address, reply) do
     fn event, state ->
       stage = if ends?(event), do: :ended, else: address
@@ -196,11 +196,11 @@ defmodule Wasmex.HTTP.Service do
     end
   end
 
-  # With the backtrace, which only the log may show.
+  # With the backtrace, which must only appear in the log.
   defp details(%Wasmex.Trap{detail: detail}), do: Wasmex.Printable.text(detail)
   defp details(error), do: Exception.message(error)
 
-  defp answer(response, reply, state) do
+  defp respond(response, reply, state) do
     case reply.({:whole, response.status, response.headers, response.body}, state) do
       {:gone, state} -> {response, state}
       state -> {response, state}

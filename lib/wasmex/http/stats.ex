@@ -1,15 +1,15 @@
 defmodule Wasmex.HTTP.Stats do
   @moduledoc false
-  # Requests, errors and times of each function, in a public table: counting takes no process.
+  # Requests, errors and times per function, in a public table, so that counting needs no process.
 
-  # Times are counted in buckets, each a fifth longer than the one before, from 10 µs on.
+  # Times are counted in buckets. They start at 10 µs, and each is 20 % longer than the previous one.
   @factor :math.log(1.2)
   @buckets 90
 
   @spec new() :: :ets.table()
   def new, do: :ets.new(__MODULE__, [:public, write_concurrency: true])
 
-  @doc "Makes room for a function; what was counted stays."
+  @doc "Adds a function. Keeps existing counts."
   @spec open(:ets.table(), String.t()) :: boolean()
   def open(stats, name), do: :ets.insert_new(stats, {name, 0, 0, nil})
 

@@ -1,12 +1,12 @@
 defmodule Wasmex.Inspection.Language do
   @moduledoc false
-  # The source language of a wasm file. Evidence is what a tool wrote on purpose: the producers section, sections of
-  # its own, or imports and exports of its runtime with the types they have there. Text in the data is no evidence:
-  # every program may contain it.
+  # Detects the source language of a wasm file. Evidence is what a tool wrote deliberately: the producers section, custom
+  # sections, or imports and exports of its runtime with their types. Text in data segments is not evidence, because every
+  # program may contain it.
 
   alias Wasmex.Inspection
 
-  # In this order: components in JavaScript and Python are C or Rust inside, TinyGo's name C as well.
+  # The order matters: JavaScript and Python components contain C or Rust, and TinyGo also names C.
   @producers [
     {"TinyGo", "TinyGo"},
     {"Go", "Go"},
@@ -24,7 +24,7 @@ defmodule Wasmex.Inspection.Language do
 
   @javascript ["ComponentizeJS", "componentize-js", "componentize-qjs"]
 
-  @doc "The language's name, or nil when nothing shows it."
+  @doc "The name of the language, or nil if unknown."
   @spec guess(Inspection.t()) :: String.t() | nil
   def guess(inspection) do
     from_producers(inspection.producers) || from_sections(inspection.sections) ||
@@ -75,7 +75,7 @@ defmodule Wasmex.Inspection.Language do
 
   defp from_signatures(_component), do: nil
 
-  # Go's runtime calls JavaScript with its stack pointer.
+  # Go's runtime calls JavaScript with its stack pointer as the only argument.
   defp go_runtime?({{"gojs", "runtime." <> _}, {:fn, [:i32], []}}), do: true
   defp go_runtime?(_import), do: false
 

@@ -1,6 +1,6 @@
 defmodule Wasmex.Inspection.Report do
   @moduledoc false
-  # An inspection as text for people, and as plain maps and lists for JSON.
+  # Formats an inspection as text, and as maps and lists for JSON.
 
   alias Wasmex.{Printable, Quantity}
 
@@ -23,7 +23,7 @@ defmodule Wasmex.Inspection.Report do
 
   defp lines(inspection, file) do
     [
-      "#{file}: #{what(inspection)}, #{Quantity.bytes(inspection.size)}",
+      "#{file}: #{kind(inspection)}, #{Quantity.bytes(inspection.size)}",
       facts(inspection),
       list("imports", inspection.imports, &import_line/1),
       list("exports", inspection.exports, &"#{&1.name}: #{type(&1.type)}"),
@@ -38,9 +38,9 @@ defmodule Wasmex.Inspection.Report do
     |> Enum.reject(&(&1 == nil))
   end
 
-  defp what(%{kind: :artefact}), do: "a compiled artefact of this library"
-  defp what(%{kind: :component} = i), do: "a component" <> role(i.role)
-  defp what(%{kind: :module} = i), do: "a core module" <> role(i.role)
+  defp kind(%{kind: :artefact}), do: "a compiled artefact of this library"
+  defp kind(%{kind: :component} = i), do: "a component" <> role(i.role)
+  defp kind(%{kind: :module} = i), do: "a core module" <> role(i.role)
 
   defp role(:command), do: ", a command (run it: mix wasmex.run)"
   defp role(:reactor), do: ", a reactor (a library with _initialize)"
@@ -53,7 +53,7 @@ defmodule Wasmex.Inspection.Report do
     if inspection.kind != :artefact do
       [
         inspection.name && "  name:      #{inspection.name}",
-        "  language:  #{inspection.language || "can't be told"}",
+        "  language:  #{inspection.language || "unknown"}",
         producers(inspection.producers),
         "  WASI:      #{wasi}",
         inspection.start? && "  has a start function"
@@ -131,7 +131,7 @@ defmodule Wasmex.Inspection.Report do
     ["  sections:" | lines]
   end
 
-  @doc "The same without tuples and structs."
+  @doc "The inspection without tuples and structs."
   def plain(inspection), do: inspection |> Map.from_struct() |> Map.new(&plain_field/1)
 
   defp plain_field({:producers, producers}) do

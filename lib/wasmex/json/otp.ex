@@ -1,7 +1,7 @@
 defmodule Wasmex.JSON.OTP do
   @moduledoc false
-  # Reads JSON with OTP's `:json`, by the rules of `Wasmex.JSON`. An accumulator is the depth and what has been read of an
-  # array or object.
+  # Decodes JSON with OTP's `:json`, with the rules of `Wasmex.JSON`. An accumulator is the depth and the content of the
+  # current array or object.
 
   @compile {:no_warn_undefined, :json}
 
@@ -12,7 +12,7 @@ defmodule Wasmex.JSON.OTP do
     {value, _, rest} = :json.decode(text, {0, []}, decoders(max_depth))
     if rest =~ ~r/\A[ \t\r\n]*\z/, do: {:ok, value}, else: JSON.fail("text after the value")
   rescue
-    error in ErlangError -> JSON.fail(why(error.original))
+    error in ErlangError -> JSON.fail(message(error.original))
   end
 
   defp decoders(max_depth) do
@@ -29,8 +29,8 @@ defmodule Wasmex.JSON.OTP do
     }
   end
 
-  defp why(:unexpected_end), do: "an unexpected end"
-  defp why({:invalid_byte, byte}), do: "an unexpected byte 0x#{Integer.to_string(byte, 16)}"
-  defp why({:unexpected_sequence, _}), do: "an unexpected sequence of characters"
-  defp why(_other), do: "it can't be read"
+  defp message(:unexpected_end), do: "an unexpected end"
+  defp message({:invalid_byte, byte}), do: "an unexpected byte 0x#{Integer.to_string(byte, 16)}"
+  defp message({:unexpected_sequence, _}), do: "an unexpected sequence of characters"
+  defp message(_other), do: "invalid JSON"
 end

@@ -1,7 +1,7 @@
 defmodule Wasmex.JSON.Parser do
   @moduledoc false
-  # Reads JSON (RFC 8259) where OTP has no `:json`, by the rules of `Wasmex.JSON`. Each function takes the text and
-  # returns a value and the rest.
+  # Decodes JSON (RFC 8259) before OTP 27, with the rules of `Wasmex.JSON`. Each function takes the text and returns a value
+  # and the rest.
 
   alias Wasmex.JSON
 
@@ -69,7 +69,7 @@ defmodule Wasmex.JSON.Parser do
     end
   end
 
-  # `size` bytes of `start` are read and have no escape; `parts` are before them.
+  # The first `size` bytes of `start` contain no escape. `parts` precede them.
   defp string("\"" <> rest, start, size, parts),
     do: {IO.iodata_to_binary(Enum.reverse(parts, [binary_part(start, 0, size)])), rest}
 
@@ -111,7 +111,7 @@ defmodule Wasmex.JSON.Parser do
 
   defp escape(text), do: unexpected(text)
 
-  # Section 7: characters beyond the Basic Multilingual Plane are two escapes.
+  # Section 7: characters outside the Basic Multilingual Plane are surrogate pairs.
   defp pair(high, {low, rest}) when low in 0xDC00..0xDFFF do
     char = 0x10000 + (high - 0xD800) * 0x400 + (low - 0xDC00)
     {<<char::utf8>>, rest}
@@ -139,7 +139,7 @@ defmodule Wasmex.JSON.Parser do
   defp sign("-" <> _, size), do: size + 1
   defp sign(_text, size), do: size
 
-  # How many bytes the whole part has, sign included.
+  # The size of the integer part, including the sign.
   defp whole(sign, text) do
     rest = binary_part(text, sign, byte_size(text) - sign)
 
@@ -153,7 +153,7 @@ defmodule Wasmex.JSON.Parser do
   defp digits(<<digit, rest::binary>>, size) when digit in ?0..?9, do: digits(rest, size + 1)
   defp digits(rest, size), do: {size, rest}
 
-  # The bytes of a fraction and an exponent.
+  # The size of the fraction and the exponent.
   defp fraction("." <> rest) do
     {size, rest} = some_digits(rest, 1)
     exponent(rest, size)
@@ -170,7 +170,7 @@ defmodule Wasmex.JSON.Parser do
   defp some_digits(<<digit, _::binary>> = text, size) when digit in ?0..?9, do: digits(text, size)
   defp some_digits(text, _size), do: unexpected(text)
 
-  # Erlang wants a fraction.
+  # Erlang requires a fraction.
   defp float(text, whole) do
     if :binary.match(text, ".") == :nomatch do
       {whole, exponent} = :erlang.split_binary(text, whole)

@@ -1,11 +1,11 @@
 defmodule Wasmex.Options.Call do
   @moduledoc false
-  # The options of a call, and of what starts the processes around instances.
+  # The options of a call, and of functions that start a process around an instance.
 
   alias Wasmex.Options
   alias Wasmex.Options.Type
 
-  @doc "How long a call may take and what it may burn; `what` is the default of the first."
+  @doc "Limits of a call: time and fuel. `timeout` is the default of `:timeout`."
   @spec limits(timeout()) :: keyword(keyword())
   def limits(timeout \\ :infinity) do
     [
@@ -22,7 +22,7 @@ defmodule Wasmex.Options.Call do
     ]
   end
 
-  @doc "The options of `Wasmex.Instance.call/4` besides."
+  @doc "Further options of `Wasmex.Instance.call/4`."
   @spec core() :: keyword(keyword())
   def core do
     [
@@ -39,7 +39,7 @@ defmodule Wasmex.Options.Call do
       deallocator: [
         type: {:or, [nil], :name},
         default_doc: "the first export among `free`, `deallocate`, `dealloc`",
-        doc: "the one that takes it back after the call"
+        doc: "the exported function that frees it after the call"
       ],
       memory: [
         type: {:or, [nil], :name},
@@ -60,14 +60,14 @@ defmodule Wasmex.Options.Call do
     ]
   end
 
-  @doc "How values of components look."
-  @spec style() :: keyword(keyword())
-  def style do
+  @doc "How values of components are represented in Elixir."
+  @spec value_format() :: keyword(keyword())
+  def value_format do
     [
       bytes: [
         type: {:or, [nil], {:one_of, [:binary, :list]}},
         default_doc: "`:binary`",
-        doc: "what values of type `list<u8>` are"
+        doc: "the representation of `list<u8>`"
       ],
       lists: [
         type: {:one_of, [:list, :binary]},
@@ -75,12 +75,12 @@ defmodule Wasmex.Options.Call do
         doc:
           "what lists of numbers are: `:binary` is `{:u32, binary}` with the type's name, little-endian, without a cell for each number"
       ],
-      # Of the drop-in calls: `:contract`, and `:resource`, which refuses too many arguments.
-      style: [type: {:one_of, [:direct, :contract, :resource]}, default: :direct, doc: false]
+      # `:compat` is for the API of Wasmex 0.15, `:resource` is the same but rejects extra arguments.
+      value_format: [type: {:one_of, [:direct, :compat, :resource]}, default: :direct, doc: false]
     ]
   end
 
-  @doc "What starts a process around an instance takes besides its code and its store."
+  @doc "Options for starting a process around an instance, except for its code and its store."
   @spec process(String.t()) :: keyword(keyword())
   def process(start_code) do
     [
@@ -106,19 +106,20 @@ defmodule Wasmex.Options.Call do
     [
       name: [
         type: :any,
-        doc: "the process's name; this and the rest as for `GenServer.start_link/3`"
+        doc:
+          "the name of the process; this and the following options are those of `GenServer.start_link/3`"
       ],
       timeout: [
         type: {:or, [nil], :timeout},
         default_doc: "`:infinity`",
-        doc: "for the start of the process"
+        doc: "the time limit for starting the process"
       ],
       hibernate_after: [
         type: {:or, [nil], :timeout},
         default_doc: "`:infinity`",
-        doc: "idle time after which it hibernates"
+        doc: "the idle time after which the process hibernates"
       ],
-      debug: [type: {:or, [nil], :list}, default_doc: "none", doc: "what `:sys` traces"],
+      debug: [type: {:or, [nil], :list}, default_doc: "none", doc: "debug options of `:sys`"],
       spawn_opt: [
         type: {:or, [nil], :list},
         default_doc: "none",
@@ -128,22 +129,22 @@ defmodule Wasmex.Options.Call do
   end
 
   @doc """
-  The options given of what starts a process, a list or a map, and those of them that are `GenServer.start_link/3`'s.
+  Splits options, a list or a map, into those of the table and those of `GenServer.start_link/3`.
 
-  nil is as good as absent, but for imports: whoever has them from somewhere else wants to know that there are none.
+  An option that is nil counts as absent, except `:imports`: nil there is most likely a mistake.
   """
   @spec start!(keyword() | map(), Options.t()) :: {%{atom() => term()}, keyword()}
   def start!(opts, table) do
-    {genserver, given} =
+    {genserver, options} =
       opts
       |> Options.listed()
       |> Options.pairs!(table)
       |> Enum.reject(fn {name, value} ->
         value == nil and name != :imports and name in table.names
       end)
-      |> Options.given!(table)
+      |> Options.explicit!(table)
       |> Map.split(@genserver)
 
-    {given, Map.to_list(genserver)}
+    {options, Map.to_list(genserver)}
   end
 end

@@ -1,11 +1,11 @@
 defmodule Wasmex.Options.Compile do
   @moduledoc false
-  # The options of all that compiles: where, and within which limits. `Wasmex.Compiler` tells more.
+  # The options of everything that compiles: where, and within which limits. See `Wasmex.Compiler`.
 
-  # With less memory the helper can't even start.
+  # The helper cannot start with less memory.
   @least 64 * 1024 * 1024
   @most 0x7FFF_FFFF_FFFF_FFFF
-  # The longest that the VM's timers take.
+  # The longest timer of the VM.
   @longest 0xFFFF_FFFF
 
   @doc "The rows; `where` is the default of `compile:`, and `cache?` that of `cache:`."
@@ -15,30 +15,31 @@ defmodule Wasmex.Options.Compile do
       compile: [
         type: {:one_of, [:in_process, :isolated]},
         default: where,
-        doc: "where it is compiled: in the VM, or in a process of its own, see `Wasmex.Compiler`",
+        doc:
+          "where to compile: in the VM, or in a separate operating system process, see `Wasmex.Compiler`",
         flag: {:compile, "isolated|in_process"},
         group: :compile
       ],
       compile_memory: [
         type: {:or, [nil], {:bytes, @least..@most}},
         default_doc: "2 GiB",
-        doc: "of `:isolated`: the memory that compiling may take",
+        doc: "the memory limit, for `:isolated`",
         flag: {:compile_memory, "2GiB"},
-        flag_doc: "the memory that compiling may take",
+        flag_doc: "the memory limit for compiling",
         group: :compile
       ],
       compile_timeout: [
         type: {:or, [nil, :infinity], {:milliseconds, 1..@longest}},
         default_doc: "120,000",
-        doc: "of `:isolated`: the time that compiling may take",
+        doc: "the time limit, for `:isolated`",
         flag: {:compile_timeout, "2m"},
-        flag_doc: "the time that compiling may take",
+        flag_doc: "the time limit for compiling",
         group: :compile
       ],
       compile_reuse: [
         type: :any,
-        default_doc: "a fresh process each",
-        doc: "of `:isolated`: a name; compiles of the same one may use one process after another",
+        default_doc: "a new process each time",
+        doc: "a name, for `:isolated`: compiles with the same name may reuse a process",
         group: :compile
       ],
       cache: [

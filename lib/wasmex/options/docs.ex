@@ -1,11 +1,11 @@
 defmodule Wasmex.Options.Docs do
   @moduledoc false
-  # The options of a table, for documentation.
+  # Renders a table of options for the documentation.
 
   alias Wasmex.Options
   alias Wasmex.Options.{Row, Type}
 
-  @doc "A table in Markdown: a line for each option, with what it accepts, its default and its doc; of one group, or of all."
+  @doc "A Markdown table with a row per option: accepted values, default and doc. `group` selects the options of one group."
   @spec table(Options.t(), atom()) :: String.t()
   def table(%Options{rows: rows}, group \\ nil) do
     rows
@@ -30,6 +30,6 @@ defmodule Wasmex.Options.Docs do
   defp accepts(%{example: example, type: type}),
     do: "#{Type.expected(type)}, such as `#{example}`"
 
-  # A cell is one line, and a bar in it would end it.
+  # A cell is one line, and `|` would end it.
   defp escape(text), do: text |> String.replace("\n", " ") |> String.replace("|", "\\|")
 end

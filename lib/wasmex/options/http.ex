@@ -1,11 +1,11 @@
 defmodule Wasmex.Options.HTTP do
   @moduledoc false
-  # The options of HTTP: the settings of a function, and those of what serves functions.
+  # The options of HTTP: the settings of a function, and those of servers.
 
   alias Wasmex.HTTP.Convention
   alias Wasmex.Options.{Compile, Program, Type, WASI}
 
-  # What a function may be granted of WASI. Its clock and its randomness are the system's.
+  # The WASI options of a function. Clocks and randomness are always the system's.
   @granted [:env]
   @network [:tcp, :udp, :lookup, :allowed_hosts]
 
@@ -31,7 +31,7 @@ defmodule Wasmex.Options.HTTP do
           doc: "how many instances of a component are kept for further requests, see below",
           flag: {:reuse, "N"},
           flag_doc:
-            "how many instances of a component may wait for another request, see `Wasmex.HTTP`; by default 0"
+            "how many instances of a component are kept for further requests, see `Wasmex.HTTP`; by default 0"
         ]
       ] ++
       Program.dirs() ++
@@ -40,7 +40,7 @@ defmodule Wasmex.Options.HTTP do
       Compile.rows(:isolated)
   end
 
-  # Those of a program, with defaults that fit requests.
+  # The limits of a program, with defaults for requests.
   defp limits do
     program = Program.limits()
 
@@ -76,7 +76,7 @@ defmodule Wasmex.Options.HTTP do
     ]
   end
 
-  @doc "The options of a server, and of `Wasmex.Plug` but for the port, the address and the page."
+  @doc "The options that `Wasmex.HTTP.Server` and `Wasmex.Plug` share."
   @spec service() :: keyword(keyword())
   def service do
     [
@@ -119,7 +119,7 @@ defmodule Wasmex.Options.HTTP do
     ]
   end
 
-  @doc "The options of a server besides."
+  @doc "Further options of `Wasmex.HTTP.Server`."
   @spec server() :: keyword(keyword())
   def server do
     [
@@ -128,7 +128,7 @@ defmodule Wasmex.Options.HTTP do
         default: 8080,
         doc: "the port; 0 for any free port, see `Wasmex.HTTP.Server.port/1`",
         flag: {:port, "N"},
-        flag_doc: "the port, by default 8080; 0 for any that is free"
+        flag_doc: "the port, by default 8080; 0 for any free port"
       ],
       ip: [
         type: Type.IP,
@@ -152,7 +152,7 @@ defmodule Wasmex.Options.HTTP do
     ]
   end
 
-  @doc "Whether there is a page, which a server has by default and a plug has not."
+  @doc "Whether to serve the overview page; `default` differs between the server and the plug."
   @spec page(boolean()) :: keyword(keyword())
   def page(default) do
     [

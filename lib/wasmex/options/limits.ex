@@ -1,7 +1,7 @@
 defmodule Wasmex.Options.Limits do
   @moduledoc false
-  # What bytes may ask of whoever reads and compiles them: the fields of `Wasmex.Limits`. Names and defaults are those
-  # of `native/scan/src/limits.rs`, as a test makes sure.
+  # Limits for wasm, WAT and WIT: the fields of `Wasmex.Limits`. Names and defaults must equal those of
+  # `native/scan/src/limits.rs`; a test compares them.
 
   @kib 1024
   @mib 1024 * @kib
@@ -21,7 +21,7 @@ defmodule Wasmex.Options.Limits do
       instances:
         count(
           50_000,
-          "instances and canonical functions of a component, each as often as it is made"
+          "instances and canonical functions of a component, counting each instantiation"
         ),
       types: count(30_000, "types"),
       type_members:

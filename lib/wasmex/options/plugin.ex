@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Plugin do
   @moduledoc false
-  # The options of plug-ins, and of what they share.
+  # The options of plug-ins and of the key-value store they share.
 
   @gib 1024 * 1024 * 1024
   @mib 1024 * 1024
@@ -19,37 +19,37 @@ defmodule Wasmex.Options.Plugin do
         type: :map,
         default: %{},
         default_doc: "none",
-        doc: "what a component imports, as in `Wasmex.Components.Instance.instantiate/4`"
+        doc: "imports of a component, as in `Wasmex.Components.Instance.instantiate/4`"
       ],
       wasi: [
         type: :boolean,
         default: false,
         doc:
-          "whether it may use WASI: clocks, randomness and the directories of `allowed_paths`; no arguments, no environment, an empty input, and what it prints goes nowhere"
+          "allow WASI: clocks, randomness and the directories in `allowed_paths`. Arguments, environment and standard input are empty, and output is discarded"
       ],
       http: [
         type: {:or, [true, false], {:function, 1}},
         default: true,
         doc:
-          "who performs its requests to the hosts that the manifest allows: `true` for the library, `false` for nobody, or a function, see `Wasmex.Plugin.HTTP`"
+          "how requests to the allowed hosts are performed: `true` by the library, `false` not at all, or a function, see `Wasmex.Plugin.HTTP`"
       ],
       strict: [
         type: :boolean,
         default: true,
-        doc: "whether unknown fields of the manifest are errors"
+        doc: "unknown fields of the manifest are errors"
       ],
-      config: [type: :any, doc: "in the place of the manifest's"],
-      allowed_hosts: [type: :any, doc: "in the place of the manifest's"],
-      allowed_paths: [type: :any, doc: "in the place of the manifest's"],
+      config: [type: :any, doc: "replaces `config` of the manifest"],
+      allowed_hosts: [type: :any, doc: "replaces `allowed_hosts` of the manifest"],
+      allowed_paths: [type: :any, doc: "replaces `allowed_paths` of the manifest"],
       fuel: [
         type: :boolean,
         default: false,
-        doc: "counts what is executed, for the option `:fuel` of calls"
+        doc: "count executed instructions, which the option `:fuel` of calls requires"
       ],
       engine: [
         type: {:or, [nil], {:struct, Wasmex.Engine}},
-        default_doc: "the one that all share",
-        doc: "what to compile for"
+        default_doc: "a shared engine",
+        doc: "the engine to compile for"
       ]
     ]
   end
@@ -61,44 +61,44 @@ defmodule Wasmex.Options.Plugin do
       config: [
         type: :any,
         default: %{},
-        doc: "values beside those of the manifest, or in their place"
+        doc: "configuration values, merged into those of the manifest"
       ],
       timeout: [
         type: {:or, [nil], :timeout},
         default_doc: "`timeout_ms` of the manifest",
-        doc: "ms that the making and each call may take"
+        doc: "the time limit for creating the plug-in and for each call"
       ],
       max_memory: [
         type: {:or, [:infinity], :bytes},
         default: @gib,
         default_doc: "1 GiB",
         doc:
-          "bytes that all its memories may have together; `max_pages` of the manifest bounds apart from that what they may grow by"
+          "the maximum size of all its memories together. `max_pages` of the manifest separately limits their growth"
       ],
       log_level: [
         type: {:one_of, [:trace, :debug, :info, :warn, :warning, :error, :off]},
         default: :off,
-        doc: "what goes to `Logger`"
+        doc: "the minimum level for `Logger`"
       ],
       name: [
         type: :any,
         default_doc: "the name of its file",
-        doc: "as `plugin:` in the metadata of what it logs"
+        doc: "the value of `plugin:` in the metadata of its log lines"
       ],
       http_response_headers: [
         type: :boolean,
         default: false,
-        doc: "whether it sees the headers of responses"
+        doc: "pass response headers to the plug-in"
       ],
       stdout: [
         type: :any,
-        default_doc: "nowhere",
-        doc: "where WASI prints to, see `Wasmex.Wasi.WasiOptions`"
+        default_doc: "discarded",
+        doc: "the destination of standard output, see `Wasmex.Wasi.WasiOptions`"
       ],
-      stderr: [type: :any, default_doc: "nowhere", doc: "the same for errors"],
+      stderr: [type: :any, default_doc: "discarded", doc: "the destination of standard error"],
       fuel: [
         type: {:or, [nil], :natural},
-        doc: "what initialising may consume; needs `fuel: true` at `compile/2`"
+        doc: "the fuel for the initialization; needs `fuel: true` in `compile/2`"
       ]
     ]
   end
@@ -109,17 +109,18 @@ defmodule Wasmex.Options.Plugin do
     [
       timeout: [
         type: {:or, [nil], :timeout},
-        default_doc: "that of the plug-in",
+        default_doc: "the plug-in's `:timeout`",
         doc:
-          "ms after which it is stopped. Waiting for its turn counts, and so does the time of host functions, which are not interrupted"
+          "after which the call is stopped. It includes waiting for other calls and the time of host functions, though these are not interrupted"
       ],
       fuel: [
         type: {:or, [nil], :natural},
-        doc: "a budget for this call; needs `fuel: true` at `compile/2`"
+        doc: "the fuel for this call; needs `fuel: true` in `compile/2`"
       ],
       context: [
         type: :any,
-        doc: "a term that host functions see as `context` of their `Wasmex.Plugin.Context`"
+        doc:
+          "a term that host functions receive in the field `context` of `Wasmex.Plugin.Context`"
       ]
     ]
   end
@@ -128,12 +129,12 @@ defmodule Wasmex.Options.Plugin do
   @spec key_value() :: keyword(keyword())
   def key_value do
     [
-      name: [type: :atom, doc: "registers the process"],
+      name: [type: :atom, doc: "a name to register the process"],
       max_bytes: [
         type: :bytes,
         default: 64 * @mib,
         default_doc: "64 MiB",
-        doc: "what keys and values may take together, with 64 bytes for each"
+        doc: "the maximum size of all keys and values together, plus 64 bytes per pair"
       ]
     ]
   end

@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Program do
   @moduledoc false
-  # The options of a program: of `Wasmex.run/3`, and of all that run programs.
+  # The options of a program: of `Wasmex.run/3` and everything else that runs programs.
 
   alias Wasmex.Options.{Compile, Type, WASI}
 
@@ -33,13 +33,13 @@ defmodule Wasmex.Options.Program do
         doc: "directories by the guest's path, `:ro` for read-only",
         example: ~s|%{"/data" => "lib", "/etc" => {"test", :ro}}|,
         flag: {:dir, "HOST[::GUEST][:ro]"},
-        flag_doc: "a directory, under the same name or GUEST; `:ro` for reading only",
+        flag_doc: "a directory, with the same path in the guest or GUEST; `:ro` for read-only",
         group: :granted
       ]
     ]
   end
 
-  @doc "Limits, which all end the program with an error."
+  @doc "Limits. A program that exceeds one ends with an error."
   @spec limits() :: keyword(keyword())
   def limits do
     [
@@ -48,7 +48,7 @@ defmodule Wasmex.Options.Program do
         default: :infinity,
         doc: "the maximum running time",
         flag: {:timeout, "2s"},
-        flag_doc: "the time it may take (`500ms`, `1m`; a bare number is seconds)",
+        flag_doc: "the maximum running time (`500ms`, `1m`; a bare number is seconds)",
         group: :limits
       ],
       fuel: [
@@ -56,7 +56,7 @@ defmodule Wasmex.Options.Program do
         doc:
           "the approximate number of instructions it may execute. The program is compiled with fuel, or must be a `Wasmex.Module` of an engine with `consume_fuel: true`",
         flag: {:fuel, "N"},
-        flag_doc: "the instructions it may execute, about",
+        flag_doc: "the approximate number of instructions it may execute",
         group: :limits
       ],
       max_memory: [
@@ -64,7 +64,7 @@ defmodule Wasmex.Options.Program do
         doc:
           "the maximum size of all its memories together. Most programs exit when they cannot get more",
         flag: {:max_memory, "64MiB"},
-        flag_doc: "the memory it may have",
+        flag_doc: "the maximum memory",
         group: :limits
       ],
       max_output: [
@@ -72,7 +72,7 @@ defmodule Wasmex.Options.Program do
         default_doc: "64 MiB of captured output",
         doc: "the maximum output of both streams together",
         flag: {:max_output, "1GB"},
-        flag_doc: "what it may print",
+        flag_doc: "the maximum output",
         group: :limits
       ]
     ]
@@ -125,7 +125,7 @@ defmodule Wasmex.Options.Program do
       name: [
         type: {:or, [nil], :string},
         default_doc: "the file's or the module's name",
-        doc: "argv[0], and its name in logs",
+        doc: "argv[0], and the name in logs",
         flag: {:name, "TEXT"},
         flag_doc: "argv[0], by default the file's name",
         group: :others

@@ -3,16 +3,16 @@ defmodule Wasmex.Options.Row do
   # One option.
   #
   # - `:type`: see `Wasmex.Options.Type`
-  # - `:default`: the value of one that is not given, `nil` if the row says nothing
-  # - `:doc`: what it does, in Markdown, without the default; `false` for one that is accepted and not documented
-  # - `:example`: a value in Elixir's syntax; it stands in the docs, in error texts and is tried by a test
-  # - `:required`: `true` where there is no default
-  # - `:internal`: `true` for a field of the struct that is no option
-  # - `:default_doc`: what the docs say in place of the default's code
+  # - `:default`: the value if the option is absent; `nil` by default
+  # - `:doc`: its effect, in Markdown, without the default; `false` for an undocumented option
+  # - `:example`: a value in Elixir syntax, for docs and error texts; a test checks it
+  # - `:required`: `true` for an option without a default
+  # - `:internal`: `true` for a field of the struct that is not an option
+  # - `:default_doc`: the default in the docs, instead of its code
   # - `:flag`: its flag in Mix tasks: `:stats` is `--stats`, `{:timeout, "2s"}` is `--timeout 2s`, and
-  #   `{:output, "FILE", :o}` is `-o, --output FILE`; the text says how a value looks
-  # - `:flag_doc`: the flag's doc, where it differs from `:doc`
-  # - `:group`: what it belongs to, where the docs and the help of a task have a part for each group
+  #   `{:output, "FILE", :o}` is `-o, --output FILE`; the text is the placeholder of the value
+  # - `:flag_doc`: the doc of the flag, if it differs from `:doc`
+  # - `:group`: the section of the docs or of a task's help
 
   alias Wasmex.Options.Type
 
@@ -45,7 +45,7 @@ defmodule Wasmex.Options.Row do
           internal: boolean()
         }
 
-  @doc "A row of its keys."
+  @doc "A row from its keys."
   @spec new(atom(), keyword()) :: t()
   def new(name, row), do: struct!(__MODULE__, [{:name, name} | row])
 
@@ -54,9 +54,9 @@ defmodule Wasmex.Options.Row do
   def example(%{example: nil, type: type}), do: Type.example(type)
   def example(%{example: example}), do: example
 
-  @doc "The default as the docs show it."
+  @doc "The default for the docs."
   @spec default(t()) :: String.t()
-  def default(%{required: true}), do: "needed"
+  def default(%{required: true}), do: "required"
   def default(%{default_doc: text}) when is_binary(text), do: text
   def default(%{default: default, type: type}), do: Type.show(type, default)
 end

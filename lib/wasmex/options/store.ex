@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Store do
   @moduledoc false
-  # What the guests of one store may use: the fields of `Wasmex.StoreLimits`.
+  # Limits for the guests of one store: the fields of `Wasmex.StoreLimits`.
 
   @doc "The rows."
   @spec rows() :: keyword(keyword())

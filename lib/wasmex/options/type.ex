@@ -3,22 +3,22 @@ defmodule Wasmex.Options.Type do
   # The types of options:
   #
   # - `:boolean`, `:string`, `:text` (UTF-8 without NUL, as programs take it), `:atom`, `:pid`, `:any`, `:list`, `:map`,
-  #   `:keyword` (a keyword list or a map), `:name` (a string or an atom, kept as a string),
-  #   `:secret` (a binary that is not empty, and that no error shows)
+  #   `:keyword` (a keyword list or a map), `:name` (a string or an atom, converted to a string),
+  #   `:secret` (a non-empty binary, hidden in error messages)
   # - `:natural`, `{:integer, range}`
   # - `:bytes` and `{:bytes, range}`, a size; `:timeout`, ms or `:infinity`; `{:milliseconds, range}`
   # - `{:one_of, values}`; `{:or, values, type}`: one of the values, or of the type
   # - `{:list, type}`, `{:function, arity}`, `{:struct, module}`, and `{:options, module}` for a struct of options
   # - a module with the callbacks below
   #
-  # `cast/2` takes a user's value to the form that this library works with, `native/2` that form to what the native
-  # side reads, `parse/2` a word of a command line to a user's value.
+  # `cast/2` converts a user's value to the internal form, `native/2` the internal form to that of the native side, and
+  # `parse/2` a word of a command line to a user's value.
 
   alias Wasmex.{Quantity, Utils}
 
   @type t :: atom() | tuple()
 
-  @typedoc "What is wrong: where in the value (`\", item 2\"`, or `\"\"`), what was expected there, what is there."
+  @typedoc "An error: the place within the value (`\", item 2\"`, or `\"\"`), the expected and the actual value."
   @type problem :: {:error, String.t(), String.t(), term()}
 
   @callback cast(term()) :: {:ok, term()} | problem()
@@ -47,18 +47,18 @@ defmodule Wasmex.Options.Type do
   @simple [:boolean, :string, :text, :atom, :pid, :any, :list, :map, :keyword, :name, :secret] ++
             [:natural, :bytes, :timeout]
 
-  # What fits into an i64.
+  # The range of an i64.
   @most 0x7FFF_FFFF_FFFF_FFFF
 
   @units [{"GiB", 1_073_741_824}, {"MiB", 1_048_576}, {"KiB", 1024}]
 
-  @doc "The value in the form that this library works with."
+  @doc "Converts a user's value to the internal form."
   @spec cast(t(), term()) :: {:ok, term()} | problem()
   def cast({:or, values, type}, value) do
     if value in values do
       {:ok, value}
     else
-      # What is wrong at the top is told with the alternatives, what is wrong inside is told as it is.
+      # Errors at the top level mention the alternatives. Errors inside a value do not.
       with {:error, "", expected, got} <- cast(type, value),
            do: {:error, "", alternatives(values, type, expected), got}
     end
@@ -81,7 +81,7 @@ defmodule Wasmex.Options.Type do
 
   def cast(module, value), do: module.cast(value)
 
-  # Unless the type has more to say than what it expects.
+  # Only if the type has no more specific error.
   defp alternatives(values, type, expected),
     do: if(expected == expected(type), do: expected({:or, values, type}), else: expected)
 
@@ -117,7 +117,7 @@ defmodule Wasmex.Options.Type do
   defp valid?({list_or_options, _type}, _value) when list_or_options in [:list, :options],
     do: false
 
-  @doc "What is accepted, in words."
+  @doc "Describes the accepted values."
   @spec expected(t()) :: String.t()
   def expected(:any), do: "anything"
   def expected(:boolean), do: "a boolean"
@@ -125,7 +125,7 @@ defmodule Wasmex.Options.Type do
   def expected(:text), do: "a string of UTF-8 without NUL"
   def expected(:atom), do: "an atom"
   def expected(:name), do: "a string or an atom"
-  def expected(:secret), do: "a binary that is not empty"
+  def expected(:secret), do: "a non-empty binary"
   def expected(:pid), do: "a pid"
   def expected(:list), do: "a list"
   def expected(:map), do: "a map"
@@ -171,7 +171,7 @@ defmodule Wasmex.Options.Type do
     end
   end
 
-  @doc "A value as the docs show it: sizes in units, numbers with commas."
+  @doc "A value for the docs: sizes with units, numbers with commas."
   @spec show(t(), term()) :: String.t()
   def show({:or, values, type}, value),
     do: if(value in values, do: code(value), else: show(type, value))
@@ -185,7 +185,7 @@ defmodule Wasmex.Options.Type do
 
   defp code(value), do: "`#{inspect(value)}`"
 
-  @doc "A value in Elixir's syntax that is accepted."
+  @doc "An accepted value in Elixir syntax."
   @spec example(t()) :: String.t()
   def example(:any), do: ":anything"
   def example(:boolean), do: "true"
@@ -208,7 +208,7 @@ defmodule Wasmex.Options.Type do
   def example({:function, arity}), do: "fn #{Enum.map_join(1..arity, ", ", &"_#{&1}")} -> :ok end"
   def example(module), do: module.example()
 
-  @doc "The type for a `@type`."
+  @doc "The quoted typespec."
   @spec spec(t()) :: Macro.t()
   def spec(:any), do: quote(do: term())
   def spec(:boolean), do: quote(do: boolean())
@@ -249,7 +249,7 @@ defmodule Wasmex.Options.Type do
     |> Enum.reduce(fn left, right -> quote(do: unquote(left) | unquote(right)) end)
   end
 
-  @doc "The form that the native side reads of a value that was cast."
+  @doc "Converts a cast value to the form of the native side."
   @spec native(t(), term()) :: term()
   def native({:or, values, type}, value),
     do: if(value in values, do: value, else: native(type, value))
@@ -262,7 +262,7 @@ defmodule Wasmex.Options.Type do
   def native(type, value) when type in @simple or is_tuple(type), do: value
   def native(module, value), do: module.native(value)
 
-  @doc "The value that a word of a command line stands for."
+  @doc "Parses a word of a command line."
   @spec parse(t(), String.t()) :: {:ok, term()} | {:error, String.t()}
   def parse({:or, _values, type}, word), do: parse(type, word)
   def parse({:list, type}, word), do: parse(type, word)
@@ -287,13 +287,13 @@ defmodule Wasmex.Options.Type do
   def parse(:natural, word) do
     case Integer.parse(word) do
       {number, ""} when number >= 0 -> {:ok, number}
-      _ -> {:error, "expected a number from 0 on, got #{inspect(word)}"}
+      _ -> {:error, "expected a non-negative integer, got #{inspect(word)}"}
     end
   end
 
   def parse(module, word), do: module.parse(word)
 
-  @doc "Whether a flag of this type may be given several times."
+  @doc "Whether a flag of this type may be repeated."
   @spec repeats?(t()) :: boolean()
   def repeats?({:or, _values, type}), do: repeats?(type)
   def repeats?({:list, _type}), do: true

@@ -1,12 +1,12 @@
 defmodule Wasmex.Options.WASI do
   @moduledoc false
-  # What guests get of WASI. A row of `granted/0` is an option of `Wasmex.Wasi.WasiOptions`, of
-  # `Wasmex.Wasi.WasiP2Options` and of programs alike, a row of `network/0` one of the latter two. The native side
-  # reads an option by its name where it takes effect: `WasiOptions::build` in `native/wasmex/src/wasi/p1.rs`.
+  # WASI options. A row of `granted/0` is an option of `Wasmex.Wasi.WasiOptions`, of
+  # `Wasmex.Wasi.WasiP2Options` and of programs; a row of `network/0` is one of the latter two. The native side
+  # reads each option by name where it takes effect: `WasiOptions::build` in `native/wasmex/src/wasi/p1.rs`.
 
   alias Wasmex.Options.Type
 
-  @doc "What a guest of either preview may be granted, whoever makes its store."
+  @doc "Options of both previews, also available to programs."
   @spec granted() :: keyword(keyword())
   def granted do
     [
@@ -30,13 +30,13 @@ defmodule Wasmex.Options.WASI do
         doc: "an integer seed makes all randomness repeatable; `nil` uses the system's",
         example: "42",
         flag: {:seed, "N"},
-        flag_doc: "makes its randomness repeatable",
+        flag_doc: "an integer seed that makes all randomness repeatable",
         group: :granted
       ]
     ]
   end
 
-  @doc "What only components may be granted."
+  @doc "Options of components only."
   @spec network() :: keyword(keyword())
   def network do
     [
@@ -44,7 +44,11 @@ defmodule Wasmex.Options.WASI do
       udp: addresses("send to", ~s|["10.0.0.5:53"]|, {:udp, "ADDRESS"}),
       listen: addresses("bind to and listen at", ~s|["127.0.0.1:8080"]|, {:listen, "ADDRESS"}),
       lookup:
-        addresses("look up besides `:tcp` and `:udp`", ~s|["*.internal"]|, {:lookup, "NAME"}),
+        addresses(
+          "look up, in addition to `:tcp` and `:udp`",
+          ~s|["*.internal"]|,
+          {:lookup, "NAME"}
+        ),
       allow_http: [
         type: :boolean,
         default: false,
@@ -71,22 +75,22 @@ defmodule Wasmex.Options.WASI do
     [
       type: {:list, Type.Address},
       default: [],
-      doc: "what it may #{verb}",
+      doc: "addresses the guest may #{verb}",
       example: example,
       flag: flag,
-      flag_doc: "what a component may #{String.replace(verb, "`:", "`--")}",
+      flag_doc: "an address that a component may #{String.replace(verb, "`:", "`--")}",
       group: :network
     ]
   end
 
-  @doc "What a store needs besides: fields of the structs alone."
+  @doc "Further options of stores, which are fields of the structs only."
   @spec store() :: keyword(keyword())
   def store do
     [
       args: [
         type: {:list, :text},
         default: [],
-        doc: "the whole argv, the program's name first",
+        doc: "argv, with the program's name first",
         example: ~s|["prog", "-v"]|
       ],
       preopen: [
@@ -98,17 +102,17 @@ defmodule Wasmex.Options.WASI do
       max_output: [
         type: {:or, [nil], :bytes},
         doc:
-          "may be printed to pipes and the VM's own streams, `:stdout` and `:stderr` together; a guest that prints more is stopped"
+          "the maximum output to pipes and the VM's own streams, `:stdout` and `:stderr` together. A guest that prints more is stopped"
       ],
       counted: [
         type: {:list, {:one_of, [:stdout, :stderr]}},
         default: [:stdout, :stderr],
-        doc: "which streams count for `:max_output`"
+        doc: "the streams that count towards `:max_output`"
       ]
     ]
   end
 
-  @doc "The standard streams of a store; `nothing` says what `nil` is."
+  @doc "The standard streams of a store. `nothing` documents the meaning of `nil`."
   @spec streams(String.t()) :: keyword(keyword())
   def streams(nothing) do
     for {name, nil_and_null} <- [stdin: "end of file", stdout: "discarded", stderr: "discarded"] do
@@ -116,7 +120,7 @@ defmodule Wasmex.Options.WASI do
     end
   end
 
-  @doc "Fields of `Wasmex.Wasi.WasiP2Options` alone."
+  @doc "Options of `Wasmex.Wasi.WasiP2Options` only."
   @spec component() :: keyword(keyword())
   def component do
     [
@@ -125,50 +129,50 @@ defmodule Wasmex.Options.WASI do
       inherit_stderr: inherit(:stderr),
       cwd: [
         type: {:or, [nil], :text},
-        doc: "what the guest is told as its working directory",
+        doc: "the working directory reported to the guest",
         example: ~s|"/data"|
       ],
       http_timeout: [
         type: {:milliseconds, 1..0x7FFF_FFFF_FFFF_FFFF},
         default: 30_000,
-        doc: "for an outgoing HTTP request, to the last byte of its response"
+        doc: "the time limit for an outgoing HTTP request, up to the last byte of the response"
       ],
       http_max_request: [
         type: {:or, [:infinity], {:bytes, 1..0x7FFF_FFFF_FFFF_FFFF}},
         default: 8 * 1024 * 1024,
-        doc: "of a request's body"
+        doc: "the maximum size of a request body"
       ],
       http_max_response: [
         type: {:or, [:infinity], {:bytes, 1..0x7FFF_FFFF_FFFF_FFFF}},
         default: 8 * 1024 * 1024,
-        doc: "of a response's body"
+        doc: "the maximum size of a response body"
       ],
       http_max_total: [
         type: {:or, [:infinity], {:bytes, 1..0x7FFF_FFFF_FFFF_FFFF}},
         default: :infinity,
-        doc: "of all bodies of the store, in both directions"
+        doc: "the maximum size of all bodies of the store together, in both directions"
       ],
       http_max_exchanges: [
         type: {:integer, 1..1_000},
         default: 64,
-        doc: "requests under way at once; more of them wait"
+        doc: "the number of concurrent requests; further requests wait"
       ],
       http_redirects: [
         type: {:integer, 0..100},
         default: 0,
         doc:
-          "redirects that are followed for one request; without, one is a response like any other"
+          "the number of redirects to follow per request; with 0 the guest receives the redirect response"
       ],
       http_cacerts: [
         type: {:or, [nil], Type.Certificates},
         default_doc: "the system's",
-        doc: "the certificates that are trusted"
+        doc: "the trusted root certificates"
       ]
     ]
   end
 
   defp inherit(stream) do
-    doc = "the VM's own stream, where `#{inspect(stream)}` is `nil`"
+    doc = "use the VM's own stream if `#{inspect(stream)}` is `nil`"
     [type: :boolean, default: true, doc: doc]
   end
 
@@ -183,7 +187,7 @@ defmodule Wasmex.Options.WASI do
         doc: "its path for the guest",
         example: ~s|"/src"|
       ],
-      read_only: [type: :boolean, default: false, doc: "whether it may only read and list"]
+      read_only: [type: :boolean, default: false, doc: "the guest may only read and list"]
     ]
   end
 end

@@ -1,7 +1,6 @@
 defmodule Wasmex.Plugin.Compiled do
   @moduledoc """
-  A plug-in that is compiled and linked, `Wasmex.Plugin.compile/2`: plug-ins are made from it, by any number of
-  processes.
+  A compiled and linked plug-in, the result of `Wasmex.Plugin.compile/2`. Any process can create plug-ins from it.
   """
 
   @enforce_keys [:kind, :resource, :manifest, :engine, :options]

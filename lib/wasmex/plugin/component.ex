@@ -1,10 +1,10 @@
 defmodule Wasmex.Plugin.Component do
   @moduledoc false
-  # Plug-ins that are components: each function `func(input: list<u8>) -> result<list<u8>, string>` of the world or of an
-  # interface can be called, bytes in, bytes out. They have no blocks, variables or configuration.
+  # Components as plug-ins: each exported function `func(input: list<u8>) -> result<list<u8>, string>`, of the world or of an
+  # interface, can be called. They have no blocks, variables or configuration.
   #
-  # The component model forbids to call an instance whose call ended in the middle, so the next call makes another one.
-  # The handle of a plug-in therefore holds the instance, see `plugin/held.rs`.
+  # The component model does not allow calls into an instance after a call was stopped in the middle, so the next call
+  # creates a new one. The handle of a plug-in therefore refers to the instance indirectly, see `plugin/held.rs`.
 
   alias Wasmex.{Components, Error, Native, Plugin, StoreLimits}
   alias Wasmex.Components.{Instance, Template}
@@ -16,7 +16,7 @@ defmodule Wasmex.Plugin.Component do
 
   @type held :: {Components.Store.t(), Instance.t()}
 
-  @doc "The template, and the paths of the functions that can be called by their names."
+  @doc "Compiles a component. Returns its template, and the paths of its callable functions by name."
   @spec compile(binary(), Wasmex.Engine.t(), map()) ::
           {:ok, {Template.t(), %{String.t() => [String.t()]}}} | {:error, Exception.t()}
   def compile(bytes, engine, imports) do
@@ -30,14 +30,16 @@ defmodule Wasmex.Plugin.Component do
     functions = functions(exports)
 
     if functions == %{} do
-      message = "the component exports no func(input: list<u8>) -> result<list<u8>, string>"
+      message =
+        "the component does not export a func(input: list<u8>) -> result<list<u8>, string>"
+
       {:error, %Error{reason: :component, details: %{message: message}}}
     else
       {:ok, functions}
     end
   end
 
-  # In an interface by `ns:pkg/iface.name`, and by the name alone where that is no other's.
+  # A function of an interface is named `ns:pkg/iface.name`, and also `name` if that is unique.
   defp functions(exports) do
     all =
       Enum.flat_map(exports, fn
@@ -65,7 +67,7 @@ defmodule Wasmex.Plugin.Component do
     Map.new(full ++ short)
   end
 
-  @doc "A plug-in's instance, in what holds it."
+  @doc "Creates the instance of a plug-in, in its holder."
   @spec new(Plugin.Compiled.t(), map()) :: {:ok, reference()} | {:error, Exception.t()}
   def new(compiled, options),
     do: with({:ok, held} <- make(compiled, options), do: {:ok, Native.plugin_hold(held)})
@@ -108,7 +110,7 @@ defmodule Wasmex.Plugin.Component do
     )
   end
 
-  @doc "Calls a function by its name."
+  @doc "Calls a function by name."
   @spec call(Plugin.t(), String.t(), binary(), keyword()) ::
           {:ok, binary()} | {:error, Exception.t()}
   def call(%Plugin{compiled: %{resource: {_template, functions}}} = plugin, name, input, opts) do
@@ -150,7 +152,7 @@ defmodule Wasmex.Plugin.Component do
     %Error{reason: :unknown_export, details: %{kind: :func, name: name, names: names}}
   end
 
-  @doc "Frees its instance."
+  @doc "Frees the instance."
   @spec close(Plugin.t()) :: :ok
   def close(%Plugin{resource: resource}) do
     {_version, {store, _instance}} = Native.plugin_held(resource)

@@ -1,12 +1,12 @@
 defmodule Wasmex.Plugin.Context do
   @moduledoc """
-  What a host function gets as its first argument: who calls, and what it was told with the call.
+  The first argument of host functions.
 
-  - `plugin`: the `Wasmex.Plugin` whose guest calls
-  - `context`: the term given as `context:` to `Wasmex.Plugin.call/4`, else nil
+  - `plugin`: the calling `Wasmex.Plugin`
+  - `context`: the option `context:` of `Wasmex.Plugin.call/4`, or nil
 
-  The functions here work on the memory of the plug-in while the host function runs, in the process that runs it.
-  Offsets are those of blocks; to those declared as `:bytes`, `:string` and `:json` they are not needed.
+  These functions access the memory of the plug-in. They can only be called while the host function runs, in its process.
+  Offsets are those of blocks; parameters declared as `:bytes`, `:string` or `:json` do not need them.
   """
 
   alias Wasmex.{Error, Native, StoreOrCaller}
@@ -21,17 +21,17 @@ defmodule Wasmex.Plugin.Context do
           caller: StoreOrCaller.t()
         }
 
-  @doc "The bytes of the block that begins at this offset, or nil."
+  @doc "The bytes of the block at this offset, or nil."
   @spec read(t(), non_neg_integer()) :: {:ok, binary() | nil} | {:error, Error.t()}
   def read(%__MODULE__{} = context, offset) when is_integer(offset) and offset >= 0,
     do: access(context, &Native.plugin_block_read(&1, offset, &2))
 
-  @doc "A new block with these bytes, as its offset; 0 for no bytes. It is the plug-in's to free."
+  @doc "Allocates a block with these bytes and returns its offset, or 0 for no bytes. The plug-in must free it."
   @spec alloc(t(), binary()) :: {:ok, non_neg_integer()} | {:error, Exception.t()}
   def alloc(%__MODULE__{} = context, bytes) when is_binary(bytes),
     do: access(context, &Native.plugin_block_new(&1, bytes, &2))
 
-  @doc "Frees the block; where none begins nothing happens."
+  @doc "Frees the block at this offset, if there is one."
   @spec free(t(), non_neg_integer()) :: :ok | {:error, Exception.t()}
   def free(%__MODULE__{} = context, offset) when is_integer(offset) and offset >= 0,
     do: done(access(context, &Native.plugin_block_free(&1, offset, &2)))
@@ -40,12 +40,12 @@ defmodule Wasmex.Plugin.Context do
   @spec vars(t()) :: {:ok, %{String.t() => binary()}} | {:error, Exception.t()}
   def vars(%__MODULE__{} = context), do: access(context, &Native.plugin_vars/2)
 
-  @doc "Sets a variable of the plug-in, or deletes it with nil; `max_var_bytes` counts here too."
+  @doc "Sets a variable of the plug-in, or deletes it with nil. The limit `max_var_bytes` applies."
   @spec put_var(t(), String.t(), binary() | nil) :: :ok | {:error, Exception.t()}
   def put_var(%__MODULE__{} = context, key, value) when is_binary(key),
     do: done(access(context, &Native.plugin_put_var(&1, key, value, &2)))
 
-  @doc "Sets the error that the call ends with, unless the plug-in clears it."
+  @doc "Sets the error of the call. The plug-in may clear it."
   @spec set_error(t(), binary()) :: :ok | {:error, Exception.t()}
   def set_error(%__MODULE__{} = context, text) when is_binary(text),
     do: done(access(context, &Native.plugin_set_error(&1, text, &2)))

@@ -1,9 +1,9 @@
 defmodule Wasmex.Plugin.Error do
   @moduledoc """
-  An error that the plug-in itself told.
+  An error reported by the plug-in itself.
 
-  `code` is what the function returned, or the status it exited with; -1 when it trapped after it had set the error.
-  `message` is the text that the plug-in set (`error_set`), any bytes; where there is only a code it says so.
+  `code` is the return value of the function or its exit status, or -1 if it trapped after setting the error. `message` is
+  the text from `error_set`, which may be any bytes, or a text with the code if the plug-in set none.
   """
 
   defexception code: nil, message: nil
@@ -13,7 +13,7 @@ defmodule Wasmex.Plugin.Error do
   @doc false
   @spec new(integer(), binary() | nil) :: t()
   def new(code, nil),
-    do: %__MODULE__{code: code, message: "the plug-in returned the code #{code}"}
+    do: %__MODULE__{code: code, message: "the plug-in returned the error code #{code}"}
 
   def new(code, text), do: %__MODULE__{code: code, message: text}
 

@@ -1,8 +1,8 @@
 defmodule Wasmex.Plugin.Functions do
   @moduledoc """
-  Host functions: what plug-ins import and Elixir runs, in the process that made the call.
+  Host functions: Elixir functions that plug-ins import. They run in the process that called the plug-in.
 
-  They are given to `Wasmex.Plugin.compile/2` as `functions:`, a map of namespaces, of which Extism's own is
+  Pass them as `functions:` to `Wasmex.Plugin.compile/2`, as a map of namespaces. The default namespace of Extism is
   `"extism:host/user"`:
 
       %{"extism:host/user" => %{
@@ -10,27 +10,27 @@ defmodule Wasmex.Plugin.Functions do
           "add" => {:fn, [:i32, :f64], [:f64], fn _context, a, b -> a + b end}
         }}
 
-  or as a module that implements this behaviour, `{module, opts}`, or a list of all of these.
+  or as a module that implements this behaviour, `{module, opts}`, or a list of these.
 
   ## Types
 
   | declared | in WebAssembly | parameter | result |
   |---|---|---|---|
   | `:bytes` | i64, the offset of a block | binary | iodata, or `nil` for 0 |
-  | `:string` | the same | string; other bytes fail the call | the same |
-  | `:json` | the same | term, as decoded | term, which is encoded |
+  | `:string` | the same | string; invalid UTF-8 ends the call | the same |
+  | `:json` | the same | decoded term | term to encode |
   | `:i32`, `:i64` | itself | integer, signed | integer |
   | `:f32`, `:f64` | itself | float, `:nan`, `:infinity`, `:neg_infinity` | number |
 
-  The offset 0 is the empty binary, for `:json` it is nil. A block that is a parameter stays the plug-in's, and one
-  that is a result becomes the plug-in's; both are as all kits for plug-ins have it. With one result it is returned
-  as it is, with several as a list, without any whatever is returned is ignored.
+  The offset 0 is the empty binary, or nil for `:json`. As in all Extism PDKs, the plug-in keeps ownership of parameter blocks
+  and takes ownership of result blocks. A function with one result returns it, with several results it returns a list, and
+  without results its return value is ignored.
 
   ## Errors
 
-  `{:error, text}` gives the plug-in zeros, and the text as its error: what `error_get` says, and what the call
-  fails with unless the plug-in clears it. What a function raises stops the plug-in and is what the caller gets,
-  as `%Wasmex.Error{reason: :import_raised}`.
+  `{:error, text}` returns zeros to the plug-in and sets its error to the text. The plug-in can read it with `error_get`, and
+  the call fails with it unless the plug-in clears it. If a function raises, the plug-in is stopped and the caller gets
+  `%Wasmex.Error{reason: :import_raised}`.
 
   The first argument is a `Wasmex.Plugin.Context`.
   """
@@ -43,16 +43,16 @@ defmodule Wasmex.Plugin.Functions do
   @type namespaces :: %{String.t() => %{String.t() => definition()}}
   @type t :: namespaces() | module() | {module(), keyword()} | [t()]
 
-  @doc "The functions of a module, as above; the options are those it is given with."
+  @doc "Returns the functions of the module, as above. The options are those of `{module, opts}`."
   @callback functions(keyword()) :: namespaces()
 
   @types [:bytes, :string, :json, :i32, :i64, :f32, :f64]
-  # As many as a function may have here; the functions below are made for each number of them.
+  # The maximum number of parameters. The functions below are generated for each number.
   @most 12
 
   @doc false
-  # Declarations for the native side and a tuple of functions, the library's own first: `functions.rs` knows their
-  # places.
+  # Declarations for the native side, and a tuple of functions. Those of the library come first, at positions that
+  # `functions.rs` knows.
   @spec prepare(t(), function()) :: {[tuple()], tuple()}
   def prepare(functions, http) do
     entries =
@@ -102,7 +102,7 @@ defmodule Wasmex.Plugin.Functions do
   defp callback(module, opts) do
     unless Code.ensure_loaded?(module) and function_exported?(module, :functions, 1) do
       raise ArgumentError,
-            "#{inspect(module)} has no functions/1, see the behaviour Wasmex.Plugin.Functions"
+            "#{inspect(module)} does not implement functions/1 of the behaviour Wasmex.Plugin.Functions"
     end
 
     merge(module.functions(opts))
@@ -114,7 +114,7 @@ defmodule Wasmex.Plugin.Functions do
       fail(
         namespace,
         name,
-        "unknown type #{inspect(type)}; there are #{inspect(@types)}",
+        "unknown type #{inspect(type)}; the types are #{inspect(@types)}",
         definition
       )
     end

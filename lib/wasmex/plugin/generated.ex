@@ -1,14 +1,14 @@
 defmodule Wasmex.Plugin.Generated do
   @moduledoc false
-  # What `use Wasmex.Plugin` writes into a module: structs, functions and a behaviour, from the schema. All of it is thin:
-  # what happens at run time is in the functions here.
+  # Generates the code of `use Wasmex.Plugin` from a schema: structs, functions and a behaviour. The generated functions
+  # call the functions of this module.
 
   alias Wasmex.Components.Bindgen.Names
   alias Wasmex.Plugin
   alias Wasmex.Plugin.Schema
   alias Wasmex.Plugin.Schema.Value
 
-  @doc "The code for a module with these options."
+  @doc "The quoted code of a module with these options."
   @spec definitions(Schema.t(), module(), keyword()) :: Macro.t()
   def definitions(schema, module, opts) do
     structs = structs(schema, module)
@@ -67,7 +67,7 @@ defmodule Wasmex.Plugin.Generated do
 
     quote do
       defmodule unquote(module) do
-        @moduledoc "The host functions that the plug-in imports. The first argument of each is a `Wasmex.Plugin.Context`."
+        @moduledoc "The host functions that the plug-in imports. Their first argument is a `Wasmex.Plugin.Context`."
         unquote_splicing(callbacks)
       end
     end
@@ -78,15 +78,15 @@ defmodule Wasmex.Plugin.Generated do
       @plugin_schema unquote(Macro.escape(schema))
       @plugin_structs unquote(Macro.escape(structs))
 
-      @doc "Compiles the plug-in; the options are those of `Wasmex.Plugin.compile/2`."
+      @doc "Compiles the plug-in. Options: see `Wasmex.Plugin.compile/2`."
       def compile(opts \\ []),
         do: Wasmex.Plugin.Generated.compile(unquote(opts), @plugin_schema, @plugin_structs, opts)
 
-      @doc "Makes a plug-in; the options are those of `Wasmex.Plugin.compile/2` and `Wasmex.Plugin.new/2`."
+      @doc "Creates a plug-in. Options: see `Wasmex.Plugin.compile/2` and `Wasmex.Plugin.new/2`."
       def new(opts \\ []),
         do: Wasmex.Plugin.Generated.new(unquote(opts), @plugin_schema, @plugin_structs, opts)
 
-      @doc "Starts a process that owns a plug-in; see `Wasmex.Plugin.start_link/1`."
+      @doc "Starts a process that owns a plug-in, see `Wasmex.Plugin.start_link/1`."
       def start_link(opts \\ []),
         do:
           Wasmex.Plugin.Generated.start_link(unquote(opts), @plugin_schema, @plugin_structs, opts)
@@ -106,7 +106,7 @@ defmodule Wasmex.Plugin.Generated do
 
     if function.input do
       quote do
-        @doc unquote(doc <> "\n\nThe options are those of `Wasmex.Plugin.call/4`.")
+        @doc unquote(doc <> "\n\nOptions: see `Wasmex.Plugin.call/4`.")
         @spec unquote(name)(
                 Wasmex.Plugin.t() | GenServer.server(),
                 unquote(spec(elem(function.input, 0), structs)),
@@ -126,7 +126,7 @@ defmodule Wasmex.Plugin.Generated do
       end
     else
       quote do
-        @doc unquote(doc <> "\n\nThe options are those of `Wasmex.Plugin.call/4`.")
+        @doc unquote(doc <> "\n\nOptions: see `Wasmex.Plugin.call/4`.")
         @spec unquote(name)(Wasmex.Plugin.t() | GenServer.server(), keyword()) ::
                 {:ok, unquote(result)} | {:error, Exception.t()}
         def unquote(name)(plugin, opts \\ []) do
@@ -143,10 +143,10 @@ defmodule Wasmex.Plugin.Generated do
     end
   end
 
-  # Names are the developer's own, read when the module is compiled.
+  # Atoms are only created at compile time, from the developer's schema.
   defp atom(name), do: name |> Macro.underscore() |> Names.identifier()
 
-  # The callbacks of the behaviour, which were made then.
+  # The atoms of callbacks exist since compile time.
   defp callback(name), do: name |> Macro.underscore() |> String.to_existing_atom()
 
   defp spec({:nullable, type}, structs), do: quote(do: unquote(spec(type, structs)) | nil)
@@ -184,7 +184,7 @@ defmodule Wasmex.Plugin.Generated do
     Plugin.start_link([source: source] ++ opts)
   end
 
-  # Functions of a module that implements the behaviour, beside any others.
+  # Adds the functions of the module that implements the behaviour.
   defp source(opts, schema, structs, more) do
     {imports, opts} = opts |> Keyword.merge(more) |> Keyword.pop(:imports)
     {source, opts} = Keyword.pop(opts, :source)
@@ -205,7 +205,9 @@ defmodule Wasmex.Plugin.Generated do
 
   defp host(module, %{input: nil} = function, schema, structs),
     do: fn context ->
-      module |> apply(callback(function.name), [context]) |> answer(function, schema, structs)
+      module
+      |> apply(callback(function.name), [context])
+      |> encode_result(function, schema, structs)
     end
 
   defp host(module, function, schema, structs) do
@@ -214,15 +216,15 @@ defmodule Wasmex.Plugin.Generated do
              Value.decode(bytes, function.input, schema, structs, "input of #{function.name}") do
         module
         |> apply(callback(function.name), [context, input])
-        |> answer(function, schema, structs)
+        |> encode_result(function, schema, structs)
       end
     end
   end
 
-  defp answer({:error, _} = error, _function, _schema, _structs), do: error
-  defp answer(_value, %{output: nil}, _schema, _structs), do: nil
+  defp encode_result({:error, _} = error, _function, _schema, _structs), do: error
+  defp encode_result(_value, %{output: nil}, _schema, _structs), do: nil
 
-  defp answer(value, function, schema, structs) do
+  defp encode_result(value, function, schema, structs) do
     case Value.encode(value, function.output, schema, structs, "output of #{function.name}") do
       {:ok, bytes} -> bytes
       {:error, error} -> raise error

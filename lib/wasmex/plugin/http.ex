@@ -1,14 +1,14 @@
 defmodule Wasmex.Plugin.HTTP do
   @moduledoc """
-  HTTP of plug-ins: their requests, and modules that come from a URL.
+  HTTP requests of plug-ins, and fetching modules from a URL.
 
-  A plug-in may send requests to the hosts of `allowed_hosts`, of which there are none by default. Each redirect is checked
-  as the request itself was; there are at most 10. What a response may have is `max_http_response_bytes`; a request takes no
-  longer than what is left of the call's time, and 30 seconds at most. Certificates are verified against the system's.
+  A plug-in may send requests to the hosts in `allowed_hosts`, which is empty by default. At most 10 redirects are followed,
+  each checked like the request itself. `max_http_response_bytes` limits the response body. A request takes at most the
+  remaining time of the call, and at most 30 seconds. Certificates are verified with the system's root certificates.
 
-  The option `http:` of `Wasmex.Plugin.compile/2` is `true` for this (the default), `false` for none, or a function that
-  performs the requests: of `%{method:, url:, headers:, body:}`, it returns `{:ok, %{status:, headers:, body:}}`, the map
-  alone, or `{:error, reason}`. Redirects are its own business then.
+  The option `http:` of `Wasmex.Plugin.compile/2` is `true` (the default), `false` to disable requests, or a function that
+  performs them. The function takes `%{method:, url:, headers:, body:}` and returns `{:ok, %{status:, headers:, body:}}`, the
+  map alone, or `{:error, reason}`. It also handles redirects.
   """
 
   alias Wasmex.{Call, Error, Native}
@@ -25,7 +25,7 @@ defmodule Wasmex.Plugin.HTTP do
   @redirects 10
   # ms.
   @longest 30_000
-  # A module.
+  # The maximum size of a fetched module.
   @largest 256 * 1024 * 1024
 
   @methods %{
@@ -49,7 +49,7 @@ defmodule Wasmex.Plugin.HTTP do
   end
 
   @doc false
-  # As the native side calls it, which has checked the host.
+  # Called by the native side, which has checked the host.
   @spec import(handler(), Manifest.t()) :: function()
   def import(false, _manifest) do
     fn _context, _request ->
@@ -95,20 +95,20 @@ defmodule Wasmex.Plugin.HTTP do
   end
 
   @doc false
-  # The bytes of a module, from wherever the manifest says.
+  # Fetches a module from the URL in a manifest.
   @spec fetch(String.t(), String.t(), map()) :: {:ok, binary()} | {:error, Error.t()}
   def fetch(url, method, headers) do
     request = %{method: String.upcase(method), url: url, headers: Map.to_list(headers), body: ""}
 
     case perform(request, fn _url -> true end, @largest, @longest) do
       {:ok, %{status: 200, body: body}} -> {:ok, body}
-      {:ok, %{status: status}} -> Manifest.error("can't fetch #{url}: HTTP status #{status}")
-      {:error, text} -> Manifest.error("can't fetch #{url}: #{text}")
+      {:ok, %{status: status}} -> Manifest.error("cannot fetch #{url}: HTTP status #{status}")
+      {:error, text} -> Manifest.error("cannot fetch #{url}: #{text}")
     end
   end
 
   @doc false
-  # Performs a request with its redirects: `{:ok, %{status:, headers:, body:}}` or `{:error, text}`.
+  # Performs a request and follows redirects. Returns `{:ok, %{status:, headers:, body:}}` or `{:error, text}`.
   @spec perform(request(), (String.t() -> boolean()), non_neg_integer(), timeout()) ::
           {:ok, map()} | {:error, String.t()}
   def perform(request, allowed?, most, timeout) do
@@ -141,7 +141,7 @@ defmodule Wasmex.Plugin.HTTP do
     cond do
       not is_map_key(@methods, method) ->
         {:error,
-         "#{method}: unknown HTTP method; there are #{@methods |> Map.keys() |> Enum.join(", ")}"}
+         "#{method}: unknown HTTP method; the methods are #{@methods |> Map.keys() |> Enum.join(", ")}"}
 
       not String.match?(url, ~r{\Ahttps?://}i) ->
         {:error, "unknown scheme: #{url |> String.split(":") |> hd()}"}
@@ -183,7 +183,7 @@ defmodule Wasmex.Plugin.HTTP do
         if :string.lowercase(name) == 'content-type', do: value
       end)
 
-    # Those that httpc wants a body of.
+    # httpc requires a body for these methods.
     if method in ["POST", "PUT", "PATCH"] or body != "",
       do: {String.to_charlist(url), headers, type, body},
       else: {String.to_charlist(url), headers}
@@ -206,7 +206,7 @@ defmodule Wasmex.Plugin.HTTP do
     end
   end
 
-  # A body is read bit by bit where the status is 200; others come whole.
+  # httpc only streams bodies with status 200.
   defp receive_response(ref, most, deadline) do
     receive do
       {:http, {^ref, :stream_start, headers}} ->
@@ -248,7 +248,7 @@ defmodule Wasmex.Plugin.HTTP do
   defp too_long(most),
     do: {:error, "HTTP response exceeds the configured maximum number of bytes: #{most}"}
 
-  # What it sent until then is not to be found by whoever called the plug-in.
+  # Remove its messages from the mailbox of the caller.
   defp cancel(ref, text) do
     :httpc.cancel_request(ref)
     flush(ref)
@@ -270,11 +270,11 @@ defmodule Wasmex.Plugin.HTTP do
         do: {to_string(name), :unicode.characters_to_binary(value, :latin1)}
       )
 
-  defp text({:failed_connect, [_, {_, _, reason} | _]}), do: "can't connect: #{inspect(reason)}"
+  defp text({:failed_connect, [_, {_, _, reason} | _]}), do: "cannot connect: #{inspect(reason)}"
   defp text(:timeout), do: "timeout"
   defp text(reason), do: inspect(reason)
 
-  # Where a redirect leads; nil where there is none.
+  # The request after a redirect, or nil.
   defp next(%{method: method, body: body} = request, %{status: status, headers: headers})
        when status in [301, 302, 303, 307, 308] do
     case List.keyfind(headers, "location", 0) do
@@ -286,7 +286,7 @@ defmodule Wasmex.Plugin.HTTP do
 
         cond do
           status in [307, 308] and body != "" ->
-            {:error, "redirect failed: the body can't be sent again"}
+            {:error, "redirect failed: the body cannot be sent again"}
 
           status in [307, 308] or method == "HEAD" ->
             elsewhere(%{request | url: url}, request)
@@ -296,12 +296,12 @@ defmodule Wasmex.Plugin.HTTP do
         end
     end
   rescue
-    _ in [ArgumentError, URI.Error] -> {:error, "redirect failed: this is not a URL"}
+    _ in [ArgumentError, URI.Error] -> {:error, "redirect failed: invalid URL"}
   end
 
   defp next(_request, _response), do: nil
 
-  # Credentials are for the host that they were sent to.
+  # Credentials are only for their original host.
   defp elsewhere(next, before) do
     if URI.parse(next.url).authority == URI.parse(before.url).authority,
       do: next,

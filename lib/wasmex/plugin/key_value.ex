@@ -5,29 +5,33 @@ defmodule Wasmex.Plugin.KeyValue do
   @functions Options.table(
                [
                  table: [type: :any, required: true, doc: "the process"],
-                 scope: [type: {:one_of, [:plugin, :shared]}, default: :plugin, doc: "whose keys"]
+                 scope: [
+                   type: {:one_of, [:plugin, :shared]},
+                   default: :plugin,
+                   doc: "whether plug-ins share keys, see above"
+                 ]
                ],
                "Wasmex.Plugin.KeyValue"
              )
 
   @moduledoc """
-  A store of keys and values for plug-ins, in memory: host functions, and the process that owns the table.
+  An in-memory key-value store for plug-ins: host functions, and a process that owns the table.
 
       children = [{Wasmex.Plugin.KeyValue, name: MyApp.KV, max_bytes: 10_000_000}]
 
       Wasmex.Plugin.compile("plugin.wasm", functions: {Wasmex.Plugin.KeyValue, table: MyApp.KV})
 
-  Values outlive the plug-in, unlike its variables, and go with the process. `scope: :plugin`, the default, gives each
-  plug-in (by its name) keys of its own; `scope: :shared` has all see the same.
+  Unlike variables, values outlive the plug-in. They are lost when the process ends. With `scope: :plugin` (the default) each
+  plug-in, identified by its name, has its own keys. With `scope: :shared` all plug-ins share them.
 
-  In the namespace `"wasmex:host/kv"`, where keys are strings:
+  The functions are in the namespace `"wasmex:host/kv"`. Keys are strings:
 
   | function | type | meaning |
   |---|---|---|
   | `kv_get` | (i64 key) → i64 | the value, or 0 |
-  | `kv_set` | (i64 key, i64 value) → i32 | 1, or 0 with an error when there is no room |
-  | `kv_delete` | (i64 key) → i32 | 1 when there was one |
-  | `kv_keys` | (i64 prefix) → i64 | a JSON array of the keys that begin so, at most 10,000, in order |
+  | `kv_set` | (i64 key, i64 value) → i32 | 1, or 0 and an error if the store is full |
+  | `kv_delete` | (i64 key) → i32 | 1 if the key existed |
+  | `kv_keys` | (i64 prefix) → i64 | a JSON array of the keys with this prefix, sorted, at most 10,000 |
 
   ## Example
 
@@ -48,7 +52,7 @@ defmodule Wasmex.Plugin.KeyValue do
   alias Wasmex.{Error, Utils}
 
   @namespace "wasmex:host/kv"
-  # What each pair counts beside its key and value, about what the table takes for it.
+  # Counted per pair in addition to its key and value; about the overhead of the table.
   @overhead 64
   @most_keys 10_000
 
@@ -68,7 +72,7 @@ defmodule Wasmex.Plugin.KeyValue do
     GenServer.start_link(__MODULE__, {opts.name, opts.max_bytes}, server)
   end
 
-  @doc "The value, or nil."
+  @doc "The value of a key, or nil."
   @spec get(table(), scope(), String.t()) :: binary() | nil
   def get(table, scope, key) do
     case :ets.lookup(tab(table), {scope, key}) do
@@ -77,17 +81,17 @@ defmodule Wasmex.Plugin.KeyValue do
     end
   end
 
-  @doc "Sets a value; an error of the reason `:full` when there is no room."
+  @doc "Sets a value. Returns an error with the reason `:full` if the store is full."
   @spec put(table(), scope(), String.t(), binary()) :: :ok | {:error, Error.t()}
   def put(table, scope, key, value) when is_binary(key) and is_binary(value),
     do: table |> Wasmex.Utils.server!() |> GenServer.call({:put, {scope, key}, value})
 
-  @doc "Deletes a key; true when there was one."
+  @doc "Deletes a key. Returns whether it existed."
   @spec delete(table(), scope(), String.t()) :: boolean()
   def delete(table, scope, key),
     do: table |> Wasmex.Utils.server!() |> GenServer.call({:delete, {scope, key}})
 
-  @doc "The keys that begin with the prefix, in order, at most 10,000."
+  @doc "The keys with this prefix, sorted, at most 10,000."
   @spec keys(table(), scope(), String.t()) :: [String.t()]
   def keys(table, scope, prefix \\ "") do
     table = tab(table)
@@ -139,7 +143,7 @@ defmodule Wasmex.Plugin.KeyValue do
   defp scope!(other),
     do: Options.misuse!(":plugin or :shared as scope", other)
 
-  # A table with a name is read without asking its process.
+  # A named table is read without calling its process.
   defp tab(table) when is_atom(table) or is_reference(table), do: table
   defp tab(server), do: server |> Wasmex.Utils.server!() |> GenServer.call(:table)
 
@@ -160,7 +164,9 @@ defmodule Wasmex.Plugin.KeyValue do
     bytes = state.bytes - size(table, key) + cost(key, value)
 
     if bytes > state.max do
-      message = "there is no room for #{byte_size(value)} bytes: the store may have #{state.max}"
+      message =
+        "no room for #{byte_size(value)} bytes: the store is limited to #{state.max} bytes"
+
       {:reply, {:error, %Error{reason: :full, details: %{message: message}}}, state}
     else
       :ets.insert(table, {key, value})

@@ -1,16 +1,16 @@
 defmodule Wasmex.Plugin.Log do
   @moduledoc """
-  What plug-ins log, and functions to log with fields.
+  Logging for plug-ins, and host functions to log with fields.
 
-  The functions of the ABI (`log_info` and the like) need nothing of this: what they say goes to `Logger`, with the
-  plug-in's name as `plugin:` in its metadata, if the plug-in has a level: `log_level:` of `Wasmex.Plugin.new/2`,
-  `:off` by default. The plug-in sees its level with `get_log_level`.
+  The log functions of the ABI (`log_info` etc.) are always available. They log to `Logger`, with the name of the plug-in as
+  `plugin:` in the metadata, from the level `log_level:` of `Wasmex.Plugin.new/2` on (`:off` by default). The plug-in can read
+  this level with `get_log_level`.
 
-  As host functions, `functions: Wasmex.Plugin.Log`, it adds in the namespace `"wasmex:host/log"`:
+  `functions: Wasmex.Plugin.Log` adds host functions in the namespace `"wasmex:host/log"`:
 
   | function | type | meaning |
   |---|---|---|
-  | `log` | (i64 level, i64 text, i64 fields) | `level` is a string, `fields` a JSON object or 0, which becomes the metadata `fields:` |
+  | `log` | (i64 level, i64 text, i64 fields) | `level` is a string. `fields` is a JSON object for the metadata `fields:`, or 0 |
   """
 
   @behaviour Wasmex.Plugin.Functions
@@ -20,7 +20,7 @@ defmodule Wasmex.Plugin.Log do
   @levels [:trace, :debug, :info, :warn, :error]
   @type level :: :trace | :debug | :info | :warn | :error | :off
 
-  # What a plug-in is told when nothing is logged.
+  # The level reported to a plug-in without logging.
   @off 0x7FFF_FFFF
 
   @doc false
@@ -34,7 +34,7 @@ defmodule Wasmex.Plugin.Log do
   end
 
   @doc false
-  # The import behind the ABI's functions: the level's number and the text, any bytes.
+  # Called for the log functions of the ABI, with the number of the level and the text, which may be any bytes.
   def write(%{plugin: plugin}, level, text),
     do: log(plugin, Enum.at(@levels, level), text, [])
 
@@ -62,7 +62,7 @@ defmodule Wasmex.Plugin.Log do
   defp severity(:warn), do: :warning
   defp severity(level), do: level
 
-  # Handlers of logs expect characters; what is none is shown as such.
+  # Log handlers expect characters, so inspect other bytes.
   defp readable(text) do
     if String.valid?(text), do: text, else: for(<<byte <- text>>, into: "", do: <<byte::utf8>>)
   end

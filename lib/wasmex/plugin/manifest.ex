@@ -1,23 +1,22 @@
 defmodule Wasmex.Plugin.Manifest do
   @moduledoc """
-  What a plug-in is made of and what it may do: the manifest of Extism.
+  The Extism manifest of a plug-in: its modules and its permissions.
 
-  As a map (keys are strings or atoms), or as a JSON file. Except for `wasm` each field may be left out.
+  A manifest is a map (with strings or atoms as keys) or a JSON file. All fields except `wasm` are optional.
 
   | field | default | meaning |
   |---|---|---|
-  | `wasm` | | a list of modules, see below; the one named `"main"` is the plug-in, else the last one |
+  | `wasm` | | a list of modules, see below; the plug-in is the module named `"main"`, or the last one |
   | `config` | `%{}` | strings by name, read by the plug-in with `config_get` |
-  | `allowed_hosts` | `[]` | patterns for hosts that HTTP requests may go to: `*`, `?`, `[a-z]`; no port, no scheme |
+  | `allowed_hosts` | `[]` | patterns of hosts for HTTP requests, without port and scheme: `*`, `?`, `[a-z]` |
   | `allowed_paths` | `%{}` | directories, `"/on/the/host"` or `"ro:/on/the/host"` to `"/in/the/guest"`; with `wasi: true` |
-  | `timeout_ms` | none | the time that each call may take |
-  | `memory.max_pages` | none | pages of 64 KiB that memories may grow by after the plug-in was made; see also `max_memory:` of `Wasmex.Plugin.new/2` |
-  | `memory.max_var_bytes` | 1 MiB | what variables may take, 48 bytes for each in it; 0 allows none |
-  | `memory.max_http_response_bytes` | 50 MiB | the longest body of a response |
+  | `timeout_ms` | none | the time limit for each call |
+  | `memory.max_pages` | none | the maximum growth of all memories after instantiation, in pages of 64 KiB; see also `max_memory:` of `Wasmex.Plugin.new/2` |
+  | `memory.max_var_bytes` | 1 MiB | the maximum size of all variables, with 48 bytes of overhead each; 0 disables them |
+  | `memory.max_http_response_bytes` | 50 MiB | the maximum size of a response body |
 
-  A module has exactly one of `path`, `data` (Base64; in a map of Elixir `{:bytes, binary}` too) and `url` (with
-  `method` and `headers`), and may have `name` and `hash`, its SHA-256 in hexadecimal digits. It is WebAssembly or its
-  text form.
+  A module has exactly one of `path`, `data` (Base64, or `{:bytes, binary}` in Elixir) and `url` (with `method` and
+  `headers`). It may have a `name` and a `hash`, its SHA-256 in hexadecimal. Modules are wasm or WAT.
 
   ## Example
 
@@ -47,7 +46,7 @@ defmodule Wasmex.Plugin.Manifest do
             allowed_paths: %{},
             timeout_ms: nil
 
-  @typedoc "A module: where its bytes are, its name, its hash."
+  @typedoc "A module: the location of its bytes, its name and its hash."
   @type wasm :: %{
           source:
             {:path, String.t()}
@@ -75,7 +74,7 @@ defmodule Wasmex.Plugin.Manifest do
   @wasm ~w(path data url method headers name hash)
   @most 0x7FFF_FFFF_FFFF_FFFF
 
-  @doc "Reads a manifest. Option: `:strict`, false ignores fields that it does not know."
+  @doc "Reads a manifest. With `strict: false`, unknown fields are ignored."
   @spec new(map() | t(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def new(manifest, opts \\ [])
   def new(%__MODULE__{} = manifest, _opts), do: {:ok, manifest}
@@ -102,14 +101,14 @@ defmodule Wasmex.Plugin.Manifest do
   def new(other, _opts), do: error("expected a map, got: #{inspect(other, limit: 5)}")
 
   @doc false
-  # What is given as an option takes the place of what the manifest says.
+  # Options override fields of the manifest.
   @spec override(t(), map()) :: {:ok, t()} | {:error, Error.t()}
   def override(manifest, opts) do
-    given =
+    overrides =
       for key <- [:config, :allowed_hosts, :allowed_paths], value = opts[key], do: {key, value}
 
     {:ok,
-     Enum.reduce(given, manifest, fn
+     Enum.reduce(overrides, manifest, fn
        {:config, config}, manifest -> %{manifest | config: config(config)}
        {:allowed_hosts, hosts}, manifest -> %{manifest | allowed_hosts: hosts(hosts)}
        {:allowed_paths, paths}, manifest -> %{manifest | allowed_paths: paths(paths)}
@@ -118,7 +117,7 @@ defmodule Wasmex.Plugin.Manifest do
     {:manifest, text} -> raise ArgumentError, text
   end
 
-  @doc "Reads JSON."
+  @doc "Reads a manifest from JSON."
   @spec from_json(binary(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def from_json(text, opts \\ [])
 
@@ -163,7 +162,7 @@ defmodule Wasmex.Plugin.Manifest do
   defp key(key, _where) when is_atom(key) and key != nil, do: Atom.to_string(key)
   defp key(key, where), do: fail("#{where}#{inspect(key)} is not the name of a field")
 
-  # null is not left out: it says nothing, which is most likely a mistake.
+  # A null is most likely a mistake, so it does not count as absent.
   defp present(map, key, default) do
     case map do
       %{^key => nil} -> fail("#{key} must be an object, got: nil")
@@ -189,10 +188,10 @@ defmodule Wasmex.Plugin.Manifest do
   defp optional(_name, number) when is_integer(number) and number in 0..@most, do: number
 
   defp optional(name, other),
-    do: fail("#{name} must be a whole number from 0 on, got: #{inspect(other, limit: 5)}")
+    do: fail("#{name} must be a non-negative integer, got: #{inspect(other, limit: 5)}")
 
   @doc false
-  # Of an option: what is wrong raises.
+  # For an option: raises if it is invalid.
   @spec config!(term()) :: %{String.t() => String.t()}
   def config!(config) do
     config(config)
@@ -234,7 +233,7 @@ defmodule Wasmex.Plugin.Manifest do
   defp wasm([_ | _] = modules, strict?) when is_list(modules),
     do: modules |> Enum.with_index() |> Enum.map(&module(&1, strict?))
 
-  defp wasm([], _strict?), do: fail("wasm is empty: no module is specified")
+  defp wasm([], _strict?), do: fail("wasm must contain at least one module")
 
   defp wasm(other, _strict?),
     do: fail("wasm must be a list of modules, got: #{inspect(other, limit: 5)}")
@@ -270,5 +269,5 @@ defmodule Wasmex.Plugin.Manifest do
   end
 
   defp source(_several, _map, where),
-    do: fail("#{String.trim_trailing(where, ".")} must have one of path, data and url")
+    do: fail("#{String.trim_trailing(where, ".")} must have exactly one of path, data and url")
 end

@@ -1,6 +1,6 @@
 defmodule Wasmex.Plugin.Pool do
   @moduledoc """
-  Many plug-ins of one kind for many callers: bounded, with a queue, and with a file that may change under it.
+  A bounded pool of plug-ins with a queue, which can reload a changed file.
 
       children = [
         {Wasmex.Plugin.Pool, source: "priv/plugin.wasm", name: MyApp.Plugins, size: 16, reload: true}
@@ -8,13 +8,13 @@ defmodule Wasmex.Plugin.Pool do
 
       Wasmex.Plugin.Pool.call(MyApp.Plugins, "render", page, timeout: 500)
 
-  By default each call has a plug-in of its own, made for it, so that calls see nothing of each other. With
-  `policy: {:reuse, 1_000}` a plug-in serves so many calls, one after the other, and keeps its memory and variables between
-  them; with `:reset` its variables are forgotten after each. One whose call failed is not used again.
+  By default each call gets a new plug-in, so calls share no state. With `policy: {:reuse, 1_000}` a plug-in handles this
+  number of calls and keeps its memory and variables between them. With `:reset` the variables are cleared after each call.
+  After a failed call the plug-in is not used again.
 
-  With `reload: true` the file (or the files of a manifest) is looked at every second. When it has changed it is compiled,
-  and calls from then on run the new one; those under way end with the old one. A file that can't be compiled changes nothing,
-  and is logged.
+  With `reload: true` the file (or the files of a manifest) is checked every second. A changed file is compiled, and later
+  calls use the new version; running calls finish with the old one. If it does not compile, an error is logged and the old
+  version stays active.
 
   ## Example
 
@@ -38,9 +38,8 @@ defmodule Wasmex.Plugin.Pool do
     do: %{id: opts[:name] || __MODULE__, start: {__MODULE__, :start_link, [opts]}}
 
   @doc """
-  Starts a pool. `:source` says what the plug-ins are made of; `:name` registers it; `:size`, `:policy`, `:max_queue`, `:warm`,
-  `:idle` and `:per_key` are those of `Wasmex.Pool.start_link/1`; `:reload` is above; all others are those of
-  `Wasmex.Plugin.new/2`.
+  Starts a pool. Options: `:source`, `:name` (registers the process), `:reload`, those of `Wasmex.Pool.start_link/1` (`:size`,
+  `:policy`, `:max_queue`, `:warm`, `:idle`, `:per_key`), and those of `Wasmex.Plugin.new/2`.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(opts) do
@@ -48,7 +47,7 @@ defmodule Wasmex.Plugin.Pool do
 
     source =
       own[:source] ||
-        raise ArgumentError, "Wasmex.Plugin.Pool needs a source:"
+        raise ArgumentError, "missing option source: of Wasmex.Plugin.Pool"
 
     {compile, new} = Plugin.split_options!(plugin)
     new = if own[:name], do: Keyword.put_new(new, :name, own[:name]), else: new
@@ -62,8 +61,8 @@ defmodule Wasmex.Plugin.Pool do
   end
 
   @doc """
-  Calls a function of one of the plug-ins: `Wasmex.Plugin.call/4` with its options, and those of `Wasmex.Pool.call/4`:
-  `:checkout_timeout`, ms that may be waited for a place, by default 5,000, and `:key`.
+  Calls a function of a plug-in of the pool. Options: those of `Wasmex.Plugin.call/4` and of `Wasmex.Pool.call/4`:
+  `:checkout_timeout`, the maximum time in the queue in ms (5,000 by default), and `:key`.
   """
   @spec call(Pool.t(), String.t(), iodata(), keyword()) ::
           {:ok, binary()} | {:error, Exception.t()}

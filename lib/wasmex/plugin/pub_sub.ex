@@ -1,7 +1,7 @@
 defmodule Wasmex.Plugin.PubSub do
   @moduledoc """
-  Messages between plug-ins and processes, over `:pg`, on all nodes that are connected: host functions, and what
-  processes need to take part.
+  Publishes messages from plug-ins to processes on all connected nodes, through `:pg`: host functions, and functions for
+  processes.
 
       children = [Wasmex.Plugin.PubSub]
 
@@ -12,17 +12,17 @@ defmodule Wasmex.Plugin.PubSub do
         {:wasmex_plugin, "orders.new", bytes, from} -> ...
       end
 
-  `from` is the name of the plug-in that published. A plug-in hears of messages when somebody calls it with them: a
-  process that subscribes and calls is its worker.
+  `from` is the name of the plug-in that published. Plug-ins do not receive messages themselves; a process can subscribe and
+  call a plug-in with them.
 
-  In the namespace `"wasmex:host/pubsub"`:
+  The functions are in the namespace `"wasmex:host/pubsub"`:
 
   | function | type | meaning |
   |---|---|---|
-  | `publish` | (i64 topic, i64 bytes) → i32 | sends to all subscribers; how many there were |
-  | `subscribers` | (i64 topic) → i32 | how many there are |
+  | `publish` | (i64 topic, i64 bytes) → i32 | sends the bytes to all subscribers; returns their number |
+  | `subscribers` | (i64 topic) → i32 | the number of subscribers |
 
-  Nothing is granted by default: `topics:` are patterns of what may be published, where `*` stands for any characters.
+  Nothing is granted by default: `topics:` lists patterns of allowed topics, where `*` matches any characters.
 
   ## Example
 
@@ -43,7 +43,7 @@ defmodule Wasmex.Plugin.PubSub do
                topics: [
                  type: {:list, :string},
                  default: [],
-                 doc: "patterns of what may be published"
+                 doc: "patterns of topics that may be published to"
                ]
              ],
              "Wasmex.Plugin.PubSub"
@@ -54,19 +54,19 @@ defmodule Wasmex.Plugin.PubSub do
   @doc false
   def child_spec(_opts), do: %{id: __MODULE__, start: {__MODULE__, :start_link, [[]]}}
 
-  @doc "Starts the scope of `:pg` that the topics are in."
+  @doc "Starts the `:pg` scope of the topics."
   @spec start_link(keyword()) :: {:ok, pid()} | {:error, term()}
   def start_link(_opts), do: :pg.start_link(__MODULE__)
 
-  @doc "This process gets what is published from now on, until it ends or unsubscribes."
+  @doc "Subscribes this process to a topic, until it ends or unsubscribes."
   @spec subscribe(String.t()) :: :ok
   def subscribe(topic) when is_binary(topic), do: :pg.join(__MODULE__, topic, self())
 
-  @doc "Ends that."
+  @doc "Unsubscribes this process from a topic."
   @spec unsubscribe(String.t()) :: :ok | :not_joined
   def unsubscribe(topic) when is_binary(topic), do: :pg.leave(__MODULE__, topic, self())
 
-  @doc "Sends bytes to all subscribers of a topic; how many there were."
+  @doc "Sends bytes to all subscribers of a topic. Returns their number."
   @spec publish(String.t(), binary(), term()) :: non_neg_integer()
   def publish(topic, bytes, from) when is_binary(topic) and is_binary(bytes) do
     members = :pg.get_members(__MODULE__, topic)

@@ -1,9 +1,9 @@
 defmodule Wasmex.Plugin.Schema do
   @moduledoc """
-  The interface of a plug-in, as an XTP schema says it (`version: v1-draft`): its exports, the host functions that it
-  imports, and the types of both. YAML or JSON.
+  The interface of a plug-in as an XTP schema (`version: v1-draft`) in YAML or JSON: its exports, the host functions it
+  imports, and their types.
 
-  `use Wasmex.Plugin` makes a module of it:
+  `use Wasmex.Plugin` generates a module from it:
 
       defmodule Shop.Plugin do
         use Wasmex.Plugin, path: "priv/shop.wasm", schema: "priv/shop.yaml", functions: Shop.Host
@@ -14,22 +14,22 @@ defmodule Wasmex.Plugin.Schema do
   | an export `placeOrder` | `Shop.Plugin.place_order(plugin, order, opts)`, `{:ok, result}` or `{:error, exception}` |
   | a schema `Order` with properties | the struct `Shop.Plugin.Order` |
   | a schema with `enum` | one of its strings |
-  | an import `findPrice` | `c:find_price/2` of the behaviour `Shop.Plugin.Imports`, of a `Wasmex.Plugin.Context` and the input |
+  | an import `findPrice` | `c:find_price/2` of the behaviour `Shop.Plugin.Imports`, called with a `Wasmex.Plugin.Context` and the input |
 
-  and `compile/1`, `new/1`, `start_link/1` and `child_spec/1`, whose options are those of `Wasmex.Plugin`. Names in capitals
-  within words become words with underscores.
+  It also defines `compile/1`, `new/1`, `start_link/1` and `child_spec/1` with the options of `Wasmex.Plugin`. Names in camel
+  case become snake case.
 
   | type | Elixir |
   |---|---|
   | `string`, `integer`, `number`, `boolean` | string, integer, number, boolean |
   | `string` with `format: date-time` | `DateTime` |
-  | `buffer` | binary; in JSON Base64 |
+  | `buffer` | binary (Base64 in JSON) |
   | `array` with `items`, `object` with `additionalProperties` | list, map of strings |
-  | `object` without properties | map, as JSON has it |
-  | `nullable: true` | `nil` too |
+  | `object` without properties | map with string keys |
+  | `nullable: true` | also `nil` |
 
-  What crosses is encoded by its `contentType`: `application/json` (the default), `text/plain…` for strings, and
-  `application/x-binary` for bytes. A value of another type is `%Wasmex.Error{reason: :wrong_type}`, which says where.
+  Values are encoded according to their `contentType`: `application/json` (the default), `text/plain…` for strings, and
+  `application/x-binary` for bytes. A value of the wrong type returns `%Wasmex.Error{reason: :wrong_type}` with its place.
   """
 
   alias Wasmex.{Error, JSON}
@@ -62,7 +62,7 @@ defmodule Wasmex.Plugin.Schema do
     "object" => :object
   }
 
-  @doc "Reads a schema from text."
+  @doc "Parses a schema."
   @spec parse(String.t()) :: {:ok, t()} | {:error, Error.t()}
   def parse(text) when is_binary(text) do
     with {:ok, map} <- read(text), do: build(map)
@@ -114,7 +114,7 @@ defmodule Wasmex.Plugin.Schema do
   defp object(other, where),
     do: fail("#{where} must be an object, got: #{inspect(other, limit: 5)}")
 
-  # v0 has a list of names.
+  # In v0 functions are a list of names.
   defp functions(list, where, names) when is_list(list) do
     for name <- list,
         do:
@@ -175,7 +175,7 @@ defmodule Wasmex.Plugin.Schema do
   defp encoding("application/x-binary" <> _, _type, _where), do: :binary
 
   defp encoding(other, _type, where),
-    do: fail("#{where}.contentType: #{inspect(other)} is not known")
+    do: fail("#{where}.contentType: #{inspect(other)} is not supported")
 
   defp named(%{"enum" => [_ | _] = values}, where, _names) do
     unless Enum.all?(values, &is_binary/1), do: fail("#{where}.enum must be strings")
@@ -203,7 +203,7 @@ defmodule Wasmex.Plugin.Schema do
   defp type(%{"$ref" => "#/components/schemas/" <> name}, where, names) do
     if name in names,
       do: {:ref, name},
-      else: fail("#{where}: there is no schema #{name}#{Error.suggestion(name, names)}")
+      else: fail("#{where}: unknown schema #{name}#{Error.suggestion(name, names)}")
   end
 
   defp type(%{"$ref" => other}, where, _names),
@@ -225,7 +225,7 @@ defmodule Wasmex.Plugin.Schema do
   defp type(%{"type" => type}, where, _names) do
     Map.get(@scalars, type) ||
       fail(
-        "#{where}: there is no type #{inspect(type)}; there are #{Enum.join(Map.keys(@scalars), ", ")}, array, map"
+        "#{where}: unknown type #{inspect(type)}; the types are #{Enum.join(Map.keys(@scalars), ", ")}, array, map"
       )
   end
 

@@ -1,6 +1,6 @@
 defmodule Wasmex.Plugin.Settings do
   @moduledoc false
-  # What the native side is told of one plug-in; `plugin/state.rs` reads it.
+  # The settings of a plug-in for the native side, read by `plugin/state.rs`.
 
   alias Wasmex.Plugin.{Log, Manifest}
 
@@ -17,7 +17,7 @@ defmodule Wasmex.Plugin.Settings do
 
   @type t :: %__MODULE__{}
 
-  @doc "From a manifest, with the options of `Wasmex.Plugin.new/2`."
+  @doc "Creates settings from a manifest and the options of `Wasmex.Plugin.new/2`."
   @spec new(Manifest.t(), map()) :: t()
   def new(%Manifest{} = manifest, options) do
     %__MODULE__{

@@ -1,11 +1,11 @@
 defmodule Wasmex.Plugin.Source do
   @moduledoc false
-  # What a plug-in is to be made of: a manifest, and its modules compiled, in the order of their instantiation.
+  # Loads the source of a plug-in: its manifest, and its compiled modules in the order of instantiation.
 
   alias Wasmex.{Artefact, Bytes, Cache, Compiler, Engine, Module}
   alias Wasmex.Plugin.{HTTP, Manifest}
 
-  @doc "The manifest of what `Wasmex.Plugin.compile/2` takes."
+  @doc "The manifest for a source of `Wasmex.Plugin.compile/2`."
   @spec manifest(term(), boolean()) :: {:ok, Manifest.t()} | {:error, Exception.t()}
   def manifest(%Manifest{} = manifest, _strict?), do: {:ok, manifest}
 
@@ -35,7 +35,7 @@ defmodule Wasmex.Plugin.Source do
 
   defp one(source), do: %{source: source, name: nil, hash: nil}
 
-  # Paths are looked for beside the manifest, then from the current directory.
+  # Paths are relative to the manifest, then to the current directory.
   defp beside(manifest, path) do
     folder = Path.dirname(path)
 
@@ -53,7 +53,7 @@ defmodule Wasmex.Plugin.Source do
     %{manifest | wasm: wasm}
   end
 
-  @doc "The modules by name, those that others import from before them, the plug-in itself as the last one."
+  @doc "Compiles the modules. Modules precede those that import from them, and the plug-in itself is last."
   @spec modules(Manifest.t(), Engine.t()) ::
           {:ok, [{String.t(), Module.t()}]} | {:error, Exception.t()}
   def modules(%Manifest{wasm: wasm}, engine) do
@@ -62,7 +62,7 @@ defmodule Wasmex.Plugin.Source do
          do: order(compiled)
   end
 
-  # Without a name the last one is the plug-in; of one that has a name only what it is called by others changes.
+  # The plug-in is the module named `main`, or the last one. Names are used by the imports of other modules.
   defp names([module]), do: {:ok, [{"main", module}]}
 
   defp names(wasm) do
@@ -76,7 +76,7 @@ defmodule Wasmex.Plugin.Source do
 
     case names -- Enum.uniq(names) do
       [] -> {:ok, named}
-      [name | _] -> Manifest.error("two modules have the name #{inspect(name)}")
+      [name | _] -> Manifest.error("duplicate module name #{inspect(name)}")
     end
   end
 
@@ -90,7 +90,7 @@ defmodule Wasmex.Plugin.Source do
     |> then(fn result -> with {:ok, done} <- result, do: {:ok, Enum.reverse(done)} end)
   end
 
-  # A file that has not changed is compiled once; its hash is of the bytes that were compiled.
+  # A file is compiled once until it changes. The hash is that of the compiled bytes.
   defp compile({name, %{source: {:path, path}} = module}, engine) do
     load = fn bytes ->
       with {:ok, compiled} <- from_bytes(bytes, engine), do: {:ok, {hash(bytes), compiled}}
@@ -109,7 +109,7 @@ defmodule Wasmex.Plugin.Source do
          do: {:ok, {name, compiled}}
   end
 
-  @doc "The bytes of the one module of a manifest, which is a component."
+  @doc "The bytes of the only module of a manifest, which is a component."
   @spec component(Manifest.t()) :: {:ok, binary()} | {:error, Exception.t()}
   def component(%Manifest{wasm: [module]}) do
     with {:ok, bytes} <- bytes(module.source),
@@ -118,7 +118,7 @@ defmodule Wasmex.Plugin.Source do
   end
 
   def component(_several),
-    do: Manifest.error("a component can't be linked with other modules")
+    do: Manifest.error("a component cannot be linked with other modules")
 
   defp bytes({:bytes, bytes}), do: {:ok, bytes}
   defp bytes({:path, path}), do: read(path)
@@ -142,7 +142,7 @@ defmodule Wasmex.Plugin.Source do
 
   defp read(path) do
     with {:error, posix} <- File.read(path),
-         do: Manifest.error("can't read #{path}: #{:file.format_error(posix)}")
+         do: Manifest.error("cannot read #{path}: #{:file.format_error(posix)}")
   end
 
   defp order([_plugin] = modules), do: {:ok, modules}
@@ -157,7 +157,7 @@ defmodule Wasmex.Plugin.Source do
       end)
 
     with {:ok, done} <- visit(plugin, [], [], needs),
-         # Those that nobody imports from are instantiated too, before the plug-in.
+         # Modules without importers are instantiated too, before the plug-in.
          {:ok, done} <- rest(Map.keys(names) -- done, done, needs) do
       {:ok,
        Enum.map(Enum.reverse(done) -- [plugin], &{&1, names[&1]}) ++ [{plugin, names[plugin]}]}
@@ -173,7 +173,7 @@ defmodule Wasmex.Plugin.Source do
     end)
   end
 
-  # Depth first: `path` leads from the first module to the one that is visited.
+  # Depth-first search. `path` leads from the first module to the visited one.
   defp visit(name, path, done, needs) do
     cond do
       name in path ->

@@ -1,12 +1,12 @@
 defmodule Wasmex.Profile.FlameGraph do
   @moduledoc false
-  # An SVG of nested rectangles: as wide as the samples in which a function was on the stack, its
-  # callees below it.
+  # Renders a profile as an SVG. The width of a rectangle is the number of samples with the function on the stack; its
+  # callees are below it.
 
   @width 1200
   @row 17
   @top 34
-  # Narrower ones can't be seen.
+  # Narrower rectangles are left out.
   @narrowest 0.3
   @per_letter 7
 
@@ -83,7 +83,7 @@ defmodule Wasmex.Profile.FlameGraph do
 
   defp text(text, x, y), do: ~s|<text x="#{round2(x + 3)}" y="#{y + 12}">#{escape(text)}</text>|
 
-  # The same function has the same warm colour everywhere.
+  # A function has the same colour everywhere.
   defp colour(name) do
     hash = :erlang.phash2(name, 1000)
     "hsl(#{rem(hash, 45) + 10},#{70 + rem(hash, 25)}%,#{62 + rem(hash, 14)}%)"

@@ -76,8 +76,8 @@ defmodule Wasmex.Program.Feeder do
           {:DOWN, _, :process, _, _} -> :gone
         end
 
-      answer ->
-        answer
+      reply ->
+        reply
     end
   end
 
@@ -88,9 +88,9 @@ defmodule Wasmex.Program.Feeder do
     send(device, {:io_request, self(), ref, {:get_until, encoding, "", __MODULE__, :take, []}})
 
     receive do
-      {:io_reply, ^ref, answer} ->
+      {:io_reply, ^ref, reply} ->
         Process.demonitor(ref, [:flush])
-        bytes(answer, encoding)
+        bytes(reply, encoding)
 
       {:DOWN, ^ref, :process, _, _} ->
         {:failed, :terminated}

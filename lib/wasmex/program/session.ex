@@ -115,7 +115,7 @@ defmodule Wasmex.Program.Session do
       outcome -> {:stepped, outcome}
     end
     |> case do
-      {:stepped, outcome} -> settle(session, outcome)
+      {:stepped, outcome} -> handle_step(session, outcome)
       {:raised, raised} -> {:over, finish(%{session | call: nil}, raised)}
     end
   end
@@ -162,7 +162,7 @@ defmodule Wasmex.Program.Session do
     finish(%{session | call: nil}, reason)
   end
 
-  defp settle(session, outcome) do
+  defp handle_step(session, outcome) do
     case outcome do
       {:done, {:ok, instance}} when session.phase == :instantiate ->
         begin_start(session, instance)

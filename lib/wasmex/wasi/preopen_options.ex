@@ -6,7 +6,7 @@ defmodule Wasmex.Wasi.PreopenOptions do
 
   #{Wasmex.Options.Docs.table(@options)}
 
-  Guests can't leave the directory, neither by `..` nor by symbolic links.
+  Guests cannot leave the directory, neither through `..` nor through symbolic links.
 
   ## Example
 

@@ -5,7 +5,7 @@ defmodule Wasmex.Wasi.WasiOptions do
   use Options, rows: WASI.store() ++ WASI.streams("the same") ++ WASI.granted()
 
   @moduledoc """
-  What the guests of a store get of WASI preview 1. Nothing is granted by default.
+  WASI preview 1 options for the guests of a store. Nothing is granted by default.
 
   #{Options.Docs.table(@options)}
 

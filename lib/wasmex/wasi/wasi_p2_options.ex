@@ -9,7 +9,7 @@ defmodule Wasmex.Wasi.WasiP2Options do
         WASI.granted() ++ WASI.component() ++ WASI.network()
 
   @moduledoc """
-  What the components of a store get of WASI 0.2.
+  WASI 0.2 options for the components of a store.
 
   #{Options.Docs.table(@options)}
 
@@ -18,18 +18,19 @@ defmodule Wasmex.Wasi.WasiP2Options do
   `:tcp`, `:udp`, `:listen`, `:lookup` and `:allowed_hosts` are lists of
 
   - addresses and networks: `"10.0.0.5"`, `"10.0.0.0/8"`, `"::1"`, `"fd00::/8"`;
-  - names: `"db.internal"`, `"*.example.com"`, `"api-*.example.com"`, where `*` is one character or more;
-  - `"*"`: any name, and any address but link-local, metadata and unspecified ones.
+  - names: `"db.internal"`, `"*.example.com"`, `"api-*.example.com"`, where `*` matches one or more characters;
+  - `"*"`: any name, and any address except link-local, metadata and unspecified ones.
 
-  Each may end with a port or a range of ports, `"10.0.0.5:5432"`, `"[::1]:80"`, `"*.internal:8000-8999"`; without, it means any port.
+  An entry may end with a port or a range of ports, `"10.0.0.5:5432"`, `"[::1]:80"`, `"*.internal:8000-8999"`. Without, it
+  allows any port.
 
-  A name leads to public addresses only, whatever its server of names says: loopback, private, link-local, metadata
-  (`169.254.169.254`, `fd00:ec2::254`) and other special addresses must be listed beside it,
-  `["db.internal:5432", "10.0.0.0/8:5432"]`. What was looked up is what is connected to. IPv4 addresses in IPv6's clothes
-  count as IPv4. `"localhost"` is this machine.
+  A name only allows public addresses, whatever its DNS server returns. Loopback, private, link-local, metadata
+  (`169.254.169.254`, `fd00:ec2::254`) and other special addresses must be listed as well, as in
+  `["db.internal:5432", "10.0.0.0/8:5432"]`. The address of the lookup is the one connected to. IPv4-mapped IPv6 addresses
+  count as IPv4. `"localhost"` allows loopback addresses.
 
-  As in Wasmex 0.15, components inherit the VM's streams by default; nothing else is granted.
-  `nothing/0` grants not even those.
+  As in Wasmex 0.15, components inherit the VM's standard streams by default. Nothing else is granted. `nothing/0` does not
+  grant the streams either.
 
   ## Example
 

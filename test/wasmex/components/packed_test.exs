@@ -66,7 +66,7 @@ defmodule Wasmex.Components.PackedTest do
     path = {"test:types/calls@1.2.0", "double-all"}
     imports = Guests.types_imports(%{"double-all" => double})
 
-    for options <- [[], [style: :direct]] do
+    for options <- [[], [value_format: :direct]] do
       {:ok, pid} =
         Components.start_link(
           [path: Guests.path("types"), imports: imports, lists: :binary] ++ options

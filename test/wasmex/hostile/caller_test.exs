@@ -68,7 +68,7 @@ defmodule Wasmex.Hostile.CallerTest do
       end
 
       imports = %{"cb" => {:fn, slow}}
-      opts = [bytes: wat, imports: imports, on_trap: :renew, store: nil, style: :direct]
+      opts = [bytes: wat, imports: imports, on_trap: :renew, store: nil, value_format: :direct]
       {:ok, pid} = Components.start_link(opts)
       assert {:error, %Wasmex.Trap{}} = GenServer.call(pid, {:call_function, ["trap"], [], 5_000})
       assert {:error, _} = GenServer.call(pid, {:call_function, ["one"], [], 1_000})

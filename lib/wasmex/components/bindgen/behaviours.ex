@@ -1,12 +1,12 @@
 defmodule Wasmex.Components.Bindgen.Behaviours do
   @moduledoc false
-  # What a component imports, as behaviours.
+  # Behaviours for the imports of a component.
 
   import Wasmex.Components.Bindgen.Context
 
   alias Wasmex.Components.Bindgen.{Functions, Names, Spec, Types}
 
-  # What is to be implemented: `[{interface | nil, [{wit, name, arity}]}]`, without WASI and resources.
+  # The functions to implement: `[{interface | nil, [{wit, name, arity}]}]`, without WASI and resources.
   def imported(context) do
     root = for {:func, _, function} <- context.world.imports, do: callback(function)
 
@@ -54,7 +54,7 @@ defmodule Wasmex.Components.Bindgen.Behaviours do
   defp behaviour(module, name, types, functions, context) do
     quote do
       defmodule unquote(module) do
-        @moduledoc unquote("What the component imports of #{name}.")
+        @moduledoc unquote("The imports of the component from #{name}.")
         unquote_splicing(Types.types(types, %{context | structs?: false}, name))
         unquote_splicing(Enum.map(functions, &callback_spec(&1, context)))
       end

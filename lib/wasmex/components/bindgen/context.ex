@@ -1,7 +1,6 @@
 defmodule Wasmex.Components.Bindgen.Context do
   @moduledoc false
-  # What the parts of a generated module know of each other: which interface is which module, and where a
-  # named type is.
+  # Shared by the parts of a generated module: the modules of interfaces, and where named types are defined.
 
   alias Wasmex.Components.Bindgen.Names
 
@@ -15,7 +14,7 @@ defmodule Wasmex.Components.Bindgen.Context do
       interfaces: interfaces(world, module)
     }
 
-  # The modules of interfaces by name: short where that tells them apart.
+  # The modules of interfaces by name. Short names are used if they are unique.
   defp interfaces(world, module) do
     for side <- [:exports, :imports],
         items = for({:interface, name, _} <- world[side], do: name),
@@ -26,7 +25,7 @@ defmodule Wasmex.Components.Bindgen.Context do
     end
   end
 
-  # With the package and the version only where they tell it from others, and from the imports.
+  # The package and the version are added only if needed to distinguish it from others, and from the imports.
   defp short(name, side, others) do
     forms = [&last/1, &unversioned/1, & &1]
     alone? = fn form -> Enum.count(others, &(camel(form.(&1)) == camel(form.(name)))) == 1 end
@@ -34,7 +33,7 @@ defmodule Wasmex.Components.Bindgen.Context do
 
     case Enum.find(forms, &(alone?.(&1) and free?.(&1))) do
       nil ->
-        Names.fail("there is no module for the interface #{name} of the WIT: its name is taken")
+        Names.fail("no module name is left for the interface #{name} of the WIT")
 
       form ->
         form.(name)
@@ -56,7 +55,7 @@ defmodule Wasmex.Components.Bindgen.Context do
   def struct_module(owner, name, context),
     do: Names.module(module_of(owner, context), name)
 
-  # Where a named type is: in the module of its interface, of whichever side has it.
+  # A named type is defined in the module of its interface, exported or imported.
   def place(nil, name, context), do: remote(context.module, name)
 
   def place(interface, name, context) do

@@ -1,13 +1,13 @@
 defmodule Wasmex.Components.Bindgen.Definition do
   @moduledoc false
-  # The code of `use Wasmex.Component`: a world becomes modules.
+  # Generates the code of `use Wasmex.Component`: modules from a world.
 
   import Wasmex.Components.Bindgen.Context, only: [root_types: 1]
 
   alias Wasmex.Components.Bindgen.{Behaviours, Context, Functions, Names, Types}
   alias Wasmex.WIT
 
-  # What a module of ours defines for itself.
+  # Functions that the generated module defines itself.
   @reserved [:start_link, :instantiate, :child_spec, :module_info, :__info__]
 
   def module(world, opts, module) do
@@ -39,7 +39,7 @@ defmodule Wasmex.Components.Bindgen.Definition do
       end
 
       @doc """
-      Starts a process around an instance. Options as for `Wasmex.Components.start_link/1`, and `host:`, see
+      Starts a process around an instance. Options: those of `Wasmex.Components.start_link/1`, and `host:`, see
       `Wasmex.Component`.
       """
       @spec start_link(keyword()) :: GenServer.on_start()
@@ -70,7 +70,7 @@ defmodule Wasmex.Components.Bindgen.Definition do
     end
   end
 
-  # A folder is as old as its files; those of packages it depends on are in folders inside.
+  # For a folder, all its files are tracked, including those of dependencies in subfolders.
   defp files(opts) do
     for path <- [opts[:path], opts[:wit]], path != nil, file <- [path | wits(path)], do: file
   end
@@ -139,7 +139,7 @@ defmodule Wasmex.Components.Bindgen.Definition do
     end
   end
 
-  # What a resource's module has beside its methods and static functions.
+  # Functions that the module of a resource defines itself.
   defp taken(%{kind: :constructor}, _functions), do: []
 
   defp taken(_function, functions),
@@ -154,7 +154,7 @@ defmodule Wasmex.Components.Bindgen.Definition do
 
         @type t :: Wasmex.Components.GuestResource.t()
 
-        @doc "Runs the guest's destructor; the handle is gone then."
+        @doc "Runs the guest's destructor. The handle is invalid afterwards."
         @spec drop(t(), keyword()) :: :ok | {:error, String.t() | :timeout}
         def drop(handle, opts \\ []) do
           Wasmex.Components.GuestResource.drop(handle, Keyword.get(opts, :timeout, 5000))

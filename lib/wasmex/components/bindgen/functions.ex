@@ -1,13 +1,13 @@
 defmodule Wasmex.Components.Bindgen.Functions do
   @moduledoc false
-  # The functions of a generated module: docs, specs, and the call.
+  # Generates functions with docs and specs.
 
   import Wasmex.Components.Bindgen.Context
 
   alias Wasmex.Components.Bindgen.{Names, Spec}
   alias Wasmex.WIT
 
-  @doc "The quoted function, and its twin with a `!`. Names that are `taken` get an underscore."
+  @doc "The quoted function and its `!` variant. Names in `taken` get an underscore."
   def function(function, interface, context, taken \\ [])
 
   def function(%{kind: :method} = function, _interface, context, taken) do
@@ -62,7 +62,7 @@ defmodule Wasmex.Components.Bindgen.Functions do
           )
 
       @doc unquote(
-             "As `#{name}/#{length(args) + 2}`, but returns the value or raises the exception."
+             "Like `#{name}/#{length(args) + 2}`, but returns the value or raises the exception."
            )
       @spec unquote(bang)(
               GenServer.server() | Wasmex.Components.Instance.t(),
@@ -90,7 +90,7 @@ defmodule Wasmex.Components.Bindgen.Functions do
     {args, Enum.map(params, fn {_name, type} -> Spec.type(type, &place(&1, &2, context)) end)}
   end
 
-  # Names of parameters may be Elixir's own words.
+  # Parameters may have the name of an Elixir keyword.
   defp argument(name, index) do
     atom = Names.atom(name)
     words = [:target, :opts, :handle, :do, :end, :fn, :after, :else, :rescue, :catch, :when]
@@ -113,7 +113,7 @@ defmodule Wasmex.Components.Bindgen.Functions do
     if params == "", do: text, else: text <> "\n\nParameters: #{params}."
   end
 
-  # What it takes to make structs of a result; nil for nothing.
+  # The types needed to convert a result to structs; nil if there are none.
   defp structs_of(nil, _context), do: nil
   defp structs_of(_type, %{structs?: false}), do: nil
 
@@ -138,7 +138,7 @@ defmodule Wasmex.Components.Bindgen.Functions do
     Macro.escape({atoms(type), Map.merge(table, roots)})
   end
 
-  # Names of fields and cases as they come in results.
+  # Names of fields and cases as atoms, as in results.
   defp atoms({kind, list}) when kind in [:record, :variant],
     do: {kind, for({name, type, docs} <- list, do: {Names.atom(name), atoms(type), docs})}
 

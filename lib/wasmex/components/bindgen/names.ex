@@ -1,24 +1,24 @@
 defmodule Wasmex.Components.Bindgen.Names do
   @moduledoc false
-  # The only place that makes atoms of names. It is for macros, which name functions, types and modules after the
-  # WIT that the author of a module gave; what a guest says at run time never gets here (see names.rs for that). A
-  # WIT may be somebody else's all the same: it can't fill the table of atoms, which would end the VM.
+  # The only place that creates atoms from names. Only macros use it, to name functions, types and modules after a WIT.
+  # Names from a guest at run time never get here (see names.rs for those). The WIT may come from a third party, so the
+  # number of atoms is limited: a full atom table would end the VM.
 
-  # The VM's limit for an atom, in characters.
+  # The VM's limit for the length of an atom, in characters.
   @longest 255
 
-  @doc "A name of WIT as it is written in Elixir: `\"first-name\"` is `:first_name`."
+  @doc "The atom for a WIT name: `\"first-name\"` is `:first_name`."
   @spec atom(String.t()) :: atom()
   def atom(name), do: name |> Wasmex.WIT.elixir_name() |> identifier()
 
-  @doc "A name that is in Elixir's spelling already, such as `\"add!\"`."
+  @doc "The atom for a name in Elixir spelling, such as `\"add!\"`."
   @spec identifier(String.t()) :: atom()
   def identifier(name), do: make(name, name)
 
-  # As types Elixir has them itself, and lets nobody define them.
+  # Built-in types of Elixir, which cannot be redefined.
   @types ~w(as_boolean charlist keyword nonempty_charlist struct)
 
-  @doc "The name of a type: `:point`, and `:node_t` for `node`, which is a type of Elixir's own."
+  @doc "The name of a type. Built-in types get a suffix: `node` becomes `:node_t`."
   @spec type(String.t()) :: atom()
   def type(name) do
     atom = atom(name)
@@ -28,15 +28,15 @@ defmodule Wasmex.Components.Bindgen.Names do
       else: atom
   end
 
-  @doc "The name of a function, in Elixir's spelling; with an underscore where it is `taken`, or can't be one."
+  @doc "The name of a function, with an underscore if it is in `taken` or reserved."
   @spec function(String.t(), [String.t()]) :: String.t()
   def function(name, taken), do: if(name in ["when" | taken], do: name <> "_", else: name)
 
-  @doc "The module of a name of WIT: `\"http-client\"` within `My` is `My.HttpClient`."
+  @doc "The module for a WIT name: `\"http-client\"` in `My` is `My.HttpClient`."
   @spec module(module(), String.t()) :: module()
   def module(base, name), do: make("#{base}.#{camel(name)}", name)
 
-  @doc "As modules are spelt."
+  @doc "A name in the spelling of modules."
   def camel(name),
     do: name |> String.split(~r/[^a-zA-Z0-9]+/, trim: true) |> Enum.map_join(&capital/1)
 
@@ -61,8 +61,8 @@ defmodule Wasmex.Components.Bindgen.Names do
     if count * 2 > :erlang.system_info(:atom_limit),
       do:
         fail(
-          "no atom is made for the name #{text} of the WIT: half of those that the VM can have are " <>
-            "there (#{count}), and they are never freed; start it with a larger +t"
+          "too many atoms (#{count}) to create one for the name #{text} of the WIT: half of the VM's limit is " <>
+            "used, and atoms are never freed; start the VM with a larger +t"
         )
 
     String.to_atom(text)

@@ -1,10 +1,10 @@
 defmodule Wasmex.Components.Bindgen.Spec do
   @moduledoc false
-  # Types of WIT as types of Elixir.
+  # Converts WIT types to Elixir types.
 
   alias Wasmex.Components.Bindgen.Names
 
-  @doc "The quoted type. `place` says where named types are: a function from interface and name to a quoted type."
+  @doc "The quoted type. `place` is a function from the interface and name of a named type to its quoted type."
   def type(type, place)
 
   def type(:bool, _), do: quote(do: boolean())

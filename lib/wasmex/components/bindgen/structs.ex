@@ -1,9 +1,9 @@
 defmodule Wasmex.Components.Bindgen.Structs do
   @moduledoc false
-  # Records as structs, for generated modules that want them: `{type, modules}` where the type is that of a
-  # result with its named records in it; nil for none.
+  # Converts records to structs, for generated modules with `structs: true`. The argument is `{type, modules}`, with the type
+  # of the result and its named records, or nil.
 
-  @doc "A result with structs in it."
+  @doc "Converts the records in a result."
   def to(value, nil), do: value
   def to(value, {type, types}), do: convert(value, type, types)
 

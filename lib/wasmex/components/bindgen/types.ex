@@ -1,15 +1,15 @@
 defmodule Wasmex.Components.Bindgen.Types do
   @moduledoc false
-  # The types of a generated module, and records as structs.
+  # Generates types, and structs for records.
 
   import Wasmex.Components.Bindgen.Context
 
   alias Wasmex.Components.Bindgen.{Names, Spec}
 
-  @doc "The quoted types of an interface, or of the world itself (`owner` is nil)."
+  @doc "The quoted types of an interface, or of the world (`owner` is nil)."
   def types(types, context, owner) do
     for {name, %{type: type, docs: docs}} <- types do
-      # Those of the world itself stay maps.
+      # Records of the world stay maps.
       quoted =
         if owner != nil and struct?(type, context),
           do: quote(do: unquote(struct_module(owner, name, context)).t()),
@@ -22,7 +22,7 @@ defmodule Wasmex.Components.Bindgen.Types do
     end
   end
 
-  @doc "The quoted modules of records, where they are wanted."
+  @doc "The quoted struct modules of records."
   def structs(types, owner, %{structs?: true} = context) do
     for {name, %{type: {:record, fields}, docs: docs}} <- types do
       keys = Enum.map(fields, fn {field, _, _} -> Names.atom(field) end)

@@ -1,6 +1,6 @@
 defmodule Wasmex.Components.GuestResource.Macro do
   @moduledoc false
-  # The functions of `use Wasmex.Components.GuestResource`.
+  # Generates the functions of `use Wasmex.Components.GuestResource`.
 
   alias Wasmex.Components.Bindgen.Names
   alias Wasmex.Components.{Discovery, GuestResource}
@@ -37,7 +37,7 @@ defmodule Wasmex.Components.GuestResource.Macro do
     args = Macro.generate_arguments(arity, __MODULE__)
 
     quote do
-      @doc unquote("Makes a `#{info.name}`.")
+      @doc unquote("Creates a `#{info.name}`.")
       def new(instance, unquote_splicing(args), opts \\ []) do
         Wasmex.Components.GuestResource.new(
           instance,
@@ -82,13 +82,13 @@ defmodule Wasmex.Components.GuestResource.Macro do
     end)
   end
 
-  # A function of the module: what it is called on, its arguments, options, and the call that `body` makes of them.
-  defp define(function, what, target, body) do
+  # Defines a function of the module: its target, arguments and options, and its body from the function `body`.
+  defp define(function, label, target, body) do
     args = Macro.generate_arguments(function.arity, __MODULE__)
     opts = Macro.var(:opts, __MODULE__)
 
     quote do
-      @doc unquote("Calls the #{what} `#{function.wit_name}`.")
+      @doc unquote("Calls the #{label} `#{function.wit_name}`.")
       def unquote(Names.identifier(function.elixir_name))(
             unquote(target),
             unquote_splicing(args),

@@ -1,6 +1,6 @@
 defmodule Wasmex.Components.HTTP.Policy do
   @moduledoc false
-  # Whether, where and how a store's components may send requests: its options, as `wasi/http/options.rs` reads them.
+  # The options for outgoing requests, in the form that `wasi/http/options.rs` reads.
 
   alias Wasmex.Call.Timeout
   alias Wasmex.Options.Type.{Address, Certificates}
@@ -21,12 +21,12 @@ defmodule Wasmex.Components.HTTP.Policy do
     ]
   end
 
-  @doc "How a store's guests send requests, of options that were checked; nil when they may not."
+  @doc "The native form of validated options; nil if requests are not allowed."
   @spec native!(WasiP2Options.t()) :: %__MODULE__.Native{} | nil
   def native!(%WasiP2Options{} = options) do
     if rules = rules(options) do
       %__MODULE__.Native{
-        # A function without a list of hosts is asked about all.
+        # A function without a list of hosts is called for all hosts.
         rules: if(options.http == nil or options.allowed_hosts != nil, do: rules),
         cacerts: options.http_cacerts && Certificates.native(options.http_cacerts),
         timeout: Timeout.capped(options.http_timeout),
@@ -40,7 +40,7 @@ defmodule Wasmex.Components.HTTP.Policy do
     end
   end
 
-  @doc "The hosts that may be asked; nil when none may."
+  @doc "The rules for allowed hosts; nil if none are allowed."
   @spec rules(WasiP2Options.t()) :: [Address.rule()] | nil
   def rules(%WasiP2Options{allowed_hosts: nil, allow_http: false, http: nil}), do: nil
   def rules(%WasiP2Options{allowed_hosts: nil}), do: [Address.native("*")]

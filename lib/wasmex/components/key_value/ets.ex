@@ -8,25 +8,33 @@ defmodule Wasmex.Components.KeyValue.ETS do
                max_bytes: [
                  type: {:bytes, 1..@most},
                  default: 64 * 1024 * 1024,
-                 doc: "keys and values together"
+                 doc: "the maximum size of all keys and values together"
                ],
-               max_value: [type: {:bytes, 1..@most}, default: 1024 * 1024, doc: "of one value"],
-               max_key: [type: {:bytes, 1..@most}, default: 1024, doc: "of one key"]
+               max_value: [
+                 type: {:bytes, 1..@most},
+                 default: 1024 * 1024,
+                 doc: "the maximum size of a value"
+               ],
+               max_key: [
+                 type: {:bytes, 1..@most},
+                 default: 1024,
+                 doc: "the maximum size of a key"
+               ]
              ],
              "Wasmex.Components.KeyValue.ETS.new/2"
            )
 
   @moduledoc """
-  Key-value stores in an ETS table, which belongs to the process that makes it.
+  Key-value stores in an ETS table, which belongs to the process that creates it.
 
-  All stores of a table share its limits, so that a guest can't fill the VM's memory:
+  All stores of a table share these limits, so that a guest cannot fill the VM's memory:
 
   #{Options.Docs.table(@options)}
 
   Beyond a limit `set` and `increment` return an error to the guest (`other`), and nothing changes.
 
-  Keys are listed in the order in which they were first set, 1,000 at a time. A cursor is the number of a key, so keys
-  that are set or deleted meanwhile do not move the others.
+  Keys are listed in the order in which they were first set, 1,000 at a time. A cursor is the number of a key, so setting or
+  deleting keys does not affect the positions of others.
 
   ## Example
 
@@ -35,21 +43,21 @@ defmodule Wasmex.Components.KeyValue.ETS do
       iex> module.set(bucket, "k", "v")
       :ok
       iex> module.set(bucket, "l", "v")
-      {:error, "the store is full: it holds 1 keys (max_keys)"}
+      {:error, "the store is full: it holds at most 1 keys (max_keys)"}
       iex> module.keys(bucket, nil)
       {:ok, ["k"], nil}
   """
 
   @behaviour Wasmex.Components.KeyValue
 
-  # Keys that `keys/2` returns at a time.
+  # The maximum number of keys that `keys/2` returns.
   @page 1_000
 
   # Rows: `{{:key, name, key}, value, number}`, `{{:number, name, number}, key}`, `{:last, number}`, and
-  # `{:used, keys, bytes}`, which is counted before rows are added and after they were taken away.
+  # `{:used, keys, bytes}`, which is updated before rows are added and after they were removed.
   @type bucket :: {:ets.table(), String.t(), map()}
 
-  @doc "A table with stores of these names; others can't be opened. Options: see above."
+  @doc "Creates a table with stores of these names. The options are above."
   @spec new([String.t()], keyword()) :: {module(), term()}
   def new(names, opts \\ []) do
     limits = Options.new!(opts, @options)
@@ -85,7 +93,7 @@ defmodule Wasmex.Components.KeyValue.ETS do
 
   def set(bucket, key, value), do: put(bucket, key, fn _old -> {:ok, value, :ok} end)
 
-  # The new value is made of the old one (or nil). Whoever is overtaken by another process begins again.
+  # Computes the new value from the old one (or nil). Retries if another process has changed the key.
   defp put(bucket, key, update) do
     found = look_up(bucket, key)
 
@@ -124,18 +132,18 @@ defmodule Wasmex.Components.KeyValue.ETS do
     end
   end
 
-  # What makes room is always granted.
+  # Freeing space always succeeds.
   defp reserve({table, _name, limits} = bucket, keys, bytes) do
     [used_keys, used_bytes] = count(table, keys, bytes)
 
     cond do
       keys > 0 and used_keys > limits.max_keys ->
         release(bucket, keys, bytes)
-        {:error, "the store is full: it holds #{limits.max_keys} keys (max_keys)"}
+        {:error, "the store is full: it holds at most #{limits.max_keys} keys (max_keys)"}
 
       bytes > 0 and used_bytes > limits.max_bytes ->
         release(bucket, keys, bytes)
-        {:error, "the store is full: #{limits.max_bytes} bytes are all it holds (max_bytes)"}
+        {:error, "the store is full: it holds at most #{limits.max_bytes} bytes (max_bytes)"}
 
       true ->
         :ok
@@ -171,7 +179,7 @@ defmodule Wasmex.Components.KeyValue.ETS do
     end
   end
 
-  # A key that was deleted, or whose number is not yet or no more its own, is left out.
+  # Skips a key that was deleted, or that has another number now.
   defp key({table, name, _limits} = bucket, number) do
     with [{_, key}] <- :ets.lookup(table, {:number, name, number}),
          {_value, ^number} <- look_up(bucket, key),

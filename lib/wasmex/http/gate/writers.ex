@@ -1,12 +1,12 @@
 defmodule Wasmex.HTTP.Gate.Writers do
   @moduledoc false
-  # Requests that are writing to their client, and need no place for that: a client that does not read must not keep
-  # others out. A guest that waits for its client still holds memory, so there are limits to how many do: four for each
-  # place, and for one address as many as there are places.
+  # Requests that are writing to their client. They occupy no place at the gate, so that slow clients do not block others.
+  # Their guests still hold memory, so their number is limited to four per place, and for one address to the number of
+  # places.
   #
   # Rows: `{pid, address}` for a guest that waits, `{pid, :ended}` for one that has ended, `{pid, :back}` for one that has
-  # its place again, and the counters `{:waiting, n}` and `{{:address, address}, n}`. A request that was here once keeps
-  # its row until it is over: who looks at the places first and here then misses nobody.
+  # its place back, and the counters `{:waiting, n}` and `{{:address, address}, n}`. A request keeps its row until it is
+  # over, so reading the places first and this table second finds every request.
 
   @enforce_keys [:table, :places]
   defstruct [:table, :places]
@@ -22,7 +22,7 @@ defmodule Wasmex.HTTP.Gate.Writers do
       places: places
     }
 
-  @doc "Adds this process; whether there is room. For one whose guest has ended (`:ended`) there always is."
+  @doc "Adds this process. Returns whether there was room, which is always true if its guest has ended (`:ended`)."
   @spec add(t(), String.t() | :ended) :: boolean()
   def add(%__MODULE__{table: table}, :ended), do: :ets.insert(table, {self(), :ended})
 
@@ -37,7 +37,7 @@ defmodule Wasmex.HTTP.Gate.Writers do
     end
   end
 
-  @doc "This process has its place again."
+  @doc "This process has its place back."
   @spec back(t()) :: :ok
   def back(%__MODULE__{table: table}) do
     row = :ets.lookup(table, self())
@@ -52,7 +52,7 @@ defmodule Wasmex.HTTP.Gate.Writers do
   defp uncounted([{_pid, address}], table) when is_binary(address), do: uncount(table, address)
   defp uncounted(_row, _table), do: :ok
 
-  @doc "Whether nobody is here."
+  @doc "Whether no request is writing."
   @spec none?(t()) :: boolean()
   def none?(%__MODULE__{table: table}),
     do: :ets.select_count(table, [{{:"$1", :_}, [{:is_pid, :"$1"}], [true]}]) == 0

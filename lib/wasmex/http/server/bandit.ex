@@ -1,17 +1,17 @@
 defmodule Wasmex.HTTP.Server.Bandit do
   @moduledoc false
-  # The functions on Bandit, where the project has it: its HTTP/2, TLS and limits of connections. Each request comes
-  # through `Wasmex.Plug`. Bandit is called at run time, for it is no dependency.
+  # Serves functions with Bandit, through `Wasmex.Plug`. Bandit is called at run time, because it is an optional
+  # dependency.
 
   @compile {:no_warn_undefined, [Bandit, ThousandIsland]}
 
   alias Wasmex.HTTP.Service
 
-  @doc "Whether Bandit and Plug are there."
+  @doc "Whether Bandit and Plug are available."
   @spec available?() :: boolean()
   def available?, do: Code.ensure_loaded?(Bandit) and Code.ensure_loaded?(Plug.Conn)
 
-  @doc "Starts it for the service of this key. Errors are those of `Wasmex.HTTP.Server.Listener`."
+  @doc "Starts Bandit for the service with this key. Errors have the form of `Wasmex.HTTP.Server.Listener`."
   @spec start_link(term(), map()) :: {:ok, pid()} | {:error, term()}
   def start_link(key, opts) do
     own = [
@@ -30,7 +30,7 @@ defmodule Wasmex.HTTP.Server.Bandit do
     end
   end
 
-  @doc "The port that it listens on."
+  @doc "The port of the server."
   @spec port(pid()) :: :inet.port_number()
   def port(bandit) do
     {:ok, {_address, port}} = ThousandIsland.listener_info(bandit)

@@ -1,22 +1,22 @@
 defmodule Wasmex.HTTP.Server.Body do
   @moduledoc false
-  # The body of a request as a stream: read from the socket when the guest wants more, in the process of the request.
-  # Where it stands is kept in the process, so that the connection knows afterwards how much of it was read.
+  # The body of a request as a stream, read from the socket on demand in the process of the request. The position is kept in
+  # the process dictionary, so that the connection knows afterwards how much was read.
   #
-  # A failure is the last element of the stream, `Wasmex.HTTP.Request.body_error/1`.
+  # A failure is the last element of the stream, see `Wasmex.HTTP.Request.body_error/1`.
 
   alias Wasmex.HTTP.Request
   alias Wasmex.HTTP.Server.{Chunked, Wire}
 
   @key :"$wasmex_http_body"
-  # Ms without a byte.
+  # The maximum time without a byte, in ms.
   @patience 10_000
 
   @enforce_keys [:wire, :left]
   defstruct wire: nil,
-            # Bytes that are to come, or the state of the chunks.
+            # The remaining bytes, or the state of the chunked coding.
             left: 0,
-            # The client waits until it is asked for the body.
+            # Whether the client waits for `100 Continue`.
             continue?: false,
             read: 0,
             most: 0,
@@ -24,7 +24,7 @@ defmodule Wasmex.HTTP.Server.Body do
 
   @type t :: %__MODULE__{}
 
-  @doc "Begins a body of so many bytes, or `:chunked`; `continue?` when the client waits to be asked for it."
+  @doc "Begins a body with this length, or `:chunked`. `continue?` means that the client waits for `100 Continue`."
   @spec begin(Wire.t(), non_neg_integer() | :chunked, boolean()) :: :ok
   def begin(wire, length, continue?) do
     left = if length == :chunked, do: %Chunked{}, else: length
@@ -32,7 +32,7 @@ defmodule Wasmex.HTTP.Server.Body do
     :ok
   end
 
-  @doc "Ends it: `{:ok, wire}` when all was read, else `:unread`."
+  @doc "Ends the body. Returns `{:ok, wire}` if it was read completely, `:unread` otherwise."
   @spec finish() :: {:ok, Wire.t()} | :unread
   def finish do
     case Process.delete(@key) do
@@ -42,8 +42,8 @@ defmodule Wasmex.HTTP.Server.Body do
   end
 
   @doc """
-  The stream, of at most `most` bytes (413 beyond). It takes no longer than `time` ms, however slowly the bytes come: the
-  request has its place, and perhaps an instance, for as long.
+  The stream, of at most `most` bytes (413 if longer) and at most `time` ms in total, because the request occupies a place
+  while it reads.
   """
   @spec stream(non_neg_integer() | :infinity, timeout()) :: Enumerable.t()
   def stream(most, time) do
@@ -67,7 +67,7 @@ defmodule Wasmex.HTTP.Server.Body do
     {:halt, :done}
   end
 
-  # Atoms are greater than numbers, so `:infinity` is the largest limit.
+  # Atoms compare greater than numbers, so `:infinity` is the largest limit.
   defp count(%{read: read, most: most}, _bytes) when read > most,
     do: {[Request.body_error(413)], :failed}
 

@@ -1,15 +1,15 @@
 defmodule Wasmex.HTTP.Server.Chunked do
   @moduledoc false
-  # The chunked transfer coding (RFC 9112, section 7.1), piece by piece out of the bytes that have arrived. Extensions and
-  # trailers are checked and dropped.
+  # An incremental decoder of the chunked transfer coding (RFC 9112, section 7.1). Extensions and trailers are validated and
+  # dropped.
 
   alias Wasmex.HTTP.Field
 
-  # Bytes of one size line with its extensions; of all of them and the trailers together.
+  # The maximum size of a size line with its extensions, and of all size lines and trailers together.
   @line 1024
   @overhead 16 * 1024
 
-  # `left` bytes of the chunk are to come; `at` is what comes then.
+  # `left` is the rest of the current chunk; `at` is the part of the coding that follows.
   defstruct at: :size, left: 0, overhead: 0
 
   @type t :: %__MODULE__{
@@ -21,10 +21,10 @@ defmodule Wasmex.HTTP.Server.Chunked do
   @ext "[ \\t]*;[ \\t]*[!#$%&'*+\\-.^_`|~0-9A-Za-z]+" <>
          "(?:[ \\t]*=[ \\t]*(?:[!#$%&'*+\\-.^_`|~0-9A-Za-z]+|" <>
          ~S/"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"/ <> "))?"
-  # Fifteen digits are more than a body can have.
+  # Fifteen digits are enough for any body.
   @size "\\A([0-9A-Fa-f]{1,15})(?:" <> @ext <> ")*\\z"
 
-  @doc "The next bytes of the body, with the rest of the buffer; `:more` when more has to arrive first."
+  @doc "Decodes the next bytes of the body. Returns the rest of the buffer, or `:more` if it is incomplete."
   @spec next(t(), binary()) ::
           {:data, binary(), t(), binary()} | {:more, t(), binary()} | {:done, binary()} | :error
   def next(state, buffer)
@@ -70,7 +70,7 @@ defmodule Wasmex.HTTP.Server.Chunked do
     end
   end
 
-  # The digits of a size are no overhead: a body of many small chunks is a body.
+  # The digits of a size do not count as overhead, so that many small chunks are allowed.
   defp own(state, line), do: state.overhead - digits(line, 0)
 
   defp digits(<<c, rest::binary>>, n) when c in ?0..?9 or c in ?a..?f or c in ?A..?F,
@@ -78,7 +78,7 @@ defmodule Wasmex.HTTP.Server.Chunked do
 
   defp digits(_rest, n), do: n
 
-  # Without extensions, as nearly always.
+  # The common case, without extensions.
   defp size(line) do
     if digits(line, 0) == byte_size(line) and byte_size(line) in 1..15,
       do: {:ok, String.to_integer(line, 16)},

@@ -1,11 +1,11 @@
 defmodule Wasmex.HTTP.Server.Connection do
   @moduledoc false
-  # One connection: request after request, each read, served and answered in this process.
+  # One connection. This process reads its requests and handles them one after the other.
 
   alias Wasmex.HTTP.{Request, Response, Service}
   alias Wasmex.HTTP.Server.{Body, Wire}
 
-  # Ms between requests, and for the head of one.
+  # The maximum time between requests, and for the head of a request, in ms.
   @idle 60_000
   @patience 10_000
 
@@ -15,7 +15,7 @@ defmodule Wasmex.HTTP.Server.Connection do
       remote = address |> :inet.ntoa() |> to_string()
       serve(%Wire{socket: socket}, %{service: service, remote: remote, port: port})
     else
-      # The client was gone before it was served.
+      # The client has already disconnected.
       {:error, _} -> :ok
     end
   after
@@ -24,13 +24,13 @@ defmodule Wasmex.HTTP.Server.Connection do
 
   defp serve(wire, context) do
     case Wire.head(wire, @idle, @patience) do
-      {:ok, head, wire} -> answer(head, wire, context)
+      {:ok, head, wire} -> serve_request(head, wire, context)
       {:refuse, status, wire} -> refuse(wire.socket, status)
       :closed -> :ok
     end
   end
 
-  # What is wrong with the form of a request may be wrong with what follows it.
+  # After a malformed request, the rest of the connection cannot be trusted.
   defp refuse(socket, status) do
     response = Response.plain(status, "#{status} #{Response.reason(status)}")
     headers = [{"connection", "close"} | response.headers]
@@ -39,8 +39,8 @@ defmodule Wasmex.HTTP.Server.Connection do
     linger(socket)
   end
 
-  # Closed with bytes unread, a connection is reset, and the answer may be lost on its way: what still
-  # comes is read away until the client has closed too, or has had time enough to read the answer.
+  # Closing a connection with unread bytes resets it, and the client may lose the response. So drain it briefly, until the
+  # client closes it or has had enough time to read the response.
   @linger 2_000
 
   defp linger(socket) do
@@ -53,7 +53,7 @@ defmodule Wasmex.HTTP.Server.Connection do
     if left > 0 and match?({:ok, _}, :gen_tcp.recv(socket, 0, left)), do: drain(socket, deadline)
   end
 
-  defp answer(head, wire, context) do
+  defp serve_request(head, wire, context) do
     Body.begin(wire, head.body, head.continue?)
 
     state = %{
@@ -63,7 +63,7 @@ defmodule Wasmex.HTTP.Server.Connection do
       keep?: head.keep?
     }
 
-    # Without a body to come, what arrives is the next request or the end: the end is listened for.
+    # Without a request body, further bytes are the next request or the end of the connection. Listen for the latter.
     if head.body == 0, do: :inet.setopts(wire.socket, active: :once)
     closed = if head.body == 0, do: {:tcp_closed, wire.socket}
 
@@ -80,7 +80,7 @@ defmodule Wasmex.HTTP.Server.Connection do
     end
   end
 
-  # Back to reading when we want to; what came meanwhile is the beginning of the next request.
+  # Back to passive mode. Bytes that have arrived belong to the next request.
   defp passive(%{socket: socket} = wire) do
     :inet.setopts(socket, active: false)
 
@@ -106,7 +106,7 @@ defmodule Wasmex.HTTP.Server.Connection do
     }
   end
 
-  # Of a client that does not read in time the place is needed.
+  # Other requests need the place, so the client must read within this time (ms).
   @hurry 250
 
   defp reply({:hurry, event}, %{socket: socket} = state) do
@@ -117,7 +117,7 @@ defmodule Wasmex.HTTP.Server.Connection do
     written
   end
 
-  # These have no body, so that the length of one would be that of another answer.
+  # Responses without a body must not have a length.
   defp reply({:whole, status, headers, ""}, state) when status in [204, 304],
     do: send_all(state, head(status, headers, state))
 
@@ -130,7 +130,7 @@ defmodule Wasmex.HTTP.Server.Connection do
   defp reply({:head, status, headers}, %{chunked?: true} = state),
     do: send_all(state, head(status, [{"transfer-encoding", "chunked"} | headers], state))
 
-  # HTTP/1.0 has no chunks: the end of the connection is the end of the body.
+  # HTTP/1.0 has no chunked coding: the end of the connection ends the body.
   defp reply({:head, status, headers}, state) do
     state = %{state | keep?: false}
     send_all(state, head(status, headers, state))
@@ -146,7 +146,7 @@ defmodule Wasmex.HTTP.Server.Connection do
   defp reply({:chunk, bytes}, state), do: send_all(state, bytes)
   defp reply(:done, %{chunked?: true, head?: false} = state), do: send_all(state, "0\r\n\r\n")
   defp reply(:done, state), do: state
-  # Half an answer must not look like a whole one.
+  # An incomplete response must not look complete.
   defp reply(:broken, state), do: %{state | keep?: false}
 
   defp send_all(state, iodata) do
@@ -157,7 +157,7 @@ defmodule Wasmex.HTTP.Server.Connection do
   end
 
   defp head(status, headers, state) do
-    # What a client of HTTP/1.0 asked for has to be confirmed.
+    # HTTP/1.0 clients need a confirmation of keep-alive.
     connection =
       cond do
         not state.keep? -> [{"connection", "close"}]

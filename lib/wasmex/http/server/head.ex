@@ -1,7 +1,7 @@
 defmodule Wasmex.HTTP.Server.Head do
   @moduledoc false
-  # What the lines of a request's head mean (RFC 9112, sections 3 and 6): where the target is, how long the body is,
-  # whether the connection goes on. A head that two servers could read in two ways is refused.
+  # Interprets the head of a request (RFC 9112, sections 3 and 6): its target, the length of its body, and whether the
+  # connection is kept alive. Ambiguous heads are rejected.
 
   alias Wasmex.HTTP.Field
 
@@ -20,10 +20,10 @@ defmodule Wasmex.HTTP.Server.Head do
           continue?: boolean()
         }
 
-  @typedoc "Method, target and version as they were sent."
+  @typedoc "The method, target and version as sent."
   @type request :: {String.t(), binary(), {0..9, 0..9}}
 
-  @doc "The parts of a request line: one space between each two."
+  @doc "Splits a request line. Its parts are separated by single spaces."
   @spec request_line(binary()) :: {:ok, request()} | {:error, 400}
   def request_line(line) do
     with [method, target, "HTTP/" <> <<major, ".", minor>>] <-
@@ -36,7 +36,7 @@ defmodule Wasmex.HTTP.Server.Head do
     end
   end
 
-  @doc "The head, or the status it is refused with."
+  @doc "Returns the head, or the status of the error response."
   @spec new(request(), [{String.t(), binary()}]) :: {:ok, t()} | {:error, 400..599}
   def new({method, target, version}, headers) do
     with :ok <- version(version),
@@ -49,7 +49,7 @@ defmodule Wasmex.HTTP.Server.Head do
          method: method,
          target: target,
          version: version,
-         # `X_Real_Ip` and `X-Real-Ip` would be one variable to a program: as proxies do, what no proxy has set is dropped.
+         # `X_Real_Ip` and `X-Real-Ip` would become the same variable. Like proxies, drop names with underscores.
          headers: Enum.reject(headers, fn {name, _} -> String.contains?(name, "_") end),
          body: body,
          keep?: keep?(headers, version),
@@ -66,7 +66,7 @@ defmodule Wasmex.HTTP.Server.Head do
   defp method(method) when method in @methods, do: :ok
   defp method(_method), do: 501
 
-  # Exactly one, and one that is a host (section 3.2).
+  # Exactly one valid host (section 3.2).
   defp host(headers, version) do
     case values(headers, "host") do
       [host] -> if host?(host), do: :ok, else: 400
@@ -82,7 +82,7 @@ defmodule Wasmex.HTTP.Server.Head do
         ~r/\A(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::\d{0,5})?\z/
       )
 
-  # Origin form, or absolute form, whose authority stands for the field `Host` (section 3.2.2).
+  # Origin form, or absolute form, whose authority replaces the field `Host` (section 3.2.2).
   defp target("/" <> _ = path, headers), do: path(path, headers)
 
   defp target(target, headers) do
@@ -101,8 +101,8 @@ defmodule Wasmex.HTTP.Server.Head do
   defp path(path, headers),
     do: if(String.match?(path, ~r/[\x00-\x20\x7f#]/), do: 400, else: {:ok, path, headers})
 
-  # How long the body is (section 6.3). Both fields in one request are an attempt to smuggle another one, and HTTP/1.0
-  # has no codings (section 6.1).
+  # The length of the body (section 6.3). A request with both fields is rejected as request smuggling. HTTP/1.0 has no
+  # transfer codings (section 6.1).
   defp body(headers, version) do
     case {values(headers, "transfer-encoding"), values(headers, "content-length")} do
       {[], []} -> {:ok, 0}
@@ -118,7 +118,7 @@ defmodule Wasmex.HTTP.Server.Head do
 
   defp length_of(_several), do: 400
 
-  # Chunked has to be the last one, once; of others there are none here.
+  # Only `chunked` is supported, and it must occur once, as the last coding.
   defp coding(value) do
     case value |> tokens() |> Enum.reverse() do
       ["chunked"] -> {:ok, :chunked}
@@ -132,7 +132,7 @@ defmodule Wasmex.HTTP.Server.Head do
     "close" not in tokens and (version == {1, 1} or "keep-alive" in tokens)
   end
 
-  # HTTP/1.0 knows no such thing (RFC 9110, section 10.1.1).
+  # HTTP/1.0 does not support it (RFC 9110, section 10.1.1).
   defp continue?(_headers, {1, 0}), do: false
 
   defp continue?(headers, _version),

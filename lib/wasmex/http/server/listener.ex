@@ -1,6 +1,6 @@
 defmodule Wasmex.HTTP.Server.Listener do
   @moduledoc false
-  # Owns the listening socket; a few acceptors hand each connection to a process of its own.
+  # Owns the listening socket. Acceptors start a process for each connection.
 
   use GenServer
 
@@ -14,16 +14,16 @@ defmodule Wasmex.HTTP.Server.Listener do
     :binary,
     active: false,
     nodelay: true,
-    # A client that has said all may still listen.
+    # A client may close its sending side and still read.
     exit_on_close: false,
     reuseaddr: true,
     backlog: 1024,
-    # A client that does not read what it asked for.
+    # For clients that do not read the response.
     send_timeout: 30_000,
     send_timeout_close: true
   ]
 
-  @doc "`key` names the service that connections are served by; the options are the server's."
+  @doc "Starts a listener for the service with this key. The options are those of the server."
   @spec start_link(term(), map()) :: GenServer.on_start()
   def start_link(key, opts), do: GenServer.start_link(__MODULE__, {key, opts})
 
@@ -54,14 +54,14 @@ defmodule Wasmex.HTTP.Server.Listener do
       {:error, :closed} ->
         :ok
 
-      # Out of file descriptors, most likely: some will be free again.
+      # Probably out of file descriptors, so try again later.
       {:error, _reason} ->
         Process.sleep(50)
         accept(listening, connections, handle)
     end
   end
 
-  # The connection begins when the socket is its own.
+  # The connection starts once it owns the socket.
   defp hand_over(socket, connections, handle) do
     started =
       Task.Supervisor.start_child(connections, fn ->

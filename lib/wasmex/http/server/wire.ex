@@ -1,7 +1,6 @@
 defmodule Wasmex.HTTP.Server.Wire do
   @moduledoc false
-  # A socket with the bytes that were read from it and not used yet, and the head of a request out of them.
-  # `Wasmex.HTTP.Server.Head` says what a head means.
+  # A socket with a read buffer. Reads the head of a request; `Wasmex.HTTP.Server.Head` interprets it.
 
   alias Wasmex.HTTP.Field
   alias Wasmex.HTTP.Server.Head
@@ -14,15 +13,14 @@ defmodule Wasmex.HTTP.Server.Wire do
           deadline: integer() | :infinity
         }
 
-  # Bytes of the request line, bytes of all field lines together, and how many of these there may be.
+  # The maximum size of the request line, of all field lines together, and the maximum number of field lines.
   @request_line 16 * 1024 + 100
   @fields 64 * 1024
   @count 200
 
   @doc """
-  The head of the next request. `idle` ms may pass before its first byte, `patience` ms until it is complete. `:refuse`
-  comes with the status of the answer, after which the connection is closed: what is wrong with the form of a request may be
-  wrong with what follows it.
+  Reads the head of the next request, with at most `idle` ms until its first byte and `patience` ms until it is complete.
+  `:refuse` has the status of the error response, after which the connection must be closed.
   """
   @spec head(t(), timeout(), timeout()) ::
           {:ok, Head.t(), t()} | {:refuse, pos_integer(), t()} | :closed
@@ -43,7 +41,7 @@ defmodule Wasmex.HTTP.Server.Wire do
 
   defp now, do: System.monotonic_time(:millisecond)
 
-  # Nothing is wrong with a client that says nothing.
+  # An idle client is not an error.
   defp first(%{buffer: ""} = wire, idle) do
     case :gen_tcp.recv(wire.socket, 0, idle) do
       {:ok, bytes} -> {:ok, %{wire | buffer: bytes}}
@@ -53,8 +51,8 @@ defmodule Wasmex.HTTP.Server.Wire do
 
   defp first(wire, _idle), do: {:ok, wire}
 
-  # Empty lines before a request are skipped (section 2.2). What does not begin like a request, TLS for example, may
-  # never come to the end of a line.
+  # Skips empty lines before a request (section 2.2). Rejects input that cannot be a request line early, because other
+  # protocols, such as TLS, may never send a line end.
   defp request_line(wire, left) do
     case line(wire, left, 414) do
       {:ok, "", wire} -> request_line(wire, left - 2)
@@ -81,7 +79,7 @@ defmodule Wasmex.HTTP.Server.Wire do
     end
   end
 
-  # A line of at most `left` bytes; a longer one is refused with this status.
+  # A line of at most `left` bytes. A longer one is rejected with this status.
   defp line(%{buffer: buffer} = wire, left, status) do
     case Field.line(buffer) do
       {:ok, line, _rest} when byte_size(line) > left -> {:refuse, status, wire}
@@ -103,7 +101,7 @@ defmodule Wasmex.HTTP.Server.Wire do
     end
   end
 
-  @doc "Reads what there is, until the deadline."
+  @doc "Reads available bytes, until the deadline."
   @spec recv(t()) :: {:ok, t()} | {:error, :timeout | :closed | :inet.posix()}
   def recv(%{deadline: deadline} = wire) do
     timeout = if deadline == :infinity, do: :infinity, else: max(deadline - now(), 0)

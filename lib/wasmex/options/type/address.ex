@@ -1,8 +1,8 @@
 defmodule Wasmex.Options.Type.Address do
   @moduledoc false
-  # An entry of an allow-list: an address, a network or a name, at any port, one or several. What it allows is decided in
-  # `native/wasmex/src/wasi/rules.rs`, which reads `{kind, text, first_port, last_port}`, where kind is `:any`, `:ip` (text
-  # is an address and how many of its bits count, "10.0.0.0/8"), `:name` or `:glob`.
+  # An entry of an allow-list: an address, a network or a name, with an optional port or range of ports. It is converted for
+  # `native/wasmex/src/wasi/rules.rs` to `{kind, text, first_port, last_port}`, where kind is `:any`, `:ip` (the text is an
+  # address with a prefix length, "10.0.0.0/8"), `:name` or `:glob`.
 
   use Wasmex.Options.Type
 
@@ -51,7 +51,7 @@ defmodule Wasmex.Options.Type.Address do
       [_, ip | ports] ->
         if ip?(ip), do: {:ok, ip, Enum.drop(ports, 1)}, else: {:error, expected()}
 
-      # An IPv6 address without a port may come without brackets.
+      # An IPv6 address without a port needs no brackets.
       nil ->
         if ip?(text), do: {:ok, text, []}, else: {:error, expected()}
     end
@@ -72,7 +72,7 @@ defmodule Wasmex.Options.Type.Address do
 
     if first <= last and last <= 65_535,
       do: {:ok, first, last},
-      else: {:error, "a port up to 65535, or two of them with the lower one first"}
+      else: {:error, "a port up to 65535, or a range of ports with the lower one first"}
   end
 
   defp target("*"), do: {:ok, :any, ""}
@@ -114,7 +114,7 @@ defmodule Wasmex.Options.Type.Address do
   defp name(text) do
     cond do
       not (text =~ ~r/\A[a-zA-Z0-9*]([a-zA-Z0-9._*-]*[a-zA-Z0-9*])?\z/) -> {:error, expected()}
-      # "300.1.1.1" would be looked up as a name, which nobody meant.
+      # "300.1.1.1" is most likely a mistake, not a name.
       text =~ ~r/\A[\d.]+\z/ -> {:error, expected()}
       text =~ "*" -> {:ok, :glob, text}
       true -> {:ok, :name, text}

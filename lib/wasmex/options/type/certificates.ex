@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Type.Certificates do
   @moduledoc false
-  # Certificates as PEM. The native side reads their DER.
+  # Certificates in PEM format. The native side receives their DER.
 
   use Wasmex.Options.Type
 

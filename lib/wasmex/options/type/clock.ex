@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Type.Clock do
   @moduledoc false
-  # `:real`, or the time at which all clocks of a guest stand still: nanoseconds since 1970, as a u64 of WASI's.
+  # `:real`, or a fixed time for all clocks of a guest, in nanoseconds since 1970 (a u64 in WASI).
 
   use Wasmex.Options.Type
 

@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Type.Dirs do
   @moduledoc false
-  # Directories of a program, by their paths for the guest; kept as a list of `Wasmex.Wasi.PreopenOptions`.
+  # Directories of a program by guest path, converted to a list of `Wasmex.Wasi.PreopenOptions`.
 
   use Wasmex.Options.Type
 
@@ -36,7 +36,7 @@ defmodule Wasmex.Options.Type.Dirs do
   defp problem(other), do: {:error, "", "#{expected()}, such as #{example()}", other}
 
   @impl true
-  def expected, do: "a map of the guest's paths and the host's"
+  def expected, do: "a map of guest paths to host paths"
 
   @impl true
   def spec do

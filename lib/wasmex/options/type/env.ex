@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Type.Env do
   @moduledoc false
-  # Environment variables: a map or a keyword list, kept as a map of strings.
+  # Environment variables: a map or a keyword list, converted to a map of strings.
 
   use Wasmex.Options.Type
 
@@ -27,7 +27,7 @@ defmodule Wasmex.Options.Type.Env do
   defp variable({name, value}) when is_binary(name) and is_binary(value) do
     cond do
       name == "" or Utils.byte?(name, ?=) ->
-        {:error, "", "names without = that are not empty", name}
+        {:error, "", "non-empty names without =", name}
 
       not Utils.text?(name) ->
         {:error, "", "strings of UTF-8 without NUL", name}

@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Type.Imports do
   @moduledoc false
-  # What a guest may import: a map of namespaces, kept with strings as names. What is imported is checked where it is
+  # Imports of a guest: a map of namespaces, converted to string names. The definitions are validated when they are
   # linked.
 
   use Wasmex.Options.Type

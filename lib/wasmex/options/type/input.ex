@@ -1,7 +1,7 @@
 defmodule Wasmex.Options.Type.Input do
   @moduledoc false
-  # The standard input of a program, see `Wasmex.Program.Stdin`. The elements of an Enumerable are looked at when
-  # the program reads them.
+  # The standard input of a program, see `Wasmex.Program.Stdin`. The elements of an Enumerable are validated when the
+  # program reads them.
 
   use Wasmex.Options.Type
 

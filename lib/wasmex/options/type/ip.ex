@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Type.IP do
   @moduledoc false
-  # An address to listen on, as `:inet` has it.
+  # An address to listen on, in the form of `:inet`.
 
   use Wasmex.Options.Type
 

@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Type.Links do
   @moduledoc false
-  # Compiled modules by name, kept with strings as names.
+  # Compiled modules by name, converted to string names.
 
   use Wasmex.Options.Type
 

@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Type.Names do
   @moduledoc false
-  # The atoms that stand for names of WIT: a map of strings to atoms.
+  # The atoms for WIT names: a map of strings to atoms.
 
   use Wasmex.Options.Type
 

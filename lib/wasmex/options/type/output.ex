@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Type.Output do
   @moduledoc false
-  # Where a standard stream of a program goes, see `Wasmex.Program.Sink`.
+  # The destination of a standard stream of a program, see `Wasmex.Program.Sink`.
 
   use Wasmex.Options.Type
 

@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Type.Pair do
   @moduledoc false
-  # A name and a text.
+  # A name and a value, NAME=VALUE in a command line.
 
   use Wasmex.Options.Type
 

@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Type.Stdio do
   @moduledoc false
-  # A standard stream of a store: `nil` and `:null` are nothing, `:inherit` is the VM's own, or a `Wasmex.Pipe`.
+  # A standard stream of a store: `nil` or `:null` for none, `:inherit` for that of the VM, or a `Wasmex.Pipe`.
 
   use Wasmex.Options.Type
 

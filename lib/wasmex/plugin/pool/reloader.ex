@@ -1,6 +1,6 @@
 defmodule Wasmex.Plugin.Pool.Reloader do
   @moduledoc false
-  # Looks at the files of a pool's plug-in and gives the pool what they became. It lives and dies with the pool.
+  # Checks the files of a pool's plug-in and passes new versions to the pool. It ends with the pool.
 
   use GenServer
 
@@ -12,16 +12,16 @@ defmodule Wasmex.Plugin.Pool.Reloader do
   # ms.
   @every 1_000
 
-  @enforce_keys [:pool, :source, :compile, :new, :seen]
-  defstruct [:pool, :source, :compile, :new, :seen]
+  @enforce_keys [:pool, :source, :compile, :new, :stamps]
+  defstruct [:pool, :source, :compile, :new, :stamps]
 
   @spec start(pid(), Plugin.source(), keyword(), keyword()) :: GenServer.on_start()
   def start(pool, source, compile, new) do
-    state = %__MODULE__{pool: pool, source: source, compile: compile, new: new, seen: nil}
-    GenServer.start(__MODULE__, %{state | seen: stamps(source)})
+    state = %__MODULE__{pool: pool, source: source, compile: compile, new: new, stamps: nil}
+    GenServer.start(__MODULE__, %{state | stamps: stamps(source)})
   end
 
-  @doc "Looks now; for tests, which need not wait."
+  @doc "Checks the files now, for tests."
   @spec look(pid()) :: :ok
   def look(reloader), do: GenServer.call(reloader, :look, :infinity)
 
@@ -49,30 +49,30 @@ defmodule Wasmex.Plugin.Pool.Reloader do
 
   defp reload(state) do
     case stamps(state.source) do
-      seen when seen == state.seen ->
+      stamps when stamps == state.stamps ->
         state
 
-      seen ->
+      stamps ->
         compile(state)
-        %{state | seen: seen}
+        %{state | stamps: stamps}
     end
   end
 
   defp compile(state) do
     with {:ok, compiled} <- Plugin.compile(state.source, state.compile),
-         # One that can't be made is no better than one that can't be compiled.
+         # Create one plug-in, to find errors in the initialization.
          {:ok, plugin} <- Plugin.new(compiled, state.new) do
       Plugin.close(plugin)
       Pool.replace(state.pool, {compiled, state.new})
     else
       {:error, error} ->
         Logger.error(
-          "the plug-in of #{inspect(state.pool)} stays as it is: #{Exception.message(error)}"
+          "the plug-in of #{inspect(state.pool)} was not reloaded: #{Exception.message(error)}"
         )
     end
   end
 
-  # Size, times and inode of each file, or why there are none.
+  # The size, times and inode of each file, or an error.
   defp stamps(source) do
     for path <- paths(source) do
       with {:ok, stat} <- File.stat(path, time: :posix),

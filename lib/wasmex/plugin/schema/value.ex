@@ -1,13 +1,13 @@
 defmodule Wasmex.Plugin.Schema.Value do
   @moduledoc false
-  # Values of a schema's types: from Elixir to bytes and back. `structs` are the modules of the generated structs.
+  # Converts values of a schema's types to bytes and back. `structs` are the modules of the generated structs.
 
   alias Wasmex.{Error, JSON, Utils}
   alias Wasmex.Plugin.Schema
 
   @type structs :: %{String.t() => module()}
 
-  @doc "The bytes of a value; `where` begins the error's text."
+  @doc "Encodes a value. Error messages start with `where`."
   @spec encode(term(), {Schema.type(), atom()} | nil, Schema.t(), structs(), String.t()) ::
           {:ok, binary()} | {:error, Error.t()}
   def encode(_term, nil, _schema, _structs, _where), do: {:ok, ""}
@@ -17,7 +17,7 @@ defmodule Wasmex.Plugin.Schema.Value do
 
     case encoding do
       :json -> {:ok, JSON.encode_compact(json)}
-      # A buffer is Base64 in JSON only.
+      # Buffers are only Base64 in JSON.
       :binary when is_binary(term) -> {:ok, term}
       :text when is_binary(json) -> {:ok, json}
       _ -> wrong(where, if(encoding == :text, do: "a string", else: "a binary"), term)
@@ -26,7 +26,7 @@ defmodule Wasmex.Plugin.Schema.Value do
     {:wrong, error} -> {:error, error}
   end
 
-  @doc "The value of bytes."
+  @doc "Decodes a value."
   @spec decode(binary(), {Schema.type(), atom()} | nil, Schema.t(), structs(), String.t()) ::
           {:ok, term()} | {:error, Error.t()}
   def decode(_bytes, nil, _schema, _structs, _where), do: {:ok, nil}
@@ -158,7 +158,7 @@ defmodule Wasmex.Plugin.Schema.Value do
     end)
   end
 
-  # Fields that are not there are nil, unless they are required.
+  # Missing fields are nil, unless they are required.
   defp fields(fields, get, {schema, structs, where}, convert) do
     for {name, type, required?} <- fields, into: %{} do
       at = {schema, structs, "#{where}, field #{inspect(name)}"}
@@ -171,6 +171,6 @@ defmodule Wasmex.Plugin.Schema.Value do
     end
   end
 
-  # The atoms are those of the schema, made when its module was compiled.
+  # The atoms of the schema exist since its module was compiled.
   defp field(name), do: name |> Macro.underscore() |> String.to_existing_atom()
 end

@@ -1,13 +1,13 @@
 defmodule Wasmex.Plugin.Schema.YAML do
   @moduledoc false
-  # As much of YAML 1.2 as schemas are written in: mappings and sequences by indentation, plain and quoted scalars, `|` and
-  # `>`, flow `[a, b]` and `{a: b}`, comments. Anchors, tags and several documents are errors. Names stay strings.
+  # A parser for the subset of YAML 1.2 that schemas use: mappings and sequences by indentation, plain and quoted scalars, `|`
+  # and `>`, flow `[a, b]` and `{a: b}`, comments. Anchors, tags and multiple documents are errors. Names stay strings.
 
   @deepest 64
 
   @typep line :: {pos_integer(), non_neg_integer(), String.t()}
 
-  @doc "The term: maps, lists, strings, numbers, booleans, nil; or what is wrong, and in which line."
+  @doc "Parses YAML. Returns maps, lists, strings, numbers, booleans and nil, or an error with the line number."
   @spec decode(String.t()) :: {:ok, term()} | {:error, String.t()}
   def decode(text) do
     if String.valid?(text) do
@@ -29,7 +29,7 @@ defmodule Wasmex.Plugin.Schema.YAML do
 
     case skip(rest) do
       [] -> {:ok, value}
-      [{number, _, _} | _] -> fail(number, "this is indented less than what it belongs to")
+      [{number, _, _} | _] -> fail(number, "wrong indentation")
     end
   end
 
@@ -39,11 +39,11 @@ defmodule Wasmex.Plugin.Schema.YAML do
   @spec line({String.t(), pos_integer()}) :: line()
   defp line({text, number}) do
     content = String.trim_leading(text, " ")
-    if String.starts_with?(content, "\t"), do: fail(number, "tabs can't indent")
+    if String.starts_with?(content, "\t"), do: fail(number, "tabs cannot be used for indentation")
     {number, byte_size(text) - byte_size(content), content}
   end
 
-  # Blank lines, comments, and the mark of a document.
+  # Skips blank lines, comments, and the document marker.
   defp skip([{_, _, ""} | lines]), do: skip(lines)
   defp skip([{_, _, "#" <> _} | lines]), do: skip(lines)
   defp skip([{_, 0, "---"} | lines]), do: skip(lines)
@@ -71,7 +71,7 @@ defmodule Wasmex.Plugin.Schema.YAML do
           if plain(inner) == "" do
             nested(lines, indent, depth)
           else
-            # What stands behind the dash is a block whose indentation is where it begins.
+            # The text after the dash is a block, indented by its own column.
             within = indent + byte_size(content) - byte_size(inner)
             block([{number, within, inner} | lines], within, depth)
           end
@@ -86,7 +86,7 @@ defmodule Wasmex.Plugin.Schema.YAML do
   defp mapping(lines, indent, depth, done) do
     with [{number, ^indent, content} | lines] <- skip(lines),
          {key, rest} <- key(content, number) do
-      if is_map_key(done, key), do: fail(number, "#{inspect(key)} comes twice")
+      if is_map_key(done, key), do: fail(number, "duplicate key #{inspect(key)}")
       {value, lines} = value(plain(rest), rest, number, lines, indent, depth)
       mapping(lines, indent, depth, Map.put(done, key, value))
     else
@@ -100,7 +100,7 @@ defmodule Wasmex.Plugin.Schema.YAML do
   defp value(<<mark, style::binary>>, _raw, number, lines, indent, _depth)
        when mark in [?|, ?>] do
     if style not in ["", "-", "+"],
-      do: fail(number, "a block of text is marked with |, > and - or + only")
+      do: fail(number, "a block scalar must start with | or >, optionally with - or +")
 
     text_block(mark, style, lines, indent)
   end
@@ -120,7 +120,7 @@ defmodule Wasmex.Plugin.Schema.YAML do
     end
   end
 
-  # What belongs to a name stands deeper; a sequence may stand as deep.
+  # A nested block is indented more than its key. A sequence may have the same indentation.
   defp nested(lines, indent, depth) do
     case skip(lines) do
       [{_, deeper, _} | _] = lines when deeper > indent ->
@@ -178,7 +178,7 @@ defmodule Wasmex.Plugin.Schema.YAML do
     end
   end
 
-  # Without a comment behind it.
+  # Removes a trailing comment.
   defp plain(text) do
     if text =~ ~r/\A["'\[{]/,
       do: String.trim(text),
@@ -275,7 +275,7 @@ defmodule Wasmex.Plugin.Schema.YAML do
   defp scalar(text, _number) when text in ["false", "False", "FALSE"], do: false
 
   defp scalar(<<mark, _::binary>> = text, number) when mark in [?&, ?*, ?!],
-    do: fail(number, "anchors and tags are not read: #{text}")
+    do: fail(number, "anchors and tags are not supported: #{text}")
 
   defp scalar(text, _number) do
     cond do

@@ -5,7 +5,7 @@ defmodule Wasmex.Program.Kind.Component do
   @behaviour Wasmex.Program.Kind
 
   alias Wasmex.{Components, Engine, Error, Native}
-  alias Wasmex.Components.{Component, Names, Style}
+  alias Wasmex.Components.{Component, Names, ValueFormat}
   alias Wasmex.Program.{Entry, Options}
 
   # Followed by a patch version.
@@ -71,7 +71,8 @@ defmodule Wasmex.Program.Kind.Component do
 
   defp begin(path, params) do
     fn instance, _pipes ->
-      {nil, fn -> Native.component_call(instance, path, params, Style.direct(), nil, nil) end}
+      {nil,
+       fn -> Native.component_call(instance, path, params, ValueFormat.direct(), nil, nil) end}
     end
   end
 

@@ -543,7 +543,7 @@ defmodule Wasmex.SecurityTest do
       IO.inspect(elem(Wasmex.Module.compile(engine, "(module)", compile: :isolated), 0))
       """
 
-      assert {"{:error, \"the helper that compiles crashed: signal 6, SIGABRT\"}\n:ok\n", 0} =
+      assert {"{:error, \"the compiler helper crashed: signal 6, SIGABRT\"}\n:ok\n", 0} =
                ChildVM.run(@owner <> code)
     end
 
@@ -590,7 +590,7 @@ defmodule Wasmex.SecurityTest do
     test "A disk cache that others may write to is refused.", %{tmp_dir: dir} do
       File.chmod!(dir, 0o777)
       assert {:error, text} = Engine.new(%EngineConfig{cache: dir})
-      assert text =~ "may be written to by others"
+      assert text =~ "is writable by other users"
     end
   end
 end

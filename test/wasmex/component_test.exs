@@ -243,7 +243,7 @@ defmodule Wasmex.ComponentTest do
     File.write!(path, "package a:b; world w { export imports: interface { f: func(); } }")
     code = "defmodule Taken do\n use Wasmex.Component, wit: #{inspect(path)}\nend"
 
-    assert_raise CompileError, ~r/no module for the interface imports/, fn ->
+    assert_raise CompileError, ~r/no module name is left for the interface imports/, fn ->
       Code.eval_string(code)
     end
   end

@@ -512,7 +512,7 @@ defmodule Wasmex.DropInTest do
 
     assert message.("fd_close", Store.new()) =~ "pass `wasi: true`"
     text = message.("sock_open", Store.new_wasi(%Wasmex.Wasi.WasiOptions{}))
-    assert text =~ "this host has no `wasi_snapshot_preview1::sock_open`"
+    assert text =~ "this host does not provide `wasi_snapshot_preview1::sock_open`"
     refute text =~ "enable"
   end
 

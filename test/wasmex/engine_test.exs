@@ -84,7 +84,7 @@ defmodule Wasmex.EngineTest do
 
     assert [_ | _] = Path.wildcard(dir <> "/**/*")
     assert {:error, text} = Engine.new(%EngineConfig{cache: "/proc/none/x"})
-    assert text =~ "can't be made"
+    assert text =~ "cannot be created"
   end
 
   test "ahead-of-time artefacts" do

@@ -160,7 +160,7 @@ defmodule Wasmex.OptionsTest do
 
     test "says what is missing" do
       assert raised(fn -> Options.new!([], @needed) end) ==
-               ~s|the option :dir of g/1 is missing, such as dir: "lib"|
+               ~s|missing option :dir in g/1, such as dir: "lib"|
 
       assert Options.new!([dir: "a"], @needed) == %{dir: "a"}
     end
@@ -301,7 +301,7 @@ defmodule Wasmex.OptionsTest do
       {:atom, [:a], [{"a", "an atom"}]},
       {:name, ["a", ""], [{nil, "a string or an atom"}, {1, "a string"}]},
       {:keyword, [[], [a: 1], %{a: 1}], [{[1], "a keyword list or a map"}, {1, "a keyword"}]},
-      {:secret, ["s"], [{"", "a binary that is not empty"}, {:s, "got: :hidden"}]},
+      {:secret, ["s"], [{"", "a non-empty binary"}, {:s, "got: :hidden"}]},
       {{:integer, 1..1000}, [1, 1000], [{0, "an integer from 1 to 1,000"}, {1001, "from 1"}]},
       {{:bytes, 0x4000..0x400_0000}, [16_384], [{0, "a number of bytes from 16 KiB to 64 MiB"}]},
       {{:milliseconds, 1..0x7FFF_FFFF_FFFF_FFFF}, [1], [{0, "milliseconds of 1 or more"}]},

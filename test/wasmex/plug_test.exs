@@ -77,16 +77,16 @@ defmodule Wasmex.PlugTest do
   end
 
   test "mistakes say what to do" do
-    assert_raise ArgumentError, ~r/:name of plug Wasmex.Plug is missing/, fn ->
+    assert_raise ArgumentError, ~r/missing option :name in plug Wasmex.Plug/, fn ->
       Wasmex.Plug.init([])
     end
 
-    assert_raise ArgumentError, ~r/under a supervisor/, fn -> call(conn("GET", "/x"), :nobody) end
+    assert_raise ArgumentError, ~r/to a supervisor/, fn -> call(conn("GET", "/x"), :nobody) end
 
-    assert_raise ArgumentError, ~r/:name of Wasmex.Plug is missing/, fn ->
+    assert_raise ArgumentError, ~r/missing option :name in Wasmex.Plug/, fn ->
       Wasmex.Plug.child_spec(dir: ".")
     end
 
-    assert_raise ArgumentError, ~r/dir: the folder/, fn -> Wasmex.Plug.child_spec(name: :x) end
+    assert_raise ArgumentError, ~r/missing option dir:/, fn -> Wasmex.Plug.child_spec(name: :x) end
   end
 end

@@ -163,7 +163,7 @@ defmodule Wasmex.PluginTest do
     test "that can't be started says why" do
       Process.flag(:trap_exit, true)
       assert {:error, %Error{reason: :file}} = Plugin.start_link(source: "none.wasm")
-      assert_raise ArgumentError, ~r/needs a source/, fn -> Plugin.start_link([]) end
+      assert_raise ArgumentError, ~r/missing option source/, fn -> Plugin.start_link([]) end
     end
   end
 

@@ -82,7 +82,7 @@ defmodule Wasmex.PrintableTest do
       ~s|(module (import "wasi_snapshot_preview1" "sock_open" (func)) (func (export "_start")))|
 
     assert {:error, %Error{reason: :missing_import} = error} = Wasmex.run(wat)
-    assert Exception.message(error) =~ "this host has no"
+    assert Exception.message(error) =~ "this host does not provide"
     refute Exception.message(error) =~ "enable"
 
     assert {:error, %Error{reason: :not_a_program} = error} =

@@ -129,7 +129,7 @@ defmodule Wasmex.ProgramTest do
             Program.start_link(program: @rust, args: args)
           end)
 
-    assert_raise ArgumentError, ~r/:program of Wasmex.Program.start_link.1 is missing/, fn ->
+    assert_raise ArgumentError, ~r/missing option :program in Wasmex.Program.start_link.1/, fn ->
       Program.start_link(args: [])
     end
 

@@ -87,7 +87,7 @@ defmodule Wasmex.Cache.DiskTest do
       assert {:error, %Error{reason: :cache} = error} = Disk.check(dir)
 
       assert Exception.message(error) =~
-               "may be written to by others (mode #{Integer.to_string(mode, 8)})"
+               "is writable by other users (mode #{Integer.to_string(mode, 8)})"
 
       assert {:error, text} = Engine.new(%EngineConfig{cache: dir})
       assert text =~ dir
@@ -98,7 +98,7 @@ defmodule Wasmex.Cache.DiskTest do
     assert {:ok, engine} = Engine.new(%EngineConfig{cache: dir})
     File.chmod!(dir, 0o777)
     assert {:error, text} = Module.compile(engine, wat(7))
-    assert text =~ "may be written to by others"
+    assert text =~ "is writable by other users"
   end
 
   test "so is one whose place others may change", %{dir: dir} do
@@ -116,6 +116,6 @@ defmodule Wasmex.Cache.DiskTest do
     File.mkdir_p!(dir)
     File.write!(Path.join(dir, "file"), "")
     assert {:error, text} = Engine.new(%EngineConfig{cache: Path.join(dir, "file/cache")})
-    assert text =~ "can't be made"
+    assert text =~ "cannot be created"
   end
 end

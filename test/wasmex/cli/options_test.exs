@@ -50,12 +50,12 @@ defmodule Wasmex.CLI.OptionsTest do
 
   test "mistakes name the nearest option, and what is expected" do
     assert {:error, "--timout: unknown option, did you mean --timeout?"} = parse("--timout 2s")
-    assert {:error, "--xyz: unknown option; there are " <> _} = parse("--xyz")
+    assert {:error, "--xyz: unknown option; the options are " <> _} = parse("--xyz")
     assert {:error, "-x: unknown option" <> _} = parse("-x")
-    assert {:error, "--fuel: a value is missing"} = parse("--fuel")
-    assert {:error, "--fuel: expected a number" <> _} = parse("--fuel x")
+    assert {:error, "--fuel: missing value"} = parse("--fuel")
+    assert {:error, "--fuel: expected a non-negative integer" <> _} = parse("--fuel x")
 
-    assert {:error, "--output: a value is missing before --fuel" <> _} =
+    assert {:error, "--output: missing value before --fuel" <> _} =
              parse("--output --fuel 1")
 
     assert {:ok, [output: "--x"], []} = parse("--output=--x")

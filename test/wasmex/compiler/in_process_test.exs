@@ -51,7 +51,7 @@ defmodule Wasmex.Compiler.InProcessTest do
     assert {output, 0} = ChildVM.run(code)
     assert output =~ "gc: true"
     assert output =~ "isolated: :ok"
-    assert output =~ "full: \"4 compiles wait already"
+    assert output =~ "full: \"4 compiles are already waiting"
     assert output =~ "alive: 0"
     assert output =~ "waiting: true"
   end

@@ -145,7 +145,7 @@ defmodule Wasmex.Compiler.IsolatedTest do
 
     test "is what comes of code that grows beyond all measure" do
       assert {:error, %Error{reason: :compile_memory} = error} = compile_unscanned(table_bomb(20))
-      assert Exception.message(error) =~ "what was compiled takes more than 67108864 bytes"
+      assert Exception.message(error) =~ "the artefact is larger than 67108864 bytes"
       idle()
     end
 

@@ -173,7 +173,7 @@ defmodule Wasmex.Components.InstanceTest do
   test "a module is no component, nor is nonsense" do
     engine = Wasmex.Engine.default()
     assert {:error, %Error{reason: :module} = error} = Component.compile(engine, "(module)")
-    assert Exception.message(error) =~ "a component is needed"
+    assert Exception.message(error) =~ "expected a component"
     assert {:error, %Error{reason: :parse}} = Component.compile(engine, <<255>>)
     assert {:error, %Error{reason: :parse}} = Component.compile(engine, "(component (nope))")
     assert {:error, %Error{}} = Component.compile(engine, <<0, "asm", 13, 0, 1, 0, 99, 99>>)

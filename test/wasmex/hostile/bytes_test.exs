@@ -220,7 +220,7 @@ defmodule Wasmex.Hostile.BytesTest do
 
   test "text has a size" do
     text = "(module)" <> String.duplicate(" ", 17_000_000)
-    assert {:error, "there are 17000008 bytes" <> _} = Wasmex.Wat.to_wasm(text)
+    assert {:error, "the size of 17000008 bytes" <> _} = Wasmex.Wat.to_wasm(text)
 
     assert {:error, %Error{reason: :too_large, details: %{limit: :text_size}}} =
              WIT.world({:text, text})

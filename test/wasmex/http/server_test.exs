@@ -415,7 +415,7 @@ defmodule Wasmex.HTTP.ServerTest do
       assert_raise ArgumentError, text, fn -> Server.start_link([dir: dir] ++ opts) end
     end
 
-    assert_raise ArgumentError, ~r/dir: the folder/, fn -> Server.start_link(port: 0) end
+    assert_raise ArgumentError, ~r/missing option dir:/, fn -> Server.start_link(port: 0) end
     Process.flag(:trap_exit, true)
     assert {:error, _} = Server.start_link(dir: "no/such", port: 0)
     {_, port} = start(dir)

@@ -74,7 +74,7 @@ defmodule Wasmex.Plugin.ComponentTest do
 
   test "what only modules have", %{wasm: wasm} do
     {:ok, plugin} = Plugin.new({:bytes, wasm})
-    assert_raise ArgumentError, ~r/a component has no/, fn -> Plugin.vars(plugin) end
+    assert_raise ArgumentError, ~r/a component does not support/, fn -> Plugin.vars(plugin) end
     hash = %{wasm: [%{data: {:bytes, wasm}, hash: "00"}]}
     assert {:error, %Error{reason: :manifest}} = Plugin.new(hash)
   end

@@ -276,7 +276,7 @@ defmodule Wasmex.Plugin.FunctionsTest do
       compile.(ns.({:fn, [:bytes], [], fn _ -> nil end}))
     end
 
-    assert_raise ArgumentError, ~r/has no functions\/1/, fn -> compile.(String) end
+    assert_raise ArgumentError, ~r/does not implement functions\/1/, fn -> compile.(String) end
     assert_raise ArgumentError, ~r/as a map of namespaces.* got: 7/, fn -> compile.(7) end
   end
 

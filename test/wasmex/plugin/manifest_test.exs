@@ -31,14 +31,14 @@ defmodule Wasmex.Plugin.ManifestTest do
 
   test "what is wrong is named with its place" do
     one = %{"wasm" => [%{"path" => "a"}]}
-    assert refused(%{"wasm" => []}) =~ "no module is specified"
-    assert refused(%{}) =~ "no module is specified"
+    assert refused(%{"wasm" => []}) =~ "at least one module"
+    assert refused(%{}) =~ "at least one module"
     assert refused(%{"wasm" => "a"}) =~ "wasm must be a list"
 
     assert refused(%{"wasm" => [%{"path" => "a", "data" => "b"}]}) =~
-             "wasm[0] must have one of path, data and url"
+             "wasm[0] must have exactly one of path, data and url"
 
-    assert refused(%{"wasm" => [%{"name" => "a"}]}) =~ "wasm[0] must have one of"
+    assert refused(%{"wasm" => [%{"name" => "a"}]}) =~ "wasm[0] must have exactly one of"
     assert refused(%{"wasm" => [%{"data" => "%"}]}) =~ "wasm[0].data is not Base64"
     assert refused(%{"wasm" => [%{"path" => 7}]}) =~ "wasm[0].path must be a string"
     assert refused(Map.put(one, "config", %{"n" => 1})) =~ ~s|config."n" must be a string|
@@ -46,9 +46,9 @@ defmodule Wasmex.Plugin.ManifestTest do
     assert refused(Map.put(one, "memory", nil)) =~ "memory must be an object"
 
     assert refused(Map.put(one, "memory", %{"max_pages" => -1})) =~
-             "memory.max_pages must be a whole number"
+             "memory.max_pages must be a non-negative integer"
 
-    assert refused(Map.put(one, "timeout_ms", "1")) =~ "timeout_ms must be a whole number"
+    assert refused(Map.put(one, "timeout_ms", "1")) =~ "timeout_ms must be a non-negative integer"
     assert refused(Map.put(one, "allowed_hosts", "*")) =~ "allowed_hosts must be a list"
     assert refused(Map.put(one, "allowed_paths", [])) =~ "allowed_paths must be an object"
     assert refused([]) =~ "expected a map"
@@ -124,7 +124,7 @@ defmodule Wasmex.Plugin.ManifestTest do
     assert Plugin.call(plugin, "go") == {:ok, ""}
 
     assert {:error, error} = Plugin.compile(modules.([{"a", []}, {"a", []}, {"main", []}]))
-    assert Exception.message(error) =~ ~s|two modules have the name "a"|
+    assert Exception.message(error) =~ ~s|duplicate module name "a"|
 
     assert {:error, error} =
              Plugin.compile(modules.([{"a", ["b"]}, {"b", ["c"]}, {"c", ["a"]}, {"main", ["a"]}]))

@@ -92,7 +92,7 @@ defmodule Wasmex.Plugin.ReadyMadeTest do
       assert {:error, %Plugin.Error{message: message}} =
                Plugin.call(full, "go", "k," <> String.duplicate("v", 200))
 
-      assert message =~ "there is no room"
+      assert message =~ "no room for"
     end
 
     test "lists keys by their beginning, and counts what it holds", %{table: table} do

@@ -79,7 +79,7 @@ defmodule Wasmex.Plugin.SchemaTest do
           {"- a", "must be an object"},
           {"version: v9", "version must be v1-draft"},
           {"version: v1-draft\nexports:\n  go:\n    input:\n      type: text",
-           "there is no type"},
+           "unknown type"},
           {~s|version: v1-draft\nexports:\n  go:\n    input:\n      $ref: "#/components/schemas/Ordr"\ncomponents:\n  schemas:\n    Order:\n      enum: [a]|,
            ~s|did you mean "Order"|},
           {"version: v1-draft\nexports:\n  go to: {}", "is not a name"},

@@ -80,7 +80,7 @@ defmodule Wasmex.HTTP.Server.BanditTest do
     assert {200, _, _} = Wasmex.Client.get(Server.port(server), "/hello")
     assert Server.stop(server) == :ok
 
-    assert_raise ArgumentError, ~r/bandit: is for/, fn ->
+    assert_raise ArgumentError, ~r/bandit: requires/, fn ->
       Server.start_link(dir: dir, web_server: :builtin, bandit: [scheme: :https])
     end
 

@@ -214,7 +214,7 @@ defmodule Wasmex.Component do
          do: Instance.instantiate(store, component, imports(module, host, imports), opts)
   end
 
-  defp compile_options(given), do: given |> Map.new() |> Loader.options()
+  defp compile_options(opts), do: opts |> Map.new() |> Loader.options()
 
   defp source(module, opts) do
     case Keyword.split(opts, [:path, :bytes, :component]) do
@@ -222,7 +222,7 @@ defmodule Wasmex.Component do
       {[{:bytes, bytes}], opts} when is_binary(bytes) -> {{:bytes, bytes}, opts}
       {[{:path, path}], opts} when is_binary(path) -> {{:path, path}, opts}
       {[{:component, %Component{} = component}], opts} -> {{:component, component}, opts}
-      {other, _} -> Options.misuse!("the component as path:, bytes: or component:", given)
+      {other, _} -> Options.misuse!("the component as path:, bytes: or component:", other)
     end
   end
 

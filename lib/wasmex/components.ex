@@ -290,7 +290,7 @@ defmodule Wasmex.Components do
 
   defp begin(%{value_format: format, lists: lists}) do
     bits = ValueFormat.bits(%{value_format: format, lists: lists, bytes: nil})
-    extensible? = style == :compat
+    extensible? = format == :compat
     &Instance.begin(&1, &2, &3, &4, bits, extensible?)
   end
 

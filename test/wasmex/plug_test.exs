@@ -87,6 +87,8 @@ defmodule Wasmex.PlugTest do
       Wasmex.Plug.child_spec(dir: ".")
     end
 
-    assert_raise ArgumentError, ~r/missing option dir:/, fn -> Wasmex.Plug.child_spec(name: :x) end
+    assert_raise ArgumentError, ~r/missing option dir:/, fn ->
+      Wasmex.Plug.child_spec(name: :x)
+    end
   end
 end

@@ -55,8 +55,7 @@ defmodule Wasmex.CLI.OptionsTest do
     assert {:error, "--fuel: missing value"} = parse("--fuel")
     assert {:error, "--fuel: expected a non-negative integer" <> _} = parse("--fuel x")
 
-    assert {:error, "--output: missing value before --fuel" <> _} =
-             parse("--output --fuel 1")
+    assert {:error, "--output: missing value before --fuel" <> _} = parse("--output --fuel 1")
 
     assert {:ok, [output: "--x"], []} = parse("--output=--x")
     assert {:error, "--timeout: expected a time such as" <> _} = parse("--timeout 2d")

@@ -129,7 +129,9 @@ defmodule Wasmex.Plugin.PoolTest do
   end
 
   test "options that make no sense" do
-    assert_raise ArgumentError, ~r/missing option source/, fn -> Plugin.Pool.start_link(size: 1) end
+    assert_raise ArgumentError, ~r/missing option source/, fn ->
+      Plugin.Pool.start_link(size: 1)
+    end
 
     assert_raise ArgumentError, ~r/:size/, fn ->
       Plugin.Pool.start_link(source: @stop, size: 0)

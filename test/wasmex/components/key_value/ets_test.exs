@@ -43,10 +43,16 @@ defmodule Wasmex.Components.KeyValue.ETSTest do
              ETS.set(bucket, "k", String.duplicate("x", 13))
 
     assert ETS.set(bucket, "k", "1234567890") == :ok
-    assert {:error, "the store is full: it holds at most 20" <> _} = ETS.set(bucket, "l", "1234567890")
+
+    assert {:error, "the store is full: it holds at most 20" <> _} =
+             ETS.set(bucket, "l", "1234567890")
+
     assert ETS.increment(bucket, "n", 1) == {:ok, 1}
     assert {:error, "the store is full: it holds at most 2 keys" <> _} = ETS.set(bucket, "o", "")
-    assert {:error, "the store is full: it holds at most 20" <> _} = ETS.set(bucket, "k", "123456789012")
+
+    assert {:error, "the store is full: it holds at most 20" <> _} =
+             ETS.set(bucket, "k", "123456789012")
+
     assert used(bucket) == [{:used, 2, 20}]
     assert ETS.get(bucket, "k") == {:ok, "1234567890"}
 

@@ -103,7 +103,7 @@ defmodule Wasmex.Cache.ConfiguredTest do
     File.mkdir_p!(dir)
     File.chmod!(dir, 0o777)
     assert {:error, text} = Wasmex.start_link(bytes: fresh(@rust), wasi: true)
-    assert text =~ "may be written to by others"
+    assert text =~ "is writable by other users"
     assert {:error, %Error{reason: :cache}} = Wasmex.run(fresh(@rust), ["exit", "0"])
   end
 

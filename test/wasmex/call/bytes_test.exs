@@ -66,6 +66,6 @@ defmodule Wasmex.Call.BytesTest do
     assert {:error, %Error{reason: :guest} = error} =
              Instance.call(instance, "f", [{:bytes, "x"}])
 
-    assert Exception.message(error) =~ "did not allocate memory"
+    assert Exception.message(error) =~ "gave no memory"
   end
 end

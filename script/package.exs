@@ -7,8 +7,9 @@
 defmodule Package do
   alias Wasmex.Build.Prebuilt
 
-  @project Mix.Project.config()
-  @version @project[:version]
+  @version Mix.Project.config()[:version]
+
+  defp project, do: Mix.Project.config()
 
   def dist, do: System.get_env("WASMEX_DIST") || "dist"
 
@@ -80,7 +81,7 @@ defmodule Package do
 
   # As Hex reads them: a folder is all that is in it.
   defp files do
-    for entry <- @project[:package][:files],
+    for entry <- project()[:package][:files],
         path <-
           if(File.dir?(entry), do: Path.wildcard(entry <> "/**", match_dot: true), else: [entry]),
         File.regular?(path),
@@ -115,15 +116,15 @@ defmodule Package do
             )
 
     :ok = :erl_tar.close(tar)
-    package = @project[:package]
+    package = project()[:package]
 
     metadata =
       for {key, value} <- [
             {"app", "wasmex"},
             {"name", "wasmex"},
             {"version", @version},
-            {"description", @project[:description]},
-            {"elixir", @project[:elixir]},
+            {"description", project()[:description]},
+            {"elixir", project()[:elixir]},
             {"licenses", package[:licenses]},
             {"links", Enum.to_list(package[:links])},
             {"build_tools", ["mix"]},

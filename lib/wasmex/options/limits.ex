@@ -52,7 +52,7 @@ defmodule Wasmex.Options.Limits do
           64 * @mib,
           "between the data segments of memories whose contents are known when the module is compiled"
         ),
-      segments: count(100_000, "segments of data and of elements")
+      segments: count(200_000, "segments of data and of elements")
     ]
   end
 

@@ -71,7 +71,7 @@ limits! {
     /// Bytes between the data segments of memories whose contents are known when the module is compiled.
     MemoryGaps "memory_gaps" = 64 * MIB;
     /// Segments of data and of elements.
-    Segments "segments" = 100_000;
+    Segments "segments" = 200_000;
 }
 
 const KIB: u64 = 1024;

@@ -170,6 +170,26 @@ fn gaps_in_memories_count() {
     assert_eq!(refused(&memories(50, 17_000_000)), None);
 }
 
+/// Go's linker writes as many data segments as other engines allow, and a table beside them.
+#[test]
+fn a_large_program_of_go_passes() {
+    let program = |data: usize| {
+        let byte = vec![0, 0x41, 0, 0x0b, 1, 65];
+        let element = vec![0, 0x41, 0, 0x0b, 0];
+        module(&[
+            section(4, &vector(&[vec![0x70, 0, 1]])),
+            section(5, &vector(&[vec![0, 1]])),
+            section(9, &vector(&[element])),
+            section(11, &vector(&vec![byte; data])),
+        ])
+    };
+    assert_eq!(refused(&program(100_000)), None);
+    assert!(matches!(
+        refused(&program(200_000)),
+        Some((Limit::Segments, _))
+    ));
+}
+
 #[test]
 fn functions_have_a_size_and_locals() {
     let code = |bodies: &[Vec<u8>]| module(&[section(10, &vector(bodies))]);

@@ -28,4 +28,11 @@ defmodule Wasmex.Application do
       name: __MODULE__.Supervisor
     )
   end
+
+  # Calls of other nodes end here before anything is stopped.
+  @impl true
+  def prep_stop(state) do
+    Wasmex.Cluster.Members.stopping()
+    state
+  end
 end

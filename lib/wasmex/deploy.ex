@@ -25,6 +25,13 @@ defmodule Wasmex.Deploy do
         "when to go back by itself: as soon as so many calls were made and this part of them failed, within `within:` ms (a minute) of the deploy",
       example: "[errors: 0.1, calls: 100, within: 600_000]"
     ],
+    state: [
+      type: {:or, [nil], :keyword},
+      default_doc: "none",
+      doc:
+        "the functions that hand a guest's state over: of guests with a key, see `Wasmex.Cluster`",
+      example: ~s|[save: "save", restore: "restore"]|
+    ],
     drain: [
       type: :timeout,
       default: 30_000,
@@ -100,9 +107,10 @@ defmodule Wasmex.Deploy do
   @spec deploy(name(), Code.t(), keyword()) :: {:ok, pos_integer()} | {:error, Exception.t()}
   def deploy(name, code, opts \\ [])
 
-  def deploy(name, %Code{} = code, opts) do
-    opts = Options.new!(opts, @options)
+  def deploy(name, %Code{} = code, given) do
+    opts = given |> Options.new!(@options) |> Map.put(:given, given)
     rollback!(opts.rollback)
+    state!(opts.state)
 
     # Compiled here: the name's process serves others meanwhile.
     with {:ok, _} <- compiled(code, opts), do: Server.deploy(name, code, opts)
@@ -112,6 +120,13 @@ defmodule Wasmex.Deploy do
 
   defp compiled(_code, %{as: :plugin}), do: {:ok, :by_the_pool}
   defp compiled(code, _opts), do: Code.compiled(code)
+
+  defp state!(nil), do: :ok
+
+  defp state!(functions) do
+    if Enum.sort(Keyword.keys(functions)) != [:restore, :save],
+      do: Options.misuse!("state: [save: function, restore: function]", functions)
+  end
 
   defp rollback!(false), do: :ok
 
@@ -178,9 +193,11 @@ defmodule Wasmex.Deploy do
     end
   end
 
-  defp allowed(%{functions: nil}, _name, _function), do: :ok
+  @doc false
+  @spec allowed(Routes.t(), name(), term()) :: :ok | {:error, Exception.t()}
+  def allowed(%{functions: nil}, _name, _function), do: :ok
 
-  defp allowed(%{functions: functions}, name, function) do
+  def allowed(%{functions: functions}, name, function) do
     if function in functions do
       :ok
     else
@@ -243,6 +260,28 @@ defmodule Wasmex.Deploy do
   """
   @spec versions(name()) :: {:ok, [map()]} | {:error, Exception.t()}
   def versions(name), do: ask(name, :versions)
+
+  @doc false
+  # What stands behind a name now, with the options as they were given: for nodes that follow.
+  @spec deployed(name()) :: {:ok, Code.t(), keyword()} | {:error, Exception.t()}
+  def deployed(name), do: ask(name, :deployed)
+
+  @doc false
+  # A worker of the name's stable version, outside of its pool: `{:ok, module, worker, state functions, version}`.
+  @spec make(name()) ::
+          {:ok, module(), term(), keyword() | nil, pos_integer()} | {:error, Exception.t()}
+  def make(name) do
+    with {:ok, %{versions: versions, state: state}} <- Routes.fetch(name),
+         {_threshold, number, pool, _counts} when pool != nil <- List.last(versions) do
+      slots = Pool.Handles.fetch!(pool)
+      {_generation, argument} = Pool.Slots.argument(slots)
+
+      with {:ok, worker} <- slots.module.make(argument),
+           do: {:ok, slots.module, worker, state, number}
+    else
+      _ -> {:error, not_deployed(name)}
+    end
+  end
 
   @doc "The names."
   @spec names() :: [name()]

@@ -249,6 +249,11 @@ defmodule Wasmex.Pool do
         }
   def stats(pool), do: pool |> slots!() |> Slots.stats()
 
+  @doc false
+  # Whether a place is free just now, and nobody waits.
+  @spec room?(t()) :: boolean()
+  def room?(pool), do: pool |> slots!() |> Slots.room?()
+
   @doc """
   Lends no more, and waits until all workers are given back, `timeout` ms at most. Whoever waits or comes gets `:closed`.
   """

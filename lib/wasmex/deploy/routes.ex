@@ -4,8 +4,8 @@ defmodule Wasmex.Deploy.Routes do
 
   use GenServer
 
-  @enforce_keys [:server, :functions, :timeout, :versions]
-  defstruct [:server, :functions, :timeout, :versions]
+  @enforce_keys [:server, :functions, :timeout, :state, :versions]
+  defstruct [:server, :functions, :timeout, :state, :versions]
 
   @typedoc "Up to which percent it is picked, its number, its pool, its counts of calls that went well and that failed."
   @type version :: {1..100, pos_integer(), pid() | nil, :counters.counters_ref()}
@@ -13,6 +13,7 @@ defmodule Wasmex.Deploy.Routes do
           server: pid(),
           functions: [String.t()] | nil,
           timeout: timeout(),
+          state: keyword() | nil,
           versions: [version(), ...]
         }
 
@@ -29,6 +30,17 @@ defmodule Wasmex.Deploy.Routes do
 
   @spec names() :: [term()]
   def names, do: :ets.select(__MODULE__, [{{:"$1", :_}, [], [:"$1"]}])
+
+  @doc "The number of the stable version by name; nothing where the application is not started."
+  @spec versions() :: %{term() => pos_integer()}
+  def versions do
+    for {name, route} <- :ets.tab2list(__MODULE__), into: %{} do
+      {_threshold, number, _pool, _counts} = List.last(route.versions)
+      {name, number}
+    end
+  rescue
+    ArgumentError -> %{}
+  end
 
   @doc "The one for this call."
   @spec pick(t()) :: version()

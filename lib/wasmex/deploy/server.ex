@@ -6,6 +6,7 @@ defmodule Wasmex.Deploy.Server do
   use GenServer, restart: :temporary
 
   alias Wasmex.{Code, Error, Pool}
+  alias Wasmex.Cluster.Members
   alias Wasmex.Code.Store
   alias Wasmex.Deploy.Routes
 
@@ -96,6 +97,11 @@ defmodule Wasmex.Deploy.Server do
     end
   end
 
+  def handle_call(:deployed, _from, state) do
+    %{code: code, opts: opts} = List.last(state.versions)
+    {:reply, {:ok, code, Keyword.delete(opts.given, :canary)}, state}
+  end
+
   def handle_call(:history, _from, state), do: {:reply, {:ok, state.history}, state}
 
   def handle_call(:versions, _from, state) do
@@ -118,6 +124,7 @@ defmodule Wasmex.Deploy.Server do
 
   def handle_call(:undeploy, _from, state) do
     Routes.delete(state.name)
+    Members.changed()
     pools = for %{pool: pool} <- state.versions, do: pool
     for pool when pool != nil <- pools, do: Process.unlink(pool)
     {:stop, :normal, {:ok, Enum.reject(pools, &is_nil/1)}, %{state | versions: []}}
@@ -199,7 +206,7 @@ defmodule Wasmex.Deploy.Server do
   defp pool(code, opts) do
     opts =
       opts
-      |> Map.drop([:functions, :timeout, :canary, :rollback, :drain])
+      |> Map.drop([:functions, :timeout, :canary, :rollback, :drain, :state, :given])
       |> Map.merge(%{source: code, warm: max(opts.warm, 1)})
       |> Map.reject(fn {_name, value} -> value == nil end)
       |> Map.to_list()
@@ -274,9 +281,11 @@ defmodule Wasmex.Deploy.Server do
       server: self(),
       functions: opts.functions,
       timeout: opts.timeout,
+      state: opts.state,
       versions: routes
     })
 
+    Members.changed()
     state
   end
 

@@ -87,6 +87,11 @@ defmodule Wasmex.Pool.Slots do
   def claim_at(%__MODULE__{atomics: atomics}, slot, owner),
     do: :atomics.compare_exchange(atomics, word(slot, @owner), 0, owner) == :ok
 
+  @doc "Whether one is free and nobody waits for it."
+  @spec room?(t()) :: boolean()
+  def room?(%__MODULE__{size: size} = slots),
+    do: not crowded?(slots) and Enum.any?(0..(size - 1), &(owner(slots, &1) == 0))
+
   @doc "Takes a place from a dead owner; whether it still had it."
   @spec inherit(t(), slot(), Owner.t(), Owner.t()) :: boolean()
   def inherit(%__MODULE__{atomics: atomics}, slot, dead, owner),

@@ -1,0 +1,122 @@
+defmodule Wasmex.Cluster.Remote do
+  @moduledoc false
+  # A call on another node: both sides of it. `:erpc` carries it; what is added is that the time left goes along, and
+  # that the guest ends when the process that called it does.
+
+  alias Wasmex.Call.Timeout
+  alias Wasmex.Cluster.{Keyed, Nodes}
+  alias Wasmex.{Deploy, Error}
+  alias Wasmex.Deploy.Routes
+
+  # ms that an answer may be late: the other node keeps the time itself.
+  @grace 500
+
+  @typedoc "A name, a function, its params, and options of `Wasmex.Deploy.call/4`."
+  @type request :: {term(), term(), term(), keyword()}
+
+  @doc "The counter of calls that run here for other nodes."
+  @spec open() :: :ok
+  def open, do: :persistent_term.put(__MODULE__, :counters.new(1, []))
+
+  @spec running() :: integer()
+  def running, do: :counters.get(:persistent_term.get(__MODULE__), 1)
+
+  @doc "What a request gives on this node."
+  @spec here(request(), integer() | :infinity) :: {:ok, term()} | {:error, Exception.t()}
+  def here({name, function, params, opts}, deadline),
+    do: Deploy.call(name, function, params, [timeout: Timeout.left(deadline)] ++ opts)
+
+  @doc "Runs one of the functions below on another node (or this one), in time for the deadline."
+  @spec call(node(), atom(), [term()], integer() | :infinity) :: term()
+  def call(node, what, args, deadline) do
+    left = if deadline == :infinity, do: :infinity, else: Timeout.left(deadline)
+    began = System.monotonic_time(:microsecond)
+    Nodes.sent(node)
+    request = :erpc.send_request(node, __MODULE__, :serve, [what, args, left, self()])
+
+    try do
+      {result, worked} = :erpc.receive_response(request, patience(left))
+      Nodes.answered(node, System.monotonic_time(:microsecond) - began - worked)
+      result
+    catch
+      :error, {:erpc, :noconnection} ->
+        down(node, "the connection was lost")
+
+      :error, {:erpc, :timeout} ->
+        timeout(left)
+
+      # It has no such library, or another one.
+      :error, {:exception, :undef, [{module, _, _, _} | _]} ->
+        down(node, "it has no #{inspect(module)}")
+
+      :error, {:exception, reason, stack} ->
+        :erlang.raise(:error, reason, stack)
+
+      :exit, {:signal, reason} ->
+        down(node, "the call was ended there: #{inspect(reason)}")
+
+      :exit, {:exception, reason} ->
+        down(node, "it failed there: #{inspect(reason, limit: 10)}")
+    end
+  end
+
+  defp patience(:infinity), do: :infinity
+  defp patience(left), do: Timeout.capped(left + @grace)
+
+  defp down(node, why) do
+    message = "#{node}: #{why}; nobody knows how far the call came"
+    {:error, %Error{reason: :node_down, details: %{node: node, message: message}}}
+  end
+
+  defp timeout(left),
+    do: {:error, %Error{reason: :timeout, details: %{timeout: left}}}
+
+  @doc "On the other node: the result, and µs that it took."
+  @spec serve(atom(), [term()], timeout(), pid()) :: {term(), non_neg_integer()}
+  def serve(what, args, left, caller) do
+    began = System.monotonic_time(:microsecond)
+    counter = :persistent_term.get(__MODULE__)
+    watch(caller, counter)
+    result = run(what, args, Timeout.deadline(left))
+    {result, System.monotonic_time(:microsecond) - began}
+  end
+
+  # Counts, and ends this process with its caller; the guest is stopped then, within a slice.
+  defp watch(caller, counter) do
+    me = self()
+    :counters.add(counter, 1, 1)
+
+    spawn(fn ->
+      calls = Process.monitor(caller)
+      serves = Process.monitor(me)
+
+      receive do
+        {:DOWN, ^serves, :process, _, _} ->
+          :ok
+
+        {:DOWN, ^calls, :process, _, _} ->
+          Process.exit(me, :kill)
+          receive do: ({:DOWN, ^serves, :process, _, _} -> :ok)
+      end
+
+      :counters.sub(counter, 1, 1)
+    end)
+  end
+
+  defp run(:run, [request], deadline), do: here(request, deadline)
+  defp run(:keyed, [request, key], deadline), do: Keyed.here(request, key, deadline)
+  defp run(:take, [name, key], _deadline), do: Keyed.take(name, key)
+  defp run(:give, [name, key, state], _deadline), do: Keyed.give(name, key, state)
+  defp run(:deploy, [name, code, opts], _deadline), do: Deploy.deploy(name, code, opts)
+  defp run(:back, [name], _deadline), do: Deploy.rollback(name)
+
+  # With the options as they were given.
+  defp run(:deploys, [], _deadline),
+    do:
+      {:ok,
+       for(
+         name <- Routes.names(),
+         {:ok, code, opts} <- [Deploy.deployed(name)],
+         do: {name, code, opts}
+       )}
+end

@@ -1,0 +1,230 @@
+defmodule Wasmex.ClusterTest do
+  use ExUnit.Case, async: false
+
+  alias Wasmex.{Cluster, ClusterGuest, Deploy, Error, Guest, Peers}
+
+  @moduletag :capture_log
+
+  # Nodes for each test, this one among them or not: they are killed here.
+  setup do
+    case Peers.distributed() do
+      :ok -> :ok
+      {:error, reason} -> flunk(reason)
+    end
+
+    name = {:cluster, System.unique_integer([:positive])}
+
+    on_exit(fn ->
+      Deploy.undeploy(name, 100)
+      if pid = Process.whereis(Cluster), do: Supervisor.stop(pid)
+    end)
+
+    {:ok, name: name}
+  end
+
+  defp cluster(count, opts \\ []) do
+    peers = Peers.start(count)
+    nodes = Enum.map(peers, &elem(&1, 1))
+    for a <- nodes, b <- nodes, a != b, do: :erpc.call(a, Node, :connect, [b])
+    {:ok, _} = ClusterGuest.start([heartbeat: 20] ++ opts)
+
+    for node <- nodes,
+        do: {:ok, _} = :erpc.call(node, ClusterGuest, :start, [[heartbeat: 20] ++ opts])
+
+    everybody(Enum.sort([node() | nodes]))
+    peers
+  end
+
+  # Until all know of all.
+  defp everybody(nodes) do
+    Guest.wait_until(fn ->
+      Enum.all?(nodes, fn node -> :erpc.call(node, Cluster, :nodes, []) == nodes end)
+    end)
+  end
+
+  defp deploy(name, n, opts \\ []),
+    do: Cluster.deploy(name, ClusterGuest.plugin(n), ClusterGuest.options() ++ opts)
+
+  defp known(name, count),
+    do: Guest.wait_until(fn -> length(Cluster.Nodes.with_name(name)) == count end)
+
+  describe "three nodes" do
+    test "a call runs where there is room, a rolling deploy under load loses none", %{name: name} do
+      [{_, a}, {_, b}] = peers = cluster(2)
+      assert {:error, %Error{reason: :not_deployed}} = Cluster.call(name, "version", "")
+      assert {:ok, versions} = deploy(name, 1)
+      assert versions == %{node() => 1, a => 1, b => 1}
+      known(name, 3)
+      assert Cluster.call(name, "version", "") == {:ok, <<1>>}
+      # From a node that has it not.
+      assert Deploy.undeploy(name) == :ok
+      known(name, 2)
+      assert Cluster.call(name, "version", "") == {:ok, <<1>>}
+      assert %{^a => %{load: load, delay: delay}} = Cluster.info()
+      assert is_float(load) and is_integer(delay)
+
+      callers =
+        for _ <- 1..10,
+            do:
+              Task.async(fn ->
+                for _ <- 1..50, do: Cluster.call(name, "version", "", timeout: 60_000)
+              end)
+
+      for n <- 2..4, do: {:ok, _} = deploy(name, n)
+      results = callers |> Task.await_many(60_000) |> List.flatten()
+      assert length(results) == 500
+      assert Enum.all?(results, &match?({:ok, <<n>>} when n in 1..4, &1))
+      Guest.wait_until(fn -> Cluster.call(name, "version", "") == {:ok, <<4>>} end)
+      assert %{^a => {:ok, _}, ^b => {:ok, _}} = Cluster.rollback(name)
+      assert Cluster.call(name, "version", "") == {:ok, <<3>>}
+
+      # The deadline goes along, and so does what is allowed.
+      {:ok, _} = deploy(name, 5, functions: ["spin"])
+      assert {:error, %Error{reason: :not_allowed}} = Cluster.call(name, "version", "")
+      Deploy.undeploy(name)
+      known(name, 2)
+      assert {:error, %Error{reason: :timeout}} = Cluster.call(name, "spin", "", timeout: 50)
+      Guest.wait_until(fn -> Enum.all?(peers, &idle?(&1, name)) end)
+    end
+
+    test "a caller that dies ends its guest on the other node; a node that dies is an error", %{
+      name: name
+    } do
+      [{_, a} = first, second] = cluster(2)
+      {:ok, _} = deploy(name, 1)
+      Deploy.undeploy(name)
+      known(name, 2)
+
+      caller = spawn(fn -> Cluster.call(name, "spin", "", timeout: :infinity) end)
+      Guest.wait_until(fn -> not (idle?(first, name) and idle?(second, name)) end)
+      Process.exit(caller, :kill)
+      Guest.wait_until(fn -> idle?(first, name) and idle?(second, name) end)
+
+      # kill -9 in the middle of calls.
+      tasks =
+        for _ <- 1..8, do: Task.async(fn -> Cluster.call(name, "spin", "", timeout: 3_000) end)
+
+      Guest.wait_until(fn -> not idle?(first, name) and not idle?(second, name) end)
+      Peers.kill(first)
+      results = Task.await_many(tasks, 60_000)
+
+      assert Enum.all?(
+               results,
+               &match?({:error, %Error{reason: reason}} when reason in [:node_down, :timeout], &1)
+             )
+
+      assert Enum.any?(
+               results,
+               &match?({:error, %Error{reason: :node_down, details: %{node: ^a}}}, &1)
+             )
+
+      Guest.wait_until(fn -> a not in Cluster.nodes() end)
+      for _ <- 1..20, do: assert(Cluster.call(name, "version", "") == {:ok, <<1>>})
+    end
+
+    test "calls go on while nodes are killed: each has one answer, and idempotent ones have the right one",
+         %{name: name} do
+      [first | _] = cluster(3)
+      {:ok, _} = deploy(name, 1)
+      Deploy.undeploy(name)
+      known(name, 3)
+      test = self()
+
+      callers =
+        for n <- 1..20 do
+          Task.async(fn ->
+            for i <- 1..40 do
+              if n == 1 and i == 10, do: send(test, :under_way)
+              Cluster.call(name, "version", "", timeout: 30_000, idempotent: rem(n, 2) == 0)
+            end
+          end)
+        end
+
+      assert_receive :under_way
+      Peers.kill(first)
+
+      {plain, idempotent} =
+        callers
+        |> Task.await_many(60_000)
+        |> Enum.with_index(1)
+        |> Enum.split_with(fn {_, n} -> rem(n, 2) == 1 end)
+
+      for {results, _} <- plain,
+          result <- results,
+          do:
+            assert(result == {:ok, <<1>>} or match?({:error, %Error{reason: :node_down}}, result))
+
+      for {results, _} <- idempotent, result <- results, do: assert(result == {:ok, <<1>>})
+    end
+  end
+
+  describe "keys" do
+    test "each has one guest with its state, which goes along when nodes come, drain and when versions change",
+         %{name: name} do
+      [{_, a} = first] = cluster(1)
+      {:ok, _} = deploy(name, 1, state: [save: "save", restore: "restore"])
+      known(name, 2)
+      keys = for n <- 1..30, do: "key #{n}"
+
+      for round <- 1..2,
+          key <- keys,
+          do: assert(Cluster.call(name, "count", "", key: key) == {:ok, <<round>>})
+
+      # From the other node they are the same.
+      for key <- keys,
+          do:
+            assert(:erpc.call(a, Cluster, :call, [name, "count", "", [key: key]]) == {:ok, <<3>>})
+
+      here = Cluster.Keyed.count()
+      assert here in 1..29
+
+      # A new version goes on with what was counted.
+      {:ok, _} = deploy(name, 2, state: [save: "save", restore: "restore"])
+      Guest.wait_until(fn -> :erpc.call(a, Cluster.Nodes, :info, [])[node()].names[name] == 2 end)
+      for key <- keys, do: assert(Cluster.call(name, "count", "", key: key) == {:ok, <<4>>})
+      assert Cluster.call(name, "version", "", key: hd(keys)) == {:ok, <<2>>}
+
+      # The other one leaves: nothing is lost.
+      assert :erpc.call(a, Cluster, :drain, [5_000]) == :ok
+      Guest.wait_until(fn -> Cluster.nodes() == [node()] end)
+      for key <- keys, do: assert(Cluster.call(name, "count", "", key: key) == {:ok, <<5>>})
+      assert Cluster.Keyed.count() == 30
+      Peers.stop(first)
+    end
+
+    test "need more than half of the nodes; calls without keys do not", %{name: name} do
+      [first, second] = cluster(2, nodes: 3)
+      {:ok, _} = deploy(name, 1)
+      known(name, 3)
+      assert Cluster.call(name, "count", "", key: 1) == {:ok, <<1>>}
+      Peers.kill(first)
+      Guest.wait_until(fn -> length(Cluster.nodes()) == 2 end)
+      assert {:ok, _} = Cluster.call(name, "version", "", key: 1, idempotent: true)
+      Peers.kill(second)
+      Guest.wait_until(fn -> length(Cluster.nodes()) == 1 end)
+      assert {:error, %Error{reason: :no_majority}} = Cluster.call(name, "count", "", key: 1)
+      assert Cluster.call(name, "version", "") == {:ok, <<1>>}
+    end
+  end
+
+  test "a node that follows has what the others have deployed", %{name: name} do
+    [{_, a}] = Peers.start(1)
+    {:ok, _} = ClusterGuest.start(heartbeat: 20)
+    {:ok, _} = deploy(name, 7)
+    {:ok, _} = :erpc.call(a, ClusterGuest, :start, [[heartbeat: 20, follow: true]])
+
+    Guest.wait_until(fn -> :erpc.call(a, Deploy, :call, [name, "version", ""]) == {:ok, <<7>>} end)
+  end
+
+  test "without a cluster a name is called here" do
+    assert {:error, %Error{reason: :not_deployed}} = Cluster.call({:nothing, 1}, "f", [])
+    assert_raise ArgumentError, ~r/:timeot/, fn -> Cluster.call(:x, "f", [], timeot: 1) end
+  end
+
+  defp idle?({_, node}, name) do
+    case :erpc.call(node, Deploy, :versions, [name]) do
+      {:ok, [%{pool: pool}]} -> :erpc.call(node, Wasmex.Pool, :stats, [pool]).in_use == 0
+      _ -> true
+    end
+  end
+end

@@ -117,15 +117,10 @@ defmodule Wasmex.Component do
 
   defp component!(path) do
     with {:ok, bytes} <- File.read(path),
-         {:artefact, false} <- {:artefact, Artefact.artefact?(bytes)},
+         :ok <- not_compiled(path, bytes),
          {:ok, bytes} <- Component.to_component(bytes) do
       bytes
     else
-      {:artefact, true} ->
-        raise CompileError,
-          description:
-            "#{path} is compiled, which leaves no names of types: `wit:` is needed for these"
-
       {:error, reason} when is_atom(reason) ->
         raise CompileError, description: "could not read #{path}: #{:file.format_error(reason)}"
 
@@ -134,8 +129,19 @@ defmodule Wasmex.Component do
     end
   end
 
+  defp not_compiled(path, bytes) do
+    if Artefact.artefact?(bytes),
+      do:
+        raise(CompileError,
+          description: "#{path} is compiled, so it has no type names: add the option wit:"
+        ),
+      else: :ok
+  end
+
   @doc false
   # The compiled component of a generated module: its own, which is known by the module's version, or another one.
+  @spec compiled(module(), {atom(), term()}, Wasmex.Engine.t() | nil, term()) ::
+          {:ok, Component.t()} | {:error, Exception.t() | String.t()}
   def compiled(module, {:own, nil}, engine, options) do
     engine = Engine.resource(engine)
 
@@ -188,6 +194,7 @@ defmodule Wasmex.Component do
   end
 
   @doc false
+  @spec start_link(module(), keyword()) :: GenServer.on_start()
   def start_link(module, opts) do
     {host, opts} = Keyword.pop(opts, :host, [])
     {source, opts} = source(module, opts)
@@ -203,6 +210,8 @@ defmodule Wasmex.Component do
   end
 
   @doc false
+  @spec instantiate(module(), Components.Store.t(), keyword()) ::
+          {:ok, Instance.t()} | {:error, Exception.t() | String.t()}
   def instantiate(module, store, opts) do
     {host, opts} = Keyword.pop(opts, :host, [])
     {source, opts} = source(module, opts)
@@ -254,6 +263,8 @@ defmodule Wasmex.Component do
 
   @doc false
   # All generated functions call this.
+  @spec call(Instance.t() | GenServer.server(), Instance.path(), [term()], keyword(), term()) ::
+          {:ok, term()} | {:error, Exception.t()}
   def call(target, path, params, opts, structs) do
     with {:ok, value} <- call(target, path, params, opts),
          do: {:ok, Structs.to(value, structs)}
@@ -270,6 +281,8 @@ defmodule Wasmex.Component do
   end
 
   @doc false
+  @spec call!(Instance.t() | GenServer.server(), Instance.path(), [term()], keyword(), term()) ::
+          term()
   def call!(target, path, params, opts, structs) do
     case call(target, path, params, opts, structs) do
       {:ok, value} -> value
@@ -279,6 +292,8 @@ defmodule Wasmex.Component do
 
   @doc false
   # Calls a method through a handle, whichever function returned it.
+  @spec method(term(), String.t(), String.t(), [term()], keyword(), term()) ::
+          {:ok, term()} | {:error, Exception.t()}
   def method(%GuestResource{} = handle, type, name, params, opts, structs) do
     case GuestResource.origin(handle) do
       {instance, interface, ^type} ->

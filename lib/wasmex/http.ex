@@ -100,6 +100,7 @@ defmodule Wasmex.HTTP do
 
   @doc false
   # The response if the function does not accept the request; nil otherwise.
+  @spec refuse(Function.t(), Request.t()) :: Response.t() | nil
   def refuse(function, request) do
     cond do
       function.methods != nil and request.method not in function.methods ->

@@ -204,6 +204,7 @@ defmodule Wasmex.Instance do
 
   @doc false
   # The first step of a call, for processes that drive it themselves (the server).
+  @spec begin(t(), String.t() | atom(), list() | Terms.t(), timeout()) :: Call.outcome()
   def begin(%__MODULE__{resource: resource} = instance, name, %Terms{} = terms, timeout) do
     again = Terms.begin(resource, name, terms, nil)
 
@@ -279,6 +280,8 @@ defmodule Wasmex.Instance do
 
   @doc false
   # Of a process's own instance: `params` may be `Wasmex.Call.Terms`.
+  @spec call_compat(t(), String.t() | atom(), term(), timeout()) ::
+          {:ok, [term()]} | {:error, Exception.t()}
   def call_compat(%__MODULE__{resource: resource} = instance, name, %Terms{} = terms, timeout) do
     again = Terms.begin(resource, name, terms, nil)
     store = Native.instance_store(resource)
@@ -295,6 +298,7 @@ defmodule Wasmex.Instance do
 
   @doc false
   # Like `begin/4`, with the integers of Wasmex 0.15.
+  @spec begin_compat(t(), String.t() | atom(), list() | Terms.t(), timeout()) :: Call.outcome()
   def begin_compat(instance, name, %Terms{} = terms, timeout),
     do: begin(instance, name, terms, timeout)
 

@@ -306,6 +306,7 @@ defmodule Wasmex.Memory do
 
   @doc false
   # Tells NaN and the infinities apart by sign and fraction (IEEE 754, section 3.4).
+  @spec special(binary()) :: :nan | :infinity | :neg_infinity
   def special(<<bits::little-32>>),
     do: special(Bitwise.band(bits, 0x7FFFFF), Bitwise.bsr(bits, 31))
 

@@ -26,6 +26,8 @@ defmodule Wasmex.Server do
             current: nil,
             queue: :queue.new()
 
+  @type t :: %__MODULE__{}
+
   defmodule Current do
     @moduledoc false
     # The call under way: `ref` tells its messages from those of calls that are over.
@@ -33,6 +35,8 @@ defmodule Wasmex.Server do
   end
 
   @doc "Takes a call; answers at once when it ends in its first slice."
+  @spec call(t(), GenServer.from(), term(), term(), timeout()) ::
+          {:reply, term(), t()} | {:noreply, t()}
   def call(%{current: nil} = server, from, name, params, timeout) do
     if waits?(from),
       do: begin(server, from, name, params, timeout),
@@ -161,6 +165,7 @@ defmodule Wasmex.Server do
   defp waits?({pid, _tag}), do: node(pid) != node() or Process.alive?(pid)
 
   @doc "Messages about the call under way; those about earlier ones change nothing."
+  @spec info(term(), t()) :: t()
   def info({:wasmex_poll, ref}, %{current: %{ref: ref, waiting: :poll}} = server),
     do: poll(server)
 

@@ -432,6 +432,7 @@ defmodule Mix.Tasks.Wasmex.Call do
   end
 
   @doc false
+  @spec log(:logger.log_event(), term()) :: :ok
   def log(%{level: level, msg: {:string, text}, meta: %{plugin: _}}, _config),
     do: IO.puts(:stderr, "#{level}: #{text}")
 

@@ -76,6 +76,7 @@ defmodule Wasmex.Components.Discovery do
   def wit_name(name), do: name |> Wasmex.Utils.stringify() |> String.replace("_", "-")
 
   @doc "Raises if names would conflict in a generated module."
+  @spec check_names!(map(), [String.t()], module()) :: term()
   def check_names!(info, reserved, module) do
     names = for %{kind: kind, elixir_name: name} <- info.functions, kind != :constructor, do: name
 

@@ -128,6 +128,7 @@ defmodule Wasmex.Components.HostResource do
 
   @doc false
   # The Elixir function that implements a function of the resource.
+  @spec callback(map()) :: {atom(), arity()}
   def callback(%{kind: :constructor, arity: arity}), do: {:new, arity}
 
   def callback(%{kind: kind, elixir_name: name, arity: arity})

@@ -199,6 +199,8 @@ defmodule Wasmex.Components.Instance do
   @doc false
   # The first step of a call, for processes that drive it themselves (the server).
   # A call that is `extensible?` goes on when an imported function outlasts its deadline.
+  @spec begin(t(), [String.t()], term(), timeout(), non_neg_integer(), boolean()) ::
+          Call.outcome()
   def begin(%__MODULE__{} = instance, path, params, timeout, format, extensible?) do
     %{instance_resource: resource, store_resource: store} = instance
 

@@ -66,6 +66,8 @@ defmodule Wasmex.HTTP.Folder do
   def refresh(folder), do: GenServer.call(folder, :refresh, :infinity)
 
   @doc "Returns `{:ok, function}`, `:refused` (a link that leaves the folder), `{:broken, error}` or `:unknown`."
+  @spec find(:ets.table(), String.t()) ::
+          {:ok, Wasmex.HTTP.Function.t()} | :refused | {:broken, Exception.t()} | :unknown
   def find(table, name) do
     case :ets.lookup(table, name) do
       [{_, {:ok, function}, _}] -> {:ok, function}

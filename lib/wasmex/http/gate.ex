@@ -41,6 +41,7 @@ defmodule Wasmex.HTTP.Gate do
     {table, Writers.new(places)}
   end
 
+  @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(opts) do
     {table, writers} = opts[:tables]
 
@@ -55,9 +56,11 @@ defmodule Wasmex.HTTP.Gate do
   end
 
   @doc "The handle that requests enter with."
+  @spec handle(GenServer.server()) :: t()
   def handle(name), do: GenServer.call(name, {:handle, name})
 
   @doc "Returns `:ok` if this process may run, `:full` otherwise."
+  @spec enter(t()) :: :ok | :full
   def enter(%__MODULE__{name: name, table: table, most: most}) do
     # Monitor first, so that the row is removed whenever the process dies.
     unless Process.get(@watched) == name do
@@ -110,6 +113,7 @@ defmodule Wasmex.HTTP.Gate do
   end
 
   @doc "Rejects new requests and waits until all current ones have left, at most `timeout` ms."
+  @spec drain(GenServer.server(), timeout()) :: term()
   def drain(name, timeout) do
     GenServer.call(name, :drain, timeout)
   catch

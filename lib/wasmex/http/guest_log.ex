@@ -14,6 +14,7 @@ defmodule Wasmex.HTTP.GuestLog do
   def begin, do: Process.put(@key, {0, []})
 
   @doc "Logs a line at a level of Logger."
+  @spec put(String.t(), iodata(), Logger.level()) :: term()
   def put(name, bytes, level \\ :info) do
     text = bytes |> binary_part(0, min(byte_size(bytes), @longest)) |> Wasmex.Printable.text()
     Logger.log(level, text, wasm: name)
@@ -27,6 +28,7 @@ defmodule Wasmex.HTTP.GuestLog do
   end
 
   @doc "Returns the lines in order."
+  @spec take() :: [String.t()]
   def take do
     case Process.delete(@key) do
       {_count, lines} -> Enum.reverse(lines)

@@ -8,6 +8,7 @@ defmodule Wasmex.HTTP.Page do
   alias Wasmex.{JSON, Quantity}
   alias Wasmex.HTTP.{Folder, Request, Response, Stats}
 
+  @spec response(Wasmex.HTTP.Service.t(), Wasmex.HTTP.Request.t()) :: Wasmex.HTTP.Response.t()
   def response(service, request) do
     cond do
       request.method not in ["GET", "HEAD"] ->

@@ -110,6 +110,7 @@ defmodule Wasmex.HTTP.Request do
 
   @doc false
   # Splits off the name of the function from the path.
+  @spec shift(t()) :: {String.t(), t()}
   def shift(%__MODULE__{path: "/" <> path} = request) do
     case String.split(path, "/", parts: 2) do
       [name, rest] -> {name, %{request | script_name: "/" <> name, path: "/" <> rest}}

@@ -14,6 +14,7 @@ defmodule Wasmex.HTTP.Stats do
   def open(stats, name), do: :ets.insert_new(stats, {name, 0, 0, nil})
 
   @doc "Counts a response."
+  @spec count(:ets.table(), String.t(), Wasmex.HTTP.Response.t()) :: term()
   def count(stats, name, response) do
     failed = if response.status >= 500, do: 1, else: 0
     :ets.update_counter(stats, name, [{2, 1}, {3, failed}], {name, 0, 0, nil})
@@ -45,6 +46,7 @@ defmodule Wasmex.HTTP.Stats do
   defp time(bucket), do: round(10 * :math.exp(@factor * (bucket + 1)))
 
   @doc "`%{requests, errors, last_error, p50, p99}`, times in microseconds, nil before the first."
+  @spec read(:ets.table(), String.t()) :: map()
   def read(stats, name) do
     {requests, errors, last} =
       case :ets.lookup(stats, name) do

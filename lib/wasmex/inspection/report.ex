@@ -132,6 +132,7 @@ defmodule Wasmex.Inspection.Report do
   end
 
   @doc "The inspection without tuples and structs."
+  @spec plain(Wasmex.Inspection.t()) :: map()
   def plain(inspection), do: inspection |> Map.from_struct() |> Map.new(&plain_field/1)
 
   defp plain_field({:producers, producers}) do

@@ -167,18 +167,23 @@ defmodule Wasmex.Plugin.Generated do
   defp spec(type, _structs) when type in [:integer, :number, :boolean], do: {type, [], []}
 
   @doc false
+  @spec compile(keyword(), Wasmex.Plugin.Schema.t(), map(), keyword()) ::
+          {:ok, Wasmex.Plugin.Compiled.t()} | {:error, Exception.t()}
   def compile(opts, schema, structs, more) do
     {source, opts} = source(opts, schema, structs, more)
     Plugin.compile(source, opts)
   end
 
   @doc false
+  @spec new(keyword(), Wasmex.Plugin.Schema.t(), map(), keyword()) ::
+          {:ok, Wasmex.Plugin.t()} | {:error, Exception.t()}
   def new(opts, schema, structs, more) do
     {source, opts} = source(opts, schema, structs, more)
     Plugin.new(source, opts)
   end
 
   @doc false
+  @spec start_link(keyword(), Wasmex.Plugin.Schema.t(), map(), keyword()) :: GenServer.on_start()
   def start_link(opts, schema, structs, more) do
     {source, opts} = source(opts, schema, structs, more)
     Plugin.start_link([source: source] ++ opts)
@@ -232,6 +237,14 @@ defmodule Wasmex.Plugin.Generated do
   end
 
   @doc false
+  @spec call(
+          Wasmex.Plugin.t() | GenServer.server(),
+          map(),
+          term(),
+          keyword(),
+          Wasmex.Plugin.Schema.t(),
+          map()
+        ) :: {:ok, term()} | {:error, Exception.t()}
   def call(plugin, function, input, opts, schema, structs) do
     with {:ok, bytes} <-
            Value.encode(input, function.input, schema, structs, "input of #{function.name}"),

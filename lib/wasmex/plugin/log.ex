@@ -35,6 +35,7 @@ defmodule Wasmex.Plugin.Log do
 
   @doc false
   # Called for the log functions of the ABI, with the number of the level and the text, which may be any bytes.
+  @spec write(Wasmex.Plugin.Context.t(), non_neg_integer(), binary()) :: term()
   def write(%{plugin: plugin}, level, text),
     do: log(plugin, Enum.at(@levels, level), text, [])
 

@@ -10,6 +10,7 @@ defmodule Wasmex.Profile.FlameGraph do
   @narrowest 0.3
   @per_letter 7
 
+  @spec svg(Wasmex.Profile.t()) :: String.t()
   def svg(profile) do
     tree = Enum.reduce(profile.stacks, leaf(), fn {frames, n}, tree -> add(tree, frames, n) end)
     rows = depth(tree)

@@ -6,9 +6,13 @@ defmodule Wasmex.Program.DeviceSink do
 
   defstruct [:device, :encoding, rest: ""]
 
+  @type t :: %__MODULE__{}
+
+  @spec new(pid() | atom()) :: t()
   def new(device), do: %__MODULE__{device: device}
 
   @doc "`{:ok, sink}`, or `{:error, text}` when the device does not take it."
+  @spec put(t(), binary()) :: {:ok, t()} | {:error, String.t()}
   def put(%__MODULE__{encoding: nil} = sink, bytes),
     do: put(%{sink | encoding: encoding(sink.device)}, bytes)
 
@@ -27,6 +31,7 @@ defmodule Wasmex.Program.DeviceSink do
   end
 
   @doc "What was cut is written as it is."
+  @spec close(t()) :: term()
   def close(%__MODULE__{rest: ""}), do: :ok
   def close(sink), do: request(%{sink | rest: ""}, :latin1, sink.rest)
 

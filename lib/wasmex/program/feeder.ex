@@ -113,6 +113,7 @@ defmodule Wasmex.Program.Feeder do
 
   @doc false
   # Called in the device's process; see `io_lib:get_until`.
+  @spec take(term(), term()) :: {:done, term(), list()} | {:more, list()}
   def take(_state, :eof), do: {:done, :eof, []}
   def take([], []), do: {:more, []}
   def take([], ""), do: {:more, []}

@@ -9,8 +9,12 @@ defmodule Wasmex.Program.LogSink do
 
   defstruct [:level, :stream, :program, rest: ""]
 
+  @type t :: %__MODULE__{}
+
+  @spec new(Logger.level(), :stdout | :stderr, String.t() | nil) :: t()
   def new(level, stream, program), do: %__MODULE__{level: level, stream: stream, program: program}
 
+  @spec put(t(), binary()) :: t()
   def put(log, bytes) do
     {lines, [rest]} = (log.rest <> bytes) |> String.split("\n") |> Enum.split(-1)
     Enum.each(lines, &line(log, &1))
@@ -24,6 +28,7 @@ defmodule Wasmex.Program.LogSink do
 
   defp cut(_log, rest), do: rest
 
+  @spec close(t()) :: term()
   def close(%{rest: ""}), do: :ok
   def close(log), do: line(log, log.rest)
 

@@ -7,6 +7,9 @@ defmodule Wasmex.Components.Bindgen.Behaviours do
   alias Wasmex.Components.Bindgen.{Functions, Names, Spec, Types}
 
   # The functions to implement: `[{interface | nil, [{wit, name, arity}]}]`, without WASI and resources.
+  @spec imported(Wasmex.Components.Bindgen.Context.t()) :: [
+          {String.t() | nil, [{String.t(), atom(), arity()}]}
+        ]
   def imported(context) do
     root = for {:func, _, function} <- context.world.imports, do: callback(function)
 
@@ -24,6 +27,7 @@ defmodule Wasmex.Components.Bindgen.Behaviours do
     do: {function.name, Names.atom(function.name), length(function.params)}
 
   @doc "The quoted modules."
+  @spec modules(Wasmex.Components.Bindgen.Context.t()) :: [Macro.t()]
   def modules(context) do
     root = for {:func, _, function} <- context.world.imports, do: function
 

@@ -6,6 +6,9 @@ defmodule Wasmex.Components.Bindgen.Context do
 
   defstruct [:module, :world, :structs?, :interfaces]
 
+  @type t :: %__MODULE__{}
+
+  @spec new(map(), module(), boolean()) :: t()
   def new(world, module, structs?),
     do: %__MODULE__{
       module: module,
@@ -44,18 +47,22 @@ defmodule Wasmex.Components.Bindgen.Context do
   defp unversioned(name), do: String.replace(name, ~r/@.*/, "")
   defp camel(name), do: Names.camel(name)
 
+  @spec root_types(map()) :: [{String.t(), map()}]
   def root_types(world),
     do: for({:type, name, type} <- world.imports ++ world.exports, do: {name, type})
 
+  @spec struct?(term(), t()) :: boolean()
   def struct?({:record, _}, %{structs?: true}), do: true
   def struct?(_type, _context), do: false
 
+  @spec struct_module(String.t() | nil, String.t(), t()) :: module()
   def struct_module(nil, name, context), do: Names.module(context.module, name)
 
   def struct_module(owner, name, context),
     do: Names.module(module_of(owner, context), name)
 
   # A named type is defined in the module of its interface, exported or imported.
+  @spec place(String.t() | nil, String.t(), t()) :: Macro.t()
   def place(nil, name, context), do: remote(context.module, name)
 
   def place(interface, name, context) do
@@ -67,10 +74,12 @@ defmodule Wasmex.Components.Bindgen.Context do
 
   defp remote(module, name), do: quote(do: unquote(module).unquote(Names.type(name))())
 
+  @spec module_of(String.t(), t()) :: module()
   def module_of(interface, context) do
     Map.get(context.interfaces, {:exports, interface}) ||
       Map.get(context.interfaces, {:imports, interface})
   end
 
+  @spec exported?(String.t(), t()) :: boolean()
   def exported?(interface, context), do: Map.has_key?(context.interfaces, {:exports, interface})
 end

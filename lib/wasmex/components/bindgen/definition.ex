@@ -10,6 +10,7 @@ defmodule Wasmex.Components.Bindgen.Definition do
   # Functions that the generated module defines itself.
   @reserved [:start_link, :instantiate, :child_spec, :module_info, :__info__]
 
+  @spec module(map(), map(), module()) :: Macro.t()
   def module(world, opts, module) do
     context = Context.new(world, module, opts[:structs])
 

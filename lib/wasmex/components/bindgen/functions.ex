@@ -8,6 +8,8 @@ defmodule Wasmex.Components.Bindgen.Functions do
   alias Wasmex.WIT
 
   @doc "The quoted function and its `!` variant. Names in `taken` get an underscore."
+  @spec function(map(), map() | nil, Wasmex.Components.Bindgen.Context.t(), [String.t()]) ::
+          Macro.t()
   def function(function, interface, context, taken \\ [])
 
   def function(%{kind: :method} = function, _interface, context, taken) do
@@ -82,6 +84,8 @@ defmodule Wasmex.Components.Bindgen.Functions do
   end
 
   @doc false
+  @spec args([{String.t(), term()}], Wasmex.Components.Bindgen.Context.t()) ::
+          {[Macro.t()], [Macro.t()]}
   def args(params, context) do
     args =
       for {{name, _type}, index} <- Enum.with_index(params),

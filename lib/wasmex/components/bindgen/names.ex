@@ -37,6 +37,7 @@ defmodule Wasmex.Components.Bindgen.Names do
   def module(base, name), do: make("#{base}.#{camel(name)}", name)
 
   @doc "A name in the spelling of modules."
+  @spec camel(String.t()) :: String.t()
   def camel(name),
     do: name |> String.split(~r/[^a-zA-Z0-9]+/, trim: true) |> Enum.map_join(&capital/1)
 

@@ -5,6 +5,7 @@ defmodule Wasmex.Components.Bindgen.Spec do
   alias Wasmex.Components.Bindgen.Names
 
   @doc "The quoted type. `place` is a function from the interface and name of a named type to its quoted type."
+  @spec type(term(), (String.t() | nil, String.t() -> Macro.t())) :: Macro.t()
   def type(type, place)
 
   def type(:bool, _), do: quote(do: boolean())

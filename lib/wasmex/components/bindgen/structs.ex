@@ -4,6 +4,7 @@ defmodule Wasmex.Components.Bindgen.Structs do
   # of the result and its named records, or nil.
 
   @doc "Converts the records in a result."
+  @spec to(term(), {term(), map()} | nil) :: term()
   def to(value, nil), do: value
   def to(value, {type, types}), do: convert(value, type, types)
 

@@ -7,6 +7,9 @@ defmodule Wasmex.Components.Bindgen.Types do
   alias Wasmex.Components.Bindgen.{Names, Spec}
 
   @doc "The quoted types of an interface, or of the world (`owner` is nil)."
+  @spec types([{String.t(), map()}], Wasmex.Components.Bindgen.Context.t(), String.t() | nil) :: [
+          Macro.t()
+        ]
   def types(types, context, owner) do
     for {name, %{type: type, docs: docs}} <- types do
       # Records of the world stay maps.
@@ -23,6 +26,8 @@ defmodule Wasmex.Components.Bindgen.Types do
   end
 
   @doc "The quoted struct modules of records."
+  @spec structs([{String.t(), map()}], String.t() | nil, Wasmex.Components.Bindgen.Context.t()) ::
+          [Macro.t()]
   def structs(types, owner, %{structs?: true} = context) do
     for {name, %{type: {:record, fields}, docs: docs}} <- types do
       keys = Enum.map(fields, fn {field, _, _} -> Names.atom(field) end)

@@ -5,6 +5,7 @@ defmodule Wasmex.Components.GuestResource.Macro do
   alias Wasmex.Components.Bindgen.Names
   alias Wasmex.Components.{Discovery, GuestResource}
 
+  @spec define(keyword(), Macro.Env.t()) :: Macro.t()
   def define(opts, env) do
     {wit, _} = opts |> Keyword.fetch!(:wit) |> Code.eval_quoted([], env)
     {name, _} = opts |> Keyword.fetch!(:resource) |> Code.eval_quoted([], env)

@@ -9,6 +9,7 @@ defmodule Wasmex.HTTP.Server.Connection do
   @idle 60_000
   @patience 10_000
 
+  @spec run(:gen_tcp.socket(), Wasmex.HTTP.Service.t()) :: term()
   def run(socket, service) do
     with {:ok, {address, _port}} <- :inet.peername(socket),
          {:ok, {_, port}} <- :inet.sockname(socket) do

@@ -20,7 +20,9 @@ defmodule Wasmex.Application do
       {DynamicSupervisor, name: Wasmex.Deploy.Servers, strategy: :one_for_one},
       {DynamicSupervisor, name: Wasmex.Compiler.Helpers, strategy: :one_for_one},
       Wasmex.Compiler.Queue,
-      {Registry, keys: :unique, name: Wasmex.HTTP.Registry}
+      {Registry, keys: :unique, name: Wasmex.HTTP.Registry},
+      {Registry, keys: :unique, name: Wasmex.Socket.Registry},
+      {DynamicSupervisor, name: Wasmex.HTTP.Residents, strategy: :one_for_one}
     ]
 
     Supervisor.start_link(children,

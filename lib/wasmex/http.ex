@@ -15,14 +15,19 @@ defmodule Wasmex.HTTP do
     standard input. The response starts with a header block, with `Status:` if it is not 200.
 
   - `:component`: a component that exports `wasi:http/incoming-handler@0.2`.
+  - `:resident`: a program that is an HTTP server itself, such as one with Go's `net/http`. It is started once, accepts connections at
+    file descriptor 3 (in Go `net.FileListener(os.NewFile(3, ""))`), and serves many requests at once in one instance. It speaks HTTP/1.1 and sees
+    the path behind its name, with `X-Forwarded-Prefix` and the other `X-Forwarded-…` fields. A server that ends is started again.
+    Only `Wasmex.HTTP.Server` and `Wasmex.Plug` keep one running, and only where `convention: :resident` is set. `:timeout` is that of a
+    request; the server may run for ever.
 
-  The convention is detected from the program, unless `convention:` is set.
+  The others are detected from the program, unless `convention:` is set.
 
   ## Settings
 
   #{Wasmex.Options.Docs.table(Wasmex.HTTP.Function.__options__())}
 
-  `:tcp`, `:udp`, `:lookup` and `:allowed_hosts` require a component.
+  `:allowed_hosts` requires a component.
 
   ## Instances
 
@@ -87,6 +92,11 @@ defmodule Wasmex.HTTP do
 
   @doc "Handles a request in this process. Always returns a response; failures are in its field `:error`."
   @spec call(Function.t(), Request.t()) :: Response.t()
+  def call(%Function{convention: :resident, resident: nil}, _request) do
+    raise ArgumentError,
+          "convention: :resident needs a server that keeps running: Wasmex.HTTP.Server or Wasmex.Plug"
+  end
+
   def call(%Function{} = function, %Request{} = request) do
     case refuse(function, request) do
       nil ->

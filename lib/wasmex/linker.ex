@@ -80,8 +80,11 @@ defmodule Wasmex.Linker do
     end
   end
 
+  # Preview 1, and the two versions of its sockets; a store may have less.
+  @wasi ["wasi_snapshot_preview1", "wasmedge_sockets", "wasmedge_sockets_v1"]
+
   # The host modules that may be imported, and whether calls to them are traced.
   defp hosts(false), do: {[], false}
-  defp hosts(true), do: {["wasi_snapshot_preview1"], false}
-  defp hosts(:traced), do: {["wasi_snapshot_preview1"], true}
+  defp hosts(true), do: {@wasi, false}
+  defp hosts(:traced), do: {@wasi, true}
 end

@@ -275,6 +275,23 @@ defmodule Wasmex.Native do
   @spec pipe_close(reference()) :: :ok
   def pipe_close(_pipe), do: error()
 
+  @spec socket_listen(tuple()) :: result(reference())
+  def socket_listen(_listen), do: error()
+  @spec socket_pipe(boolean()) :: result(reference())
+  def socket_pipe(_once?), do: error()
+
+  @spec socket_address(reference()) ::
+          {:tcp, String.t(), :inet.port_number()} | {:unix, String.t()} | nil
+  def socket_address(_listener), do: error()
+
+  @spec socket_connect(reference()) ::
+          {:ok, reference(), non_neg_integer()} | {:error, :inet.posix()}
+  def socket_connect(_listener), do: error()
+  @spec socket_end_close(reference()) :: :ok
+  def socket_end_close(_end), do: error()
+  @spec socket_answer(pid()) :: reference()
+  def socket_answer(_pid), do: error()
+
   @spec http_respond(reference(), non_neg_integer(), [{binary(), binary()}], term()) :: boolean()
   def http_respond(_exchange, _status, _headers, _body), do: error()
   @spec http_fail(reference(), term()) :: boolean()

@@ -9,7 +9,8 @@ defmodule Wasmex.Trace do
   - `:result`: `:ok` or the error's name (`:noent`, `:notcapable`, …), `{:exit, status}`, `:trap`,
     `:unfinished` if the program was stopped during the call; `{:returned, value}` or
     `{:raised, reason}` for Elixir functions
-  - `:outputs`: the results of a successful WASI call
+  - `:outputs`: the results of a successful WASI call; `[refused: text]` where a socket may not do that, which tells the option
+    that has no rule for it
   - `:duration`: nanoseconds, including time spent waiting
 
   Events are delivered in the order of the calls, in the process that runs the program, at the end of the
@@ -89,6 +90,8 @@ defmodule Wasmex.Trace do
   defp result(%{result: {:exit, status}}), do: "exit #{status}"
   defp result(%{result: {:returned, value}}), do: inspect(value, limit: 5, printable_limit: 60)
   defp result(%{result: {:raised, reason}}), do: "raised #{inspect(reason, limit: 5)}"
+
+  defp result(%{result: name, outputs: [refused: why]}), do: "#{name} (#{why})"
   defp result(%{result: name}), do: Atom.to_string(name)
 
   defp output({_name, {:bytes, _, _} = bytes}), do: value(bytes)

@@ -147,7 +147,7 @@ defmodule Wasmex.ProgramTest do
               {[env: %{"A=B" => ""}], "A=B"},
               {[stdin: 42], ":stdin in"},
               {[stderr: {1, 2}], ":stderr in"},
-              {[tcp: ["*"]], "tcp:"}
+              {[allow_http: true], "allow_http:"}
             ] do
           error =
             assert_raise ArgumentError, fn -> Program.start_link([program: @rust] ++ opts) end

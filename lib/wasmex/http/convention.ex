@@ -30,12 +30,17 @@ defmodule Wasmex.HTTP.Convention do
     if function_exported?(module, :entry, 1), do: module.entry(request)
   end
 
+  @doc "The Elixir functions that a program of this convention may import."
+  @spec imports(atom(), String.t()) :: map()
+  def imports(:resident, _name), do: %{}
+  def imports(convention, name), do: module(convention).imports(name)
+
   @doc "The module of a convention."
   @spec module(atom()) :: module()
   def module(name), do: Map.fetch!(@conventions, name)
 
   @spec names() :: [atom()]
-  def names, do: Map.keys(@conventions)
+  def names, do: Map.keys(@conventions) ++ [:resident]
 
   @doc """
   Detects the convention: a program that imports `env.log_…` uses `:env`, a program that contains `Content-Type` uses

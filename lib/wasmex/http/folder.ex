@@ -8,7 +8,7 @@ defmodule Wasmex.HTTP.Folder do
 
   require Logger
 
-  alias Wasmex.HTTP.{Function, Stats}
+  alias Wasmex.HTTP.{Function, Resident, Stats}
 
   @extensions [".wasm", ".wat", ".cwasm"]
   @every 500
@@ -175,7 +175,7 @@ defmodule Wasmex.HTTP.Folder do
       state
     else
       unless Enum.any?(found, fn {_, now} -> now.name == name end),
-        do: :ets.delete(state.table, name)
+        do: retire(state, name) && :ets.delete(state.table, name)
 
       %{state | files: Map.delete(state.files, file)}
     end
@@ -239,7 +239,12 @@ defmodule Wasmex.HTTP.Folder do
     %{state | loading: loading, files: Map.put(state.files, file, Map.put(now, :digest, digest))}
   end
 
+  # A resident server runs from now on, and the one before it ends.
+  defp put(state, name, {:ok, %{convention: :resident, resident: nil} = function}),
+    do: put(state, name, Resident.start(function, self()))
+
   defp put(state, name, {:ok, function}) do
+    retire(state, name)
     :ets.insert(state.table, {name, {:ok, function}, nil})
     if state.stats, do: Stats.open(state.stats, name)
     Logger.info("function #{name}: loaded, #{function.convention}", wasm: name)
@@ -254,5 +259,10 @@ defmodule Wasmex.HTTP.Folder do
       [{_, {:ok, _} = before, _}] -> :ets.insert(state.table, {name, before, text})
       _ -> :ets.insert(state.table, {name, {:broken, text}, text})
     end
+  end
+
+  defp retire(%{table: table}, name) do
+    with {:ok, before} <- find(table, name), do: Resident.retire(before)
+    true
   end
 end

@@ -18,6 +18,8 @@ defmodule Wasmex.HTTP.Function do
             # The allowed methods, or nil for all.
             methods: nil,
             max_body: 0,
+            # The listener and the process of a resident server, once it is started.
+            resident: nil,
             size: 0
 
   @type t :: %__MODULE__{}
@@ -134,10 +136,20 @@ defmodule Wasmex.HTTP.Function do
   # Components with a handler use it. Everything else must be a command, whose convention is requested or detected.
   defp convention(%{module: module, kind: kind}, bytes, requested) do
     cond do
-      HTTP.Component.handler?(module) -> {:ok, :component}
-      requested == :component -> none("it does not export wasi:http/incoming-handler")
-      kind.program?(module) == :ok -> {:ok, requested || guess(module, bytes)}
-      true -> none("it is neither a WASI command nor exports wasi:http/incoming-handler")
+      HTTP.Component.handler?(module) ->
+        {:ok, :component}
+
+      requested == :component ->
+        none("it does not export wasi:http/incoming-handler")
+
+      requested == :resident and is_struct(module, Component) ->
+        none("a resident server is a module")
+
+      kind.program?(module) == :ok ->
+        {:ok, requested || guess(module, bytes)}
+
+      true ->
+        none("it is neither a WASI command nor exports wasi:http/incoming-handler")
     end
   end
 
@@ -153,7 +165,7 @@ defmodule Wasmex.HTTP.Function do
   end
 
   defp link(name, %{module: module, kind: kind}, convention) do
-    imports = Convention.module(convention).imports(name)
+    imports = Convention.imports(convention, name)
     imports = if is_struct(module, Component), do: %{}, else: imports
     kind.link(module, imports, false)
   end

@@ -8,7 +8,7 @@ defmodule Wasmex.HTTP.Service do
   require Logger
 
   alias Wasmex.Options
-  alias Wasmex.HTTP.{Exchange, Folder, Gate, Page, Request, Response, Stats}
+  alias Wasmex.HTTP.{Exchange, Folder, Gate, Page, Request, Resident, Response, Stats}
 
   # `only` is the function of a service with a single file.
   defstruct [:folder, :table, :gate, :stats, :only, log: false, page: false]
@@ -155,7 +155,7 @@ defmodule Wasmex.HTTP.Service do
       :ok ->
         try do
           reply = outside(service.gate, request.remote_addr, reply)
-          {response, state} = Exchange.run(function, request, reply, state, closed)
+          {response, state} = exchange(function).run(function, request, reply, state, closed)
           done(service, function, response)
           {response, state}
         after
@@ -167,6 +167,9 @@ defmodule Wasmex.HTTP.Service do
         respond(%{busy | headers: [{"retry-after", "1"} | busy.headers]}, reply, state)
     end
   end
+
+  defp exchange(%{resident: nil}), do: Exchange
+  defp exchange(_function), do: Resident.Exchange
 
   # Writing occupies no place, so that slow clients do not block others. If too many guests wait for slow clients, the
   # place is kept and the write has a short timeout.

@@ -7,7 +7,7 @@ defmodule Wasmex.Options.HTTP do
 
   # The WASI options of a function. Clocks and randomness are always the system's.
   @granted [:env]
-  @network [:tcp, :udp, :lookup, :allowed_hosts]
+  @network [:dial, :dns, :tcp, :udp, :lookup, :max_sockets, :dial_timeout, :allowed_hosts]
 
   @doc "The settings of a function."
   @spec function() :: keyword(keyword())
@@ -23,7 +23,10 @@ defmodule Wasmex.Options.HTTP do
         convention: [
           type: {:or, [nil], {:one_of, Convention.names()}},
           default_doc: "detected",
-          doc: "how it receives the request and returns the response, see above"
+          doc: "how it receives the request and returns the response, see above",
+          flag: {:convention, "NAME"},
+          flag_doc:
+            "how functions get requests: `env`, `cgi`, `component` or `resident`, see `Wasmex.HTTP`"
         ],
         reuse: [
           type: {:integer, 0..1_000},
@@ -36,7 +39,7 @@ defmodule Wasmex.Options.HTTP do
       ] ++
       Program.dirs() ++
       Keyword.take(WASI.granted(), @granted) ++
-      Keyword.take(WASI.network(), @network) ++
+      Keyword.take(WASI.network() ++ WASI.http(), @network) ++
       Compile.rows(:isolated)
   end
 

@@ -9,7 +9,9 @@ defmodule Wasmex.Options.Program do
   def rows do
     streams() ++
       dirs() ++
-      WASI.granted() ++ WASI.network() ++ limits() ++ Compile.rows() ++ observers() ++ others()
+      WASI.granted() ++
+      WASI.network() ++
+      WASI.http() ++ limits() ++ WASI.files() ++ Compile.rows() ++ observers() ++ others()
   end
 
   defp streams do

@@ -1,7 +1,7 @@
 defmodule Wasmex.Options.WASI do
   @moduledoc false
-  # WASI options. A row of `granted/0` is an option of `Wasmex.Wasi.WasiOptions`, of
-  # `Wasmex.Wasi.WasiP2Options` and of programs; a row of `network/0` is one of the latter two. The native side
+  # WASI options. A row of `granted/0` or `network/0` is an option of `Wasmex.Wasi.WasiOptions`, of
+  # `Wasmex.Wasi.WasiP2Options` and of programs; a row of `http/0` is one of the latter two. The native side
   # reads each option by name where it takes effect: `WasiOptions::build` in `native/wasmex/src/wasi/p1.rs`.
 
   alias Wasmex.Options.Type
@@ -36,19 +36,124 @@ defmodule Wasmex.Options.WASI do
     ]
   end
 
-  @doc "Options of components only."
+  @doc "What the files and streams of a module are limited to."
+  @spec files() :: keyword(keyword())
+  def files do
+    [
+      max_open_files: files_limit("files", {:max_open_files, "N"}),
+      max_open_dirs: files_limit("directories", {:max_open_dirs, "N"}),
+      non_blocking_stdio: [
+        type: :boolean,
+        default: false,
+        doc: "reading standard input does not wait, as if the module had asked for that itself",
+        flag: :non_blocking_stdio,
+        group: :limits
+      ]
+    ]
+  end
+
+  defp files_limit(what, flag) do
+    [
+      type: {:or, [nil], :natural},
+      default_doc: "1,000 files, directories and the like together",
+      doc: "the maximum number of #{what} that a module has open",
+      flag: flag,
+      group: :limits
+    ]
+  end
+
+  @doc "What the sockets of a guest may reach, and their limits."
   @spec network() :: keyword(keyword())
   def network do
     [
+      dial: [
+        type: {:list, Type.Dial},
+        default: [],
+        doc:
+          "what it may connect and send to. For modules the host encrypts where it is `tls://`, and Elixir answers `{address, function or pid}`",
+        example: ~s|["10.0.0.5:5432", "udp://10.0.0.53:53", "unix:///run/db.sock"]|,
+        flag: {:dial, "ADDRESS"},
+        flag_doc: "an address that it may connect and send to",
+        group: :network
+      ],
+      listen: [
+        type: {:list, Type.Listen},
+        default: [],
+        doc:
+          "listeners that it is handed, open, as file descriptors from 3 on, after its directories; an address without `tcp://` is one that it may bind and listen at itself",
+        example: ~s|["tcp://127.0.0.1:0", {:pipe, :http}]|,
+        flag: {:listen, "ADDRESS"},
+        flag_doc:
+          "a listener that it is handed, such as `tcp://127.0.0.1:8080`, or an address that it may listen at itself",
+        group: :network
+      ],
+      bind: [
+        type: {:list, Type.Place},
+        default: [],
+        doc: "addresses that its own sockets may have, to listen and to receive at",
+        example: ~s|["127.0.0.1:8000-8999"]|,
+        flag: {:bind, "ADDRESS"},
+        flag_doc: "an address that its own sockets may have",
+        group: :network
+      ],
+      dns: [
+        type: {:list, Type.Address},
+        default: [],
+        doc: "names that it may look up, besides those in the other lists",
+        example: ~s|["*.internal"]|,
+        flag: {:dns, "NAME"},
+        flag_doc: "a name that it may look up",
+        group: :network
+      ],
       tcp: addresses("connect to", ~s|["10.0.0.5:5432"]|, {:tcp, "ADDRESS"}),
       udp: addresses("send to", ~s|["10.0.0.5:53"]|, {:udp, "ADDRESS"}),
-      listen: addresses("bind to and listen at", ~s|["127.0.0.1:8080"]|, {:listen, "ADDRESS"}),
       lookup:
         addresses(
           "look up, in addition to `:tcp` and `:udp`",
           ~s|["*.internal"]|,
           {:lookup, "NAME"}
         ),
+      sockets: [
+        type: {:one_of, [:auto, :v1, :v2, :none]},
+        default: :auto,
+        doc:
+          "which version of WasmEdge's functions a module may import; `:auto` goes by the types of its imports",
+        flag: {:sockets, "auto|v1|v2|none"},
+        group: :network
+      ],
+      max_sockets: [
+        type: {:integer, 0..1_000_000},
+        default: 1_000,
+        doc: "sockets that a module may have open at once",
+        flag: {:max_sockets, "N"},
+        group: :network
+      ],
+      socket_buffer: [
+        type: {:bytes, 0..0x7FFF_FFFF},
+        default: 1_048_576,
+        doc:
+          "the largest buffer of the system that a module may ask for, for each direction of a socket",
+        group: :network
+      ],
+      dial_timeout: [
+        type: {:milliseconds, 1..0x7FFF_FFFF},
+        default: 30_000,
+        doc: "how long a module waits at most for a connection and for a name",
+        group: :network
+      ],
+      dial_cacerts: [
+        type: {:or, [nil], Type.Certificates},
+        default_doc: "the system's",
+        doc: "the certificates that are trusted where the host encrypts for a module",
+        group: :network
+      ]
+    ]
+  end
+
+  @doc "Outgoing HTTP, which only components may be granted."
+  @spec http() :: keyword(keyword())
+  def http do
+    [
       allow_http: [
         type: :boolean,
         default: false,

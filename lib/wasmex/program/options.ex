@@ -12,10 +12,13 @@ defmodule Wasmex.Program.Options do
   @captured 64 * 1024 * 1024
 
   # The options that a store has too, by the same names.
-  @granted Keyword.keys(WASI.granted())
+  @granted Keyword.keys(WASI.granted() ++ WASI.network())
+
+  # What a module has alone.
+  @files Keyword.keys(WASI.files())
 
   # What a module can't use, and so is not to be believed granted.
-  @network Keyword.keys(WASI.network())
+  @http Keyword.keys(WASI.http())
 
   @doc "Raises for what makes no sense; `defaults` are those of the function that asks."
   @spec new!(keyword(), keyword()) :: t()
@@ -52,17 +55,21 @@ defmodule Wasmex.Program.Options do
   @doc "What WASI 0.2 grants, given argv and the pipes of the standard streams."
   @spec preview2(t(), [String.t()], tuple()) :: WasiP2Options.t()
   def preview2(options, argv, pipes) do
-    granted = options |> preview1(argv, pipes) |> Map.from_struct()
-    network = Map.take(options, @network)
+    refuse!(options, @files, "is for modules")
+    granted = options |> preview1(argv, pipes) |> Map.from_struct() |> Map.drop(@files)
+    http = Map.take(options, @http)
 
-    WasiP2Options.nothing() |> struct!(granted) |> struct!(network)
+    WasiP2Options.nothing() |> struct!(granted) |> struct!(http)
   end
 
   @doc "Raises for what WASI preview 1 can't grant."
-  @spec refuse_network!(t()) :: :ok
-  def refuse_network!(options) do
-    for key <- @network, Map.fetch!(options, key) != @options.defaults[key] do
-      raise ArgumentError, "#{key}: is for components; WASI preview 1 has no sockets"
+  @spec refuse_http!(t()) :: :ok
+  def refuse_http!(options),
+    do: refuse!(options, @http, "is for components; WASI preview 1 has no HTTP requests")
+
+  defp refuse!(options, keys, why) do
+    for key <- keys, Map.fetch!(options, key) != @options.defaults[key] do
+      raise ArgumentError, "#{key}: #{why}"
     end
 
     :ok
@@ -73,7 +80,7 @@ defmodule Wasmex.Program.Options do
   def preview1(options, argv, {stdin, stdout, stderr}) do
     {max_output, counted} = max_output(options)
 
-    granted = Map.take(options, @granted)
+    granted = Map.take(options, @granted ++ @files)
 
     struct!(
       %WasiOptions{

@@ -2,7 +2,9 @@ defmodule Wasmex.Wasi.WasiOptions do
   alias Wasmex.Options
   alias Wasmex.Options.WASI
 
-  use Options, rows: WASI.store() ++ WASI.streams("the same") ++ WASI.granted()
+  use Options,
+    rows:
+      WASI.store() ++ WASI.streams("the same") ++ WASI.granted() ++ WASI.network() ++ WASI.files()
 
   @moduledoc """
   WASI preview 1 options for the guests of a store. Nothing is granted by default.

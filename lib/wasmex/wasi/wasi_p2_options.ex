@@ -6,7 +6,7 @@ defmodule Wasmex.Wasi.WasiP2Options do
     rows:
       WASI.store() ++
         WASI.streams("as `:inherit_…` says") ++
-        WASI.granted() ++ WASI.component() ++ WASI.network()
+        WASI.granted() ++ WASI.component() ++ WASI.network() ++ WASI.http()
 
   @moduledoc """
   WASI 0.2 options for the components of a store.
@@ -15,7 +15,7 @@ defmodule Wasmex.Wasi.WasiP2Options do
 
   ## Addresses
 
-  `:tcp`, `:udp`, `:listen`, `:lookup` and `:allowed_hosts` are lists of
+  `:dial`, `:listen`, `:bind`, `:dns`, `:tcp`, `:udp`, `:lookup` and `:allowed_hosts` are lists of
 
   - addresses and networks: `"10.0.0.5"`, `"10.0.0.0/8"`, `"::1"`, `"fd00::/8"`;
   - names: `"db.internal"`, `"*.example.com"`, `"api-*.example.com"`, where `*` matches one or more characters;
@@ -46,6 +46,8 @@ defmodule Wasmex.Wasi.WasiP2Options do
   @doc false
   @spec to_native!(t()) :: %{atom() => term()}
   def to_native!(%__MODULE__{} = options) do
+    refuse_made!(options)
+
     options
     |> Options.native!(@options)
     |> Map.merge(%{
@@ -54,6 +56,19 @@ defmodule Wasmex.Wasi.WasiP2Options do
       stderr: stream(options.stderr, options.inherit_stderr),
       http: Wasmex.Components.HTTP.Policy.native!(options)
     })
+  end
+
+  # What is no list is told by its type.
+  defp refuse_made!(%{listen: listen, dial: dial}) do
+    for entry <- List.wrap(listen), Options.Type.Listen.opens?(entry) do
+      raise ArgumentError,
+            "listen: #{inspect(entry)} is for modules, which are handed open listeners; a component opens its own, at an address such as \"127.0.0.1:8080\""
+    end
+
+    for entry <- List.wrap(dial), Options.Type.Dial.made?(entry) do
+      raise ArgumentError,
+            "dial: #{inspect(entry)} is for modules; the connections of a component go where they say"
+    end
   end
 
   defp stream(nil, true), do: :inherit

@@ -19,8 +19,10 @@ use vm::host_error;
 use wasi::host::HostModule;
 
 /// What guests may import from the library itself.
-static HOST_MODULES: [HostModule<StoreData>; 2] = [
+static HOST_MODULES: [HostModule<StoreData>; 4] = [
     wasi::p1::host_module().traced(observe::wasi_trace::add_to_linker),
+    wasi::sockets::host_module().traced(observe::wasi_trace::add_sockets),
+    wasi::sockets::host_module_v1().traced(observe::wasi_trace::add_sockets_v1),
     wasi::p2::host_module(),
 ];
 
@@ -63,6 +65,7 @@ fn load(env: Env, _info: Term) -> bool {
             .register::<guest::reference::ReferenceResource>()
             .is_ok()
         && env.register::<wasi::pipe::PipeResource>().is_ok()
+        && wasi::sockets::register(env)
         && env
             .register::<wasi::http::function::ExchangeResource>()
             .is_ok()

@@ -46,8 +46,12 @@ defmodule Wasmex.Components.WasiTest do
       assert {:error, %Error{reason: :unsupported}} = Wasmex.run(@command, ["hello"], opts)
     end
 
-    assert_raise ArgumentError, ~r/tcp: is for components/, fn ->
-      Wasmex.run("test/guests/programs/c/program.wasm", [], tcp: ["*"])
+    assert_raise ArgumentError, ~r/allow_http: is for components/, fn ->
+      Wasmex.run("test/guests/programs/c/program.wasm", [], allow_http: true)
+    end
+
+    assert_raise ArgumentError, ~r/listen: .* is for modules/, fn ->
+      Wasmex.run(@command, ["hello"], listen: ["tcp://127.0.0.1:0"])
     end
 
     assert {:error, %Error{reason: :not_a_program} = error} =

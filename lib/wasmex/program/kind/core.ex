@@ -78,7 +78,7 @@ defmodule Wasmex.Program.Kind.Core do
 
   @impl true
   def wasi(options, argv, pipes) do
-    Options.refuse_network!(options)
+    Options.refuse_http!(options)
     Options.preview1(options, argv, pipes)
   end
 

@@ -156,7 +156,7 @@ fn missing(
 fn hosts(component: &ComponentResource) -> Hosts {
     let engine = &component.engine.engine;
     let ty = component.component.component_type();
-    Hosts::all().imported(ty.imports(engine).map(|(name, _)| name))
+    Hosts::all().interfaces(ty.imports(engine).map(|(name, _)| name))
 }
 
 /// The name up to the part of its version that may differ (semantic versioning).

@@ -38,7 +38,7 @@ fn instance_new<'a>(
     }
     let wanted = Wanted::decode(engine, declarations, functions)?;
     let imports = links.iter().map(|(_, module)| module).chain([&module]);
-    let imports = imports.flat_map(|module| module.module.imports().map(|import| import.module()));
+    let imports = imports.flat_map(|module| module.module.imports());
     let needed = cell.hosts.imported(imports);
     let linker = module.engine.linker(cell.hosts, needed);
     let linker = match linker {

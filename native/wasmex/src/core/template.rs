@@ -62,7 +62,7 @@ fn template_new<'a>(
     let engine = module.engine.clone();
     let wanted = Wanted::decode(&engine.engine, declarations, functions)?;
     let store = wanted.store();
-    let needed = hosts.imported(module.module.imports().map(|import| import.module()));
+    let needed = hosts.imported(module.module.imports());
     let resolve = |mut cx: StoreContextMut<'_, StoreData>| {
         let mut imports = engine.linker(hosts, needed).map_err(Error::Guest)?;
         wanted.define(&mut imports, &mut cx)?;

@@ -6,7 +6,7 @@ use rustler::{Decoder, NifResult, Term};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{OnceLock, PoisonError, RwLock};
-use wasmtime::{Engine, Linker, Result, component};
+use wasmtime::{Engine, ImportType, Linker, Result, component};
 
 type Table = &'static [HostModule<StoreData>];
 
@@ -50,16 +50,35 @@ impl Hosts {
         }
     }
 
-    /// The subset that defines imports of these namespaces.
-    pub fn imported<'a>(self, namespaces: impl IntoIterator<Item = &'a str>) -> Self {
+    /// The subset that defines these imports of a module.
+    pub fn imported<'a>(self, imports: impl IntoIterator<Item = ImportType<'a>>) -> Self {
         let mut modules = 0;
         let mut last = "";
-        for namespace in namespaces {
+        for import in imports {
+            if self.modules == 0 {
+                break;
+            }
+            let namespace = import.module();
             // Imports from one namespace mostly follow each other.
-            if self.modules != 0 && namespace != last {
-                modules |= Self::that(|host| (host.provides)(namespace)).modules;
+            if namespace != last {
+                let whole = |host: &HostModule<_>| host.own.is_none();
+                modules |= Self::that(|host| whole(host) && (host.provides)(namespace)).modules;
                 last = namespace;
             }
+            let own = |host: &HostModule<_>| host.own.is_some_and(|own| own(&import));
+            modules |= Self::that(|host| own(host) && (host.provides)(namespace)).modules;
+        }
+        Hosts {
+            modules: modules & self.modules,
+            ..self
+        }
+    }
+
+    /// The subset that defines these interfaces of a component.
+    pub fn interfaces<'a>(self, interfaces: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut modules = 0;
+        for name in interfaces {
+            modules |= Self::that(|host| host.component.is_some() && (host.provides)(name)).modules;
         }
         Hosts {
             modules: modules & self.modules,

@@ -5,13 +5,15 @@
 
 use crate::guest::data::StoreData;
 use crate::observe::trace::{Arg, Event, Log, Outcome};
-use crate::wasi::calls;
+use crate::wasi::calls as theirs;
 use crate::wasi::context::View;
+use crate::wasi::sockets::address;
+use crate::wasi::sockets::functions as calls;
 use Kind::*;
 use std::sync::Arc;
 use wasmtime::{AsContextMut, Caller, Extern, Linker, Result, bail};
 use wasmtime_wasi::I32Exit;
-use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1;
+use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1 as _;
 use wiggle::{GuestMemory, GuestPtr};
 
 /// Bytes of written and read data that are kept.
@@ -36,6 +38,14 @@ enum Kind {
     /// Where a number goes that is a result.
     Out32(&'static str),
     Out64(&'static str),
+    /// Where a number is that is an argument.
+    In32(&'static str),
+    /// An address and its port.
+    To(&'static str),
+    /// Where an address goes, and as the last of so many parameters its port.
+    From(&'static str, usize),
+    /// The same in version 1: the address, its kind, the port.
+    FromV1(&'static str),
     /// A pointer that says nothing.
     Hidden,
 }
@@ -43,7 +53,9 @@ enum Kind {
 impl Kind {
     fn width(self) -> usize {
         match self {
-            Path(_) | Written(_) | Read(_) | Room(_) => 2,
+            Path(_) | Written(_) | Read(_) | Room(_) | To(_) => 2,
+            From(_, width) => width,
+            FromV1(_) => 3,
             _ => 1,
         }
     }
@@ -66,10 +78,30 @@ const ADVICE: &[&str] = &[
     "noreuse",
 ];
 
+const FAMILIES: &[&str] = &["unspec", "inet", "inet6", "unix"];
+const SOCKET_TYPES: &[&str] = &["any", "dgram", "stream"];
+const SOCKET_OPTIONS: &[&str] = &[
+    "reuseaddr",
+    "type",
+    "error",
+    "dontroute",
+    "broadcast",
+    "sndbuf",
+    "rcvbuf",
+    "keepalive",
+    "oobinline",
+    "linger",
+    "rcvlowat",
+    "rcvtimeo",
+    "sndtimeo",
+    "acceptconn",
+];
+
 type Memory<'a> = GuestMemory<'a>;
 
+/// `fd`: a function with descriptors of the guest, `call`: one without.
 macro_rules! functions {
-    ($linker:ident: $($how:ident $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty { $($kind:expr),* })*) => {
+    ($linker:ident: $($how:ident $name:ident $(of $version:ident)? ($($arg:ident: $ty:ty),*) -> $ret:ty { $($kind:expr),* })*) => {
         $($linker.func_wrap_async(
             "wasi_snapshot_preview1",
             stringify!($name),
@@ -90,20 +122,21 @@ macro_rules! functions {
                         _ => bail!("missing required memory export"),
                     };
                     begin(data, stringify!($name), KINDS, params, &memory);
-                    let context = data.wasi();
-                    context.set_hostcall_fuel(fuel);
-                    let result: Result<$ret> = functions!(@$how context, memory, $name($($arg),*));
-                    end(data, KINDS, params, &memory, &result);
+                    let p1 = data.p1();
+                    p1.ctx.set_hostcall_fuel(fuel);
+                    let result: Result<$ret> = functions!(@$how p1, memory, [$($version::)? $name]($($arg),*));
+                    let refusal = p1.net.take_refusal();
+                    end(data, KINDS, params, &memory, &result, refusal);
                     result
                 })
             },
         )?;)*
     };
-    (@wait $context:ident, $memory:ident, $name:ident($($arg:ident),*)) => {
-        calls::$name($context, &mut $memory, $($arg),*).await
+    (@fd $p1:ident, $memory:ident, [$($name:tt)+]($($arg:ident),*)) => {
+        calls::$($name)+($p1, &mut $memory, $($arg),*).await
     };
-    (@call $context:ident, $memory:ident, $name:ident($($arg:ident),*)) => {
-        calls::$name($context, &mut $memory, $($arg),*)
+    (@call $p1:ident, $memory:ident, [$($name:tt)+]($($arg:ident),*)) => {
+        theirs::$($name)+(&mut $p1.ctx, &mut $memory, $($arg),*)
     };
 }
 
@@ -117,47 +150,80 @@ pub fn add_to_linker(linker: &mut Linker<StoreData>) -> Result<()> {
         call environ_sizes_get(a: i32, b: i32) -> i32 { Out32("count"), Out32("size") }
         call clock_res_get(a: i32, b: i32) -> i32 { Name("id", CLOCKS), Out64("time") }
         call clock_time_get(a: i32, b: i64, c: i32) -> i32 { Name("id", CLOCKS), Hidden, Out64("time") }
-        wait fd_advise(a: i32, b: i64, c: i64, d: i32) -> i32 { Number("fd"), Number("offset"), Number("len"), Name("advice", ADVICE) }
-        call fd_allocate(a: i32, b: i64, c: i64) -> i32 { Number("fd"), Number("offset"), Number("len") }
-        wait fd_close(a: i32) -> i32 { Number("fd") }
-        wait fd_datasync(a: i32) -> i32 { Number("fd") }
-        wait fd_fdstat_get(a: i32, b: i32) -> i32 { Number("fd"), Hidden }
-        call fd_fdstat_set_flags(a: i32, b: i32) -> i32 { Number("fd"), Flags("flags", FD) }
-        call fd_fdstat_set_rights(a: i32, b: i64, c: i64) -> i32 { Number("fd"), Flags("rights", RIGHTS), Hidden }
-        wait fd_filestat_get(a: i32, b: i32) -> i32 { Number("fd"), Hidden }
-        wait fd_filestat_set_size(a: i32, b: i64) -> i32 { Number("fd"), Number("size") }
-        wait fd_filestat_set_times(a: i32, b: i64, c: i64, d: i32) -> i32 { Number("fd"), Number("atim"), Number("mtim"), Flags("which", TIMES) }
-        wait fd_pread(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32 { Number("fd"), Read("data"), Number("offset"), Out32("count") }
-        call fd_prestat_get(a: i32, b: i32) -> i32 { Number("fd"), Hidden }
-        call fd_prestat_dir_name(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Room("path") }
-        wait fd_pwrite(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32 { Number("fd"), Written("data"), Number("offset"), Out32("count") }
-        wait fd_read(a: i32, b: i32, c: i32, d: i32) -> i32 { Number("fd"), Read("data"), Out32("count") }
-        wait fd_readdir(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32 { Number("fd"), Room("buffer"), Number("cookie"), Out32("count") }
-        wait fd_renumber(a: i32, b: i32) -> i32 { Number("fd"), Number("to") }
-        wait fd_seek(a: i32, b: i64, c: i32, d: i32) -> i32 { Number("fd"), Number("offset"), Name("whence", WHENCE), Out64("position") }
-        wait fd_sync(a: i32) -> i32 { Number("fd") }
-        call fd_tell(a: i32, b: i32) -> i32 { Number("fd"), Out64("position") }
-        wait fd_write(a: i32, b: i32, c: i32, d: i32) -> i32 { Number("fd"), Written("data"), Out32("count") }
-        wait path_create_directory(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Path("path") }
-        wait path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Number("fd"), Flags("flags", LOOKUP), Path("path"), Hidden }
-        wait path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32) -> i32 { Number("fd"), Flags("flags", LOOKUP), Path("path"), Number("atim"), Number("mtim"), Flags("which", TIMES) }
-        wait path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32 { Number("fd"), Flags("flags", LOOKUP), Path("path"), Number("new_fd"), Path("new_path") }
-        wait path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32) -> i32 { Number("fd"), Hidden, Path("path"), Flags("open", OPEN), Flags("rights", RIGHTS), Hidden, Flags("flags", FD), Out32("fd") }
-        wait path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32 { Number("fd"), Path("path"), Room("buffer"), Out32("count") }
-        wait path_remove_directory(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Path("path") }
-        wait path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32 { Number("fd"), Path("path"), Number("new_fd"), Path("new_path") }
-        wait path_symlink(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Path("path"), Number("fd"), Path("new_path") }
-        wait path_unlink_file(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Path("path") }
-        wait poll_oneoff(a: i32, b: i32, c: i32, d: i32) -> i32 { Hidden, Hidden, Number("subscriptions"), Out32("events") }
+        fd fd_advise(a: i32, b: i64, c: i64, d: i32) -> i32 { Number("fd"), Number("offset"), Number("len"), Name("advice", ADVICE) }
+        fd fd_allocate(a: i32, b: i64, c: i64) -> i32 { Number("fd"), Number("offset"), Number("len") }
+        fd fd_close(a: i32) -> i32 { Number("fd") }
+        fd fd_datasync(a: i32) -> i32 { Number("fd") }
+        fd fd_fdstat_get(a: i32, b: i32) -> i32 { Number("fd"), Hidden }
+        fd fd_fdstat_set_flags(a: i32, b: i32) -> i32 { Number("fd"), Flags("flags", FD) }
+        fd fd_fdstat_set_rights(a: i32, b: i64, c: i64) -> i32 { Number("fd"), Flags("rights", RIGHTS), Hidden }
+        fd fd_filestat_get(a: i32, b: i32) -> i32 { Number("fd"), Hidden }
+        fd fd_filestat_set_size(a: i32, b: i64) -> i32 { Number("fd"), Number("size") }
+        fd fd_filestat_set_times(a: i32, b: i64, c: i64, d: i32) -> i32 { Number("fd"), Number("atim"), Number("mtim"), Flags("which", TIMES) }
+        fd fd_pread(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32 { Number("fd"), Read("data"), Number("offset"), Out32("count") }
+        fd fd_prestat_get(a: i32, b: i32) -> i32 { Number("fd"), Hidden }
+        fd fd_prestat_dir_name(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Room("path") }
+        fd fd_pwrite(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32 { Number("fd"), Written("data"), Number("offset"), Out32("count") }
+        fd fd_read(a: i32, b: i32, c: i32, d: i32) -> i32 { Number("fd"), Read("data"), Out32("count") }
+        fd fd_readdir(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32 { Number("fd"), Room("buffer"), Number("cookie"), Out32("count") }
+        fd fd_renumber(a: i32, b: i32) -> i32 { Number("fd"), Number("to") }
+        fd fd_seek(a: i32, b: i64, c: i32, d: i32) -> i32 { Number("fd"), Number("offset"), Name("whence", WHENCE), Out64("position") }
+        fd fd_sync(a: i32) -> i32 { Number("fd") }
+        fd fd_tell(a: i32, b: i32) -> i32 { Number("fd"), Out64("position") }
+        fd fd_write(a: i32, b: i32, c: i32, d: i32) -> i32 { Number("fd"), Written("data"), Out32("count") }
+        fd path_create_directory(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Path("path") }
+        fd path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Number("fd"), Flags("flags", LOOKUP), Path("path"), Hidden }
+        fd path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32) -> i32 { Number("fd"), Flags("flags", LOOKUP), Path("path"), Number("atim"), Number("mtim"), Flags("which", TIMES) }
+        fd path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32 { Number("fd"), Flags("flags", LOOKUP), Path("path"), Number("new_fd"), Path("new_path") }
+        fd path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32) -> i32 { Number("fd"), Hidden, Path("path"), Flags("open", OPEN), Flags("rights", RIGHTS), Hidden, Flags("flags", FD), Out32("fd") }
+        fd path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32 { Number("fd"), Path("path"), Room("buffer"), Out32("count") }
+        fd path_remove_directory(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Path("path") }
+        fd path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32 { Number("fd"), Path("path"), Number("new_fd"), Path("new_path") }
+        fd path_symlink(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Path("path"), Number("fd"), Path("new_path") }
+        fd path_unlink_file(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Path("path") }
+        fd poll_oneoff(a: i32, b: i32, c: i32, d: i32) -> i32 { Hidden, Hidden, Number("subscriptions"), Out32("events") }
         call proc_exit(a: i32) -> () { Number("status") }
         call proc_raise(a: i32) -> i32 { Number("signal") }
         call sched_yield() -> i32 { }
         call random_get(a: i32, b: i32) -> i32 { Room("buffer") }
-        call sock_accept(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Flags("flags", FD), Out32("fd") }
-        call sock_recv(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32 { Number("fd"), Room("data"), Number("flags"), Out32("count"), Hidden }
-        call sock_send(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Number("fd"), Written("data"), Number("flags"), Out32("count") }
-        call sock_shutdown(a: i32, b: i32) -> i32 { Number("fd"), Number("how") }
+        fd sock_accept(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Flags("flags", FD), Out32("fd") }
+        fd sock_recv(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32 { Number("fd"), Room("data"), Number("flags"), Out32("count"), Hidden }
+        fd sock_send(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Number("fd"), Written("data"), Number("flags"), Out32("count") }
+        fd sock_shutdown(a: i32, b: i32) -> i32 { Number("fd"), Number("how") }
     }
+    Ok(())
+}
+
+/// Adds the functions for sockets, traced.
+#[rustfmt::skip]
+pub fn add_sockets(linker: &mut Linker<StoreData>) -> Result<()> {
+    functions! { linker:
+        fd sock_open(a: i32, b: i32, c: i32) -> i32 { Name("family", FAMILIES), Name("type", SOCKET_TYPES), Out32("fd") }
+        fd sock_bind(a: i32, b: i32, c: i32) -> i32 { Number("fd"), To("address") }
+        fd sock_listen(a: i32, b: i32) -> i32 { Number("fd"), Number("backlog") }
+        fd sock_connect(a: i32, b: i32, c: i32) -> i32 { Number("fd"), To("address") }
+        fd sock_send_to(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32 { Number("fd"), Written("data"), To("address"), Number("flags"), Out32("count") }
+        fd sock_recv_from(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i32) -> i32 { Number("fd"), Read("data"), From("address", 3), Out32("count"), Hidden }
+        fd sock_getsockopt(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Number("fd"), Number("level"), Name("option", SOCKET_OPTIONS), Out32("value"), Hidden }
+        fd sock_setsockopt(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Number("fd"), Number("level"), Name("option", SOCKET_OPTIONS), In32("value"), Hidden }
+        fd sock_getlocaladdr(a: i32, b: i32, c: i32) -> i32 { Number("fd"), From("address", 2) }
+        fd sock_getpeeraddr(a: i32, b: i32, c: i32) -> i32 { Number("fd"), From("address", 2) }
+        fd sock_getaddrinfo(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i32) -> i32 { Path("name"), Path("service"), Hidden, Hidden, Number("most"), Out32("found") }
+    }
+    Ok(())
+}
+
+/// Adds those that are different in version 1, traced.
+#[rustfmt::skip]
+pub fn add_sockets_v1(linker: &mut Linker<StoreData>) -> Result<()> {
+    linker.allow_shadowing(true);
+    functions! { linker:
+        fd sock_accept of v1(a: i32, b: i32) -> i32 { Number("fd"), Out32("fd") }
+        fd sock_recv_from of v1(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32 { Number("fd"), Read("data"), Hidden, Number("flags"), Out32("count"), Hidden }
+        fd sock_getlocaladdr of v1(a: i32, b: i32, c: i32, d: i32) -> i32 { Number("fd"), FromV1("address") }
+        fd sock_getpeeraddr of v1(a: i32, b: i32, c: i32, d: i32) -> i32 { Number("fd"), FromV1("address") }
+    }
+    linker.allow_shadowing(false);
     Ok(())
 }
 
@@ -215,6 +281,7 @@ fn end<T: Code>(
     params: &[u64],
     memory: &Memory,
     result: &Result<T>,
+    refusal: Option<String>,
 ) {
     let Some(log) = data.slots.get::<Arc<Log>>() else {
         return;
@@ -234,7 +301,9 @@ fn end<T: Code>(
             let name = usize::try_from(code.code())
                 .ok()
                 .and_then(|code| ERRNO.get(code));
-            (Outcome::Errno(name.unwrap_or(&"unknown_errno")), Vec::new())
+            let why = refusal.map(|why| ("refused", Arg::Text(why.into_bytes())));
+            let outputs = why.into_iter().collect();
+            (Outcome::Errno(name.unwrap_or(&"unknown_errno")), outputs)
         }
         Err(error) => match error.downcast_ref::<I32Exit>() {
             Some(exit) => (Outcome::Exit(exit.0), Vec::new()),
@@ -279,7 +348,9 @@ fn input(kind: Kind, params: &[u64], memory: &Memory) -> Option<(&'static str, A
                 known.map_or(Arg::Number(value), |known| Arg::Name(known)),
             )
         }
-        Read(_) | Out32(_) | Out64(_) | Hidden => return None,
+        In32(name) => (name, Arg::Number(number(value, 4, memory)?)),
+        To(name) => (name, address_text(value, params[1], memory)?),
+        Read(_) | Out32(_) | Out64(_) | From(..) | FromV1(_) | Hidden => return None,
     })
 }
 
@@ -298,8 +369,29 @@ fn output(
         Out32("count") => None,
         Out32(name) => Some((name, Arg::Number(number(params[0], 4, memory)?))),
         Out64(name) => Some((name, Arg::Number(number(params[0], 8, memory)?))),
+        From(name, width) => {
+            let port = number(*params.get(width - 1)?, 4, memory)?;
+            Some((name, address_text(params[0], port, memory)?))
+        }
+        FromV1(name) => {
+            let port = number(params[2], 4, memory)?;
+            let v4 = number(params[1], 4, memory)? == 4;
+            let found = address::read_v1(memory, as_i32(params[0])?, v4, as_i32(port)?).ok()?;
+            Some((name, Arg::Text(found.to_string().into_bytes())))
+        }
         _ => None,
     }
+}
+
+/// An address as the guest has it.
+fn address_text(place: u64, port: u64, memory: &Memory) -> Option<Arg> {
+    let found = address::read(memory, as_i32(place)?, as_i32(port)?).ok()?;
+    Some(Arg::Text(found.to_string().into_bytes()))
+}
+
+/// A parameter as the guest passed it.
+fn as_i32(param: u64) -> Option<i32> {
+    u32::try_from(param).ok().map(u32::cast_signed)
 }
 
 fn flags(value: u64, names: &[&'static str]) -> Vec<&'static str> {

@@ -77,7 +77,7 @@ fn make(
     let imports = modules
         .iter()
         .flat_map(|(_, module)| module.module.imports());
-    let hosts = hosts.imported(imports.map(|import| import.module()));
+    let hosts = hosts.imported(imports);
     let mut linker = engine.linker(hosts, hosts).map_err(broken)?;
     linker.allow_shadowing(true);
     abi::define(&mut linker).map_err(broken)?;

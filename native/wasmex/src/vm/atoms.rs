@@ -50,6 +50,10 @@ rustler::atoms! {
     borrow,
     // WASI 0.2
     any, ip, glob, http, exchange, connection, denied, timeout, refused, dns, too_large,
+    // sockets
+    auto, v1, v2, tcp, udp, tls, unix, bind, listen, socket,
+    wasmex_dial, wasmex_dial_over, answer,
+    eagain, epipe, emfile, enfile, eopnotsupp, einval,
     // WIT
     wit, docs, interface, functions, method, static_ = "static", constructor, async_ = "async",
     params, named, alias,

@@ -27,9 +27,10 @@ pub enum Kind {
     Exchange,
     Connection,
     Child,
+    Socket,
 }
 
-const KINDS: usize = 20;
+const KINDS: usize = 21;
 
 static COUNTS: [AtomicI64; KINDS] = [const { AtomicI64::new(0) }; KINDS];
 
@@ -73,6 +74,7 @@ fn live_objects(env: Env) -> Term {
         atoms::exchange(),
         atoms::connection(),
         atoms::child(),
+        atoms::socket(),
     ];
     names
         .iter()

@@ -1,4 +1,4 @@
-//! The functions of preview 1 as guests call them: wasmtime's, and those of ours where it is wrong.
+//! The functions of preview 1 on wasmtime's own descriptors: wasmtime's, and those of ours where it is wrong.
 //!
 //! - An argument that is no value of its type (a `whence` of 9, an unknown flag) is the errno `inval`; wiggle traps
 //!   (bytecodealliance/wasmtime#7116).
@@ -13,21 +13,14 @@
 // As many parameters as the interface has.
 #![allow(clippy::too_many_arguments)]
 
-use super::context::View;
+use super::errno::{ILSEQ, INVAL, NOTDIR, NOTSUP};
 use super::listing;
-use super::p1::NAMESPACE;
-use wasmtime::{AsContextMut, Caller, Extern, Linker, Result};
+use wasmtime::Result;
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::{WasiP1Ctx, types, wasi_snapshot_preview1 as theirs};
 use wiggle::{GuestError, GuestMemory, GuestPtr};
 
 pub use theirs::*;
-
-// The order of the interface's definition (typenames.witx).
-const ILSEQ: i32 = 25;
-const INVAL: i32 = 28;
-const NOTDIR: i32 = 54;
-const NOTSUP: i32 = 58;
 
 /// wasmtime's function, but a wrong argument is an errno.
 macro_rules! checked {
@@ -234,92 +227,4 @@ pub async fn fd_readdir(
         }
         errno => Ok(errno),
     }
-}
-
-macro_rules! replace {
-    ($linker:ident: $($how:ident $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty)*) => {
-        $(replace! { @$how $linker $name($($arg: $ty),*) -> $ret })*
-    };
-    (@wait $linker:ident $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty) => {
-        $linker.func_wrap_async(
-            NAMESPACE,
-            stringify!($name),
-            |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
-                Box::new(async move {
-                    let memory = memory(&mut caller)?;
-                    let (context, mut memory) = parts(&mut caller, &memory);
-                    $name(context, &mut memory, $($arg),*).await
-                })
-            },
-        )?;
-    };
-    (@call $linker:ident $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty) => {
-        $linker.func_wrap(
-            NAMESPACE,
-            stringify!($name),
-            |mut caller: Caller<'_, T>, $($arg: $ty),*| -> Result<$ret> {
-                let memory = memory(&mut caller)?;
-                let (context, mut memory) = parts(&mut caller, &memory);
-                $name(context, &mut memory, $($arg),*)
-            },
-        )?;
-    };
-}
-
-/// Puts the functions above in the place of wasmtime's.
-pub fn replace_in_linker<T: View>(linker: &mut Linker<T>) -> Result<()> {
-    linker.allow_shadowing(true);
-    replace! { linker:
-        call clock_res_get(a: i32, b: i32) -> i32
-        call clock_time_get(a: i32, b: i64, c: i32) -> i32
-        wait fd_advise(a: i32, b: i64, c: i64, d: i32) -> i32
-        call fd_fdstat_set_flags(a: i32, b: i32) -> i32
-        call fd_fdstat_set_rights(a: i32, b: i64, c: i64) -> i32
-        wait fd_filestat_set_times(a: i32, b: i64, c: i64, d: i32) -> i32
-        wait fd_readdir(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32
-        wait fd_seek(a: i32, b: i64, c: i32, d: i32) -> i32
-        wait path_create_directory(a: i32, b: i32, c: i32) -> i32
-        wait path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
-        wait path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32) -> i32
-        wait path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32
-        wait path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32) -> i32
-        wait path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32
-        wait path_remove_directory(a: i32, b: i32, c: i32) -> i32
-        wait path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32
-        wait path_unlink_file(a: i32, b: i32, c: i32) -> i32
-        wait poll_oneoff(a: i32, b: i32, c: i32, d: i32) -> i32
-        call proc_exit(a: i32) -> ()
-        call proc_raise(a: i32) -> i32
-        call sock_accept(a: i32, b: i32, c: i32) -> i32
-        call sock_recv(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32
-        call sock_send(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
-        call sock_shutdown(a: i32, b: i32) -> i32
-    }
-    linker.allow_shadowing(false);
-    Ok(())
-}
-
-/// The calling instance's memory, which the interface wants under this name.
-fn memory<T: View>(caller: &mut Caller<'_, T>) -> Result<Extern> {
-    let export = caller.get_export("memory");
-    export.ok_or_else(|| wasmtime::Error::msg("missing required memory export"))
-}
-
-/// The context of the store, ready for a call, and the memory of the caller.
-fn parts<'a, T: View>(
-    caller: &'a mut Caller<'_, T>,
-    memory: &'a Extern,
-) -> (&'a mut WasiP1Ctx, GuestMemory<'a>) {
-    let fuel = caller.as_context_mut().hostcall_fuel();
-    let (memory, data) = match memory {
-        Extern::Memory(memory) => {
-            let (bytes, data) = memory.data_and_store_mut(caller);
-            (GuestMemory::Unshared(bytes), data)
-        }
-        Extern::SharedMemory(memory) => (GuestMemory::Shared(memory.data()), caller.data_mut()),
-        _ => (GuestMemory::Unshared(&mut []), caller.data_mut()),
-    };
-    let context = data.wasi();
-    context.set_hostcall_fuel(fuel);
-    (context, memory)
 }

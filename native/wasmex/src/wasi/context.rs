@@ -3,6 +3,9 @@
 use crate::vm::slots::Slots;
 use crate::wasi::p1::WasiSpec;
 use crate::wasi::p2::P2;
+use crate::wasi::sockets::descriptors::Descriptors;
+use crate::wasi::sockets::net::Net;
+use crate::wasi::sockets::state::{Interfaces, P1};
 use wasmtime::Result;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -16,23 +19,30 @@ pub trait View: Send + 'static {
     /// What else is attached to the store.
     fn slots(&mut self) -> &mut Slots;
 
-    /// The context of preview 1.
+    /// wasmtime's context of preview 1.
     fn wasi(&mut self) -> &mut WasiP1Ctx {
-        self.wasi_and_p2().0
+        &mut self.p1().ctx
     }
 
-    /// The same with what components have besides.
+    /// The same with its sockets.
+    fn p1(&mut self) -> &mut P1 {
+        self.wasi_context_mut().get().0
+    }
+
+    /// wasmtime's context with what components have besides.
     fn wasi_and_p2(&mut self) -> (&mut WasiP1Ctx, &mut P2) {
-        self.wasi_context_mut().get()
+        let (p1, p2) = self.wasi_context_mut().get();
+        (&mut p1.ctx, p2)
     }
 }
 
 /// Made at the guest's first WASI call: many guests make none, and it costs more than an instance.
 pub struct Context {
     granted: bool,
+    sockets: Interfaces,
     spec: Option<WasiSpec>,
     /// `P2` is dropped first: it breaks off what handles in the table would only let go of.
-    made: Option<Box<(P2, WasiP1Ctx)>>,
+    made: Option<Box<(P2, P1)>>,
 }
 
 impl Context {
@@ -40,20 +50,22 @@ impl Context {
     pub fn nothing() -> Self {
         Context {
             granted: false,
+            sockets: Interfaces::None,
             spec: None,
             made: None,
         }
     }
 
-    /// With `None` the store grants nothing. Directories are opened now, so that a missing one is reported by the
-    /// function that names it.
+    /// With `None` the store grants nothing. Directories and listeners are opened now, so that what fails is reported by
+    /// the function that names it.
     pub fn new(spec: Option<WasiSpec>) -> Result<Self> {
         let mut context = Context {
             granted: spec.is_some(),
+            sockets: spec.as_ref().map_or(Interfaces::None, |spec| spec.sockets),
             spec,
             made: None,
         };
-        if context.spec.as_ref().is_some_and(WasiSpec::has_preopens) {
+        if context.spec.as_ref().is_some_and(WasiSpec::opens) {
             context.make()?;
         }
         Ok(context)
@@ -64,12 +76,17 @@ impl Context {
         self.granted
     }
 
-    fn get(&mut self) -> (&mut WasiP1Ctx, &mut P2) {
+    /// The interfaces of sockets that its guests may import.
+    pub fn sockets(&self) -> Interfaces {
+        self.sockets
+    }
+
+    fn get(&mut self) -> (&mut P1, &mut P2) {
         if self.made.is_none() && self.make().is_err() {
             self.made = None;
         }
-        let (p2, wasi) = &mut **self.made.get_or_insert_with(|| Box::new(nothing()));
-        (wasi, p2)
+        let (p2, p1) = &mut **self.made.get_or_insert_with(|| Box::new(nothing()));
+        (p1, p2)
     }
 
     fn make(&mut self) -> Result<()> {
@@ -83,6 +100,13 @@ impl Context {
 }
 
 /// A context that grants nothing.
-fn nothing() -> (P2, WasiP1Ctx) {
-    (P2::default(), WasiCtxBuilder::new().build_p1())
+fn nothing() -> (P2, P1) {
+    let p2 = P2::default();
+    let p1 = P1 {
+        ctx: WasiCtxBuilder::new().build_p1(),
+        descriptors: Descriptors::new(0, 0),
+        net: Net::nothing(p2.network.clone()),
+        standard: [0; 3],
+    };
+    (p2, p1)
 }

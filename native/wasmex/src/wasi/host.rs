@@ -2,7 +2,7 @@
 //!
 //! A new one is one file with a `HostModule` and one line in the table in `lib.rs`. `T` is the data of a store.
 
-use wasmtime::{Linker, Result, component};
+use wasmtime::{ImportType, Linker, Result, component};
 
 /// Adds the functions of a host module to a linker.
 pub type Add<L> = fn(&mut L) -> Result<()>;
@@ -13,6 +13,8 @@ pub struct HostModule<T: 'static> {
     pub name: &'static str,
     /// Whether it defines imports of this namespace, or of this interface of a component.
     pub provides: fn(&str) -> bool,
+    /// Which imports of such a namespace are its own, where that are not all.
+    pub own: Option<fn(&ImportType<'_>) -> bool>,
     /// Whether the guests of a store with this data may import it.
     pub granted: fn(&T) -> bool,
     /// Adds it to a linker of core modules.

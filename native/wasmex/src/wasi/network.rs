@@ -1,19 +1,36 @@
 //! The sockets of a store's guests: which addresses and names they may reach, by the lists that Elixir made.
 
-use crate::wasi::rules::{Rule, Rules};
+use crate::vm::options::Options;
+use crate::wasi::places::{Listen, Paths, Place, Places};
+use crate::wasi::rules::{Rule, Rules, normal};
+use crate::wasi::sockets::handle::AnswerResource;
+use rustler::ResourceArc;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use wasmtime::Result;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
+/// The lists of a store.
 #[derive(Default)]
 pub struct Network {
     tcp: Rules,
     udp: Rules,
-    listen: Rules,
+    bind_tcp: Rules,
+    bind_udp: Rules,
     /// Names that may be looked up besides those in `tcp` and `udp`.
     lookup: Rules,
+    /// Paths of unix sockets.
+    unix: Paths,
+    bind_unix: Paths,
+    /// Where the host encrypts.
+    tls: Rules,
+    /// What processes of Elixir answer.
+    answers: Vec<(Rules, ResourceArc<AnswerResource>)>,
+    /// Names without addresses, which processes answer: each has one that leads nowhere, by its place.
+    stand_ins: Mutex<Vec<String>>,
     /// The names that led to an address.
     resolved: Mutex<HashMap<IpAddr, Vec<String>>>,
 }
@@ -22,18 +39,127 @@ pub struct Network {
 const MAX_RESOLVED: usize = 1024;
 const MAX_NAMES: usize = 16;
 
+/// Below the addresses that stand in for names.
+const STAND_INS: Ipv4Addr = Ipv4Addr::new(240, 0, 0, 0);
+
 impl Network {
-    pub fn new(tcp: Vec<Rule>, udp: Vec<Rule>, listen: Vec<Rule>, lookup: Vec<Rule>) -> Self {
-        Network {
+    /// From the options `tcp`, `udp`, `dial`, `bind`, `listen`, `lookup` and `dns`.
+    pub fn new(options: &Options) -> Result<Self> {
+        let mut tcp: Vec<Rule> = options.get_or_default("tcp")?;
+        let mut udp: Vec<Rule> = options.get_or_default("udp")?;
+        let mut lookup: Vec<Rule> = options.get_or_default("lookup")?;
+        lookup.extend(options.get_or_default::<Vec<Rule>>("dns")?);
+        let dial = Places::new(options.get_or_default("dial")?);
+        tcp.extend(dial.tcp);
+        udp.extend(dial.udp);
+        let listen: Vec<Listen> = options.get_or_default("listen")?;
+        let listen = listen.into_iter().filter_map(Listen::place);
+        let mut bind: Vec<Place> = options.get_or_default("bind")?;
+        bind.extend(listen);
+        let bind = Places::new(bind);
+        Ok(Network {
             tcp: Rules::new(tcp),
             udp: Rules::new(udp),
-            listen: Rules::new(listen),
+            bind_tcp: Rules::new(bind.tcp),
+            bind_udp: Rules::new(bind.udp),
             lookup: Rules::new(lookup),
+            unix: dial.unix,
+            bind_unix: bind.unix,
+            tls: Rules::new(dial.tls),
+            answers: dial.answers,
+            stand_ins: Mutex::default(),
             resolved: Mutex::default(),
+        })
+    }
+
+    /// Whether TCP is of any use.
+    pub fn any_tcp(&self) -> bool {
+        !self.tcp.is_empty()
+            || !self.bind_tcp.is_empty()
+            || !self.tls.is_empty()
+            || !self.answers.is_empty()
+    }
+
+    /// Whether UDP is.
+    pub fn any_udp(&self) -> bool {
+        !self.udp.is_empty() || !self.bind_udp.is_empty()
+    }
+
+    /// Whether unix sockets are.
+    pub fn any_unix(&self) -> bool {
+        !self.unix.is_empty() || !self.bind_unix.is_empty()
+    }
+
+    /// Whether a unix socket may be connected to.
+    pub fn allows_unix_dial(&self, path: &Path) -> bool {
+        self.unix.allow(path)
+    }
+
+    /// Whether a unix socket may have this path.
+    pub fn allows_unix_bind(&self, path: &Path) -> bool {
+        self.bind_unix.allow(path)
+    }
+
+    /// The process that answers for an address.
+    pub fn answer(&self, address: SocketAddr) -> Option<&AnswerResource> {
+        let names = self.names(address.ip());
+        let mut answers = self.answers.iter();
+        let port = Some(address.port());
+        let found = answers.find(|(rules, _)| {
+            rules.allow_literal(address) || names.iter().any(|name| rules.allow_name(name, port))
+        });
+        found.map(|(_, process)| &**process)
+    }
+
+    /// Whom the server at an address has to prove to be, where the host encrypts.
+    pub fn tls_host(&self, address: SocketAddr) -> Option<String> {
+        let names = self.names(address.ip()).into_iter();
+        let mut names = names.filter(|name| self.tls.allow_named(name, address));
+        let literal = || self.tls.allow_literal(address);
+        let named = names.next();
+        named.or_else(|| literal().then(|| address.ip().to_canonical().to_string()))
+    }
+
+    /// An address for a name that a process answers for: of class E, which nobody has (RFC 1112).
+    pub fn stand_in(&self, name: &str) -> Option<IpAddr> {
+        let mut answers = self.answers.iter();
+        if !answers.any(|(rules, _)| rules.allow_name(name, None)) {
+            return None;
         }
+        let name = normal(name);
+        let mut names = self
+            .stand_ins
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = names.iter().position(|known| *known == name);
+        let index = match known {
+            Some(index) => index,
+            None if names.len() >= MAX_RESOLVED => return None,
+            None => {
+                names.push(name);
+                names.len() - 1
+            }
+        };
+        let index = u32::try_from(index).ok()?;
+        Some(Ipv4Addr::from_bits(STAND_INS.to_bits() + 1 + index).into())
+    }
+
+    fn stood_in(&self, address: IpAddr) -> Option<String> {
+        let IpAddr::V4(address) = address else {
+            return None;
+        };
+        let index = address.to_bits().checked_sub(STAND_INS.to_bits() + 1)?;
+        let names = self
+            .stand_ins
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        names.get(usize::try_from(index).ok()?).cloned()
     }
 
     fn names(&self, address: IpAddr) -> Vec<String> {
+        if let Some(name) = self.stood_in(address) {
+            return vec![name];
+        }
         self.resolved
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -42,6 +168,7 @@ impl Network {
             .unwrap_or_default()
     }
 
+    /// The name led to this address.
     pub fn remember(&self, name: &str, address: IpAddr) {
         let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
         if resolved.len() >= MAX_RESOLVED {
@@ -55,8 +182,9 @@ impl Network {
         }
     }
 
+    /// Whether a name may be looked up.
     pub fn allows_lookup(&self, name: &str) -> bool {
-        let lists = [&self.lookup, &self.tcp, &self.udp];
+        let lists = [&self.lookup, &self.tcp, &self.udp, &self.tls];
         lists.iter().any(|rules| rules.allow_name(name, None))
     }
 
@@ -68,31 +196,34 @@ impl Network {
                 .any(|name| rules.allow_named(name, address))
     }
 
-    fn check(&self, address: SocketAddr, reason: SocketAddrUse) -> bool {
+    /// Whether an address may be used so.
+    pub fn check(&self, address: SocketAddr, reason: SocketAddrUse) -> bool {
         // What the system chooses by itself for a socket that connects or sends.
         let unspecified = address.ip().is_unspecified() && address.port() == 0;
         match reason {
             SocketAddrUse::TcpConnect => self.allows(&self.tcp, address),
             SocketAddrUse::UdpSend => self.allows(&self.udp, address),
             SocketAddrUse::TcpBind => {
-                self.listen.allow_bind(address) || (unspecified && !self.tcp.is_empty())
+                self.bind_tcp.allow_bind(address) || (unspecified && !self.tcp.is_empty())
             }
             SocketAddrUse::UdpBind => {
-                self.listen.allow_bind(address) || (unspecified && !self.udp.is_empty())
+                self.bind_udp.allow_bind(address) || (unspecified && !self.udp.is_empty())
             }
-            SocketAddrUse::TcpListen => self.listen.allow_bind(address),
+            SocketAddrUse::TcpListen => self.bind_tcp.allow_bind(address),
             // Whoever comes to an address that the guest may listen at.
-            _ => !self.listen.is_empty() || self.allows(&self.udp, address),
+            SocketAddrUse::TcpAccept => !self.bind_tcp.is_empty(),
+            SocketAddrUse::UdpReceive => {
+                !self.bind_udp.is_empty() || self.allows(&self.udp, address)
+            }
         }
     }
 
+    /// Tells wasmtime the rules, for components.
     pub fn apply(self: &Arc<Self>, builder: &mut WasiCtxBuilder) {
-        let any_tcp = !self.tcp.is_empty() || !self.listen.is_empty();
-        let any_udp = !self.udp.is_empty() || !self.listen.is_empty();
         let lookup = [&self.lookup, &self.tcp, &self.udp];
         let any_lookup = lookup.iter().any(|rules| !rules.is_empty());
-        builder.allow_tcp(any_tcp);
-        builder.allow_udp(any_udp);
+        builder.allow_tcp(self.any_tcp());
+        builder.allow_udp(self.any_udp());
         builder.allow_ip_name_lookup(any_lookup);
         let network = self.clone();
         builder.socket_addr_check(move |address, reason| {

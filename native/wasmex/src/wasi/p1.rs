@@ -2,22 +2,31 @@
 
 use crate::vm::atoms;
 use crate::vm::options::{Options, SavedOptions};
+use crate::vm::runtime;
 use crate::vm::terms;
 use crate::wasi::budget::Budget;
-use crate::wasi::calls;
 use crate::wasi::context::View;
 use crate::wasi::host::HostModule;
+use crate::wasi::http::tls::Roots;
+use crate::wasi::link;
+use crate::wasi::network::Network;
 use crate::wasi::p2::P2;
 use crate::wasi::pipe::PipeResource;
 use crate::wasi::pipe::stream::PipeStream;
+use crate::wasi::places::Listen;
+use crate::wasi::sockets::descriptors::Descriptors;
+use crate::wasi::sockets::listener;
+use crate::wasi::sockets::net::Net;
+use crate::wasi::sockets::socket::NONBLOCK;
+use crate::wasi::sockets::state::{Interfaces, P1};
 use crate::wasi::stdio::{Inherited, Which};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rustler::{Atom, Decoder, NifResult, Term};
+use rustler::{Atom, Binary, Decoder, NifResult, Term};
+use rustls::pki_types::CertificateDer;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use wasmtime::Result;
-use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtxBuilder, WasiView};
 
 /// Where modules import it from.
@@ -54,6 +63,9 @@ impl<'a> Decoder<'a> for Stdio {
 pub struct WasiSpec {
     options: Mutex<SavedOptions>,
     has_preopens: bool,
+    has_listeners: bool,
+    /// The interfaces of sockets.
+    pub sockets: Interfaces,
 }
 
 impl WasiSpec {
@@ -63,28 +75,34 @@ impl WasiSpec {
             // The mutex only makes them `Sync`.
             options: Mutex::new(options.save()),
             has_preopens: !options.get::<Vec<Term>>("preopen")?.is_empty(),
+            has_listeners: options
+                .get_or_default::<Vec<Listen>>("listen")?
+                .iter()
+                .any(Listen::opens),
+            sockets: options.get_or_default("sockets")?,
         })
     }
 
-    /// Whether there are directories to open.
-    pub fn has_preopens(&self) -> bool {
-        self.has_preopens
+    /// Whether there is something to open at once, so that what fails is told where it was asked for.
+    pub fn opens(&self) -> bool {
+        self.has_preopens || self.has_listeners
     }
 
     /// Makes the context.
-    pub fn build(self) -> Result<(P2, WasiP1Ctx)> {
+    pub fn build(self) -> Result<(P2, P1)> {
         let options = self.options.into_inner();
         options.unwrap_or_else(PoisonError::into_inner).read(build)
     }
 }
 
 /// Each option takes effect here, or where `P2::new` reads it.
-fn build(options: &Options) -> Result<(P2, WasiP1Ctx)> {
+fn build(options: &Options) -> Result<(P2, P1)> {
     let mut builder = WasiCtxBuilder::new();
     builder.args(&options.get::<Vec<&str>>("args")?);
     builder.envs(&options.get::<Vec<(&str, &str)>>("env")?);
     streams(options, &mut builder)?;
-    for preopen in options.get::<Vec<Options>>("preopen")? {
+    let preopens = options.get::<Vec<Options>>("preopen")?;
+    for preopen in &preopens {
         let host: &str = preopen.get("path")?;
         let guest = preopen.get::<Option<&str>>("alias")?.unwrap_or(host);
         let perms = match preopen.get("read_only")? {
@@ -108,9 +126,63 @@ fn build(options: &Options) -> Result<(P2, WasiP1Ctx)> {
     let p2 = P2::new(options)?;
     p2.network.apply(&mut builder);
     builder.max_random_size(MAX_RANDOM);
-    let mut context = builder.build_p1();
-    context.ctx().table.set_max_capacity(MAX_HANDLES);
-    Ok((p2, context))
+    let mut ctx = builder.build_p1();
+    ctx.ctx().table.set_max_capacity(MAX_HANDLES);
+    let mut net = net(options, p2.network.clone())?;
+    net.by_path = options.get_or_default::<Interfaces>("sockets")?.any();
+    let descriptors = descriptors(options, preopens.len())?;
+    let standard = match options.get_or_default("non_blocking_stdio")? {
+        true => NONBLOCK,
+        false => 0,
+    };
+    Ok((
+        p2,
+        P1 {
+            ctx,
+            descriptors,
+            net,
+            standard: [standard; 3],
+        },
+    ))
+}
+
+/// What sockets may do.
+fn net(options: &Options, network: Arc<Network>) -> Result<Net> {
+    let buffer: Option<u64> = options.get_or_default("socket_buffer")?;
+    let buffer = buffer.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    let timeout: Option<u64> = options.get_or_default("dial_timeout")?;
+    let timeout = Duration::from_millis(timeout.unwrap_or_default());
+    let own: Option<Vec<Binary>> = options.get_or_default("dial_cacerts")?;
+    let certificate = |der: &Binary| CertificateDer::from(der.as_slice().to_vec());
+    let roots = match own {
+        None => Roots::System,
+        Some(own) => Roots::Own(own.iter().map(certificate).collect()),
+    };
+    Ok(Net::new(network, roots, buffer, timeout))
+}
+
+/// The standard streams, the directories, and the listeners that the host hands in.
+fn descriptors(options: &Options, directories: usize) -> Result<Descriptors> {
+    let most: Option<u64> = options.get_or_default("max_sockets")?;
+    let most = most.map_or(0, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    let listeners: Vec<Listen> = options.get_or_default("listen")?;
+    // They do not count, or a store might be unable to have what it was given.
+    let handed_in = listeners.iter().filter(|listen| listen.opens()).count();
+    let mut descriptors = Descriptors::new(directories, most.saturating_add(handed_in));
+    descriptors.limit_files(
+        options.get_or_default("max_open_files")?,
+        options.get_or_default("max_open_dirs")?,
+    );
+    if handed_in == 0 {
+        return Ok(descriptors);
+    }
+    let _reactor = runtime::get().map(|runtime| runtime.enter());
+    for listen in listeners.into_iter().filter(Listen::opens) {
+        let socket = listener::open(listen)?;
+        let added = descriptors.add_socket(socket);
+        added.map_err(|_| wasmtime::Error::msg("too many listeners"))?;
+    }
+    Ok(descriptors)
 }
 
 fn streams(options: &Options, builder: &mut WasiCtxBuilder) -> Result<()> {
@@ -181,11 +253,9 @@ pub const fn host_module<T: View>() -> HostModule<T> {
     HostModule {
         name: NAMESPACE,
         provides: |namespace| namespace == NAMESPACE,
+        own: None,
         granted: |data| data.wasi_context().is_granted(),
-        core: Some(|linker| {
-            p1::add_to_linker_async(linker, View::wasi)?;
-            calls::replace_in_linker(linker)
-        }),
+        core: Some(link::preview1),
         traced: None,
         component: None,
     }

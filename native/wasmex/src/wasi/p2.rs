@@ -56,12 +56,7 @@ impl Default for HttpState {
 impl P2 {
     /// Without the options that only components have, nothing is granted.
     pub fn new(options: &Options) -> Result<Self> {
-        let network = Network::new(
-            options.get_or_default("tcp")?,
-            options.get_or_default("udp")?,
-            options.get_or_default("listen")?,
-            options.get_or_default("lookup")?,
-        );
+        let network = Network::new(options)?;
         Ok(P2 {
             network: Arc::new(network),
             http: HttpState::default(),
@@ -75,6 +70,7 @@ pub const fn host_module<T: View + WasiView + WasiHttpView>() -> HostModule<T> {
     HostModule {
         name: "wasi",
         provides,
+        own: None,
         granted: |_| true,
         core: None,
         traced: None,

@@ -1,0 +1,48 @@
+defmodule Wasmex.Socket.Names do
+  @moduledoc false
+  # The names of listeners in memory (`listen: [{:pipe, name}]`). A name belongs to the process that made the store, and is free
+  # again when that ends.
+
+  alias Wasmex.{Error, Native}
+
+  @registry Wasmex.Socket.Registry
+
+  @doc "A new listener of this name, for one guest."
+  @spec register(term()) :: reference()
+  def register(name) do
+    case Native.socket_pipe(true) do
+      {:ok, listener} -> put(name, listener)
+      {:error, native} -> raise Error.from_native(native)
+    end
+  end
+
+  defp put(name, listener) do
+    case Registry.register(@registry, name, listener) do
+      {:ok, _owner} ->
+        listener
+
+      {:error, {:already_registered, owner}} when owner == self() ->
+        Registry.update_value(@registry, name, fn _before -> listener end)
+        listener
+
+      {:error, {:already_registered, owner}} ->
+        raise ArgumentError,
+              "listen: the pipe #{inspect(name)} is taken by #{inspect(owner)}; give it another name"
+    end
+  rescue
+    error in ArgumentError ->
+      if Process.whereis(@registry), do: reraise(error, __STACKTRACE__)
+
+      raise ArgumentError,
+            "listen: {:pipe, name} needs the application :wasmex to be started"
+  end
+
+  @doc "The listener of this name."
+  @spec find(term()) :: reference() | nil
+  def find(name) do
+    case Registry.lookup(@registry, name) do
+      [{_owner, listener}] -> listener
+      [] -> nil
+    end
+  end
+end

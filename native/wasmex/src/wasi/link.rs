@@ -1,0 +1,148 @@
+//! The functions of preview 1 in a linker: by the guest's own numbers, for files and sockets alike.
+
+use crate::wasi::calls;
+use crate::wasi::context::View;
+use crate::wasi::p1::NAMESPACE;
+use crate::wasi::sockets::functions;
+use crate::wasi::sockets::state::P1;
+use wasmtime::{AsContextMut, Caller, Extern, Linker, Result};
+use wasmtime_wasi::p1;
+use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1 as _;
+use wiggle::GuestMemory;
+
+/// `fd`: a function with descriptors of the guest, which may wait. `call`: one without, which does not.
+macro_rules! define {
+    ($linker:ident: $($how:ident $name:ident $(of $version:ident)? ($($arg:ident: $ty:ty),*) -> $ret:ty)*) => {
+        $(define! { @$how $linker $name [$($version::)? $name] ($($arg: $ty),*) -> $ret })*
+    };
+    (@fd $linker:ident $name:ident [$($path:tt)+] ($($arg:ident: $ty:ty),*) -> $ret:ty) => {
+        $linker.func_wrap_async(
+            NAMESPACE,
+            stringify!($name),
+            |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
+                Box::new(async move {
+                    let memory = memory(&mut caller)?;
+                    let (p1, mut memory) = parts(&mut caller, &memory);
+                    functions::$($path)+(p1, &mut memory, $($arg),*).await
+                })
+            },
+        )?;
+    };
+    (@call $linker:ident $name:ident [$($path:tt)+] ($($arg:ident: $ty:ty),*) -> $ret:ty) => {
+        $linker.func_wrap(
+            NAMESPACE,
+            stringify!($name),
+            |mut caller: Caller<'_, T>, $($arg: $ty),*| -> Result<$ret> {
+                let memory = memory(&mut caller)?;
+                let (p1, mut memory) = parts(&mut caller, &memory);
+                calls::$name(&mut p1.ctx, &mut memory, $($arg),*)
+            },
+        )?;
+    };
+}
+
+/// All of preview 1: wasmtime's, with ours in their places.
+pub fn preview1<T: View>(linker: &mut Linker<T>) -> Result<()> {
+    p1::add_to_linker_async(linker, View::wasi)?;
+    linker.allow_shadowing(true);
+    define! { linker:
+        call clock_res_get(a: i32, b: i32) -> i32
+        call clock_time_get(a: i32, b: i64, c: i32) -> i32
+        fd fd_advise(a: i32, b: i64, c: i64, d: i32) -> i32
+        fd fd_allocate(a: i32, b: i64, c: i64) -> i32
+        fd fd_close(a: i32) -> i32
+        fd fd_datasync(a: i32) -> i32
+        fd fd_fdstat_get(a: i32, b: i32) -> i32
+        fd fd_fdstat_set_flags(a: i32, b: i32) -> i32
+        fd fd_fdstat_set_rights(a: i32, b: i64, c: i64) -> i32
+        fd fd_filestat_get(a: i32, b: i32) -> i32
+        fd fd_filestat_set_size(a: i32, b: i64) -> i32
+        fd fd_filestat_set_times(a: i32, b: i64, c: i64, d: i32) -> i32
+        fd fd_pread(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32
+        fd fd_prestat_dir_name(a: i32, b: i32, c: i32) -> i32
+        fd fd_prestat_get(a: i32, b: i32) -> i32
+        fd fd_pwrite(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32
+        fd fd_read(a: i32, b: i32, c: i32, d: i32) -> i32
+        fd fd_readdir(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32
+        fd fd_renumber(a: i32, b: i32) -> i32
+        fd fd_seek(a: i32, b: i64, c: i32, d: i32) -> i32
+        fd fd_sync(a: i32) -> i32
+        fd fd_tell(a: i32, b: i32) -> i32
+        fd fd_write(a: i32, b: i32, c: i32, d: i32) -> i32
+        fd path_create_directory(a: i32, b: i32, c: i32) -> i32
+        fd path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
+        fd path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32) -> i32
+        fd path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32
+        fd path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32) -> i32
+        fd path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32
+        fd path_remove_directory(a: i32, b: i32, c: i32) -> i32
+        fd path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32
+        fd path_symlink(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
+        fd path_unlink_file(a: i32, b: i32, c: i32) -> i32
+        fd poll_oneoff(a: i32, b: i32, c: i32, d: i32) -> i32
+        call proc_exit(a: i32) -> ()
+        call proc_raise(a: i32) -> i32
+        fd sock_accept(a: i32, b: i32, c: i32) -> i32
+        fd sock_recv(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32
+        fd sock_send(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
+        fd sock_shutdown(a: i32, b: i32) -> i32
+    }
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// What WasmEdge has for sockets besides, in version 2 where the versions differ.
+pub fn sockets<T: View>(linker: &mut Linker<T>) -> Result<()> {
+    define! { linker:
+        fd sock_open(a: i32, b: i32, c: i32) -> i32
+        fd sock_bind(a: i32, b: i32, c: i32) -> i32
+        fd sock_listen(a: i32, b: i32) -> i32
+        fd sock_connect(a: i32, b: i32, c: i32) -> i32
+        fd sock_send_to(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32
+        fd sock_recv_from(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i32) -> i32
+        fd sock_getsockopt(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
+        fd sock_setsockopt(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
+        fd sock_getlocaladdr(a: i32, b: i32, c: i32) -> i32
+        fd sock_getpeeraddr(a: i32, b: i32, c: i32) -> i32
+        fd sock_getaddrinfo(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i32) -> i32
+    }
+    Ok(())
+}
+
+/// Version 1, in place of version 2.
+pub fn sockets_v1<T: View>(linker: &mut Linker<T>) -> Result<()> {
+    linker.allow_shadowing(true);
+    define! { linker:
+        fd sock_accept of v1(a: i32, b: i32) -> i32
+        fd sock_recv_from of v1(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32
+        fd sock_getlocaladdr of v1(a: i32, b: i32, c: i32, d: i32) -> i32
+        fd sock_getpeeraddr of v1(a: i32, b: i32, c: i32, d: i32) -> i32
+    }
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// The calling instance's memory, which the interface wants under this name.
+fn memory<T: View>(caller: &mut Caller<'_, T>) -> Result<Extern> {
+    let export = caller.get_export("memory");
+    export.ok_or_else(|| wasmtime::Error::msg("missing required memory export"))
+}
+
+/// What the store has for preview 1, ready for a call, and the memory of the caller.
+fn parts<'a, T: View>(
+    caller: &'a mut Caller<'_, T>,
+    memory: &'a Extern,
+) -> (&'a mut P1, GuestMemory<'a>) {
+    let fuel = caller.as_context_mut().hostcall_fuel();
+    let (memory, data) = match memory {
+        Extern::Memory(memory) => {
+            let (bytes, data) = memory.data_and_store_mut(caller);
+            (GuestMemory::Unshared(bytes), data)
+        }
+        Extern::SharedMemory(memory) => (GuestMemory::Shared(memory.data()), caller.data_mut()),
+        _ => (GuestMemory::Unshared(&mut []), caller.data_mut()),
+    };
+    let p1 = data.p1();
+    p1.ctx.set_hostcall_fuel(fuel);
+    (p1, memory)
+}

@@ -1,0 +1,298 @@
+//! Opens sockets and gives them their addresses: `sock_open`, `sock_bind`, `sock_listen`, `sock_connect`, `sock_accept`.
+
+use crate::wasi::calls;
+use crate::wasi::errno::{
+    AFNOSUPPORT, Fail, INPROGRESS, INVAL, ISCONN, NOTCONN, NOTSUP, TIMEDOUT, code,
+};
+use crate::wasi::sockets::address::{self, Address, INET, INET6, UNIX};
+use crate::wasi::sockets::descriptors::Descriptor;
+use crate::wasi::sockets::made;
+use crate::wasi::sockets::memory::put_u32;
+use crate::wasi::sockets::passed;
+use crate::wasi::sockets::socket::{Accepts, Direction, FLAGS, Family, Socket, uninterrupted};
+use crate::wasi::sockets::state::P1;
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{self, Shutdown, SocketAddrAny, SocketAddrUnix, SocketType, sockopt};
+use std::net::{Ipv4Addr, SocketAddr};
+use wasmtime::Result;
+use wasmtime_wasi::sockets::SocketAddrUse;
+use wiggle::GuestMemory;
+
+/// Kinds of sockets.
+const DATAGRAMS: i32 = 1;
+pub const STREAM: i32 = 2;
+
+/// Connections that wait to be accepted.
+const MAX_BACKLOG: i32 = 4096;
+const DEFAULT_BACKLOG: i32 = 128;
+
+/// Opens a socket.
+pub async fn sock_open(
+    p1: &mut P1,
+    memory: &mut GuestMemory<'_>,
+    family: i32,
+    kind: i32,
+    opened: i32,
+) -> Result<i32> {
+    code(open(p1, family, kind).and_then(|fd| put_u32(memory, opened, fd)))
+}
+
+/// The number of the socket.
+pub fn open(p1: &mut P1, family: i32, kind: i32) -> Result<u32, Fail> {
+    let family = match family {
+        INET => Family::V4,
+        INET6 => Family::V6,
+        UNIX => Family::Unix,
+        _ => return Err(AFNOSUPPORT.into()),
+    };
+    let datagrams = match kind {
+        DATAGRAMS => true,
+        STREAM => false,
+        _ => return Err(NOTSUP.into()),
+    };
+    p1.net.check_kind(family, datagrams)?;
+    p1.descriptors.room_for_socket()?;
+    let raw = if datagrams {
+        SocketType::DGRAM
+    } else {
+        SocketType::STREAM
+    };
+    let fd = net::socket_with(family.raw(), raw, FLAGS, None)?;
+    match family {
+        // An IPv4 address in IPv6's clothes must not get past a rule.
+        Family::V6 => sockopt::set_ipv6_v6only(&fd, true)?,
+        Family::V4 | Family::Unix => {}
+    }
+    if !datagrams && family != Family::Unix {
+        // As Go has it everywhere else; accepted connections inherit it.
+        let _ = sockopt::set_tcp_nodelay(&fd, true);
+    }
+    let socket = Socket::new(fd, family, datagrams)?;
+    p1.descriptors.add_socket(socket)
+}
+
+/// Gives a socket an address.
+pub async fn sock_bind(
+    p1: &mut P1,
+    memory: &mut GuestMemory<'_>,
+    fd: i32,
+    place: i32,
+    port: i32,
+) -> Result<i32> {
+    let mut bind = || {
+        let at = address::read(memory, place, port)?;
+        let socket = p1.descriptors.socket(fd)?;
+        p1.net.check_bind(&at, socket.datagrams)?;
+        at.with(|at| net::bind(socket.fd(), at))
+    };
+    code(bind())
+}
+
+/// Listens for connections.
+pub async fn sock_listen(
+    p1: &mut P1,
+    _memory: &mut GuestMemory<'_>,
+    fd: i32,
+    backlog: i32,
+) -> Result<i32> {
+    let mut listen = || {
+        let socket = p1.descriptors.socket_mut(fd)?;
+        if let Ok(Some(Address::Net(at))) = net::getsockname(socket.fd()).map(address::of_any) {
+            // One that was not bound gets some port: at every address of the machine.
+            p1.net.check(at, SocketAddrUse::TcpListen)?;
+        }
+        net::listen(socket.fd(), backlog.clamp(1, MAX_BACKLOG))?;
+        socket.listening = true;
+        Ok(())
+    };
+    code(listen())
+}
+
+/// Binds and listens in one go.
+pub fn listen_at(p1: &mut P1, fd: i32, at: &Address) -> Result<(), Fail> {
+    let socket = p1.descriptors.socket_mut(fd)?;
+    p1.net.check_bind(at, false)?;
+    let _ = sockopt::set_socket_reuseaddr(socket.fd(), true);
+    at.with(|at| net::bind(socket.fd(), at))?;
+    net::listen(socket.fd(), DEFAULT_BACKLOG)?;
+    socket.listening = true;
+    Ok(())
+}
+
+/// Connects a socket. One that does not wait is told that this is in progress.
+pub async fn sock_connect(
+    p1: &mut P1,
+    memory: &mut GuestMemory<'_>,
+    fd: i32,
+    place: i32,
+    port: i32,
+) -> Result<i32> {
+    code(connect(p1, memory, fd, place, port).await)
+}
+
+async fn connect(
+    p1: &mut P1,
+    memory: &mut GuestMemory<'_>,
+    fd: i32,
+    place: i32,
+    port: i32,
+) -> Result<(), Fail> {
+    let to = address::read(memory, place, port)?;
+    dial(p1, fd, &to).await
+}
+
+/// Connects a socket, or makes it the end of a connection that goes elsewhere.
+pub async fn dial(p1: &mut P1, fd: i32, to: &Address) -> Result<(), Fail> {
+    if let Some((end, made)) = elsewhere(p1, fd, to)? {
+        let socket = p1.descriptors.socket_mut(fd)?;
+        socket.substitute(end, made)?;
+        return match socket.nonblocking() {
+            true => Err(INPROGRESS.into()),
+            false => socket.connected().await,
+        };
+    }
+    let socket = p1.descriptors.socket(fd)?;
+    p1.net.check_dial(to, socket.datagrams)?;
+    match to.with(|to| net::connect(socket.fd(), to)) {
+        Err(Fail::Errno(INPROGRESS)) if !socket.nonblocking() => {}
+        done => return done,
+    }
+    let connected = socket.attempt(Direction::Write, false, connected);
+    match tokio::time::timeout(p1.net.timeout, connected).await {
+        Ok(done) => done,
+        Err(_elapsed) => Err(TIMEDOUT.into()),
+    }
+}
+
+/// The end of a connection that a process answers, or that the host encrypts.
+fn elsewhere(p1: &P1, fd: i32, to: &Address) -> Result<Option<made::Ends>, Fail> {
+    let socket = p1.descriptors.socket(fd)?;
+    let Address::Net(to) = *to else {
+        return Ok(None);
+    };
+    if socket.datagrams {
+        return Ok(None);
+    }
+    if socket.made().is_some() {
+        return Err(ISCONN.into());
+    }
+    if let Some(answer) = p1.net.network.answer(to) {
+        return made::to_elixir(answer, to).map(Some);
+    }
+    match p1.net.network.tls_host(to) {
+        Some(host) => made::with_tls(p1.net.tls.clone(), host, to, p1.net.timeout).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Whether connecting has come to an end, and to which.
+fn connected(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    sockopt::socket_error(fd)??;
+    match net::getpeername(fd) {
+        Ok(_) => Ok(()),
+        Err(Errno::NOTCONN) => Err(Errno::AGAIN),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Accepts a connection; the standard function, which files have too.
+pub async fn sock_accept(
+    p1: &mut P1,
+    memory: &mut GuestMemory<'_>,
+    fd: i32,
+    flags: i32,
+    accepted: i32,
+) -> Result<i32> {
+    if let Ok(Descriptor::File(file)) = p1.descriptors.get(fd) {
+        let file = *file;
+        return calls::sock_accept(&mut p1.ctx, memory, file, flags, accepted);
+    }
+    match accept(p1, fd, flags).await {
+        Ok(fd) => code(put_u32(memory, accepted, fd)),
+        Err(fail) => code(Err(fail)),
+    }
+}
+
+/// The number of the connection.
+pub async fn accept(p1: &mut P1, fd: i32, flags: i32) -> Result<u32, Fail> {
+    let flags = u16::try_from(flags).map_err(|_| INVAL)?;
+    p1.descriptors.room_for_socket()?;
+    let listener = p1.descriptors.socket(fd)?;
+    if !listener.listening {
+        return Err(INVAL.into());
+    }
+    let accept: fn(BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> = match listener.accepts {
+        Accepts::System => |fd| net::accept_with(fd, FLAGS),
+        Accepts::Passed => passed::accept,
+    };
+    let nonblocking = listener.nonblocking();
+    let connection = listener
+        .attempt(Direction::Read, nonblocking, accept)
+        .await?;
+    let mut socket = Socket::new(connection, listener.family, false)?;
+    socket.flags = flags;
+    socket.in_memory = listener.in_memory;
+    p1.descriptors.add_socket(socket)
+}
+
+/// Parts of a connection (`sdflags`).
+const READ: i32 = 1;
+const WRITE: i32 = 2;
+const BOTH: i32 = 3;
+
+/// Ends one direction of a connection, or both.
+pub async fn sock_shutdown(
+    p1: &mut P1,
+    memory: &mut GuestMemory<'_>,
+    fd: i32,
+    how: i32,
+) -> Result<i32> {
+    if let Ok(Descriptor::File(file)) = p1.descriptors.get(fd) {
+        let file = *file;
+        return calls::sock_shutdown(&mut p1.ctx, memory, file, how);
+    }
+    let shutdown = || {
+        let socket = p1.descriptors.socket(fd)?;
+        let how = match how {
+            READ => Shutdown::Read,
+            WRITE => Shutdown::Write,
+            BOTH => Shutdown::Both,
+            _ => return Err(INVAL.into()),
+        };
+        Ok(net::shutdown(socket.fd(), how)?)
+    };
+    code(shutdown())
+}
+
+/// The address of a socket, or of the other side.
+pub fn name(p1: &P1, fd: i32, peer: bool) -> Result<Address, Fail> {
+    let socket = p1.descriptors.socket(fd)?;
+    let nowhere = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+    match (socket.made(), peer) {
+        (Some(made), true) => return Ok(Address::Net(made.peer)),
+        (Some(_), false) => return Ok(Address::Net(nowhere)),
+        (None, true) if socket.in_memory && socket.listening => return Err(NOTCONN.into()),
+        (None, _) if socket.in_memory => return Ok(Address::Net(nowhere)),
+        (None, _) => {}
+    }
+    let found = match peer {
+        true => net::getpeername(socket.fd())?,
+        false => Some(net::getsockname(socket.fd())?),
+    };
+    found.and_then(address::of_any).ok_or(Fail::Errno(NOTCONN))
+}
+
+impl Address {
+    /// A call of the system with the address.
+    fn with<T>(
+        &self,
+        mut call: impl FnMut(&SocketAddrAny) -> rustix::io::Result<T>,
+    ) -> Result<T, Fail> {
+        let address = match self {
+            Address::Net(net) => SocketAddrAny::from(*net),
+            Address::Unix(path) => SocketAddrAny::from(SocketAddrUnix::new(path)?),
+        };
+        Ok(uninterrupted(|| call(&address))?)
+    }
+}

@@ -1,0 +1,187 @@
+//! Listeners and ends of connections in the hands of Elixir.
+
+use crate::vm::atoms;
+use crate::vm::live::{Kind, Live};
+use crate::vm::runtime;
+use crate::wasi::sockets::passed;
+use crate::wasi::sockets::socket::{Accepts, FLAGS, OwnPath};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{self, SocketAddrUnix, SocketType, sockopt};
+use rustler::{Encoder, LocalPid, OwnedEnv, Resource};
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Connections that wait to be accepted, at listeners that the host opens.
+const BACKLOG: i32 = 1024;
+
+/// A listener that guests may be given, one after the other or several at once.
+pub struct ListenerResource {
+    /// `None` where it was given to one guest for good.
+    listener: Mutex<Option<OwnedFd>>,
+    /// Goes with the first guest that gets it.
+    once: bool,
+    /// Where Elixir hands connections in, if they come from there.
+    connector: Option<OwnedFd>,
+    /// The path to remove in the end.
+    path: Option<OwnPath>,
+    _live: Live,
+}
+
+impl Resource for ListenerResource {}
+impl std::panic::RefUnwindSafe for ListenerResource {}
+
+impl ListenerResource {
+    fn new(listener: OwnedFd, connector: Option<OwnedFd>, path: Option<OwnPath>) -> Self {
+        ListenerResource {
+            listener: Mutex::new(Some(listener)),
+            once: false,
+            connector,
+            path,
+            _live: Live::new(Kind::Socket),
+        }
+    }
+
+    /// At an address of this machine.
+    pub fn tcp(address: SocketAddr) -> io::Result<Self> {
+        let family = match address {
+            SocketAddr::V4(_) => net::AddressFamily::INET,
+            SocketAddr::V6(_) => net::AddressFamily::INET6,
+        };
+        let fd = net::socket_with(family, SocketType::STREAM, FLAGS, None)?;
+        sockopt::set_socket_reuseaddr(&fd, true)?;
+        if address.is_ipv6() {
+            sockopt::set_ipv6_v6only(&fd, true)?;
+        }
+        let _ = sockopt::set_tcp_nodelay(&fd, true);
+        net::bind(&fd, &address)?;
+        net::listen(&fd, BACKLOG)?;
+        Ok(ListenerResource::new(fd, None, None))
+    }
+
+    /// At a path. One that a program has left behind is taken over.
+    pub fn unix(path: &Path) -> io::Result<Self> {
+        let address = SocketAddrUnix::new(path)?;
+        let fd = net::socket_with(net::AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+        match net::bind(&fd, &address) {
+            Err(Errno::ADDRINUSE) if is_left_over(&address) => {
+                std::fs::remove_file(path)?;
+                net::bind(&fd, &address)?;
+            }
+            bound => bound?,
+        }
+        net::listen(&fd, BACKLOG)?;
+        Ok(ListenerResource::new(
+            fd,
+            None,
+            Some(OwnPath(path.to_path_buf())),
+        ))
+    }
+
+    /// Without an address: Elixir connects to it.
+    pub fn in_memory(once: bool) -> io::Result<Self> {
+        let (listener, connector) = passed::pair()?;
+        let mut made = ListenerResource::new(listener, Some(connector), None);
+        made.once = once;
+        Ok(made)
+    }
+
+    /// The guest's own handle of it.
+    pub fn share(&self) -> io::Result<(OwnedFd, Accepts)> {
+        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        let fd = match self.once {
+            true => listener.take(),
+            false => listener.as_ref().map(OwnedFd::try_clone).transpose()?,
+        };
+        let accepts = match self.connector {
+            Some(_) => Accepts::Passed,
+            None => Accepts::System,
+        };
+        // A program was given the same one before.
+        Ok((fd.ok_or(Errno::BADF)?, accepts))
+    }
+
+    /// The listener itself, for the one guest that it was opened for.
+    pub fn into_parts(self) -> io::Result<(OwnedFd, Option<OwnPath>)> {
+        let listener = self.listener.into_inner();
+        let listener = listener.unwrap_or_else(PoisonError::into_inner);
+        Ok((listener.ok_or(Errno::BADF)?, self.path))
+    }
+
+    /// A new connection to whoever has the listener: the end for Elixir.
+    pub fn connect(&self) -> io::Result<OwnedFd> {
+        let connector = self.connector.as_ref().ok_or(Errno::OPNOTSUPP)?;
+        let (theirs, ours) = passed::pair()?;
+        passed::connect(connector.as_fd(), &theirs)?;
+        Ok(ours)
+    }
+
+    /// The address, if it has one and is still here.
+    pub fn address(&self) -> Option<net::SocketAddrAny> {
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        let listener = listener.as_ref().filter(|_| self.connector.is_none())?;
+        net::getsockname(listener).ok()
+    }
+}
+
+/// Whether nobody listens at the path any more.
+fn is_left_over(address: &SocketAddrUnix) -> bool {
+    let probe = net::socket_with(net::AddressFamily::UNIX, SocketType::STREAM, FLAGS, None);
+    let refused = probe.and_then(|probe| net::connect(&probe, address));
+    refused == Err(Errno::CONNREFUSED)
+}
+
+/// Elixir's end of a connection, until OTP has it.
+pub struct EndResource {
+    /// The descriptor.
+    pub fd: Mutex<Option<OwnedFd>>,
+    _live: Live,
+}
+
+impl Resource for EndResource {}
+impl std::panic::RefUnwindSafe for EndResource {}
+
+impl EndResource {
+    /// Holds the descriptor.
+    pub fn new(fd: OwnedFd) -> Self {
+        EndResource {
+            fd: Mutex::new(Some(fd)),
+            _live: Live::new(Kind::Socket),
+        }
+    }
+}
+
+/// The process that answers what guests dial, told when no store needs it any more.
+pub struct AnswerResource {
+    /// Gets a message for each connection.
+    pub pid: LocalPid,
+    _live: Live,
+}
+
+impl Resource for AnswerResource {}
+impl std::panic::RefUnwindSafe for AnswerResource {}
+
+impl AnswerResource {
+    /// For this process.
+    pub fn new(pid: LocalPid) -> Self {
+        AnswerResource {
+            pid,
+            _live: Live::new(Kind::Socket),
+        }
+    }
+}
+
+impl Drop for AnswerResource {
+    fn drop(&mut self) {
+        let pid = self.pid;
+        // A destructor may run on a scheduler, where no message can be sent without its environment.
+        if let Some(runtime) = runtime::get() {
+            runtime.spawn(async move {
+                let _ = OwnedEnv::new()
+                    .send_and_clear(&pid, |env| atoms::wasmex_dial_over().encode(env));
+            });
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The guest's memory as the functions of sockets read and write it.
+
+use crate::wasi::errno::{Fail, INVAL};
+use std::borrow::Cow;
+use wiggle::{GuestMemory, GuestPtr};
+
+/// Buffers of one call that are looked at; a stream's call may do less than it was asked for.
+const MAX_BUFFERS: u32 = 1024;
+
+/// Bytes that one call moves where they have to be copied.
+const MAX_COPY: usize = 256 * 1024;
+
+/// A pointer of the guest.
+pub fn pointer(value: i32) -> u32 {
+    value.cast_unsigned()
+}
+
+/// The bytes at a place, without copying them where nobody else writes there.
+pub fn bytes<'m>(memory: &'m GuestMemory<'_>, at: u32, len: u32) -> Result<Cow<'m, [u8]>, Fail> {
+    Ok(memory.as_cow(GuestPtr::<[u8]>::new((at, len)))?)
+}
+
+/// A number in the guest's byte order.
+pub fn read_u32(memory: &GuestMemory<'_>, at: u32) -> Result<u32, Fail> {
+    Ok(memory.read(GuestPtr::<u32>::new(at))?)
+}
+
+/// Writes bytes.
+pub fn put(memory: &mut GuestMemory<'_>, at: u32, bytes: &[u8]) -> Result<(), Fail> {
+    let len = u32::try_from(bytes.len()).map_err(|_| INVAL)?;
+    Ok(memory.copy_from_slice(bytes, GuestPtr::<[u8]>::new((at, len)))?)
+}
+
+/// Writes a number.
+pub fn put_u32(memory: &mut GuestMemory<'_>, at: i32, value: u32) -> Result<(), Fail> {
+    Ok(memory.write(GuestPtr::<u32>::new(pointer(at)), value)?)
+}
+
+/// Places and lengths of the buffers of a list that have any.
+pub fn buffers(memory: &GuestMemory<'_>, list: i32, count: i32) -> Result<Vec<(u32, u32)>, Fail> {
+    let count = pointer(count).min(MAX_BUFFERS);
+    let size = count.checked_mul(8).ok_or(INVAL)?;
+    let list = bytes(memory, pointer(list), size)?;
+    let buffers = list.chunks_exact(8).map(|pair| {
+        let (at, len) = pair.split_at(4);
+        (little_endian(at), little_endian(len))
+    });
+    Ok(buffers.filter(|(_, len)| *len > 0).collect())
+}
+
+/// Up to four bytes as a number.
+pub fn little_endian(bytes: &[u8]) -> u32 {
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |number, byte| number << 8 | u32::from(*byte))
+}
+
+/// The content of a list of buffers.
+pub fn gather<'m>(
+    memory: &'m GuestMemory<'_>,
+    list: i32,
+    count: i32,
+) -> Result<Vec<Cow<'m, [u8]>>, Fail> {
+    buffers(memory, list, count)?
+        .into_iter()
+        .map(|(at, len)| bytes(memory, at, len))
+        .collect()
+}
+
+/// Where a call puts what it read: the guest's memory itself, or a buffer in between where there are several or
+/// where other threads write to the memory.
+pub enum Target {
+    Direct(u32, u32),
+    Copied(Vec<(u32, u32)>, Vec<u8>),
+}
+
+impl Target {
+    /// For a list of buffers, all of which must be in the memory.
+    pub fn new(memory: &GuestMemory<'_>, list: i32, count: i32) -> Result<Self, Fail> {
+        let buffers = buffers(memory, list, count)?;
+        if let ([], false) = (&buffers[..], memory.is_shared_memory()) {
+            return Ok(Target::Direct(0, 0));
+        }
+        if let ([(at, len)], false) = (&buffers[..], memory.is_shared_memory()) {
+            bytes(memory, *at, *len)?;
+            return Ok(Target::Direct(*at, *len));
+        }
+        let mut total = 0_usize;
+        for (at, len) in &buffers {
+            if !memory.is_shared_memory() {
+                bytes(memory, *at, *len)?;
+            }
+            total = total.saturating_add(*len as usize);
+        }
+        Ok(Target::Copied(buffers, vec![0; total.min(MAX_COPY)]))
+    }
+
+    /// The bytes to fill.
+    pub fn slice<'t>(&'t mut self, memory: &'t mut GuestMemory<'_>) -> Result<&'t mut [u8], Fail> {
+        match self {
+            Target::Direct(at, len) => {
+                let slice = memory.as_slice_mut(GuestPtr::<[u8]>::new((*at, *len)))?;
+                slice.ok_or(Fail::Errno(INVAL))
+            }
+            Target::Copied(_, buffer) => Ok(buffer),
+        }
+    }
+
+    /// So many bytes were filled: they go where they belong.
+    pub fn finish(&self, memory: &mut GuestMemory<'_>, count: usize) -> Result<(), Fail> {
+        let Target::Copied(buffers, copy) = self else {
+            return Ok(());
+        };
+        let mut rest = copy.get(..count).unwrap_or(copy);
+        for (at, len) in buffers {
+            let (now, later) = rest.split_at(rest.len().min(*len as usize));
+            if now.is_empty() {
+                break;
+            }
+            put(memory, *at, now)?;
+            rest = later;
+        }
+        Ok(())
+    }
+}

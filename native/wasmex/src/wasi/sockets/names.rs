@@ -1,0 +1,148 @@
+//! `sock_getaddrinfo`: looks a name up and fills the list that the guest has made.
+//!
+//! A record is `{u16 flags, u8 family, u8 kind, u32 protocol, u32 length, u32 address, u32 name, u32 name_length, u32 next}`, its
+//! address `{u32 family, u32 length, u32 place}` of the port, in the network's order, and the bytes of the address.
+
+// As many parameters as the interface has.
+#![allow(clippy::too_many_arguments)]
+
+use crate::wasi::errno::{Fail, INVAL, NOENT, TIMEDOUT, code};
+use crate::wasi::sockets::address::{INET, INET6};
+use crate::wasi::sockets::memory::{bytes, little_endian, pointer, put, put_u32, read_u32};
+use crate::wasi::sockets::state::P1;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::OnceLock;
+use wasmtime::Result;
+use wiggle::GuestMemory;
+
+/// The longest name there is, with its dots (RFC 1035).
+const MAX_NAME: i32 = 255;
+
+/// Looks up a name.
+pub async fn sock_getaddrinfo(
+    p1: &mut P1,
+    memory: &mut GuestMemory<'_>,
+    node: i32,
+    node_len: i32,
+    service: i32,
+    service_len: i32,
+    hints: i32,
+    list: i32,
+    most: i32,
+    count: i32,
+) -> Result<i32> {
+    let looked_up = async {
+        let name = text(memory, node, node_len)?;
+        let port = port(&text(memory, service, service_len)?)?;
+        let hints = bytes(memory, pointer(hints), 8)?.into_owned();
+        let found = find(p1, &name, i32::from(hints[2])).await?;
+        let found = found.iter().map(|ip| SocketAddr::new(*ip, port));
+        let found: Vec<_> = found.take(pointer(most) as usize).collect();
+        fill(memory, list, count, &found, &hints)
+    };
+    code(looked_up.await)
+}
+
+fn text(memory: &GuestMemory<'_>, at: i32, len: i32) -> Result<String, Fail> {
+    if !(0..=MAX_NAME + 1).contains(&len) {
+        return Err(INVAL.into());
+    }
+    let bytes = bytes(memory, pointer(at), pointer(len))?;
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    let text = std::str::from_utf8(text).map_err(|_| INVAL)?;
+    Ok(text.to_string())
+}
+
+/// Services by the names that programs use.
+fn port(service: &str) -> Result<u16, Fail> {
+    match service {
+        "" => Ok(0),
+        "http" => Ok(80),
+        "https" => Ok(443),
+        number => number.parse().map_err(|_| Fail::Errno(INVAL)),
+    }
+}
+
+/// The addresses of a name, of one family or, with 0, of any.
+pub async fn find(p1: &mut P1, name: &str, family: i32) -> Result<Vec<IpAddr>, Fail> {
+    if let Ok(address) = name.parse() {
+        return Ok(vec![address]);
+    }
+    if name.is_empty() {
+        return Err(NOENT.into());
+    }
+    if let Some(address) = p1.net.network.stand_in(name) {
+        return Ok(vec![address]);
+    }
+    p1.net.check_name(name)?;
+    let found = tokio::time::timeout(p1.net.timeout, p1.net.resolver.lookup(name)).await;
+    let mut found = match found {
+        Ok(found) => found.map_err(|_| NOENT)?,
+        Err(_elapsed) => return Err(TIMEDOUT.into()),
+    };
+    found.retain(|address| match family {
+        INET => address.is_ipv4(),
+        INET6 => address.is_ipv6(),
+        _ => address.is_ipv4() || has_ipv6(),
+    });
+    for address in &found {
+        p1.net.network.remember(name, *address);
+    }
+    match found.is_empty() {
+        true => Err(NOENT.into()),
+        false => Ok(found),
+    }
+}
+
+/// Whether this machine has IPv6 at all: its addresses are of no use without.
+fn has_ipv6() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok())
+}
+
+/// One record after the other, as far as the guest has made some.
+fn fill(
+    memory: &mut GuestMemory<'_>,
+    list: i32,
+    count: i32,
+    found: &[SocketAddr],
+    hints: &[u8],
+) -> Result<(), Fail> {
+    let mut record = read_u32(memory, pointer(list))?;
+    let mut filled = 0;
+    for address in found {
+        if record == 0 {
+            break;
+        }
+        write(memory, record, address, hints)?;
+        filled += 1;
+        record = read_u32(memory, record.wrapping_add(24))?;
+    }
+    put_u32(memory, count, filled)
+}
+
+fn write(
+    memory: &mut GuestMemory<'_>,
+    record: u32,
+    address: &SocketAddr,
+    hints: &[u8],
+) -> Result<(), Fail> {
+    let (family, mut data) = match address.ip() {
+        IpAddr::V4(ip) => (INET, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (INET6, ip.octets().to_vec()),
+    };
+    data.splice(..0, address.port().to_be_bytes());
+    let family = family.to_le_bytes()[0];
+    let place = read_u32(memory, record.wrapping_add(12))?;
+    let room = little_endian(&bytes(memory, place.wrapping_add(4), 4)?);
+    if (room as usize) < data.len() {
+        return Err(INVAL.into());
+    }
+    put(memory, read_u32(memory, place.wrapping_add(8))?, &data)?;
+    put(memory, place, &[family])?;
+    // Flags, kind and protocol are those that were asked for.
+    put(memory, record, &[hints[0], hints[1], family, hints[3]])?;
+    put(memory, record.wrapping_add(4), &hints[4..8])?;
+    put_u32(memory, record.wrapping_add(8).cast_signed(), 16)?;
+    put_u32(memory, record.wrapping_add(20).cast_signed(), 0)
+}

@@ -1,0 +1,50 @@
+//! Listeners whose connections come from Elixir: each is a descriptor that is sent through a pair of sockets.
+//!
+//! So the guest accepts, polls and closes as with any listener, and the system keeps what nobody has accepted yet.
+
+use crate::wasi::sockets::socket::FLAGS;
+use rustix::cmsg_space;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{
+    self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketType,
+};
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+
+/// Both ends of a new connection.
+pub fn pair() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+    net::socketpair(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)
+}
+
+/// Hands one end of a connection to the listener. `AGAIN` when too many wait there, `PIPE` when it is closed.
+pub fn connect(listener: BorrowedFd<'_>, connection: &OwnedFd) -> rustix::io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let rights = [connection.as_fd()];
+    if !control.push(SendAncillaryMessage::ScmRights(&rights)) {
+        return Err(Errno::NOBUFS);
+    }
+    let byte = [IoSlice::new(b"c")];
+    net::sendmsg(listener, &byte, &mut control, SendFlags::NOSIGNAL).map(|_| ())
+}
+
+/// Takes the next connection.
+pub fn accept(listener: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let mut target = [IoSliceMut::new(&mut byte)];
+    let received = net::recvmsg(listener, &mut target, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    if received.bytes == 0 {
+        // Nobody can connect any more.
+        return Err(Errno::INVAL);
+    }
+    let mut messages = control.drain();
+    let connection = messages.find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
+        _ => None,
+    });
+    connection.ok_or(Errno::CONNABORTED)
+}

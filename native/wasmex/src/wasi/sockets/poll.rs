@@ -1,0 +1,324 @@
+//! `poll_oneoff` over sockets, files, standard streams and clocks together.
+//!
+//! Sockets and clocks are waited for here. Files and standard streams are wasmtime's: their subscriptions are copied, with
+//! the numbers of its table, and polled by it beside ours.
+
+use crate::wasi::calls;
+use crate::wasi::errno::{Fail, INVAL, code};
+use crate::wasi::sockets::descriptors::{Descriptor, Descriptors};
+use crate::wasi::sockets::memory::{bytes, little_endian, pointer, put, put_u32};
+use crate::wasi::sockets::socket::{Direction, NOW, Readiness, Socket};
+use crate::wasi::sockets::state::P1;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Sleep;
+use wasmtime::Result;
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wiggle::GuestMemory;
+
+/// Bytes of a subscription and of an event.
+const SUBSCRIPTION: usize = 48;
+const EVENT: usize = 32;
+
+/// Subscriptions of one call.
+const MOST: u32 = 1 << 18;
+
+const CLOCK: u8 = 0;
+const READ: u8 = 1;
+const WRITE: u8 = 2;
+
+/// Clocks, and the flag of a time instead of a duration.
+const REALTIME: u32 = 0;
+const MONOTONIC: u32 = 1;
+const ABSOLUTE: u8 = 1;
+
+/// Waits until something that was subscribed to has happened.
+pub async fn poll_oneoff(
+    p1: &mut P1,
+    memory: &mut GuestMemory<'_>,
+    subscriptions: i32,
+    events: i32,
+    count: i32,
+    happened: i32,
+) -> Result<i32> {
+    match plan(p1, memory, subscriptions, count) {
+        Ok(Some(plan)) => code(wait(p1, memory, plan, events, happened).await),
+        Ok(None) => {
+            let ctx = &mut p1.ctx;
+            calls::poll_oneoff(ctx, memory, subscriptions, events, count, happened).await
+        }
+        Err(fail) => code(Err(fail)),
+    }
+}
+
+/// Who waits for what.
+struct Plan {
+    /// The subscriptions as the guest wrote them down.
+    all: Vec<u8>,
+    /// Sockets: the subscription's place, the number, and which way.
+    sockets: Vec<(usize, i32, Direction)>,
+    /// The clock that strikes first, and when.
+    clock: Option<(usize, Duration)>,
+    /// What wasmtime polls, with its own numbers.
+    files: Vec<u8>,
+}
+
+/// `None` where wasmtime can do all of it.
+fn plan(
+    p1: &P1,
+    memory: &GuestMemory<'_>,
+    subscriptions: i32,
+    count: i32,
+) -> Result<Option<Plan>, Fail> {
+    let count = pointer(count);
+    if count == 0 || count > MOST {
+        return Err(INVAL.into());
+    }
+    let size = count * SUBSCRIPTION as u32;
+    let all = bytes(memory, pointer(subscriptions), size)?;
+    let mut plan = Plan {
+        all: Vec::new(),
+        sockets: Vec::new(),
+        clock: None,
+        files: Vec::new(),
+    };
+    let mut renumbered = false;
+    for (index, subscription) in all.chunks_exact(SUBSCRIPTION).enumerate() {
+        renumbered |= add(&mut plan, &p1.descriptors, index, subscription)?;
+    }
+    if plan.sockets.is_empty() && !renumbered {
+        return Ok(None);
+    }
+    plan.all = all.into_owned();
+    Ok(Some(plan))
+}
+
+/// Whether it names a file by another number than wasmtime's.
+fn add(
+    plan: &mut Plan,
+    descriptors: &Descriptors,
+    index: usize,
+    subscription: &[u8],
+) -> Result<bool, Fail> {
+    let fd = little_endian(&subscription[16..20]);
+    let direction = match subscription[8] {
+        CLOCK => {
+            match duration(subscription) {
+                Some(duration) => {
+                    if plan.clock.is_none_or(|(_, first)| duration < first) {
+                        plan.clock = Some((index, duration));
+                    }
+                }
+                // A time of wasmtime's monotonic clock, whose zero only wasmtime knows.
+                None => plan.files.extend_from_slice(subscription),
+            }
+            return Ok(false);
+        }
+        READ => Direction::Read,
+        WRITE => Direction::Write,
+        _ => return Err(INVAL.into()),
+    };
+    match descriptors.get(fd.cast_signed())? {
+        Descriptor::Socket(_) => {
+            plan.sockets.push((index, fd.cast_signed(), direction));
+            Ok(false)
+        }
+        Descriptor::File(file) => {
+            let start = plan.files.len();
+            plan.files.extend_from_slice(subscription);
+            plan.files[start + 16..start + 20].copy_from_slice(&file.to_le_bytes());
+            Ok(file.cast_unsigned() != fd)
+        }
+    }
+}
+
+/// How long from now, where that can be told here.
+fn duration(subscription: &[u8]) -> Option<Duration> {
+    let id = little_endian(&subscription[16..20]);
+    let mut timeout = [0; 8];
+    timeout.copy_from_slice(&subscription[24..32]);
+    let timeout = u64::from_le_bytes(timeout);
+    let absolute = subscription[40] & ABSOLUTE != 0;
+    (!absolute && matches!(id, REALTIME | MONOTONIC)).then(|| Duration::from_nanos(timeout))
+}
+
+async fn wait(
+    p1: &mut P1,
+    memory: &mut GuestMemory<'_>,
+    mut plan: Plan,
+    events: i32,
+    happened: i32,
+) -> Result<(), Fail> {
+    let files = std::mem::take(&mut plan.files);
+    let mut found = {
+        let P1 {
+            ctx, descriptors, ..
+        } = &mut *p1;
+        let sockets = sockets(&plan, descriptors)?;
+        match now(&plan, &sockets) {
+            // Go asks so before it waits. Only where files are asked about, too, wasmtime has its say.
+            found if !found.is_empty() && files.is_empty() => found,
+            found => later(&plan, &sockets, found, ctx, files).await?,
+        }
+    };
+    // In the order of the subscriptions, as everywhere.
+    found.sort_unstable_by_key(|(index, _)| *index);
+    let mut written = Vec::with_capacity(found.len() * EVENT);
+    for (index, event) in &mut found {
+        // wasmtime's events carry the place in place of the guest's mark.
+        event[..8].copy_from_slice(&plan.all[*index * SUBSCRIPTION..][..8]);
+        written.extend_from_slice(event);
+    }
+    put(memory, pointer(events), &written)?;
+    put_u32(
+        memory,
+        happened,
+        u32::try_from(found.len()).map_err(|_| INVAL)?,
+    )
+}
+
+type Found = Vec<(usize, [u8; EVENT])>;
+type Watched<'a> = Vec<(usize, &'a Socket, Direction)>;
+
+fn sockets<'a>(plan: &Plan, descriptors: &'a Descriptors) -> Result<Watched<'a>, Fail> {
+    let sockets = plan.sockets.iter();
+    sockets
+        .map(|(index, fd, direction)| Ok((*index, descriptors.socket(*fd)?, *direction)))
+        .collect()
+}
+
+/// What has happened already: the system is asked about all sockets at once.
+fn now(plan: &Plan, sockets: &Watched<'_>) -> Found {
+    let asked = sockets.iter();
+    let mut fds: Vec<_> = asked
+        .map(|(_, socket, direction)| socket.poll_fd(*direction))
+        .collect();
+    let _ = rustix::event::poll(&mut fds, Some(&NOW));
+    let found = fds
+        .iter()
+        .zip(sockets)
+        .filter_map(|(fd, (index, socket, _))| {
+            let readiness = socket.corrected(Readiness::of(fd.revents()));
+            readiness
+                .ready
+                .then(|| (*index, event(plan, *index, readiness)))
+        });
+    let mut found: Found = found.collect();
+    if let Some((index, duration)) = plan.clock
+        && duration.is_zero()
+    {
+        found.push((index, event(plan, index, Readiness::default())));
+    }
+    found
+}
+
+/// Waits for sockets and clocks here, and for the rest with wasmtime.
+async fn later(
+    plan: &Plan,
+    sockets: &Watched<'_>,
+    mut found: Found,
+    ctx: &mut WasiP1Ctx,
+    files: Vec<u8>,
+) -> Result<Found, Fail> {
+    let clock = plan.clock.map(|(_, duration)| tokio::time::sleep(duration));
+    let mut clock = pin!(clock);
+    let indices = file_indices(plan);
+    let mut theirs = pin!(async {
+        match files.is_empty() {
+            true => std::future::pending().await,
+            false => poll_files(ctx, files, &indices).await,
+        }
+    });
+    std::future::poll_fn(|cx| {
+        // Their part is asked at least once, though ours has something already.
+        let polled = theirs.as_mut().poll(cx);
+        if found.is_empty() {
+            ours(plan, sockets, clock.as_mut(), cx, &mut found);
+        }
+        match polled {
+            Poll::Ready(Ok(more)) => {
+                found.extend(more);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(fail)) => Poll::Ready(Err(fail)),
+            Poll::Pending if found.is_empty() => Poll::Pending,
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
+    })
+    .await?;
+    Ok(found)
+}
+
+fn ours(
+    plan: &Plan,
+    sockets: &Watched<'_>,
+    clock: Pin<&mut Option<Sleep>>,
+    cx: &mut Context<'_>,
+    found: &mut Found,
+) {
+    for (index, socket, direction) in sockets {
+        if let Poll::Ready(readiness) = socket.poll_ready(cx, *direction) {
+            found.push((*index, event(plan, *index, readiness)));
+        }
+    }
+    if let (Some(clock), Some((index, _))) = (clock.as_pin_mut(), plan.clock)
+        && clock.poll(cx).is_ready()
+    {
+        found.push((index, event(plan, index, Readiness::default())));
+    }
+}
+
+/// The subscriptions that wasmtime polls, by their places among all.
+fn file_indices(plan: &Plan) -> Vec<usize> {
+    let all = plan.all.chunks_exact(SUBSCRIPTION).enumerate();
+    let mut sockets = plan.sockets.iter().map(|(index, ..)| *index).peekable();
+    all.filter(|(index, subscription)| match subscription[8] {
+        CLOCK => duration(subscription).is_none(),
+        _ => sockets.next_if_eq(index).is_none(),
+    })
+    .map(|(index, _)| index)
+    .collect()
+}
+
+/// wasmtime's part, in memory of our own: its subscriptions, then its events, then their count.
+async fn poll_files(
+    ctx: &mut WasiP1Ctx,
+    mut scratch: Vec<u8>,
+    indices: &[usize],
+) -> Result<Found, Fail> {
+    let events = scratch.len();
+    let count = events + indices.len() * EVENT;
+    // By its place a subscription is known again.
+    for (index, subscription) in indices.iter().zip(scratch.chunks_exact_mut(SUBSCRIPTION)) {
+        subscription[..8].copy_from_slice(&(*index as u64).to_le_bytes());
+    }
+    let users = indices.len();
+    scratch.resize(count + 8, 0);
+    let place = |at: usize| i32::try_from(at).map_err(|_| Fail::Errno(INVAL));
+    let (events_at, users, count_at) = (place(events)?, place(users)?, place(count)?);
+    let mut memory = GuestMemory::Unshared(&mut scratch);
+    let polled = calls::poll_oneoff(ctx, &mut memory, 0, events_at, users, count_at).await;
+    match polled.map_err(Fail::Trap)? {
+        0 => {}
+        errno => return Err(Fail::Errno(errno)),
+    }
+    let happened = little_endian(&scratch[count..count + 4]) as usize;
+    let events = scratch[events..count].chunks_exact(EVENT).take(happened);
+    Ok(events
+        .map(|bytes| {
+            let mut event = [0; EVENT];
+            event.copy_from_slice(bytes);
+            (little_endian(&bytes[..4]) as usize, event)
+        })
+        .collect())
+}
+
+/// An event of a subscription without the guest's mark: no error, its kind, and for a socket whether it hung up.
+fn event(plan: &Plan, index: usize, readiness: Readiness) -> [u8; EVENT] {
+    let mut event = [0; EVENT];
+    let start = index * SUBSCRIPTION;
+    event[10] = plan.all.get(start + 8).copied().unwrap_or_default();
+    event[24] = u8::from(readiness.hangup);
+    event
+}

@@ -2,7 +2,7 @@ defmodule Wasmex.Hostile.CallerTest do
   # Callers that ask for what makes no sense, or die.
   use ExUnit.Case, async: true
 
-  import Wasmex.Guest, only: [instance: 2, instance: 3, component: 2, wait_until: 1]
+  import Wasmex.Guest, only: [instance: 2, instance: 3, component: 2, component: 3, wait_until: 1]
 
   alias Wasmex.Components
   alias Wasmex.Components.GuestResource
@@ -153,6 +153,54 @@ defmodule Wasmex.Hostile.CallerTest do
         ] do
       assert {:error, _} = Components.Instance.call(types, {echo, function}, [value])
       assert {:error, _} = Components.Instance.call(types, {echo, function}, [value | value])
+    end
+  end
+
+  # A function's first call has to look it up, which must not cost the caller its turn.
+  test "those who wait for a store have it in the order in which they came" do
+    me = self()
+
+    wait = fn ->
+      send(me, {:waits, self()})
+      receive do: (:go -> nil)
+    end
+
+    wat =
+      ~s|(module (import "e" "f" (func $f)) (global $n (mut i32) (i32.const 0)) (func (export "hold") (call $f))
+        (func (export "next") (result i32) (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))|
+
+    {:ok, core} = Store.new()
+    module = instance(core, wat, %{e: %{f: {:fn, [], [], fn _context -> wait.() end}}})
+
+    wat = """
+    (component
+      (import "f" (func $f))
+      (core func $f' (canon lower (func $f)))
+      (core module $m (import "" "f" (func $f)) (global $n (mut i32) (i32.const 0)) (func (export "hold") (call $f))
+        (func (export "next") (result i32) (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))
+      (core instance $i (instantiate $m (with "" (instance (export "f" (func $f'))))))
+      (func (export "hold") (canon lift (core func $i "hold")))
+      (func (export "next") (result u32) (canon lift (core func $i "next"))))
+    """
+
+    {:ok, store} = Components.Store.new()
+    component = component(store, wat, %{"f" => {:fn, wait}})
+
+    for call <- [&Instance.call(module, &1, []), &Components.Instance.call(component, &1, [])] do
+      holder = Task.async(fn -> call.("hold") end)
+      assert_receive {:waits, pid}
+
+      waiting =
+        for _ <- 1..3 do
+          task = Task.async(fn -> call.("next") end)
+          wait_until(fn -> Process.info(task.pid, :status) == {:status, :waiting} end)
+          task
+        end
+
+      send(pid, :go)
+      assert {:ok, _} = Task.await(holder, :infinity)
+      results = for {:ok, result} <- Task.await_many(waiting, :infinity), do: List.wrap(result)
+      assert results == [[1], [2], [3]]
     end
   end
 

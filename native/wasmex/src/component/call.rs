@@ -8,8 +8,6 @@ use crate::component::mapping::{Mapping, PACKED, PACKED_ATOMS};
 use crate::component::problem::{Conversion, Problem, Step};
 use crate::component::signature::Signature;
 use crate::component::state::Underway;
-use crate::guest::access;
-use crate::guest::cell::Via;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::job::{Job, Running, Task};
@@ -49,48 +47,40 @@ fn component_call<'a>(
     let mapping: Mapping = mapping.decode()?;
     let fuel = fast_nif::option(fuel)?;
     let via = via.decode()?;
-    let signature = match path.decode::<&str>() {
-        Ok(name) => find(env, &instance, name, &[name], via),
+    let (name, names, joined);
+    let (path, key): (&[&str], &str) = match path.decode::<&str>() {
+        Ok(single) => {
+            name = [single];
+            (&name, single)
+        }
         Err(_) => {
-            let path: Vec<&str> = path.decode()?;
-            find(env, &instance, &path.join("\0"), &path, via)
+            names = path.decode::<Vec<&str>>()?;
+            joined = names.join("\0");
+            (&names, &joined)
         }
     };
-    let signature = match signature {
-        Ok(signature) => signature,
-        Err(term) => return Ok(term),
-    };
-    if let Err(error) = instance.components.check() {
-        return Ok(error.to_term(env));
-    }
     let cell = instance.cell.clone();
-    let call = Call {
-        instance,
-        signature,
-        params: params.as_c_arg(),
-        mapping,
+    let job = |instance: ResourceArc<ComponentInstance>, signature| -> Result<Job> {
+        instance.components.check()?;
+        let call = Call {
+            instance,
+            signature,
+            params: params.as_c_arg(),
+            mapping,
+        };
+        Ok(Job::task(call, fuel))
     };
-    Ok(drive::begin(env, &cell, via, Job::task(call, fuel)))
-}
-
-/// Looked up once, then known by its key.
-fn find<'a>(
-    env: Env<'a>,
-    instance: &ComponentInstance,
-    key: &str,
-    path: &[&str],
-    via: Via,
-) -> std::result::Result<Arc<Signature>, Term<'a>> {
-    if let Some(signature) = instance.known(key) {
-        return Ok(signature);
-    }
-    match access::with(env, &instance.cell, via, |cx| {
-        look_up(instance, cx, path, key)
-    }) {
-        Ok(Ok(signature)) => Ok(signature),
-        Ok(Err(error)) => Err(error.to_term(env)),
-        Err(busy) => Err(busy),
-    }
+    Ok(match instance.known(key) {
+        Some(signature) => match job(instance, signature) {
+            Ok(job) => drive::begin(env, &cell, via, job),
+            Err(error) => error.to_term(env),
+        },
+        // Looked up once, then known by its key.
+        None => drive::begin_found(env, &cell, via, |cx| {
+            let signature = look_up(&instance, cx, path, key)?;
+            job(instance, signature)
+        }),
+    })
 }
 
 /// Finds a function by its path, and makes it known by its key.

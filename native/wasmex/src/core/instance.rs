@@ -179,23 +179,20 @@ fn call<'a>(
     via: Via,
     floats: Floats,
 ) -> Term<'a> {
-    let signature = match instance.known(name) {
-        Some(signature) => signature,
-        None => match access::with(env, &instance.cell, via, |cx| instance.look_up(cx, name)) {
-            Ok(Ok(signature)) => signature,
-            Ok(Err(error)) => return error.to_term(env),
-            Err(term) => return term,
-        },
+    let started = || name == "_initialize" && instance.initialized.swap(false, Ordering::Relaxed);
+    let job = |signature: Arc<Signature>| -> Result<Job> {
+        let args = signature.args(params)?;
+        Ok(Job::call(signature, args, floats, fuel))
     };
-    if name == "_initialize" && instance.initialized.swap(false, Ordering::Relaxed) {
-        return (atoms::ok(), Term::list_new_empty(env)).encode(env);
-    }
-    match signature.args(params) {
-        Ok(args) => {
-            let job = Job::call(signature, args, floats, fuel);
-            drive::begin(env, &instance.cell, via, job)
-        }
-        Err(error) => error.to_term(env),
+    match instance.known(name) {
+        _ if started() => (atoms::ok(), Term::list_new_empty(env)).encode(env),
+        Some(signature) => match job(signature) {
+            Ok(job) => drive::begin(env, &instance.cell, via, job),
+            Err(error) => error.to_term(env),
+        },
+        None => drive::begin_found(env, &instance.cell, via, |cx| {
+            job(instance.look_up(cx, name)?)
+        }),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::vm::env::EnvScope;
 use crate::vm::error::{Error, Result};
 use rustler::{Encoder, Env, ResourceArc, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wasmtime::{AsContextMut, RootScope, StoreContextMut};
+use wasmtime::{AsContextMut, RootScope, Store, StoreContextMut};
 
 /// Uses the store for a moment. `Err` is the term for Elixir: `{:busy, reference}` or an error.
 pub fn with<'a, R>(
@@ -21,27 +21,36 @@ pub fn with<'a, R>(
     // SAFETY: `cell` outlives this function.
     let _scope = unsafe { CellScope::enter(cell) };
     match StoreCell::enter(cell, env, via) {
-        Ok(Entry::Idle(mut store)) => {
-            let scope = EnvScope::enter(env.as_c_arg());
-            let result = catch_unwind(AssertUnwindSafe(|| f(store.as_context_mut())));
-            drop(scope);
-            match result {
-                Ok(result) => {
-                    cell.leave(env, Phase::Idle(store));
-                    Ok(result)
-                }
-                Err(panic) => {
-                    let why = panic_text(&*panic);
-                    cell.leave(env, Phase::Broken(why.clone()));
-                    Err(Error::broken(why).to_term(env))
-                }
-            }
+        Ok(Entry::Idle(store)) => {
+            let (store, result) = idle(env, cell, store, f).map_err(|error| error.to_term(env))?;
+            cell.leave(env, Phase::Idle(store));
+            Ok(result)
         }
         Ok(Entry::Import(execution, serial)) => {
             visit(env, cell, execution, serial, f).map_err(|error| error.to_term(env))
         }
         Ok(Entry::Busy(reference)) => Err((atoms::busy(), reference).encode(env)),
         Err(error) => Err(error.to_term(env)),
+    }
+}
+
+/// Uses a store that was idle and is still to be left.
+pub fn idle<R>(
+    env: Env,
+    cell: &StoreCell,
+    mut store: Store<StoreData>,
+    f: impl FnOnce(StoreContextMut<'_, StoreData>) -> R,
+) -> Result<(Store<StoreData>, R)> {
+    let scope = EnvScope::enter(env.as_c_arg());
+    let result = catch_unwind(AssertUnwindSafe(|| f(store.as_context_mut())));
+    drop(scope);
+    match result {
+        Ok(result) => Ok((store, result)),
+        Err(panic) => {
+            let why = panic_text(&*panic);
+            cell.leave(env, Phase::Broken(why.clone()));
+            Err(Error::broken(why))
+        }
     }
 }
 
@@ -72,7 +81,7 @@ pub fn reply_rooted<'a>(
 }
 
 /// Runs `f` inside the import that the guest is suspended in.
-fn visit<R>(
+pub fn visit<R>(
     env: Env,
     cell: &ResourceArc<StoreCell>,
     mut execution: Box<Execution>,

@@ -1,16 +1,18 @@
 //! A call under way, a poll at a time: each comes back as a step for `Wasmex.Call`.
 
+use crate::guest::access;
 use crate::guest::cell::{Entry, Phase, StoreCell, Via};
+use crate::guest::data::StoreData;
 use crate::guest::execution::{self, Execution, Polled};
-use crate::guest::handoff::{Command, Ended, Event, Handoff};
+use crate::guest::handoff::{CellScope, Command, Ended, Event, Handoff};
 use crate::guest::job::Job;
 use crate::guest::ticker;
 use crate::vm::atoms;
 use crate::vm::env;
-use crate::vm::error::Error;
+use crate::vm::error::{Error, Result};
 use crate::wasi::http::outgoing::Outgoing;
 use rustler::{Encoder, Env, ResourceArc, Term};
-use wasmtime::AsContextMut;
+use wasmtime::{AsContextMut, Store, StoreContextMut};
 
 /// Runs a job: at the top of an idle store, nested in the import that this process runs, or not yet.
 /// The result is the first step: see `Wasmex.Call`.
@@ -19,14 +21,7 @@ pub fn begin<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, via: Via, mut job:
         return Error::NoTicker.to_term(env);
     }
     match StoreCell::enter(cell, env, via) {
-        Ok(Entry::Idle(mut store)) => {
-            let future = async move {
-                let result = job.run(store.as_context_mut()).await;
-                (store, result)
-            };
-            let execution = Execution::new(future, env.pid());
-            drive(env, cell, execution, Handoff::poll(env))
-        }
+        Ok(Entry::Idle(store)) => start(env, cell, store, job),
         Ok(Entry::Import(mut execution, serial)) => {
             job.level = execution.suspended.nest();
             let command = Command::Nest(Box::new(job));
@@ -35,6 +30,59 @@ pub fn begin<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, via: Via, mut job:
         Ok(Entry::Busy(reference)) => (atoms::busy(), reference).encode(env),
         Err(error) => error.to_term(env),
     }
+}
+
+/// As [`begin`], with a job that the store has to be asked for: in the same turn, for who gives one up is the last
+/// again of those who wait.
+pub fn begin_found<'a>(
+    env: Env<'a>,
+    cell: &ResourceArc<StoreCell>,
+    via: Via,
+    find: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Job>,
+) -> Term<'a> {
+    if !ticker::available() {
+        return Error::NoTicker.to_term(env);
+    }
+    // SAFETY: `cell` outlives this function.
+    let scope = unsafe { CellScope::enter(cell) };
+    let found = match StoreCell::enter(cell, env, via) {
+        Ok(Entry::Idle(store)) => match access::idle(env, cell, store, find) {
+            Ok((store, Ok(job))) => {
+                drop(scope);
+                return start(env, cell, store, job);
+            }
+            Ok((store, Err(error))) => {
+                cell.leave(env, Phase::Idle(store));
+                Err(error)
+            }
+            Err(error) => Err(error),
+        },
+        // This process drives the call, so nobody comes between.
+        Ok(Entry::Import(execution, serial)) => {
+            access::visit(env, cell, execution, serial, find).and_then(|found| found)
+        }
+        Ok(Entry::Busy(reference)) => return (atoms::busy(), reference).encode(env),
+        Err(error) => Err(error),
+    };
+    drop(scope);
+    match found {
+        Ok(job) => begin(env, cell, via, job),
+        Err(error) => error.to_term(env),
+    }
+}
+
+fn start<'a>(
+    env: Env<'a>,
+    cell: &ResourceArc<StoreCell>,
+    mut store: Store<StoreData>,
+    job: Job,
+) -> Term<'a> {
+    let future = async move {
+        let result = job.run(store.as_context_mut()).await;
+        (store, result)
+    };
+    let execution = Execution::new(future, env.pid());
+    drive(env, cell, execution, Handoff::poll(env))
 }
 
 /// What the driver of a call does next.

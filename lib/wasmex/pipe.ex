@@ -129,8 +129,8 @@ defmodule Wasmex.Pipe do
   @doc """
   Writes iodata and returns `{:ok, bytes}`. If a stream is full, waits for room, at most `timeout` ms.
 
-  Errors: `:closed`, `:full` (a buffer at its capacity; `details.written` is the number of bytes written)
-  and `:timeout`.
+  Errors: `:closed`, `:full` (a buffer at its capacity) and `:timeout`; `details.written` is the number of bytes that were
+  written until then.
   """
   @spec write(t(), iodata(), timeout()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
   def write(pipe, iodata, timeout \\ :infinity) do
@@ -149,8 +149,10 @@ defmodule Wasmex.Pipe do
         write(pipe, rest, written + count, deadline)
 
       {:full, ref} ->
-        with :ok <- wait(pipe, ref, Timeout.left(deadline)),
-             do: write(pipe, bytes, written, deadline)
+        case wait(pipe, ref, Timeout.left(deadline)) do
+          :ok -> write(pipe, bytes, written, deadline)
+          {:error, error} -> {:error, put_in(error.details.written, written)}
+        end
 
       :closed ->
         error(:closed, "the pipe is closed", written)

@@ -5,6 +5,7 @@ defmodule Wasmex.Components.Bindgen.Behaviours do
   import Wasmex.Components.Bindgen.Context
 
   alias Wasmex.Components.Bindgen.{Functions, Names, Spec, Types}
+  alias Wasmex.WIT
 
   # The functions to implement: `[{interface | nil, [{wit, name, arity}]}]`, without WASI and resources.
   @spec imported(Wasmex.Components.Bindgen.Context.t()) :: [
@@ -24,7 +25,10 @@ defmodule Wasmex.Components.Bindgen.Behaviours do
   end
 
   defp callback(function),
-    do: {function.name, Names.atom(function.name), length(function.params)}
+    do: {function.name, name(function), length(function.params)}
+
+  defp name(function),
+    do: function |> WIT.function_name() |> Names.function() |> Names.identifier()
 
   @doc "The quoted modules."
   @spec modules(Wasmex.Components.Bindgen.Context.t()) :: [Macro.t()]
@@ -67,7 +71,7 @@ defmodule Wasmex.Components.Bindgen.Behaviours do
 
   defp callback_spec(function, context) do
     {_args, types} = Functions.args(function.params, context)
-    name = Names.atom(function.name)
+    name = name(function)
 
     result =
       if function.result,

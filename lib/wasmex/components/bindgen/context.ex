@@ -4,28 +4,44 @@ defmodule Wasmex.Components.Bindgen.Context do
 
   alias Wasmex.Components.Bindgen.Names
 
-  defstruct [:module, :world, :structs?, :interfaces]
+  defstruct [:module, :world, :structs?, :interfaces, types: %{}]
 
   @type t :: %__MODULE__{}
 
   @spec new(map(), module(), boolean()) :: t()
-  def new(world, module, structs?),
-    do: %__MODULE__{
+  def new(world, module, structs?) do
+    context = %__MODULE__{
       module: module,
       world: world,
       structs?: structs?,
       interfaces: interfaces(world, module)
     }
 
+    %{context | types: types(context)}
+  end
+
+  # The modules of records and resources within interfaces.
+  defp types(context) do
+    for {:interface, interface, %{types: types}} <-
+          context.world.imports ++ context.world.exports,
+        own = for({name, %{type: type}} <- types, own_module?(type), do: name),
+        {name, module} <- interface |> module_of(context) |> Names.modules(own),
+        into: %{},
+        do: {{interface, name}, module}
+  end
+
+  defp own_module?(type), do: type == :resource or match?({:record, _}, type)
+
   # The modules of interfaces by name. Short names are used if they are unique.
   defp interfaces(world, module) do
     for side <- [:exports, :imports],
         items = for({:interface, name, _} <- world[side], do: name),
-        name <- items,
-        into: %{} do
-      base = if side == :imports, do: Names.module(module, "imports"), else: module
-      {{side, name}, Names.module(base, short(name, side, items))}
-    end
+        base = if(side == :imports, do: Names.module(module, "imports"), else: module),
+        shorts = Enum.map(items, &short(&1, side, items)),
+        modules = Names.modules(base, shorts),
+        {name, short} <- Enum.zip(items, shorts),
+        into: %{},
+        do: {{side, name}, modules[short]}
   end
 
   # The package and the version are added only if needed to distinguish it from others, and from the imports.
@@ -33,13 +49,11 @@ defmodule Wasmex.Components.Bindgen.Context do
     forms = [&last/1, &unversioned/1, & &1]
     alone? = fn form -> Enum.count(others, &(camel(form.(&1)) == camel(form.(name)))) == 1 end
     free? = fn form -> side == :imports or camel(form.(name)) != "Imports" end
+    whole = if side == :exports and camel(name) == "Imports", do: name <> "-interface", else: name
 
     case Enum.find(forms, &(alone?.(&1) and free?.(&1))) do
-      nil ->
-        Names.fail("no module name is left for the interface #{name} of the WIT")
-
-      form ->
-        form.(name)
+      nil -> whole
+      form -> form.(name)
     end
   end
 
@@ -58,8 +72,11 @@ defmodule Wasmex.Components.Bindgen.Context do
   @spec struct_module(String.t() | nil, String.t(), t()) :: module()
   def struct_module(nil, name, context), do: Names.module(context.module, name)
 
-  def struct_module(owner, name, context),
-    do: Names.module(module_of(owner, context), name)
+  def struct_module(owner, name, context), do: within(owner, name, context)
+
+  @doc "The module of a record or a resource of an interface."
+  @spec within(String.t(), String.t(), t()) :: module()
+  def within(interface, name, context), do: Map.fetch!(context.types, {interface, name})
 
   # A named type is defined in the module of its interface, exported or imported.
   @spec place(String.t() | nil, String.t(), t()) :: Macro.t()

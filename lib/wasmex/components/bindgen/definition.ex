@@ -7,16 +7,12 @@ defmodule Wasmex.Components.Bindgen.Definition do
   alias Wasmex.Components.Bindgen.{Behaviours, Context, Functions, Names, Types}
   alias Wasmex.WIT
 
-  # Functions that the generated module defines itself.
-  @reserved [:start_link, :instantiate, :child_spec, :module_info, :__info__]
-
   @spec module(map(), map(), module()) :: Macro.t()
   def module(world, opts, module) do
     context = Context.new(world, module, opts[:structs])
 
     names = for name <- WIT.value_names(world), into: %{}, do: {name, Names.atom(name)}
     exports = for {:func, _, function} <- world.exports, do: function
-    check!(exports, module)
 
     [
       quote do
@@ -111,14 +107,6 @@ defmodule Wasmex.Components.Bindgen.Definition do
     end
   end
 
-  defp check!(functions, module) do
-    for function <- functions, Names.atom(function.name) in @reserved do
-      raise CompileError,
-        description:
-          "#{inspect(module)}: the component exports `#{function.name}`, which is the name of a generated function"
-    end
-  end
-
   defp interface(name, interface, context) do
     module = context.interfaces[{:exports, name}]
     free = Enum.filter(interface.functions, &(&1.kind == :func))
@@ -135,7 +123,7 @@ defmodule Wasmex.Components.Bindgen.Definition do
 
       unquote_splicing(
         for {resource, type} <- resources,
-            do: resource(resource, type, name, interface, module, context)
+            do: resource(resource, type, name, interface, context)
       )
     end
   end
@@ -146,11 +134,11 @@ defmodule Wasmex.Components.Bindgen.Definition do
   defp taken(_function, functions),
     do: if(Enum.any?(functions, &(&1.kind == :constructor)), do: ["drop", "new"], else: ["drop"])
 
-  defp resource(resource, type, interface_name, interface, module, context) do
+  defp resource(resource, type, interface_name, interface, context) do
     functions = Enum.filter(interface.functions, &(&1.resource == resource))
 
     quote do
-      defmodule unquote(Names.module(module, resource)) do
+      defmodule unquote(Context.within(interface_name, resource, context)) do
         @moduledoc unquote(type.docs || "The resource `#{resource}`.")
 
         @type t :: Wasmex.Components.GuestResource.t()

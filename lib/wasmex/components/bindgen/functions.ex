@@ -94,15 +94,13 @@ defmodule Wasmex.Components.Bindgen.Functions do
     {args, Enum.map(params, fn {_name, type} -> Spec.type(type, &place(&1, &2, context)) end)}
   end
 
-  # Parameters may have the name of an Elixir keyword.
+  # Parameters may have the name of an Elixir keyword, or of the generated parameters beside them.
   defp argument(name, index) do
-    atom = Names.atom(name)
-    words = [:target, :opts, :handle, :do, :end, :fn, :after, :else, :rescue, :catch, :when]
-    words = words ++ [:and, :or, :not, :in, true, false, nil]
+    name = WIT.elixir_name(name)
 
-    if atom in words or Atom.to_string(atom) =~ ~r/\A\d/,
+    if name in ["target", "opts", "handle"] or Names.word?(name) or name =~ ~r/\A\d/,
       do: Names.identifier("arg#{index + 1}"),
-      else: atom
+      else: Names.identifier(name)
   end
 
   defp result(%{kind: :constructor}, _context),

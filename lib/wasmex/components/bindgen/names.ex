@@ -16,25 +16,53 @@ defmodule Wasmex.Components.Bindgen.Names do
   def identifier(name), do: make(name, name)
 
   # Built-in types of Elixir, which cannot be redefined.
-  @types ~w(as_boolean charlist keyword nonempty_charlist struct)
+  @types ~w(as_boolean charlist dynamic keyword nonempty_charlist struct var)
+
+  # Keywords, special forms, and macros that define things: a function of that name cannot be called, or breaks the
+  # generated module.
+  @words ~w(true false nil when and or not in fn do end catch rescue after else alias case cond for import quote receive
+            require super try unquote unquote_splicing with def defp defmacro defmacrop defmodule defstruct defexception
+            defdelegate defguard defguardp defoverridable defprotocol defimpl use if unless raise reraise destructure
+            binding dbg)
+  # Functions that generated modules have already.
+  @own ~w(module_info behaviour_info child_spec start_link instantiate)
 
   @doc "The name of a type. Built-in types get a suffix: `node` becomes `:node_t`."
   @spec type(String.t()) :: atom()
   def type(name) do
-    atom = atom(name)
+    name = Wasmex.WIT.elixir_name(name)
+    atom = identifier(name)
 
     if :erl_internal.is_type(atom, 0) or name in @types,
-      do: identifier(Wasmex.WIT.elixir_name(name) <> "_t"),
+      do: identifier(name <> "_t"),
       else: atom
   end
 
   @doc "The name of a function, with an underscore if it is in `taken` or reserved."
   @spec function(String.t(), [String.t()]) :: String.t()
-  def function(name, taken), do: if(name in ["when" | taken], do: name <> "_", else: name)
+  def function(name, taken \\ []),
+    do: if(name in taken or name in @words or name in @own, do: name <> "_", else: name)
+
+  @doc "Whether a parameter cannot have this name."
+  @spec word?(String.t()) :: boolean()
+  def word?(name), do: name in @words
 
   @doc "The module for a WIT name: `\"http-client\"` in `My` is `My.HttpClient`."
   @spec module(module(), String.t()) :: module()
   def module(base, name), do: make("#{base}.#{camel(name)}", name)
+
+  @doc "The modules for WIT names in `base`. Names that give the same module, such as `a-b` and `AB`, get a number."
+  @spec modules(module(), [String.t()]) :: %{String.t() => module()}
+  def modules(base, names) do
+    {modules, _counts} =
+      Enum.map_reduce(names, %{}, fn name, counts ->
+        count = Map.get(counts, camel(name), 0) + 1
+        suffix = if count == 1, do: "", else: "-#{count}"
+        {{name, module(base, name <> suffix)}, Map.put(counts, camel(name), count)}
+      end)
+
+    Map.new(modules)
+  end
 
   @doc "A name in the spelling of modules."
   @spec camel(String.t()) :: String.t()

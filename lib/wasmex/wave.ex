@@ -31,13 +31,14 @@ defmodule Wasmex.Wave do
   `{:error, %Wasmex.Error{reason: :wave}}`, whose `:message` says what was expected and at which character.
   """
 
-  alias Wasmex.{Error, Native}
+  alias Wasmex.{Error, Native, Utils}
 
   @type type :: atom() | tuple()
 
   @doc "Parses a value of a type."
   @spec parse(String.t(), type()) :: {:ok, term()} | {:error, Error.t()}
-  def parse(text, type) when is_binary(text), do: text |> Native.wave_parse(type) |> result()
+  def parse(text, type) when is_binary(text),
+    do: with(:ok <- utf8(text), do: text |> Native.wave_parse(type) |> result())
 
   @doc """
   Parses the arguments of a call, in parentheses: `"(1, \\"a\\")"`. Trailing arguments of type `option` may be omitted.
@@ -47,7 +48,7 @@ defmodule Wasmex.Wave do
   """
   @spec parse_params(String.t(), [type()]) :: {:ok, [term()]} | {:error, Error.t()}
   def parse_params(text, types) when is_binary(text) and is_list(types),
-    do: text |> Native.wave_parse_params(types) |> result()
+    do: with(:ok <- utf8(text), do: text |> Native.wave_parse_params(types) |> result())
 
   @doc "Formats a value of a type."
   @spec print(term(), type()) :: {:ok, String.t()} | {:error, Error.t()}
@@ -61,6 +62,12 @@ defmodule Wasmex.Wave do
   """
   @spec type(type()) :: {:ok, String.t()} | {:error, Error.t()}
   def type(type), do: type |> Native.wave_type() |> result()
+
+  defp utf8(text) do
+    if Utils.utf8?(text),
+      do: :ok,
+      else: {:error, %Error{reason: :wave, details: %{message: "the text is not UTF-8"}}}
+  end
 
   defp result({:ok, value}), do: {:ok, value}
   defp result({:error, error}), do: {:error, Error.from_native(error)}

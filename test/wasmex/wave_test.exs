@@ -131,4 +131,11 @@ defmodule Wasmex.WaveTest do
     assert {:error, :arguments, _} = new.("greet(1)", [])
     assert {:error, :function, _} = new.("gret()", [])
   end
+
+  test "bytes that are no text are an error" do
+    for text <- [<<0xC3>>, <<"\"", 0xFF, "\"">>, <<"9", 0xC0, 0x80>>] do
+      assert {:error, %Error{reason: :wave}} = Wave.parse(text, {:list, :u8})
+      assert {:error, %Error{reason: :wave}} = Wave.parse_params(text, [:string])
+    end
+  end
 end

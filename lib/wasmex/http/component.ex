@@ -51,7 +51,14 @@ defmodule Wasmex.HTTP.Component do
     do: {%{options | max_output: :infinity}, {:null, stderr, stderr}}
 
   defp head_of(request) do
-    authority = Request.header(request, "host") || request.host
+    # A client may send an empty one (RFC 9110, section 7.2); a URL has none.
+    authority =
+      Enum.find(
+        [Request.header(request, "host"), request.host],
+        "localhost",
+        &(&1 not in [nil, ""])
+      )
+
     query = if request.query == "", do: "", else: "?" <> request.query
     path = if request.path == "", do: "/", else: request.path
     url = "#{request.scheme}://#{authority}#{path}#{query}"

@@ -195,9 +195,14 @@ defmodule Wasmex.HTTP.Service do
     Stats.count(service.stats, function.name, response)
 
     if response.error && response.status != 499 do
-      Logger.error("function #{function.name}: #{details(response.error)}", wasm: function.name)
+      text = "function #{function.name}: #{details(response.error)}"
+      Logger.log(level(response.status), text, wasm: function.name)
     end
   end
+
+  # A client's mistake is not an error of the server, and any client could fill the log with it.
+  defp level(status) when status in 400..498, do: :info
+  defp level(_status), do: :error
 
   # With the backtrace, which must only appear in the log.
   defp details(%Wasmex.Trap{detail: detail}), do: Wasmex.Printable.text(detail)

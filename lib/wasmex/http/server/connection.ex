@@ -72,12 +72,12 @@ defmodule Wasmex.HTTP.Server.Connection do
       Service.serve(context.service, request(head, context), &reply/2, state, closed)
 
     with {:ok, wire} <- Body.finish(),
-         true <- state.keep?,
          {:ok, wire} <- passive(wire) do
-      serve(wire, context)
+      # A client may have sent more than it should after a request with which it wanted to close.
+      if state.keep?, do: serve(wire, context), else: linger(wire.socket)
     else
       :unread -> linger(wire.socket)
-      _ -> :ok
+      :closed -> :ok
     end
   end
 

@@ -4,8 +4,10 @@
 Logger.configure(level: :none)
 Process.flag(:trap_exit, true)
 
-alias Wasmex.{Components, Engine, Inspection, WIT, Wat}
-alias Wasmex.Hostile.Generator
+alias Wasmex.Hostile.{Feed, Generator}
+
+# Ms that a scheduler may be held; see `again/3` in run.exs.
+limit = String.to_integer(System.get_env("WASMEX_LONG_SCHEDULE", "5"))
 
 watch = fn watch ->
   receive do
@@ -16,44 +18,18 @@ watch = fn watch ->
   watch.(watch)
 end
 
+shared = Feed.setup()
 monitor = spawn(fn -> watch.(watch) end)
-:erlang.system_monitor(monitor, [{:long_schedule, 50}])
+:erlang.system_monitor(monitor, [{:long_schedule, limit}])
 
-inspect_it = fn bytes ->
-  with {:ok, inspection} <- Inspection.from_bytes(bytes),
-       do: Inspection.Report.text(inspection, "file")
-end
-
-feed = fn
-  {:wit, text} ->
-    WIT.world({:text, text})
-
-  {:wat, text} ->
-    Wat.to_wasm(text)
-
-  {:wasm, <<_::binary-size(6), 0, _::binary>> = bytes} ->
-    inspect_it.(bytes)
-    result = Wasmex.run(bytes, [], timeout: 500, invoke: {"f", [3]})
-    with {:error, error} <- result, do: Exception.message(error)
-
-  {:wasm, bytes} ->
-    inspect_it.(bytes)
-    WIT.world({:component, bytes})
-
-    with {:ok, component} <- Components.Component.compile(Engine.default(), bytes) do
-      Components.Component.imports(component)
-      Components.Component.exports(component)
-    end
-end
-
-# Garbage of the one before is not the next one's.
 for line <- IO.stream(:stdio, :line) do
   [kind, seed] = String.split(line)
   input = Generator.input(String.to_existing_atom(kind), String.to_integer(seed))
   IO.puts("begin #{kind} #{seed}")
+  {microseconds, reason} = :timer.tc(fn -> Feed.run(input, shared) end)
 
-  {microseconds, _} =
-    :timer.tc(fn -> Task.await(Task.async(fn -> feed.(input) end), :infinity) end)
+  unless reason == :normal,
+    do: IO.puts("raised #{inspect(reason, limit: 10, printable_limit: 300)}")
 
   IO.puts("end #{kind} #{seed} #{div(microseconds, 1000)}")
 end

@@ -3,18 +3,20 @@ defmodule Wasmex.Hostile.Generator do
 
   import Wasmex.HostileBytes
 
+  alias Wasmex.Hostile.Texts
+
   @guests Path.wildcard("test/guests/**/*.wasm")
 
   @kinds ~w(nested_types nested_components tables memories doubling tuples chain names locals calls branches blocks
     loops structures globals types imports exports elements data segments custom wit wat mutated shuffled)a
 
   @doc "All kinds of input."
-  def kinds, do: @kinds
+  def kinds, do: @kinds ++ Texts.kinds()
 
-  @doc "The input of this kind and seed: `{:wasm, bytes}`, `{:wit, text}` or `{:wat, text}`."
+  @doc "The input of this kind and seed, such as `{:wasm, bytes}` or `{:wit, text}`; see `Wasmex.Hostile.Feed`."
   def input(kind, seed) do
     :rand.seed(:exsss, {seed, :erlang.phash2(kind), 7})
-    make(kind)
+    if kind in @kinds, do: make(kind), else: Texts.make(kind)
   end
 
   defp make(:nested_types), do: wasm(nested_types(size(100_000), one([0x41, 0x42])))

@@ -50,7 +50,10 @@ defmodule Wasmex.Hostile.Run do
   end
 
   defp start(state) do
-    files = ["-pa", state.ebin, "-r", "test/hostile/generator.ex", "test/hostile/child.exs"]
+    sources =
+      for name <- ~w(texts generator feed), part <- ["-r", "test/hostile/#{name}.ex"], do: part
+
+    files = ["-pa", state.ebin] ++ sources ++ ["test/hostile/child.exs"]
 
     Port.open({:spawn_executable, System.find_executable("elixir")}, [
       :binary,
@@ -75,6 +78,9 @@ defmodule Wasmex.Hostile.Run do
 
       {^port, {:data, {_, "long " <> info}}} ->
         wait(%{state | held: info}, port, pid, input, started)
+
+      {^port, {:data, {_, "raised " <> reason}}} ->
+        wait(fail(state, input, "raised #{reason}"), port, pid, input, started)
 
       {^port, {:data, _}} ->
         wait(state, port, pid, input, started)

@@ -7,7 +7,7 @@ defmodule Wasmex.SecurityTest do
 
   alias Wasmex.ComponentGuests, as: Guests
   alias Wasmex.{ChildVM, Compiler, Components, Engine, EngineConfig, Error, Fetcher, Guest}
-  alias Wasmex.{Instance, Module, Origin, Store, StoreLimits, Trap}
+  alias Wasmex.{Instance, Module, Options, Origin, Store, StoreLimits, Trap}
   alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
 
   @command "test/guests/component_command/component_command.wasm"
@@ -20,6 +20,74 @@ defmodule Wasmex.SecurityTest do
     {:ok, module} = Module.compile(store, wat)
     {:ok, instance} = Instance.new(store, module, opts[:imports] || %{})
     instance
+  end
+
+  describe "the guide" do
+    @guide File.read!("guides/security.md")
+
+    test "has a test for each sentence in italics" do
+      [_, body] = String.split(@guide, "## By default", parts: 2)
+      body = body |> String.split("## Limits and their defaults") |> hd()
+
+      sentences =
+        for [_, sentence] <- Regex.scan(~r/(?:^|\s)\*([A-Z][^*]+?)\*/, body),
+            do: sentence |> String.replace(~r/\s+/, " ") |> String.trim_trailing(".")
+
+      tests =
+        for %{name: name} <- __MODULE__.__ex_unit__().tests,
+            do: name |> Atom.to_string() |> String.trim_trailing(".")
+
+      assert length(sentences) > 30
+
+      for sentence <- sentences,
+          do: assert(Enum.any?(tests, &String.ends_with?(&1, sentence)), "no test: #{sentence}")
+    end
+
+    test "has the defaults of the code" do
+      http = Map.new(Options.HTTP.service() ++ Options.HTTP.function())
+      requests = Map.new(Options.WASI.component())
+      plugin = Map.new(Options.Plugin.new())
+      mib = 1024 * 1024
+
+      for {row, text, options, key, value} <- [
+            {"requests to the built-in HTTP server", "| 64, 256 for", http, :concurrency, 64},
+            {"requests to the built-in HTTP server", "| 64, 256 for", http, :queue, 256},
+            {"time of a call", "5 s for", http, :timeout, 5_000},
+            {"memory of a store", "128 MiB for HTTP", http, :max_memory, 128 * mib},
+            {"what a program prints", "16 MiB for HTTP", http, :max_output, 16 * mib},
+            {"body of a request to a component", "| 8 MiB", http, :max_body, 8 * mib},
+            {"bodies of a component's own", "8 MiB each", requests, :http_max_request, 8 * mib},
+            {"bodies of a component's own", "8 MiB each", requests, :http_max_response, 8 * mib},
+            {"bodies of a component's own", "none for all", requests, :http_max_total, :infinity},
+            {"time of such a request", "| 30 s", requests, :http_timeout, 30_000},
+            {"such requests under way", "| 64", requests, :http_max_exchanges, 64},
+            {"memory of a plug-in", "| 1 GiB", plugin, :max_memory, 1024 * mib},
+            {"key-value store for plug-ins", "| 64 MiB", Map.new(Options.Plugin.key_value()),
+             :max_bytes, 64 * mib},
+            {"who waits for a place", "| 1,000", Map.new(Options.Plugin.pool()), :max_queue,
+             1_000},
+            {"stack of a guest", "| 512 KiB", Map.new(Options.Engine.rows()), :max_wasm_stack,
+             512 * 1024}
+          ] do
+        assert options[key][:default] == value
+        assert line(row) =~ text
+      end
+
+      memory = Wasmex.Plugin.Manifest.__struct__().memory
+      assert memory.max_var_bytes == mib and memory.max_http_response_bytes == 50 * mib
+      assert line("variables of a plug-in") =~ "1 MiB, 50 MiB"
+
+      {_module, {_table, _names, limits}} = Components.KeyValue.ETS.new([])
+
+      assert limits == %{max_keys: 100_000, max_bytes: 64 * mib, max_key: 1024, max_value: mib}
+      assert line("keys, bytes, longest key") =~ "100,000, 64 MiB, 1 KiB, 1 MiB"
+    end
+
+    defp line(row) do
+      lines = @guide |> String.split("\n") |> Enum.filter(&String.starts_with?(&1, "| " <> row))
+      assert [line] = lines
+      line
+    end
   end
 
   describe "by default" do

@@ -64,8 +64,7 @@ defmodule Wasmex.SecurityTest do
             {"memory of a plug-in", "| 1 GiB", plugin, :max_memory, 1024 * mib},
             {"key-value store for plug-ins", "| 64 MiB", Map.new(Options.Plugin.key_value()),
              :max_bytes, 64 * mib},
-            {"who waits for a place", "| 1,000", Map.new(Options.Plugin.pool()), :max_queue,
-             1_000},
+            {"who waits for a place", "| 1,000", Map.new(Options.Pool.rows()), :max_queue, 1_000},
             {"stack of a guest", "| 512 KiB", Map.new(Options.Engine.rows()), :max_wasm_stack,
              512 * 1024}
           ] do

@@ -32,10 +32,13 @@ defmodule Wasmex.MixProject do
   def application do
     [
       mod: {Wasmex.Application, []},
-      # :inets and :ssl are for plug-ins' own requests, and for tests.
-      extra_applications: [:logger, :crypto, :inets, :ssl, :public_key, iex: :optional]
+      extra_applications: applications(Mix.env())
     ]
   end
+
+  # Servers and clients of tests.
+  defp applications(:test), do: [:inets, :ssl | applications(nil)]
+  defp applications(_env), do: [:logger, :crypto, :public_key, iex: :optional]
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]
   defp elixirc_paths(_env), do: ["lib"]

@@ -11,11 +11,11 @@ defmodule Wasmex.Compiler do
 
   All functions that compile accept these options: `Wasmex.Module.compile/3`, `Wasmex.Components.Component.compile/3`,
   `Wasmex.Engine.precompile_module/3`, `Wasmex.start_link/1`, `Wasmex.Components.start_link/1`, `Wasmex.run/3`,
-  `Wasmex.HTTP.load/2`, and the Mix tasks as `--compile`, `--compile-memory` and `--compile-timeout`.
+  `Wasmex.HTTP.load/2`, `Wasmex.Plugin.compile/2`, and the Mix tasks as `--compile`, `--compile-memory` and `--compile-timeout`.
 
   | option | default | |
   |---|---|---|
-  | `:compile` | `:in_process`; `:isolated` for folders of HTTP functions, `mix wasmex.run` and `mix wasmex.serve` | where to compile |
+  | `:compile` | `:in_process`; `:isolated` for folders of HTTP functions, plug-ins from a URL, `mix wasmex.run`, `mix wasmex.call` and `mix wasmex.serve` | where to compile |
   | `:compile_memory` | 2 GiB | the maximum address space of the helper in bytes, at least 64 MiB |
   | `:compile_timeout` | 120,000 | the time limit in ms, without the time spent in the queue |
   | `:compile_reuse` | `nil` | a name; compiles with the same name may reuse a helper |

@@ -298,14 +298,19 @@ defmodule Wasmex.Native do
   def http_fail(_exchange, _reason), do: error()
   @spec http_allowed(term(), String.t()) :: boolean()
   def http_allowed(_rules, _url), do: error()
+  @spec http_fetch(reference(), struct()) :: :ok | {:error, String.t()} | error()
+  def http_fetch(_reference, _fetch), do: error()
   @spec address_allowed(term(), term(), term(), term()) :: boolean()
   def address_allowed(_rules, _name, _address, _port), do: error()
 
   @spec interrupt_notify(reference()) :: term()
   def interrupt_notify(_reference), do: error()
 
-  @spec plugin_template_new(reference(), term(), list(), tuple(), term()) :: result(reference())
-  def plugin_template_new(_engine, _modules, _declarations, _functions, _hosts), do: error()
+  @spec plugin_template_new(reference(), term(), list(), tuple(), term(), tuple()) ::
+          result(reference())
+  def plugin_template_new(_engine, _modules, _declarations, _functions, _hosts, _sending),
+    do: error()
+
   @spec plugin_template_functions(reference()) :: [String.t()]
   def plugin_template_functions(_template), do: error()
   @spec plugin_new(reference(), reference(), term()) :: result(reference())
@@ -338,8 +343,6 @@ defmodule Wasmex.Native do
   def plugin_config(_store, _via), do: error()
   @spec plugin_put_config(reference(), term(), via()) :: access(:ok)
   def plugin_put_config(_store, _entries, _via), do: error()
-  @spec plugin_http_allowed(term(), String.t()) :: boolean()
-  def plugin_http_allowed(_patterns, _url), do: error()
   @spec plugin_hold(term()) :: reference()
   def plugin_hold(_term), do: error()
   @spec plugin_held(reference()) :: {non_neg_integer(), term()}

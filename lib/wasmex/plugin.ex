@@ -6,6 +6,7 @@ defmodule Wasmex.Plugin do
   @call_options Options.table(Options.Plugin.call(), "Wasmex.Plugin.call/4")
   # For sources that are not compiled yet: fuel for the initialization implies counting fuel.
   @fuel [fuel: [type: {:or, [nil, true, false], :natural}, doc: false]]
+  @http [:http, :http_timeout, :http_cacerts]
   @both_options Options.table(
                   Options.Plugin.compile()
                   |> Keyword.merge(Options.Plugin.new())
@@ -140,15 +141,15 @@ defmodule Wasmex.Plugin do
   def compile(source, opts \\ []) do
     opts = Options.new!(opts, @compile_options)
     engine = opts[:engine] || Engine.shared(if opts[:fuel], do: [consume_fuel: true], else: [])
-    http = HTTP.handler!(opts[:http])
+    functions = Functions.prepare(opts[:functions], HTTP.import(opts[:http]))
+    :ok = Source.check!(opts)
 
     with {:ok, manifest} <- Source.manifest(source, opts[:strict]),
-         {:ok, manifest} <- Manifest.override(manifest, opts) do
-      {declarations, functions} = Functions.prepare(opts[:functions], HTTP.import(http, manifest))
-
+         manifest = Manifest.override(manifest, opts),
+         {:ok, wasm} <- Source.fetch(manifest.wasm, opts) do
       made =
-        with {:ok, modules} <- Source.modules(manifest, engine),
-             do: link(engine, modules, declarations, functions, opts[:wasi])
+        with {:ok, modules} <- Source.modules(wasm, engine, opts),
+             do: link(engine, modules, functions, opts)
 
       case made do
         {:ok, resource} ->
@@ -156,8 +157,8 @@ defmodule Wasmex.Plugin do
 
         # A component must be the only module of its manifest.
         {:error, %Error{reason: :component}} ->
-          with {:ok, bytes} <- Source.component(manifest),
-               {:ok, made} <- Component.compile(bytes, engine, opts[:imports]),
+          with {:ok, bytes, compile} <- Source.component(wasm, opts),
+               {:ok, made} <- Component.compile(bytes, engine, opts[:imports], compile),
                do: {:ok, compiled(:component, made, manifest, engine, opts)}
 
         error ->
@@ -172,17 +173,18 @@ defmodule Wasmex.Plugin do
       resource: resource,
       manifest: manifest,
       engine: engine,
-      options: %{wasi: opts[:wasi], name: name(manifest)},
+      options: Map.merge(Map.take(opts, [:wasi | @http]), %{name: name(manifest)}),
       reference: make_ref()
     }
   end
 
-  defp link(engine, modules, declarations, functions, wasi) do
+  defp link(engine, modules, {declarations, functions}, opts) do
     modules = for {name, module} <- modules, do: {name, module.resource}
     engine = Engine.resource(engine)
+    {hosts, sending} = {hosts(opts[:wasi]), HTTP.sending(opts)}
 
     with {:error, native} <-
-           Native.plugin_template_new(engine, modules, declarations, functions, hosts(wasi)),
+           Native.plugin_template_new(engine, modules, declarations, functions, hosts, sending),
          do: {:error, Error.from_native(native)}
   end
 
@@ -234,10 +236,7 @@ defmodule Wasmex.Plugin do
     {Map.to_list(compile), Map.to_list(new)}
   end
 
-  defp options!(opts) do
-    options = Options.new!(opts, @new_options)
-    %{options | config: Manifest.config!(options.config)}
-  end
+  defp options!(opts), do: Options.new!(opts, @new_options)
 
   defp make(%Compiled{kind: :component} = compiled, options) do
     with {:ok, held} <- Component.new(compiled, options),
@@ -299,8 +298,10 @@ defmodule Wasmex.Plugin do
         stderr: options.stderr
       }
 
-      with {:ok, store} <- Store.make(wasi, limits, compiled.engine, []),
-           do: {:ok, store.resource}
+      case Store.make(wasi, limits, compiled.engine, []) do
+        {:ok, store} -> {:ok, store.resource}
+        {:error, error} -> {:error, Manifest.explain(error, compiled.manifest)}
+      end
     else
       native(Native.store_new(engine, limits, nil, []))
     end

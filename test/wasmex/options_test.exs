@@ -63,6 +63,7 @@ defmodule Wasmex.OptionsTest do
       assert Type.cast(:name, :alloc) == {:ok, "alloc"}
       assert Type.cast(Type.Imports, %{env: %{log: 1}}) == {:ok, %{"env" => %{"log" => 1}}}
       assert Type.cast(Type.Env, LANG: "C") == {:ok, %{"LANG" => "C"}}
+      assert Type.cast(Type.Strings, a: "b") == {:ok, %{"a" => "b"}}
 
       assert {:ok, [%{path: "a", alias: "/a", read_only: true}, %{path: "b", read_only: false}]} =
                Type.cast(Type.Dirs, [{"/a", {"a", :ro}}, {"/b", "b"}])
@@ -339,6 +340,16 @@ defmodule Wasmex.OptionsTest do
        [{[], "a map of namespaces"}, {%{1 => %{}}, "names that are strings or atoms"}]},
       {Type.Links, [%{"a" => %Wasmex.Module{}}],
        [{[], "a map of names"}, {%{"a" => 1}, "modules by name"}]},
+      {Type.Strings, [%{}, %{"a" => "b"}],
+       [
+         {7, "a map of names and strings"},
+         {%{"a" => 1}, ~s|, "a": expected a string|},
+         {%{1 => "a"}, "strings or atoms as names"},
+         {[:a], "a map of names"},
+         {%{"a" => <<255>>}, "a string"}
+       ]},
+      {Type.HostFunctions, [%{}, Wasmex.Plugin.Log, {Wasmex.Plugin.Log, []}, [%{}, [%{}]]],
+       [{7, "a map of namespaces"}, {nil, "a module"}, {[%{} | 1], "a list of them"}]},
       {Type.Invoke, [nil, {"f", []}], [{"f", "a function's name and its parameters"}]},
       {Type.Names, [%{"a-b" => :a_b}], [{%{a: :b}, "a map of strings to atoms"}, {[], "a map"}]},
       {Type.Pair, [{"a", ""}], [{{:a, ""}, "a name and a text"}]},

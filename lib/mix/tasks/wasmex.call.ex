@@ -163,7 +163,7 @@ defmodule Mix.Tasks.Wasmex.Call do
                  flag: {:quiet, "", :q},
                  group: :logs
                ]
-             ],
+             ] ++ Options.Compile.rows(:isolated),
              "mix wasmex.call"
            )
 
@@ -193,6 +193,12 @@ defmodule Mix.Tasks.Wasmex.Call do
 
   #{Flag.docs(@options, :limits)}
 
+  ## Compiling
+
+  `Wasmex.Compiler` tells more.
+
+  #{Flag.docs(@options, :compile)}
+
   ## Logs
 
   #{Flag.docs(@options, :logs)}
@@ -205,7 +211,10 @@ defmodule Mix.Tasks.Wasmex.Call do
 
   use Mix.Task
 
-  alias Wasmex.{CLI, JSON, Plugin, Quantity}
+  alias Wasmex.{Artefact, CLI, JSON, Plugin, Quantity}
+
+  # ms for what --wasm-url fetches.
+  @fetch 30_000
 
   @impl true
   def run(argv) do
@@ -303,9 +312,19 @@ defmodule Mix.Tasks.Wasmex.Call do
           )
       end
 
-    with {:ok, file} <- fetched(url, headers, opts[:sha256]),
-         do: {:ok, %{"wasm" => [hashed(%{"path" => file}, opts)]}}
+    with {:ok, bytes} <- fetched(url, headers, opts[:sha256]),
+         :ok <- trusted(bytes, opts[:sha256]),
+         do: {:ok, %{"wasm" => [hashed(%{"data" => {:bytes, bytes}}, opts)]}}
   end
+
+  # Machine code, from whoever answers at the URL.
+  defp trusted(bytes, nil) do
+    if Artefact.artefact?(bytes),
+      do: {:error, "what the URL has is an artefact, which is machine code: it needs --sha256"},
+      else: :ok
+  end
+
+  defp trusted(_bytes, _sha256), do: :ok
 
   defp hashed(module, opts),
     do: if(opts[:sha256], do: Map.put(module, "hash", opts[:sha256]), else: module)
@@ -319,18 +338,24 @@ defmodule Mix.Tasks.Wasmex.Call do
         Base.encode16(:crypto.hash(:sha256, url), case: :lower) <> ".wasm"
       ])
 
-    if File.exists?(file) and (sha256 == nil or hash(file) == String.downcase(sha256)) do
-      {:ok, file}
-    else
-      with {:ok, bytes} <- Plugin.HTTP.fetch(url, "GET", headers),
-           :ok <- File.mkdir_p(Path.dirname(file)),
-           :ok <- CLI.write(file, bytes),
-           do: {:ok, file}
+    case File.read(file) do
+      {:ok, bytes} when sha256 == nil -> {:ok, bytes}
+      {:ok, bytes} -> if hash?(bytes, sha256), do: {:ok, bytes}, else: fetch(url, headers, file)
+      _ -> fetch(url, headers, file)
     end
   end
 
+  defp fetch(url, headers, file) do
+    with {:ok, bytes} <- Plugin.HTTP.fetch(url, headers: headers, http_timeout: @fetch),
+         :ok <- File.mkdir_p(Path.dirname(file)),
+         :ok <- CLI.write(file, bytes),
+         do: {:ok, bytes}
+  end
+
   defp cache, do: :filename.basedir(:user_cache, "wasmex") |> to_string()
-  defp hash(file), do: :sha256 |> :crypto.hash(File.read!(file)) |> Base.encode16(case: :lower)
+
+  defp hash?(bytes, sha256),
+    do: Base.encode16(:crypto.hash(:sha256, bytes), case: :lower) == String.downcase(sha256)
 
   defp add(map, _field, nothing, _merge) when nothing in [%{}, []], do: map
 
@@ -399,7 +424,10 @@ defmodule Mix.Tasks.Wasmex.Call do
       wasi: opts[:wasi] || false,
       http_response_headers: opts[:enable_http_response_headers] || false,
       log_level: level
-    ] ++ stdio ++ if(opts[:timeout], do: [timeout: timeout(opts[:timeout])], else: [])
+    ] ++
+      stdio ++
+      CLI.compile_options(__MODULE__, opts) ++
+      if(opts[:timeout], do: [timeout: timeout(opts[:timeout])], else: [])
   end
 
   # Milliseconds as in `extism call`, or a time with a unit.

@@ -2,6 +2,8 @@ defmodule Wasmex.Options.Plugin do
   @moduledoc false
   # The options of plug-ins and of the key-value store they share.
 
+  alias Wasmex.Options.{Compile, Type, WASI}
+
   @gib 1024 * 1024 * 1024
   @mib 1024 * 1024
 
@@ -10,7 +12,7 @@ defmodule Wasmex.Options.Plugin do
   def compile do
     [
       functions: [
-        type: :any,
+        type: Type.HostFunctions,
         default: %{},
         default_doc: "none",
         doc: "host functions, see `Wasmex.Plugin.Functions`"
@@ -33,14 +35,26 @@ defmodule Wasmex.Options.Plugin do
         doc:
           "how requests to the allowed hosts are performed: `true` by the library, `false` not at all, or a function, see `Wasmex.Plugin.HTTP`"
       ],
+      http_timeout:
+        http(
+          :http_timeout,
+          "the time limit in ms of one HTTP request, and of fetching a module from a URL"
+        ),
+      http_cacerts: http(:http_cacerts, "the trusted certificates, as PEM"),
       strict: [
         type: :boolean,
         default: true,
         doc: "unknown fields of the manifest are errors"
       ],
-      config: [type: :any, doc: "replaces `config` of the manifest"],
-      allowed_hosts: [type: :any, doc: "replaces `allowed_hosts` of the manifest"],
-      allowed_paths: [type: :any, doc: "replaces `allowed_paths` of the manifest"],
+      config: [type: {:or, [nil], Type.Strings}, doc: "replaces `config` of the manifest"],
+      allowed_hosts: [
+        type: {:or, [nil], {:list, :text}},
+        doc: "replaces `allowed_hosts` of the manifest"
+      ],
+      allowed_paths: [
+        type: {:or, [nil], Type.Strings},
+        doc: "replaces `allowed_paths` of the manifest"
+      ],
       fuel: [
         type: :boolean,
         default: false,
@@ -51,7 +65,21 @@ defmodule Wasmex.Options.Plugin do
         default_doc: "a shared engine",
         doc: "the engine to compile for"
       ]
-    ]
+    ] ++ compiler()
+  end
+
+  defp http(name, doc), do: Keyword.put(WASI.component()[name], :doc, doc)
+
+  @doc "Where to compile: the rows of `Wasmex.Options.Compile`, with a default that depends on the module."
+  @spec compiler() :: keyword(keyword())
+  def compiler do
+    Keyword.update!(Compile.rows(), :compile, fn row ->
+      Keyword.merge(row,
+        type: {:or, [nil], {:one_of, [:in_process, :isolated]}},
+        default: nil,
+        default_doc: "`:isolated` for modules from a URL, `:in_process` for others"
+      )
+    end)
   end
 
   @doc "Of `Wasmex.Plugin.new/2`."
@@ -59,7 +87,7 @@ defmodule Wasmex.Options.Plugin do
   def new do
     [
       config: [
-        type: :any,
+        type: Type.Strings,
         default: %{},
         doc: "configuration values, merged into those of the manifest"
       ],
@@ -83,7 +111,7 @@ defmodule Wasmex.Options.Plugin do
       name: [
         type: :any,
         default_doc: "the name of its file",
-        doc: "the value of `plugin:` in the metadata of its log lines"
+        doc: "any term, the value of `plugin:` in the metadata of its log lines"
       ],
       http_response_headers: [
         type: :boolean,
@@ -91,11 +119,15 @@ defmodule Wasmex.Options.Plugin do
         doc: "pass response headers to the plug-in"
       ],
       stdout: [
-        type: :any,
+        type: Type.Stdio,
         default_doc: "discarded",
         doc: "the destination of standard output, see `Wasmex.Wasi.WasiOptions`"
       ],
-      stderr: [type: :any, default_doc: "discarded", doc: "the destination of standard error"],
+      stderr: [
+        type: Type.Stdio,
+        default_doc: "discarded",
+        doc: "the destination of standard error"
+      ],
       fuel: [
         type: {:or, [nil], :natural},
         doc: "the fuel for the initialization; needs `fuel: true` in `compile/2`"

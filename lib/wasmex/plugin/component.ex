@@ -6,8 +6,9 @@ defmodule Wasmex.Plugin.Component do
   # The component model does not allow calls into an instance after a call was stopped in the middle, so the next call
   # creates a new one. The handle of a plug-in therefore refers to the instance indirectly, see `plugin/held.rs`.
 
-  alias Wasmex.{Components, Error, Native, Plugin, StoreLimits}
+  alias Wasmex.{Compiler, Components, Engine, Error, Native, Plugin, StoreLimits}
   alias Wasmex.Components.{Instance, Template}
+  alias Wasmex.Options.Type.Address
   alias Wasmex.Plugin.Manifest
   alias Wasmex.Wasi.{PreopenOptions, WasiP2Options}
 
@@ -17,10 +18,11 @@ defmodule Wasmex.Plugin.Component do
   @type held :: {Components.Store.t(), Instance.t()}
 
   @doc "Compiles a component. Returns its template, and the paths of its callable functions by name."
-  @spec compile(binary(), Wasmex.Engine.t(), map()) ::
+  @spec compile(binary(), Wasmex.Engine.t(), map(), Compiler.Options.t()) ::
           {:ok, {Template.t(), %{String.t() => [String.t()]}}} | {:error, Exception.t()}
-  def compile(bytes, engine, imports) do
-    with {:ok, component} <- Components.Component.compile(engine, bytes),
+  def compile(bytes, engine, imports, compiler) do
+    with {:ok, component} <-
+           Components.Component.make(Engine.resource(engine), bytes, %{}, compiler),
          {:ok, functions} <- callable(Components.Component.exports(component)),
          {:ok, template} <- Template.new(component, imports),
          do: {:ok, {template, functions}}
@@ -76,10 +78,23 @@ defmodule Wasmex.Plugin.Component do
     {template, _functions} = compiled.resource
     timeout = options.timeout || manifest.timeout_ms || :infinity
 
-    with {:ok, store} <- store(compiled, manifest, options),
+    with :ok <- hosts(manifest),
+         {:ok, store} <- store(compiled, manifest, options),
          {:ok, instance} <-
            Template.instantiate(template, store, timeout: timeout, fuel: options.fuel),
          do: {:ok, {store, instance}}
+  end
+
+  # Those of the ABI may have more patterns.
+  defp hosts(%Manifest{allowed_hosts: hosts}) do
+    case Enum.find(hosts, &(not match?({:ok, _}, Address.cast(&1)))) do
+      nil ->
+        :ok
+
+      host ->
+        expected = Address.expected()
+        Manifest.error("allowed_hosts of a component: expected #{expected}, got #{inspect(host)}")
+    end
   end
 
   defp store(compiled, %Manifest{} = manifest, options) do
@@ -89,13 +104,21 @@ defmodule Wasmex.Plugin.Component do
 
     made =
       if compiled.options.wasi,
-        do: Components.Store.new_wasi(wasi(manifest, options), limits, compiled.engine),
+        do:
+          Components.Store.new_wasi(
+            wasi(compiled, manifest, options),
+            limits,
+            compiled.engine
+          ),
         else: Components.Store.new(limits, compiled.engine)
 
-    with {:error, text} <- made, do: {:error, %Error{reason: :wasi, details: %{message: text}}}
+    with {:error, text} <- made do
+      error = %Error{reason: :wasi, details: %{message: text}}
+      {:error, Manifest.explain(error, manifest)}
+    end
   end
 
-  defp wasi(manifest, options) do
+  defp wasi(compiled, manifest, options) do
     preopen =
       for {host, guest} <- manifest.allowed_paths do
         case host do
@@ -105,9 +128,22 @@ defmodule Wasmex.Plugin.Component do
       end
 
     %{WasiP2Options.nothing() | preopen: preopen, stdout: options.stdout, stderr: options.stderr}
-    |> struct!(
-      if manifest.allowed_hosts != [], do: [allowed_hosts: manifest.allowed_hosts], else: []
-    )
+    |> struct!(http(manifest, compiled.options))
+  end
+
+  # Requests of wasi:http under the same rules as those of the ABI, as far as the patterns are theirs too.
+  defp http(%Manifest{allowed_hosts: []}, _options), do: []
+  defp http(_manifest, %{http: false}), do: []
+
+  defp http(manifest, options) do
+    [
+      allowed_hosts: manifest.allowed_hosts,
+      http: if(is_function(options.http), do: options.http),
+      http_timeout: options.http_timeout,
+      http_cacerts: options.http_cacerts,
+      http_max_response: max(manifest.memory.max_http_response_bytes, 1),
+      http_redirects: 10
+    ]
   end
 
   @doc "Calls a function by name."

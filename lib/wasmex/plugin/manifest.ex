@@ -101,21 +101,29 @@ defmodule Wasmex.Plugin.Manifest do
   def new(other, _opts), do: error("expected a map, got: #{inspect(other, limit: 5)}")
 
   @doc false
-  # Options override fields of the manifest.
-  @spec override(t(), map()) :: {:ok, t()} | {:error, Error.t()}
-  def override(manifest, opts) do
+  # Options override fields of the manifest; they were validated.
+  @spec override(t(), map()) :: t()
+  def override(%__MODULE__{} = manifest, opts) do
     overrides =
       for key <- [:config, :allowed_hosts, :allowed_paths], value = opts[key], do: {key, value}
 
-    {:ok,
-     Enum.reduce(overrides, manifest, fn
-       {:config, config}, manifest -> %{manifest | config: config(config)}
-       {:allowed_hosts, hosts}, manifest -> %{manifest | allowed_hosts: hosts(hosts)}
-       {:allowed_paths, paths}, manifest -> %{manifest | allowed_paths: paths(paths)}
-     end)}
-  catch
-    {:manifest, text} -> raise ArgumentError, text
+    struct!(manifest, overrides)
   end
+
+  @doc false
+  # The system does not say which directory could not be opened.
+  @spec explain(Exception.t(), t()) :: Exception.t()
+  def explain(%Error{reason: :wasi, details: %{message: why} = details} = error, manifest) do
+    paths =
+      for {path, _guest} <- manifest.allowed_paths, do: String.replace_prefix(path, "ro:", "")
+
+    case Enum.reject(paths, &File.dir?/1) do
+      [path | _] -> %{error | details: %{details | message: "allowed_paths: #{path}: #{why}"}}
+      [] -> error
+    end
+  end
+
+  def explain(error, _manifest), do: error
 
   @doc "Reads a manifest from JSON."
   @spec from_json(binary(), keyword()) :: {:ok, t()} | {:error, Error.t()}

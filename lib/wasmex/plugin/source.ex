@@ -5,6 +5,9 @@ defmodule Wasmex.Plugin.Source do
   alias Wasmex.{Artefact, Bytes, Cache, Compiler, Engine, Module}
   alias Wasmex.Plugin.{HTTP, Manifest}
 
+  @typedoc "A module of a manifest; one from a URL with its bytes."
+  @type module_source :: Manifest.wasm() | %{source: {:fetched, binary()}}
+
   @doc "The manifest for a source of `Wasmex.Plugin.compile/2`."
   @spec manifest(term(), boolean()) :: {:ok, Manifest.t()} | {:error, Exception.t()}
   def manifest(%Manifest{} = manifest, _strict?), do: {:ok, manifest}
@@ -53,14 +56,54 @@ defmodule Wasmex.Plugin.Source do
     %{manifest | wasm: wasm}
   end
 
+  @doc "Raises if the options for compiling exclude each other."
+  @spec check!(map()) :: :ok
+  def check!(%{compile: nil}), do: :ok
+
+  def check!(opts) do
+    _ = Compiler.Options.from!(opts)
+    :ok
+  end
+
+  @doc "Fetches the modules that come from a URL, and verifies their hashes."
+  @spec fetch([Manifest.wasm()], map()) :: {:ok, [module_source()]} | {:error, Exception.t()}
+  def fetch(wasm, opts), do: each(wasm, &fetch_one(&1, opts))
+
+  defp fetch_one(%{source: {:url, url, method, headers}} = module, opts) do
+    http = [http_timeout: opts.http_timeout, http_cacerts: opts.http_cacerts]
+
+    with {:ok, bytes} <- HTTP.fetch(url, [method: method, headers: headers] ++ http),
+         :ok <- verify(module, hash(bytes)),
+         :ok <- trusted(module, bytes, url),
+         do: {:ok, %{module | source: {:fetched, bytes}}}
+  end
+
+  defp fetch_one(module, _opts), do: {:ok, module}
+
+  # An artefact is machine code: without a hash, the server could run anything.
+  defp trusted(%{hash: nil}, bytes, url) do
+    if Artefact.artefact?(bytes),
+      do: Manifest.error("#{url} is an artefact, which is machine code: it needs a hash"),
+      else: :ok
+  end
+
+  defp trusted(_module, _bytes, _url), do: :ok
+
   @doc "Compiles the modules. Modules precede those that import from them, and the plug-in itself is last."
-  @spec modules(Manifest.t(), Engine.t()) ::
+  @spec modules([module_source()], Engine.t(), map()) ::
           {:ok, [{String.t(), Module.t()}]} | {:error, Exception.t()}
-  def modules(%Manifest{wasm: wasm}, engine) do
+  def modules(wasm, engine, opts) do
     with {:ok, named} <- names(wasm),
-         {:ok, compiled} <- each(named, &compile(&1, engine)),
+         {:ok, compiled} <- each(named, &compile(&1, engine, opts)),
          do: order(compiled)
   end
+
+  defp compiler(%{compile: nil} = opts, {:fetched, _bytes}),
+    do: Compiler.Options.from!(%{opts | compile: :isolated})
+
+  # The limits are for what is isolated.
+  defp compiler(%{compile: nil} = opts, _source), do: %Compiler.Options{cache: opts.cache}
+  defp compiler(opts, _source), do: Compiler.Options.from!(opts)
 
   # The plug-in is the module named `main`, or the last one. Names are used by the imports of other modules.
   defp names([module]), do: {:ok, [{"main", module}]}
@@ -91,9 +134,10 @@ defmodule Wasmex.Plugin.Source do
   end
 
   # A file is compiled once until it changes. The hash is that of the compiled bytes.
-  defp compile({name, %{source: {:path, path}} = module}, engine) do
+  defp compile({name, %{source: {:path, path} = source} = module}, engine, opts) do
     load = fn bytes ->
-      with {:ok, compiled} <- from_bytes(bytes, engine), do: {:ok, {hash(bytes), compiled}}
+      with {:ok, compiled} <- from_bytes(bytes, engine, compiler(opts, source)),
+           do: {:ok, {hash(bytes), compiled}}
     end
 
     with {:ok, {hash, compiled}} <-
@@ -102,32 +146,32 @@ defmodule Wasmex.Plugin.Source do
          do: {:ok, {name, compiled}}
   end
 
-  defp compile({name, module}, engine) do
+  defp compile({name, module}, engine, opts) do
     with {:ok, bytes} <- bytes(module.source),
          :ok <- verify(module, hash(bytes)),
-         {:ok, compiled} <- from_bytes(bytes, engine),
+         {:ok, compiled} <- from_bytes(bytes, engine, compiler(opts, module.source)),
          do: {:ok, {name, compiled}}
   end
 
-  @doc "The bytes of the only module of a manifest, which is a component."
-  @spec component(Manifest.t()) :: {:ok, binary()} | {:error, Exception.t()}
-  def component(%Manifest{wasm: [module]}) do
+  @doc "The bytes of the only module of a manifest, which is a component, and how to compile it."
+  @spec component([module_source()], map()) ::
+          {:ok, binary(), Compiler.Options.t()} | {:error, Exception.t()}
+  def component([module], opts) do
     with {:ok, bytes} <- bytes(module.source),
          :ok <- verify(module, hash(bytes)),
-         do: {:ok, bytes}
+         do: {:ok, bytes, compiler(opts, module.source)}
   end
 
-  def component(_several),
+  def component(_several, _opts),
     do: Manifest.error("a component cannot be linked with other modules")
 
-  defp bytes({:bytes, bytes}), do: {:ok, bytes}
+  defp bytes({kind, bytes}) when kind in [:bytes, :fetched], do: {:ok, bytes}
   defp bytes({:path, path}), do: read(path)
-  defp bytes({:url, url, method, headers}), do: HTTP.fetch(url, method, headers)
 
-  defp from_bytes(bytes, engine) do
+  defp from_bytes(bytes, engine, compiler) do
     if Artefact.artefact?(bytes),
       do: Module.deserialize(bytes, engine),
-      else: Module.make(Engine.resource(engine), bytes, %Compiler.Options{cache: true})
+      else: Module.make(Engine.resource(engine), bytes, compiler)
   end
 
   defp hash(bytes), do: :sha256 |> :crypto.hash(bytes) |> Base.encode16(case: :lower)

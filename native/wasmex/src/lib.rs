@@ -69,6 +69,7 @@ fn load(env: Env, _info: Term) -> bool {
         && env
             .register::<wasi::http::function::ExchangeResource>()
             .is_ok()
+        && env.register::<wasi::http::fetch::FetchResource>().is_ok()
         && component::resource::register(env)
         && plugin::register(env)
 }

@@ -10,8 +10,8 @@ pub mod budget;
 #[path = "../../../native/wasmex/src/wasi/pipe/byte_queue.rs"]
 pub mod byte_queue;
 #[cfg(not(loom))]
-#[path = "../../../native/wasmex/src/plugin/glob.rs"]
-pub mod glob;
+#[path = "../../../native/wasmex/src/wasi/pattern.rs"]
+pub mod pattern;
 #[cfg(not(loom))]
 #[path = "../../../native/wasmex/src/vm/slots.rs"]
 pub mod slots;

@@ -3,7 +3,7 @@
 #![cfg(not(loom))]
 
 use pure::blocks::{Blocks, Place};
-use pure::glob::matches;
+use pure::pattern::matches;
 use pure::vars::Vars;
 
 const PAGE: u64 = 65_536;
@@ -80,12 +80,12 @@ fn forgotten_blocks_leave_their_bytes_behind() {
 #[test]
 fn replacing_counts_old_and_new() {
     let mut vars = Vars::new(200);
-    assert!(vars.set("k", &[0; 100]).is_ok());
-    assert_eq!(vars.set("k", &[1; 100]), Err("Variable store is full"));
-    assert_eq!(vars.get("k"), Some(&[0; 100][..]));
+    assert!(vars.set("k", vec![0; 100]).is_ok());
+    assert_eq!(vars.set("k", vec![1; 100]), Err("Variable store is full"));
+    assert_eq!(vars.get("k").as_deref(), Some(&vec![0; 100]));
     assert!(vars.unset("k").is_ok());
-    assert!(vars.set("k", &[1; 151]).is_ok());
-    assert_eq!(vars.set("l", b""), Err("Variable store is full"));
+    assert!(vars.set("k", vec![1; 151]).is_ok());
+    assert_eq!(vars.set("l", vec![]), Err("Variable store is full"));
 }
 
 #[test]

@@ -54,6 +54,13 @@ defmodule Wasmex.Plugin.ComponentTest do
     assert {:error, %Error{reason: :unknown_export}} = Plugin.call(plugin, "none", "x")
   end
 
+  test "its hosts are those of components", %{wasm: wasm} do
+    new = &Plugin.new(%{wasm: [%{data: {:bytes, wasm}}], allowed_hosts: [&1]}, wasi: true)
+    assert {:ok, _} = new.("*.example.com")
+    assert {:error, %Error{reason: :manifest} = error} = new.("[a-z].example.com")
+    assert Exception.message(error) =~ ~s|got "[a-z].example.com"|
+  end
+
   test "after a call that was cut off another instance answers", %{wasm: wasm} do
     {:ok, plugin} = Plugin.new({:bytes, wasm})
     assert Plugin.call(plugin, "count") == {:ok, "1"}

@@ -277,7 +277,7 @@ defmodule Wasmex.Plugin.FunctionsTest do
     end
 
     assert_raise ArgumentError, ~r/does not implement functions\/1/, fn -> compile.(String) end
-    assert_raise ArgumentError, ~r/as a map of namespaces.* got: 7/, fn -> compile.(7) end
+    assert_raise ArgumentError, ~r/a map of namespaces.* got: 7/, fn -> compile.(7) end
   end
 
   test "missing ones are named with their types, others with both types" do

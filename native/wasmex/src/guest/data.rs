@@ -211,6 +211,16 @@ impl Limits {
         self.stops = true;
     }
 
+    /// Bytes that the host keeps for the guest count as its memory: `now` in the place of `before`.
+    pub fn hold(&mut self, before: u64, now: u64) -> std::result::Result<(), OverLimit> {
+        let total = self.memory_total.saturating_sub(before).saturating_add(now);
+        if now > before && self.spec.memory_size.is_some_and(|limit| total > limit) {
+            return Err(self.over());
+        }
+        self.memory_total = total;
+        Ok(())
+    }
+
     /// The error that stops a guest.
     pub fn over(&self) -> OverLimit {
         OverLimit {

@@ -131,6 +131,19 @@ fn restore_fuel(cx: &mut StoreContextMut<'_, StoreData>, outer: usize) {
     }
 }
 
+/// Ends the slice here: what goes on takes another poll, so that others have the scheduler before.
+pub async fn pause() {
+    let mut paused = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut paused, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}
+
 /// Dropping the future of a call unwinds its fiber, which is all that cancelling takes.
 async fn until_cancelled<T>(level: usize, future: impl Future<Output = Result<T>>) -> Result<T> {
     let mut future = pin!(future);

@@ -1,9 +1,10 @@
 //! The functions that plug-ins import from `extism:host/env`, and what each does.
 //!
-//! Those that touch single bytes are the kernel's, see kernel.wat:
+//! Those that touch the bytes are the kernel's, see kernel.wat:
 //!
 //! | function | type | meaning |
 //! |---|---|---|
+//! | alloc | (i64 n) → i64 | a new block of n bytes, all zero; 0 when n is 0 or there is no room |
 //! | load_u8, load_u64 | (i64) → i32, i64 | little endian; outside of the memory 0 |
 //! | store_u8, store_u64 | (i64, i32), (i64, i64) | the same; outside nothing happens |
 //! | input_offset, input_length | () → i64 | the input block; 0, 0 when it is empty |
@@ -16,9 +17,9 @@
 use crate::guest::data::StoreData;
 use crate::plugin::http;
 use crate::plugin::log;
-use crate::plugin::memory::{self, argument, put};
+use crate::plugin::memory::{self, argument, put_all};
 use crate::plugin::state::{ENV, State};
-use wasmtime::{AsContextMut, Caller, Linker, Result, StoreContextMut};
+use wasmtime::{AsContextMut, Caller, Error, Linker, Result, StoreContextMut};
 
 type Host<'a> = Caller<'a, StoreData>;
 
@@ -33,15 +34,11 @@ pub fn define(linker: &mut Linker<StoreData>) -> Result<()> {
 
 /// | function | type | meaning |
 /// |---|---|---|
-/// | alloc | (i64 n) → i64 | a new block of n bytes; 0 when n is 0 or there is no room |
 /// | free | (i64) | the block is free; where none begins nothing happens. The input's length becomes 0 with it |
 /// | length, length_unsafe | (i64) → i64 | the size of the block that begins there, or 0 |
 /// | memory_bytes | () → i64 | bytes that blocks can be made of |
 /// | reset | () | forgets all blocks, the input, the output and the error |
 fn blocks(linker: &mut Linker<StoreData>) -> Result<()> {
-    linker.func_wrap(ENV, "alloc", |mut host: Host, n: u64| {
-        memory::alloc(&mut host.as_context_mut(), n)
-    })?;
     linker.func_wrap(ENV, "free", |mut host: Host, offset: u64| {
         memory::free(&mut host.as_context_mut(), offset)
     })?;
@@ -91,39 +88,51 @@ fn input_and_output(linker: &mut Linker<StoreData>) -> Result<()> {
 /// | var_get | (i64 key) → i64 | the value, or 0. Frees the key |
 /// | var_set | (i64 key, i64 value) | sets the variable; value 0 deletes it. Frees both |
 fn config_and_vars(linker: &mut Linker<StoreData>) -> Result<()> {
-    linker.func_wrap(ENV, "config_get", |mut host: Host, key: u64| {
-        let cx = &mut host.as_context_mut();
-        let (bytes, state) = argument(cx, key, "config key")?;
-        let value = state.config.get(std::str::from_utf8(bytes)?).cloned();
-        memory::free(cx, key)?;
-        put(cx, value.unwrap_or_default().as_bytes())
+    linker.func_wrap_async(ENV, "config_get", |mut host: Host, (key,): (u64,)| {
+        Box::new(async move {
+            let cx = &mut host.as_context_mut();
+            let (bytes, state) = argument(cx, key, "config key")?;
+            let value = state.config.get(std::str::from_utf8(bytes)?).cloned();
+            memory::free(cx, key)?;
+            put_all(cx, value.unwrap_or_default().as_bytes()).await
+        })
     })?;
-    linker.func_wrap(ENV, "var_get", |mut host: Host, key: u64| {
-        let cx = &mut host.as_context_mut();
-        let (bytes, state) = argument(cx, key, "var key")?;
-        let value = state
-            .vars
-            .get(std::str::from_utf8(bytes)?)
-            .map(<[u8]>::to_vec);
-        memory::free(cx, key)?;
-        put(cx, &value.unwrap_or_default())
+    linker.func_wrap_async(ENV, "var_get", |mut host: Host, (key,): (u64,)| {
+        Box::new(async move {
+            let cx = &mut host.as_context_mut();
+            let (bytes, state) = argument(cx, key, "var key")?;
+            let value = state.vars.get(std::str::from_utf8(bytes)?);
+            memory::free(cx, key)?;
+            put_all(cx, value.as_deref().map_or(&[], Vec::as_slice)).await
+        })
     })?;
-    linker.func_wrap(ENV, "var_set", |mut host: Host, key: u64, value: u64| {
-        set_var(&mut host.as_context_mut(), key, value)
-    })?;
+    linker.func_wrap_async(
+        ENV,
+        "var_set",
+        |mut host: Host, (key, value): (u64, u64)| {
+            Box::new(async move { set_var(&mut host.as_context_mut(), key, value).await })
+        },
+    )?;
     Ok(())
 }
 
-fn set_var(cx: &mut StoreContextMut<'_, StoreData>, key: u64, value: u64) -> Result<()> {
+async fn set_var(cx: &mut StoreContextMut<'_, StoreData>, key: u64, value: u64) -> Result<()> {
     let (bytes, _) = argument(cx, key, "var key")?;
     let name = std::str::from_utf8(bytes)?.to_string();
-    let set = if value == 0 {
-        State::of(cx.data_mut())?.vars.unset(&name)
+    if value == 0 {
+        State::of(cx.data_mut())?
+            .vars
+            .unset(&name)
+            .map_err(Error::msg)?;
     } else {
         let (bytes, state) = argument(cx, value, "var value")?;
-        state.vars.set(&name, bytes)
-    };
-    set.map_err(wasmtime::Error::msg)?;
+        state.vars.fits(&name, bytes.len()).map_err(Error::msg)?;
+        let bytes = memory::copy(cx, value).await?;
+        State::of(cx.data_mut())?
+            .vars
+            .set(&name, bytes)
+            .map_err(Error::msg)?;
+    }
     memory::free(cx, key)?;
     memory::free(cx, value)
 }

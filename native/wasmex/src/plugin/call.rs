@@ -5,13 +5,14 @@ use crate::core::instance::UnknownExport;
 use crate::guest::data::StoreData;
 use crate::guest::job::{Running, Task};
 use crate::guest::suspension::ImportRaised;
-use crate::plugin::functions::{self, binary};
+use crate::plugin::functions::{self, Bytes};
 use crate::plugin::link::{callable, is_callable};
-use crate::plugin::memory;
+use crate::plugin::memory::{self, PIECE};
 use crate::plugin::state::{Function, State};
 use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
+use crate::vm::term_box::TermBox;
 use rustler::sys::ErlNifTerm;
 use rustler::{Binary, Encoder, Env, Term};
 use wasmtime::{AsContextMut, StoreContextMut};
@@ -45,13 +46,17 @@ impl Call {
         let cx = &mut cx;
         let state = State::of(cx.data_mut()).map_err(Error::Guest)?;
         if state.spent {
-            return answer(|env| atoms::spent().encode(env));
+            return functions::in_env(|env| atoms::spent().encode(env).as_c_arg())
+                .map_err(Error::Guest);
         }
         if state.max_pages == Some(0) {
             return Err(Error::Guest(cx.data().limits.over().into()));
         }
         let nested = state.is_nested();
-        let (function, starts) = self.begin(cx, nested)?;
+        let (function, starts, large) = self.begin(cx, nested)?;
+        if let Some(input) = large {
+            place_input(cx, nested, input).await.map_err(Error::Guest)?;
+        }
         let ended = match function {
             Function::Code(func) => func.call_async(cx.as_context_mut(), ()).await,
             Function::Silent(func) => func.call_async(cx.as_context_mut(), ()).await.map(|()| 0),
@@ -59,25 +64,28 @@ impl Call {
         if starts && !nested {
             State::of(cx.data_mut()).map_err(Error::Guest)?.spent = true;
         }
-        let result = finish(cx, ended);
+        let result = finish(cx, ended).await;
         if nested {
             leave(cx).map_err(Error::Guest)?;
         }
         result
     }
 
-    /// Finds the function and places the input. True beside it when it is `_start`.
+    /// Finds the function and places the input. True beside it when it is `_start`, and the input where it is too large
+    /// for one go.
     fn begin(
         &self,
         cx: &mut StoreContextMut<'_, StoreData>,
         nested: bool,
-    ) -> Result<(Function, bool)> {
+    ) -> Result<(Function, bool, Option<TermBox>)> {
         env::in_env(|env| {
             let name = self.bytes(env, self.name)?;
             let function = look_up(cx, &name)?;
             let input = self.bytes(env, self.input)?;
-            enter(cx, nested, &input).map_err(Error::Guest)?;
-            Ok((function, name.as_slice() == b"_start"))
+            let large = (input.len() > PIECE).then(|| TermBox::new(input.to_term(env)));
+            let now = large.is_none().then(|| input.as_slice());
+            enter(cx, nested, now).map_err(Error::Guest)?;
+            Ok((function, name.as_slice() == b"_start", large))
         })
         .unwrap_or(Err(Error::Cancelled))
     }
@@ -127,7 +135,7 @@ fn look_up(cx: &mut StoreContextMut<'_, StoreData>, name: &[u8]) -> Result<Funct
 fn enter(
     cx: &mut StoreContextMut<'_, StoreData>,
     nested: bool,
-    input: &[u8],
+    input: Option<&[u8]>,
 ) -> wasmtime::Result<()> {
     if nested {
         let words = memory::take_words(cx)?;
@@ -136,11 +144,26 @@ fn enter(
         State::of(cx.data_mut())?.outer.clear();
         memory::reset(cx)?;
     }
+    let Some(input) = input else { return Ok(()) };
     let placed = memory::put(cx, input);
     if nested && placed.is_err() {
         leave(cx)?;
     }
     memory::set_input(cx, placed?, input.len() as u64)
+}
+
+/// What [`enter`] left to do.
+async fn place_input(
+    cx: &mut StoreContextMut<'_, StoreData>,
+    nested: bool,
+    input: TermBox,
+) -> wasmtime::Result<()> {
+    let bytes = input.bytes();
+    let placed = memory::put_all(cx, bytes).await;
+    if nested && placed.is_err() {
+        leave(cx)?;
+    }
+    memory::set_input(cx, placed?, bytes.len() as u64)
 }
 
 fn leave(cx: &mut StoreContextMut<'_, StoreData>) -> wasmtime::Result<()> {
@@ -151,7 +174,7 @@ fn leave(cx: &mut StoreContextMut<'_, StoreData>) -> wasmtime::Result<()> {
 }
 
 /// An error that the guest set counts most, then how it ended.
-fn finish(cx: &mut StoreContextMut<'_, StoreData>, ended: Ended) -> Result<ErlNifTerm> {
+async fn finish(cx: &mut StoreContextMut<'_, StoreData>, ended: Ended) -> Result<ErlNifTerm> {
     let code = match &ended {
         Ok(code) => *code,
         Err(error) => error.downcast_ref::<I32Exit>().map_or(-1, |exit| exit.0),
@@ -159,16 +182,23 @@ fn finish(cx: &mut StoreContextMut<'_, StoreData>, ended: Ended) -> Result<ErlNi
     if let Some(text) = memory::error(cx).map_err(Error::Guest)?
         && !raised(&ended)
     {
-        return answer(|env| (atoms::failed(), code, binary(env, text)).encode(env));
+        return answer(cx, text, |env, text| {
+            (atoms::failed(), code, text).encode(env)
+        })
+        .await;
     }
     match ended {
         Ok(0) => {}
-        Ok(code) => return answer(|env| (atoms::failed(), code, atoms::nil()).encode(env)),
+        Ok(code) => {
+            let failed =
+                |env: Env<'_>| (atoms::failed(), code, atoms::nil()).encode(env).as_c_arg();
+            return functions::in_env(failed).map_err(Error::Guest);
+        }
         Err(error) if code == 0 && error.is::<I32Exit>() => {}
         Err(error) => return Err(Error::Guest(error)),
     }
     let output = memory::output(cx).map_err(Error::Guest)?;
-    answer(|env| binary(env, output))
+    answer(cx, output, |_env, output| output).await
 }
 
 /// Whether a host function raised: the exception is the caller's.
@@ -177,6 +207,14 @@ fn raised(ended: &Ended) -> bool {
     ended.as_ref().is_err_and(is_ours)
 }
 
-fn answer(make: impl FnOnce(Env<'_>) -> Term<'_>) -> Result<ErlNifTerm> {
-    functions::in_env(|env| make(env).as_c_arg()).map_err(Error::Guest)
+/// A term with these bytes of the memory.
+async fn answer(
+    cx: &mut StoreContextMut<'_, StoreData>,
+    place: (u64, u64),
+    make: impl for<'a> FnOnce(Env<'a>, Term<'a>) -> Term<'a>,
+) -> Result<ErlNifTerm> {
+    let bytes = Bytes::take(cx, place).await.map_err(Error::Guest)?;
+    functions::in_env(|env| Ok(make(env, bytes.term(env, cx)?).as_c_arg()))
+        .and_then(|answer| answer)
+        .map_err(Error::Guest)
 }

@@ -11,14 +11,16 @@ use crate::core::import::BadResults;
 use crate::guest::data::StoreData;
 use crate::guest::suspension::{self, Import, ImportRaised, ImportTable, PendingImport};
 use crate::guest::values::{Floats, Number};
-use crate::plugin::memory;
+use crate::plugin::memory::{self, PIECE};
 use crate::plugin::state::State;
 use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::kind_of;
+use crate::vm::term_box::TermBox;
 use crate::vm::terms;
 use rustler::sys::ErlNifTerm;
-use rustler::{Atom, Binary, Encoder, Env, NewBinary, NifResult, Term};
+use rustler::{Atom, Binary, Encoder, Env, NifResult, OwnedBinary, Term};
+use smallvec::SmallVec;
 use std::sync::Arc;
 use wasmtime::{
     AsContextMut, Caller, Engine, Error, FuncType, Linker, Result, StoreContextMut, Val, ValType,
@@ -118,9 +120,12 @@ async fn call(
     slots: &mut [Val],
 ) -> Result<()> {
     let mut cx = caller.as_context_mut();
-    let params = encode(&mut cx, &declaration.params, params)?;
+    let params = encode(&mut cx, &declaration.params, params).await?;
     let results = suspend(&mut cx, import, params).await?;
-    store(&mut cx, results, &declaration.results, slots)
+    for (slot, bytes) in store(&mut cx, results, &declaration.results, slots)? {
+        slots[slot] = Val::I64(memory::put_all(&mut cx, bytes.bytes()).await? as i64);
+    }
+    Ok(())
 }
 
 /// Calls one of the library's own functions.
@@ -159,19 +164,28 @@ fn restore(cx: &mut StoreContextMut<'_, StoreData>, level: usize) -> Result<()> 
     memory::put_words(cx, words)
 }
 
-fn encode(
+async fn encode(
     cx: &mut StoreContextMut<'_, StoreData>,
     kinds: &[Kind],
     params: &[Val],
 ) -> Result<ErlNifTerm> {
+    // Copied before any term is made: terms are of one poll.
+    let mut blocks = SmallVec::<[Bytes; 4]>::new();
+    for (kind, param) in kinds.iter().zip(params) {
+        if let Kind::Bytes = kind {
+            let offset = param.i64().unwrap_or(0) as u64;
+            let length = memory::length(cx, offset)?;
+            blocks.push(Bytes::take(cx, (offset, length)).await?);
+        }
+    }
     in_env(|env| {
         let mut list = Term::list_new_empty(env);
         for (kind, param) in kinds.iter().zip(params).rev() {
             let term = match kind {
-                Kind::Bytes => {
-                    let offset = param.i64().unwrap_or(0) as u64;
-                    binary(env, memory::block(cx, offset)?.0.unwrap_or(&[]))
-                }
+                Kind::Bytes => match blocks.pop() {
+                    Some(bytes) => bytes.term(env, cx)?,
+                    None => atoms::nil().to_term(env),
+                },
                 Kind::Number(number) => number.encode(env, raw(param), Floats::Values),
             };
             list = list.list_prepend(term);
@@ -190,15 +204,19 @@ fn raw(value: &Val) -> i64 {
     }
 }
 
+/// Many bytes, kept beyond the poll that they came with, and the slot that their block's offset is for.
+type Later = SmallVec<[(usize, TermBox); 1]>;
+
 fn store(
     cx: &mut StoreContextMut<'_, StoreData>,
     results: ErlNifTerm,
     kinds: &[Kind],
     slots: &mut [Val],
-) -> Result<()> {
+) -> Result<Later> {
     in_env(|env| {
         // SAFETY: the term came with the NIF that polls right now.
         let term = unsafe { env::term(env, results) };
+        let mut later = Later::new();
         if let Ok((tag, text)) = term.decode::<(Atom, Binary)>()
             && tag == atoms::error()
         {
@@ -206,7 +224,8 @@ fn store(
                 *slot = Val::default_for_ty(&kind.ty()).unwrap_or(Val::I64(0));
             }
             let offset = memory::put(cx, &text)?;
-            return memory::set_error(cx, offset);
+            memory::set_error(cx, offset)?;
+            return Ok(later);
         }
         let terms: Vec<Term> = match kinds.len() {
             0 => Vec::new(),
@@ -216,27 +235,38 @@ fn store(
                 _ => return Err(bad(format!("expected a list of {count} results"))),
             },
         };
-        for ((slot, kind), term) in slots.iter_mut().zip(kinds).zip(terms) {
-            *slot = decode(cx, *kind, term)?;
+        for (index, (kind, term)) in kinds.iter().zip(terms).enumerate() {
+            slots[index] = match kind {
+                Kind::Bytes => match bytes(cx, term)? {
+                    Some(offset) => Val::I64(offset as i64),
+                    None => {
+                        later.push((index, TermBox::new(term)));
+                        Val::I64(0)
+                    }
+                },
+                Kind::Number(number) => decode(*number, kind.ty(), term)?,
+            };
         }
-        Ok(())
+        Ok(later)
     })?
 }
 
-fn decode(cx: &mut StoreContextMut<'_, StoreData>, kind: Kind, term: Term) -> Result<Val> {
-    if let Kind::Bytes = kind {
-        if term.is_atom() && term.decode::<Atom>().is_ok_and(|atom| atom == atoms::nil()) {
-            return Ok(Val::I64(0));
-        }
-        let bytes: Binary = term.decode().map_err(|_| wrong("a binary or nil", term))?;
-        return Ok(Val::I64(memory::put(cx, &bytes)? as i64));
+/// The offset of a new block with these bytes; `None` where they are too many for one go.
+fn bytes(cx: &mut StoreContextMut<'_, StoreData>, term: Term) -> Result<Option<u64>> {
+    if term.is_atom() && term.decode::<Atom>().is_ok_and(|atom| atom == atoms::nil()) {
+        return Ok(Some(0));
     }
-    let Kind::Number(number) = kind else {
-        return Ok(Val::I64(0));
-    };
+    let bytes: Binary = term.decode().map_err(|_| wrong("a binary or nil", term))?;
+    match bytes.len() {
+        ..=PIECE => memory::put(cx, &bytes).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn decode(number: Number, ty: ValType, term: Term) -> Result<Val> {
     let raw = number
         .decode(term)
-        .ok_or_else(|| wrong(&kind.ty().to_string(), term))?;
+        .ok_or_else(|| wrong(&ty.to_string(), term))?;
     Ok(match number {
         Number::I32 => Val::I32(raw as i32),
         Number::I64 => Val::I64(raw),
@@ -260,10 +290,43 @@ pub fn in_env<R>(f: impl FnOnce(Env) -> R) -> Result<R> {
     env::in_env(f).ok_or_else(|| ImportRaised {}.into())
 }
 
-pub fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
-    let mut binary = NewBinary::new(env, bytes.len());
-    binary.as_mut_slice().copy_from_slice(bytes);
-    Binary::from(binary).to_term(env)
+/// Bytes of the memory on their way to Elixir.
+pub enum Bytes {
+    /// Few: they are still where they were.
+    There((u64, u64)),
+    /// Copied a piece at a time.
+    Copied(OwnedBinary),
+}
+
+impl Bytes {
+    pub async fn take(
+        cx: &mut StoreContextMut<'_, StoreData>,
+        (offset, length): (u64, u64),
+    ) -> Result<Self> {
+        if length <= PIECE as u64 {
+            return Ok(Bytes::There((offset, length)));
+        }
+        let mut binary = OwnedBinary::new(length as usize);
+        let mut rest = binary.as_mut_slice();
+        memory::copy_pieces(cx, offset, length, |piece| {
+            let (here, after) = std::mem::take(&mut rest).split_at_mut(piece.len());
+            here.copy_from_slice(piece);
+            rest = after;
+        })
+        .await?;
+        Ok(Bytes::Copied(binary))
+    }
+
+    pub fn term<'a>(
+        self,
+        env: Env<'a>,
+        cx: &mut StoreContextMut<'_, StoreData>,
+    ) -> Result<Term<'a>> {
+        Ok(match self {
+            Bytes::There(place) => terms::binary(env, memory::bytes(cx, place)?),
+            Bytes::Copied(binary) => binary.release(env).to_term(env),
+        })
+    }
 }
 
 /// A list of parameters, for [`elixir`].

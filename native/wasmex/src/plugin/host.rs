@@ -2,11 +2,11 @@
 
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
-use crate::plugin::functions::binary;
 use crate::plugin::memory;
 use crate::plugin::state::State;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
+use crate::vm::terms::binary;
 use rustler::{Binary, Encoder, Env, ResourceArc, Term};
 use std::collections::HashMap;
 
@@ -76,7 +76,7 @@ fn plugin_put_var<'a>(
     access::reply(env, &cell, via, |mut cx| {
         let vars = &mut guest(State::of(cx.data_mut()))?.vars;
         match value {
-            Some(value) => vars.set(key, &value),
+            Some(value) => vars.set(key, value.to_vec()),
             None => vars.unset(key),
         }
         .map_err(|text| Error::text(atoms::full(), text))?;

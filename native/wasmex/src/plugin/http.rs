@@ -1,25 +1,14 @@
-//! HTTP requests of plug-ins: checked here, performed by a function of Elixir.
+//! HTTP requests of plug-ins: checked here, sent by the library's client or by a function of Elixir.
 
 use crate::guest::data::StoreData;
-use crate::plugin::functions::{self, HTTP, binary};
+use crate::plugin::exchange;
+use crate::plugin::functions::{self, Bytes, HTTP};
 use crate::plugin::memory::{self, argument};
-use crate::plugin::requests::Response;
+use crate::plugin::requests::{Asked, Response};
 use crate::plugin::state::{ENV, State};
 use crate::vm::env;
-use rustler::{Binary, Encoder, Env, Term};
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use rustler::{Binary, Encoder, Term};
 use wasmtime::{AsContextMut, Caller, Error, Linker, Result, StoreContextMut};
-
-/// The request as plug-ins write it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    url: String,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    method: Option<String>,
-}
 
 /// | function | type | meaning |
 /// |---|---|---|
@@ -48,30 +37,45 @@ pub fn define(linker: &mut Linker<StoreData>) -> Result<()> {
 }
 
 async fn request(cx: &mut StoreContextMut<'_, StoreData>, json: u64, body: u64) -> Result<u64> {
+    exchange::hold(cx, 0)?;
     let (bytes, state) = argument(cx, json, "http request")?;
     state.http.forget();
-    let request: Request = serde_json::from_slice(bytes)?;
-    state.http.check(&request.url)?;
-    let (bytes, _) = argument(cx, body, "http request body")?;
-    let params = functions::in_env(|env| functions::params(env, &[request.encode(env, bytes)]))?;
+    let asked: Asked = serde_json::from_slice(bytes)?;
+    let head = state.http.check(&asked)?;
+    let client = state.http.client();
+    let length = argument(cx, body, "http request body")?.0.len() as u64;
+    let sent = (body, length);
+    let response = match client {
+        Some(client) => exchange::perform(cx, &client, head, sent).await?,
+        None => by_elixir(cx, asked, sent).await?,
+    };
     memory::free(cx, json)?;
     memory::free(cx, body)?;
-    let answer = functions::elixir(cx, HTTP, params).await?;
-    let response = functions::in_env(|env| {
-        // SAFETY: the term came with the NIF that polls right now.
-        decode(unsafe { env::term(env, answer) })
-    })??;
     State::of(cx.data_mut())?.http.remember(&response)?;
-    memory::put(cx, &response.body)
+    let block = memory::put_all(cx, &response.body).await?;
+    exchange::hold(cx, 0)?;
+    Ok(block)
 }
 
-impl Request {
-    /// `{method, url, headers, body}`
-    fn encode<'a>(&self, env: Env<'a>, body: &[u8]) -> Term<'a> {
-        let method = self.method.as_deref().unwrap_or("GET").to_uppercase();
-        let headers: Vec<(&String, &String)> = self.headers.iter().collect();
-        (method, &self.url, headers, binary(env, body)).encode(env)
-    }
+/// By the function, which gets `{method, url, headers, body}`.
+async fn by_elixir(
+    cx: &mut StoreContextMut<'_, StoreData>,
+    asked: Asked,
+    body: (u64, u64),
+) -> Result<Response> {
+    let body = Bytes::take(cx, body).await?;
+    let params = functions::in_env(|env| {
+        let body = body.term(env, cx)?;
+        let headers: Vec<(&String, &String)> = asked.headers.iter().collect();
+        let method = asked.method().to_uppercase();
+        let request = (method, &asked.url, headers, body).encode(env);
+        Ok::<_, Error>(functions::params(env, &[request]))
+    })??;
+    let answer = functions::elixir(cx, HTTP, params).await?;
+    functions::in_env(|env| {
+        // SAFETY: the term came with the NIF that polls right now.
+        decode(unsafe { env::term(env, answer) })
+    })?
 }
 
 /// From `{:ok, {status, headers, body}}` or `{:error, text}`, as `Wasmex.Plugin.HTTP` makes them.

@@ -57,8 +57,8 @@ fn plugin_new<'a>(
     access::reply(env, &cell, Via::Store, |mut cx| {
         // Where the engine counts fuel, there is enough of it; calls may have budgets.
         let _ = cx.set_fuel(u64::MAX);
-        let own = template.own.clone();
-        cx.data_mut().slots.insert(State::new(own, settings));
+        let state = State::new(template.own.clone(), template.sending.clone(), settings);
+        cx.data_mut().slots.insert(state);
         let plugin = PluginResource {
             cell: Mutex::new(cell.clone()),
             template,

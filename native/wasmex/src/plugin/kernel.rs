@@ -1,8 +1,10 @@
 //! The kernel's module: `kernel.wat`, compiled once for each engine.
 
 use crate::guest::data::StoreData;
+use crate::plugin::memory;
+
 use std::sync::{Mutex, PoisonError};
-use wasmtime::{Engine, InstancePre, Linker, Module, ModuleExport};
+use wasmtime::{AsContextMut, Caller, Engine, InstancePre, Linker, Module, ModuleExport};
 
 const SOURCE: &str = include_str!("kernel.wat");
 
@@ -40,7 +42,15 @@ impl Kernel {
         let memory = module
             .get_export_index("memory")
             .ok_or_else(|| wasmtime::Error::msg("the kernel has no memory"))?;
-        let template = Linker::new(engine).instantiate_pre(&module)?;
+        let mut linker = Linker::new(engine);
+        linker.func_wrap(
+            "host",
+            "place",
+            |mut host: Caller<'_, StoreData>, n: u64| {
+                memory::place_for_guest(&mut host.as_context_mut(), n)
+            },
+        )?;
+        let template = linker.instantiate_pre(&module)?;
         Ok(Kernel { template, memory })
     }
 

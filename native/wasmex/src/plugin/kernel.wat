@@ -6,8 +6,28 @@
 ;; The first 64 bytes are the host's, each word 8 bytes, little endian. Plug-ins can't reach them:
 ;;
 ;;   0 input offset   8 input length   16 output offset   24 output length   32 error offset
+;;   40 how many bytes at the start of the block that was placed last an earlier call may have left there
 (module $kernel
+  (import "host" "place" (func $place (param i64) (result i64)))
   (memory (export "memory") 1)
+
+  ;; A new block, all zero. What an earlier call left is cleared here and not by the host: a guest gives the scheduler
+  ;; back between two turns of a loop, however much there is to clear.
+  (func (export "alloc") (param $n i64) (result i64)
+    (local $block i64) (local $at i32) (local $left i32) (local $piece i32)
+    (local.set $block (call $place (local.get $n)))
+    (local.set $left (i32.load (i32.const 40)))
+    (local.set $at (i32.wrap_i64 (local.get $block)))
+    (block $clear
+      (loop $next
+        (br_if $clear (i32.eqz (local.get $left)))
+        (local.set $piece
+          (select (i32.const 0x80000) (local.get $left) (i32.gt_u (local.get $left) (i32.const 0x80000))))
+        (memory.fill (local.get $at) (i32.const 0) (local.get $piece))
+        (local.set $at (i32.add (local.get $at) (local.get $piece)))
+        (local.set $left (i32.sub (local.get $left) (local.get $piece)))
+        (br $next)))
+    (local.get $block))
 
   ;; n bytes at p lie within the memory and behind the words when p - 64 <= size - 64 - n: what is below the words
   ;; wraps round to a huge number. Written out in each function, for a call costs as much as all the rest.

@@ -1,11 +1,11 @@
 //! What plug-ins log: each text goes to a function of Elixir in the process that made the call.
 
 use crate::guest::data::StoreData;
-use crate::plugin::functions::{self, LOG};
+use crate::plugin::functions::{self, Bytes, LOG};
 use crate::plugin::memory::{self, argument};
 use crate::plugin::state::{ENV, State};
 use rustler::Encoder;
-use wasmtime::{AsContextMut, Caller, Linker, Result};
+use wasmtime::{AsContextMut, Caller, Error, Linker, Result};
 
 const LEVELS: [&str; 5] = [
     "log_trace",
@@ -40,10 +40,12 @@ async fn write(host: &mut Caller<'_, StoreData>, level: i32, text: u64) -> Resul
     if level < State::of(cx.data_mut())?.log_level {
         return memory::free(&mut cx, text);
     }
-    let (bytes, _) = argument(&mut cx, text, "log message")?;
+    let length = argument(&mut cx, text, "log message")?.0.len() as u64;
+    let bytes = Bytes::take(&mut cx, (text, length)).await?;
     let params = functions::in_env(|env| {
-        functions::params(env, &[level.encode(env), functions::binary(env, bytes)])
-    })?;
+        let text = bytes.term(env, &mut cx)?;
+        Ok::<_, Error>(functions::params(env, &[level.encode(env), text]))
+    })??;
     memory::free(&mut cx, text)?;
     functions::elixir(&mut cx, LOG, params).await?;
     Ok(())

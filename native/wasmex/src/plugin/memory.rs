@@ -3,6 +3,7 @@
 
 use crate::guest::data::OverLimit;
 use crate::guest::data::StoreData;
+use crate::guest::job::pause;
 use crate::plugin::blocks::{FIRST, Place};
 use crate::plugin::state::{State, WORDS, Words};
 use wasmtime::{Error, Memory, Result, StoreContextMut};
@@ -13,6 +14,10 @@ const PAGE: u64 = 65_536;
 const INPUT: usize = 0;
 const OUTPUT: usize = 16;
 const ERROR: usize = 32;
+const STALE: usize = 40;
+
+/// Bytes that are copied at once; then others have their turn on the scheduler.
+pub const PIECE: usize = 2 << 20;
 
 type Cx<'a, 'b> = &'a mut StoreContextMut<'b, StoreData>;
 
@@ -20,15 +25,74 @@ fn kernel(cx: Cx) -> Result<Memory> {
     Ok(State::of(cx.data_mut())?.running()?.memory)
 }
 
-/// A new block, all zero; 0 where there is no room for it, or nothing to hold.
-pub fn alloc(cx: Cx, length: u64) -> Result<u64> {
-    place(cx, length, |bytes, stale| bytes[..stale].fill(0))
+/// A new block for the guest, which clears as much of it as the kernel's word says; 0 where there is no room for it, or
+/// nothing to hold.
+pub fn place_for_guest(cx: Cx, length: u64) -> Result<u64> {
+    let mut stale = 0;
+    let offset = place(cx, length, |_, found| stale = found)?;
+    let memory = kernel(cx)?;
+    set_word(memory.data_mut(cx), STALE, stale as u64);
+    Ok(offset)
 }
 
 /// A new block with these bytes; 0 for none. It is the guest's to free.
 pub fn put(cx: Cx, bytes: &[u8]) -> Result<u64> {
-    let length = bytes.len() as u64;
-    match place(cx, length, |block, _| block.copy_from_slice(bytes))? {
+    reserve(cx, bytes.len(), |block| block.copy_from_slice(bytes))
+}
+
+/// As [`put`], for any number of bytes: a piece at a time.
+pub async fn put_all(cx: Cx<'_, '_>, bytes: &[u8]) -> Result<u64> {
+    if bytes.len() <= PIECE {
+        return put(cx, bytes);
+    }
+    let block = reserve(cx, bytes.len(), |_| {})?;
+    let memory = kernel(cx)?;
+    let mut at = block;
+    for piece in bytes.chunks(PIECE) {
+        if let Some(there) = slice_mut(memory.data_mut(&mut *cx), at, piece.len() as u64) {
+            there.copy_from_slice(piece);
+        }
+        at += piece.len() as u64;
+        pause().await;
+    }
+    Ok(block)
+}
+
+/// A copy of the block that begins here, a piece at a time; nothing where none begins.
+pub async fn copy(cx: Cx<'_, '_>, block: u64) -> Result<Vec<u8>> {
+    let length = length(cx, block)?;
+    let mut bytes = Vec::new();
+    let short = || Error::msg(format!("there is no memory for a copy of {length} bytes"));
+    bytes
+        .try_reserve_exact(length as usize)
+        .map_err(|_| short())?;
+    copy_pieces(cx, block, length, |piece| bytes.extend_from_slice(piece)).await?;
+    Ok(bytes)
+}
+
+/// Hands these bytes over, a piece at a time.
+pub async fn copy_pieces(
+    cx: Cx<'_, '_>,
+    mut offset: u64,
+    length: u64,
+    mut take: impl FnMut(&[u8]),
+) -> Result<()> {
+    let memory = kernel(cx)?;
+    let end = offset.saturating_add(length);
+    while offset < end {
+        let size = (end - offset).min(PIECE as u64);
+        take(slice(memory.data(&*cx), offset, size).unwrap_or(&[]));
+        offset += size;
+        if offset < end {
+            pause().await;
+        }
+    }
+    Ok(())
+}
+
+/// A new block of this length, or an error where there is no room; `fill` gets its bytes.
+fn reserve(cx: Cx, length: usize, fill: impl FnOnce(&mut [u8])) -> Result<u64> {
+    match place(cx, length as u64, |block, _| fill(block))? {
         0 if length > 0 => Err(Error::msg(format!(
             "there is no room for {length} bytes in the memory of the plug-in"
         ))),
@@ -147,26 +211,33 @@ pub fn set_error(cx: Cx, offset: u64) -> Result<()> {
     Ok(())
 }
 
-/// What the last output is.
-pub fn output<'a>(cx: Cx<'a, '_>) -> Result<&'a [u8]> {
+/// These bytes, or none where they are not within the memory.
+pub fn bytes<'a>(cx: Cx<'a, '_>, (offset, length): (u64, u64)) -> Result<&'a [u8]> {
     let memory = kernel(cx)?;
-    let data = memory.data(cx);
-    Ok(slice(data, word(data, OUTPUT), word(data, OUTPUT + 8)).unwrap_or(&[]))
+    Ok(slice(memory.data(cx), offset, length).unwrap_or(&[]))
 }
 
-/// The text of the error, when one is set.
-pub fn error<'a>(cx: Cx<'a, '_>) -> Result<Option<&'a [u8]>> {
+/// Where the last output is, and how long.
+pub fn output(cx: Cx) -> Result<(u64, u64)> {
+    let memory = kernel(cx)?;
+    let data = memory.data(cx);
+    let (offset, length) = (word(data, OUTPUT), word(data, OUTPUT + 8));
+    Ok(match slice(data, offset, length) {
+        Some(_) => (offset, length),
+        None => (0, 0),
+    })
+}
+
+/// Where the text of the error is, and how long, when one is set.
+pub fn error(cx: Cx) -> Result<Option<(u64, u64)>> {
     let memory = kernel(cx)?;
     let (data, store) = memory.data_and_store_mut(cx);
     let offset = word(data, ERROR);
-    if offset == 0 {
-        return Ok(None);
-    }
-    let length = State::of(store)?.blocks.length(offset);
-    Ok(match length {
-        0 => None,
-        length => slice(data, offset, length),
-    })
+    let length = match offset {
+        0 => 0,
+        offset => State::of(store)?.blocks.length(offset),
+    };
+    Ok((length > 0).then_some((offset, length)))
 }
 
 /// Forgets all blocks, the input, the output and the error.

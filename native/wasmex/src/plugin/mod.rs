@@ -5,8 +5,8 @@
 mod abi;
 mod blocks;
 pub mod call;
+mod exchange;
 mod functions;
-mod glob;
 mod held;
 mod host;
 mod http;

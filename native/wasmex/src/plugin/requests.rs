@@ -1,45 +1,141 @@
 //! What a plug-in's HTTP requests may be, and what is known of the last one.
 
-use crate::plugin::glob;
+use crate::wasi::http::client::Client;
+use crate::wasi::http::error::too_long;
+use crate::wasi::http::head::Head;
+use crate::wasi::http::limits::{Limits, Policy};
+use crate::wasi::http::tls::Roots;
+use crate::wasi::rules::Rules;
+use rustler::{Binary, Decoder, NifResult, Term};
+use serde::Deserialize;
 use std::collections::BTreeMap;
-use url::Url;
+use std::sync::Arc;
+use std::time::Duration;
 use wasmtime::{Error, Result};
+
+const REDIRECTS: u32 = 10;
+
+/// Requests of one plug-in that are under way at once: it waits for each.
+const EXCHANGES: usize = 1;
+
+/// What is the same for all plug-ins of a template.
+#[derive(Clone)]
+pub struct Sending {
+    /// Whether the library's client sends, and not a function of Elixir.
+    by_client: bool,
+    time: Duration,
+    roots: Roots,
+}
+
+/// `{by_client, milliseconds, certificates | nil}`
+impl<'a> Decoder<'a> for Sending {
+    fn decode(term: Term<'a>) -> NifResult<Self> {
+        let (by_client, time, roots): (bool, u64, Option<Vec<Binary>>) = term.decode()?;
+        Ok(Sending {
+            by_client,
+            time: Duration::from_millis(time),
+            roots: Roots::of(roots.as_deref()),
+        })
+    }
+}
 
 /// What is allowed, and what is known of the last response.
 pub struct Http {
-    allowed_hosts: Vec<String>,
-    max_response: usize,
+    rules: Rules,
+    sending: Sending,
+    /// Made for the first request: most plug-ins have none.
+    client: Option<Arc<Client>>,
+    /// Bytes that the body of a response may have.
+    pub max_response: u64,
     keep_headers: bool,
+    /// Bytes of a response that count as the plug-in's memory.
+    pub held: u64,
     pub status: u16,
     /// A JSON object.
     pub headers: Option<Vec<u8>>,
 }
 
 /// The answer to a request.
+#[derive(Default)]
 pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
+/// A request as plug-ins write it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    pub url: String,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    pub method: Option<String>,
+}
+
+impl Asked {
+    pub fn method(&self) -> &str {
+        self.method.as_deref().unwrap_or("GET")
+    }
+
+    fn head(&self) -> Result<Head> {
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
+        Head::new(self.method(), &self.url, headers).map_err(Error::msg)
+    }
+}
+
 impl Http {
-    pub fn new(allowed_hosts: Vec<String>, max_response: usize, keep_headers: bool) -> Self {
+    pub fn new(
+        sending: Sending,
+        allowed_hosts: Vec<String>,
+        max_response: u64,
+        keep_headers: bool,
+    ) -> Self {
         Http {
-            allowed_hosts,
+            rules: Rules::of_patterns(allowed_hosts),
+            sending,
+            client: None,
             max_response,
             keep_headers,
+            held: 0,
             status: 0,
             headers: keep_headers.then(|| b"{}".to_vec()),
         }
     }
 
-    /// Whether a request may go there.
-    pub fn check(&self, url: &str) -> Result<()> {
-        match is_allowed(&self.allowed_hosts, url) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Error::msg(format!("HTTP request to {url} is not allowed"))),
-            Err(error) => Err(Error::msg(format!("Invalid URL: {error:?}"))),
+    /// The head of a request that may go where it says.
+    pub fn check(&self, asked: &Asked) -> Result<Head> {
+        let head = asked.head()?;
+        match head.allowed(&self.rules) {
+            true => Ok(head),
+            false => Err(Error::msg(format!(
+                "HTTP request to {} is not allowed",
+                head.uri
+            ))),
         }
+    }
+
+    /// What sends; `None` where a function of Elixir does.
+    pub fn client(&mut self) -> Option<Arc<Client>> {
+        if !self.sending.by_client {
+            return None;
+        }
+        let client = self.client.get_or_insert_with(|| {
+            Client::new(Policy {
+                rules: self.rules.clone(),
+                roots: self.sending.roots.clone(),
+                limits: Limits {
+                    time: self.sending.time,
+                    request: None,
+                    response: Some(self.max_response),
+                    total: None,
+                    exchanges: EXCHANGES,
+                    redirects: REDIRECTS,
+                },
+            })
+        });
+        Some(client.clone())
     }
 
     /// A request begins.
@@ -50,11 +146,8 @@ impl Http {
 
     /// It has its response, which may be too long.
     pub fn remember(&mut self, response: &Response) -> Result<()> {
-        if response.body.len() > self.max_response {
-            return Err(Error::msg(format!(
-                "HTTP response exceeds the configured maximum number of bytes: {}",
-                self.max_response
-            )));
+        if response.body.len() as u64 > self.max_response {
+            return Err(Error::msg(too_long(self.max_response)));
         }
         self.status = response.status;
         if self.keep_headers {
@@ -68,17 +161,4 @@ impl Http {
         }
         Ok(())
     }
-}
-
-/// The host counts, without user and port.
-fn is_allowed(patterns: &[String], url: &str) -> std::result::Result<bool, url::ParseError> {
-    let url = Url::parse(url)?;
-    let host = url.host_str().unwrap_or_default();
-    Ok(patterns.iter().any(|pattern| glob::matches(pattern, host)))
-}
-
-/// Whether a redirect may lead there.
-#[rustler::nif]
-fn plugin_http_allowed(patterns: Vec<String>, url: &str) -> bool {
-    is_allowed(&patterns, url).unwrap_or(false)
 }

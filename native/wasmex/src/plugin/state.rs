@@ -3,7 +3,7 @@
 use crate::guest::data::StoreData;
 use crate::guest::suspension::Import;
 use crate::plugin::blocks::Blocks;
-use crate::plugin::requests::Http;
+use crate::plugin::requests::{Http, Sending};
 use crate::plugin::vars::Vars;
 use rustler::NifStruct;
 use std::collections::HashMap;
@@ -72,7 +72,7 @@ pub enum Function {
 }
 
 impl State {
-    pub fn new(own: [Import; 2], settings: Settings) -> Self {
+    pub fn new(own: [Import; 2], sending: Sending, settings: Settings) -> Self {
         let most = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         State {
             own,
@@ -81,8 +81,9 @@ impl State {
             vars: Vars::new(most(settings.max_var_bytes)),
             config: settings.config,
             http: Http::new(
+                sending,
                 settings.allowed_hosts,
-                most(settings.max_http_response_bytes),
+                settings.max_http_response_bytes,
                 settings.http_response_headers,
             ),
             log_level: settings.log_level,

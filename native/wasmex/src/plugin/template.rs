@@ -9,6 +9,7 @@ use crate::plugin::abi;
 use crate::plugin::functions::{self, HTTP, LOG};
 use crate::plugin::kernel::Kernel;
 use crate::plugin::link::{self, Linked};
+use crate::plugin::requests::Sending;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
@@ -27,6 +28,8 @@ pub struct PluginTemplate {
     pub hosts: Hosts,
     /// The library's own functions of Elixir, by their places.
     pub own: [Import; 2],
+    /// How its HTTP requests are sent.
+    pub sending: Sending,
     _live: Live,
 }
 
@@ -50,6 +53,7 @@ fn plugin_template_new<'a>(
     declarations: Term<'a>,
     functions: Term<'a>,
     hosts: Hosts,
+    sending: Sending,
 ) -> NifResult<Term<'a>> {
     if modules
         .iter()
@@ -59,7 +63,8 @@ fn plugin_template_new<'a>(
     }
     let declarations = functions::declarations(declarations)?;
     let table = ImportTable::new(functions);
-    Ok(match make(engine, modules, declarations, &table, hosts) {
+    let functions = (declarations, &table);
+    Ok(match make(engine, modules, functions, hosts, sending) {
         Ok(template) => (atoms::ok(), ResourceArc::new(template)).encode(env),
         Err(error) => error.to_term(env),
     })
@@ -68,9 +73,9 @@ fn plugin_template_new<'a>(
 fn make(
     engine: ResourceArc<EngineResource>,
     modules: Vec<(String, ResourceArc<ModuleResource>)>,
-    declarations: Vec<functions::Declaration>,
-    table: &Arc<ImportTable>,
+    (declarations, table): (Vec<functions::Declaration>, &Arc<ImportTable>),
     hosts: Hosts,
+    sending: Sending,
 ) -> Result<PluginTemplate> {
     let broken = |error: wasmtime::Error| Error::chain(atoms::compile(), &error);
     let kernel = Kernel::of(&engine.engine).map_err(broken)?;
@@ -98,6 +103,7 @@ fn make(
         modules,
         hosts,
         own: [table.function(LOG), table.function(HTTP)],
+        sending,
         _live: Live::new(Kind::Template),
     })
 }

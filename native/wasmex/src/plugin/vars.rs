@@ -1,12 +1,13 @@
 //! The variables of a plug-in: bytes by name, which outlive a call.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What the reference counts for each variable beside its key and value.
 const OVERHEAD: usize = 48;
 
 pub struct Vars {
-    values: HashMap<String, Vec<u8>>,
+    values: HashMap<String, Arc<Vec<u8>>>,
     bytes: usize,
     /// Bytes that all of them may take; 0 allows none.
     most: usize,
@@ -21,8 +22,9 @@ impl Vars {
         }
     }
 
-    pub fn get(&self, key: &str) -> Option<&[u8]> {
-        self.values.get(key).map(Vec::as_slice)
+    /// The value, which stays as it is when the variable changes.
+    pub fn get(&self, key: &str) -> Option<Arc<Vec<u8>>> {
+        self.values.get(key).cloned()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
@@ -31,18 +33,23 @@ impl Vars {
             .map(|(key, value)| (key.as_str(), value.as_slice()))
     }
 
-    /// A variable that is replaced counts with its old and its new value, as in the reference.
-    pub fn set(&mut self, key: &str, value: &[u8]) -> Result<(), &'static str> {
+    /// Whether a value of this length may be set. A variable that is replaced counts with its old and its new value, as
+    /// in the reference.
+    pub fn fits(&self, key: &str, length: usize) -> Result<(), &'static str> {
         if self.most == 0 {
             return Err("Vars are disabled by this host");
         }
-        let cost = cost(key, value);
-        if self.bytes.saturating_add(cost) > self.most {
+        if self.bytes.saturating_add(cost(key, length)) > self.most {
             return Err("Variable store is full");
         }
+        Ok(())
+    }
+
+    pub fn set(&mut self, key: &str, value: Vec<u8>) -> Result<(), &'static str> {
+        self.fits(key, value.len())?;
         self.forget(key);
-        self.bytes += cost;
-        self.values.insert(key.to_string(), value.to_vec());
+        self.bytes += cost(key, value.len());
+        self.values.insert(key.to_string(), Arc::new(value));
         Ok(())
     }
 
@@ -56,7 +63,7 @@ impl Vars {
 
     fn forget(&mut self, key: &str) {
         if let Some(value) = self.values.remove(key) {
-            self.bytes -= cost(key, &value);
+            self.bytes -= cost(key, value.len());
         }
     }
 
@@ -66,6 +73,6 @@ impl Vars {
     }
 }
 
-fn cost(key: &str, value: &[u8]) -> usize {
-    key.len() + value.len() + OVERHEAD
+fn cost(key: &str, length: usize) -> usize {
+    key.len() + length + OVERHEAD
 }

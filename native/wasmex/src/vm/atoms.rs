@@ -2,7 +2,7 @@
 
 rustler::atoms! {
     ok, error, nil, true_ = "true", false_ = "false", yield_ = "yield", wait, import, busy,
-    wasmex_wake, wasmex_turn, wasmex_pipe,
+    wasmex_wake, wasmex_turn, wasmex_pipe, wasmex_fetched,
     nif_panicked,
     struct_ = "__struct__", wasmex_func = "Elixir.Wasmex.Func",
     wasmex_reference = "Elixir.Wasmex.Reference",

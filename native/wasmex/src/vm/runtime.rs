@@ -2,7 +2,9 @@
 //!
 //! Guests never run on it. Its workers only wake the processes that drive the guests.
 
+use std::future::poll_fn;
 use std::panic::catch_unwind;
+use std::pin::pin;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use tokio::runtime::{Builder, Runtime};
 
@@ -27,6 +29,17 @@ fn start() -> Option<&'static Runtime> {
         RUNTIME.set(runtime).ok()?;
     }
     RUNTIME.get()
+}
+
+/// Runs a future with the reactor in reach, whoever polls it; `None` where there is no runtime.
+pub async fn within<F: Future>(future: F) -> Option<F::Output> {
+    let runtime = get()?;
+    let mut future = pin!(future);
+    let output = poll_fn(|context| {
+        let _reach = runtime.enter();
+        future.as_mut().poll(context)
+    });
+    Some(output.await)
 }
 
 fn build() -> std::io::Result<Runtime> {

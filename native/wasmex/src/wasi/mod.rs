@@ -15,6 +15,7 @@ mod listing;
 pub mod network;
 pub mod p1;
 pub mod p2;
+pub mod pattern;
 pub mod pipe;
 pub mod places;
 pub mod resolve;

@@ -4,6 +4,7 @@
 //! addresses only, whoever answers for it; others must be listed as addresses beside it. `localhost` is this machine.
 
 use crate::wasi::address::{Class, canonical};
+use crate::wasi::pattern;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
@@ -24,14 +25,34 @@ pub enum Target {
     Name(String),
     /// The same with `*`, which stands for one character or more.
     Glob(String),
+    /// A name, or an address as it is written, by a pattern of [`pattern`](crate::wasi::pattern).
+    Pattern(String),
+    /// A name that the application itself wrote down: its addresses may be private ones.
+    Own(String),
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Rules(Vec<Rule>);
 
+impl Rule {
+    /// At any port.
+    pub fn anywhere(target: Target) -> Self {
+        Rule {
+            target,
+            ports: 0..=u16::MAX,
+        }
+    }
+}
+
 impl Rules {
     pub fn new(rules: Vec<Rule>) -> Self {
         Rules(rules)
+    }
+
+    /// Of patterns, see [`Target::Pattern`].
+    pub fn of_patterns(patterns: Vec<String>) -> Self {
+        let rule = |pattern| Rule::anywhere(Target::Pattern(pattern));
+        Rules(patterns.into_iter().map(rule).collect())
     }
 
     pub fn is_empty(&self) -> bool {
@@ -47,14 +68,8 @@ impl Rules {
     /// Whether an address may be reached that the guest wrote down itself.
     pub fn allow_literal(&self, address: SocketAddr) -> bool {
         let address = canonical(address);
-        let class = Class::of(address.ip());
-        self.at(Some(address.port())).any(|rule| match rule.target {
-            Target::Any | Target::Net(_, 0) => {
-                rule.target.has_address(address.ip()) && may_be_any(class)
-            }
-            Target::Net(..) => rule.target.has_address(address.ip()),
-            Target::Name(_) | Target::Glob(_) => false,
-        })
+        self.at(Some(address.port()))
+            .any(|rule| rule.target.has_literal(address.ip()))
     }
 
     /// Whether an address may be reached that a lookup of the name has found.
@@ -65,9 +80,13 @@ impl Rules {
             && match Class::of(address.ip()) {
                 Class::Public => true,
                 Class::Loopback if is_localhost(&normal(name)) => true,
-                _ => self.at(port).any(|rule| {
-                    matches!(rule.target, Target::Net(_, 1..))
-                        && rule.target.has_address(address.ip())
+                class => self.at(port).any(|rule| match &rule.target {
+                    Target::Net(_, 1..) => rule.target.has_address(address.ip()),
+                    Target::Pattern(pattern) => {
+                        is_of_addresses(pattern) && rule.target.has_literal(address.ip())
+                    }
+                    Target::Own(own) => *own == normal(name) && may_be_any(class),
+                    _ => false,
                 }),
             }
     }
@@ -91,6 +110,19 @@ fn may_be_any(class: Class) -> bool {
         class,
         Class::LinkLocal | Class::Metadata | Class::Unspecified
     )
+}
+
+/// Whether somebody who wrote this pattern thought of addresses: it begins with a digit, or with one in brackets.
+fn is_of_addresses(pattern: &str) -> bool {
+    pattern
+        .trim_start_matches('[')
+        .starts_with(|char: char| char.is_ascii_digit() || char == ':')
+}
+
+/// Whether the pattern is this address and no other.
+fn is_exactly(pattern: &str, address: IpAddr) -> bool {
+    let address = address.to_string();
+    pattern == address || pattern == format!("[{address}]")
 }
 
 /// A name of this machine, whatever a server of names says (RFC 6761).
@@ -118,15 +150,34 @@ impl Target {
             Target::Any => true,
             Target::Name(wanted) => wanted == name,
             Target::Glob(pattern) => glob(pattern.as_bytes(), name.as_bytes()),
+            Target::Pattern(pattern) => pattern::matches(pattern, name),
+            Target::Own(own) => own == name,
             Target::Net(..) => false,
         }
+    }
+
+    /// Whether it is meant for this address: one that nobody thinks of must be listed by itself.
+    fn has_literal(&self, address: IpAddr) -> bool {
+        let is_meant = match self {
+            Target::Any | Target::Net(_, 0) => may_be_any(Class::of(address)),
+            Target::Pattern(pattern) => {
+                may_be_any(Class::of(address)) || is_exactly(pattern, address)
+            }
+            _ => true,
+        };
+        is_meant && self.has_address(address)
     }
 
     fn has_address(&self, address: IpAddr) -> bool {
         match self {
             Target::Any => true,
             Target::Net(net, bits) => in_net(*net, *bits, address),
-            Target::Name(_) | Target::Glob(_) => false,
+            Target::Pattern(pattern) => {
+                let address = address.to_string();
+                pattern::matches(pattern, &address)
+                    || pattern::matches(pattern, &format!("[{address}]"))
+            }
+            Target::Name(_) | Target::Glob(_) | Target::Own(_) => false,
         }
     }
 }

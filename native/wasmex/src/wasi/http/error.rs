@@ -22,6 +22,46 @@ pub fn head_too_large() -> Error {
     Error::HttpResponseHeaderSectionSize(Some(HEAD as u32))
 }
 
+/// In words, for those who are not told codes.
+pub fn text(error: &Error) -> String {
+    match error {
+        Error::HttpRequestDenied => "the host is not allowed".into(),
+        Error::DestinationIpProhibited => "the name leads to an address that is not allowed".into(),
+        Error::LoopDetected => "too many redirects".into(),
+        Error::ConnectionTimeout
+        | Error::ConnectionReadTimeout
+        | Error::ConnectionWriteTimeout
+        | Error::HttpResponseTimeout
+        | Error::DnsTimeout => "timeout".into(),
+        Error::DnsError { .. } | Error::DestinationNotFound => "the name was not found".into(),
+        Error::ConnectionRefused => "can't connect: connection refused".into(),
+        Error::DestinationUnavailable | Error::DestinationIpUnroutable => {
+            "can't connect: no route to the host".into()
+        }
+        Error::ConnectionTerminated | Error::HttpResponseIncomplete => {
+            "the server closed the connection before the end of its response".into()
+        }
+        Error::ConnectionLimitReached => "too many connections are open".into(),
+        Error::TlsCertificateError => "the server's certificate is not valid".into(),
+        Error::TlsProtocolError | Error::TlsAlertReceived { .. } => "TLS failed".into(),
+        Error::ConfigurationError => "there are no certificates to trust".into(),
+        Error::HttpRequestUriInvalid => "invalid URL".into(),
+        Error::HttpRequestUriTooLong => "the URL is too long".into(),
+        Error::HttpRequestMethodInvalid => "invalid HTTP method".into(),
+        Error::HttpRequestHeaderSectionSize(_) => "the headers of the request are too large".into(),
+        Error::HttpResponseHeaderSectionSize(_) | Error::HttpResponseTrailerSectionSize(_) => {
+            "the headers of the response are too large".into()
+        }
+        Error::HttpResponseBodySize(Some(most)) => too_long(*most),
+        other => format!("the HTTP exchange failed: {other:?}"),
+    }
+}
+
+/// Of a body.
+pub fn too_long(most: u64) -> String {
+    format!("HTTP response exceeds the configured maximum number of bytes: {most}")
+}
+
 /// A name that was not found, for whatever reason.
 pub fn dns() -> Error {
     Error::DnsError {

@@ -9,7 +9,6 @@ use crate::wasi::http::target::Target;
 use crate::wasi::http::tls::Roots;
 use crate::wasi::rules::{Rule, Rules};
 use rustler::{Binary, Decoder, NifResult, NifStruct, Term};
-use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,17 +59,10 @@ impl HttpOptions<'_> {
         }
         Outgoing::Client(Client::new(Policy {
             rules: rules.unwrap_or_default(),
-            roots: match self.cacerts {
-                None => Roots::System,
-                Some(own) => Roots::Own(own.iter().map(certificate).collect()),
-            },
+            roots: Roots::of(self.cacerts.as_deref()),
             limits,
         }))
     }
-}
-
-fn certificate(der: &Binary) -> CertificateDer<'static> {
-    CertificateDer::from(der.as_slice().to_vec())
 }
 
 /// Whether a client with these rules would look at this URL's host at all.

@@ -3,6 +3,7 @@
 //! The system's are those that `rustls-native-certs` finds; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
 
 use crate::wasi::http::error::from_tls;
+use rustler::Binary;
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -14,10 +15,22 @@ use tokio_rustls::client::TlsStream;
 use wasmtime_wasi_http::Error;
 
 /// Whom a client trusts.
+#[derive(Clone)]
 pub enum Roots {
     System,
     /// These certificates and no others.
     Own(Vec<CertificateDer<'static>>),
+}
+
+impl Roots {
+    /// From the DER of each; `None` for the system's.
+    pub fn of(ders: Option<&[Binary]>) -> Self {
+        let own = |der: &Binary| CertificateDer::from(der.as_slice().to_vec());
+        match ders {
+            None => Roots::System,
+            Some(ders) => Roots::Own(ders.iter().map(own).collect()),
+        }
+    }
 }
 
 /// Makes the connections of one store. Sessions are resumed within it and not beyond.

@@ -1,0 +1,160 @@
+//! A request of the application's own, such as for a module: the whole response comes as a message.
+//!
+//! The process that asks gets `{:wasmex_fetched, reference, {:ok, {status, body}} | {:error, text}}`. When it dies before,
+//! the connection is closed.
+
+use crate::vm::atoms;
+use crate::vm::error::Error as VmError;
+use crate::vm::runtime;
+use crate::vm::term_box::TermBox;
+use crate::wasi::http::client::Client;
+use crate::wasi::http::error;
+use crate::wasi::http::head::Head;
+use crate::wasi::http::limits::{Limits, Policy};
+use crate::wasi::http::target::{Host, Target};
+use crate::wasi::http::tls::Roots;
+use crate::wasi::rules::{self, Rule, Rules};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use rustler::{
+    Binary, Encoder, Env, LocalPid, Monitor, NifStruct, OwnedBinary, OwnedEnv, Resource,
+    ResourceArc, Term,
+};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+const REDIRECTS: u32 = 10;
+
+/// The task of a request. Its process is monitored by it.
+#[derive(Default)]
+pub struct FetchResource(Mutex<Option<AbortHandle>>);
+
+impl std::panic::RefUnwindSafe for FetchResource {}
+
+impl Resource for FetchResource {
+    const IMPLEMENTS_DOWN: bool = true;
+
+    /// Nobody wants the response any more.
+    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        let task = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.abort();
+        }
+    }
+}
+
+/// `Wasmex.Plugin.HTTP.Fetch`.
+#[derive(NifStruct)]
+#[rustler(decode)]
+#[module = "Wasmex.Plugin.HTTP.Fetch"]
+struct Fetch<'a> {
+    method: String,
+    url: String,
+    headers: Vec<(String, Binary<'a>)>,
+    /// Milliseconds.
+    timeout: u64,
+    /// Bytes of the body.
+    most: u64,
+    /// The DER of the certificates that are trusted; nil for the system's.
+    cacerts: Option<Vec<Binary<'a>>>,
+}
+
+/// `:ok`, and the message comes; or why not.
+#[rustler::nif]
+fn http_fetch<'a>(env: Env<'a>, reference: Term<'a>, fetch: Fetch<'a>) -> Term<'a> {
+    let headers = fetch.headers.iter();
+    let headers = headers.map(|(name, value)| (name.as_str(), value.as_slice()));
+    let head = Head::new(&fetch.method, &fetch.url, headers);
+    let (head, target) = match head.and_then(|head| Ok((head.target()?, head))) {
+        Ok((target, head)) => (head, target),
+        Err(text) => return (atoms::error(), text).encode(env),
+    };
+    let Some(runtime) = runtime::get() else {
+        return VmError::text(atoms::no_threads(), "the system gives no threads").to_term(env);
+    };
+    let policy = policy(&fetch, target);
+    let (pid, reference, most) = (env.pid(), TermBox::new(reference), fetch.most);
+    let resource = ResourceArc::new(FetchResource::default());
+    let Some(_monitor) = resource.monitor(Some(env), &pid) else {
+        return atoms::ok().encode(env);
+    };
+    let held = resource.clone();
+    let task = runtime.spawn(async move {
+        let fetched = perform(head, policy, most).await;
+        send(&pid, &reference, fetched);
+        drop(held);
+    });
+    let mut slot = resource.0.lock().unwrap_or_else(PoisonError::into_inner);
+    *slot = Some(task.abort_handle());
+    atoms::ok().encode(env)
+}
+
+/// The application wrote the URL down, so its host may be any but one of this link; a redirect may lead to what is public.
+fn policy(fetch: &Fetch, target: Target) -> Policy {
+    let own = match target.host {
+        Host::Name(name) => rules::Target::Own(name),
+        Host::Address(address) => rules::Target::net(address, 128),
+    };
+    let rules = [own, rules::Target::Any].map(Rule::anywhere);
+    Policy {
+        rules: Rules::new(rules.into()),
+        roots: Roots::of(fetch.cacerts.as_deref()),
+        limits: Limits {
+            time: Duration::from_millis(fetch.timeout),
+            request: None,
+            response: Some(fetch.most),
+            total: None,
+            exchanges: 1,
+            redirects: REDIRECTS,
+        },
+    }
+}
+
+async fn perform(head: Head, policy: Policy, most: u64) -> Result<(u16, OwnedBinary), String> {
+    let body: WasiBody = Empty::<Bytes>::new()
+        .map_err(|never| match never {})
+        .boxed_unsync();
+    let client = Client::new(policy);
+    let response = client.send(head.request(body), None).await;
+    let response = response.map_err(|error| error::text(&error))?;
+    let status = response.status().as_u16();
+    let body = read(response.into_body(), most).await;
+    Ok((status, body.map_err(|error| error::text(&error))?))
+}
+
+/// All of it, in memory that is a term's in the end.
+async fn read(mut body: WasiBody, most: u64) -> Result<OwnedBinary, Error> {
+    let expected = http_body::Body::size_hint(&body)
+        .lower()
+        .min(most)
+        .min(1 << 20);
+    let mut bytes = OwnedBinary::new(expected as usize);
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            let end = length + data.len();
+            if end > bytes.len() && !bytes.realloc(end.max(2 * bytes.len())) {
+                return Err(Error::HttpResponseBodySize(Some(length as u64)));
+            }
+            bytes.as_mut_slice()[length..end].copy_from_slice(&data);
+            length = end;
+        }
+    }
+    match bytes.realloc(length) {
+        true => Ok(bytes),
+        false => Ok(OwnedBinary::from_slice(&bytes[..length])),
+    }
+}
+
+fn send(pid: &LocalPid, reference: &TermBox, fetched: Result<(u16, OwnedBinary), String>) {
+    // The process may be gone, which is nobody's error.
+    let _ = OwnedEnv::new().send_and_clear(pid, |env| {
+        let result = match fetched {
+            Ok((status, body)) => (atoms::ok(), (status, body.release(env))).encode(env),
+            Err(text) => (atoms::error(), text).encode(env),
+        };
+        (atoms::wasmex_fetched(), reference.get(env), result).encode(env)
+    });
+}

@@ -50,10 +50,10 @@ defmodule Wasmex.Program do
   defstruct owner: nil,
             active: true,
             stdin: nil,
-            # The session's outcome, until it is over.
+            # The outcome of the last step, until the program is over.
             outcome: nil,
             timer: nil,
-            # What is still to be sent, and the message at the end.
+            # Output still to be sent, and the final message.
             chunks: [],
             last: nil
 
@@ -220,18 +220,22 @@ defmodule Wasmex.Program do
     program: [
       type: :any,
       required: true,
-      doc: "what is to be run, see `t:program/0`",
+      doc: "the program to run, see `t:program/0`",
       example: ~s|"chat.wasm"|
     ],
     args: [type: {:list, :string}, default: [], doc: "its arguments", example: ~s|["-v"]|],
     arg0: [type: {:or, [nil], :string}, default_doc: "the file's name", doc: "argv[0]"],
-    owner: [type: {:or, [nil], :pid}, default_doc: "the caller", doc: "who gets the messages"],
+    owner: [
+      type: {:or, [nil], :pid},
+      default_doc: "the caller",
+      doc: "the process that receives the messages"
+    ],
     active: [
       type: {:one_of, [true, false, :once]},
       default: true,
-      doc: "whether output is sent as it comes, see above"
+      doc: "whether to send output as messages, see above"
     ],
-    name: [type: :any, doc: "a name for the process, as `GenServer` takes it"]
+    name: [type: :any, doc: "a name to register the process"]
   ]
   @options Options.table(@own, "Wasmex.Program.start_link/1")
 
@@ -252,7 +256,11 @@ defmodule Wasmex.Program do
     options = %{options | name: own.arg0, stderr: stderr}
 
     if options.stdout != :hold,
-      do: raise(ArgumentError, "stdout: goes to the owner; see Wasmex.run/3 for other places")
+      do:
+        raise(
+          ArgumentError,
+          "stdout: output is sent to the owner; for other destinations, use Wasmex.run/3"
+        )
 
     with :ok <- Session.check(own.args, options),
          {:ok, source} <- Source.resolve(own.program, options) do
@@ -327,9 +335,9 @@ defmodule Wasmex.Program do
     error in ArgumentError -> refuse({:makes_no_sense, error, __STACKTRACE__})
   end
 
-  # Told to the parent as an answer: a process that ends within `init/1` would take it along.
+  # Reported as a return value: a process that exits in `init/1` would also end its parent.
   defp refuse(reason) do
-    # By its name where it has one.
+    # Use the registered name, if any.
     [parent | _] = Process.get(:"$ancestors")
     parent = if is_atom(parent), do: Process.whereis(parent), else: parent
     if parent, do: Process.unlink(parent)
@@ -357,13 +365,13 @@ defmodule Wasmex.Program do
 
   @impl true
   def handle_call(:stdin, _from, %{stdin: nil} = state) do
-    message = "the program has an input of its own, or has ended"
+    message = "the program has its own input, or has ended"
     {:reply, {:error, %Error{reason: :closed, details: %{message: message}}}, state}
   end
 
   def handle_call(:stdin, _from, state), do: {:reply, {:ok, state.stdin}, state}
 
-  # Meant for somebody else: no reason to lose the guest.
+  # An unknown request must not end the guest.
   def handle_call(other, _from, state),
     do: {:reply, {:error, "unknown request: #{inspect(other, limit: 5)}"}, state}
 
@@ -372,7 +380,7 @@ defmodule Wasmex.Program do
     outcome = update(state.outcome, &pause(&1, active))
     state = %{state | active: active, outcome: outcome}
 
-    # What waited in the pipes is handed on, which wakes a guest that waited for room.
+    # Send what is buffered in the pipes, which wakes a guest that waits for room.
     case outcome |> Driver.session() |> Session.resume() do
       {:ok, session} -> deliver(%{state | outcome: update(outcome, fn _ -> session end)})
       over -> step(over, state)
@@ -400,7 +408,7 @@ defmodule Wasmex.Program do
 
   def terminate(_reason, _state), do: :ok
 
-  # Looks at what a step of the session came to.
+  # Handles the outcome of a step.
   defp step({:over, result}, state) do
     if state.stdin, do: Pipe.close(state.stdin)
     {chunks, last} = ending(result)
@@ -422,7 +430,7 @@ defmodule Wasmex.Program do
 
   defp held(run), do: tagged(:data, run.stdout) ++ tagged(:stderr, run.stderr)
 
-  # Sent to the owner as far as it asked for it.
+  # Sends as many messages as the owner requested.
   defp deliver(state) do
     {chunks, outcome} = take(state.outcome)
     send_chunks(%{state | outcome: outcome, chunks: state.chunks ++ chunks})
@@ -462,7 +470,7 @@ defmodule Wasmex.Program do
       else: send_chunks(%{state | chunks: chunks})
   end
 
-  # The end is told once all output has been.
+  # The final message follows after all output.
   defp send_chunks(%{chunks: [], last: last} = state) when last != nil do
     send(state.owner, {self(), last})
     {:stop, :normal, state}
@@ -475,7 +483,7 @@ defmodule Wasmex.Program do
     send_chunks(%{state | active: false, outcome: outcome})
   end
 
-  # A sink that is paused fills up, and then the guest waits. `:once` is paused when the one was sent.
+  # A paused sink fills up, and then the guest waits. `:once` pauses after one message.
   defp pause(session, active) do
     paused? = active == false
 

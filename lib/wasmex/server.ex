@@ -1,9 +1,8 @@
 defmodule Wasmex.Server do
   @moduledoc false
-  # The state of a `Wasmex` or `Wasmex.Components` process and what happens to it; README.md in server/
-  # explains the process.
+  # The state of a `Wasmex` or `Wasmex.Components` process. server/README.md explains the process.
   #
-  # *begin* starts a queued call, *handle_step* looks at the result of a step, *finish* answers the caller.
+  # *begin* starts a queued call, *handle_step* handles the result of a step, *finish* replies to the caller.
 
   alias Wasmex.{Call, Compat, Error, Instance, Telemetry}
   alias Wasmex.Call.{Terms, Timeout, Turn}
@@ -12,16 +11,16 @@ defmodule Wasmex.Server do
   defstruct store: nil,
             module: nil,
             instance: nil,
-            # Looked up once: asking for it must not wait for a call.
+            # Looked up once, so that requests for it do not wait for a running call.
             memory: nil,
-            # Whether the store was made for this process, which then closes it.
+            # Whether this process created the store, and closes it at the end.
             owned?: false,
-            # How a call begins, and how its result is told: of modules, or of components.
+            # Functions to begin a call and to format its result, for modules or components.
             begin: &Instance.begin_compat/4,
             format_reply: &Compat.call/3,
-            # Whether callers wait to be told of a timeout; the drop-in calls exit by themselves.
+            # Whether to reply on a timeout. Callers of the 0.15 API have exited by then.
             reply_on_timeout?: false,
-            # Looks at the server before each call, which has so long: a component's may need a fresh instance.
+            # Called with the server and the timeout before each call, to replace a spent instance.
             prepare: nil,
             current: nil,
             queue: :queue.new()
@@ -30,11 +29,11 @@ defmodule Wasmex.Server do
 
   defmodule Current do
     @moduledoc false
-    # The call under way: `ref` tells its messages from those of calls that are over.
+    # The current call. `ref` distinguishes its messages from those of earlier calls.
     defstruct [:ref, :name, :call, :from, :span, :monitor, :timer, waiting: nil]
   end
 
-  @doc "Takes a call; answers at once when it ends in its first slice."
+  @doc "Handles a call. Replies immediately if it ends in its first slice."
   @spec call(t(), GenServer.from(), term(), term(), timeout()) ::
           {:reply, term(), t()} | {:noreply, t()}
   def call(%{current: nil} = server, from, name, params, timeout) do
@@ -56,7 +55,7 @@ defmodule Wasmex.Server do
       {:done, result} ->
         Telemetry.stop(span, result)
 
-        if untold?(result, server),
+        if unwanted?(result, server),
           do: {:noreply, server},
           else: {:reply, server.format_reply.(result, server.instance, name), server}
 
@@ -72,16 +71,16 @@ defmodule Wasmex.Server do
           {:error,
            %Error{reason: :params, details: %{message: "could not load 'function params'"}}}}
 
-  # What makes no sense at all is the caller's fault alone.
+  # Invalid arguments are an error of the caller and must not end the server.
   defp first_step(server, name, params, timeout) do
     server.begin.(server.instance, name, params, timeout)
   rescue
     error in [ArgumentError, ErlangError, FunctionClauseError] ->
-      message = "#{inspect(name, limit: 5)} can't be called so: #{Exception.message(error)}"
+      message = "#{inspect(name, limit: 5)} cannot be called: #{Exception.message(error)}"
       {:done, {:error, %Error{reason: :params, details: %{message: message}}}}
   end
 
-  # Only calls that last are watched: most end before that would be worth it.
+  # Only calls that take more than one slice monitor their caller.
   defp start(server, {caller, _tag} = from, name, span, outcome) do
     call = call_of(outcome)
     ref = make_ref()
@@ -103,8 +102,8 @@ defmodule Wasmex.Server do
   defp timer(call, ref),
     do: Process.send_after(self(), {:wasmex_deadline, ref}, Call.remaining(call))
 
-  defp untold?({:error, %Error{reason: :timeout}}, server), do: not server.reply_on_timeout?
-  defp untold?(_result, _server), do: false
+  defp unwanted?({:error, %Error{reason: :timeout}}, server), do: not server.reply_on_timeout?
+  defp unwanted?(_result, _server), do: false
 
   defp call_of({_kind, call}), do: call
   defp call_of({_kind, _ref, call}), do: call
@@ -112,8 +111,8 @@ defmodule Wasmex.Server do
   defp handle_step(%{current: current} = server, {:done, result}) do
     Telemetry.stop(current.span, result)
 
-    # Its time is up, or its caller is gone: nobody waits for an answer.
-    unless untold?(result, server),
+    # After a timeout nobody waits for a reply.
+    unless unwanted?(result, server),
       do:
         GenServer.reply(current.from, server.format_reply.(result, server.instance, current.name))
 
@@ -121,7 +120,7 @@ defmodule Wasmex.Server do
   end
 
   defp handle_step(%{current: current} = server, {:yield, call}) do
-    # Through the mailbox, so that whatever arrived meanwhile comes first.
+    # Through the mailbox, so that earlier messages are handled first.
     send(self(), {:wasmex_poll, current.ref})
     %{server | current: %{current | call: call, waiting: :poll}}
   end
@@ -146,7 +145,7 @@ defmodule Wasmex.Server do
       {{:value, {from, name, params, deadline}}, queue} ->
         server = %{server | queue: queue}
 
-        # A caller whose time is up or that is dead has left; one whose call ended at once is answered here.
+        # Skip callers that have timed out or died. A call that ends in its first slice is replied to here.
         with true <- waits?(from),
              timeout when timeout != 0 <- Timeout.left(deadline),
              {:noreply, server} <- begin(server, from, name, params, timeout) do
@@ -164,7 +163,7 @@ defmodule Wasmex.Server do
 
   defp waits?({pid, _tag}), do: node(pid) != node() or Process.alive?(pid)
 
-  @doc "Messages about the call under way; those about earlier ones change nothing."
+  @doc "Handles messages about the current call. Messages about earlier calls are ignored."
   @spec info(term(), t()) :: t()
   def info({:wasmex_poll, ref}, %{current: %{ref: ref, waiting: :poll}} = server),
     do: poll(server)
@@ -182,7 +181,7 @@ defmodule Wasmex.Server do
       else: %{server | current: %{current | timer: timer(call, ref)}}
   end
 
-  # A caller that left because an imported function outlasted its time did not mean to end the guest.
+  # If the caller timed out because of a slow imported function, let the guest finish.
   def info({:DOWN, monitor, :process, _, _}, %{current: %{monitor: monitor}} = server),
     do: if(Call.extended?(server.current.call), do: server, else: cancel(server))
 
@@ -194,7 +193,7 @@ defmodule Wasmex.Server do
       else: handle_step(server, call.store |> Wasmex.Native.call_poll() |> Call.advance(call))
   end
 
-  # The caller is gone or has given up, so the answer goes nowhere; the store is free again.
+  # The caller has died or timed out. Stop the guest, so that the store is free again.
   defp cancel(%{current: %{call: call, waiting: waiting}} = server) do
     outcome =
       case waiting do

@@ -1,6 +1,6 @@
 defmodule Wasmex.Program.Compiled do
   @moduledoc false
-  # A compiled program of either kind: how bytes become one, and which kind it is.
+  # Compiles programs, and returns the kind of a compiled program.
 
   alias Wasmex.{Artefact, Compiler, Engine, Module}
   alias Wasmex.Components.Component
@@ -8,7 +8,7 @@ defmodule Wasmex.Program.Compiled do
 
   @type t :: Kind.compiled()
 
-  @doc "The module that knows programs of this kind."
+  @doc "The `Wasmex.Program.Kind` of a compiled program."
   @spec kind(t()) :: module()
   def kind(%Module{}), do: Kind.Core
   def kind(%Component{}), do: Kind.Component

@@ -1,8 +1,7 @@
 defmodule Wasmex.Program.DeviceSink do
   @moduledoc false
-  # Writes a program's bytes to an IO device. A device that takes characters (a terminal, a `StringIO`)
-  # gets them as UTF-8 where they are that, a character that is cut by the end of a chunk with the next
-  # one; a device that takes bytes gets them as they are.
+  # Writes the output of a program to an IO device. A device with characters (a terminal, a `StringIO`) receives UTF-8; an
+  # incomplete character at the end of a chunk is sent with the next one. A device with bytes receives them unchanged.
 
   defstruct [:device, :encoding, rest: ""]
 
@@ -11,7 +10,7 @@ defmodule Wasmex.Program.DeviceSink do
   @spec new(pid() | atom()) :: t()
   def new(device), do: %__MODULE__{device: device}
 
-  @doc "`{:ok, sink}`, or `{:error, text}` when the device does not take it."
+  @doc "Writes bytes. Returns `{:ok, sink}`, or `{:error, text}` if the device fails."
   @spec put(t(), binary()) :: {:ok, t()} | {:error, String.t()}
   def put(%__MODULE__{encoding: nil} = sink, bytes),
     do: put(%{sink | encoding: encoding(sink.device)}, bytes)
@@ -25,12 +24,12 @@ defmodule Wasmex.Program.DeviceSink do
     case :unicode.characters_to_binary(bytes) do
       text when is_binary(text) -> request(sink, :unicode, text)
       {:incomplete, text, rest} -> request(%{sink | rest: rest}, :unicode, text)
-      # No text: what the device makes of single bytes is better than nothing.
+      # Not UTF-8: send single bytes as Latin-1.
       {:error, _text, _rest} -> request(sink, :latin1, bytes)
     end
   end
 
-  @doc "What was cut is written as it is."
+  @doc "Writes an incomplete character as bytes."
   @spec close(t()) :: term()
   def close(%__MODULE__{rest: ""}), do: :ok
   def close(sink), do: request(%{sink | rest: ""}, :latin1, sink.rest)

@@ -1,26 +1,26 @@
 defmodule Wasmex.Program.Driver do
   @moduledoc false
-  # The loop that drives a session. `Wasmex.run/3`, streams and HTTP exchanges block in `run/4`; between two steps their
-  # hook looks at what was printed and says whether to go on. `Wasmex.Program` has a mailbox of its own: it asks
-  # `schedule/2` what is to come and gives each message to `handle/2`. Nobody else looks at these messages.
+  # The loop that drives a session. `Wasmex.run/3`, streams and HTTP exchanges block in `run/4`; between two steps their hook
+  # handles the output and decides whether to continue. `Wasmex.Program` returns to its mailbox: it calls `schedule/2` to
+  # request the next message, and passes each message to `handle/2`.
 
   alias Wasmex.Call
   alias Wasmex.Program.{Session, Stdin}
 
-  # The message to itself of a process with a mailbox of its own: the slice is over, go on.
+  # The message that `schedule/2` sends to continue after a slice.
   @go_on :wasmex_go_on
 
-  @typedoc "What comes next: the guest wants to run on, or it waits."
+  @typedoc "The guest can continue, or it waits."
   @type next :: :again | :wait
 
-  @typedoc "Called with each session that is not over; `:halt` stops the driver, not the program."
+  @typedoc "Called between steps. `:halt` stops the driver, not the program."
   @type hook(state) ::
           (next(), Session.t(), state ->
              {:cont, Session.t(), state} | {:halt, Session.t(), state})
 
   @doc """
-  Drives a session in this process until it is over, its hook halts, or the message `interrupt` comes (nil for none).
-  Whoever gets a session back goes on with it, or ends it by `Session.abort/2`.
+  Drives a session in this process until it is over, its hook halts, or the message `interrupt` arrives (nil for none).
+  The caller must continue a returned session, or end it with `Session.abort/2`.
   """
   @spec run(Session.outcome(), state, hook(state), term()) ::
           {:over, Session.result(), state}
@@ -66,7 +66,7 @@ defmodule Wasmex.Program.Driver do
     end
   end
 
-  @doc "Drives a session to its end: `{:ok, run}`, `{:error, exception}` or `{:raised, raised}`."
+  @doc "Drives a session to its end. Returns `{:ok, run}`, `{:error, exception}` or `{:raised, raised}`."
   @spec finish(Session.outcome()) :: Session.result()
   def finish(outcome) do
     {:over, result, nil} = run(outcome, nil, fn _next, session, nil -> {:cont, session, nil} end)
@@ -74,8 +74,8 @@ defmodule Wasmex.Program.Driver do
   end
 
   @doc """
-  Sees to it that a message comes when the session can go on or its time is up; `timer` is that of the step before. For
-  `handle/2`. Through the mailbox, so that what arrived meanwhile is served first.
+  Schedules a message for `handle/2` when the session can continue or its deadline passes. `timer` is that of the previous
+  step. Messages that have arrived in the meantime are handled first.
   """
   @spec schedule(Session.outcome(), reference() | nil) :: reference() | nil
   def schedule(outcome, timer) do
@@ -97,7 +97,7 @@ defmodule Wasmex.Program.Driver do
 
   defp scheduled({:over, _result}), do: nil
 
-  @doc "The next outcome when the message is the session's, `:other` when it is not."
+  @doc "Returns the next outcome if the message belongs to the session, `:other` otherwise."
   @spec handle(term(), Session.outcome() | nil) :: Session.outcome() | :other
   def handle({message, ref}, {:wait, ref, session})
       when message in [:wasmex_wake, :wasmex_turn],
@@ -114,16 +114,16 @@ defmodule Wasmex.Program.Driver do
 
   def handle(_message, _outcome), do: :other
 
-  # Looked at before the guest runs on.
+  # Recorded here, and checked before the guest continues.
   defp input_failed(session, feeder, reason),
     do: %{session | stdin: Stdin.failed(session.stdin, feeder, reason)}
 
-  @doc "The session of an outcome that is not the last."
+  @doc "The session of an outcome."
   @spec session(Session.outcome()) :: Session.t()
   def session({:again, session}), do: session
   def session({:wait, _ref, session}), do: session
 
-  @doc "The outcome with another session."
+  @doc "Replaces the session of an outcome."
   @spec put(Session.outcome(), Session.t()) :: Session.outcome()
   def put({:again, _session}, session), do: {:again, session}
   def put({:wait, ref, _session}, session), do: {:wait, ref, session}

@@ -1,8 +1,8 @@
 defmodule Wasmex.Program.Entry do
   @moduledoc false
-  # How a program is entered once it is instantiated, and what follows from that for its streams and its result. The two
-  # kinds of programs supply an entry for their start function and for `invoke:`; whoever serves a protocol supplies one of
-  # its own (see `Wasmex.HTTP.Component`), so that programs know of no protocol.
+  # The entry point of a program after its instantiation, and its effect on streams and results. Both kinds of programs have
+  # entries for their start function and for `invoke:`. Protocols define their own (see `Wasmex.HTTP.Component`), so that
+  # programs do not depend on them.
 
   alias Wasmex.Call.Context
   alias Wasmex.Program.Options
@@ -11,14 +11,14 @@ defmodule Wasmex.Program.Entry do
   @typedoc "A pipe of the session, or `:null`."
   @type pipe :: Pipe.t() | :null
 
-  @typedoc "What makes the context of imported functions, and a function that returns the first step of the call."
+  @typedoc "A function that creates the context of imported functions, and one that returns the first step of the call."
   @type begun :: {(term() -> Context.t()) | nil, (() -> term())}
 
   @enforce_keys [:begin]
   defstruct begin: nil,
-            # What WASI is given: the streams, unless the entry itself takes them.
+            # The WASI options and the streams for WASI.
             wasi: &__MODULE__.wasi/2,
-            # What the results of the call say of the run.
+            # Adds the results of the call to the run.
             complete: &__MODULE__.complete/2
 
   @type t :: %__MODULE__{
@@ -28,7 +28,7 @@ defmodule Wasmex.Program.Entry do
           complete: ([term()], Run.t() -> Run.t())
         }
 
-  @doc "WASI gets the streams as they are."
+  @doc "WASI receives the streams unchanged."
   @spec wasi(Options.t(), {pipe(), pipe(), pipe()}) :: {Options.t(), {pipe(), pipe(), pipe()}}
   def wasi(options, pipes), do: {options, pipes}
 
@@ -36,7 +36,7 @@ defmodule Wasmex.Program.Entry do
   @spec complete([term()], Run.t()) :: Run.t()
   def complete(_results, run), do: %{run | status: 0}
 
-  @doc "The results are the run's own."
+  @doc "The results become those of the run."
   @spec results([term()], Run.t()) :: Run.t()
   def results(results, run), do: %{run | results: results}
 end

@@ -1,13 +1,13 @@
 defmodule Wasmex.Program.Feeder do
   @moduledoc false
-  # Reads an IO device into a pipe, when the guest wants input and not before: what is read from a
-  # terminal is gone for everybody else. The process ends with the one that started it.
+  # Reads an IO device into a pipe when the guest reads, and not before, because other readers of a terminal would miss the
+  # input. The process ends with the one that started it.
 
   alias Wasmex.{Native, Pipe}
 
   @doc """
-  Starts the process for a device: a pid, or a name such as `:standard_io`. When the device fails, the message
-  `{:wasmex_feeder, pid, reason}` comes before the pipe is closed.
+  Starts the process for a device: a pid, or a name such as `:standard_io`. If the device fails, the message
+  `{:wasmex_feeder, pid, reason}` is sent before the pipe is closed.
   """
   @spec start(pid() | atom(), Pipe.t()) :: pid()
   def start(device, pipe) do
@@ -24,7 +24,7 @@ defmodule Wasmex.Program.Feeder do
     end)
   end
 
-  # What the device has: bytes, or characters, which are UTF-8 in the guest.
+  # The encoding of the device: bytes, or characters, which become UTF-8.
   defp encoding(device) do
     with options when is_list(options) <- :io.getopts(device),
          :unicode <- options[:encoding],
@@ -37,7 +37,7 @@ defmodule Wasmex.Program.Feeder do
   defp pid(device) when is_atom(device), do: Process.whereis(device)
   defp pid(device), do: device
 
-  @doc "Ends it. Its message is taken out of the mailbox."
+  @doc "Ends the process, and removes its message from the mailbox."
   @spec stop(pid()) :: true
   def stop(feeder) do
     monitor = Process.monitor(feeder)
@@ -46,7 +46,7 @@ defmodule Wasmex.Program.Feeder do
     true
   end
 
-  @doc "Why the device failed, once; nil as long as it has not."
+  @doc "Takes the error of the device; nil if there is none."
   @spec failure(pid()) :: term() | nil
   def failure(feeder) do
     receive do
@@ -56,7 +56,7 @@ defmodule Wasmex.Program.Feeder do
     end
   end
 
-  # Until the end of the input, the guest's want for more, or the runner: `:ok`; or until the device fails.
+  # Runs until the input ends, the guest closes it, the runner exits, or the device fails.
   defp feed(device, encoding, pipe) do
     with :wanted <- demand(pipe),
          {:ok, bytes} <- read(device, encoding),
@@ -81,8 +81,8 @@ defmodule Wasmex.Program.Feeder do
     end
   end
 
-  # The I/O protocol by hand: a read may wait for ever, but not beyond the end of the runner. `take`
-  # is given what has arrived, so a terminal's line comes at once and a pipe's bytes come as they are.
+  # Uses the I/O protocol directly, so that a read ends when the runner exits. `take/2` receives the available input, so
+  # lines of a terminal and bytes of a pipe arrive immediately.
   defp read(device, encoding) do
     ref = Process.monitor(device)
     send(device, {:io_request, self(), ref, {:get_until, encoding, "", __MODULE__, :take, []}})
@@ -95,7 +95,7 @@ defmodule Wasmex.Program.Feeder do
       {:DOWN, ^ref, :process, _, _} ->
         {:failed, :terminated}
 
-      # The runner.
+      # The runner exited.
       {:DOWN, _, :process, _, _} ->
         :gone
     end

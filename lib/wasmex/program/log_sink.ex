@@ -1,10 +1,10 @@
 defmodule Wasmex.Program.LogSink do
   @moduledoc false
-  # Hands a program's output to Logger, line by line, with the program's name as metadata.
+  # Logs the output of a program line by line, with its name as metadata.
 
   require Logger
 
-  # A line longer than this is cut into several.
+  # Longer lines are split.
   @longest 8 * 1024
 
   defstruct [:level, :stream, :program, rest: ""]

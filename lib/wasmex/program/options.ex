@@ -1,6 +1,6 @@
 defmodule Wasmex.Program.Options do
   @moduledoc false
-  # The options of a program, checked: see `Wasmex.run/3` for what they mean.
+  # The validated options of a program, see `Wasmex.run/3`.
 
   use Wasmex.Options, rows: Wasmex.Options.Program.rows(), place: "Wasmex.run/3"
 
@@ -8,9 +8,10 @@ defmodule Wasmex.Program.Options do
   alias Wasmex.Options.WASI
   alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
 
-  # What is captured without a limit of the user's own.
+  # The default limit for captured output.
   @captured 64 * 1024 * 1024
 
+<<<<<<< ours
   # The options that a store has too, by the same names.
   @granted Keyword.keys(WASI.granted() ++ WASI.network())
 
@@ -19,26 +20,33 @@ defmodule Wasmex.Program.Options do
 
   # What a module can't use, and so is not to be believed granted.
   @http Keyword.keys(WASI.http())
+=======
+  # Options of programs that stores also have.
+  @granted Keyword.keys(WASI.granted())
 
-  @doc "Raises for what makes no sense; `defaults` are those of the function that asks."
+  # Options that core modules do not support. They are errors, so that users do not rely on them.
+  @network Keyword.keys(WASI.network())
+>>>>>>> theirs
+
+  @doc "Validates options. `defaults` are those of the calling function."
   @spec new!(keyword(), keyword()) :: t()
   def new!(opts, defaults \\ []), do: of(Options.new!(opts, @options, defaults))
 
-  @doc "A table for a function with options of its own besides, whose names may be the same."
+  @doc "A table with further options, which may replace options of programs."
   @spec table(keyword(keyword()), String.t()) :: Options.t()
   def table(own, place), do: Options.table(Keyword.merge(Options.Program.rows(), own), place)
 
-  @doc "Options by such a table: those of its own, and the program's."
+  @doc "Validates options with such a table. Returns its own options and those of the program."
   @spec split!(keyword(), Options.t(), keyword(keyword()), keyword()) :: {map(), t()}
   def split!(opts, table, own, defaults) do
     {own, options} = opts |> Options.new!(table, defaults) |> Map.split(Keyword.keys(own))
     {own, of(options)}
   end
 
-  # All are fields, which `struct!/2` would look for one by one.
+  # All keys are fields, so the checks of `struct!/2` are not needed.
   defp of(options), do: Map.merge(%__MODULE__{}, options)
 
-  @doc "Says which host directory is missing; wasmtime would only say that one is."
+  @doc "Checks host directories, because wasmtime's error does not name the missing one."
   @spec check_dirs(t()) :: :ok | {:error, Error.t()}
   def check_dirs(%{dirs: dirs}) do
     case Enum.find(dirs, &(not File.dir?(&1.path))) do
@@ -46,13 +54,13 @@ defmodule Wasmex.Program.Options do
         :ok
 
       %{path: path, alias: guest} ->
-        why = if File.exists?(path), do: "is no directory", else: "does not exist"
-        message = "dirs: the host's #{inspect(path)}, for the guest's #{inspect(guest)}, #{why}"
+        why = if File.exists?(path), do: "is not a directory", else: "does not exist"
+        message = "dirs: the host directory #{inspect(path)} for #{inspect(guest)} #{why}"
         {:error, %Error{reason: :wasi, details: %{path: path, message: message}}}
     end
   end
 
-  @doc "What WASI 0.2 grants, given argv and the pipes of the standard streams."
+  @doc "The options for WASI 0.2, with argv and the pipes of the standard streams."
   @spec preview2(t(), [String.t()], tuple()) :: WasiP2Options.t()
   def preview2(options, argv, pipes) do
     refuse!(options, @files, "is for modules")
@@ -62,6 +70,7 @@ defmodule Wasmex.Program.Options do
     WasiP2Options.nothing() |> struct!(granted) |> struct!(http)
   end
 
+<<<<<<< ours
   @doc "Raises for what WASI preview 1 can't grant."
   @spec refuse_http!(t()) :: :ok
   def refuse_http!(options),
@@ -70,12 +79,19 @@ defmodule Wasmex.Program.Options do
   defp refuse!(options, keys, why) do
     for key <- keys, Map.fetch!(options, key) != @options.defaults[key] do
       raise ArgumentError, "#{key}: #{why}"
+=======
+  @doc "Raises for options that WASI preview 1 does not support."
+  @spec refuse_network!(t()) :: :ok
+  def refuse_network!(options) do
+    for key <- @network, Map.fetch!(options, key) != @options.defaults[key] do
+      raise ArgumentError, "#{key}: requires a component; WASI preview 1 has no sockets"
+>>>>>>> theirs
     end
 
     :ok
   end
 
-  @doc "What WASI preview 1 grants, given argv and the pipes of the standard streams."
+  @doc "The options for WASI preview 1, with argv and the pipes of the standard streams."
   @spec preview1(t(), [String.t()], tuple()) :: WasiOptions.t()
   def preview1(options, argv, {stdin, stdout, stderr}) do
     {max_output, counted} = max_output(options)
@@ -96,7 +112,7 @@ defmodule Wasmex.Program.Options do
     )
   end
 
-  # A limit that was asked for counts everything, the default one only what is kept in memory.
+  # An explicit limit counts all output, the default limit only captured output.
   defp max_output(%{max_output: :infinity}), do: {nil, []}
   defp max_output(%{max_output: n}) when is_integer(n), do: {n, [:stdout, :stderr]}
 

@@ -1,11 +1,11 @@
 defmodule Wasmex.Program.Result do
   @moduledoc false
-  # What a program had done when it was over, and what is told of it.
+  # Creates the `Wasmex.Run` of a program.
 
   alias Wasmex.{Exit, Native, Profile, Run, Store, StoreOrCaller, Telemetry}
   alias Wasmex.Program.{Entry, Session}
 
-  @doc "What can be said of it before its streams are closed."
+  @doc "Measures the run before its streams are closed."
   @spec measure(Session.t()) :: Run.t()
   def measure(%{store: store, options: options} = session) do
     duration = System.monotonic_time() - session.started
@@ -17,7 +17,7 @@ defmodule Wasmex.Program.Result do
       core_dump: core_dump(session)
     }
 
-    # One that is left may be somebody else's by now, who would have to be waited for.
+    # A store that is left may already be in use by another process.
     case session.store_after != :leave && Store.memory_peak(store) do
       {:ok, peak} -> %{run | peak_memory: peak}
       _unknown -> run
@@ -51,7 +51,7 @@ defmodule Wasmex.Program.Result do
     end
   end
 
-  @doc "The result of the last call, or why there was none, with the run in it."
+  @doc "Adds the run to the result of the last call, or to an exception."
   @spec complete(term(), Run.t(), Entry.t()) :: Session.result()
   def complete({:ok, results}, run, entry), do: {:ok, entry.complete.(results, run)}
   def complete({:error, %Exit{status: status}}, run, _), do: {:ok, %{run | status: status}}
@@ -59,7 +59,7 @@ defmodule Wasmex.Program.Result do
   def complete(%{__exception__: true} = exception, run, _), do: {:error, %{exception | run: run}}
   def complete({_kind, _reason, _stacktrace} = raised, _run, _), do: {:raised, raised}
 
-  @doc "Ends the span of the run, whose result goes on."
+  @doc "Ends the telemetry span of the run and returns its result."
   @spec span(Session.result(), term(), Run.t()) :: Session.result()
   def span({:raised, {kind, reason, stacktrace}} = result, span, _run) do
     Telemetry.exception(span, kind, reason, stacktrace)

@@ -1,16 +1,16 @@
 defmodule Wasmex.Program.Session do
   @moduledoc false
-  # A program under way: a call that is driven, and streams that are pumped between its slices, all in
-  # the process that runs it.
+  # A running program: its call, and its streams, which are pumped between slices. Everything happens in the process that
+  # runs the program.
   #
-  # `start/3` makes it, `begin/1` and `go_on/1` drive it a step further and say what it needs next:
+  # `start/3` creates a session. `begin/1` and `go_on/1` drive it one step further and return an outcome:
   #
-  #     {:again, session}        it wants to run on
-  #     {:wait, ref, session}    a message {:wasmex_wake, ref} or {:wasmex_turn, ref} will come
+  #     {:again, session}        the guest can continue
+  #     {:wait, ref, session}    wait for the message {:wasmex_wake, ref} or {:wasmex_turn, ref}
   #     {:over, result}          `{:ok, %Run{}}`, `{:error, exception}` or `{:raised, raised}`; where the source
   #                              keeps instances, `{:kept, %Run{}, idle, instance}` in place of ok
   #
-  # `Wasmex.Program.Driver` does that until it is over. Whatever way it ends, `finish/2` has let go of everything.
+  # `Wasmex.Program.Driver` drives sessions. However a session ends, `finish/2` has released all its resources.
 
   alias Wasmex.{Call, Error, Native, Run, Store, Telemetry, Trace}
   alias Wasmex.Call.{Context, Turn}
@@ -20,20 +20,20 @@ defmodule Wasmex.Program.Session do
   @enforce_keys [:source, :options, :store]
   defstruct source: nil,
             options: nil,
-            # How the program is entered: a `Wasmex.Program.Entry`.
+            # A `Wasmex.Program.Entry`.
             entry: nil,
             store: nil,
             stdin: nil,
             stdout: nil,
             stderr: nil,
-            # The call that is driven: first the instantiation, then `_start`.
+            # The current call: first the instantiation, then the entry.
             call: nil,
             phase: :instantiate,
-            # The message that it waits for: {:wake, ref}, {:turn, ref} or nil.
+            # The message to wait for: {:wake, ref}, {:turn, ref} or nil.
             waiting: nil,
-            # The instance, as the NIF knows it.
+            # The resource of the instance.
             resource: nil,
-            # What becomes of the store in the end: :close, :leave, or {:keep, idle} for the next request.
+            # What to do with the store at the end: :close, :leave, or {:keep, idle} for another request.
             store_after: :close,
             started: 0,
             span: nil
@@ -47,7 +47,7 @@ defmodule Wasmex.Program.Session do
           | {:raised, raised()}
   @type outcome :: {:again, t()} | {:wait, reference(), t()} | {:over, result()}
 
-  @doc "A program that is ready to run; nothing has run yet."
+  @doc "Creates a session. The program has not started yet."
   @spec start(term(), [String.t()], Options.t()) :: {:ok, t()} | {:error, Exception.t()}
   def start(program, args, %Options{} = options) do
     with :ok <- check(args, options),
@@ -56,7 +56,7 @@ defmodule Wasmex.Program.Session do
     end
   end
 
-  @doc "What can be said of arguments and options before anything is made; raises for what makes no sense."
+  @doc "Validates arguments and options."
   @spec check(term(), Options.t()) :: :ok | {:error, Exception.t()}
   def check(args, options) do
     Wasmex.Options.argument!(args, :args, {:list, :string}, "Wasmex.run/3")
@@ -66,7 +66,7 @@ defmodule Wasmex.Program.Session do
   defp open(source, args, options) do
     stdout = Sink.open(options.stdout, :stdout, source.name)
 
-    # One pipe for both, or the order of what was printed would be lost.
+    # A single pipe for both streams, to keep the order of the output.
     stderr =
       if options.stderr == :stdout,
         do: %Sink{pipe: stdout.pipe, stream: :stderr},
@@ -93,7 +93,7 @@ defmodule Wasmex.Program.Session do
       reraise error, __STACKTRACE__
   end
 
-  @doc "Runs it for the first time."
+  @doc "Starts the program."
   @spec begin(t()) :: outcome()
   def begin(%{resource: resource} = session) when resource != nil,
     do: begin_start(session, resource)
@@ -105,7 +105,7 @@ defmodule Wasmex.Program.Session do
     step(%{session | call: call}, call.again)
   end
 
-  # What an observer raises, with which the call has ended, goes through in the end.
+  # If an observer raises, the call has ended. The exception is raised again after the cleanup.
   defp step(%{call: call} = session, first) do
     try do
       Call.advance(first.(), call)
@@ -120,13 +120,13 @@ defmodule Wasmex.Program.Session do
     end
   end
 
-  @doc "Runs it on, after `:again` or when the message came."
+  @doc "Continues after `:again`, or when the message has arrived."
   @spec go_on(t()) :: outcome()
   def go_on(%{call: call, waiting: waiting} = session) do
     session = %{session | waiting: nil}
 
     cond do
-      # Its turn at the store, which an import had let others use.
+      # It is its turn to use the store.
       match?({:turn, _}, waiting) -> step(session, call.again)
       Call.expired?(call) -> stop(session)
       true -> poll(session)
@@ -140,7 +140,7 @@ defmodule Wasmex.Program.Session do
     end
   end
 
-  @doc "Its time is up."
+  @doc "Stops the program after its deadline."
   @spec stop(t()) :: outcome()
   def stop(session), do: over(session, cancel(session))
 
@@ -155,7 +155,7 @@ defmodule Wasmex.Program.Session do
     result
   end
 
-  @doc "Ends it from outside, whatever it does."
+  @doc "Ends the program in any state."
   @spec abort(t(), Exception.t() | raised()) :: result()
   def abort(session, reason) do
     if session.call, do: cancel(session)
@@ -183,7 +183,7 @@ defmodule Wasmex.Program.Session do
     end
   end
 
-  # The deadline of the first call is that of the whole run.
+  # The deadline of the first call applies to the whole run.
   defp begin_start(%{call: before, entry: entry} = session, resource) do
     {context, again} = entry.begin.(resource, {session.stdin.pipe, session.stdout.pipe})
     call = Call.new(session.store.resource, session.options.timeout, context, again)
@@ -192,13 +192,13 @@ defmodule Wasmex.Program.Session do
     step(%{session | phase: :start, resource: resource, call: call}, again)
   end
 
-  @doc "Hands on what was printed; for sinks that were paused."
+  @doc "Passes on buffered output, for sinks that were paused."
   @spec resume(t()) :: {:ok, t()} | {:over, result()}
   def resume(session) do
     with {:ok, session} <- pump_into(session, :stdout), do: pump_into(session, :stderr)
   end
 
-  # What was printed goes on its way, and what was traced is told.
+  # Passes on output and trace events.
   defp pump(session, ended? \\ false) do
     Trace.deliver(session.options.trace, session.store.resource, ended?)
     resume(session)
@@ -222,13 +222,13 @@ defmodule Wasmex.Program.Session do
 
   defp failed(session, why), do: {:over, abort(session, why)}
 
-  # A guest that is over may still have printed more than fitted into a sink's pipe at a time.
+  # The pipes may still contain output.
   defp over(session, result) do
     with {:ok, session} <- pump(%{session | call: nil}, true),
          do: {:over, finish(session, with_input(session, result))}
   end
 
-  # An input that failed while the guest ran its last slice.
+  # The input may have failed during the last slice.
   defp with_input(session, result) do
     case {result, Stdin.check(session.stdin)} do
       {{:ok, _}, {:error, _} = error} -> error
@@ -237,7 +237,7 @@ defmodule Wasmex.Program.Session do
     end
   end
 
-  # Lets go of everything; the result is what the call returned, an exception, or what was raised.
+  # Releases all resources. The result is that of the call, an exception, or a raised error.
   defp finish(session, result) do
     run = Result.measure(session)
     Stdin.close(session.stdin)
@@ -249,7 +249,7 @@ defmodule Wasmex.Program.Session do
     |> release(session)
   end
 
-  # Only what went well goes on.
+  # An instance is only kept after a success.
   defp release({:ok, run}, %{store_after: {:keep, idle}, store: store} = session) do
     {_taken, stderr} = Sink.take(session.stderr)
     {:kept, run, idle, {store, session.resource, stderr}}
@@ -262,7 +262,7 @@ defmodule Wasmex.Program.Session do
     result
   end
 
-  # After a failure a Collectable is halted, unless it only has to be finished to show what came.
+  # After a failure Collectables are halted, except those that collect output for the exception.
   defp close_sinks(session, result, run) do
     {stdout, _} = Sink.close(session.stdout)
     {stderr, _} = Sink.close(session.stderr)

@@ -1,12 +1,12 @@
 defmodule Wasmex.Program.SessionStore do
   @moduledoc false
-  # The store that a program runs in: which one, what it grants, what it counts.
+  # Creates or reuses the store of a program.
 
   alias Wasmex.{Error, Native, Store, StoreLimits, StoreOrCaller}
   alias Wasmex.Pool.Idle
   alias Wasmex.Program.Session
 
-  @doc "The session with its store, ready to run."
+  @doc "Adds a store to the session."
   @spec open(Session.t(), [String.t()]) :: {:ok, Session.t()} | {:error, Exception.t()}
   def open(session, args) do
     with {:ok, session} <- put(session, args),
@@ -30,7 +30,7 @@ defmodule Wasmex.Program.SessionStore do
 
   defp put(session, args), do: make_store(session, args)
 
-  # What it prints goes where it went before.
+  # A reused instance keeps its error stream.
   defp used_again(session, store, resource, stderr, store_after) do
     session = %{session | store: store, resource: resource, stderr: stderr}
     %{session | store_after: store_after}
@@ -63,7 +63,7 @@ defmodule Wasmex.Program.SessionStore do
         :ok
 
       {:error, _text} ->
-        message = "fuel: needs a program compiled for an engine with consume_fuel: true"
+        message = "fuel: requires a program compiled for an engine with consume_fuel: true"
         {:error, %Error{reason: :fuel_disabled, details: %{message: message}}}
     end
   end

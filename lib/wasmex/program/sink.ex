@@ -1,7 +1,7 @@
 defmodule Wasmex.Program.Sink do
   @moduledoc false
-  # Where a program's output goes. What the guest printed waits in a bounded pipe until `pump/1` hands
-  # it on, so a guest is slowed down by a slow sink, and never buffered.
+  # The destination of a program's output. Output is buffered in a bounded pipe until `pump/1` passes it on, so a slow sink
+  # slows the guest down.
 
   alias Wasmex.{Error, Native, Pipe}
   alias Wasmex.Program.{DeviceSink, LogSink}
@@ -9,14 +9,14 @@ defmodule Wasmex.Program.Sink do
   @capacity 256 * 1024
   @chunk 1024 * 1024
 
-  # `pipe` is what WASI gets. `kind` is :none (nothing to hand on), :capture, or what is given chunks:
+  # `pipe` is the stream for WASI. `kind` is :none (nothing to pass on), :capture, or the receiver of chunks:
   # {:function, fun}, {:collect, state, fun}, {:device, device}, {:log, log}, {:hold, chunks}.
-  # A sink that is paused leaves the bytes in the pipe.
+  # A paused sink leaves the bytes in the pipe.
   defstruct pipe: :null, kind: :none, stream: :stdout, paused?: false
 
   @type t :: %__MODULE__{}
 
-  @doc "Of an output that `Wasmex.Options.Type.Output` has let through. `name` is the program's, for logs."
+  @doc "Opens a sink for an output that `Wasmex.Options.Type.Output` has validated. `name` is that of the program, for logs."
   @spec open(term(), :stdout | :stderr, String.t() | nil) :: t()
   def open(spec, stream, name) do
     {pipe, kind} = sink(spec, stream, name)
@@ -26,7 +26,7 @@ defmodule Wasmex.Program.Sink do
   defp sink(:null, _stream, _name), do: {:null, :none}
   defp sink(nil, _stream, _name), do: {:null, :none}
   defp sink(%Pipe{} = pipe, _stream, _name), do: {pipe, :none}
-  # Bounded by the budget that `max_output` gives.
+  # Limited by `max_output`.
   defp sink(:capture, _stream, _name), do: {new_pipe(0x7FFF_FFFF_FFFF_FFFF), :capture}
   defp sink(:hold, _stream, _name), do: {new_pipe(@capacity), {:hold, []}}
   defp sink(:logger, stream, name), do: sink({:logger, :info}, stream, name)
@@ -34,8 +34,8 @@ defmodule Wasmex.Program.Sink do
   defp sink({:logger, level}, stream, name) when is_atom(level),
     do: {new_pipe(@capacity), {:log, LogSink.new(level, stream, name)}}
 
-  # The stream of the operating system's process, past the VM's devices: those say that all went well before a byte
-  # is written, so that a full disk or a reader that is gone is lost.
+  # The stream of the operating system process, without the VM's devices. These report success before a byte is written, so
+  # errors such as a full disk would be lost.
   defp sink(:os, _stream, _name), do: {:inherit, :none}
   defp sink(:inherit, :stdout, _name), do: device(Process.group_leader())
   defp sink(:inherit, :stderr, _name), do: device(:standard_error)
@@ -57,7 +57,7 @@ defmodule Wasmex.Program.Sink do
   end
 
   @doc """
-  Hands on what the guest has printed: `{:ok, sink}`, `{:error, error, sink}`, or
+  Passes on the output so far. Returns `{:ok, sink}`, `{:error, error, sink}`, or
   `{:raised, {kind, reason, stacktrace}, sink}`.
   """
   @spec pump(t()) :: {:ok, t()} | {:error, Error.t(), t()} | {:raised, tuple(), t()}
@@ -100,17 +100,17 @@ defmodule Wasmex.Program.Sink do
     with {:ok, device} <- DeviceSink.put(device, bytes), do: {:ok, {:device, device}}
   end
 
-  @doc "The chunks of a sink that holds them, and the sink without."
+  @doc "Takes the chunks of a `:hold` sink."
   @spec take(t()) :: {[binary()], t()}
   def take(%__MODULE__{kind: {:hold, chunks}} = sink),
     do: {Enum.reverse(chunks), %{sink | kind: {:hold, []}}}
 
-  @doc "The program is over, and all it printed was pumped: `{value, sink}`, the value for the result."
+  @doc "Closes the sink after all output was pumped. Returns `{value, sink}`, with the value for the result."
   @spec close(t()) :: {term(), t()}
   def close(%__MODULE__{kind: :capture, pipe: pipe} = sink),
     do: {pipe |> contents([]) |> IO.iodata_to_binary(), %{sink | kind: :none}}
 
-  # What is held is the value, whether it was asked for or not.
+  # Chunks that were not taken are the value.
   def close(%__MODULE__{kind: {:hold, chunks}, pipe: pipe} = sink) do
     rest = pipe |> contents([]) |> IO.iodata_to_binary()
     {Enum.reverse(if(rest == "", do: chunks, else: [rest | chunks])), %{sink | kind: :none}}
@@ -138,12 +138,12 @@ defmodule Wasmex.Program.Sink do
     end
   end
 
-  @doc "The program was given up: a Collectable is told so."
+  @doc "Halts a Collectable after a failure."
   @spec abandon(t()) :: term()
   def abandon(%__MODULE__{kind: {:collect, state, collect}}) do
     collect.(state, :halt)
   catch
-    # What made it fail is reported; this would only hide it.
+    # Ignore errors here, because they would hide the original failure.
     _kind, _reason -> :ok
   end
 

@@ -1,22 +1,22 @@
 defmodule Wasmex.Program.Source do
   @moduledoc false
-  # What is to be run, ready to be instantiated: from a path, bytes, a module or a template.
+  # Loads a program from a path, bytes, a module or a template, ready to be instantiated.
 
   alias Wasmex.{Bytes, Cache, Code, Compiler, Components, Engine, Error, Module, Template}
   alias Wasmex.Components.Component
   alias Wasmex.Program.{Compiled, Kind, Options}
   alias Wasmex.Pool.Idle
 
-  # `module` is a `Wasmex.Module` or a component; nil where `instance` is all there is.
+  # `module` is a `Wasmex.Module` or a component; nil if there is only an `instance`.
   @enforce_keys [:module, :name]
   defstruct module: nil,
             # The `Wasmex.Program.Kind` of the module.
             kind: nil,
-            # nil when the imports of this run have to be resolved first.
+            # nil if the imports of this run must be resolved first.
             template: nil,
             # argv[0], and the name in logs and profiles.
             name: nil,
-            # Where instances are that may be used again (`Wasmex.Pool.Idle`), or the one to be used.
+            # The idle instances for reuse (`Wasmex.Pool.Idle`), or the instance to use.
             idle: nil,
             instance: nil
 
@@ -29,7 +29,7 @@ defmodule Wasmex.Program.Source do
           instance: Idle.instance() | nil
         }
 
-  @doc "Of what is compiled, under the name that it gives itself."
+  @doc "Creates a source from a compiled program."
   @spec of(Compiled.t()) :: t()
   def of(compiled) do
     kind = Compiled.kind(compiled)
@@ -37,8 +37,7 @@ defmodule Wasmex.Program.Source do
   end
 
   @doc """
-  `options` are `Wasmex.Program.Options`: they say which engine a path or bytes are compiled for, and
-  what the program may import.
+  Loads a program. `options` are `Wasmex.Program.Options`, with the engine for paths and bytes, and the imports.
   """
   @spec resolve(term(), Options.t()) :: {:ok, t()} | {:error, Exception.t()}
   def resolve(%__MODULE__{template: template, instance: instance} = source, _options)
@@ -98,7 +97,7 @@ defmodule Wasmex.Program.Source do
           trace: options.trace != nil
         ] do
       raise ArgumentError,
-            "#{option}: does nothing to a template, whose imports are resolved; run the module"
+            "#{option}: has no effect on a template, whose imports are resolved already; run the module instead"
     end
   end
 
@@ -116,7 +115,7 @@ defmodule Wasmex.Program.Source do
     compiler = Compiler.Options.from!(options)
     plain? = options.imports == %{} and options.links == %{} and options.trace == nil
 
-    # What is remembered has its imports resolved, when all of them are WASI's.
+    # The cached program has resolved imports if it only imports WASI.
     load = fn bytes ->
       with {:ok, module} <- Compiled.compile(bytes, engine, compiler) do
         source = of(module)
@@ -131,7 +130,7 @@ defmodule Wasmex.Program.Source do
   defp resolved(source) do
     case source.kind.link(source.module, %{}, false) do
       {:ok, template} -> template
-      # Said when it is linked for a run.
+      # The error is reported when it is linked for a run.
       {:error, _} -> nil
     end
   end
@@ -148,13 +147,13 @@ defmodule Wasmex.Program.Source do
     caller = if is_struct(module, Component), do: "Wasmex.Components", else: "Wasmex"
     hint = if calls != [], do: "; call its functions with #{caller}.Instance.call/4: #{exports}"
 
-    message = "#{name} is no program: it is #{what}#{hint}"
+    message = "#{name} is not a program: it is #{what}#{hint}"
     %Error{reason: :not_a_program, details: %{path: name, message: message, functions: calls}}
   end
 
   defp link(%{template: template} = source, _options) when template != nil, do: {:ok, source}
 
-  # Modules that are linked are instantiated first, in the store of the run.
+  # Linked modules are instantiated first, in the store of the run.
   defp link(source, %{links: links}) when links != %{}, do: {:ok, source}
 
   defp link(source, options) do

@@ -1,16 +1,15 @@
 defmodule Wasmex.Program.Stdin do
   @moduledoc false
-  # Where a program's input comes from. An Enumerable is pulled in the process that runs the program,
-  # one element each time the guest wants more; a device is read by a process of its own, because a
-  # read from it can take for ever.
+  # The source of a program's input. An Enumerable is consumed in the process that runs the program, one element each time
+  # the guest reads. A separate process reads devices, because reading may block forever.
 
   alias Wasmex.{Error, Native, Pipe}
   alias Wasmex.Program.Feeder
 
   @capacity 256 * 1024
 
-  # `pipe` is what WASI gets: a pipe, or :null. `next` is where more comes from: nil when all is said,
-  # a binary, an Enumerable to begin with, or its continuation. `rest` did not fit into the pipe.
+  # `pipe` is the stream for WASI: a pipe, or :null. `next` is the rest of the input: nil at the end, a binary, an
+  # Enumerable, or its continuation. `rest` did not fit into the pipe.
   defstruct pipe: :null,
             next: nil,
             rest: "",
@@ -21,7 +20,7 @@ defmodule Wasmex.Program.Stdin do
 
   @type t :: %__MODULE__{}
 
-  @doc "Of an input that `Wasmex.Options.Type.Input` has let through."
+  @doc "Opens an input that `Wasmex.Options.Type.Input` has validated."
   @spec open(term()) :: t()
   def open(nil), do: %__MODULE__{}
   def open(:null), do: %__MODULE__{}
@@ -37,7 +36,7 @@ defmodule Wasmex.Program.Stdin do
   def open(list) when is_list(list) do
     list |> IO.iodata_to_binary() |> bytes()
   rescue
-    # A list of something else; its elements are looked at when it is their turn.
+    # A list of something else. Its elements are validated later.
     ArgumentError -> enumerable(list, true)
   end
 
@@ -46,7 +45,7 @@ defmodule Wasmex.Program.Stdin do
   defp bytes(""), do: %__MODULE__{}
   defp bytes(binary), do: %__MODULE__{pipe: new_pipe(), next: binary}
 
-  # Elements that can be had without waiting are gathered.
+  # Elements that are available without waiting are batched.
   defp enumerable(enumerable, batch?),
     do: %__MODULE__{pipe: new_pipe(), next: {:begin, enumerable}, batch?: batch?}
 
@@ -56,8 +55,8 @@ defmodule Wasmex.Program.Stdin do
   end
 
   @doc """
-  Gives the guest more if it waits for that: `{:ok, stdin}`, `{:error, error, stdin}` or, when the
-  Enumerable raised, `{:raised, {kind, reason, stacktrace}, stdin}`.
+  Supplies input if the guest waits for it. Returns `{:ok, stdin}`, `{:error, error, stdin}`, or `{:raised, {kind, reason,
+  stacktrace}, stdin}` if the Enumerable raised.
   """
   @spec feed(t()) :: {:ok, t()} | {:error, Error.t(), t()} | {:raised, tuple(), t()}
   def feed(%__MODULE__{next: nil, rest: ""} = stdin), do: {:ok, stdin}
@@ -67,8 +66,8 @@ defmodule Wasmex.Program.Stdin do
   end
 
   @doc """
-  An error when the device that is read has failed. Asked before the guest runs on: the pipe is closed then, and the guest
-  would take it for the end of its input.
+  Returns an error if the device has failed. Must be called before the guest continues: the pipe is closed, so the guest
+  would mistake the failure for the end of its input.
   """
   @spec check(t()) :: :ok | {:error, Error.t()}
   def check(%__MODULE__{feeder: nil}), do: :ok
@@ -84,7 +83,7 @@ defmodule Wasmex.Program.Stdin do
     end
   end
 
-  @doc "For processes that take the feeder's message out of their mailbox themselves."
+  @doc "Records a message of the feeder, for processes that handle their mailbox themselves."
   @spec failed(t(), pid(), term()) :: t()
   def failed(%__MODULE__{feeder: feeder} = stdin, feeder, reason), do: %{stdin | failure: reason}
   def failed(stdin, _other, _reason), do: stdin
@@ -119,7 +118,7 @@ defmodule Wasmex.Program.Stdin do
     end
   end
 
-  # No longer binary is handed over than fits, for the NIF copies it.
+  # Pass at most the capacity, because the NIF copies the binary.
   defp chunk(bytes) when byte_size(bytes) > @capacity, do: binary_part(bytes, 0, @capacity)
   defp chunk(bytes), do: bytes
 
@@ -128,13 +127,13 @@ defmodule Wasmex.Program.Stdin do
     pull(%{stdin | next: &Enumerable.reduce(enumerable, &1, each)}, gathered, size)
   end
 
-  # Empty elements say nothing: an empty write would look like the end.
+  # Skip empty elements, because an empty write would look like the end.
   defp pull(%{next: next} = stdin, gathered, size) do
     case next.({:cont, nil}) do
       {:suspended, {:element, element}, next} ->
         took(%{stdin | next: next}, element, gathered, size)
 
-      # Some streams (`Stream.take/2`) end with their last element, not after it.
+      # Some streams (`Stream.take/2`) are done with their last element.
       {_done_or_halted, {:element, element}} ->
         took(%{stdin | next: nil}, element, gathered, size)
 
@@ -171,12 +170,12 @@ defmodule Wasmex.Program.Stdin do
 
   defp no_iodata(element) do
     message =
-      "stdin: the Enumerable gave something that is no iodata: #{inspect(element, limit: 5)}"
+      "stdin: the Enumerable returned an element that is not iodata: #{inspect(element, limit: 5)}"
 
     %Error{reason: :input, details: %{message: message}}
   end
 
-  @doc "The program is over: what the input holds is let go."
+  @doc "Releases the input after the program has ended."
   @spec close(t()) :: t()
   def close(%__MODULE__{next: next, feeder: feeder} = stdin) do
     if is_function(next), do: halt(next)
@@ -187,7 +186,7 @@ defmodule Wasmex.Program.Stdin do
   defp halt(next) do
     next.({:halt, nil})
   catch
-    # It is over either way, and a program's result must not be lost to its input.
+    # Ignore errors, so that they do not replace the result of the program.
     _kind, _reason -> :ok
   end
 end

@@ -1,7 +1,7 @@
 defmodule Wasmex.Program.Stream do
   @moduledoc false
-  # A program as a lazy stream of what it prints. It runs only while somebody asks for more, so a slow
-  # consumer slows it down, and one that stops stops it.
+  # A program as a lazy stream of its output. It only runs on demand, so a slow consumer slows it down, and halting the
+  # stream stops it.
 
   alias Wasmex.Exit
   alias Wasmex.Program.{Driver, Options, Session, Sink}
@@ -10,18 +10,18 @@ defmodule Wasmex.Program.Stream do
     as: [
       type: {:one_of, [:chunks, :lines]},
       default: :chunks,
-      doc: "the elements: as they come, or lines without their ends"
+      doc: "the elements: chunks as printed, or lines without line ends"
     ]
   ]
   @options Options.table(@own, "Wasmex.stream!/3")
 
   @spec new(term(), [String.t()], keyword()) :: Enumerable.t()
   def new(program, args, opts) do
-    # Checked now: a mistake belongs to the one who makes the stream, not to the one who reads it.
+    # Validate now, so that errors are raised where the stream is created.
     {%{as: as}, options} = Options.split!(opts, @options, @own, stdout: :hold)
 
     if options.stdout != :hold,
-      do: raise(ArgumentError, "stdout: is what the stream gives; stderr: can go elsewhere")
+      do: raise(ArgumentError, "stdout: is the content of the stream and cannot be set")
 
     chunks =
       Elixir.Stream.resource(
@@ -33,7 +33,7 @@ defmodule Wasmex.Program.Stream do
     if as == :lines, do: lines(chunks), else: chunks
   end
 
-  # `{:begin, session}`, then outcomes of the session, then `{:end, result}` when all has been given.
+  # The state is `{:begin, session}`, then outcomes of the session, then `{:end, result}` after all output.
   defp start(program, args, options) do
     case Session.start(program, args, options) do
       {:ok, session} -> {:begin, session}
@@ -45,7 +45,7 @@ defmodule Wasmex.Program.Stream do
   defp next({:end, result}), do: finish(result)
   defp next(outcome), do: chunks(outcome)
 
-  # Drives on until the program has printed something or is over.
+  # Drives the program until it prints or ends.
   defp chunks(outcome) do
     case Driver.run(outcome, [], &take/3) do
       {:halted, outcome, chunks} -> {chunks, outcome}
@@ -60,7 +60,7 @@ defmodule Wasmex.Program.Stream do
     end
   end
 
-  # The end is told in a step of its own: what raises in this one would be cleaned up after twice.
+  # The end is a separate step, because raising here would clean up twice.
   defp last({:ok, run}), do: {run.stdout, {:end, {:ok, %{run | stdout: nil}}}}
 
   defp last({:error, %{run: run} = exception}),

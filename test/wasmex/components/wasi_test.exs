@@ -57,7 +57,7 @@ defmodule Wasmex.Components.WasiTest do
     assert {:error, %Error{reason: :not_a_program} = error} =
              Wasmex.run("test/guests/component_bench/component_bench.wasm")
 
-    assert Exception.message(error) =~ "exports no wasi:cli/run"
+    assert Exception.message(error) =~ "does not export wasi:cli/run"
   end
 
   @tag :tmp_dir

@@ -1,6 +1,6 @@
 defmodule Wasmex.Program.Kind.Component do
   @moduledoc false
-  # Programs that are components, of WASI 0.2.
+  # Programs that are WASI 0.2 components.
 
   @behaviour Wasmex.Program.Kind
 
@@ -8,7 +8,7 @@ defmodule Wasmex.Program.Kind.Component do
   alias Wasmex.Components.{Component, Names, ValueFormat}
   alias Wasmex.Program.{Entry, Options}
 
-  # Followed by a patch version.
+  # A patch version follows.
   @run "wasi:cli/run@0.2"
 
   @impl true
@@ -31,19 +31,19 @@ defmodule Wasmex.Program.Kind.Component do
       :ok
     else
       functions = for {name, {:func, _, _}} <- Component.exports(component), do: name
-      {:not, "a component that exports no #{@run}", functions}
+      {:not, "a component that does not export #{@run}", functions}
     end
   end
 
   @impl true
-  def link(_component, _imports, true), do: unsupported("trace: is for modules")
+  def link(_component, _imports, true), do: unsupported("trace: requires a module")
   def link(component, imports, false), do: Components.Template.new(component, imports)
 
   @impl true
   def supported(options) do
     cond do
-      options.links != %{} -> unsupported("links: are for modules")
-      options.profile -> unsupported("profile: is for modules")
+      options.links != %{} -> unsupported("links: requires a module")
+      options.profile -> unsupported("profile: requires a module")
       true -> :ok
     end
   end

@@ -1,6 +1,6 @@
 defmodule Wasmex.Program.Kind.Core do
   @moduledoc false
-  # Programs that are core modules, of WASI preview 1.
+  # Programs that are core modules with WASI preview 1.
 
   @behaviour Wasmex.Program.Kind
 
@@ -48,7 +48,7 @@ defmodule Wasmex.Program.Kind.Core do
   defp wrong_start({:fn, params, results}) do
     [params, results] = for types <- [params, results], do: Enum.map_join(types, ", ", &type/1)
 
-    "a module whose _start has the wrong type: a program's takes no parameters and returns nothing, this one is " <>
+    "a module whose _start has the wrong type: it must have no parameters and no results, but is " <>
       "(#{params}) -> (#{results})"
   end
 
@@ -58,7 +58,7 @@ defmodule Wasmex.Program.Kind.Core do
   defp type(type), do: Atom.to_string(type)
 
   defp described(functions) do
-    prefix = "a module that exports no function _start, so it is "
+    prefix = "a module without a function _start, so it is "
 
     cond do
       "_initialize" in functions -> prefix <> "a reactor, a library of functions"

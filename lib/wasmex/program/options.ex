@@ -11,22 +11,14 @@ defmodule Wasmex.Program.Options do
   # The default limit for captured output.
   @captured 64 * 1024 * 1024
 
-<<<<<<< ours
-  # The options that a store has too, by the same names.
+  # Options of programs that stores also have.
   @granted Keyword.keys(WASI.granted() ++ WASI.network())
 
-  # What a module has alone.
+  # Options of modules only.
   @files Keyword.keys(WASI.files())
 
-  # What a module can't use, and so is not to be believed granted.
+  # Options that modules do not support. They are errors, so that users do not rely on them.
   @http Keyword.keys(WASI.http())
-=======
-  # Options of programs that stores also have.
-  @granted Keyword.keys(WASI.granted())
-
-  # Options that core modules do not support. They are errors, so that users do not rely on them.
-  @network Keyword.keys(WASI.network())
->>>>>>> theirs
 
   @doc "Validates options. `defaults` are those of the calling function."
   @spec new!(keyword(), keyword()) :: t()
@@ -63,29 +55,21 @@ defmodule Wasmex.Program.Options do
   @doc "The options for WASI 0.2, with argv and the pipes of the standard streams."
   @spec preview2(t(), [String.t()], tuple()) :: WasiP2Options.t()
   def preview2(options, argv, pipes) do
-    refuse!(options, @files, "is for modules")
+    refuse!(options, @files, "requires a module")
     granted = options |> preview1(argv, pipes) |> Map.from_struct() |> Map.drop(@files)
     http = Map.take(options, @http)
 
     WasiP2Options.nothing() |> struct!(granted) |> struct!(http)
   end
 
-<<<<<<< ours
-  @doc "Raises for what WASI preview 1 can't grant."
+  @doc "Raises for options that WASI preview 1 does not support."
   @spec refuse_http!(t()) :: :ok
   def refuse_http!(options),
-    do: refuse!(options, @http, "is for components; WASI preview 1 has no HTTP requests")
+    do: refuse!(options, @http, "requires a component; WASI preview 1 has no HTTP requests")
 
   defp refuse!(options, keys, why) do
     for key <- keys, Map.fetch!(options, key) != @options.defaults[key] do
       raise ArgumentError, "#{key}: #{why}"
-=======
-  @doc "Raises for options that WASI preview 1 does not support."
-  @spec refuse_network!(t()) :: :ok
-  def refuse_network!(options) do
-    for key <- @network, Map.fetch!(options, key) != @options.defaults[key] do
-      raise ArgumentError, "#{key}: requires a component; WASI preview 1 has no sockets"
->>>>>>> theirs
     end
 
     :ok

@@ -46,7 +46,7 @@ defmodule Wasmex.Components.WasiTest do
       assert {:error, %Error{reason: :unsupported}} = Wasmex.run(@command, ["hello"], opts)
     end
 
-    assert_raise ArgumentError, ~r/allow_http: is for components/, fn ->
+    assert_raise ArgumentError, ~r/allow_http: requires a component/, fn ->
       Wasmex.run("test/guests/programs/c/program.wasm", [], allow_http: true)
     end
 

@@ -38,7 +38,9 @@ defmodule Wasmex.MixProject do
 
   # Servers and clients of tests.
   defp applications(:test), do: [:inets, :ssl | applications(nil)]
-  defp applications(_env), do: [:logger, :crypto, :public_key, iex: :optional]
+
+  defp applications(_env),
+    do: [:logger, :crypto, :public_key, iex: :optional, ex_unit: :optional]
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]
   defp elixirc_paths(_env), do: ["lib"]
@@ -57,7 +59,7 @@ defmodule Wasmex.MixProject do
       links: %{"WebAssembly" => "https://webassembly.org", "wasmtime" => "https://wasmtime.dev"},
       # Cargo wants all members of its workspace.
       files:
-        ~w(lib native bench/baseline test/fuzz/oracle priv/native/.gitkeep Cargo.toml Cargo.lock
+        ~w(lib priv/templates native bench/baseline test/fuzz/oracle priv/native/.gitkeep Cargo.toml Cargo.lock
                 mix.exs .formatter.exs README.md guides CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE)
     ]
   end

@@ -39,7 +39,19 @@ defmodule Wasmex do
 
   use GenServer
 
-  alias Wasmex.{Compat, Instance, Loader, Memory, Module, Program, Server, Store, StoreOrCaller}
+  alias Wasmex.{
+    AssemblyScript,
+    Compat,
+    Instance,
+    Loader,
+    Memory,
+    Module,
+    Program,
+    Server,
+    Store,
+    StoreOrCaller
+  }
+
   alias Wasmex.Utils
   alias Wasmex.Call.{Terms, Timeout}
   alias Wasmex.Options
@@ -137,9 +149,13 @@ defmodule Wasmex do
 
   defp compile(opts), do: Loader.options(opts)
 
-  defp make_store(%{store: %StoreOrCaller{} = store}), do: {:ok, store}
-
   defp make_store(opts) do
+    with {:ok, store} <- new_store(opts), do: {:ok, Store.tag(store, Map.get(opts, :tags, %{}))}
+  end
+
+  defp new_store(%{store: %StoreOrCaller{} = store}), do: {:ok, store}
+
+  defp new_store(opts) do
     {limits, engine} = {opts[:store_limits], opts[:engine]}
 
     case Map.get(opts, :wasi, false) do
@@ -156,7 +172,7 @@ defmodule Wasmex do
 
   defp state(opts, owned?) do
     with {:ok, links} <- links(Map.get(opts, :links, %{}), opts.store, compile(opts)) do
-      imports = Map.get(opts, :imports, %{})
+      imports = opts |> Map.get(:imports, %{}) |> AssemblyScript.provide(opts.module)
       Wasmex.Call.Imports.prepare(imports, :any_arity)
 
       {:ok,

@@ -283,12 +283,13 @@ defmodule Wasmex.Component do
   @doc false
   @spec call!(Instance.t() | GenServer.server(), Instance.path(), [term()], keyword(), term()) ::
           term()
-  def call!(target, path, params, opts, structs) do
-    case call(target, path, params, opts, structs) do
-      {:ok, value} -> value
-      {:error, %{__exception__: true} = exception} -> raise exception
-    end
-  end
+  def call!(target, path, params, opts, structs),
+    do: target |> call(path, params, opts, structs) |> value!()
+
+  @doc false
+  @spec value!({:ok, value} | {:error, Exception.t()}) :: value when value: term()
+  def value!({:ok, value}), do: value
+  def value!({:error, %{__exception__: true} = exception}), do: raise(exception)
 
   @doc false
   # Calls a method through a handle, whichever function returned it.

@@ -131,7 +131,13 @@ defmodule Wasmex.Components do
     end
   end
 
-  defp store_maker(%{store: %Store{} = store} = opts) do
+  defp store_maker(opts) do
+    with {:ok, make} <- new_store(opts),
+         do:
+           {:ok, fn -> with({:ok, store} <- make.(), do: {:ok, Store.tag(store, opts.tags)}) end}
+  end
+
+  defp new_store(%{store: %Store{} = store} = opts) do
     if opts[:store_limits] != nil,
       do:
         raise(
@@ -149,7 +155,7 @@ defmodule Wasmex.Components do
     {:ok, fn -> {:ok, store} end}
   end
 
-  defp store_maker(opts) do
+  defp new_store(opts) do
     {limits, engine} = {opts[:store_limits], opts[:engine] || engine(opts)}
 
     case opts.wasi do

@@ -49,9 +49,15 @@ defmodule Wasmex.Instance do
 
   alias Wasmex.Telemetry
 
-  defstruct resource: nil, reference: nil
+  # `tags` are those of its store, `module` the name of its module; both are for telemetry.
+  defstruct resource: nil, reference: nil, tags: %{}, module: nil
 
-  @type t :: %__MODULE__{resource: reference() | nil, reference: reference() | nil}
+  @type t :: %__MODULE__{
+          resource: reference() | nil,
+          reference: reference() | nil,
+          tags: map(),
+          module: String.t() | nil
+        }
 
   @doc """
   Instantiates a module.
@@ -94,13 +100,25 @@ defmodule Wasmex.Instance do
     end
 
     call = Call.new(store, opts.timeout, Context.of(), again)
-    span = Telemetry.start(:instantiate, %{})
+    instance = of(store_or_caller, fn -> Native.module_name(module.resource) end)
+    span = Telemetry.start(:instantiate, metadata(instance))
 
-    case Telemetry.stop(span, Call.run(call)) do
-      {:ok, resource} -> {:ok, __wrap_resource__(resource)}
-      error -> error
-    end
+    with {:ok, resource} <- Telemetry.stop(span, Call.run(call)),
+         do: {:ok, %{instance | resource: resource, reference: make_ref()}}
   end
+
+  @doc false
+  # An instance to be in this store. Its module's name is asked for where somebody wants to know it.
+  @spec of(StoreOrCaller.t(), (() -> String.t() | nil)) :: t()
+  def of(%{tags: tags}, name) do
+    name = if Telemetry.on?(:call) or Telemetry.on?(:instantiate), do: name.()
+    %__MODULE__{tags: tags, module: name}
+  end
+
+  @doc false
+  # What telemetry tells of it.
+  @spec metadata(t()) :: map()
+  def metadata(%__MODULE__{tags: tags, module: module}), do: %{tags: tags, module: module}
 
   defp link!(%{name: name, module: %Wasmex.Module{resource: resource}}) when is_binary(name),
     do: {name, resource}
@@ -154,9 +172,14 @@ defmodule Wasmex.Instance do
     do: Options.misuse!("a list of params", params)
 
   defp spanned(instance, name, params, opts) do
-    span = Telemetry.start(:call, %{instance: instance, function: name})
+    span = Telemetry.start(:call, call_metadata(instance, name))
     Telemetry.stop(span, full_call(instance, name, params, opts))
   end
+
+  @doc false
+  @spec call_metadata(t(), String.t()) :: map()
+  def call_metadata(instance, name),
+    do: %{instance: instance, function: name, tags: instance.tags, module: instance.module}
 
   defp full_call(%__MODULE__{resource: resource} = instance, name, params, opts) do
     opts = Options.new!(opts, @call_options)

@@ -11,7 +11,18 @@ defmodule Wasmex.Plug do
              [name: @name] ++ Options.HTTP.service() ++ Options.HTTP.page(false),
              "Wasmex.Plug"
            )
-  @init Options.table([name: @name], "plug Wasmex.Plug")
+  @init Options.table(
+          [
+            name: @name,
+            unknown: [
+              type: {:one_of, [:auto, :pass, :not_found]},
+              default: :auto,
+              doc:
+                "what happens to requests for an unknown name: `:pass` leaves them to the next plug, `:not_found` responds with 404. `:auto` passes, except behind `forward`, where no plug follows"
+            ]
+          ],
+          "plug Wasmex.Plug"
+        )
 
   @moduledoc """
   Serves functions in a Plug pipeline, with Bandit or Cowboy, or in a Phoenix router.
@@ -29,6 +40,10 @@ defmodule Wasmex.Plug do
   `GET /f/goenv/rest?query` then runs `goenv.wasm` in the folder. With `file: "goenv.wasm"` instead of `dir:`, one
   function handles all paths.
 
+  A request that was handled is halted. What happens to one for a name that there is no function of says the plug's option
+  `:unknown`: `:pass` leaves it to the next plug, `:not_found` responds with 404. By default (`:auto`) it is passed on, except
+  behind `forward`, where no plug follows.
+
   ## Options of the child
 
   #{Options.Docs.table(@options)}
@@ -43,6 +58,8 @@ defmodule Wasmex.Plug do
   @compile {:no_warn_undefined, [Plug.Conn, Bandit.HTTP2.Errors.StreamError]}
 
   alias Wasmex.HTTP.{Request, Service}
+
+  @type options :: %{name: term(), unknown: :auto | :pass | :not_found}
 
   # The connection after the last read of the body.
   @key :"$wasmex_plug_conn"
@@ -73,27 +90,34 @@ defmodule Wasmex.Plug do
     end
   end
 
-  @doc "Plug's `init/1`: the option `:name` of the child."
-  @spec init(keyword()) :: term()
-  def init(opts) do
-    Options.new!(opts, @init).name
-  end
+  @doc "Plug's `init/1`: the option `:name` of the child, and `:unknown`."
+  @spec init(keyword()) :: options()
+  def init(opts), do: Options.new!(opts, @init)
 
-  @doc "Plug's `call/2`: handles the request."
-  @spec call(struct(), term()) :: struct()
-  def call(conn, name) do
+  @doc "Plug's `call/2`: handles the request, or passes it on."
+  @spec call(struct(), options()) :: struct()
+  def call(conn, %{name: name, unknown: unknown}) do
     service =
       :persistent_term.get({__MODULE__, name}, nil) ||
         raise ArgumentError,
               "no functions named #{inspect(name)} are running: add {Wasmex.Plug, name: #{inspect(name)}, dir: …} to a supervisor"
 
-    serve(conn, service)
+    request = request(conn)
+
+    if passes?(unknown, conn) and not Service.knows?(service, request),
+      do: conn,
+      else: %{serve(conn, request, service) | halted: true}
   end
+
+  defp passes?(:auto, conn), do: conn.script_name == []
+  defp passes?(unknown, _conn), do: unknown == :pass
 
   @doc false
   @spec serve(struct(), Service.t()) :: struct()
-  def serve(conn, service) do
-    {_response, {conn, ended}} = Service.serve(service, request(conn), &reply/2, {conn, :ok})
+  def serve(conn, service), do: serve(conn, request(conn), service)
+
+  defp serve(conn, request, service) do
+    {_response, {conn, ended}} = Service.serve(service, request, &reply/2, {conn, :ok})
     Process.delete(@key)
 
     if ended == :broken, do: break_off(conn), else: conn
@@ -123,6 +147,7 @@ defmodule Wasmex.Plug do
       port: conn.port,
       scheme: Atom.to_string(conn.scheme),
       remote_addr: address(conn.remote_ip),
+      mount: Enum.map_join(conn.script_name, &("/" <> &1)),
       protocol: protocol(conn)
     }
 

@@ -49,7 +49,7 @@ defmodule Wasmex.Server do
 
   defp begin(server, from, name, params, timeout) do
     server = if server.prepare, do: server.prepare.(server, timeout), else: server
-    span = Telemetry.start(:call, %{instance: server.instance, function: name})
+    span = Telemetry.start(:call, metadata(server.instance, name))
 
     case first_step(server, name, params, timeout) do
       {:done, result} ->
@@ -63,6 +63,11 @@ defmodule Wasmex.Server do
         {:noreply, server |> start(from, name, span, outcome) |> handle_step(outcome)}
     end
   end
+
+  defp metadata(%Instance{} = instance, name), do: Instance.call_metadata(instance, name)
+
+  defp metadata(instance, path),
+    do: %{instance: instance, function: Enum.join(path, "#"), tags: instance.tags}
 
   defp first_step(_server, _name, params, _timeout)
        when not is_list(params) and not is_struct(params, Terms),

@@ -83,6 +83,17 @@ defmodule Wasmex.Store do
   defp wrap({:error, native}), do: {:error, native |> Error.from_native() |> Compat.text()}
 
   @doc """
+  The store with tags: instances made in it carry them, and telemetry has them in the metadata of their calls.
+
+      iex> {:ok, store} = Wasmex.Store.new()
+      iex> Wasmex.Store.tag(store, %{tenant: "a"}).tags
+      %{tenant: "a"}
+  """
+  @spec tag(StoreOrCaller.t(), map()) :: StoreOrCaller.t()
+  def tag(%StoreOrCaller{} = store, tags) when is_map(tags),
+    do: %{store | tags: Map.merge(store.tags, tags)}
+
+  @doc """
   Frees the store now, or as soon as the process that is using it is done. A call of the calling process
   that is suspended between two slices ends. Any later use of a handle returns an error.
   """

@@ -24,9 +24,10 @@ defmodule Wasmex.StoreOrCaller do
   alias Wasmex.{Compat, Native}
   alias Wasmex.Call.Access
 
-  defstruct resource: nil, reference: nil
+  # `tags` are for telemetry, see `Wasmex.Store.tag/2`.
+  defstruct resource: nil, reference: nil, tags: %{}
 
-  @type t :: %__MODULE__{resource: term(), reference: reference()}
+  @type t :: %__MODULE__{resource: term(), reference: reference(), tags: map()}
 
   @doc false
   @spec __wrap_resource__(reference() | {reference(), non_neg_integer()}) :: t()

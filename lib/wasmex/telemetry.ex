@@ -13,6 +13,11 @@ defmodule Wasmex.Telemetry do
   | `:import` | an Elixir function that a guest calls | `:namespace`, `:name` |
   | `:checkout` | the wait for a place in a `Wasmex.Pool`, and the making of its worker where there is none | `:pool`, `:key` |
   | `:run` | a program: `Wasmex.run/3`, `Wasmex.stream!/3`, `Wasmex.Program` | `:program`, `:args` |
+  | `:http` | a request to `Wasmex.HTTP.Server` or `Wasmex.Plug` | `:method`, `:path`; `:status` when it stops |
+
+  Spans `:instantiate`, `:call` and `:run` have also `:tags`, those of the store (`Wasmex.Store.tag/2`, the option `:tags` of
+  `Wasmex.start_link/1`, `Wasmex.Components.start_link/1` and `Wasmex.run/3`), and of modules `:module`, the name in its name
+  section. A call that hands over bytes is one span, without those of the guest's allocator.
 
   Measurements: `:start` has `:system_time` and `:monotonic_time`, the others `:duration` and
   `:monotonic_time`, all in native units (`System.convert_time_unit/3`). `:stop` has in its metadata
@@ -21,7 +26,7 @@ defmodule Wasmex.Telemetry do
 
   ## Enabling spans
 
-  If your project depends on `:telemetry`, the spans `:compile`, `:instantiate` and `:run` are enabled. The
+  If your project depends on `:telemetry`, the spans `:compile`, `:instantiate`, `:run` and `:http` are enabled. The
   spans `:call`, `:import` and `:checkout` cost more than a short call takes, so they must be enabled explicitly:
 
       config :wasmex, telemetry: [:compile, :instantiate, :run, :call]   # or true, or false
@@ -41,8 +46,8 @@ defmodule Wasmex.Telemetry do
 
   @compile {:inline, on?: 1}
 
-  @spans [:compile, :instantiate, :call, :import, :checkout, :run]
-  @default [:compile, :instantiate, :run]
+  @spans [:compile, :instantiate, :call, :import, :checkout, :run, :http]
+  @default [:compile, :instantiate, :run, :http]
 
   @options Wasmex.Options.table(
              [
@@ -54,12 +59,12 @@ defmodule Wasmex.Telemetry do
              "Wasmex.Telemetry.enable/2"
            )
 
-  @type span :: :compile | :instantiate | :call | :import | :checkout | :run
+  @type span :: :compile | :instantiate | :call | :import | :checkout | :run | :http
   @type handler :: ([atom()], map(), map() -> any())
 
   @doc """
-  Enables spans in the whole VM. Option: `:handler`, a function of event, measurements and metadata
-  (default: `:telemetry.execute/3`; raises if `:telemetry` is not available).
+  Enables spans in the whole VM; those that are enabled already stay. Option: `:handler`, a function of event, measurements
+  and metadata (default: `:telemetry.execute/3`; raises if `:telemetry` is not available).
   """
   @spec enable([span()], keyword()) :: :ok
   def enable(spans \\ @spans, opts \\ []) do
@@ -70,7 +75,8 @@ defmodule Wasmex.Telemetry do
     end
 
     handler = opts.handler || default_handler()
-    :persistent_term.put(__MODULE__, Map.new(spans, &{&1, handler}))
+    enabled = :persistent_term.get(__MODULE__, %{})
+    :persistent_term.put(__MODULE__, Map.merge(enabled, Map.new(spans, &{&1, handler})))
   end
 
   defp default_handler do
@@ -81,11 +87,11 @@ defmodule Wasmex.Telemetry do
 
   defp available?, do: Code.ensure_loaded?(:telemetry)
 
-  @doc "Disables all spans."
-  @spec disable() :: :ok
-  def disable do
-    :persistent_term.erase(__MODULE__)
-    :ok
+  @doc "Disables all spans, or these."
+  @spec disable([span()]) :: :ok
+  def disable(spans \\ @spans) do
+    enabled = :persistent_term.get(__MODULE__, %{})
+    :persistent_term.put(__MODULE__, Map.drop(enabled, spans))
   end
 
   @doc false
@@ -121,11 +127,12 @@ defmodule Wasmex.Telemetry do
   end
 
   @doc false
-  @spec stop(tuple() | nil, result, map()) :: result when result: term()
-  def stop(started, result, measurements \\ %{})
-  def stop(nil, result, _measurements), do: result
+  # With measurements and metadata that are known at the end alone.
+  @spec stop(tuple() | nil, result, map(), map()) :: result when result: term()
+  def stop(started, result, measurements \\ %{}, more \\ %{})
+  def stop(nil, result, _measurements, _more), do: result
 
-  def stop({handler, span, start, metadata}, result, measurements) do
+  def stop({handler, span, start, metadata}, result, measurements, more) do
     outcome =
       case result do
         {:error, error} -> %{result: :error, error: error}
@@ -135,7 +142,7 @@ defmodule Wasmex.Telemetry do
     handler.(
       [:wasmex, span, :stop],
       Map.merge(measurements, since(start)),
-      Map.merge(metadata, outcome)
+      metadata |> Map.merge(more) |> Map.merge(outcome)
     )
 
     result

@@ -39,17 +39,24 @@ defmodule Wasmex.Template do
     {store, via} = StoreOrCaller.split(store_or_caller)
     %{fuel: fuel, timeout: timeout} = Options.new!(opts, @options)
 
-    span = Telemetry.start(:instantiate, %{})
+    instance = Instance.of(store_or_caller, fn -> name(template) end)
+    span = Telemetry.start(:instantiate, Instance.metadata(instance))
 
     case Native.instance_from_template(store, template, fuel, via) do
       {:ok, resource} ->
-        Telemetry.stop(span, {:ok, Instance.__wrap_resource__(resource)})
+        Telemetry.stop(span, made(instance, resource))
 
       step ->
         made = drive(step, store, template, fuel, via, timeout)
+        made = with {:ok, resource} <- made, do: made(instance, resource)
         Telemetry.stop(span, made)
     end
   end
+
+  defp made(instance, resource),
+    do: {:ok, %{instance | resource: resource, reference: make_ref()}}
+
+  defp name(template), do: template |> Native.template_module() |> Native.module_name()
 
   @doc false
   @spec module(t()) :: Wasmex.Module.t()
@@ -59,6 +66,6 @@ defmodule Wasmex.Template do
   defp drive(step, store, template, fuel, via, timeout) do
     again = fn -> Native.instance_from_template(store, template, fuel, via) end
     call = Call.new(store, timeout, Context.of(), again)
-    with {:ok, resource} <- Call.run(step, call), do: {:ok, Instance.__wrap_resource__(resource)}
+    Call.run(step, call)
   end
 end

@@ -16,7 +16,8 @@ unless Code.ensure_loaded?(Plug.Conn) do
               scheme: :http,
               remote_ip: {127, 0, 0, 1},
               status: nil,
-              state: :unset
+              state: :unset,
+              halted: false
 
     # `adapter` is `{pieces of the body, who is told}`.
     def read_body(%{adapter: {[], to}} = conn, _opts), do: {:ok, "", %{conn | adapter: {[], to}}}

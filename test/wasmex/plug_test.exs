@@ -35,10 +35,41 @@ defmodule Wasmex.PlugTest do
     assert_received {:resp, 200, headers, body}
     assert {"content-type", "text/plain; charset=utf-8"} in headers
     assert body =~ "http_path=/rustenv/a%20b\n" and body =~ "http_query=a=1&b=2\n"
-    call(conn("GET", "/nope"), name)
+    # Behind `forward` nobody else answers.
+    assert %{halted: true} = call(conn("GET", "/f/nope", script_name: ["f"]), name)
     assert_received {:resp, 404, _, _}
-    call(conn("GET", "/"), name)
+    call(conn("GET", "/f", script_name: ["f"]), name)
     assert_received {:resp, 400, _, _}
+  end
+
+  test "an answer halts, and names that it does not know are passed on", %{name: name, dir: dir} do
+    assert %{state: :sent, halted: true} = call(conn("GET", "/rustenv"), name)
+
+    for path <- ["/nope", "/", "/..", "/a%20b/c"] do
+      assert %{state: :unset, halted: false} = call(conn("GET", path), name)
+    end
+
+    for {unknown, state} <- [pass: :unset, not_found: :sent] do
+      opts = Wasmex.Plug.init(name: name, unknown: unknown)
+      assert %{state: ^state} = Wasmex.Plug.call(conn("GET", "/f/nope", script_name: ["f"]), opts)
+      assert %{state: ^state} = Wasmex.Plug.call(conn("GET", "/nope"), opts)
+    end
+
+    # What is there and does not compile is known.
+    File.write!(Path.join(dir, "broken.wat"), "(module")
+    start_supervised!({Wasmex.Plug, name: :broken, dir: dir})
+    assert %{status: 500, halted: true} = call(conn("GET", "/broken"), :broken)
+  end
+
+  test "the page's links and form stay inside the mount", %{dir: dir} do
+    start_supervised!({Wasmex.Plug, name: :page, dir: dir, page: true})
+    conn = conn("GET", "/f/x", script_name: ["f", "x"], req_headers: [{"accept", "text/html"}])
+    assert %{status: 200} = call(conn, :page)
+    assert_received {:resp, 200, _, page}
+    assert page =~ ~s|href="/f/x/rustenv"| and page =~ ~s|action="/f/x/"|
+    call(%{conn | req_headers: []}, :page)
+    assert_received {:resp, 200, _, json}
+    assert json =~ ~s|"/f/x/rustenv"|
   end
 
   test "streams the request's body, within its limits", %{name: name, dir: dir} do

@@ -211,6 +211,10 @@ defmodule Mix.Tasks.Wasmex.Call do
 
   use Mix.Task
 
+  @doc false
+  @spec __options__() :: Options.t()
+  def __options__, do: @options
+
   alias Wasmex.{Artefact, CLI, JSON, Plugin, Quantity}
 
   # ms for what --wasm-url fetches.

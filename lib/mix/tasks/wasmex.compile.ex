@@ -33,6 +33,10 @@ defmodule Mix.Tasks.Wasmex.Compile do
 
   use Mix.Task
 
+  @doc false
+  @spec __options__() :: Options.t()
+  def __options__, do: @options
+
   alias Wasmex.{CLI, Compiler, Engine}
   alias Wasmex.CLI.Progress
   alias Wasmex.Quantity

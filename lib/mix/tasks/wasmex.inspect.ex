@@ -35,6 +35,10 @@ defmodule Mix.Tasks.Wasmex.Inspect do
 
   use Mix.Task
 
+  @doc false
+  @spec __options__() :: Options.t()
+  def __options__, do: @options
+
   alias Wasmex.{CLI, Inspection, WIT}
   alias Wasmex.Components.Component
   alias Wasmex.Inspection.Report

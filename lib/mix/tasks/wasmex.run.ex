@@ -107,6 +107,10 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   use Mix.Task
 
+  @doc false
+  @spec __options__() :: Options.t()
+  def __options__, do: @options
+
   alias Wasmex.{CLI, Error, Module, Profile, Trap}
   alias Wasmex.CLI.{Invocation, Progress}
   alias Wasmex.Quantity

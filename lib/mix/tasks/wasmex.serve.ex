@@ -34,6 +34,10 @@ defmodule Mix.Tasks.Wasmex.Serve do
 
   use Mix.Task
 
+  @doc false
+  @spec __options__() :: Options.t()
+  def __options__, do: @options
+
   alias Wasmex.CLI
   alias Wasmex.HTTP.{Folder, Server, Service}
 

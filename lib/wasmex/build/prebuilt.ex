@@ -142,7 +142,7 @@ defmodule Wasmex.Build.Prebuilt do
   end
 
   defp request(url) do
-    for application <- [:inets, :ssl], do: {:ok, _} = Application.ensure_all_started(application)
+    for application <- [:inets, :ssl], do: start!(application)
     proxy()
 
     tls = [
@@ -159,6 +159,14 @@ defmodule Wasmex.Build.Prebuilt do
       {:ok, {{_, status, _}, _headers, _body}} -> {:none, "#{url}: status #{status}"}
       {:error, reason} -> {:none, "#{url}: #{inspect(reason, limit: 10)}"}
     end
+  end
+
+  # Elixir 1.15 and later take applications out of the code path that a project does not name.
+  defp start!(application) do
+    if function_exported?(Mix, :ensure_application!, 1),
+      do: apply(Mix, :ensure_application!, [application])
+
+    {:ok, _} = Application.ensure_all_started(application)
   end
 
   defp proxy do

@@ -56,12 +56,13 @@ defmodule Wasmex.Components.Instance do
   alias Wasmex.Call.Timeout
   alias Wasmex.Components.{Component, Path, Store, ValueFormat, Template}
 
-  defstruct store_resource: nil, instance_resource: nil, reference: nil
+  defstruct store_resource: nil, instance_resource: nil, reference: nil, tags: %{}
 
   @type t :: %__MODULE__{
           store_resource: reference(),
           instance_resource: reference(),
-          reference: reference()
+          reference: reference(),
+          tags: map()
         }
   @type path :: String.t() | atom() | tuple() | [String.t() | atom()]
 
@@ -170,7 +171,8 @@ defmodule Wasmex.Components.Instance do
 
   defp spanned(instance, path, params, format, fuel, timeout) do
     if Telemetry.on?(:call) do
-      span = Telemetry.start(:call, %{instance: instance, function: Enum.join(path, "#")})
+      metadata = %{instance: instance, function: Enum.join(path, "#"), tags: instance.tags}
+      span = Telemetry.start(:call, metadata)
       Telemetry.stop(span, run(instance, path, params, format, fuel, timeout))
     else
       run(instance, path, params, format, fuel, timeout)

@@ -21,9 +21,9 @@ defmodule Wasmex.Components.Store do
   alias Wasmex.{Compat, Engine, StoreLimits}
   alias Wasmex.Wasi.WasiP2Options
 
-  defstruct resource: nil, reference: nil
+  defstruct resource: nil, reference: nil, tags: %{}
 
-  @type t :: %__MODULE__{resource: reference(), reference: reference()}
+  @type t :: %__MODULE__{resource: reference(), reference: reference(), tags: map()}
 
   @doc "Creates a store that grants nothing. `nil` means no limits, and the default engine."
   @spec new(StoreLimits.t() | nil, Engine.t() | nil) :: {:ok, t()} | {:error, String.t()}
@@ -44,6 +44,11 @@ defmodule Wasmex.Components.Store do
 
   defp make(other, _limits, _engine),
     do: Wasmex.Options.misuse!("%Wasmex.Wasi.WasiP2Options{}", other)
+
+  @doc "The store with tags for telemetry, like `Wasmex.Store.tag/2`."
+  @spec tag(t(), map()) :: t()
+  def tag(%__MODULE__{} = store, tags) when is_map(tags),
+    do: %{store | tags: Map.merge(store.tags, tags)}
 
   @doc "Frees the store, like `Wasmex.Store.close/1`."
   @spec close(t()) :: :ok

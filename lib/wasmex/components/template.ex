@@ -48,14 +48,14 @@ defmodule Wasmex.Components.Template do
   @doc "Creates an instance. Options: `:timeout` in ms and `:fuel`, for the guest's start code."
   @spec instantiate(t(), Store.t(), keyword()) :: {:ok, Instance.t()} | {:error, Exception.t()}
   def instantiate(%__MODULE__{resource: template}, store, opts \\ []) do
-    store = Store.resource!(store)
+    {store, tags} = {Store.resource!(store), store.tags}
     opts = Options.new!(opts, @options)
     again = fn -> Native.component_instantiate(store, template, opts.fuel, nil) end
     call = Call.new(store, opts.timeout, nil, again)
-    span = Telemetry.start(:instantiate, %{})
+    span = Telemetry.start(:instantiate, %{tags: tags})
 
     case Telemetry.stop(span, Call.run(call)) do
-      {:ok, resource} -> {:ok, Instance.wrap(store, resource)}
+      {:ok, resource} -> {:ok, %{Instance.wrap(store, resource) | tags: tags}}
       error -> error
     end
   end

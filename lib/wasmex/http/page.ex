@@ -18,7 +18,10 @@ defmodule Wasmex.HTTP.Page do
         html(page(service, request))
 
       true ->
-        json(JSON.encode(%{functions: Enum.map(functions(service), &Map.delete(&1, :function))}))
+        functions =
+          for function <- functions(service, request), do: Map.delete(function, :function)
+
+        json(JSON.encode(%{functions: functions}))
     end
   end
 
@@ -48,14 +51,14 @@ defmodule Wasmex.HTTP.Page do
       body: body <> "\n"
     }
 
-  defp functions(service) do
+  defp functions(service, request) do
     for {name, found, error} <- Folder.list(service.table) do
       function = with {:ok, function} <- found, do: function
       stats = Stats.read(service.stats, name)
 
       %{
         name: name,
-        url: "/" <> name,
+        url: request.mount <> "/" <> name,
         convention: if(is_struct(function), do: function.convention),
         size: if(is_struct(function), do: function.size),
         state: state(found),
@@ -75,7 +78,7 @@ defmodule Wasmex.HTTP.Page do
   defp state(:refused), do: "refused"
 
   defp page(service, request) do
-    functions = functions(service)
+    functions = functions(service, request)
     asked = URI.decode_query(request.query)
 
     IO.iodata_to_binary([
@@ -84,43 +87,100 @@ defmodule Wasmex.HTTP.Page do
       <html lang="en"><head><meta charset="utf-8"><title>Functions</title>
       <meta name="viewport" content="width=device-width, initial-scale=1">
       <style>
-        body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #223 }
+        :root { color-scheme: light dark; --text: #1c2030; --faint: #596080; --line: #d9dce8; --panel: #f4f5fa; --bad: #b3261e; --link: #2a4bd0 }
+        @media (prefers-color-scheme: dark) {
+          :root { --text: #e4e6f0; --faint: #9aa2c0; --line: #353b52; --panel: #1d2130; --bad: #ff8a80; --link: #9db4ff }
+          body { background: #12141d }
+        }
+        * { box-sizing: border-box }
+        body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1.5rem 1rem 4rem; color: var(--text) }
+        a { color: var(--link) } h1 { font-size: 1.5rem; margin: 0 0 1rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
         table { border-collapse: collapse; width: 100% }
-        th, td { text-align: left; padding: .3rem .7rem; border-bottom: 1px solid #dde }
-        td.n { text-align: right; font-variant-numeric: tabular-nums }
-        pre { background: #f4f4f8; padding: .8rem; overflow: auto }
-        input, select, textarea, button { font: inherit; padding: .2rem .5rem }
-        .bad { color: #a22 } form { margin: 2rem 0 1rem }
+        th, td { text-align: left; padding: .45rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top }
+        th { color: var(--faint); font-weight: 600; font-size: .85rem }
+        th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+        pre { background: var(--panel); padding: .8rem; border-radius: .4rem; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0 }
+        form { display: grid; grid-template-columns: 12rem 8rem 1fr; gap: .6rem .8rem }
+        label { display: grid; gap: .2rem; color: var(--faint); font-size: .85rem; min-width: 0 }
+        .wide { grid-column: 1 / -1 }
+        input, select, textarea, button { font: inherit; padding: .45rem .6rem; color: var(--text); background: var(--panel); border: 1px solid var(--line); border-radius: .4rem; width: 100%; min-width: 0 }
+        button { width: auto; justify-self: start; padding-inline: 1.4rem; cursor: pointer }
+        .bad { color: var(--bad); overflow-wrap: anywhere } .faint { color: var(--faint) }
+        @media (max-width: 40rem) {
+          thead { display: none }
+          tr { display: block; border-bottom: 1px solid var(--line); padding: .6rem 0 }
+          td, td.n { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0; text-align: right; white-space: normal }
+          td::before { content: attr(data-label); color: var(--faint); text-align: left }
+          td:empty { display: none } td:first-child { font-size: 1.1rem } td:first-child::before { content: none }
+          form { grid-template-columns: 1fr 1fr } form > label:nth-child(n+3) { grid-column: 1 / -1 }
+        }
       </style></head><body>
       <h1>Functions</h1>
-      <table id="functions"><thead><tr><th>name</th><th>kind</th><th>size</th><th>requests</th><th>errors</th>
-      <th>p50</th><th>p99</th><th>last error</th></tr></thead><tbody>
       """,
-      Enum.map(functions, &row/1),
-      "</tbody></table>\n",
-      form(functions, asked),
+      list(functions),
+      form(functions, asked, request),
       called(functions, asked, request),
       "</body></html>\n"
     ])
   end
 
+  defp list([]),
+    do: ~s|<p class="faint">There are none yet: put a .wasm file into the folder.</p>\n|
+
+  @columns [
+    {"Name", ""},
+    {"Kind", ""},
+    {"Size", "n"},
+    {"Requests", "n"},
+    {"Errors", "n"},
+    {"Half are faster than", "n"},
+    {"99 % are faster than", "n"},
+    {"Last error", "bad"}
+  ]
+
+  defp list(functions) do
+    [
+      ~s|<table id="functions"><thead><tr>|,
+      for(
+        {title, class} <- @columns,
+        do: ~s|<th class="#{if class == "n", do: "n"}">#{title}</th>|
+      ),
+      "</tr></thead><tbody>\n",
+      Enum.map(functions, &row/1),
+      "</tbody></table>\n"
+    ]
+  end
+
   defp row(function) do
-    name = escape(function.name)
     trouble = function.load_error || function.last_error
 
-    [
-      ~s|<tr><td><a href="#{name}">#{name}</a></td><td>#{function.convention || function.state}</td>|,
-      ~s|<td class="n">#{function.size && Quantity.bytes(function.size)}</td>|,
-      ~s|<td class="n">#{function.requests}</td><td class="n">#{function.errors}</td>|,
-      ~s|<td class="n">#{time(function.p50_us)}</td><td class="n">#{time(function.p99_us)}</td>|,
-      ~s|<td class="bad">#{trouble |> to_string() |> String.slice(0, 200) |> escape()}</td></tr>\n|
+    cells = [
+      ~s|<a href="#{escape(function.url)}">#{escape(function.name)}</a>|,
+      function.convention || function.state,
+      function.size && Quantity.bytes(function.size),
+      function.requests,
+      function.errors,
+      time(function.p50_us),
+      time(function.p99_us),
+      trouble |> to_string() |> String.slice(0, 200) |> escape()
     ]
+
+    # Labels stand beside the values where the screen is too narrow for a table.
+    cells =
+      for {{title, class}, content} <- Enum.zip(@columns, cells),
+          do: ~s|<td data-label="#{title}" class="#{class}">#{content}</td>|
+
+    ["<tr>", cells, "</tr>\n"]
   end
 
   defp time(nil), do: ""
   defp time(us), do: Quantity.time(us)
 
-  defp form(functions, asked) do
+  @methods ~w(GET POST PUT PATCH DELETE HEAD OPTIONS)
+
+  defp form([], _asked, _request), do: []
+
+  defp form(functions, asked, request) do
     options =
       for %{name: name, function: function} <- functions, function != nil do
         selected = if asked["call"] == name, do: " selected"
@@ -130,17 +190,18 @@ defmodule Wasmex.HTTP.Page do
     method = asked["method"] || "GET"
 
     methods =
-      for name <- ~w(GET POST PUT DELETE),
+      for name <- @methods,
           do: ~s|<option#{if name == method, do: " selected"}>#{name}</option>|
 
     """
-    <form method="get" action="/">
-      <select name="call">#{options}</select>
-      <select name="method">#{methods}</select>
-      <input name="target" size="40" value="#{escape(asked["target"] || "/?foo=bar&id=1234")}">
-      <input name="type" size="24" value="#{escape(asked["type"] || "text/plain")}">
-      <button>call</button><br>
-      <textarea name="body" rows="3" cols="80">#{escape(asked["body"] || "")}</textarea>
+    <h2>Try one</h2>
+    <form method="get" action="#{escape(request.mount)}/">
+      <label>Function <select name="call">#{options}</select></label>
+      <label>Method <select name="method">#{methods}</select></label>
+      <label>Path and query <input name="target" value="#{escape(asked["target"] || "/?foo=bar&id=1234")}"></label>
+      <label class="wide">Content type of the body <input name="type" value="#{escape(asked["type"] || "text/plain")}"></label>
+      <label class="wide">Body <textarea name="body" rows="3">#{escape(asked["body"] || "")}</textarea></label>
+      <button>Send</button>
     </form>
     """
   end
@@ -154,7 +215,7 @@ defmodule Wasmex.HTTP.Page do
         show(response)
 
       _ ->
-        ~s|<p class="bad">there is no function #{escape(name)}</p>|
+        ~s|<p class="bad">There is no function #{escape(name)}.</p>|
     end
   end
 
@@ -178,9 +239,9 @@ defmodule Wasmex.HTTP.Page do
     """
     <h2 id="status">#{response.status} #{Response.reason(response.status)}</h2>
     <p>in #{Quantity.time(response.duration)}<span class="bad">#{escape(error || "")}</span></p>
-    <h3>headers</h3><pre id="headers">#{escape(headers)}</pre>
-    <h3>body</h3><pre id="body">#{body |> String.slice(0, 100_000) |> escape()}</pre>
-    <h3>log</h3><pre id="log">#{escape(log)}</pre>
+    <h2>Headers</h2><pre id="headers">#{escape(headers)}</pre>
+    <h2>Body</h2><pre id="body">#{body |> String.slice(0, 100_000) |> escape()}</pre>
+    <h2>Log</h2><pre id="log">#{escape(log)}</pre>
     """
   end
 end

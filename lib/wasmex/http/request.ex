@@ -10,6 +10,7 @@ defmodule Wasmex.HTTP.Request do
     `Wasmex.Error`) ends it
   - `:host`, `:port`, `:scheme`, `:remote_addr` (text), `:protocol`
   - `:script_name`: the path of the function itself, such as `/goenv`
+  - `:mount`: the path at which the functions are, `""` or such as `/functions`; it is in none of the other paths
 
   ## Example
 
@@ -30,7 +31,8 @@ defmodule Wasmex.HTTP.Request do
             scheme: "http",
             remote_addr: "",
             protocol: "HTTP/1.1",
-            script_name: ""
+            script_name: "",
+            mount: ""
 
   @type t :: %__MODULE__{
           method: String.t(),
@@ -43,7 +45,8 @@ defmodule Wasmex.HTTP.Request do
           scheme: String.t(),
           remote_addr: String.t(),
           protocol: String.t(),
-          script_name: String.t()
+          script_name: String.t(),
+          mount: String.t()
         }
 
   @doc "Creates a request from a method, a target (path and query), headers and a body."

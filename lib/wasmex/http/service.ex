@@ -7,7 +7,7 @@ defmodule Wasmex.HTTP.Service do
 
   require Logger
 
-  alias Wasmex.Options
+  alias Wasmex.{Options, Telemetry}
   alias Wasmex.HTTP.{Exchange, Folder, Gate, Page, Request, Resident, Response, Stats}
 
   # `only` is the function of a service with a single file.
@@ -75,15 +75,30 @@ defmodule Wasmex.HTTP.Service do
 
   @doc "Handles a request and responds through `reply`, see `Exchange.run/5`. Returns `{response, state}`."
   def serve(%__MODULE__{} = service, %Request{} = request, reply, state, closed \\ nil) do
+    span = Telemetry.start(:http, %{method: request.method, path: request.path})
     {response, state} = route(service, request, reply, state, closed)
+    Telemetry.stop(span, outcome(response), %{}, %{status: response.status})
     if service.log, do: log(request, response)
     {response, state}
   end
+
+  defp outcome(%{error: nil}), do: :ok
+  defp outcome(%{error: error}), do: {:error, error}
 
   defp log(request, response) do
     query = if request.query == "", do: "", else: "?" <> request.query
     target = printable(request.script_name <> request.path <> query)
     Logger.info("#{request.method} #{target} #{response.status} #{response.duration} µs")
+  end
+
+  @doc "Whether a request is for one of the functions, or for the page."
+  @spec knows?(t(), Request.t()) :: boolean()
+  def knows?(%__MODULE__{only: only}, _request) when only != nil, do: true
+  def knows?(%__MODULE__{page: true}, %Request{path: "/", script_name: ""}), do: true
+
+  def knows?(service, request) do
+    {name, _request} = Request.shift(request)
+    Folder.name?(name) and Folder.find(service.table, name) != :unknown
   end
 
   defp printable(text), do: text |> String.slice(0, 200) |> String.replace(~r/[^ -~]/, "?")

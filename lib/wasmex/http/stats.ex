@@ -27,7 +27,7 @@ defmodule Wasmex.HTTP.Stats do
     )
 
     if response.error,
-      do: :ets.update_element(stats, name, {4, Exception.message(response.error)})
+      do: :ets.update_element(stats, name, {4, first_line(response.error)})
 
     :ok
   end
@@ -41,6 +41,10 @@ defmodule Wasmex.HTTP.Stats do
       |> Kernel./(@factor)
       |> floor()
       |> min(@buckets)
+
+  # What follows is for the log.
+  defp first_line(error),
+    do: error |> Exception.message() |> String.split("\n", parts: 2) |> hd()
 
   # The upper end of a bucket.
   defp time(bucket), do: round(10 * :math.exp(@factor * (bucket + 1)))

@@ -95,6 +95,13 @@ defmodule Wasmex.Options.Call do
         default_doc: "none",
         doc: "for the new store"
       ],
+      tags: [
+        type: :map,
+        default: %{},
+        default_doc: "none",
+        doc: "for the metadata of telemetry",
+        example: ~s|%{tenant: "a"}|
+      ],
       start_timeout: [type: :timeout, default: :infinity, doc: "for the #{start_code}"]
     ] ++ genserver()
   end

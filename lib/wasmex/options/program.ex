@@ -132,6 +132,14 @@ defmodule Wasmex.Options.Program do
         flag_doc: "argv[0], by default the file's name",
         group: :others
       ],
+      tags: [
+        type: :map,
+        default: %{},
+        default_doc: "none",
+        doc: "for the metadata of telemetry",
+        example: ~s|%{tenant: "a"}|,
+        group: :others
+      ],
       engine: [
         type: {:or, [nil], {:struct, Wasmex.Engine}},
         default_doc: "the default engine",

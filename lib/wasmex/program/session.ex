@@ -80,7 +80,13 @@ defmodule Wasmex.Program.Session do
 
   defp with_store(session, args) do
     with {:ok, session} <- SessionStore.open(session, args) do
-      span = Telemetry.start(:run, %{program: session.source.name, args: args})
+      span =
+        Telemetry.start(:run, %{
+          program: session.source.name,
+          args: args,
+          tags: session.options.tags
+        })
+
       {:ok, %{session | span: span, started: System.monotonic_time()}}
     else
       {:error, error} ->

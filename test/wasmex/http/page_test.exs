@@ -58,7 +58,7 @@ defmodule Wasmex.HTTP.PageTest do
 
     assert html =~ "201 Created" and html =~ "x-count: 2"
     assert {200, _, html} = Client.get(port, "/?call=%3Cb%3E", accept)
-    assert html =~ "there is no function &lt;b&gt;"
+    assert html =~ "There is no function &lt;b&gt;"
   end
 
   if @browser do
@@ -83,7 +83,7 @@ defmodule Wasmex.HTTP.PageTest do
       {dom, 0} = System.cmd("sh", quiet ++ ["--dump-dom", url], env: env)
 
       assert dom =~ "<title>Functions</title>"
-      assert dom =~ ~s|<a href="watenv">watenv</a>|
+      assert dom =~ ~s|<a href="/watenv">watenv</a>|
       assert dom =~ ~s|<h2 id="status">200 OK</h2>|
       assert dom =~ "http_query=a=1"
       assert dom =~ ~s|<pre id="log">watenv was called; variables:|

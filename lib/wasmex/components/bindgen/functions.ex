@@ -17,8 +17,20 @@ defmodule Wasmex.Components.Bindgen.Functions do
     {args, arg_types} = args(params, context)
     name = function |> WIT.function_name() |> Names.function(taken) |> Names.identifier()
     structs = structs_of(function.result, context)
+    bang = Names.identifier("#{name}!")
 
     quote do
+      @doc unquote(
+             "As `#{name}/#{length(args) + 2}`, but returns the value or raises the exception."
+           )
+      @spec unquote(bang)(
+              Wasmex.Components.GuestResource.t(),
+              unquote_splicing(arg_types),
+              keyword()
+            ) :: unquote(result(function, context))
+      def unquote(bang)(handle, unquote_splicing(args), opts \\ []),
+        do: Wasmex.Component.value!(unquote(name)(handle, unquote_splicing(args), opts))
+
       @doc unquote(doc(function))
       @spec unquote(name)(
               Wasmex.Components.GuestResource.t(),

@@ -1,0 +1,139 @@
+defmodule Mix.Tasks.Wasmex.New do
+  @shortdoc "Adds a guest to the project"
+
+  alias Wasmex.CLI.Flag
+  alias Wasmex.Guests.Toolchain
+  alias Wasmex.Options
+
+  @languages Toolchain.kinds() |> Map.keys() |> Enum.sort()
+  @kinds Toolchain.kinds() |> Map.values() |> List.flatten() |> Enum.uniq()
+
+  @options Options.table(
+             [
+               lang: [
+                 type: {:or, [nil], {:one_of, Enum.map(@languages, &String.to_atom/1)}},
+                 doc: "the language: #{Enum.join(@languages, ", ")}",
+                 flag: {:lang, "LANGUAGE"}
+               ],
+               kind: [
+                 type: {:or, [nil], {:one_of, Enum.map(@kinds, &String.to_atom/1)}},
+                 doc:
+                   "what it is: #{Enum.join(@kinds, ", ")}; by default the first that the language has",
+                 flag: {:kind, "KIND"}
+               ]
+             ],
+             "mix wasmex.new"
+           )
+
+  @moduledoc """
+  Adds a guest to the project: its source in `guests/NAME`, a module for it in `lib`, and a test.
+
+      mix wasmex.new NAME --lang rust
+      mix wasmex.new counter --lang go --kind program
+
+  #{Flag.docs(@options)}
+
+  | language | kinds |
+  |---|---|
+  #{Enum.map_join(@languages, "\n", &"| #{&1} | #{Enum.join(Toolchain.kinds()[&1], ", ")} |")}
+
+  A function takes and returns strings, a program has arguments and standard streams, a component has types, a plug-in is
+  one of Extism, and `http` answers requests. `mix compile` builds it (`Mix.Tasks.Compile.WasmexGuests`). No file that
+  exists is written over.
+  """
+
+  use Mix.Task
+
+  @doc false
+  @spec __options__() :: Options.t()
+  def __options__, do: @options
+
+  alias Wasmex.CLI
+
+  @impl true
+  def run(argv) do
+    {opts, name} = CLI.one_argument(__MODULE__, "the NAME of the guest", argv, @options)
+
+    language =
+      opts[:lang] || CLI.misuse(__MODULE__, "--lang is missing: #{Enum.join(@languages, ", ")}")
+
+    language = to_string(language)
+    kinds = Toolchain.kinds()[language]
+    kind = to_string(opts[:kind] || hd(kinds))
+
+    unless kind in kinds,
+      do:
+        CLI.misuse(
+          __MODULE__,
+          "--kind: #{language} has #{Enum.join(kinds, ", ")}, and no #{kind}"
+        )
+
+    unless name =~ ~r/\A[a-z][a-z0-9_]*\z/,
+      do: CLI.misuse(__MODULE__, "#{name}: a name is of small letters, digits and underscores")
+
+    Mix.Project.get() || CLI.fail("there is no Mix project here: mix new makes one")
+    write(name, language, kind)
+    next(name, language, kind)
+  end
+
+  defp write(name, language, kind) do
+    templates = Application.app_dir(:wasmex, "priv/templates/guests")
+    guest = Path.join(templates, "#{language}-#{kind}/guest")
+    elixir = Path.join([templates, "elixir", kind])
+
+    files =
+      for(
+        path <- Path.wildcard(guest <> "/**"),
+        File.regular?(path),
+        do: {path, Path.join("guests/#{name}", Path.relative_to(path, guest))}
+      ) ++
+        [
+          {Path.join(elixir, "lib.ex"), "lib/#{name}.ex"},
+          {Path.join(elixir, "test.exs"), "test/#{name}_test.exs"}
+        ]
+
+    settings = "guests/#{name}/guest.exs"
+
+    for path <- [settings | Enum.map(files, &elem(&1, 1))], File.exists?(path) do
+      CLI.fail("#{path} is there already")
+    end
+
+    for {from, to} <- files, do: create(to, from |> File.read!() |> fill(name))
+
+    create(
+      settings,
+      "# How this guest is built: see mix help compile.wasmex_guests.\n[lang: #{inspect(language)}, kind: #{inspect(kind)}]\n"
+    )
+  end
+
+  defp create(path, text) do
+    File.mkdir_p!(Path.dirname(path))
+    File.write!(path, text)
+    Mix.shell().info([:green, "* creating ", :reset, path])
+  end
+
+  # Names of WIT have dashes.
+  defp fill(text, name) do
+    text
+    |> String.replace("@name@", name)
+    |> String.replace("@Name@", Macro.camelize(name))
+    |> String.replace("@wit@", String.replace(name, "_", "-"))
+    |> String.replace("@app@", to_string(Mix.Project.config()[:app]))
+  end
+
+  defp next(name, language, kind) do
+    if :wasmex_guests not in (Mix.Project.config()[:compilers] || []) do
+      Mix.shell().info("""
+
+      In mix.exs, under project/0, say that mix compile builds guests:
+
+          compilers: [:wasmex_guests] ++ Mix.compilers(),
+      """)
+    end
+
+    with {:missing, how} <- Toolchain.build(language, kind, "guests/#{name}", "_build", name),
+         do: Mix.shell().info("It is built once there is a compiler for it. Get #{how}")
+
+    Mix.shell().info("\nThen: mix test test/#{name}_test.exs")
+  end
+end

@@ -1,0 +1,11 @@
+defmodule @Name@ do
+  @moduledoc """
+  The component in `guests/@name@`, as a process; the functions are made of its WIT.
+
+      {:ok, pid} = @Name@.start_link()
+      @Name@.Greetings.greet(pid, "Ada")
+      #=> {:ok, "Hello, Ada!"}
+  """
+
+  use Wasmex.Component, path: "priv/guests/@name@.wasm"
+end

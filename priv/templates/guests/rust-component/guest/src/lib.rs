@@ -1,0 +1,13 @@
+//! A component: its functions are those of wit/world.wit.
+
+wit_bindgen::generate!({ path: "wit", world: "guest" });
+
+struct Guest;
+
+impl exports::local::@wit@::greetings::Guest for Guest {
+    fn greet(name: String) -> String {
+        format!("Hello, {name}!")
+    }
+}
+
+export!(Guest);

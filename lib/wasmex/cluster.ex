@@ -144,22 +144,21 @@ defmodule Wasmex.Cluster do
       nil ->
         {:error, Nodes.nowhere(name, lost)}
 
-      node when node == node() ->
-        Remote.here(request, deadline)
-
       node ->
-        case Remote.call(node, :run, [request], deadline) do
-          {:error, %Error{reason: reason}} = error when reason in [:node_down, :not_deployed] ->
-            # One that knows nothing of the name has not begun.
-            if again? or reason == :not_deployed,
-              do: otherwise(error, request, deadline, again?, [node | lost]),
-              else: error
+        case on(node, request, deadline) do
+          # One that has it no more has not begun.
+          {:error, %Error{reason: reason}} = error
+          when reason == :not_deployed or (again? and reason == :node_down) ->
+            otherwise(error, request, deadline, again?, [node | lost])
 
           result ->
             result
         end
     end
   end
+
+  defp on(node, request, deadline) when node == node(), do: Remote.here(request, deadline)
+  defp on(node, request, deadline), do: Remote.call(node, :run, [request], deadline)
 
   defp otherwise(error, {name, _, _, _} = request, deadline, again?, lost) do
     if Call.Timeout.over?(deadline) or Nodes.pick(name, lost) == nil,

@@ -362,6 +362,41 @@ defmodule Wasmex.CallTest do
     end
   end
 
+  # The imports wait for something else than the task that waits for the store, or not for ever.
+  for {name, wait} <- [
+        {"asks another process", quote(do: fn _, silent -> GenServer.call(silent, :x, 400) end)},
+        {"waits for the task for a while", quote(do: fn task, _ -> Task.yield(task, 400) end)}
+      ] do
+    test "an import that #{name} is no deadlock" do
+      wait = unquote(wait)
+      {:ok, silent} = Agent.start_link(fn -> nil end)
+      Agent.cast(silent, fn nil -> Process.sleep(:infinity) end)
+
+      {_, instance} =
+        guest(fn context, _ ->
+          task = Task.async(fn -> Instance.call(context.instance, "add", [1, 1]) end)
+          Process.put(:task, task)
+
+          try do
+            wait.(task, silent)
+          catch
+            :exit, {:timeout, _} -> :ok
+          end
+
+          9
+        end)
+
+      test = self()
+
+      spawn(fn ->
+        result = Instance.call(instance, "f", [1])
+        send(test, {result, Task.await(Process.get(:task))})
+      end)
+
+      assert_receive {{:ok, [9]}, {:ok, [2]}}, 10_000
+    end
+  end
+
   # Waits for another's call to end.
   defp queues?(pid),
     do: Process.info(pid, :current_function) == {:current_function, {Wasmex.Call.Turn, :wait, 3}}

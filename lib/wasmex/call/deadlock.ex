@@ -4,7 +4,9 @@ defmodule Wasmex.Call.Deadlock do
   # example is an imported function that awaits a task which calls into the same store.
   #
   # The NIF detects cycles between stores. This module follows processes: `Task.await/2` and `GenServer.call/3` monitor
-  # the process that they wait for. It is only used once a wait has become long.
+  # the process that they wait for. Which of a process's monitors that is cannot be told, so the wait is only certain never
+  # to end if all monitored processes wait for this one. Waits that end by themselves, such as `Task.yield/2`, do not count.
+  # It is only used once a wait has become long.
 
   alias Wasmex.Native
 
@@ -25,11 +27,11 @@ defmodule Wasmex.Call.Deadlock do
   defp waits_for?(pid, target, depth) do
     case awaited(pid) do
       [] -> false
-      pids -> target in pids or Enum.any?(pids, &waits_for?(&1, target, depth - 1))
+      pids -> Enum.all?(pids, &(&1 == target or waits_for?(&1, target, depth - 1)))
     end
   end
 
-  # The processes that a blocked process waits for.
+  # The processes of which a blocked process waits for one.
   defp awaited(pid) do
     with [status: :waiting, current_stacktrace: stack, monitors: monitors] <-
            Process.info(pid, [:status, :current_stacktrace, :monitors]),
@@ -41,7 +43,7 @@ defmodule Wasmex.Call.Deadlock do
   end
 
   defp awaits?({Task, function, _arity, _location}),
-    do: function in [:await, :await_receive, :await_many, :yield, :yield_many]
+    do: function in [:await, :await_receive, :await_many]
 
   defp awaits?({:gen, :do_call, _arity, _location}), do: true
   defp awaits?(_frame), do: false

@@ -25,7 +25,7 @@ defmodule Wasmex.PluginHttpd do
     target =
       if request.body == "" and method not in [:post, :put],
         do: {request.url, headers},
-        else: {request.url, headers, 'application/octet-stream', request.body}
+        else: {request.url, headers, ~c"application/octet-stream", request.body}
 
     case :httpc.request(method, target, [autoredirect: true], body_format: :binary) do
       {:ok, {{_, status, _}, headers, body}} ->

@@ -90,7 +90,7 @@ defmodule Wasmex.SecurityTest do
   end
 
   describe "by default" do
-    test "It can't read or write a file." do
+    test "It cannot read or write files." do
       assert %{status: 1, stdout: ""} = run(["read", "/etc/passwd"])
       assert %{status: 1} = run(["write", "/tmp/x", "text"])
       assert %{status: 1} = run(["ls", "/"])
@@ -98,13 +98,13 @@ defmodule Wasmex.SecurityTest do
       assert status != 0
     end
 
-    test "It sees no environment variable and no argument of the VM." do
+    test "It cannot see environment variables or arguments of the VM." do
       assert System.get_env("PATH") != nil
       assert run(["env"]).stdout == ""
       assert run(["args"]).stdout == ""
     end
 
-    test "It can't connect, send, listen or look up a name." do
+    test "It cannot connect, send, listen or look up names." do
       {:ok, listener} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
       {:ok, port} = :inet.port(listener)
       assert %{status: 1} = run(["tcp", "127.0.0.1:#{port}", "x"])
@@ -112,7 +112,7 @@ defmodule Wasmex.SecurityTest do
       assert %{status: 1} = run(["lookup", "localhost"])
     end
 
-    test "What it prints goes nowhere." do
+    test "Its output is discarded." do
       # In a VM of its own, whose very descriptors are looked at.
       code = """
       {:ok, store} = Wasmex.Store.new_wasi(%Wasmex.Wasi.WasiOptions{args: ["program", "stderr", "oh"]})
@@ -127,7 +127,7 @@ defmodule Wasmex.SecurityTest do
                {"{:ok, []}\n", 0}
     end
 
-    test "It calls no Elixir function but those that were given to it." do
+    test "It can only call the Elixir functions that it imports." do
       wat = ~s|(module (import "Elixir.System" "halt" (func)))|
       {:ok, store} = Store.new()
       {:ok, module} = Module.compile(store, wat)
@@ -137,7 +137,7 @@ defmodule Wasmex.SecurityTest do
 
   describe "what is granted" do
     @tag :tmp_dir
-    test "A directory that is read-only can't be written to, and none can be left: not by `..`, not by a link.",
+    test "A read-only directory cannot be written to, and no directory can be left, neither through `..` nor through a link.",
          %{tmp_dir: dir} do
       inside = Path.join(dir, "inside")
       File.mkdir_p!(inside)
@@ -154,7 +154,7 @@ defmodule Wasmex.SecurityTest do
       end
     end
 
-    test "An address that is not listed can't be reached, nor by another name or number." do
+    test "An address that is not listed cannot be reached, not even by another name or notation." do
       {:ok, listener} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
       {:ok, port} = :inet.port(listener)
 
@@ -164,7 +164,7 @@ defmodule Wasmex.SecurityTest do
       end
     end
 
-    test "A name leads to public addresses only, unless others are listed beside it." do
+    test "A name only allows public addresses, unless others are listed as well." do
       rules = Enum.map(["*", "a.test", "*.test"], &Wasmex.Options.Type.Address.native/1)
       leads? = &Wasmex.Native.address_allowed(&1, "a.test", &2, 443)
       assert leads?.(rules, "1.1.1.1")
@@ -184,7 +184,7 @@ defmodule Wasmex.SecurityTest do
       # And at run time: `test/stress/network_test.exs`, where names can be made.
     end
 
-    test "A request goes to hosts that are listed, and follows no redirect elsewhere." do
+    test "Requests only go to listed hosts, and do not follow redirects to others." do
       options = %WasiP2Options{allowed_hosts: ["api.example.com", "*.example.org:8443"]}
       allowed? = &Components.HTTP.allowed?(options, &1)
       assert allowed?.("https://api.example.com/") and allowed?.("https://API.example.com./")
@@ -207,7 +207,7 @@ defmodule Wasmex.SecurityTest do
   end
 
   describe "a request" do
-    test "A request carries nothing of the application, and no connection serves two stores." do
+    test "Requests contain nothing of the application, and stores do not share connections." do
       {:ok, _} = Application.ensure_all_started(:inets)
       counter = :counters.new(1, [])
       answer = Origin.response("", "200 OK", "set-cookie: id=secret\r\n")
@@ -232,7 +232,7 @@ defmodule Wasmex.SecurityTest do
       assert Enum.count(requests, &(&1 =~ ~r/cookie|secret/i)) == 0
     end
 
-    test "A server is what its certificate says, by the rules of webpki." do
+    test "Server certificates are verified by webpki." do
       {server, ca} = Origin.certificates()
       {_, other} = Origin.certificates(root: 4)
       port = Origin.answer(Origin.response(""), tls: [log_level: :none] ++ server)
@@ -242,7 +242,7 @@ defmodule Wasmex.SecurityTest do
       assert {:error, "ErrorCode::TlsCertificateError"} = get.(nil)
     end
 
-    test "A guest learns nothing of the host from an error." do
+    test "Errors reveal nothing about the host to a guest." do
       function = fn _ -> {:error, %{db_password: "x"}} end
 
       assert Fetcher.fetch(Fetcher.instance(allowed_hosts: nil, http: function), "a.test") ==
@@ -251,7 +251,7 @@ defmodule Wasmex.SecurityTest do
   end
 
   describe "the VM" do
-    test "A server can't send a guest more than it may have, of a head or of a body." do
+    test "Heads and bodies of HTTP responses to a guest are limited." do
       head = "HTTP/1.1 404 Not Found\r\n"
       large = String.duplicate("x", 10_000_000)
 
@@ -265,7 +265,7 @@ defmodule Wasmex.SecurityTest do
       end
     end
 
-    test "Requests that nobody waits for hold no file." do
+    test "Abandoned requests hold no file descriptors." do
       code = """
       files = fn -> length(File.ls!("/proc/self/fd")) end
       port = Wasmex.Origin.start(fn connection -> Wasmex.Origin.read_all(connection) end)
@@ -293,7 +293,7 @@ defmodule Wasmex.SecurityTest do
       assert {status, output} == {0, "as many as before\n"}
     end
 
-    test "A request ends with its guest, and what it was sending breaks off." do
+    test "A request ends with its guest, and an unfinished body is aborted." do
       test = self()
       port = Origin.start(&send(test, {:got, Origin.read_all(&1)}))
 
@@ -314,7 +314,7 @@ defmodule Wasmex.SecurityTest do
       refute got =~ "\r\n0\r\n"
     end
 
-    test "A guest that loops for ever is stopped when its time is up, and holds up nobody meanwhile." do
+    test "An endless loop is stopped by its timeout and does not block other processes." do
       instance = instance(~s|(module (func (export "spin") (loop br 0)))|)
 
       spins =
@@ -329,7 +329,7 @@ defmodule Wasmex.SecurityTest do
     end
 
     @tag :tmp_dir
-    test "A guest that prints where nobody reads waits, and holds up nobody.", %{tmp_dir: dir} do
+    test "A guest whose output is not read waits without blocking others.", %{tmp_dir: dir} do
       # Standard output is a pipe that stays full; what is said comes by standard error.
       code = """
       {:ok, component} = Wasmex.Components.Component.compile(Wasmex.Engine.default(), File.read!(#{inspect(Path.expand(@command))}))
@@ -356,7 +356,7 @@ defmodule Wasmex.SecurityTest do
                {"survived\n", 0}
     end
 
-    test "A guest can't have more memory than its store allows." do
+    test "A guest cannot exceed the memory limit of its store." do
       wat =
         ~s|(module (memory (export "memory") 1) (func (export "grow") (param i32) (result i32) local.get 0 memory.grow))|
 
@@ -369,14 +369,14 @@ defmodule Wasmex.SecurityTest do
       assert Exception.message(error) =~ "memory"
     end
 
-    test "A guest can't print more than it may." do
+    test "A guest cannot print more than its limit." do
       assert {:error, %Error{reason: :output_limit} = error} =
                Wasmex.run(@command, ["flood"], max_output: 10_000)
 
       assert byte_size(error.run.stdout) <= 10_000
     end
 
-    test "A request over HTTP sees nothing of another one." do
+    test "HTTP requests share no state." do
       ask = fn function ->
         Wasmex.HTTP.call(function, Wasmex.HTTP.Request.new("GET", "/count")).body
       end
@@ -387,7 +387,7 @@ defmodule Wasmex.SecurityTest do
       assert for(_ <- 1..3, do: ask.(function)) == ~w(1 2 3)
     end
 
-    test "A trap, a stack overflow and an access out of bounds end the call and nothing else." do
+    test "A trap, a stack overflow or an access out of bounds only ends the call." do
       wat = """
       (module (memory 1)
         (func (export "trap") unreachable)
@@ -408,7 +408,7 @@ defmodule Wasmex.SecurityTest do
       end
     end
 
-    test "A guest can't make atoms." do
+    test "A guest cannot create atoms." do
       name = "never-an-atom-#{System.unique_integer([:positive])}"
 
       wat =
@@ -443,7 +443,7 @@ defmodule Wasmex.SecurityTest do
       end
     end
 
-    test "Atoms are made of names in one place, which only macros reach." do
+    test "Atoms are created from names in one place, which only macros use." do
       makes = ~r/\b(to_atom|binary_to_atom|list_to_atom|Module\.concat|Module\.safe_concat)\b/
 
       places = for file <- Path.wildcard("lib/**/*.ex"), File.read!(file) =~ makes, do: file
@@ -451,7 +451,7 @@ defmodule Wasmex.SecurityTest do
     end
 
     @tag :tmp_dir
-    test "A guest can't make the VM log what it was given.", %{tmp_dir: dir} do
+    test "A guest's input is not logged.", %{tmp_dir: dir} do
       Process.flag(:trap_exit, true)
       secret = "secret-#{System.unique_integer([:positive])}"
       env = %{"TOKEN" => secret}
@@ -493,7 +493,7 @@ defmodule Wasmex.SecurityTest do
     end
 
     @tag :tmp_dir
-    test "A guest can't fill the disk.", %{tmp_dir: dir} do
+    test "A guest cannot fill the disk.", %{tmp_dir: dir} do
       assert %{status: 1} = run(["write", "/big", "x"])
       assert %{status: 1} = run(["write", "/d/big", "x"], dirs: %{"/d" => {dir, :ro}})
       assert File.ls!(dir) == []
@@ -501,7 +501,7 @@ defmodule Wasmex.SecurityTest do
       assert %{status: 0} = run(["write", "/d/big", "x"], dirs: %{"/d" => dir})
     end
 
-    test "Bytes that ask for too much are refused before they are compiled." do
+    test "Bytes that exceed a limit are rejected before they are compiled." do
       {:ok, store} = Store.new()
 
       for {bytes, limit} <- [
@@ -516,7 +516,7 @@ defmodule Wasmex.SecurityTest do
                Wasmex.WIT.world({:component, Wasmex.HostileBytes.nested_types(2000)})
     end
 
-    test "A function's name can't stop the VM or steer a terminal." do
+    test "Function names cannot stop the VM or control a terminal." do
       {:ok, store} = Store.new()
       name = "\e[2J" <> String.duplicate("x", 1000)
       {:ok, module} = Module.compile(store, Wasmex.HostileBytes.named(name))
@@ -527,7 +527,7 @@ defmodule Wasmex.SecurityTest do
       refute detail =~ "\e" or detail =~ String.duplicate("x", 300)
     end
 
-    test "A process that is killed in the middle of a call leaves nothing behind." do
+    test "A process that is killed during a call leaks nothing." do
       instance =
         instance(
           ~s|(module (func (export "spin") (loop br 0)) (func (export "one") (result i32) i32.const 1))|
@@ -537,7 +537,7 @@ defmodule Wasmex.SecurityTest do
       assert Instance.call(instance, "one", []) == {:ok, [1]}
     end
 
-    test "Handles of one store mean nothing in another." do
+    test "Handles of one store are invalid in another." do
       one = instance(~s|(module (memory (export "memory") 1) (func (export "f")))|)
       {:ok, memory} = Instance.export(one, :memory, "memory")
       {:ok, store} = Store.new()
@@ -547,7 +547,7 @@ defmodule Wasmex.SecurityTest do
                Instance.instantiate(store, module, %{"e" => %{"memory" => memory}})
     end
 
-    test "An artefact that was altered is refused." do
+    test "A modified artefact is rejected." do
       {:ok, module} = Module.compile(Wasmex.Engine.default(), ~s|(module (func (export "f")))|)
       {:ok, artefact} = Module.serialize(module)
       assert {:ok, _} = Module.deserialize(artefact)
@@ -569,7 +569,7 @@ defmodule Wasmex.SecurityTest do
       Module.make(Engine.resource(engine_without_limits()), code, options)
     end
 
-    test "Code that takes a compiler's memory or time for ever ends with an error that names the limit." do
+    test "Code that takes too much memory or time to compile returns an error that names the limit." do
       assert {:error, %Error{reason: :compile_timeout} = error} =
                isolated(endless_compile(), compile_timeout: 200)
 
@@ -595,7 +595,7 @@ defmodule Wasmex.SecurityTest do
     end
     """
 
-    test "A helper that crashes is an error for the one who asked, and for nobody else." do
+    test "A crash of the helper is an error for its caller and affects nobody else." do
       code = """
       asked = Task.async(endless)
       helper = helper.(helper)
@@ -614,7 +614,7 @@ defmodule Wasmex.SecurityTest do
                ChildVM.run(@owner <> code)
     end
 
-    test "A process that is killed takes its compile along." do
+    test "Killing the caller also ends its compile." do
       code = """
       pid = spawn(endless)
       helper = helper.(helper)
@@ -627,7 +627,7 @@ defmodule Wasmex.SecurityTest do
       assert ChildVM.run(@owner <> code) == {"true\nfalse\n", 0}
     end
 
-    test "Where there is no helper, nothing is compiled in its place." do
+    test "Without a helper, nothing is compiled instead in the VM." do
       code = """
       System.put_env("WASMEX_COMPILER_PATH", "/nowhere")
       {:error, text} = Wasmex.Module.compile(Wasmex.Engine.default(), "(module)", compile: :isolated)
@@ -637,7 +637,7 @@ defmodule Wasmex.SecurityTest do
       assert {"there is no helper at /nowhere" <> _, 0} = ChildVM.run(code)
     end
 
-    test "The helper opens no file and sees nothing of the VM's environment." do
+    test "The helper cannot open files and does not inherit the VM's environment." do
       code = """
       System.put_env("SECRET", "secret")
       spawn(endless)
@@ -654,7 +654,7 @@ defmodule Wasmex.SecurityTest do
     end
 
     @tag :tmp_dir
-    test "A disk cache that others may write to is refused.", %{tmp_dir: dir} do
+    test "A disk cache that other users can write to is refused.", %{tmp_dir: dir} do
       File.chmod!(dir, 0o777)
       assert {:error, text} = Engine.new(%EngineConfig{cache: dir})
       assert text =~ "is writable by other users"

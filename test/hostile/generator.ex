@@ -239,7 +239,7 @@ defmodule Wasmex.Hostile.Generator do
 
   defp mutate(bytes) do
     at = :rand.uniform(byte_size(bytes)) - 1
-    <<before::binary-size(at), byte, rest::binary>> = bytes
+    {before, <<byte, rest::binary>>} = :erlang.split_binary(bytes, at)
 
     new =
       one([

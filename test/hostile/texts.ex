@@ -296,7 +296,7 @@ defmodule Wasmex.Hostile.Texts do
 
   defp split(<<id, rest::binary>>) do
     {size, body} = leb(rest, 0, 0)
-    <<body::binary-size(size), rest::binary>> = body
+    {body, rest} = :erlang.split_binary(body, size)
     [section(id, body) | split(rest)]
   end
 

@@ -39,8 +39,12 @@ defmodule Wasmex.PluginHttpd do
 
   defp accept(listener) do
     case :gen_tcp.accept(listener) do
-      {:ok, socket} -> serve_one(socket) && accept(listener)
-      {:error, :closed} -> :ok
+      {:ok, socket} ->
+        serve_one(socket)
+        accept(listener)
+
+      {:error, :closed} ->
+        :ok
     end
   end
 
@@ -91,7 +95,7 @@ defmodule Wasmex.PluginHttpd do
     with [size, rest] <- String.split(buffer, "\r\n", parts: 2),
          {size, ""} <- Integer.parse(size, 16),
          true <- byte_size(rest) >= size + 2 do
-      <<chunk::binary-size(size), "\r\n", rest::binary>> = rest
+      {chunk, "\r\n" <> rest} = :erlang.split_binary(rest, size)
       if size == 0, do: done, else: chunks(socket, rest, done <> chunk)
     else
       _ -> chunks(socket, buffer <> (socket |> :gen_tcp.recv(0) |> elem(1)), done)

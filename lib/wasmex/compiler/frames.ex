@@ -53,7 +53,8 @@ defmodule Wasmex.Compiler.Frames do
   end
 
   defp cut(frames, length, limit, whole) do
-    <<_::32, frame::binary-size(length), rest::binary>> = join(frames.chunks)
+    <<_::32, rest::binary>> = join(frames.chunks)
+    {frame, rest} = :erlang.split_binary(rest, length)
     take(%__MODULE__{chunks: [rest], size: byte_size(rest)}, limit, [frame | whole])
   end
 

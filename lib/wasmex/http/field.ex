@@ -18,9 +18,9 @@ defmodule Wasmex.HTTP.Field do
   end
 
   defp ended(bytes, at) do
-    case bytes do
-      <<line::binary-size(at), "\r\n", rest::binary>> -> {:ok, line, rest}
-      <<_line::binary-size(at), "\r">> -> :more
+    case :erlang.split_binary(bytes, at) do
+      {line, "\r\n" <> rest} -> {:ok, line, rest}
+      {_line, "\r"} -> :more
       _bare -> :error
     end
   end
@@ -29,7 +29,7 @@ defmodule Wasmex.HTTP.Field do
   @spec parse(binary()) :: {:ok, {String.t(), binary()}} | :error
   def parse(line) do
     with {at, 1} <- :binary.match(line, ":"),
-         <<name::binary-size(at), ":", value::binary>> = line,
+         {name, ":" <> value} = :erlang.split_binary(line, at),
          true <- token?(name),
          value = trim(value),
          true <- value?(value) do

@@ -9,7 +9,9 @@ defmodule Wasmex.Compiler.FramesTest do
     bytes = frame("one") <> frame("") <> frame("three")
 
     for size <- 1..byte_size(bytes) do
-      chunks = for <<chunk::binary-size(size) <- bytes>>, do: chunk
+      chunks =
+        for n <- 0..(div(byte_size(bytes), size) - 1), do: binary_part(bytes, n * size, size)
+
       rest = binary_part(bytes, length(chunks) * size, rem(byte_size(bytes), size))
 
       {found, frames} =

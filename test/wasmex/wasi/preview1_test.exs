@@ -239,7 +239,7 @@ defmodule Wasmex.Wasi.Preview1Test do
   # The last may be cut off.
   defp entries(<<next::little-64, _ino::64, size::little-32, _type, _::24, rest::binary>>)
        when byte_size(rest) >= size do
-    <<name::binary-size(size), rest::binary>> = rest
+    {name, rest} = :erlang.split_binary(rest, size)
     [{name, next} | entries(rest)]
   end
 

@@ -213,7 +213,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
 
   defp chunks({:data, left}, got, done) do
     now = min(left, byte_size(got))
-    <<bytes::binary-size(now), rest::binary>> = got
+    {bytes, rest} = :erlang.split_binary(got, now)
     chunks({:data, left - now}, rest, [bytes | done])
   end
 

@@ -97,7 +97,7 @@ defmodule Wasmex.Cluster do
   use Supervisor
 
   alias Wasmex.{Call, Code, Deploy, Error}
-  alias Wasmex.Cluster.{Keyed, Members, Nodes, Remote}
+  alias Wasmex.Cluster.{Callers, Keyed, Members, Nodes, Remote}
 
   @doc """
   Starts this node's part. One for each node.
@@ -114,6 +114,7 @@ defmodule Wasmex.Cluster do
       %{id: :pg, start: {:pg, :start_link, [Members.scope()]}},
       {Registry, keys: :unique, name: Wasmex.Cluster.Keys},
       {DynamicSupervisor, name: Wasmex.Cluster.Keepers, strategy: :one_for_one},
+      Callers,
       {Members, opts}
     ]
 

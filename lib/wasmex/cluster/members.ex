@@ -65,7 +65,6 @@ defmodule Wasmex.Cluster.Members do
   def init(opts) do
     Process.flag(:priority, :high)
     Nodes.open(opts.nodes)
-    Remote.open()
     :ok = :pg.join(scope(), @group, self())
     state = %__MODULE__{heartbeat: opts.heartbeat, drain: opts.drain, follow: opts.follow}
     {:ok, state, {:continue, :greet}}

@@ -40,6 +40,9 @@ defmodule Wasmex.Cluster.Nodes do
       delay = if known.delay == 0, do: delay, else: div(7 * known.delay + delay, 8)
       :ets.insert(__MODULE__, {key, %{known | delay: delay}})
     end
+  rescue
+    # This node's part was stopped meanwhile.
+    ArgumentError -> true
   end
 
   defp lookup(node), do: :ets.lookup(__MODULE__, {:node, node})

@@ -4,7 +4,7 @@ defmodule Wasmex.Cluster.Remote do
   # that the guest ends when the process that called it does.
 
   alias Wasmex.Call.Timeout
-  alias Wasmex.Cluster.{Keyed, Nodes}
+  alias Wasmex.Cluster.{Callers, Keyed, Nodes}
   alias Wasmex.{Deploy, Error}
   alias Wasmex.Deploy.Routes
 
@@ -14,12 +14,9 @@ defmodule Wasmex.Cluster.Remote do
   @typedoc "A name, a function, its params, and options of `Wasmex.Deploy.call/4`."
   @type request :: {term(), term(), term(), keyword()}
 
-  @doc "The counter of calls that run here for other nodes."
-  @spec open() :: :ok
-  def open, do: :persistent_term.put(__MODULE__, :counters.new(1, []))
-
-  @spec running() :: integer()
-  def running, do: :counters.get(:persistent_term.get(__MODULE__), 1)
+  @doc "How many calls run here for other nodes."
+  @spec running() :: non_neg_integer()
+  def running, do: Callers.count()
 
   @doc "What a request gives on this node."
   @spec here(request(), integer() | :infinity) :: {:ok, term()} | {:error, Exception.t()}
@@ -75,32 +72,11 @@ defmodule Wasmex.Cluster.Remote do
   @spec serve(atom(), [term()], timeout(), pid()) :: {term(), non_neg_integer()}
   def serve(what, args, left, caller) do
     began = System.monotonic_time(:microsecond)
-    counter = :persistent_term.get(__MODULE__)
-    watch(caller, counter)
+    # The guest is stopped within a slice when this process is killed.
+    Callers.enter(caller)
     result = run(what, args, Timeout.deadline(left))
+    Callers.leave(caller)
     {result, System.monotonic_time(:microsecond) - began}
-  end
-
-  # Counts, and ends this process with its caller; the guest is stopped then, within a slice.
-  defp watch(caller, counter) do
-    me = self()
-    :counters.add(counter, 1, 1)
-
-    spawn(fn ->
-      calls = Process.monitor(caller)
-      serves = Process.monitor(me)
-
-      receive do
-        {:DOWN, ^serves, :process, _, _} ->
-          :ok
-
-        {:DOWN, ^calls, :process, _, _} ->
-          Process.exit(me, :kill)
-          receive do: ({:DOWN, ^serves, :process, _, _} -> :ok)
-      end
-
-      :counters.sub(counter, 1, 1)
-    end)
   end
 
   defp run(:run, [request], deadline), do: here(request, deadline)

@@ -2,6 +2,7 @@ defmodule Mix.Tasks.Wasmex.New do
   @shortdoc "Adds a guest to the project"
 
   alias Wasmex.CLI.Flag
+  alias Wasmex.Components.Bindgen.Names
   alias Wasmex.Guests.Toolchain
   alias Wasmex.Options
 
@@ -11,12 +12,12 @@ defmodule Mix.Tasks.Wasmex.New do
   @options Options.table(
              [
                lang: [
-                 type: {:or, [nil], {:one_of, Enum.map(@languages, &String.to_atom/1)}},
+                 type: {:or, [nil], {:one_of, Enum.map(@languages, &Names.identifier/1)}},
                  doc: "the language: #{Enum.join(@languages, ", ")}",
                  flag: {:lang, "LANGUAGE"}
                ],
                kind: [
-                 type: {:or, [nil], {:one_of, Enum.map(@kinds, &String.to_atom/1)}},
+                 type: {:or, [nil], {:one_of, Enum.map(@kinds, &Names.identifier/1)}},
                  doc:
                    "what it is: #{Enum.join(@kinds, ", ")}; by default the first that the language has",
                  flag: {:kind, "KIND"}

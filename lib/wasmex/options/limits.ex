@@ -39,7 +39,10 @@ defmodule Wasmex.Options.Limits do
       locals: count(10_000_000, "local variables of all functions"),
       globals: count(100_000, "globals"),
       constants:
-        count(30_000, "instructions that compute initial values when a module is instantiated"),
+        count(
+          30_000,
+          "instructions that compute initial values when a module is instantiated; four functions that are put into a table then count as one"
+        ),
       tables: count(1000, "tables"),
       table_elements:
         count(

@@ -9,27 +9,60 @@ use crate::tally::Tally;
 const MOST: usize = 128;
 
 /// Tables that reach further are filled when the module runs (`try_func_table_init` in wasmtime-environ).
-const LARGEST_TABLE: u64 = 1024 * 1024;
+pub const LARGEST_TABLE: u64 = 1024 * 1024;
+
+/// A table of one module.
+#[derive(Clone, Copy, Default)]
+struct Table {
+    /// Elements that it has at least; none where they are filled when the module runs.
+    least: u64,
+    /// How far its elements reach.
+    reached: u64,
+}
 
 /// How far the elements of each table reach.
-pub struct Tables([u64; MOST]);
+pub struct Tables {
+    tables: [Table; MOST],
+    /// Whether a segment was met that is written when the module runs: then so are all that follow.
+    running: bool,
+}
 
 impl Tables {
     pub fn new() -> Self {
-        Tables([0; MOST])
+        Tables {
+            tables: [Table::default(); MOST],
+            running: false,
+        }
+    }
+
+    /// A table of the module's own; `known` says that what it holds at first is.
+    pub fn define(&mut self, table: u32, least: u64, known: bool) {
+        if let (Some(slot), true) = (self.slot(table), known) {
+            slot.least = least;
+        }
     }
 
     /// So many elements of a table are written out.
     pub fn reach(&mut self, tally: &mut Tally, table: u32, end: u64, at: usize) -> Read<()> {
-        let slot = usize::try_from(table)
-            .ok()
-            .and_then(|table| self.0.get_mut(table));
-        let Some(reached) = slot.filter(|_| end <= LARGEST_TABLE) else {
+        let Some(slot) = self.slot(table).filter(|_| end <= LARGEST_TABLE) else {
             return Ok(());
         };
-        let more = end.saturating_sub(*reached);
-        *reached = end.max(*reached);
+        let more = end.saturating_sub(slot.reached);
+        slot.reached = end.max(slot.reached);
         Ok(tally.add(Limit::TableElements, more, at)?)
+    }
+
+    /// Whether an active segment that ends there is written out, and not by code that runs; nothing for `end` where that
+    /// is not known. wasmtime takes them one after another, up to the first that it can't write out.
+    pub fn is_image(&mut self, table: u32, end: Option<u64>) -> bool {
+        let least = self.slot(table).map_or(0, |slot| slot.least);
+        self.running |= end.is_none_or(|end| end > least.min(LARGEST_TABLE));
+        !self.running
+    }
+
+    fn slot(&mut self, table: u32) -> Option<&mut Table> {
+        let table = usize::try_from(table).ok()?;
+        self.tables.get_mut(table)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Core modules, section by section (core specification, section 5.5).
 
 use crate::constants::{Value, expression};
-use crate::image::Tables;
+use crate::image::{LARGEST_TABLE, Tables};
 use crate::names::{custom, name};
 use crate::reader::{Read, Reader, Stop};
 use crate::tally::Tally;
@@ -150,9 +150,16 @@ fn own_tables(
             section.skip(2)?;
         }
         let least = types::table(section)?;
-        if filled && expression(section, tally, module.widest)? == Value::Function {
+        let fill = match filled {
+            true => Some(expression(section, tally, module.widest)?),
+            false => None,
+        };
+        let by_function = fill == Some(Value::Function);
+        if by_function {
             tables.reach(tally, module.tables, least, at)?;
         }
+        let known = fill.is_none() || (by_function && least <= LARGEST_TABLE);
+        tables.define(module.tables, least, known);
         module.tables = module.tables.saturating_add(1);
     }
     Ok(())

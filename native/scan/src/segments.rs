@@ -8,6 +8,9 @@ use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 use crate::types::value;
 
+/// Functions that a segment names for the price of one instruction, where code puts them there.
+const NAMED: u64 = 4;
+
 pub fn elements(
     section: &mut Reader,
     tally: &mut Tally,
@@ -18,7 +21,7 @@ pub fn elements(
         let at = section.at();
         tally.add(Limit::Segments, 1, at)?;
         let flags = section.u32()?;
-        let active = flags & 1 == 0;
+        let (active, expressions) = (flags & 1 == 0, flags & 4 != 0);
         let table = if active && flags & 2 != 0 {
             section.u32()?
         } else {
@@ -29,8 +32,18 @@ pub fn elements(
             false => None,
         };
         let size = entries(section, tally, module, flags)?;
-        if let Some(Value::Number(start)) = offset {
-            tables.reach(tally, table, start.saturating_add(size), at)?;
+        let end = match offset {
+            Some(Value::Number(start)) => Some(start.saturating_add(size)),
+            _ => None,
+        };
+        if let Some(end) = end {
+            tables.reach(tally, table, end, at)?;
+        }
+        // Declared ones are dropped; what can't be written out is code that runs, as expressions are anyway.
+        let declared = flags & 3 == 3;
+        let image = active && tables.is_image(table, end.filter(|_| !expressions));
+        if !declared && !image && !expressions {
+            tally.add(Limit::Constants, size.div_ceil(NAMED), at)?;
         }
     }
     Ok(())

@@ -140,6 +140,63 @@ fn elements_of_tables_count_with_their_gaps() {
     ));
 }
 
+/// A table of so many elements, or an imported one, and a segment of so many functions after these bytes of its head.
+fn functions_in_a_table(imported: bool, least: u64, heads: &[(Vec<u8>, u64)]) -> Vec<u8> {
+    let table = [vec![0x70, 0], uleb(least)].concat();
+    let import = [vec![1, b'a', 1, b'a', 1], table.clone()].concat();
+    let tables = match imported {
+        true => section(2, &vector(&[import])),
+        false => section(4, &vector(&[table])),
+    };
+    let segments: Vec<Vec<u8>> = heads
+        .iter()
+        .map(|(head, count)| {
+            let functions = vec![0; usize::try_from(*count).expect("a size")];
+            [head.clone(), uleb(*count), functions].concat()
+        })
+        .collect();
+    module(&[
+        section(1, &[1, 0x60, 0, 0]),
+        section(3, &[1, 0]),
+        tables,
+        section(9, &vector(&segments)),
+    ])
+}
+
+#[test]
+fn functions_that_code_puts_into_tables_count_as_instructions() {
+    let most = Limits::default().get(Limit::Constants);
+    let (few, many) = (most * 4, most * 4 + 4);
+    let at = |offset: i64| [vec![0, 0x41], sleb(offset), vec![0x0b]].concat();
+    let passive = vec![1, 0];
+    let declared = vec![3, 0];
+    let of_a_global = vec![0, 0x23, 0, 0x0b];
+    let expected = Some(Limit::Constants);
+
+    for (imported, least, heads, refusal) in [
+        (false, many, vec![(at(0), many)], None),
+        (false, many, vec![(declared.clone(), many)], None),
+        (false, 1, vec![(passive.clone(), few)], None),
+        (false, 1, vec![(passive, many)], expected),
+        (false, many, vec![(of_a_global, many)], expected),
+        (true, many, vec![(at(0), many)], expected),
+        // Beyond the table's own size, and beyond what is written out for any table.
+        (false, many - 1, vec![(at(0), many)], expected),
+        (false, 2_000_000, vec![(at(1_000_000), many)], expected),
+        // After one that can't be written out no other is.
+        (
+            false,
+            many,
+            vec![(at(i64::from(u32::MAX >> 1)), 1), (at(0), many - 4)],
+            expected,
+        ),
+    ] {
+        let bytes = functions_in_a_table(imported, least, &heads);
+        let limit = refused(&bytes).map(|(limit, _)| limit);
+        assert_eq!(limit, refusal, "{imported} {least}");
+    }
+}
+
 #[test]
 fn gaps_in_memories_count() {
     let memories = |count: u64, far: i64| {

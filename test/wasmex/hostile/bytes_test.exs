@@ -143,6 +143,28 @@ defmodule Wasmex.Hostile.BytesTest do
       too_much_work(body(:binary.copy(<<0xFB, 1, 1, 0x1A>>, 5_000), [<<0x5F, 1, 0x7F, 0>>]))
     end
 
+    test "many functions that code puts into tables" do
+      functions = :binary.copy(<<0>>, 200_000)
+      table = section(4, vec([<<0x70, 0>> <> uleb(200_000)]))
+
+      segment = fn head ->
+        before = [section(1, vec([<<0x60, 0, 0>>])), section(3, vec([<<0>>])), table]
+        elements = section(9, [1, head, uleb(200_000), functions])
+        module(before ++ [elements, section(10, vec([<<2, 0, 0x0B>>]))])
+      end
+
+      # Passive, and beyond the table's end; where it is known where they go, they are written out.
+      for head <- [<<1, 0>>, <<0, 0x41, 1, 0x0B>>] do
+        assert {:error, %Error{reason: :too_large, details: %{limit: :constants}}} =
+                 refused(segment.(head))
+      end
+
+      assert {:ok, _} = refused(segment.(<<0, 0x41, 0, 0x0B>>))
+
+      assert {:error, %Error{reason: :too_large, details: %{limit: :constants}}} =
+               refused(endless_compile())
+    end
+
     test "many that run when a module is instantiated" do
       globals = List.duplicate(<<0x63, 0, 0, 0xFB, 1, 0, 0x0B>>, 3_000)
 

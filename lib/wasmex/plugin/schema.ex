@@ -62,8 +62,14 @@ defmodule Wasmex.Plugin.Schema do
     "object" => :object
   }
 
-  @doc "Parses a schema."
+  # Bytes of a schema's text.
+  @longest 1024 * 1024
+
+  @doc "Parses a schema of at most 1 MiB."
   @spec parse(String.t()) :: {:ok, t()} | {:error, Error.t()}
+  def parse(text) when byte_size(text) > @longest,
+    do: error("it has #{byte_size(text)} bytes, and #{@longest} are the most that one may have")
+
   def parse(text) when is_binary(text) do
     with {:ok, map} <- read(text), do: build(map)
   catch

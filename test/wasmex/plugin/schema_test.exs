@@ -140,4 +140,14 @@ defmodule Wasmex.Plugin.SchemaTest do
         ],
         do: assert({:error, _} = YAML.decode(bad))
   end
+
+  # Each word of a list was once looked for in all that follows it.
+  test "a text of many short parts takes no longer than others, and a long one is refused" do
+    list = "[" <> String.duplicate("a,", 200_000) <> "a]"
+    map = "{" <> Enum.map_join(1..50_000, ",", &"k#{&1}: v") <> "}"
+    assert {:ok, %{"a" => words, "b" => pairs}} = YAML.decode("a: #{list}\nb: #{map}")
+    assert length(words) == 200_001 and map_size(pairs) == 50_000
+    assert {:error, "line 1: " <> _} = YAML.decode("{a, b}")
+    assert {:error, %Error{reason: :schema}} = Schema.parse(String.duplicate(" ", 1_100_000))
+  end
 end

@@ -205,8 +205,16 @@ defmodule Wasmex.Plugin.Schema.YAML do
     do: quoted(text, number)
 
   defp flow(text, number, _depth) do
-    [_, word, rest] = Regex.run(~r/\A([^,\[\]{}]*)(.*)\z/su, text)
+    {word, rest} = until(text, [",", "[", "]", "{", "}"])
     {word |> String.trim() |> scalar(number), rest}
+  end
+
+  # Not by a regular expression, which would go through all of the rest for each word.
+  defp until(text, marks) do
+    case :binary.match(text, marks) do
+      {at, 1} -> :erlang.split_binary(text, at)
+      :nomatch -> {text, ""}
+    end
   end
 
   defp flow_list("]" <> rest, _number, _depth, done), do: {Enum.reverse(done), rest}
@@ -225,9 +233,9 @@ defmodule Wasmex.Plugin.Schema.YAML do
 
   defp flow_map(text, number, depth, done) do
     {name, rest} =
-      case Regex.run(~r/\A([^:,\[\]{}"']+):(.*)\z/su, text) do
-        [_, name, rest] -> {String.trim(name), rest}
-        nil -> fail(number, "expected a name and a colon")
+      case until(text, [":", ",", "[", "]", "{", "}", "\"", "'"]) do
+        {<<_, _::binary>> = name, ":" <> rest} -> {String.trim(name), rest}
+        _ -> fail(number, "expected a name and a colon")
       end
 
     {value, rest} = rest |> String.trim_leading() |> flow(number, depth)

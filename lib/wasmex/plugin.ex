@@ -75,12 +75,15 @@ defmodule Wasmex.Plugin do
   use GenServer
 
   alias Wasmex.{Call, Engine, Error, Native, Store, StoreLimits, Telemetry, Utils}
-  alias Wasmex.Call.Access
+  alias Wasmex.Call.{Access, Terms}
   alias Wasmex.Plugin.{Compiled, Component, Functions, HTTP, Log, Manifest, Settings, Source}
   alias Wasmex.Wasi.{PreopenOptions, WasiOptions}
 
   @enforce_keys [:resource, :compiled, :options, :timeout, :name, :log_level]
   defstruct [:resource, :compiled, :options, :timeout, :name, :log_level, reference: nil]
+
+  @typedoc "The input of a call."
+  @type input :: iodata() | {:bytes, iodata()} | {:string, String.t()} | {:json, term()}
 
   @type t :: %__MODULE__{
           resource: reference(),
@@ -326,17 +329,25 @@ defmodule Wasmex.Plugin do
 
   #{Options.Docs.table(@call_options)}
 
+  The input is bytes, or `{:string, string}`, checked to be UTF-8, or `{:json, term}`.
+
   A host function may call its plug-in again. The nested call has its own input, output and error.
   """
-  @spec call(t() | GenServer.server(), String.t() | atom(), iodata(), keyword()) ::
-          {:ok, binary()} | {:error, Exception.t()}
+  @spec call(t() | GenServer.server(), String.t() | atom(), input(), keyword()) ::
+          {:ok, binary() | term()} | {:error, Exception.t()}
   def call(plugin, function, input \\ "", opts \\ [])
+
+  def call(plugin, function, {kind, _} = input, opts) when kind in [:bytes, :string, :json],
+    do: call(plugin, function, Terms.bytes!(input), opts)
 
   def call(%__MODULE__{compiled: %{kind: :component}} = plugin, function, input, opts)
       when is_binary(input) or is_list(input) do
     opts = Options.new!(opts, @call_options)
     call = [fuel: opts.fuel, timeout: opts.timeout || plugin.timeout]
-    Component.call(plugin, Utils.stringify(function), IO.iodata_to_binary(input), call)
+
+    plugin
+    |> Component.call(Utils.stringify(function), IO.iodata_to_binary(input), call)
+    |> decoded(opts)
   end
 
   # The fast path: no options, and most calls finish in their first slice.
@@ -355,7 +366,10 @@ defmodule Wasmex.Plugin do
   def call(%__MODULE__{} = plugin, function, input, opts)
       when is_binary(input) or is_list(input) do
     opts = Options.new!(opts, @call_options)
-    spanned(plugin, Utils.stringify(function), IO.iodata_to_binary(input), opts)
+
+    plugin
+    |> spanned(Utils.stringify(function), IO.iodata_to_binary(input), opts)
+    |> decoded(opts)
   end
 
   def call(%__MODULE__{}, _function, input, _opts),
@@ -363,6 +377,9 @@ defmodule Wasmex.Plugin do
 
   def call(server, function, input, opts),
     do: server |> plugin() |> call(function, input, opts)
+
+  defp decoded({:ok, output}, %{returns: returns}), do: Terms.decode(output, returns)
+  defp decoded(result, _opts), do: result
 
   defp spanned(plugin, function, input, opts) do
     span = Telemetry.start(:call, %{instance: plugin, function: function})

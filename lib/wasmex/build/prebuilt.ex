@@ -154,7 +154,10 @@ defmodule Wasmex.Build.Prebuilt do
 
     options = [ssl: tls, timeout: 300_000, connect_timeout: 20_000, autoredirect: true]
 
-    case :httpc.request(:get, {String.to_charlist(url), []}, options, body_format: :binary) do
+    request = [:get, {String.to_charlist(url), []}, options, [body_format: :binary]]
+
+    # Of an application that is started when it is needed, and otherwise not.
+    case apply(:httpc, :request, request) do
       {:ok, {{_, 200, _}, _headers, body}} -> {:ok, body}
       {:ok, {{_, status, _}, _headers, _body}} -> {:none, "#{url}: status #{status}"}
       {:error, reason} -> {:none, "#{url}: #{inspect(reason, limit: 10)}"}
@@ -173,7 +176,10 @@ defmodule Wasmex.Build.Prebuilt do
     with address when address not in [nil, ""] <-
            System.get_env("HTTPS_PROXY") || System.get_env("https_proxy"),
          %URI{host: host, port: port} when is_binary(host) <- URI.parse(address),
-         do: :httpc.set_options(https_proxy: {{String.to_charlist(host), port || 80}, []})
+         do:
+           apply(:httpc, :set_options, [
+             [https_proxy: {{String.to_charlist(host), port || 80}, []}]
+           ])
   end
 
   defp verify(what, bytes, digest) do

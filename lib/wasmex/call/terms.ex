@@ -71,6 +71,10 @@ defmodule Wasmex.Call.Terms do
     ArgumentError -> Options.misuse!("iodata as argument ##{position} ({:bytes, _})", bytes)
   end
 
+  @doc "The bytes of one such term."
+  @spec bytes!({:bytes | :string | :json, term()}) :: binary()
+  def bytes!(term), do: {term, 1} |> encode() |> elem(1)
+
   @doc "The function that makes the first step of the call."
   @spec begin(reference(), String.t(), t(), non_neg_integer() | nil) :: (() -> term())
   def begin(instance, name, %__MODULE__{params: params} = terms, fuel) do
@@ -89,10 +93,15 @@ defmodule Wasmex.Call.Terms do
           {:ok, term()} | {:error, error | Error.t()}
         when error: term()
   def result({:ok, results}, %__MODULE__{returns: nil}), do: {:ok, results}
-  def result({:ok, [bytes]}, %__MODULE__{returns: :bytes}), do: {:ok, bytes}
-  def result({:ok, [bytes]}, %__MODULE__{returns: :json}), do: JSON.decode(bytes)
+  def result({:ok, [bytes]}, %__MODULE__{returns: returns}), do: decode(bytes, returns)
+  def result(error, _terms), do: error
 
-  def result({:ok, [bytes]}, %__MODULE__{returns: :string}) do
+  @doc "Bytes as what they were asked to be."
+  @spec decode(binary(), :bytes | :string | :json) :: {:ok, term()} | {:error, Error.t()}
+  def decode(bytes, :bytes), do: {:ok, bytes}
+  def decode(bytes, :json), do: JSON.decode(bytes)
+
+  def decode(bytes, :string) do
     if String.valid?(bytes) do
       {:ok, bytes}
     else
@@ -102,8 +111,6 @@ defmodule Wasmex.Call.Terms do
       {:error, %Error{reason: :guest, details: %{message: message}}}
     end
   end
-
-  def result(error, _terms), do: error
 
   @doc "The bytes at a pointer and a length that a function returned before."
   @spec read(Wasmex.Instance.t(), {integer(), integer()} | integer(), keyword()) ::

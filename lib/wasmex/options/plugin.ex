@@ -153,6 +153,11 @@ defmodule Wasmex.Options.Plugin do
         type: :any,
         doc:
           "a term that host functions receive in the field `context` of `Wasmex.Plugin.Context`"
+      ],
+      returns: [
+        type: {:one_of, [:bytes, :string, :json]},
+        default: :bytes,
+        doc: "what the output is; JSON becomes a term"
       ]
     ]
   end

@@ -120,7 +120,7 @@ defmodule Wasmex.Options.Program do
       invoke: [
         type: Type.Invoke,
         doc:
-          "a function and its parameters, called instead of `_start`; the results are in the `Wasmex.Run`",
+          "a function and its parameters, called instead of `_start`; the results are in the `Wasmex.Run`. For a module, options of `Wasmex.Instance.call/4` may follow: `{\"up\", [{:string, \"a\"}], returns: :string}`",
         example: ~s|{"add", [1, 2]}|,
         group: :others
       ],

@@ -64,8 +64,8 @@ defmodule Wasmex.Plugin.Pool do
   Calls a function of a plug-in of the pool. Options: those of `Wasmex.Plugin.call/4` and of `Wasmex.Pool.call/4`:
   `:checkout_timeout`, the maximum time in the queue in ms (5,000 by default), and `:key`.
   """
-  @spec call(Pool.t(), String.t(), iodata(), keyword()) ::
-          {:ok, binary()} | {:error, Exception.t()}
+  @spec call(Pool.t(), String.t(), Plugin.input(), keyword()) ::
+          {:ok, binary() | term()} | {:error, Exception.t()}
   @impl Wasmex.Pool.Worker
   def call(pool, function, input \\ "", opts \\ [])
 

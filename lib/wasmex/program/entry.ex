@@ -25,7 +25,7 @@ defmodule Wasmex.Program.Entry do
           begin: (instance :: reference(), {stdin :: pipe(), stdout :: pipe()} -> begun()),
           wasi:
             (Options.t(), {pipe(), pipe(), pipe()} -> {Options.t(), {pipe(), pipe(), pipe()}}),
-          complete: ([term()], Run.t() -> Run.t())
+          complete: ([term()], Run.t() -> Run.t() | {:error, Exception.t()})
         }
 
   @doc "WASI receives the streams unchanged."

@@ -50,5 +50,8 @@ defmodule Wasmex.Program.Kind do
             ) :: (() -> term())
 
   @doc "The entry of the start function, or of the function in `invoke:`."
-  @callback entry(compiled(), invoke :: {String.t(), [term()]} | nil) :: Entry.t()
+  @callback entry(
+              compiled(),
+              invoke :: {String.t(), [term()]} | {String.t(), [term()], keyword()} | nil
+            ) :: Entry.t()
 end

@@ -53,7 +53,13 @@ defmodule Wasmex.Program.Result do
 
   @doc "Adds the run to the result of the last call, or to an exception."
   @spec complete(term(), Run.t(), Entry.t()) :: Session.result()
-  def complete({:ok, results}, run, entry), do: {:ok, entry.complete.(results, run)}
+  def complete({:ok, results}, run, entry) do
+    case entry.complete.(results, run) do
+      %Run{} = run -> {:ok, run}
+      {:error, exception} -> {:error, %{exception | run: run}}
+    end
+  end
+
   def complete({:error, %Exit{status: status}}, run, _), do: {:ok, %{run | status: status}}
   def complete({:error, exception}, run, _), do: {:error, %{exception | run: run}}
   def complete(%{__exception__: true} = exception, run, _), do: {:error, %{exception | run: run}}

@@ -172,6 +172,28 @@ defmodule Wasmex.Call.TermsTest do
     assert_received {:ok, 1}
   end
 
+  test "programs and plug-ins have them, too" do
+    run = fn invoke -> Wasmex.run(@wat, [], invoke: invoke) end
+    assert {:ok, %{results: ["grüß"]}} = run.({"pair", [{:string, "grüß"}], returns: :string})
+    assert {:ok, %{results: [%{"a" => 1}]}} = run.({"packed", [{:json, %{a: 1}}], returns: :json})
+    assert {:ok, %{results: [_, 3]}} = run.({"pair", [{:string, "abc"}]})
+
+    assert {:error, %Error{reason: :json, run: %Wasmex.Run{}}} =
+             run.({"pair", [{:bytes, "{"}], returns: :json})
+
+    assert_raise ArgumentError, ~r/:retruns/, fn -> run.({"pair", [], retruns: :json}) end
+    assert_raise ArgumentError, ~r/a function's name/, fn -> run.({"pair", [], 1}) end
+
+    {:ok, plugin} = Wasmex.Plugin.new("test/guests/plugins/echo.wasm")
+    [echo | _] = Wasmex.Plugin.functions(plugin)
+    assert Wasmex.Plugin.call(plugin, echo, {:string, "grüß"}, returns: :string) == {:ok, "grüß"}
+
+    assert Wasmex.Plugin.call(plugin, echo, {:json, %{a: [1]}}, returns: :json) ==
+             {:ok, %{"a" => [1]}}
+
+    assert {:error, %Error{reason: :json}} = Wasmex.Plugin.call(plugin, echo, "{", returns: :json)
+  end
+
   test "a call with terms is one span", %{instance: instance} do
     # Telemetry is of the whole VM: only calls of this instance count.
     test = self()

@@ -19,6 +19,19 @@ defmodule Wasmex.Components.Bindgen.Functions do
     structs = structs_of(function.result, context)
     bang = Names.identifier("#{name}!")
 
+    # Not by its name: one like `spawn` is Kernel's, too.
+    call =
+      quote do
+        Wasmex.Component.method(
+          handle,
+          unquote(function.resource),
+          unquote(function.name),
+          unquote(args),
+          opts,
+          unquote(structs)
+        )
+      end
+
     quote do
       @doc unquote(
              "As `#{name}/#{length(args) + 2}`, but returns the value or raises the exception."
@@ -29,7 +42,7 @@ defmodule Wasmex.Components.Bindgen.Functions do
               keyword()
             ) :: unquote(result(function, context))
       def unquote(bang)(handle, unquote_splicing(args), opts \\ []),
-        do: Wasmex.Component.value!(unquote(name)(handle, unquote_splicing(args), opts))
+        do: Wasmex.Component.value!(unquote(call))
 
       @doc unquote(doc(function))
       @spec unquote(name)(
@@ -37,16 +50,7 @@ defmodule Wasmex.Components.Bindgen.Functions do
               unquote_splicing(arg_types),
               keyword()
             ) :: {:ok, unquote(result(function, context))} | {:error, Exception.t()}
-      def unquote(name)(handle, unquote_splicing(args), opts \\ []) do
-        Wasmex.Component.method(
-          handle,
-          unquote(function.resource),
-          unquote(function.name),
-          unquote(args),
-          opts,
-          unquote(structs)
-        )
-      end
+      def unquote(name)(handle, unquote_splicing(args), opts \\ []), do: unquote(call)
     end
   end
 

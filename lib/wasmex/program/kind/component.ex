@@ -43,6 +43,7 @@ defmodule Wasmex.Program.Kind.Component do
   def supported(options) do
     cond do
       options.links != %{} -> unsupported("links: requires a module")
+      match?({_, _, _}, options.invoke) -> unsupported("options in invoke: require a module")
       options.profile -> unsupported("profile: requires a module")
       true -> :ok
     end

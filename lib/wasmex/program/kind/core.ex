@@ -5,8 +5,14 @@ defmodule Wasmex.Program.Kind.Core do
   @behaviour Wasmex.Program.Kind
 
   alias Wasmex.{Engine, Error, Instance, Linker, Module, Native, Template}
-  alias Wasmex.Call.{Context, Imports}
+  alias Wasmex.Call.{Context, Imports, Terms}
   alias Wasmex.Program.{Entry, Options}
+
+  # Of `invoke: {function, params, options}`.
+  @invoke Wasmex.Options.table(
+            Keyword.delete(Wasmex.Options.Call.core(), :floats),
+            "invoke: of Wasmex.run/3"
+          )
 
   @impl true
   defdelegate serialize(module), to: Module
@@ -95,8 +101,29 @@ defmodule Wasmex.Program.Kind.Core do
   @impl true
   def entry(_module, nil), do: %Entry{begin: begin("_start", [])}
 
-  def entry(_module, {function, params}),
-    do: %Entry{begin: begin(function, params), complete: &Entry.results/2}
+  def entry(module, {function, params}), do: entry(module, {function, params, []})
+
+  def entry(_module, {function, params, opts}) do
+    case Terms.new(params, Wasmex.Options.new!(opts, @invoke)) do
+      nil -> %Entry{begin: begin(function, params), complete: &Entry.results/2}
+      terms -> %Entry{begin: begin_terms(function, terms), complete: &complete(&1, &2, terms)}
+    end
+  end
+
+  defp begin_terms(function, terms) do
+    fn instance, _pipes ->
+      {Context.of(Instance.__wrap_resource__(instance)),
+       Terms.begin(instance, function, terms, nil)}
+    end
+  end
+
+  defp complete(results, run, terms) do
+    case Terms.result({:ok, results}, terms) do
+      {:ok, value} when terms.returns != nil -> Entry.results([value], run)
+      {:ok, results} -> Entry.results(results, run)
+      error -> error
+    end
+  end
 
   defp begin(function, params) do
     fn instance, _pipes ->

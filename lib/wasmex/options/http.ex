@@ -26,7 +26,7 @@ defmodule Wasmex.Options.HTTP do
           doc: "how it receives the request and returns the response, see above",
           flag: {:convention, "NAME"},
           flag_doc:
-            "how functions get requests: `env`, `cgi`, `component` or `resident`, see `Wasmex.HTTP`"
+            "the convention of the functions: #{Enum.map_join(Convention.names(), ", ", &"`#{&1}`")}, see `Wasmex.HTTP`"
         ],
         reuse: [
           type: {:integer, 0..1_000},

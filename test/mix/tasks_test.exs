@@ -278,6 +278,10 @@ defmodule Mix.Tasks.WasmexTest do
     assert {_, err, 1} = sh("wasmex.serve --config #{dir}/bad.exs #{dir}", dir)
     assert err =~ "unknown option :timout in functions.hi"
     assert {_, _, 2} = sh("wasmex.serve --prt 1 #{dir}", dir)
+    assert {_, err, 2} = sh("wasmex.serve --certfile mix.exs #{dir}", dir)
+    assert err =~ "must be used together"
+    assert {_, err, 1} = sh("wasmex.serve --certfile mix.exs --keyfile mix.exs #{dir}", dir)
+    assert err =~ "web_server: :bandit requires the dependency"
   end
 
   test "every task has help", %{dir: dir} do

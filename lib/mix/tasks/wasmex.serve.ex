@@ -11,6 +11,17 @@ defmodule Mix.Tasks.Wasmex.Serve do
         "settings per function, by default DIR/functions.exs if it exists: an Elixir file that returns a map such as `%{\"goenv\" => [timeout: 100, env: %{\"A\" => \"1\"}]}`",
       flag: {:config, "FILE"}
     ],
+    certfile: [
+      type: {:or, [nil], :string},
+      doc:
+        "serve HTTPS with the certificate in this PEM file; requires `--keyfile`, and Bandit in the project",
+      flag: {:certfile, "FILE"}
+    ],
+    keyfile: [
+      type: {:or, [nil], :string},
+      doc: "the private key of the certificate, in PEM format",
+      flag: {:keyfile, "FILE"}
+    ],
     quiet: [type: :boolean, default: false, doc: "do not log requests", flag: :quiet]
   ]
   @server Options.HTTP.server() ++ Options.HTTP.service()
@@ -23,6 +34,7 @@ defmodule Mix.Tasks.Wasmex.Serve do
       mix wasmex.serve DIR [--port 8080]
       mix wasmex.serve examples/faas
       curl "localhost:8080/goenv?foo=bar&id=1234"
+      mix wasmex.serve examples/faas --certfile cert.pem --keyfile key.pem
 
   `GET /` shows the functions with their statistics. Changed files are loaded within a second. `Wasmex.HTTP` describes how
   a program receives a request and returns a response.
@@ -56,7 +68,7 @@ defmodule Mix.Tasks.Wasmex.Serve do
 
     case start(dir, opts) do
       {:ok, server} ->
-        announce(server, dir)
+        announce(server, dir, if(opts[:certfile], do: "https", else: "http"))
         wait(server, ref)
 
       {:error, reason} ->
@@ -73,10 +85,26 @@ defmodule Mix.Tasks.Wasmex.Serve do
       functions: config(dir, opts[:config]),
       log: !opts[:quiet]
     )
+    |> Keyword.merge(tls(opts[:certfile], opts[:keyfile]))
     |> Server.start_link()
   rescue
     error in ArgumentError -> CLI.fail(Exception.message(error))
   end
+
+  # The built-in server has no TLS.
+  defp tls(nil, nil), do: []
+
+  defp tls(cert, key) when cert != nil and key != nil do
+    for file <- [cert, key],
+        not File.regular?(file),
+        do: CLI.fail("the file #{file} does not exist")
+
+    paths = [certfile: Path.expand(cert), keyfile: Path.expand(key)]
+    [web_server: :bandit, bandit: [scheme: :https] ++ paths]
+  end
+
+  defp tls(_cert, _key),
+    do: CLI.misuse(__MODULE__, "--certfile and --keyfile must be used together")
 
   defp config(dir, nil) do
     file = Path.join(dir, "functions.exs")
@@ -101,8 +129,8 @@ defmodule Mix.Tasks.Wasmex.Serve do
   defp describe({:shutdown, {:failed_to_start_child, _, reason}}), do: describe(reason)
   defp describe(reason), do: Exception.format_exit(reason)
 
-  defp announce(server, dir) do
-    url = "http://localhost:#{Server.port(server)}"
+  defp announce(server, dir, scheme) do
+    url = "#{scheme}://localhost:#{Server.port(server)}"
     IO.puts("serving #{dir} at #{url}/")
 
     for {name, found, error} <- Folder.list(table(server)) do

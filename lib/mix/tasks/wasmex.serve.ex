@@ -57,6 +57,8 @@ defmodule Mix.Tasks.Wasmex.Serve do
   def run(argv) do
     {opts, dir} = CLI.one_argument(__MODULE__, "the folder of the functions", argv, @options)
     CLI.start()
+    # For a listener with TLS, and Bandit's own processes; errors mean that the project has none.
+    for application <- [:ssl, :bandit], do: Application.ensure_all_started(application)
     serve(dir, opts)
   end
 

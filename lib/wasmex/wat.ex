@@ -9,7 +9,7 @@ defmodule Wasmex.Wat do
       <<0, 97, 115, 109, 1, 0, 0, 0>>
   """
 
-  alias Wasmex.{Bytes, Error, Native}
+  alias Wasmex.{Bytes, Error, Native, Printable}
 
   @doc "Converts the text of a module or component to wasm bytes."
   @spec to_wasm(binary()) :: {:ok, binary()} | {:error, String.t()}
@@ -18,8 +18,9 @@ defmodule Wasmex.Wat do
       {:ok, wasm} ->
         {:ok, wasm}
 
+      # The message quotes the text.
       {:error, {:parse, %{message: message}}} ->
-        {:error, "Failed to parse WAT: #{message}#{Bytes.hint(text)}"}
+        {:error, Printable.text("Failed to parse WAT: #{message}#{Bytes.hint(text)}")}
 
       {:error, native} ->
         {:error, native |> Error.from_native() |> Exception.message()}

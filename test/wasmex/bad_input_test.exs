@@ -59,6 +59,29 @@ defmodule Wasmex.BadInputTest do
     assert {:error, "Failed to parse WAT: " <> _} = Wasmex.Wat.to_wasm("wat?")
   end
 
+  test "texts that are quoted in an error steer no terminal" do
+    text = "(module \e[31m\u202E)"
+    {:ok, store} = Store.new()
+    {:ok, components} = Wasmex.Components.Store.new()
+
+    for {:error, error} <- [
+          Wasmex.Wat.to_wasm(text),
+          Module.compile(store, text),
+          Wasmex.run(text),
+          Wasmex.HTTP.load(text),
+          Wasmex.Components.Component.new(components, "(component \e[31m)"),
+          Wasmex.WIT.world({:text, "package a:b; \e[31m world w {}"}),
+          Wasmex.Wave.parse("\e[31m", :u8),
+          Wasmex.Plugin.Manifest.from_json(~s|{"\e[31m\u202E": 1, "wasm": []}|),
+          Wasmex.Plugin.Manifest.from_json("\e[31m"),
+          Wasmex.Plugin.Schema.parse("version: \e[31m"),
+          Wasmex.Plugin.Schema.parse("\e[31m: : :")
+        ] do
+      message = if is_binary(error), do: error, else: Exception.message(error)
+      refute message =~ ~r/[\e\x{202E}]/u, inspect(message)
+    end
+  end
+
   test "missing imports are all named, the first with its type" do
     wat =
       ~s|(module (import "a" "b" (func (param i32) (result i64))) (import "c" "d" (memory 1)))|

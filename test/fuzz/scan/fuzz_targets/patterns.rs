@@ -3,13 +3,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scan_fuzz::{glob, wasi::address::Class, wasi::address::canonical};
+use scan_fuzz::{pattern, wasi::address::Class, wasi::address::canonical};
 use std::net::{IpAddr, SocketAddr};
 
 fuzz_target!(|input: (String, String, [u8; 16])| {
-    let (pattern, text, octets) = input;
-    glob::matches(&pattern, &text);
-    assert!(glob::matches("*", &text));
+    let (glob, text, octets) = input;
+    pattern::matches(&glob, &text);
+    assert!(pattern::matches("*", &text));
     let address = SocketAddr::new(IpAddr::from(octets), 80);
     let canonical = canonical(address);
     if let IpAddr::V4(v4) = canonical.ip() {

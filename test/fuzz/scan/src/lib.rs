@@ -16,8 +16,8 @@ pub mod wasi {
 }
 
 /// Patterns of hosts.
-#[path = "../../../../native/wasmex/src/plugin/glob.rs"]
-pub mod glob;
+#[path = "../../../../native/wasmex/src/wasi/pattern.rs"]
+pub mod pattern;
 
 /// As `on_deep_stack` in native/wasmex/src/core/door.rs has it.
 const STACK: usize = 64 * 1024 * 1024;

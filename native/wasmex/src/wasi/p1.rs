@@ -2,7 +2,6 @@
 
 use crate::vm::atoms;
 use crate::vm::options::{Options, SavedOptions};
-use crate::vm::runtime;
 use crate::vm::terms;
 use crate::wasi::budget::Budget;
 use crate::wasi::context::View;
@@ -176,7 +175,6 @@ fn descriptors(options: &Options, directories: usize) -> Result<Descriptors> {
     if handed_in == 0 {
         return Ok(descriptors);
     }
-    let _reactor = runtime::get().map(|runtime| runtime.enter());
     for listen in listeners.into_iter().filter(Listen::opens) {
         let socket = listener::open(listen)?;
         let added = descriptors.add_socket(socket);

@@ -68,7 +68,7 @@ pub fn open(p1: &mut P1, family: i32, kind: i32) -> Result<u32, Fail> {
         // As Go has it everywhere else; accepted connections inherit it.
         let _ = sockopt::set_tcp_nodelay(&fd, true);
     }
-    let socket = Socket::new(fd, family, datagrams)?;
+    let socket = Socket::new(fd, family, datagrams);
     p1.descriptors.add_socket(socket)
 }
 
@@ -146,7 +146,7 @@ async fn connect(
 pub async fn dial(p1: &mut P1, fd: i32, to: &Address) -> Result<(), Fail> {
     if let Some((end, made)) = elsewhere(p1, fd, to)? {
         let socket = p1.descriptors.socket_mut(fd)?;
-        socket.substitute(end, made)?;
+        socket.substitute(end, made);
         return match socket.nonblocking() {
             true => Err(INPROGRESS.into()),
             false => socket.connected().await,
@@ -230,7 +230,7 @@ pub async fn accept(p1: &mut P1, fd: i32, flags: i32) -> Result<u32, Fail> {
     let connection = listener
         .attempt(Direction::Read, nonblocking, accept)
         .await?;
-    let mut socket = Socket::new(connection, listener.family, false)?;
+    let mut socket = Socket::new(connection, listener.family, false);
     socket.flags = flags;
     socket.in_memory = listener.in_memory;
     p1.descriptors.add_socket(socket)

@@ -151,10 +151,12 @@ pub async fn path_open(
         return code(open_url(p1, memory, url, flags, opened).await);
     }
     let is_directory = how & DIRECTORY != 0;
-    let fd = match (
-        directory(p1, fd),
-        p1.descriptors.room_for_file(is_directory),
-    ) {
+    // What is there may be either; what is made is a file.
+    let room = match how & (DIRECTORY | CREATE) {
+        0 => Ok(()),
+        _ => p1.descriptors.room_for_file(is_directory),
+    };
+    let fd = match (directory(p1, fd), room) {
         (Ok(fd), Ok(())) => fd,
         (Err(fail), _) | (_, Err(fail)) => return code(Err(fail)),
     };
@@ -169,7 +171,8 @@ pub async fn path_open(
     code(number(p1, memory, opened, is_directory).await)
 }
 
-/// Whether a directory is opened (`oflags`).
+/// Whether a file is made, and whether a directory is opened (`oflags`).
+const CREATE: i32 = 1;
 const DIRECTORY: i32 = 2;
 
 fn url(memory: &GuestMemory<'_>, path: i32, len: i32) -> Option<Url> {

@@ -27,12 +27,12 @@ fn socket(listen: Listen) -> io::Result<Socket> {
         Listen::Unix(path) => ListenerResource::unix(&path)?,
         Listen::Handle(listener) => {
             let (fd, accepts) = listener.share()?;
-            return Socket::listener(fd, accepts, None);
+            return Ok(Socket::listener(fd, accepts, None));
         }
         Listen::Bind(_) => return Err(io::ErrorKind::InvalidInput.into()),
     };
     let (fd, path) = opened.into_parts()?;
-    Socket::listener(fd, Accepts::System, path)
+    Ok(Socket::listener(fd, Accepts::System, path))
 }
 
 fn failed(error: &io::Error) -> Error {

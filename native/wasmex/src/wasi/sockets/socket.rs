@@ -3,12 +3,13 @@
 use crate::wasi::errno::{AGAIN, Fail, INPROGRESS};
 use crate::wasi::sockets::pending::Made;
 use rustix::event::{PollFd, PollFlags};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags};
 use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -47,7 +48,9 @@ impl Family {
 
 /// An open socket.
 pub struct Socket {
-    io: AsyncFd<OwnedFd>,
+    /// How it is waited for; before the descriptor, for it is dropped first.
+    reactor: Mutex<Option<AsyncFd<RawFd>>>,
+    fd: OwnedFd,
     /// Which addresses it has.
     pub family: Family,
     /// Messages, not a stream.
@@ -94,13 +97,11 @@ pub struct Readiness {
 }
 
 impl Socket {
-    /// Within tokio's reach.
-    pub fn new(fd: OwnedFd, family: Family, datagrams: bool) -> io::Result<Self> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        // SAFETY: the `AsyncFd` owns the descriptor and nobody takes it out: it is the same until it is deregistered.
-        let io = unsafe { AsyncFd::register_with_interest(fd, interest)? };
-        Ok(Socket {
-            io,
+    /// A descriptor that never blocks.
+    pub fn new(fd: OwnedFd, family: Family, datagrams: bool) -> Self {
+        Socket {
+            reactor: Mutex::default(),
+            fd,
             family,
             datagrams,
             flags: 0,
@@ -109,32 +110,31 @@ impl Socket {
             path: None,
             made: None,
             in_memory: false,
-        })
+        }
     }
 
     /// A listener that the host opened.
-    pub fn listener(fd: OwnedFd, accepts: Accepts, path: Option<OwnPath>) -> io::Result<Self> {
+    pub fn listener(fd: OwnedFd, accepts: Accepts, path: Option<OwnPath>) -> Self {
         let in_memory = accepts == Accepts::Passed;
         let family = match in_memory {
             true => Family::V4,
             false => family(fd.as_fd()),
         };
-        let mut socket = Socket::new(fd, family, false)?;
+        let mut socket = Socket::new(fd, family, false);
         socket.in_memory = in_memory;
         socket.listening = true;
         socket.accepts = accepts;
         socket.path = path;
         // Go makes a listener of it and does not set this itself: accepting would stop all its goroutines.
         socket.flags = NONBLOCK;
-        Ok(socket)
+        socket
     }
 
     /// From now on it is the end of a connection that the host makes.
-    pub fn substitute(&mut self, fd: OwnedFd, made: Made) -> io::Result<()> {
-        let socket = Socket::new(fd, self.family, false)?;
-        self.io = socket.io;
+    pub fn substitute(&mut self, fd: OwnedFd, made: Made) {
+        self.reactor = Mutex::default();
+        self.fd = fd;
         self.made = Some(made);
-        Ok(())
     }
 
     /// Where the connection really goes, if not to its address.
@@ -155,7 +155,7 @@ impl Socket {
 
     /// The descriptor.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.io.get_ref().as_fd()
+        self.fd.as_fd()
     }
 
     /// Whether calls that would wait fail instead.
@@ -175,19 +175,11 @@ impl Socket {
             INPROGRESS if nonblocking => return Err(Fail::Errno(AGAIN)),
             _ => self.connected().await?,
         }
-        match uninterrupted(|| call(self.fd())) {
-            Err(Errno::AGAIN) if !nonblocking => {}
-            done => return Ok(done?),
-        }
         loop {
-            // Taken before the call: what comes in between is not cleared with it.
-            let guard = match direction {
-                Direction::Read => self.io.readable().await,
-                Direction::Write => self.io.writable().await,
-            };
-            let mut guard = guard?;
             match uninterrupted(|| call(self.fd())) {
-                Err(Errno::AGAIN) => guard.clear_ready(),
+                Err(Errno::AGAIN) if !nonblocking => {
+                    poll_fn(|cx| self.poll_ready(cx, direction)).await;
+                }
                 done => return Ok(done?),
             }
         }
@@ -211,10 +203,22 @@ impl Socket {
                 Poll::Ready(_) => return Poll::Ready(Readiness::failed()),
             }
         }
-        loop {
+        let mut reactor = self.reactor.lock().unwrap_or_else(PoisonError::into_inner);
+        for attempt in 0..ATTEMPTS {
+            if attempt > 1 {
+                *reactor = None;
+            }
+            let waiting = match reactor.take() {
+                Some(waiting) => waiting,
+                None => match self.register() {
+                    Ok(waiting) => waiting,
+                    Err(_) => return Poll::Ready(Readiness::failed()),
+                },
+            };
+            let waiting = reactor.insert(waiting);
             let guard = match direction {
-                Direction::Read => self.io.poll_read_ready(cx),
-                Direction::Write => self.io.poll_write_ready(cx),
+                Direction::Read => waiting.poll_read_ready(cx),
+                Direction::Write => waiting.poll_write_ready(cx),
             };
             match guard {
                 Poll::Pending => return Poll::Pending,
@@ -228,6 +232,23 @@ impl Socket {
                     guard.clear_ready();
                 }
             }
+        }
+        // Others go first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Asks tokio to watch the descriptor. Not before somebody waits: a socket without a connection hangs up, and tokio
+    /// would keep that in mind for ever (what is closed stays closed), also once it is connected. A registration that
+    /// says so while the system does not is made anew.
+    fn register(&self) -> io::Result<AsyncFd<RawFd>> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        // SAFETY: the descriptor is open until `self` is dropped or changed, and the `AsyncFd` is dropped before.
+        unsafe {
+            Ok(AsyncFd::register_with_interest(
+                self.fd.as_raw_fd(),
+                interest,
+            )?)
         }
     }
 
@@ -247,6 +268,9 @@ impl Socket {
         Readiness::of(fds[0].revents())
     }
 }
+
+/// How often a socket is asked in one go, whether it is ready.
+const ATTEMPTS: usize = 4;
 
 /// No time at all.
 pub const NOW: rustix::event::Timespec = rustix::event::Timespec {

@@ -3,7 +3,7 @@
 # The guests are under test/guests, each beside its source and the command that built it.
 
 defmodule Demo do
-  @moduledoc "The five parts of the demo."
+  @moduledoc "The six parts of the demo."
 
   alias Wasmex.{Engine, Exit, Instance, Linker, Memory, Module, Pipe, Store, Template}
   alias Wasmex.Wasi.WasiOptions
@@ -38,6 +38,14 @@ defmodule Demo do
 
     title(5, "10,000 guests asleep at once", "each in a process of its own, none with a thread")
     sleep(10_000)
+
+    title(
+      6,
+      "Go's net/http answers curl",
+      "go/program: a server in a guest, at a port of the host"
+    )
+
+    serve()
   end
 
   defp title(number, text, explanation) do
@@ -159,6 +167,23 @@ defmodule Demo do
     end
 
     IO.puts("all awake after #{now() - made} ms (each slept 2000 ms)")
+  end
+
+  defp serve do
+    {:ok, server} =
+      Wasmex.Program.start_link(
+        program: Path.join(__DIR__, "../test/guests/sockets/go/program.wasm"),
+        args: ["serve", "tcp", "127.0.0.1:0"],
+        bind: ["127.0.0.1:0"]
+      )
+
+    line = receive(do: ({^server, {:data, line}} -> String.trim(line)))
+    IO.puts(line)
+    url = "http://" <> List.last(String.split(line)) <> "/hi"
+    IO.puts("curl #{url}")
+    {answer, 0} = System.cmd("curl", ["-s", url])
+    IO.write(answer)
+    Wasmex.Program.stop(server)
   end
 
   defp guest(name), do: File.read!(Path.join([__DIR__, "../test/guests", name, "#{name}.wasm"]))

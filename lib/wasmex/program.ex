@@ -96,8 +96,9 @@ defmodule Wasmex.Program do
          ~S"""
 
 
-         A WASI 0.2 component (`wasi:cli/command`) works as well: bytes, a file or a `Wasmex.Components.Component`. Only
-         components can be granted network access, see `Wasmex.Wasi.WasiP2Options`:
+         A WASI 0.2 component (`wasi:cli/command`) works as well: bytes, a file or a `Wasmex.Components.Component`.
+
+         Sockets, see `guides/sockets.md`; addresses are explained at `Wasmex.Wasi.WasiP2Options`. HTTP requests are for components:
 
          """ <>
          Docs.table(Options.__options__(), :network) <>

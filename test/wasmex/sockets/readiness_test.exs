@@ -26,17 +26,19 @@ defmodule Wasmex.Sockets.ReadinessTest do
       "poll 100 c:r c:w",
       "connect c 127.0.0.1 1",
       "poll 100 c:w",
-      "connect c 127.0.0.1 #{port}",
-      "poll 20 c:r",
-      "poll 20 c:r",
-      "poll 20 c:w"
+      "open d inet stream",
+      "poll 100 d:w",
+      "connect d 127.0.0.1 #{port}",
+      "poll 20 d:r",
+      "poll 20 d:r",
+      "poll 20 d:w"
     ]
 
     outcomes = script(lines, bind: ["127.0.0.1"], dial: ["127.0.0.1"])
 
     assert ["ok", "ok 1 l:r" <> _, "ok", "ok", "ok 1 clock", "ok 1 clock", "ok" | rest] = outcomes
-    assert ["ok 2 c:r" <> _, "connrefused", "ok 1 c:w" <> _, "ok" | rest] = rest
-    assert ["ok 1 clock", "ok 1 clock", "ok 1 c:w"] = rest
+    assert ["ok 2 c:r" <> _, "connrefused", "ok 1 c:w" <> _ | rest] = rest
+    assert ["ok", "ok 1 d:w" <> _, "ok", "ok 1 clock", "ok 1 clock", "ok 1 d:w"] = rest
   end
 
   test "a guest that waits holds no thread, and others go on" do

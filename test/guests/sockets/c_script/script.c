@@ -208,7 +208,7 @@ static i32 do_getaddrinfo(char **word, int n) {
   for (u32 i = 0; !e && i < count && i < 16; i++) {
     char text[128];
     uint8_t *d = list[i].address->data;
-    ip_text(text, sizeof text, list[i].family, d + 2);
+    ip_text(text, sizeof text, list[i].family ? list[i].family : list[i].address->family & 255, d + 2);
     at += snprintf(gave + at, sizeof gave - at, " %s %d %s", text, d[0] << 8 | d[1], list[i].type == 1 ? "dgram" : list[i].type == 2 ? "stream" : "any");
   }
   return e;

@@ -62,7 +62,8 @@ func Lookup(network, host string, port int) ([]net.IP, error) {
 	var ips []net.IP
 	for i := 0; i < int(room.count) && i < most; i++ {
 		size := net.IPv4len
-		if room.infos[i].family == familyInet6 {
+		// Hosts differ in which of the two they set.
+		if room.infos[i].family == familyInet6 || room.addresses[i].family&0xff == familyInet6 {
 			size = net.IPv6len
 		}
 		ips = append(ips, append(net.IP(nil), room.data[i][2:2+size]...))

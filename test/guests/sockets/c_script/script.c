@@ -78,7 +78,7 @@ static int named;
 static i32 fd_of(const char *word) {
   for (int i = 0; i < named; i++)
     if (!strcmp(names[i].name, word)) return names[i].fd;
-  return strtol(word, 0, 0);
+  return *word >= '0' && *word <= '9' ? strtol(word, 0, 0) : -1;
 }
 
 static void name_fd(const char *word, i32 fd) {

@@ -6,6 +6,9 @@ defmodule Wasmex.Build.Prebuilt do
   #
   # It is used by the Mix compiler, in whose folder all paths are.
 
+  # Of :inets, which only the build needs.
+  @compile {:no_warn_undefined, :httpc}
+
   @checksums "native/checksums.txt"
 
   # Of the NIFs' interface, see native/wasmex/Cargo.toml.

@@ -174,8 +174,10 @@ defmodule Wasmex.HTTP.Folder do
     if is_map_key(found, file) do
       state
     else
-      unless Enum.any?(found, fn {_, now} -> now.name == name end),
-        do: retire(state, name) && :ets.delete(state.table, name)
+      unless Enum.any?(found, fn {_, now} -> now.name == name end) do
+        retire(state, name)
+        :ets.delete(state.table, name)
+      end
 
       %{state | files: Map.delete(state.files, file)}
     end

@@ -8,8 +8,6 @@ defmodule Wasmex.Socket.Dialer do
 
   use GenServer, restart: :temporary
 
-  require Logger
-
   alias Wasmex.Socket
 
   @doc "Starts one for the stores of this process."

@@ -9,5 +9,5 @@ defmodule Wasmex.Socket.Listener do
   @enforce_keys [:resource]
   defstruct [:resource]
 
-  @opaque t :: %__MODULE__{resource: reference()}
+  @type t :: %__MODULE__{resource: reference()}
 end

@@ -8,7 +8,7 @@ defmodule Wasmex.Components.Bindgen.Functions do
   alias Wasmex.WIT
 
   @doc "The quoted function and its `!` variant. Names in `taken` get an underscore."
-  @spec function(map(), map() | nil, Wasmex.Components.Bindgen.Context.t(), [String.t()]) ::
+  @spec function(map(), String.t() | nil, Wasmex.Components.Bindgen.Context.t(), [String.t()]) ::
           Macro.t()
   def function(function, interface, context, taken \\ [])
 

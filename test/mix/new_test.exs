@@ -42,13 +42,13 @@ defmodule Mix.Tasks.Wasmex.NewTest do
   end
 
   # Those that need nothing from the network; the others are tried with WASMEX_GUESTS=all.
-  @offline [{"rust", "function"}, {"rust", "program"}, {"rust", "http"}]
+  offline = [{"rust", "function"}, {"rust", "program"}, {"rust", "http"}]
 
   for {language, kinds} <- Toolchain.kinds(), kind <- kinds do
     missing =
       case Toolchain.build(language, kind, ".", ".", "x") do
         {:ok, _} ->
-          System.get_env("WASMEX_GUESTS") != "all" and {language, kind} not in @offline and
+          System.get_env("WASMEX_GUESTS") != "all" and {language, kind} not in offline and
             "WASMEX_GUESTS=all tries it"
 
         {:missing, how} ->

@@ -109,7 +109,9 @@ defmodule Wasmex.ComponentNamesTest do
   end
 
   test "of interfaces, resources and methods", %{tmp_dir: dir} do
-    names = @names -- ~w(imports)
+    # A module each: not of all, which takes a while.
+    some = Enum.take_every(@names, 4) ++ ~w(unquote nil struct)
+    names = Enum.uniq(some) -- ~w(imports)
     interfaces = Enum.map_join(names, "\n", &"interface %#{&1} { f: func(); }")
     exports = Enum.map_join(names, "\n", &"export %#{&1};")
     {_root, modules} = compile(dir, "package a:b; #{interfaces} world w { #{exports} }")
@@ -119,7 +121,11 @@ defmodule Wasmex.ComponentNamesTest do
     statics = Enum.map_join(@names, "\n", &"%s-#{&1}: static func(a: u8);")
 
     resources =
-      Enum.map_join(@names, "\n", &"resource %#{&1} { constructor(a: u8); get: func() -> u8; }")
+      Enum.map_join(
+        Enum.uniq(some),
+        "\n",
+        &"resource %#{&1} { constructor(a: u8); get: func() -> u8; }"
+      )
 
     wit =
       "package a:b; interface i { resource r { constructor(a: u8); #{methods} #{statics} } } interface j { #{resources} } " <>
@@ -142,5 +148,33 @@ defmodule Wasmex.ComponentNamesTest do
       assert Enum.count(modules, &(functions(&1) |> Enum.member?(:f))) == 2
       assert Enum.count(modules, &(functions(&1) |> Enum.member?(:g))) == 2
     end
+  end
+
+  test "of functions of the drop-in API and of plug-ins", %{tmp_dir: dir} do
+    path = Path.join(dir, "server.wit")
+    names = @names -- ~w(start-link child-spec module-info)
+    exports = Enum.map_join(names, " ", &"export %#{&1}: func(a: u8, b: u8);")
+    File.write!(path, "package a:b; world w { #{exports} }")
+    code = "use Wasmex.Components.ComponentServer, wit: #{inspect(path)}"
+    [{server, _}] = Code.compile_string("defmodule NamesServer do #{code}\nend")
+    functions = functions(server)
+
+    for name <- [:when_, :unquote_, :unquote_splicing_, :var, :self],
+        do: assert(name in functions)
+
+    path = Path.join(dir, "schema.yaml")
+    names = ~w(unquote when def if nil struct var node do fn self moduleInfo)
+    type = "{input: {type: string, contentType: text/plain}}"
+    listed = Enum.map_join(names, "", &"  #{&1}: #{type}\n")
+    File.write!(path, "version: v1-draft\nexports:\n#{listed}imports:\n#{listed}")
+    code = "use Wasmex.Plugin, source: \"test/guests/plugins/shop.wat\", schema: #{inspect(path)}"
+
+    modules =
+      for {module, _} <- Code.compile_string("defmodule NamesPlugin do #{code}\nend"), do: module
+
+    functions = functions(module!(modules, "NamesPlugin"))
+    for name <- [:when_, :unquote_, :var, :self, :module_info_], do: assert(name in functions)
+    callbacks = module!(modules, ".Imports").behaviour_info(:callbacks)
+    assert length(callbacks) == length(names)
   end
 end

@@ -17,6 +17,8 @@ defmodule Wasmex.Components.ComponentServer do
   resources and specs.
   """
 
+  alias Wasmex.Components.Bindgen.Names
+
   @doc false
   defmacro __using__(opts) do
     wit = opts[:wit]
@@ -60,7 +62,7 @@ defmodule Wasmex.Components.ComponentServer do
       wit
       |> world()
       |> Wasmex.WIT.value_names()
-      |> Enum.map(&Wasmex.Components.Bindgen.Names.atom/1)
+      |> Enum.map(&Names.atom/1)
 
   defp world(wit) do
     case Wasmex.WIT.world({:text, wit, File.read!(wit)}) do
@@ -74,7 +76,7 @@ defmodule Wasmex.Components.ComponentServer do
 
     quote do
       @doc unquote(function.docs || "Calls `#{name}` of the component.")
-      def unquote(Wasmex.Components.Bindgen.Names.atom(name))(pid, unquote_splicing(args)) do
+      def unquote(function_name(name))(pid, unquote_splicing(args)) do
         alias Wasmex.Components.FieldConverter
 
         params = FieldConverter.maybe_convert_args(unquote(args), unquote(convert?))
@@ -85,4 +87,10 @@ defmodule Wasmex.Components.ComponentServer do
       end
     end
   end
+
+  # Names that no function can be defined with get an underscore. All others are as in Wasmex 0.15.
+  defp function_name(name) when name in ["when", "unquote", "unquote-splicing"],
+    do: Names.atom(name <> "_")
+
+  defp function_name(name), do: Names.atom(name)
 end

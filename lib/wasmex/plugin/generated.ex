@@ -60,7 +60,7 @@ defmodule Wasmex.Plugin.Generated do
 
         quote do
           @doc unquote(function.description || "The host function #{function.name}.")
-          @callback unquote(atom(function.name))(unquote_splicing(args)) ::
+          @callback unquote(name(function))(unquote_splicing(args)) ::
                       unquote(result) | {:error, String.t()}
         end
       end
@@ -98,7 +98,7 @@ defmodule Wasmex.Plugin.Generated do
   end
 
   defp export(function, _schema, structs) do
-    name = atom(function.name)
+    name = name(function)
     wasm = function.name
     doc = function.description || "Calls `#{wasm}` of the plug-in."
     result = if function.output, do: spec(elem(function.output, 0), structs), else: nil
@@ -146,8 +146,12 @@ defmodule Wasmex.Plugin.Generated do
   # Atoms are only created at compile time, from the developer's schema.
   defp atom(name), do: name |> Macro.underscore() |> Names.identifier()
 
+  # A function is not called `when`, `unquote` and the like: those get an underscore.
+  defp name(function), do: function.name |> spelled() |> Names.identifier()
+  defp spelled(name), do: name |> Macro.underscore() |> Names.function()
+
   # The atoms of callbacks exist since compile time.
-  defp callback(name), do: name |> Macro.underscore() |> String.to_existing_atom()
+  defp callback(name), do: name |> spelled() |> String.to_existing_atom()
 
   defp spec({:nullable, type}, structs), do: quote(do: unquote(spec(type, structs)) | nil)
   defp spec({:array, type}, structs), do: quote(do: [unquote(spec(type, structs))])

@@ -71,7 +71,7 @@ defmodule Wasmex.MixProject do
       source_ref: "v#{@version}",
       extras:
         ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"] ++
-          Path.wildcard("guides/*.md"),
+          Path.wildcard("guides/*.{md,livemd}"),
       groups_for_extras: [Guides: ~r"guides/"],
       groups_for_modules: [
         Programs: [~r"^Wasmex.(Program|Run|Trace|Profile)$"],

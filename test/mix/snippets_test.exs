@@ -10,6 +10,11 @@ defmodule Wasmex.SnippetsTest do
 
   # What the reader has built by then, made of the guests here.
   @files %{
+    "guides/cheatsheet.md" => %{},
+    "guides/coming-from-wasmex.md" => %{},
+    "guides/go-through-pipes.livemd" => %{
+      "main.wasm" => "test/guests/go_greet/go_greet.wasm"
+    },
     "README.md" => %{
       "native/main.wasm" => "test/guests/go_greet/go_greet.wasm",
       "tool.wasm" => "test/guests/rust_wasi/rust_wasi.wasm",
@@ -37,7 +42,7 @@ defmodule Wasmex.SnippetsTest do
   defp printed(code),
     do: for([_, line] <- Regex.scan(~r/IO\.(?:puts|inspect)\(.*\)\n# (.*)$/m, code), do: line)
 
-  for file <- ["README.md", "guides/plugins.md"] do
+  for file <- Map.keys(@files) do
     test "#{file} can be followed", %{tmp_dir: tmp} do
       file = unquote(file)
       dir = Path.join(tmp, "shop")
@@ -58,7 +63,7 @@ defmodule Wasmex.SnippetsTest do
       """)
 
       snippets = snippets(file)
-      assert length(snippets) > 3
+      assert snippets != []
 
       File.write!(Path.join(dir, "all.exs"), """
       {:ok, _} = Application.ensure_all_started(:wasmex)

@@ -135,7 +135,7 @@ defmodule Wasmex.SecurityTest do
     end
   end
 
-  describe "what is granted" do
+  describe "grants" do
     @tag :tmp_dir
     test "A read-only directory cannot be written to, and no directory can be left, neither through `..` nor through a link.",
          %{tmp_dir: dir} do

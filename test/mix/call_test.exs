@@ -64,7 +64,7 @@ defmodule Mix.Tasks.Wasmex.CallTest do
     assert {"red", "", 0} = sh("-m --config colour=red #{manifest} setting -i colour", dir)
   end
 
-  test "what goes wrong is on standard error, with exit status 1", %{tmp_dir: dir} do
+  test "errors are printed on standard error, with exit status 1", %{tmp_dir: dir} do
     for {command, why} <- [
           {"#{@kits}/c-kit.wasm setting -i none", "Error: no such setting (code 1)\n"},
           {"#{@kits}/stop.wasm trap", "unreachable"},

@@ -223,7 +223,7 @@ defmodule Wasmex.BadInputTest do
     assert_raise ArgumentError, fn -> Wasmex.Pipe.read(:pipe) end
   end
 
-  test "options that are no keyword list" do
+  test "options that are not a keyword list" do
     {:ok, module} = Module.compile(store(), ~s|(module (func (export "f")))|)
     {:ok, instance} = Instance.new(store(), module, %{})
 

@@ -237,7 +237,7 @@ defmodule Wasmex.ComponentTest do
   end
 
   @tag :tmp_dir
-  test "an interface whose module's name is taken", %{tmp_dir: dir} do
+  test "an interface whose module name is used already", %{tmp_dir: dir} do
     wit = "package a:b; world w { export imports: interface { f: func(); } import g: func(); }"
     modules = modules_of(dir, wit)
     assert :f in modules[".ImportsInterface"]

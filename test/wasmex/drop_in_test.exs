@@ -425,7 +425,7 @@ defmodule Wasmex.DropInTest do
           do: assert_raise(ArgumentError, fn -> Instance.new(store, module, imports) end)
     end
 
-    test "a list of params that is none" do
+    test "params that are not a list" do
       pid = start()
 
       for params <- [[1 | 2], nil, 5, %{}, "x"],

@@ -222,7 +222,7 @@ defmodule Wasmex.HTTPTest do
     end
   end
 
-  test "what can't be a function says why" do
+  test "files that are not functions have an error" do
     assert {:error, %Error{reason: :file}} = HTTP.load("no/such.wasm")
     assert {:error, %Error{reason: :not_a_program}} = HTTP.load("(module)")
     assert {:error, %Error{reason: :parse}} = HTTP.load("(module")

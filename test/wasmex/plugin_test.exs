@@ -121,7 +121,7 @@ defmodule Wasmex.PluginTest do
     assert Wasmex.Native.plugin_config(store, nil) == {:ok, %{"a" => "1"}}
   end
 
-  test "what it logs goes to Logger from its level on, with its name" do
+  test "log messages go to Logger from its level on, with its name" do
     plugin = kit("c-kit", log_level: :info, name: {:tenant, 7})
 
     log =

@@ -116,7 +116,7 @@ defmodule Wasmex.ProgramTest do
     assert_receive {^pid, {:exit_status, 0}}
   end
 
-  test "that there is not is an error, and mistakes raise" do
+  test "a missing program is an error, and invalid options raise" do
     assert {:error, %Error{reason: :file}} = Program.start_link(program: "no/such.wasm")
 
     # None of these takes the one that asks along.
@@ -138,7 +138,7 @@ defmodule Wasmex.ProgramTest do
     assert_raise ArgumentError, ~r/owner/, fn -> start([], owner: :me) end
   end
 
-  test "what can't be started is said to its caller, who lives on" do
+  test "a failed start is returned to the caller, which stays alive" do
     task =
       Task.async(fn ->
         for {opts, text} <- [

@@ -325,7 +325,7 @@ defmodule Wasmex.RunTest do
     end
   end
 
-  describe "what is no program" do
+  describe "not a program" do
     test "says what it is and what to do" do
       assert {:error, %Error{reason: :file} = error} = Wasmex.run("no/such.wasm")
       assert Exception.message(error) =~ "no such file"

@@ -87,7 +87,7 @@ defmodule Wasmex.ValuesTest do
     assert {:error, %Error{reason: :out_of_bounds}} = Table.get(table, 2)
   end
 
-  test "what belongs to another store is refused", %{instance: instance} do
+  test "handles of another store are rejected", %{instance: instance} do
     {_store, other} = Guest.start(@wat)
     {:ok, [func]} = Instance.call(other, "get", [])
     assert {:error, %Error{reason: :foreign_store}} = Instance.call(instance, "call", [func, 1])

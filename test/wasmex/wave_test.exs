@@ -25,7 +25,7 @@ defmodule Wasmex.WaveTest do
     assert message(Wave.print("blue", {:enum, ["red"]})) =~ "blue"
   end
 
-  test "what has no text form is an error" do
+  test "types without a text form are errors" do
     for type <- [
           :own,
           :borrow,

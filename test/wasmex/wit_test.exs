@@ -25,7 +25,7 @@ defmodule Wasmex.WITTest do
              add
   end
 
-  test "what is wrong is said, with the place" do
+  test "errors have a line number" do
     assert {:error, %Error{reason: :wit} = error} =
              WIT.world({:text, "mine.wit", "package a:b; world {"})
 

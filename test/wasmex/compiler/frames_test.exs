@@ -31,7 +31,7 @@ defmodule Wasmex.Compiler.FramesTest do
     assert Frames.push(%Frames{}, <<11::32, 1, 2>>, 10) == :error
   end
 
-  test "what is no greeting and no reply is an error" do
+  test "invalid hello and reply frames are errors" do
     assert {:ok, true, "build"} = Frames.hello(<<1, 1, "build">>)
 
     for bytes <- ["", <<1>>, <<9, 1, "build">>, <<1, 7>>],

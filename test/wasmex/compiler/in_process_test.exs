@@ -16,7 +16,7 @@ defmodule Wasmex.Compiler.InProcessTest do
     assert Process.info(self(), :message_queue_len) == {:message_queue_len, 10_000}
   end
 
-  test "one who is killed gets none, and leaves nothing" do
+  test "a killed waiter gets no place and leaks nothing" do
     go = File.read!("test/guests/go_main/go_main.wasm")
     pids = for _ <- 1..5, do: spawn(fn -> Module.compile(Engine.default(), go) end)
     for pid <- pids, do: Process.exit(pid, :kill)

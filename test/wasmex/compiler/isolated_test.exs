@@ -45,7 +45,7 @@ defmodule Wasmex.Compiler.IsolatedTest do
 
   defp alive?(pid), do: File.exists?("/proc/#{pid}/stat")
 
-  describe "what is compiled" do
+  describe "compiled code" do
     test "does what it does when compiled in the VM, of bytes and of text" do
       {:ok, wasm} = Wasmex.Wat.to_wasm(@add)
 
@@ -196,7 +196,7 @@ defmodule Wasmex.Compiler.IsolatedTest do
     end
   end
 
-  describe "who asks and is killed" do
+  describe "a killed caller" do
     test "takes the helper along while it compiles" do
       before = Wasmex.live_objects()[:child]
       owner = spawn(fn -> compile_unscanned(endless_compile(), compile_timeout: :infinity) end)

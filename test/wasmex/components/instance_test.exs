@@ -170,7 +170,7 @@ defmodule Wasmex.Components.InstanceTest do
     assert {:error, %Error{reason: :foreign_engine}} = Template.instantiate(template, store)
   end
 
-  test "a module is no component, nor is nonsense" do
+  test "modules and malformed bytes are not components" do
     engine = Wasmex.Engine.default()
     assert {:error, %Error{reason: :module} = error} = Component.compile(engine, "(module)")
     assert Exception.message(error) =~ "expected a component"

@@ -82,7 +82,7 @@ defmodule Wasmex.Components.ResourcesTest do
       assert value(back) == {:ok, 3}
     end
 
-    test "what is moved is gone, and a call that fails moves nothing", %{instance: instance} do
+    test "moved handles are invalid, and a failed call moves nothing", %{instance: instance} do
       {:ok, counter} = counters(instance, "make", [1])
       {:ok, other} = counters(instance, "make", [2])
 

@@ -152,7 +152,7 @@ defmodule Wasmex.Components.ValuesTest do
     ]
   end
 
-  test "what else is taken for a value", %{instance: instance} do
+  test "invalid values", %{instance: instance} do
     assert echo(instance, "f64", 3) == {:ok, 3.0}
     assert echo(instance, "char", ?ß) == {:ok, "ß"}
     assert echo(instance, "list-u8", [1, 2]) == {:ok, <<1, 2>>}

@@ -41,7 +41,7 @@ defmodule Wasmex.Components.WasiTest do
     assert {:error, %Trap{code: :out_of_fuel}} = Wasmex.run(@command, ["spin"], fuel: 1_000_000)
   end
 
-  test "what makes no sense for a component is said" do
+  test "options that components do not support are errors" do
     for opts <- [[profile: true], [links: %{"x" => %Wasmex.Module{}}], [trace: fn _ -> nil end]] do
       assert {:error, %Error{reason: :unsupported}} = Wasmex.run(@command, ["hello"], opts)
     end
@@ -124,7 +124,7 @@ defmodule Wasmex.Components.WasiTest do
     assert %{status: 1} = run(["lookup", "localhost"], lookup: ["*.example.com"])
   end
 
-  test "addresses that are none are refused" do
+  test "invalid addresses are rejected" do
     for address <- ["10.0.0.5:99999", "a b", "*.", "", "http://x", :x, "[::1"] do
       assert_raise ArgumentError, ~r/:tcp/, fn ->
         Store.new_wasi(%WasiP2Options{WasiP2Options.nothing() | tcp: [address]})

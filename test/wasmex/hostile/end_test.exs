@@ -117,7 +117,7 @@ defmodule Wasmex.Hostile.EndTest do
       refute GuestResource.alive?(handle)
     end
 
-    test "that nobody holds any more still converts what its destructor says" do
+    test "after its last handle is gone still converts values in its destructor" do
       wat = """
       (component
         (import "cb" (func $cb (param "s" string)))

@@ -33,7 +33,7 @@ defmodule Wasmex.HTTP.GateTest do
     end
   end
 
-  test "one that writes needs no place" do
+  test "writing needs no place" do
     gate = gate(1)
     [a, b, c] = for _ <- 1..3, do: request(gate)
     assert a.(:enter, []) == :ok

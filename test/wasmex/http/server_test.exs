@@ -275,7 +275,7 @@ defmodule Wasmex.HTTP.ServerTest do
     assert Client.raw(port, "GET /long HTTP/1.0\r\n\r\n") =~ ~r/0123456789abcdef\z/
   end
 
-  test "too many at once wait, and too many that wait are turned away", %{dir: dir, put: put} do
+  test "further requests wait, and are rejected when the queue is full", %{dir: dir, put: put} do
     put.("spin.wat", Answers.spins())
     {_, port} = start(dir, concurrency: 2, queue: 2)
     sockets = for _ <- 1..4, do: Client.begin(port, "/spin")

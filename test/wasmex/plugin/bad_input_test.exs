@@ -232,7 +232,7 @@ defmodule Wasmex.Plugin.BadInputTest do
     assert %Error{reason: :import_raised} = new_error({:bytes, asks}, functions: functions)
   end
 
-  test "an _initialize that is none is left out" do
+  test "an _initialize of the wrong type is not called" do
     wat = ~S|(module (func (export "_initialize") (param i32) unreachable) (func (export "go")))|
     assert {:ok, plugin} = Plugin.new({:bytes, wat})
     assert Plugin.call(plugin, "go") == {:ok, ""}

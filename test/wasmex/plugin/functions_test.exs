@@ -264,7 +264,7 @@ defmodule Wasmex.Plugin.FunctionsTest do
     for {n, task} <- tasks, do: assert(Task.await(task) == {:ok, "#{n}"})
   end
 
-  test "what is wrongly declared raises, and says where" do
+  test "invalid declarations raise with their place" do
     compile = fn functions -> Plugin.compile({:bytes, @asks}, functions: functions) end
     ns = fn definition -> %{"extism:host/user" => %{"f" => definition}} end
 

@@ -29,7 +29,7 @@ defmodule Wasmex.Plugin.ManifestTest do
              Manifest.new(%{wasm: [%{path: "a"}], memory: %{max_var_bytes: 0}})
   end
 
-  test "what is wrong is named with its place" do
+  test "errors name the invalid field" do
     one = %{"wasm" => [%{"path" => "a"}]}
     assert refused(%{"wasm" => []}) =~ "at least one module"
     assert refused(%{}) =~ "at least one module"

@@ -36,7 +36,7 @@ defmodule Wasmex.Plugin.PoolTest do
     assert %{idle: 1} = Pool.stats(pool)
   end
 
-  test "places are bounded; who waits too long is told, and nothing is lost" do
+  test "places are limited, and waiting times out" do
     pool = pool(source: @stop, size: 2, max_queue: 1)
     test = self()
 
@@ -71,7 +71,7 @@ defmodule Wasmex.Plugin.PoolTest do
     end
   end
 
-  test "what a function raises goes through" do
+  test "exceptions of the function propagate" do
     pool = pool(source: @stop, size: 1)
     assert_raise RuntimeError, "why", fn -> Pool.run(pool, fn _ -> raise "why" end) end
     assert Plugin.Pool.call(pool, "count") == {:ok, "1"}

@@ -17,7 +17,7 @@ defmodule Wasmex.Program.LogSinkTest do
     assert log =~ ~r/wasm=prog stream=stderr two\n/
   end
 
-  test "what has no end of line, is too long or no text, is logged too" do
+  test "incomplete, long and non-UTF-8 lines are logged, too" do
     log =
       capture_log(fn ->
         Wasmex.run(Wasmex.Cat.template(), [], stdin: "no end", stdout: :logger)

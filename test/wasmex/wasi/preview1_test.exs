@@ -148,7 +148,7 @@ defmodule Wasmex.Wasi.Preview1Test do
     end
   end
 
-  test "a path that ends with a slash is that of a directory", %{tmp_dir: dir} do
+  test "a path with a trailing slash must be a directory", %{tmp_dir: dir} do
     File.mkdir!(Path.join(dir, "dir"))
     File.write!(Path.join(dir, "file"), "content")
     File.ln_s!("file", Path.join(dir, "to_file"))

@@ -153,7 +153,7 @@ defmodule Wasmex.WasiTest do
     assert Guest.text(stdout) =~ "0707070707070707"
   end
 
-  test "options that are no options name the field" do
+  test "structs of another type name the field" do
     for {options, field} <- [
           {%WasiOptions{args: ["a", 1]}, ":args"},
           {%WasiOptions{args: [<<255>>]}, ":args"},

@@ -134,7 +134,7 @@ defmodule Wasmex.Components.HTTP.ClientTest do
     end
   end
 
-  describe "what is too large" do
+  describe "size limits" do
     test "is refused: the head of a response, its fields, the informational ones before it" do
       fields = fn n -> for i <- 1..n, do: "x-#{i}: y\r\n" end
       length = "content-length: 0\r\n\r\n"
@@ -280,7 +280,7 @@ defmodule Wasmex.Components.HTTP.ClientTest do
     end
   end
 
-  describe "what breaks off" do
+  describe "aborted bodies" do
     test "is broken for the server: a body whose guest traps, drops it, or ends" do
       test = self()
 

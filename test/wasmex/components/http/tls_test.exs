@@ -65,7 +65,7 @@ defmodule Wasmex.Components.HTTP.TLSTest do
     assert {:ok, _} = get(hello(server), other <> ca)
   end
 
-  test "a server that is another is refused", %{server: server, ca: ca} do
+  test "a certificate of another server is rejected", %{server: server, ca: ca} do
     port =
       Origin.answer(Origin.response("hello"), tls: [log_level: :none] ++ server, ip: {0, 0, 0, 0})
 

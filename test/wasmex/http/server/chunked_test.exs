@@ -35,7 +35,7 @@ defmodule Wasmex.HTTP.Server.ChunkedTest do
         do: assert({bytes, piece, expected} == {bytes, piece, decode(bytes, piece)})
   end
 
-  test "what another server could read in another way" do
+  test "ambiguous requests are rejected" do
     for bytes <- [
           "+3\r\nabc\r\n0\r\n\r\n",
           "-0\r\n\r\n",

@@ -93,7 +93,7 @@ defmodule Wasmex.ProgramTest do
 
   test "serves its mailbox while the guest computes" do
     {:ok, pid} = start(["spin"])
-    assert %Program{} = :sys.get_state(pid)
+    assert %Program.Server{} = :sys.get_state(pid)
     Program.stop(pid)
   end
 

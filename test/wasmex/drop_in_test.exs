@@ -511,8 +511,8 @@ defmodule Wasmex.DropInTest do
     end
 
     assert message.("fd_close", Store.new()) =~ "pass `wasi: true`"
-    text = message.("sock_open", Store.new_wasi(%Wasmex.Wasi.WasiOptions{}))
-    assert text =~ "this host does not provide `wasi_snapshot_preview1::sock_open`"
+    text = message.("sock_unheard_of", Store.new_wasi(%Wasmex.Wasi.WasiOptions{}))
+    assert text =~ "this host does not provide `wasi_snapshot_preview1::sock_unheard_of`"
     refute text =~ "enable"
   end
 

@@ -79,7 +79,7 @@ defmodule Wasmex.PrintableTest do
 
   test "errors say what is wrong, and don't guess" do
     wat =
-      ~s|(module (import "wasi_snapshot_preview1" "sock_open" (func)) (func (export "_start")))|
+      ~s|(module (import "wasi_snapshot_preview1" "sock_unheard_of" (func)) (func (export "_start")))|
 
     assert {:error, %Error{reason: :missing_import} = error} = Wasmex.run(wat)
     assert Exception.message(error) =~ "this host does not provide"

@@ -197,6 +197,14 @@ defmodule Wasmex.Components.ResourcesTest do
       assert_received {:dropped, "kept"}
     end
 
+    test "are as many as a store may have", %{instance: instance} do
+      bucket = {:bucket, "mine", :ets.new(:bucket, [:public])}
+      too_many = List.duplicate(bucket, 100_001)
+      assert {:error, error} = user(instance, "echo-list", [too_many])
+      assert Exception.message(error) =~ "100,000 resources of the host"
+      assert user(instance, "echo-list", [[bucket, bucket]]) == {:ok, [bucket, bucket]}
+    end
+
     test "a drop that fails ends the call" do
       imports = Guests.resources_imports(fn _ -> raise "can't drop" end)
       {instance, _} = Guests.instance("resources", imports)

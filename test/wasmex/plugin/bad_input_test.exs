@@ -122,6 +122,24 @@ defmodule Wasmex.Plugin.BadInputTest do
     end
   end
 
+  test "an error that was freed is still what a failed call says, as kits from before Extism 1.0 have it" do
+    freed = "(call $error (call $at)) (call $free (call $at))"
+
+    assert {:error, %Plugin.Error{code: 3, message: "why"}} =
+             Plugin.call(plugin(freed <> "(i32.const 3)"), "go", "why")
+
+    assert Plugin.call(plugin(freed <> "(i32.const 0)"), "go", "why") == {:ok, ""}
+  end
+
+  test "a name that is not there, among many exports" do
+    exports = for n <- 1..5000, into: "", do: ~s|(export "name_#{n}" (func 0))|
+    {:ok, plugin} = Plugin.new({:bytes, "(module (func) #{exports})"})
+    assert {:error, %Error{reason: :unknown_export} = error} = Plugin.call(plugin, "nam_5")
+    assert Exception.message(error) =~ ~s|did you mean "name_5"|
+    assert length(error.details.names) == 1000
+    assert length(Plugin.functions(plugin)) == 5000
+  end
+
   test "keys and texts that are no blocks, or no UTF-8" do
     assert {:error, %Error{reason: :guest} = error} =
              Plugin.call(plugin("(drop (call $config (i64.const 7))) (i32.const 0)"), "go")

@@ -41,6 +41,9 @@ pub struct InstanceResource {
 impl Resource for InstanceResource {}
 impl std::panic::RefUnwindSafe for InstanceResource {}
 
+/// Exports that may be named instead of one that there is not: a module can have a hundred thousand.
+pub const LOOKED_THROUGH: usize = 1000;
+
 host_error! {
     /// An instance has no export of this name and kind.
     pub struct UnknownExport = unknown_export {
@@ -48,7 +51,7 @@ host_error! {
         kind: Atom,
         /// The name that was asked for.
         name: String,
-        /// Those of this kind that there are.
+        /// Those of this kind, among the first exports that there are.
         names: Vec<String>,
     }
 }
@@ -120,7 +123,7 @@ impl InstanceResource {
             ExternType::Memory(_) => kind == atoms::memory(),
             ExternType::Tag(_) => kind == atoms::tag(),
         };
-        let exports = self.module.exports();
+        let exports = self.module.exports().take(LOOKED_THROUGH);
         let names = exports
             .filter(|export| same_kind(export.ty()))
             .map(|export| export.name().to_string())

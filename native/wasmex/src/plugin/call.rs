@@ -1,7 +1,7 @@
 //! A call of a plug-in's function: bytes in, bytes out, or the error that the guest set.
 
 use crate::core::import::BadResults;
-use crate::core::instance::UnknownExport;
+use crate::core::instance::{LOOKED_THROUGH, UnknownExport};
 use crate::guest::data::StoreData;
 use crate::guest::job::{Running, Task};
 use crate::guest::suspension::ImportRaised;
@@ -109,7 +109,7 @@ fn look_up(cx: &mut StoreContextMut<'_, StoreData>, name: &[u8]) -> Result<Funct
         return Err(UnknownExport {
             kind: atoms::func(),
             name: text.into_owned(),
-            names: callable(instance.module(&*cx)),
+            names: callable(instance.module(&*cx), LOOKED_THROUGH),
         }
         .into());
     };
@@ -179,7 +179,8 @@ async fn finish(cx: &mut StoreContextMut<'_, StoreData>, ended: Ended) -> Result
         Ok(code) => *code,
         Err(error) => error.downcast_ref::<I32Exit>().map_or(-1, |exit| exit.0),
     };
-    if let Some(text) = memory::error(cx).map_err(Error::Guest)?
+    let failed = ended.is_err() || code != 0;
+    if let Some(text) = memory::error(cx, failed).map_err(Error::Guest)?
         && !raised(&ended)
     {
         return answer(cx, text, |env, text| {

@@ -6,7 +6,7 @@
 ;; The first 64 bytes are the host's, each word 8 bytes, little endian. Plug-ins can't reach them:
 ;;
 ;;   0 input offset   8 input length   16 output offset   24 output length   32 error offset
-;;   40 how many bytes at the start of the block that was placed last an earlier call may have left there
+;;   40 error length   48 how many bytes at the start of the block that was placed last an earlier call may have left there
 (module $kernel
   (import "host" "place" (func $place (param i64) (result i64)))
   (memory (export "memory") 1)
@@ -16,7 +16,7 @@
   (func (export "alloc") (param $n i64) (result i64)
     (local $block i64) (local $at i32) (local $left i32) (local $piece i32)
     (local.set $block (call $place (local.get $n)))
-    (local.set $left (i32.load (i32.const 40)))
+    (local.set $left (i32.load (i32.const 48)))
     (local.set $at (i32.wrap_i64 (local.get $block)))
     (block $clear
       (loop $next

@@ -43,9 +43,9 @@ enum Source {
     Link(usize, Box<str>),
 }
 
-/// The names of the functions that can be called.
-pub fn callable(module: &Module) -> Vec<String> {
-    let exports = module.exports();
+/// The names of the functions that can be called, among so many exports.
+pub fn callable(module: &Module, most: usize) -> Vec<String> {
+    let exports = module.exports().take(most);
     exports
         .filter(|export| matches!(export.ty(), ExternType::Func(ty) if is_callable(&ty)))
         .map(|export| export.name().to_string())

@@ -14,7 +14,8 @@ const PAGE: u64 = 65_536;
 const INPUT: usize = 0;
 const OUTPUT: usize = 16;
 const ERROR: usize = 32;
-const STALE: usize = 40;
+const ERROR_LENGTH: usize = 40;
+const STALE: usize = 48;
 
 /// Bytes that are copied at once; then others have their turn on the scheduler.
 pub const PIECE: usize = 2 << 20;
@@ -207,7 +208,10 @@ pub fn set_output(cx: Cx, offset: u64, length: u64) -> Result<()> {
 
 pub fn set_error(cx: Cx, offset: u64) -> Result<()> {
     let memory = kernel(cx)?;
-    set_word(memory.data_mut(cx), ERROR, offset);
+    let (data, store) = memory.data_and_store_mut(cx);
+    let length = State::of(store)?.blocks.length(offset);
+    set_word(data, ERROR, offset);
+    set_word(data, ERROR_LENGTH, length);
     Ok(())
 }
 
@@ -228,14 +232,18 @@ pub fn output(cx: Cx) -> Result<(u64, u64)> {
     })
 }
 
-/// Where the text of the error is, and how long, when one is set.
-pub fn error(cx: Cx) -> Result<Option<(u64, u64)>> {
+/// Where the text of the error is, and how long, when one is set. Kits from before Extism 1.0 free it before they return:
+/// when the call has failed it is what the block had.
+pub fn error(cx: Cx, failed: bool) -> Result<Option<(u64, u64)>> {
     let memory = kernel(cx)?;
     let (data, store) = memory.data_and_store_mut(cx);
     let offset = word(data, ERROR);
     let length = match offset {
         0 => 0,
-        offset => State::of(store)?.blocks.length(offset),
+        offset => match State::of(store)?.blocks.length(offset) {
+            0 if failed => word(data, ERROR_LENGTH),
+            length => length,
+        },
     };
     Ok((length > 0).then_some((offset, length)))
 }

@@ -33,7 +33,7 @@ pub struct Settings {
 pub type Words = [u8; WORDS];
 
 /// Bytes of them, see kernel.wat.
-pub const WORDS: usize = 40;
+pub const WORDS: usize = 48;
 
 /// What the store of a plug-in holds of it.
 pub struct State {

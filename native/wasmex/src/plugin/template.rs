@@ -111,5 +111,6 @@ fn make(
 /// The names of the functions that can be called.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn plugin_template_functions(template: ResourceArc<PluginTemplate>) -> Vec<String> {
-    template.main().map(link::callable).unwrap_or_default()
+    let callable = |module| link::callable(module, usize::MAX);
+    template.main().map(callable).unwrap_or_default()
 }

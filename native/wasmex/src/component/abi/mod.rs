@@ -12,7 +12,7 @@ pub mod import;
 
 use crate::component::internal::{CanonicalAbiInfo, InstanceType, InterfaceType};
 use crate::component::lower::image::Image;
-use crate::component::problem::Checked;
+use crate::component::problem::{Checked, Problem, What};
 use crate::component::resource::handle;
 use crate::component::signature::TypeList;
 use crate::component::state::Components;
@@ -61,11 +61,18 @@ pub fn checked(run: impl FnOnce() -> Result<()>) -> Result<(TypeList, TypeList)>
     Ok((params, results))
 }
 
+const TOO_MANY: &str = "the store has 100,000 resources of the host, and may not have more: its guests do not drop them";
+
 /// The last step of decoding, which nothing can undo: handles are moved, terms become resources.
 pub fn commit(mut image: Image, components: impl FnOnce() -> Arc<Components>) -> Checked<Image> {
+    let components = (!image.hosted.is_empty()).then(components);
+    if let Some(components) = &components
+        && !components.hosted.has_room(image.hosted.len())
+    {
+        return Err(Problem::new(What::Handle(TOO_MANY)));
+    }
     handle::resolve(&mut image.handles)?;
-    if !image.hosted.is_empty() {
-        let components = components();
+    if let Some(components) = components {
         for hosted in &mut image.hosted {
             if let Some(term) = hosted.term.take() {
                 hosted.rep = components.hosted.insert(term);

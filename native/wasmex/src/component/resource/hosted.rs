@@ -4,6 +4,9 @@ use crate::vm::term_box::TermBox;
 use rustler::{Env, Term};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// Terms that a store may have: a guest that drops none would fill the host's memory.
+pub const MOST: usize = 100_000;
+
 /// The terms of one store, by number.
 #[derive(Default)]
 pub struct HostedTable(Mutex<Slots>);
@@ -17,6 +20,12 @@ struct Slots {
 impl HostedTable {
     fn lock(&self) -> MutexGuard<'_, Slots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether so many more fit.
+    pub fn has_room(&self, more: usize) -> bool {
+        let slots = self.lock();
+        slots.entries.len() - slots.free.len() + more <= MOST
     }
 
     /// Adds a term and returns its number.

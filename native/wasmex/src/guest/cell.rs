@@ -15,6 +15,7 @@ use crate::guest::waits;
 use crate::vm::env::EnvScope;
 use crate::vm::error::{Error, Result};
 use crate::vm::host_error::host_error;
+use crate::vm::janitor;
 use crate::vm::live::{Kind, Live};
 use crate::vm::slots::SharedSlots;
 use crate::vm::term_box::TermBox;
@@ -73,6 +74,21 @@ pub enum Phase {
     Closed,
     /// It was lost, with the reason.
     Broken(String),
+}
+
+/// Memory of a store that takes longer to give back to the system than a scheduler may take.
+const LARGE: u64 = 32 << 20;
+
+impl Phase {
+    /// Drops it, and a store with large memories where nobody waits for it.
+    fn free(self) {
+        match self {
+            Phase::Idle(store) if store.data().limits.memory_peak >= LARGE => {
+                janitor::drop_elsewhere(store);
+            }
+            phase => drop(phase),
+        }
+    }
 }
 
 /// Which handle the store was asked for with.
@@ -161,6 +177,14 @@ impl Resource for StoreCell {
 }
 
 impl std::panic::RefUnwindSafe for StoreCell {}
+
+impl Drop for StoreCell {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut();
+        let inner = inner.unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut inner.phase, Phase::Closed).free();
+    }
+}
 
 impl StoreCell {
     /// An idle store.
@@ -312,7 +336,9 @@ impl StoreCell {
         if closed {
             self.slots.close();
         }
-        drop(dropped);
+        if let Some(phase) = dropped {
+            phase.free();
+        }
     }
 
     /// Whether a wake-up message is on its way to the driver.
@@ -368,7 +394,7 @@ pub fn close(env: Env, cell: &ResourceArc<StoreCell>) {
             inner.pass_on(env);
             drop(inner);
             cell.slots.close();
-            drop(store);
+            store.free();
         }
         Phase::Suspended(execution) if execution.driver == me => {
             if let Ok(execution) = cell.take_suspended(&mut inner, me) {

@@ -13,6 +13,7 @@ pub mod error;
 pub mod fast_nif;
 pub mod frame;
 pub mod host_error;
+pub mod janitor;
 pub mod live;
 pub mod mappings;
 pub mod options;

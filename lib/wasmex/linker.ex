@@ -81,7 +81,13 @@ defmodule Wasmex.Linker do
   end
 
   # Preview 1, and the two versions of its sockets; a store may have less.
-  @wasi ["wasi_snapshot_preview1", "wasmedge_sockets", "wasmedge_sockets_v1"]
+  @wasi [
+          "wasi_snapshot_preview1",
+          "wasmedge_sockets",
+          "wasmedge_sockets_v1",
+          "wasmedge_sockets_v2"
+        ] ++
+          ["wasmedge_recv_from", "wasmedge_recv_from_v1"]
 
   # The host modules that may be imported, and whether calls to them are traced.
   defp hosts(false), do: {[], false}

@@ -19,10 +19,13 @@ use vm::host_error;
 use wasi::host::HostModule;
 
 /// What guests may import from the library itself.
-static HOST_MODULES: [HostModule<StoreData>; 4] = [
+static HOST_MODULES: [HostModule<StoreData>; 7] = [
     wasi::p1::host_module().traced(observe::wasi_trace::add_to_linker),
     wasi::sockets::host_module().traced(observe::wasi_trace::add_sockets),
     wasi::sockets::host_module_v1().traced(observe::wasi_trace::add_sockets_v1),
+    wasi::sockets::host_module_v2().traced(observe::wasi_trace::add_sockets_v2),
+    wasi::sockets::recv_from().traced(observe::wasi_trace::add_recv_from),
+    wasi::sockets::recv_from_v1().traced(observe::wasi_trace::add_recv_from_v1),
     wasi::p2::host_module(),
 ];
 

@@ -203,11 +203,8 @@ pub fn add_sockets(linker: &mut Linker<StoreData>) -> Result<()> {
         fd sock_listen(a: i32, b: i32) -> i32 { Number("fd"), Number("backlog") }
         fd sock_connect(a: i32, b: i32, c: i32) -> i32 { Number("fd"), To("address") }
         fd sock_send_to(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32 { Number("fd"), Written("data"), To("address"), Number("flags"), Out32("count") }
-        fd sock_recv_from(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i32) -> i32 { Number("fd"), Read("data"), From("address", 3), Out32("count"), Hidden }
         fd sock_getsockopt(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Number("fd"), Number("level"), Name("option", SOCKET_OPTIONS), Out32("value"), Hidden }
         fd sock_setsockopt(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Number("fd"), Number("level"), Name("option", SOCKET_OPTIONS), In32("value"), Hidden }
-        fd sock_getlocaladdr(a: i32, b: i32, c: i32) -> i32 { Number("fd"), From("address", 2) }
-        fd sock_getpeeraddr(a: i32, b: i32, c: i32) -> i32 { Number("fd"), From("address", 2) }
         fd sock_getaddrinfo(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i32) -> i32 { Path("name"), Path("service"), Hidden, Hidden, Number("most"), Out32("found") }
     }
     Ok(())
@@ -219,11 +216,38 @@ pub fn add_sockets_v1(linker: &mut Linker<StoreData>) -> Result<()> {
     linker.allow_shadowing(true);
     functions! { linker:
         fd sock_accept of v1(a: i32, b: i32) -> i32 { Number("fd"), Out32("fd") }
-        fd sock_recv_from of v1(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32 { Number("fd"), Read("data"), Hidden, Number("flags"), Out32("count"), Hidden }
         fd sock_getlocaladdr of v1(a: i32, b: i32, c: i32, d: i32) -> i32 { Number("fd"), FromV1("address") }
         fd sock_getpeeraddr of v1(a: i32, b: i32, c: i32, d: i32) -> i32 { Number("fd"), FromV1("address") }
     }
     linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Adds those that are different in version 2, traced.
+#[rustfmt::skip]
+pub fn add_sockets_v2(linker: &mut Linker<StoreData>) -> Result<()> {
+    functions! { linker:
+        fd sock_getlocaladdr(a: i32, b: i32, c: i32) -> i32 { Number("fd"), From("address", 2) }
+        fd sock_getpeeraddr(a: i32, b: i32, c: i32) -> i32 { Number("fd"), From("address", 2) }
+    }
+    Ok(())
+}
+
+/// Adds messages with their senders, traced.
+#[rustfmt::skip]
+pub fn add_recv_from(linker: &mut Linker<StoreData>) -> Result<()> {
+    functions! { linker:
+        fd sock_recv_from(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i32) -> i32 { Number("fd"), Read("data"), From("address", 3), Out32("count"), Hidden }
+    }
+    Ok(())
+}
+
+/// The same in version 1.
+#[rustfmt::skip]
+pub fn add_recv_from_v1(linker: &mut Linker<StoreData>) -> Result<()> {
+    functions! { linker:
+        fd sock_recv_from of v1(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32 { Number("fd"), Read("data"), Hidden, Number("flags"), Out32("count"), Hidden }
+    }
     Ok(())
 }
 

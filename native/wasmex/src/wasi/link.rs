@@ -91,7 +91,7 @@ pub fn preview1<T: View>(linker: &mut Linker<T>) -> Result<()> {
     Ok(())
 }
 
-/// What WasmEdge has for sockets besides, in version 2 where the versions differ.
+/// What WasmEdge has for sockets besides, in both versions.
 pub fn sockets<T: View>(linker: &mut Linker<T>) -> Result<()> {
     define! { linker:
         fd sock_open(a: i32, b: i32, c: i32) -> i32
@@ -99,22 +99,43 @@ pub fn sockets<T: View>(linker: &mut Linker<T>) -> Result<()> {
         fd sock_listen(a: i32, b: i32) -> i32
         fd sock_connect(a: i32, b: i32, c: i32) -> i32
         fd sock_send_to(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32
-        fd sock_recv_from(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i32) -> i32
         fd sock_getsockopt(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
         fd sock_setsockopt(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
-        fd sock_getlocaladdr(a: i32, b: i32, c: i32) -> i32
-        fd sock_getpeeraddr(a: i32, b: i32, c: i32) -> i32
         fd sock_getaddrinfo(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i32) -> i32
     }
     Ok(())
 }
 
-/// Version 1, in place of version 2.
+/// Version 2, where the versions differ.
+pub fn sockets_v2<T: View>(linker: &mut Linker<T>) -> Result<()> {
+    define! { linker:
+        fd sock_getlocaladdr(a: i32, b: i32, c: i32) -> i32
+        fd sock_getpeeraddr(a: i32, b: i32, c: i32) -> i32
+    }
+    Ok(())
+}
+
+/// Messages with their senders, as version 2 has it. Apart from the rest: Rust's crate has version 1 of that.
+pub fn recv_from<T: View>(linker: &mut Linker<T>) -> Result<()> {
+    define! { linker:
+        fd sock_recv_from(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i32) -> i32
+    }
+    Ok(())
+}
+
+/// The same as version 1 has it.
+pub fn recv_from_v1<T: View>(linker: &mut Linker<T>) -> Result<()> {
+    define! { linker:
+        fd sock_recv_from of v1(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32
+    }
+    Ok(())
+}
+
+/// Version 1, where the versions differ: its `sock_accept` takes the place of the standard one.
 pub fn sockets_v1<T: View>(linker: &mut Linker<T>) -> Result<()> {
     linker.allow_shadowing(true);
     define! { linker:
         fd sock_accept of v1(a: i32, b: i32) -> i32
-        fd sock_recv_from of v1(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32
         fd sock_getlocaladdr of v1(a: i32, b: i32, c: i32, d: i32) -> i32
         fd sock_getpeeraddr of v1(a: i32, b: i32, c: i32, d: i32) -> i32
     }

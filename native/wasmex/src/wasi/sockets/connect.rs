@@ -1,9 +1,7 @@
 //! Opens sockets and gives them their addresses: `sock_open`, `sock_bind`, `sock_listen`, `sock_connect`, `sock_accept`.
 
 use crate::wasi::calls;
-use crate::wasi::errno::{
-    AFNOSUPPORT, Fail, INPROGRESS, INVAL, ISCONN, NOTCONN, NOTSUP, TIMEDOUT, code,
-};
+use crate::wasi::errno::{Fail, INPROGRESS, INVAL, ISCONN, NOTCONN, TIMEDOUT, code};
 use crate::wasi::sockets::address::{self, Address, INET, INET6, UNIX};
 use crate::wasi::sockets::descriptors::Descriptor;
 use crate::wasi::sockets::made;
@@ -44,12 +42,12 @@ pub fn open(p1: &mut P1, family: i32, kind: i32) -> Result<u32, Fail> {
         INET => Family::V4,
         INET6 => Family::V6,
         UNIX => Family::Unix,
-        _ => return Err(AFNOSUPPORT.into()),
+        _ => return Err(INVAL.into()),
     };
     let datagrams = match kind {
         DATAGRAMS => true,
         STREAM => false,
-        _ => return Err(NOTSUP.into()),
+        _ => return Err(INVAL.into()),
     };
     p1.net.check_kind(family, datagrams)?;
     p1.descriptors.room_for_socket()?;
@@ -160,7 +158,9 @@ pub async fn dial(p1: &mut P1, fd: i32, to: &Address) -> Result<(), Fail> {
     }
     let connected = socket.attempt(Direction::Write, false, connected);
     match tokio::time::timeout(p1.net.timeout, connected).await {
-        Ok(done) => done,
+        // Once more: only then the system takes it for connected, and a second time is an error.
+        Ok(Ok(())) => to.with(|to| net::connect(socket.fd(), to)).or(Ok(())),
+        Ok(failed) => failed,
         Err(_elapsed) => Err(TIMEDOUT.into()),
     }
 }

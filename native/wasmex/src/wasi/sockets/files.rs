@@ -7,7 +7,7 @@
 #![allow(clippy::too_many_arguments)]
 
 use crate::wasi::calls;
-use crate::wasi::errno::{BADF, Fail, INVAL, NODEV, NOTDIR, NOTSUP, SPIPE, code};
+use crate::wasi::errno::{BADF, Fail, INVAL, NODEV, NOTDIR, SPIPE, code};
 use crate::wasi::sockets::descriptors::Descriptor;
 use crate::wasi::sockets::memory::{bytes, pointer, put, put_u32, read_u32};
 use crate::wasi::sockets::state::P1;
@@ -42,7 +42,7 @@ files! {
     wait fd_advise(b: i64, c: i64, d: i32) SPIPE;
     call fd_allocate(b: i64, c: i64) NODEV;
     wait fd_datasync() INVAL;
-    call fd_fdstat_set_rights(b: i64, c: i64) NOTSUP;
+    call fd_fdstat_set_rights(b: i64, c: i64) 0;
     wait fd_filestat_set_size(b: i64) INVAL;
     wait fd_filestat_set_times(b: i64, c: i64, d: i32) INVAL;
     wait fd_pread(b: i32, c: i32, d: i64, e: i32) SPIPE;

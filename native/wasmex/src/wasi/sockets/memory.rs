@@ -22,7 +22,8 @@ pub fn bytes<'m>(memory: &'m GuestMemory<'_>, at: u32, len: u32) -> Result<Cow<'
 
 /// A number in the guest's byte order.
 pub fn read_u32(memory: &GuestMemory<'_>, at: u32) -> Result<u32, Fail> {
-    Ok(memory.read(GuestPtr::<u32>::new(at))?)
+    // Of any alignment: C's structures of bytes have none.
+    Ok(little_endian(&bytes(memory, at, 4)?))
 }
 
 /// Writes bytes.
@@ -33,7 +34,7 @@ pub fn put(memory: &mut GuestMemory<'_>, at: u32, bytes: &[u8]) -> Result<(), Fa
 
 /// Writes a number.
 pub fn put_u32(memory: &mut GuestMemory<'_>, at: i32, value: u32) -> Result<(), Fail> {
-    Ok(memory.write(GuestPtr::<u32>::new(pointer(at)), value)?)
+    put(memory, pointer(at), &value.to_le_bytes())
 }
 
 /// Places and lengths of the buffers of a list that have any.

@@ -24,53 +24,103 @@ pub mod transfer;
 pub mod urls;
 
 use crate::wasi::context::View;
-use crate::wasi::host::HostModule;
+use crate::wasi::host::{Add, HostModule};
 use crate::wasi::link;
 use crate::wasi::p1::NAMESPACE;
-use wasmtime::ImportType;
+use wasmtime::{ImportType, Linker};
 
-/// The functions of WasmEdge that version 1 and version 2 share, and the others of version 2.
-pub const fn host_module<T: View>() -> HostModule<T> {
+/// One that defines those of the namespace's functions which `own` knows by their names and types.
+const fn module<T: View>(
+    name: &'static str,
+    own: fn(&ImportType<'_>) -> bool,
+    granted: fn(&T) -> bool,
+    core: Add<Linker<T>>,
+) -> HostModule<T> {
     HostModule {
-        name: "wasmedge_sockets",
-        provides: |namespace| namespace == NAMESPACE,
-        own: Some(|import| import.name().starts_with("sock_") && !is_standard(import.name())),
-        granted: |data| data.wasi_context().sockets().any(),
-        core: Some(link::sockets),
-        traced: None,
-        component: None,
-    }
-}
-
-/// Version 1, which a module imports if the types of its imports say so.
-pub const fn host_module_v1<T: View>() -> HostModule<T> {
-    HostModule {
-        name: "wasmedge_sockets_v1",
-        provides: |namespace| namespace == NAMESPACE,
-        own: Some(is_v1),
-        granted: |data| data.wasi_context().sockets().v1(),
-        core: Some(link::sockets_v1),
-        traced: None,
-        component: None,
-    }
-}
-
-fn is_standard(name: &str) -> bool {
-    matches!(
         name,
-        "sock_accept" | "sock_recv" | "sock_send" | "sock_shutdown"
+        provides: |namespace| namespace == NAMESPACE,
+        own: Some(own),
+        granted,
+        core: Some(core),
+        traced: None,
+        component: None,
+    }
+}
+
+/// The functions of WasmEdge that are the same in both versions.
+pub const fn host_module<T: View>() -> HostModule<T> {
+    module(
+        "wasmedge_sockets",
+        is_common,
+        |data| data.wasi_context().sockets().any(),
+        link::sockets,
     )
 }
 
-fn is_v1(import: &ImportType<'_>) -> bool {
-    let params = match import.name() {
-        "sock_accept" => 2,
-        "sock_getlocaladdr" | "sock_getpeeraddr" => 4,
-        "sock_recv_from" => 7,
-        _ => return false,
-    };
+/// Version 1 of those that differ, which a module imports if the types of its imports say so.
+pub const fn host_module_v1<T: View>() -> HostModule<T> {
+    module(
+        "wasmedge_sockets_v1",
+        |import| match import.name() {
+            "sock_accept" => has_params(import, 2),
+            "sock_getlocaladdr" | "sock_getpeeraddr" => has_params(import, 4),
+            _ => false,
+        },
+        |data| data.wasi_context().sockets().v1(),
+        link::sockets_v1,
+    )
+}
+
+/// Version 2 of them.
+pub const fn host_module_v2<T: View>() -> HostModule<T> {
+    module(
+        "wasmedge_sockets_v2",
+        |import| match import.name() {
+            "sock_getlocaladdr" | "sock_getpeeraddr" => has_params(import, 3),
+            _ => false,
+        },
+        |data| data.wasi_context().sockets().v2(),
+        link::sockets_v2,
+    )
+}
+
+/// Messages with their senders in version 2. Whoever has version 1 of the others may have this one.
+pub const fn recv_from<T: View>() -> HostModule<T> {
+    module(
+        "wasmedge_recv_from",
+        |import| import.name() == "sock_recv_from" && has_params(import, 8),
+        |data| data.wasi_context().sockets().any(),
+        link::recv_from,
+    )
+}
+
+/// The same in version 1.
+pub const fn recv_from_v1<T: View>() -> HostModule<T> {
+    module(
+        "wasmedge_recv_from_v1",
+        |import| import.name() == "sock_recv_from" && has_params(import, 7),
+        |data| data.wasi_context().sockets().v1(),
+        link::recv_from_v1,
+    )
+}
+
+fn is_common(import: &ImportType<'_>) -> bool {
+    matches!(
+        import.name(),
+        "sock_open"
+            | "sock_bind"
+            | "sock_listen"
+            | "sock_connect"
+            | "sock_send_to"
+            | "sock_getsockopt"
+            | "sock_setsockopt"
+            | "sock_getaddrinfo"
+    )
+}
+
+fn has_params(import: &ImportType<'_>, count: usize) -> bool {
     let ty = import.ty();
-    ty.func().is_some_and(|ty| ty.params().len() == params)
+    ty.func().is_some_and(|ty| ty.params().len() == count)
 }
 
 /// Registers the resources.

@@ -35,6 +35,11 @@ impl Interfaces {
         self != Interfaces::None
     }
 
+    /// Whether there is version 2.
+    pub fn v2(self) -> bool {
+        matches!(self, Interfaces::Auto | Interfaces::V2)
+    }
+
     /// Whether there is version 1.
     pub fn v1(self) -> bool {
         matches!(self, Interfaces::Auto | Interfaces::V1)

@@ -355,5 +355,9 @@ pub async fn receive_from(
         address::write(memory, out.address, out.port, &from)?;
     }
     put_u32(memory, out.count, u32::try_from(len).map_err(|_| INVAL)?)?;
-    put_u32(memory, out.flags, u32::from(truncated))
+    put(
+        memory,
+        pointer(out.flags),
+        &u16::from(truncated).to_le_bytes(),
+    )
 }

@@ -1,0 +1,74 @@
+defmodule Wasmex.Sockets.InterfacesTest do
+  # Both versions of WasmEdge's functions: each import by its own type.
+  use ExUnit.Case, async: true
+
+  alias Wasmex.Error
+
+  @script "test/guests/sockets/c_script/script_"
+
+  defp params(count), do: String.duplicate(" i32", count)
+
+  # A program that imports functions of these names and numbers of parameters.
+  defp importing(functions) do
+    imports =
+      for {name, count} <- functions do
+        ~s|(import "wasi_snapshot_preview1" "#{name}" (func (param#{params(count)}) (result i32)))|
+      end
+
+    ~s|(module #{imports} (memory (export "memory") 1) (func (export "_start")))|
+  end
+
+  defp run(functions, sockets), do: Wasmex.run(importing(functions), [], sockets: sockets)
+
+  test "a module may mix them, as Rust's crate does" do
+    mixed = [sock_accept: 2, sock_getpeeraddr: 4, sock_recv_from: 8, sock_open: 3]
+    assert {:ok, %{status: 0}} = run(mixed, :auto)
+    assert {:ok, %{status: 0}} = run(mixed, :v1)
+    assert {:error, %Error{}} = run(mixed, :v2)
+    assert {:error, %Error{}} = run(mixed, :none)
+    assert {:ok, %{status: 0}} = run([sock_accept: 3, sock_recv_from: 7], :auto)
+  end
+
+  test "one version refuses the other; without sockets the standard functions are left" do
+    assert {:ok, %{status: 0}} = Wasmex.run(@script <> "v1.wasm", ["note"], sockets: :v1)
+    assert {:ok, %{status: 0}} = Wasmex.run(@script <> "v2.wasm", ["note"], sockets: :v2)
+    assert {:error, %Error{}} = Wasmex.run(@script <> "v1.wasm", ["note"], sockets: :v2)
+    assert {:error, %Error{}} = Wasmex.run(@script <> "v2.wasm", ["note"], sockets: :v1)
+    assert {:ok, %{status: 0}} = run([sock_accept: 3, sock_shutdown: 2], :none)
+    assert {:error, %Error{reason: :missing_import}} = run([sock_getpeeraddr: 9], :auto)
+  end
+
+  test "datagrams and their senders, wherever the results go" do
+    lines = ["open a inet dgram", "bind a 127.0.0.1 0", "open b inet dgram", "bind b 127.0.0.1 0"]
+
+    for version <- ["v1", "v2"] do
+      {:ok, pid} =
+        Wasmex.Program.start_link(
+          program: @script <> version <> ".wasm",
+          dial: ["udp://127.0.0.1"],
+          bind: ["udp://127.0.0.1"]
+        )
+
+      say = fn line ->
+        {:ok, _} = Wasmex.Program.write(pid, line <> "\n")
+        assert_receive {^pid, {:data, answer}}, 60_000
+        answer |> String.trim() |> String.split(" -> ") |> List.last()
+      end
+
+      assert ["ok", "ok", "ok", "ok"] = Enum.map(lines, say)
+      "ok 127.0.0.1 " <> port = say.("local a")
+      assert say.("sendto b 127.0.0.1 #{port} hello") == "ok 5"
+      assert say.("recvfrom a 10") =~ "hello"
+      assert say.("sendto b 10.0.0.1 1 x") == "acces 0"
+      Wasmex.Program.stop(pid)
+    end
+  end
+
+  test "a socket that is connected can't be connected again" do
+    {:ok, listener} = :gen_tcp.listen(0, [:binary, active: false, ip: {127, 0, 0, 1}])
+    {:ok, port} = :inet.port(listener)
+    lines = ["open a inet stream", "connect a 127.0.0.1 #{port}", "connect a 127.0.0.1 #{port}"]
+    {:ok, run} = Wasmex.run(@script <> "v2.wasm", lines, dial: ["127.0.0.1"])
+    assert run.stdout =~ ~r/ok\n.* ok\n.* isconn\n/
+  end
+end

@@ -38,10 +38,14 @@ defmodule Wasmex.SocketGuests do
   def tell(pid, line), do: {:ok, _} = Program.write(pid, line <> "\n")
 
   @doc "What the next line gave."
-  def hear(pid, heard \\ "") do
-    case String.split(heard, "\n", parts: 2) do
-      [line, ""] -> outcome(line)
-      [partial] -> hear(pid, partial <> output(pid))
+  def hear(pid, heard \\ nil) do
+    case String.split(heard || Process.get({__MODULE__, pid}, ""), "\n", parts: 2) do
+      [line, rest] ->
+        Process.put({__MODULE__, pid}, rest)
+        outcome(line)
+
+      [partial] ->
+        hear(pid, partial <> output(pid))
     end
   end
 

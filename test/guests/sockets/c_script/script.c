@@ -299,7 +299,7 @@ static i32 run(char **word, int n) {
   const char *c = word[0], *w1 = n > 1 ? word[1] : "", *w2 = n > 2 ? word[2] : "", *w3 = n > 3 ? word[3] : "", *w4 = n > 4 ? word[4] : "";
   i32 fd = fd_of(w1), e, out = -1;
   u32 got = 0;
-  uint16_t flags = 0;
+  _Alignas(8) uint16_t flags = 0;  // some hosts write four bytes
   span data = {chunk, 0};
   gave[0] = 0;
 #define IS(name) if (!strcmp(c, name))

@@ -2,12 +2,10 @@
 //!
 //!     serve ADDRESS CONNECTIONS        echoes each connection, one after the other
 //!     dial ADDRESS TEXT                sends the text, closes its half, prints what comes back
-//!     udp-serve ADDRESS DATAGRAMS      sends each datagram back to where it came from
-//!     udp-dial FROM TO TEXT            sends a datagram, prints the one that comes back
 //!     lookup NAME                      prints the addresses of a name
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use wasmedge_wasi_socket::{nslookup, TcpListener, TcpStream, UdpSocket};
+use wasmedge_wasi_socket::{nslookup, TcpListener, TcpStream};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -15,8 +13,6 @@ fn main() {
     let result = match args[..] {
         ["serve", address, times] => serve(address, times.parse().unwrap_or(1)),
         ["dial", address, text] => dial(address, text),
-        ["udp-serve", address, times] => udp_serve(address, times.parse().unwrap_or(1)),
-        ["udp-dial", from, to, text] => udp_dial(from, to, text),
         ["lookup", name] => nslookup(name, "http").map(|found| println!("{found:?}")),
         _ => panic!("what to do?"),
     };
@@ -52,26 +48,5 @@ fn dial(address: &str, text: &str) -> std::io::Result<()> {
     let mut got = String::new();
     stream.read_to_string(&mut got)?;
     println!("got {got}");
-    Ok(())
-}
-
-fn udp_serve(address: &str, times: usize) -> std::io::Result<()> {
-    let socket = UdpSocket::bind(address)?;
-    println!("bound");
-    let mut buffer = [0u8; 2048];
-    for _ in 0..times {
-        let (n, from) = socket.recv_from(&mut buffer)?;
-        println!("{n} bytes");
-        socket.send_to(&buffer[..n], from)?;
-    }
-    Ok(())
-}
-
-fn udp_dial(from: &str, to: &str, text: &str) -> std::io::Result<()> {
-    let socket = UdpSocket::bind(from)?;
-    socket.send_to(text.as_bytes(), to)?;
-    let mut buffer = [0u8; 2048];
-    let (n, _) = socket.recv_from(&mut buffer)?;
-    println!("got {}", String::from_utf8_lossy(&buffer[..n]));
     Ok(())
 }

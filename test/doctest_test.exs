@@ -37,6 +37,7 @@ defmodule Wasmex.DoctestTest do
         Wasmex.Pool,
         Wasmex.Code,
         Wasmex.Deploy,
+        Wasmex.Snapshot,
         Wasmex.Profile,
         Wasmex.Program,
         Wasmex.Reference,

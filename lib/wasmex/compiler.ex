@@ -169,9 +169,18 @@ defmodule Wasmex.Compiler do
 
   def precompile(kind, engine, code, options), do: isolated(kind, engine, code, options)
 
+  @doc false
+  # Code of which something else than machine code is made: `:instrument` exports all of its state, `:snapshot` (the
+  # code is followed by a state then, see native/compiler/src/state.rs) begins in one. Always in the helper: Wizer is not
+  # made for hostile bytes.
+  @spec rewrite(:instrument | :snapshot, kind(), reference(), iodata(), Options.t()) ::
+          {:ok, binary()} | {:error, Exception.t()}
+  def rewrite(task, kind, engine, code, options),
+    do: isolated({task, kind}, engine, code, %{options | where: :isolated})
+
   # The result comes from a child process of the same build, so it needs no digest.
   defp isolated(kind, engine, code, options) do
-    if byte_size(code) < options.memory do
+    if IO.iodata_length(code) < options.memory do
       settings = Native.engine_settings(engine)
       Queue.within(Options.key(options), &Helper.compile(&1, kind, settings, code, options))
     else

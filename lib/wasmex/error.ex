@@ -40,8 +40,8 @@ defmodule Wasmex.Error do
   | `:code_unavailable`, `:code_damaged` | a `Wasmex.Code` whose bytes no node has, or that are not those of its hash: `:hash`, `:message` |
   | `:not_deployed`, `:not_allowed` | of `Wasmex.Deploy`: `:name`, `:message` |
   | `:overloaded` | `:message`: the queue of a pool is full |
+  | `:snapshot` | `:message`: why a guest can't be snapshot |
   | `:node_down`, `:no_majority` | of `Wasmex.Cluster`: `:message`, and `:node` or `:nodes` that were lost |
-  | `:overloaded` | a pool whose queue is full: `:message` |
   | `:rate_limited` | a key of a pool that used up what it has per second: `:key`, `:limit`, `:retry_after` in ms |
 
   `run` is set for errors of `Wasmex.run/3`: the output and measurements up to the error.

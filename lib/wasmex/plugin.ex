@@ -149,7 +149,8 @@ defmodule Wasmex.Plugin do
 
     with {:ok, manifest} <- Source.manifest(source, opts[:strict]),
          manifest = Manifest.override(manifest, opts),
-         {:ok, wasm} <- Source.fetch(manifest.wasm, opts) do
+         {:ok, wasm} <- Source.fetch(manifest.wasm, opts),
+         {:ok, wasm} <- Source.snapshot(wasm, opts[:snapshot]) do
       made =
         with {:ok, modules} <- Source.modules(wasm, engine, opts),
              do: link(engine, modules, functions, opts)

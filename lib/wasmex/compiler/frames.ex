@@ -4,20 +4,27 @@ defmodule Wasmex.Compiler.Frames do
   # native/compiler/src/protocol.rs. The port option `packet: 4` is not used, because it would trust the length and
   # allocate that much.
 
-  @version 1
+  @version 2
 
   # The received chunks of a frame, newest first, and their total size.
   defstruct chunks: [], size: 0
 
   @type t :: %__MODULE__{chunks: [binary()], size: non_neg_integer()}
 
-  @doc "A request to compile."
-  @spec request(:module | :component, binary(), binary()) :: iodata()
-  def request(kind, settings, code) do
-    kind = if kind == :module, do: 0, else: 1
-    head = <<@version, kind, byte_size(settings)::16, settings::binary>>
-    [<<byte_size(head) + byte_size(code)::32>>, head, code]
+  @typedoc "To compile, or another task for code of this kind."
+  @type task :: :module | :component | {:instrument | :snapshot, :module | :component}
+
+  @doc "A request; code is longer than bytes where it is followed by a state."
+  @spec request(task(), binary(), iodata()) :: iodata()
+  def request(task, settings, code) do
+    head = <<@version, task(task), byte_size(settings)::16, settings::binary>>
+    [<<byte_size(head) + IO.iodata_length(code)::32>>, head, code]
   end
+
+  defp task({:instrument, kind}), do: 2 + task(kind)
+  defp task({:snapshot, kind}), do: 4 + task(kind)
+  defp task(:module), do: 0
+  defp task(:component), do: 1
 
   @doc """
   Adds a received chunk. Returns the complete frames and the rest, or `:error` if a frame is longer than `limit`.
@@ -79,6 +86,9 @@ defmodule Wasmex.Compiler.Frames do
     reason = Enum.at([:compile, :parse, :config, :kind], status - 1)
     if String.valid?(text), do: {:error, reason, text}, else: :error
   end
+
+  def reply(<<6, text::binary>>),
+    do: if(String.valid?(text), do: {:error, :snapshot, text}, else: :error)
 
   def reply(<<5, limit, value::64, most::64, offset::64>>),
     do: {:refused, if(limit != 255, do: limit), value, most, offset}

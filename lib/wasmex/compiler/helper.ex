@@ -47,7 +47,7 @@ defmodule Wasmex.Compiler.Helper do
   @doc """
   Compiles with this helper, or a new one. Also returns the helper if it may be used again.
   """
-  @spec compile(pid() | nil, :module | :component, binary(), binary(), Options.t()) ::
+  @spec compile(pid() | nil, Frames.task(), binary(), iodata(), Options.t()) ::
           {{:ok, binary()} | {:error, Error.t()}, pid() | nil}
   def compile(helper, kind, settings, code, options) do
     with {:ok, helper} <- helper(helper, options),
@@ -295,6 +295,7 @@ defmodule Wasmex.Compiler.Helper do
     GenServer.reply(job.from, result)
   end
 
+  defp error(:kind, text, {_task, kind}), do: error(:kind, text, kind)
   defp error(:kind, _text, :module), do: Wasmex.Wat.not_a_module()
   defp error(:kind, _text, :component), do: Wasmex.Components.Component.not_a_component()
   defp error(reason, text, _kind), do: %Error{reason: reason, details: %{message: text}}

@@ -2,7 +2,7 @@ defmodule Wasmex.HTTP.Function do
   @moduledoc false
   # A program that handles requests: compiled, with resolved imports and validated settings.
 
-  alias Wasmex.{Artefact, Compiler, Engine, Error, Module, Native, StoreOrCaller}
+  alias Wasmex.{Artefact, Compiler, Engine, Error, Module, Native, Snapshot, StoreOrCaller}
   alias Wasmex.Components.{Component, Instance}
   alias Wasmex.HTTP
   alias Wasmex.HTTP.Convention
@@ -45,7 +45,8 @@ defmodule Wasmex.HTTP.Function do
     options = options(settings)
     engine = engine(options)
 
-    with {:ok, module} <- Compiled.compile(bytes, engine, Compiler.Options.from!(settings)),
+    with {:ok, code} <- Snapshot.applied(bytes, settings.snapshot),
+         {:ok, module} <- Compiled.compile(code, engine, Compiler.Options.from!(settings)),
          do: make(name, module, bytes, settings)
   end
 

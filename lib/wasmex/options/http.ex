@@ -3,7 +3,7 @@ defmodule Wasmex.Options.HTTP do
   # The options of HTTP: the settings of a function, and those of servers.
 
   alias Wasmex.HTTP.Convention
-  alias Wasmex.Options.{Compile, Program, Type, WASI}
+  alias Wasmex.Options.{Compile, Program, Snapshot, Type, WASI}
 
   # The WASI options of a function. Clocks and randomness are always the system's.
   @granted [:env]
@@ -37,6 +37,7 @@ defmodule Wasmex.Options.HTTP do
             "how many instances of a component are kept for further requests, see `Wasmex.HTTP`; by default 0"
         ]
       ] ++
+      Snapshot.row() ++
       Program.dirs() ++
       Keyword.take(WASI.granted(), @granted) ++
       Keyword.take(WASI.network() ++ WASI.http(), @network) ++

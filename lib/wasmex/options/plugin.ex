@@ -60,6 +60,13 @@ defmodule Wasmex.Options.Plugin do
         default: false,
         doc: "count executed instructions, which the option `:fuel` of calls requires"
       ],
+      snapshot: [
+        type: {:or, [nil], :keyword},
+        doc:
+          "instances begin in a snapshot, of a plug-in of one module; the options of `Wasmex.Snapshot.take/2`",
+        default_doc: "none",
+        example: ~s|[init: "warm"]|
+      ],
       engine: [
         type: {:or, [nil], {:struct, Wasmex.Engine}},
         default_doc: "a shared engine",

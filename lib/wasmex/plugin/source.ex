@@ -153,6 +153,24 @@ defmodule Wasmex.Plugin.Source do
          do: {:ok, {name, compiled}}
   end
 
+  @doc "A snapshot of the only module in the place of that, by the options of `Wasmex.Snapshot.take/2`."
+  @spec snapshot([module_source()], keyword() | nil) ::
+          {:ok, [module_source()]} | {:error, Exception.t()}
+  def snapshot(wasm, nil), do: {:ok, wasm}
+
+  def snapshot([%{source: source} = module], opts) do
+    # Bytes that came from elsewhere stay what they are.
+    kind = if match?({:fetched, _}, source), do: :fetched, else: :bytes
+
+    with {:ok, bytes} <- bytes(source),
+         :ok <- verify(module, hash(bytes)),
+         {:ok, snapshot} <- Wasmex.Snapshot.take({:bytes, bytes}, opts),
+         do: {:ok, [%{module | source: {kind, snapshot.bytes}, hash: nil}]}
+  end
+
+  def snapshot(_several, _opts),
+    do: Manifest.error("snapshot: requires a plug-in of one module; link its snapshot instead")
+
   @doc "The bytes of the only module of a manifest, which is a component, and how to compile it."
   @spec component([module_source()], map()) ::
           {:ok, binary(), Compiler.Options.t()} | {:error, Exception.t()}

@@ -16,6 +16,7 @@ defmodule Wasmex.Pool.Source do
   }
 
   alias Wasmex.Options.Type
+  alias Wasmex.Snapshot
   alias Wasmex.Pool.Worker
   alias Wasmex.Program.Compiled
   alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
@@ -57,19 +58,31 @@ defmodule Wasmex.Pool.Source do
         default_doc: "the one that all share",
         doc: "what a path or bytes are compiled for"
       ],
+      prepare: [
+        type: {:or, [nil], :string},
+        default_doc: "none",
+        doc:
+          "an exported function, without params, that is called once on each new instance: a snapshot's that seeds its randomness anew, say",
+        example: ~s|"reseed"|
+      ],
       options: [
         type: :keyword,
         default: [],
         doc: "for programs those of `Wasmex.run/3`, for plug-ins those of `Wasmex.Plugin.new/2`",
         example: "[timeout: 100]"
       ]
-    ]
+    ] ++ Options.Snapshot.row()
   end
 
   @doc "The worker of checked options."
   @spec worker(map()) :: {:ok, {module(), term()}} | {:error, Exception.t()}
   def worker(%{source: %Plugin.Compiled{} = compiled} = opts),
     do: {:ok, {Plugin.Pool, {compiled, opts.options}}}
+
+  def worker(%{snapshot: snapshot} = opts) when snapshot != nil do
+    with {:ok, snapshot} <- Snapshot.take(original(opts.source), snapshot),
+         do: worker(%{opts | source: {:bytes, snapshot.bytes}, snapshot: nil})
+  end
 
   def worker(%{as: :plugin, source: %Code{} = code} = opts) do
     with {:ok, bytes} <- Code.bytes(code), do: worker(%{opts | source: {:bytes, bytes}})
@@ -129,6 +142,13 @@ defmodule Wasmex.Pool.Source do
         other
       )
 
+  defp original(%Code{} = code), do: code
+  defp original({:bytes, _} = bytes), do: bytes
+  defp original(path) when is_binary(path), do: path
+
+  defp original(other),
+    do: Options.misuse!("a path, {:bytes, bytes} or code as source, with snapshot:", other)
+
   # Of a pool that counts fuel for its keys.
   defp engine(%{engine: %Engine{} = engine}), do: engine
   defp engine(opts), do: Engine.shared(if fuel?(opts), do: [consume_fuel: true], else: [])
@@ -154,7 +174,9 @@ defmodule Wasmex.Pool.Source do
         other -> Options.misuse!("true, false or %Wasmex.Wasi.WasiOptions{} as wasi", other)
       end
 
-    Worker.Instance.new(template, wasi, opts.store_limits, fuel?(opts))
+    template
+    |> Worker.Instance.new(wasi, opts.store_limits, fuel?(opts))
+    |> Map.put(:prepare, opts.prepare)
   end
 
   defp component(template, opts) do
@@ -166,6 +188,8 @@ defmodule Wasmex.Pool.Source do
         other -> Options.misuse!("true, false or %Wasmex.Wasi.WasiP2Options{} as wasi", other)
       end
 
-    Worker.Component.new(template, wasi, opts.store_limits, fuel?(opts))
+    template
+    |> Worker.Component.new(wasi, opts.store_limits, fuel?(opts))
+    |> Map.put(:prepare, opts.prepare)
   end
 end

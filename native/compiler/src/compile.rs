@@ -1,6 +1,8 @@
 //! A request, compiled.
 
-use crate::protocol::{Kind, Reply, Request, Why};
+use crate::protocol::{Kind, Reply, Request, Task, Why};
+use crate::snapshot;
+use crate::state::State;
 use scan::{Limit, Limits, Refusal};
 use wasmex_settings::Settings;
 use wasmtime::Engine;
@@ -19,8 +21,45 @@ impl Compiler {
         Compiler(None)
     }
 
+    /// What the request wants.
+    pub fn run(&mut self, request: &Request) -> Reply {
+        if request.task == Task::Compile {
+            return self.compile(request);
+        }
+        match self.written(request) {
+            Ok(code) => Reply::Compiled { artefact: code },
+            Err(reply) => reply,
+        }
+    }
+
+    /// Code that was instrumented, or begins in a state.
+    fn written(&mut self, request: &Request) -> Result<Vec<u8>, Reply> {
+        let failed =
+            |error: wasmtime::Error| Reply::failed(Why::Snapshot, format!("{error:?}").trim_end());
+        let state = match request.task {
+            Task::Snapshot => Some(
+                State::read(request.code)
+                    .ok_or_else(|| Reply::failed(Why::Snapshot, "the state can't be read"))?,
+            ),
+            _ => None,
+        };
+        let code = state.as_ref().map_or(request.code, |state| state.code);
+        let limits = match self.known(request.settings) {
+            Ok(known) => &known.limits,
+            Err(error) => return Err(Reply::failed(Why::Settings, error)),
+        };
+        scan::binary(code, limits).map_err(|refusal| refused(&refusal))?;
+        if kind(code) != request.kind {
+            return Err(Reply::failed(Why::Kind, ""));
+        }
+        match state {
+            None => snapshot::instrument(request.kind, code).map_err(failed),
+            Some(state) => snapshot::take(request.kind, &state).map_err(failed),
+        }
+    }
+
     /// An artefact of the request's code for an engine with its settings.
-    pub fn compile(&mut self, request: &Request) -> Reply {
+    fn compile(&mut self, request: &Request) -> Reply {
         let Known { engine, limits, .. } = match self.known(request.settings) {
             Ok(known) => known,
             Err(error) => return Reply::failed(Why::Settings, error),

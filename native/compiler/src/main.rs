@@ -12,6 +12,9 @@ mod limits;
 mod memory;
 mod protocol;
 mod sandbox;
+mod slim;
+mod snapshot;
+mod state;
 
 use arguments::Arguments;
 use compile::Compiler;
@@ -107,7 +110,7 @@ fn read_requests(ready: Receiver<()>) -> io::Result<Receiver<Vec<u8>>> {
 
 fn reply(compiler: &mut Compiler, bytes: &[u8]) -> Reply {
     match Request::read(bytes) {
-        Some(request) => compiler.compile(&request),
+        Some(request) => compiler.run(&request),
         None => leave(Exit::Request),
     }
 }

@@ -1,6 +1,7 @@
 //! What goes through standard input and output: frames of a length (four bytes, big-endian) and so many bytes.
 //!
-//! A request is `version, kind, length of the settings (two bytes), settings, code`. The first frame back is a greeting,
+//! A request is `version, task, length of the settings (two bytes), settings, code`; for a snapshot the code is followed by
+//! what it is of, see `state.rs`. The first frame back is a greeting,
 //! `version, sandbox, build`; then each request gets a reply, `status`, then the artefact (0), the error's text, or
 //! what the scan refused: which limit (255 for none), value, most and offset, eight bytes each.
 
@@ -8,7 +9,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use wasmex_settings::BUILD;
 
 /// Of this protocol: Elixir refuses another one.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Longest text of an error: it may quote names from the code.
 const LONGEST_TEXT: usize = 16 * 1024;
@@ -20,9 +21,20 @@ pub enum Kind {
     Component,
 }
 
+/// What is to be done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    Compile,
+    /// Export all of its memories and globals, so that they can be read.
+    Instrument,
+    /// Make code whose instances begin in a state.
+    Snapshot,
+}
+
 /// Code to compile: bytes or text.
 #[derive(Debug)]
 pub struct Request<'a> {
+    pub task: Task,
     pub kind: Kind,
     pub settings: &'a [u8],
     pub code: &'a [u8],
@@ -31,15 +43,20 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// `None` when the bytes are no request.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
-        let ([version, kind, high, low], rest) = bytes.split_first_chunk()?;
+        let ([version, task, high, low], rest) = bytes.split_first_chunk()?;
         let length = u16::from_be_bytes([*high, *low]).into();
         let (settings, code) = rest.split_at_checked(length)?;
-        let kind = match kind {
-            0 => Kind::Module,
-            1 => Kind::Component,
+        let (task, kind) = match task {
+            0 => (Task::Compile, Kind::Module),
+            1 => (Task::Compile, Kind::Component),
+            2 => (Task::Instrument, Kind::Module),
+            3 => (Task::Instrument, Kind::Component),
+            4 => (Task::Snapshot, Kind::Module),
+            5 => (Task::Snapshot, Kind::Component),
             _ => return None,
         };
         (*version == VERSION).then_some(Request {
+            task,
             kind,
             settings,
             code,
@@ -92,6 +109,8 @@ pub enum Why {
     Settings = 3,
     /// Text of a component where a module is wanted, or the other way round.
     Kind = 4,
+    /// It can't be snapshot.
+    Snapshot = 6,
 }
 
 impl Reply {
@@ -166,13 +185,13 @@ mod tests {
         let request = [VERSION, 1, 0, 2, 7, 8, 9];
         let read = Request::read(&request).unwrap();
         assert_eq!(
-            (read.kind, read.settings, read.code),
-            (Kind::Component, &[7, 8][..], &[9][..])
+            (read.task, read.kind, read.settings, read.code),
+            (Task::Compile, Kind::Component, &[7, 8][..], &[9][..])
         );
         for bytes in [
             &[][..],
             &[VERSION, 1],
-            &[VERSION, 2, 0, 0],
+            &[VERSION, 6, 0, 0],
             &[VERSION, 0, 0, 1],
             &[9, 0, 0, 0],
         ] {

@@ -32,9 +32,9 @@ defmodule Wasmex.Compiler.FramesTest do
   end
 
   test "invalid hello and reply frames are errors" do
-    assert {:ok, true, "build"} = Frames.hello(<<1, 1, "build">>)
+    assert {:ok, true, "build"} = Frames.hello(<<2, 1, "build">>)
 
-    for bytes <- ["", <<1>>, <<9, 1, "build">>, <<1, 7>>],
+    for bytes <- ["", <<2>>, <<9, 1, "build">>, <<2, 7>>],
         do: assert(Frames.hello(bytes) == :error)
 
     assert Frames.reply(<<0, "artefact">>) == {:ok, "artefact"}

@@ -355,14 +355,14 @@ defmodule Wasmex.Compiler.IsolatedTest do
 
     test "says garbage, too much, or nothing", %{tmp_dir: dir} do
       length = Integer.to_string(byte_size(build()) + 2, 8)
-      hello = "printf '\\000\\000\\000\\#{length}\\001\\001%s' '#{build()}'"
+      hello = "printf '\\000\\000\\000\\#{length}\\002\\001%s' '#{build()}'"
 
       for {script_name, script, reason} <- [
             {"garbage", "head -c 1000 /dev/zero | tr '\\\\0' x; sleep 100", :compiler},
             {"flood", "cat /dev/zero", :compiler},
             {"empty", "exit 0", :compile_crash},
             {"status", "exit 9", :compile_crash},
-            {"other", "printf '\\000\\000\\000\\005\\001\\001abc'; sleep 100", :compiler},
+            {"other", "printf '\\000\\000\\000\\005\\002\\001abc'; sleep 100", :compiler},
             {"old", "printf '\\000\\000\\000\\005\\011\\001abc'; sleep 100", :compiler},
             {"reply",
              "#{hello}; head -c 8 >/dev/null; printf '\\000\\000\\000\\002\\011x'; sleep 100",

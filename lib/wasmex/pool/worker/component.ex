@@ -10,7 +10,7 @@ defmodule Wasmex.Pool.Worker.Component do
   alias Wasmex.Wasi.WasiP2Options
 
   @enforce_keys [:template, :engine, :wasi, :limits, :fuel?]
-  defstruct [:template, :engine, :wasi, :limits, :fuel?]
+  defstruct [:template, :engine, :wasi, :limits, :fuel?, prepare: nil]
 
   @type t :: %__MODULE__{}
 
@@ -34,11 +34,21 @@ defmodule Wasmex.Pool.Worker.Component do
          :ok <- filled(store, made.fuel?) do
       own = Components.Store.__wrap_resource__(store.resource)
 
-      with {:error, _} = error <- Template.instantiate(made.template, own) do
-        Store.close(store)
-        error
+      with {:ok, instance} <- Template.instantiate(made.template, own),
+           :ok <- prepared(instance, made.prepare) do
+        {:ok, instance}
+      else
+        error ->
+          Store.close(store)
+          error
       end
     end
+  end
+
+  defp prepared(_instance, nil), do: :ok
+
+  defp prepared(instance, function) do
+    with {:ok, _} <- Instance.call(instance, function, []), do: :ok
   end
 
   defp filled(_store, false), do: :ok

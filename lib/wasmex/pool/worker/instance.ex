@@ -9,7 +9,7 @@ defmodule Wasmex.Pool.Worker.Instance do
   alias Wasmex.Wasi.WasiOptions
 
   @enforce_keys [:template, :engine, :wasi, :limits, :fuel?]
-  defstruct [:template, :engine, :wasi, :limits, :fuel?]
+  defstruct [:template, :engine, :wasi, :limits, :fuel?, prepare: nil]
 
   @type t :: %__MODULE__{}
 
@@ -31,11 +31,21 @@ defmodule Wasmex.Pool.Worker.Instance do
   def make(%__MODULE__{} = made) do
     with {:ok, store} <- store(made),
          :ok <- filled(store, made.fuel?) do
-      with {:error, _} = error <- Template.instantiate(made.template, store) do
-        Store.close(store)
-        error
+      with {:ok, instance} <- Template.instantiate(made.template, store),
+           :ok <- prepared(instance, made.prepare) do
+        {:ok, instance}
+      else
+        error ->
+          Store.close(store)
+          error
       end
     end
+  end
+
+  defp prepared(_instance, nil), do: :ok
+
+  defp prepared(instance, function) do
+    with {:ok, _} <- Instance.call(instance, function, []), do: :ok
   end
 
   defp store(%{wasi: nil, engine: engine, limits: limits}) do

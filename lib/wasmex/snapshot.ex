@@ -1,0 +1,209 @@
+defmodule Wasmex.Snapshot do
+  alias Wasmex.Options
+  alias Wasmex.Options.Type
+
+  @rows [
+    init: [
+      type: {:or, [nil], :string},
+      default_doc: "only what instances run anyway: start functions and `_initialize`",
+      doc: "the exported function that initialises the guest; it takes and returns nothing",
+      example: ~s|"wizer-initialize"|
+    ],
+    start: [
+      type: {:or, [nil], :string},
+      default_doc: "as it is",
+      doc: "the exported function that becomes `_start`, for programs",
+      example: ~s|"wizer-resume"|
+    ],
+    keep_init: [
+      type: :boolean,
+      default: false,
+      doc: "whether the function of `:init` stays exported; of a component it does"
+    ],
+    imports: [
+      type: Type.Imports,
+      default: %{},
+      default_doc: "none",
+      doc:
+        "Elixir functions that the guest may call meanwhile; others that it imports fail when they are called"
+    ],
+    wasi: [
+      type: :any,
+      default: true,
+      doc:
+        "what it gets of WASI meanwhile: `%Wasmex.Wasi.WasiOptions{}`, `%Wasmex.Wasi.WasiP2Options{}` for components, or `true` for nothing but clocks and randomness"
+    ],
+    timeout: [
+      type: :timeout,
+      default: 30_000,
+      doc: "ms that instantiation and initialisation may take, each"
+    ],
+    max_memory: [
+      type: {:bytes, 1..0xFFFF_FFFF},
+      default: 512 * 1024 * 1024,
+      default_doc: "512 MiB",
+      doc: "bytes that its memories may take meanwhile"
+    ],
+    engine: [
+      type: {:or, [nil], {:struct, Wasmex.Engine}},
+      default_doc: "the default engine",
+      doc: "whose settings and limits count"
+    ]
+  ]
+  @options Options.table(@rows, "Wasmex.Snapshot.take/2")
+
+  @moduledoc """
+  A guest that has been initialised, as a module or component of its own: its instances begin there.
+
+  A runtime that takes milliseconds to start (Go, QuickJS, Python) starts once. What it has in its memories and globals then is
+  written into the code, and instances of that begin where it was, with their memories mapped copy-on-write.
+
+  ## Example
+
+      iex> wat = ~s|(module (global $n (mut i32) (i32.const 0)) (memory 1)
+      ...>   (func (export "warm") (global.set $n (i32.const 41)))
+      ...>   (func (export "next") (result i32) (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))|
+      iex> {:ok, snapshot} = Wasmex.Snapshot.take({:bytes, wat}, init: "warm")
+      iex> {:ok, module} = Wasmex.Module.compile(Wasmex.Engine.default(), snapshot.bytes)
+      iex> {:ok, store} = Wasmex.Store.new()
+      iex> {:ok, instance} = Wasmex.Instance.new(store, module, %{})
+      iex> Wasmex.Instance.call(instance, "next", [])
+      {:ok, [42]}
+
+  From the command line: `mix wasmex.snapshot guest.wasm -o guest.snapshot.wasm --init warm`; the result is a file like any
+  other, for `use Wasmex.Component` too. `Wasmex.HTTP.load/2`, `Wasmex.Plugin.compile/2` and `Wasmex.Pool.start_link/1` take
+  `snapshot:`, the options of `take/2`.
+
+  ## How
+
+  A helper process (`Wasmex.Compiler`) exports all state of the code with [Wizer](https://docs.rs/wasmtime-wizer); the guest then
+  runs in a store of this VM under the limits above, like any guest; its state goes back to the helper, which writes it into the code.
+  Bytes from anybody can do no more harm than they can in a compile and a call.
+
+  ## What repeats
+
+  Every instance begins with the same bytes. So it has the same:
+
+  - **random numbers and hash seeds** that were drawn before: a generator that was seeded gives the same numbers in each instance.
+    Initialise without randomness, or export a function that seeds anew and call it first (`prepare:` of `Wasmex.Pool`).
+    `uses` says whether it drew any
+  - **times** that it remembered. Monotonic clocks begin with each store, so differences to a remembered time may be negative
+  - **environment and arguments** that it read
+  - **files**: descriptors that it opened do not exist in another instance. One that has open files at the end is refused
+
+  `_initialize` has run, and is not exported any more: it would run twice. `_start` can't be snapshot, since it ends with the
+  program; a program needs a function to initialise it (`:init`), and one to go on with (`:start`).
+
+  ## What can't be snapshot
+
+  Code that imports memories, tables or globals, changes tables, or has references in globals that change. Components with modules
+  that are instantiated twice. The error says which.
+
+  ## Errors
+
+  `%Wasmex.Error{reason: :snapshot}`, those of compiling, instances and calls.
+  """
+
+  alias Wasmex.{Code, Compiler, Engine, Error, Wat}
+  alias Wasmex.Snapshot.{Guest, State}
+
+  @enforce_keys [:bytes, :kind, :uses, :memory]
+  defstruct [:bytes, :kind, :uses, :memory]
+
+  @typedoc """
+  - `:bytes`: the code
+  - `:uses`: what it asked for while it was initialised that repeats in each instance, of `:random`, `:clock`, `:env`, `:args`; for
+    modules, `:unknown` for components
+  - `:memory`: bytes of its memories
+  """
+  @type t :: %__MODULE__{
+          bytes: binary(),
+          kind: :module | :component,
+          uses: [atom()] | :unknown,
+          memory: non_neg_integer()
+        }
+  @type source :: Path.t() | {:bytes, binary()} | Code.t()
+
+  @doc """
+  Initialises a guest and makes code of what it is then.
+
+  #{Options.Docs.table(@options)}
+
+  Options of `Wasmex.Compiler` are for the helper.
+  """
+  @spec take(source(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
+  def take(source, opts \\ []) do
+    {compile, opts} = opts |> Options.pairs!(@options) |> Keyword.split(Compiler.Options.keys())
+    opts = Options.new!(opts, @options)
+    compile = Compiler.Options.new!(compile, :isolated)
+    engine = Engine.resource(opts.engine)
+
+    with {:ok, bytes} <- bytes(source),
+         {:ok, wasm} <- wasm(bytes),
+         kind = kind(wasm),
+         :ok <- startable(kind, opts),
+         {:ok, instrumented} <- Compiler.rewrite(:instrument, kind, engine, wasm, compile),
+         {:ok, state, uses} <- Guest.run(kind, instrumented, opts, compile),
+         state_of = State.encode(wasm, init(kind, opts), opts, state),
+         {:ok, code} <- Compiler.rewrite(:snapshot, kind, engine, state_of, compile) do
+      memory = for {_name, :memory, bytes} <- state, do: byte_size(bytes)
+      {:ok, %__MODULE__{bytes: code, kind: kind, uses: uses, memory: Enum.sum(memory)}}
+    end
+  end
+
+  @doc "Like `take/2`, but raises the exception."
+  @spec take!(source(), keyword()) :: t()
+  def take!(source, opts \\ []) do
+    case take(source, opts) do
+      {:ok, snapshot} -> snapshot
+      {:error, exception} -> raise exception
+    end
+  end
+
+  @doc false
+  # The bytes, or those of a snapshot of them where `snapshot:` says so.
+  @spec applied(binary(), keyword() | nil) :: {:ok, binary()} | {:error, Exception.t()}
+  def applied(bytes, nil), do: {:ok, bytes}
+
+  def applied(bytes, opts) do
+    with {:ok, snapshot} <- take({:bytes, bytes}, opts), do: {:ok, snapshot.bytes}
+  end
+
+  defp bytes({:bytes, bytes}) when is_binary(bytes), do: {:ok, bytes}
+  defp bytes(%Code{} = code), do: Code.bytes(code)
+
+  defp bytes(path) when is_binary(path) do
+    with {:error, posix} <- File.read(path) do
+      message = "can't read #{path}: #{:file.format_error(posix)}"
+      {:error, %Error{reason: :file, details: %{path: path, posix: posix, message: message}}}
+    end
+  end
+
+  defp bytes(other), do: Options.misuse!("a path, {:bytes, bytes} or a Wasmex.Code", other)
+
+  defp wasm(<<0, "asm", _::32, _::binary>> = wasm), do: {:ok, wasm}
+  defp wasm(text), do: Wat.parse(text)
+
+  defp kind(<<0, "asm", _version::16, 0::16, _::binary>>), do: :module
+  defp kind(_component), do: :component
+
+  # What Wizer takes away; a name that nothing has where there is none.
+  defp init(_kind, %{init: nil}), do: "_initialize"
+  defp init(_kind, %{init: init}), do: init
+
+  defp startable(:component, %{start: start}) when start != nil,
+    do: refuse("start: is for programs that are modules")
+
+  defp startable(_kind, %{init: "_start"}),
+    do:
+      refuse(
+        "_start can't be snapshot: it ends with the program, and the stack of a guest is not kept; export a function " <>
+          "that initialises (init:), and one to go on with (start:)"
+      )
+
+  defp startable(_kind, _opts), do: :ok
+
+  @doc false
+  @spec refuse(String.t()) :: {:error, Error.t()}
+  def refuse(message), do: {:error, %Error{reason: :snapshot, details: %{message: message}}}
+end

@@ -1,0 +1,16 @@
+defmodule Wasmex.Snapshot.Absent do
+  @moduledoc false
+  # Functions that only raise, of any number of arguments that imports have.
+
+  @most 64
+
+  @doc "Of so many parameters, and a context."
+  @spec function(0..64, String.t()) :: fun()
+  for count <- 0..@most do
+    args = for _ <- 0..count, do: {:_, [], nil}
+
+    def function(unquote(count), message) do
+      fn unquote_splicing(args) -> raise ArgumentError, message end
+    end
+  end
+end

@@ -159,14 +159,18 @@ defmodule Wasmex.SnapshotTest do
 
   defp wasi_store, do: elem(Wasmex.Store.new_wasi(%WasiOptions{}), 1)
 
-  test "a Go reactor: what its package variables are is kept" do
-    {:ok, snapshot} = Snapshot.take("test/guests/go_greet/go_greet.wasm", imports: go_imports())
-    {:ok, module} = Wasmex.Module.compile(Wasmex.Engine.default(), snapshot.bytes)
-    refute is_map_key(Wasmex.Module.exports(module), "_initialize")
+  test "a Go reactor goes on where its runtime had started" do
+    {:ok, snapshot} = Snapshot.take("test/guests/go_greet/go_greet.wasm")
     assert snapshot.memory > 1_000_000
+    {:ok, stdout} = Wasmex.Pipe.new()
+    options = %WasiOptions{stdin: Guest.input("Ada"), stdout: stdout}
+    {:ok, store} = Wasmex.Store.new_wasi(options)
+    {_store, instance} = Guest.start(snapshot.bytes, %{}, store)
+    assert call(instance, "add", [40, 2]) == [42]
+    assert call(instance, "greet") == []
+    assert Guest.text(stdout) =~ "Data from Elixir: Ada"
+    assert {:error, %Error{reason: :unknown_export}} = Instance.call(instance, "_initialize", [])
   end
-
-  defp go_imports, do: %{}
 
   test "components" do
     wat = """

@@ -1,7 +1,7 @@
 # Runs all measures and reports them beside the baseline's figures; started by bench/run.
 
 for file <-
-      ~w(support report measures/call measures/pool measures/instantiate measures/latency measures/many measures/programs measures/components measures/compile) do
+      ~w(support report measures/call measures/pool measures/snapshot measures/instantiate measures/latency measures/many measures/programs measures/components measures/compile) do
   Code.require_file("#{file}.exs", __DIR__)
 end
 
@@ -17,7 +17,7 @@ rust = figures.(File.read!("bench/results/baseline.json"))
 
 rows =
   Enum.flat_map(
-    [Bench.Call, Bench.Pool, Bench.Instantiate, Bench.Compile, Bench.Programs, Bench.Components] ++
+    [Bench.Call, Bench.Pool, Bench.Snapshot, Bench.Instantiate, Bench.Compile, Bench.Programs, Bench.Components] ++
       [Bench.Latency, Bench.Many],
     fn measure ->
       IO.puts(:stderr, "==> #{inspect(measure)}")

@@ -17,7 +17,15 @@ rust = figures.(File.read!("bench/results/baseline.json"))
 
 rows =
   Enum.flat_map(
-    [Bench.Call, Bench.Pool, Bench.Snapshot, Bench.Instantiate, Bench.Compile, Bench.Programs, Bench.Components] ++
+    [
+      Bench.Call,
+      Bench.Pool,
+      Bench.Snapshot,
+      Bench.Instantiate,
+      Bench.Compile,
+      Bench.Programs,
+      Bench.Components
+    ] ++
       [Bench.Latency, Bench.Many],
     fn measure ->
       IO.puts(:stderr, "==> #{inspect(measure)}")

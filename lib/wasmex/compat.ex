@@ -82,7 +82,7 @@ defmodule Wasmex.Compat do
     most = %{i32: 0x7FFF_FFFF, i64: 0x7FFF_FFFF_FFFF_FFFF}
 
     if is_integer(value) and is_map_key(most, type) and value > most[type] do
-      details = %{position: position, wanted: Atom.to_string(type), given: :Integer}
+      details = %{position: position, expected: Atom.to_string(type), got: :Integer}
       {:error, %Error{reason: :value, details: details}}
     else
       :ok

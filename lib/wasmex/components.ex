@@ -311,7 +311,7 @@ defmodule Wasmex.Components do
   defp compat_reply({:error, %Error{reason: :arity, details: details}}, _instance, _path),
     do:
       {:error,
-       "Error during function excecution: expected #{details.expected} argument(s), got #{details.given}"}
+       "Error during function excecution: expected #{details.expected} argument(s), got #{details.got}"}
 
   defp compat_reply(result, _instance, _path), do: Compat.call(result)
 

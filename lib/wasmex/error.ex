@@ -5,11 +5,11 @@ defmodule Wasmex.Error do
   | reason | details |
   |---|---|
   | `:timeout` | `:timeout` in ms; for a pipe or a `Wasmex.Program`, `:message` |
-  | `:value` | `:position` from 0 (or `nil`), `:wanted` type, `:given` kind of term |
-  | `:arity` | `:expected`, `:given` |
+  | `:value` | `:position` from 0 (or `nil`), `:expected` type, `:got` kind of term |
+  | `:arity` | `:expected`, `:got` |
   | `:params` | `:message`: the parameters are not a list, the handle belongs to another resource, or the guest exports no allocator for bytes |
   | `:unknown_export` | `:kind`, `:name`, `:names` of the exports |
-  | `:missing_import` | `:namespace`, `:name`, `:wanted` type, `:names` of all missing imports |
+  | `:missing_import` | `:namespace`, `:name`, `:expected` type, `:names` of all missing imports |
   | `:incompatible_import`, `:duplicate_import` | `:message` |
   | `:import_raised` | `:kind`, `:exception`, `:stacktrace` of the Elixir function, `:backtrace` of the guest |
   | `:bad_results` | `:message`: an imported function returned a value of the wrong type |
@@ -25,7 +25,7 @@ defmodule Wasmex.Error do
   | `:output_limit` | `:limit` in bytes |
   | `:input`, `:output` | `:message`: a source of input or a destination of output failed |
   | `:file`, `:not_a_program` | `:path`, `:message` |
-  | `:conversion` | an argument of a component's function has the wrong type: `:what` is the kind of problem, `:path` its place |
+  | `:conversion` | an argument of a component's function has the wrong type: `:problem` is its kind, `:path` its place |
   | `:bad_value` | `:message`: the same for the result of an imported function |
   | `:unknown_path` | `:path`, `:position` of the unknown name, `:names` of the exports there |
   | `:missing_imports` | `:names`: interface, name and type of each |
@@ -137,24 +137,24 @@ defmodule Wasmex.Error do
       "the guests of this VM use #{limit} memory mappings, half of what the system allows a process; close stores, " <>
         "use an engine with `density: true`, or raise vm.max_map_count"
 
-  defp sentence(:arity, %{expected: expected, given: given}),
-    do: "number of params does not match. expected #{expected}, got #{given}"
+  defp sentence(:arity, %{expected: expected, got: got}),
+    do: "number of params does not match. expected #{expected}, got #{got}"
 
   defp sentence(:value, %{position: nil} = details),
-    do: "Cannot convert to a WebAssembly #{type(details)} value.#{given(details)}"
+    do: "Cannot convert to a WebAssembly #{type(details)} value.#{got(details)}"
 
   defp sentence(:value, %{position: position} = details),
     do:
-      "Cannot convert argument ##{position + 1} to a WebAssembly #{type(details)} value.#{given(details)}"
+      "Cannot convert argument ##{position + 1} to a WebAssembly #{type(details)} value.#{got(details)}"
 
   defp sentence(:unknown_export, %{kind: kind, name: name, names: names}),
     do: "there is no exported #{word(kind)} #{inspect(name)}#{suggestion(name, names)}"
 
   defp sentence(:missing_import, details) do
-    %{namespace: namespace, name: name, wanted: wanted, names: names} = details
+    %{namespace: namespace, name: name, expected: expected, names: names} = details
     others = for {namespace, name} <- tl(names), do: import_name(namespace, name)
 
-    "unknown import: #{import_name(namespace, name)} has not been defined (wanted: #{wanted})" <>
+    "unknown import: #{import_name(namespace, name)} has not been defined (expected: #{expected})" <>
       if(others == [], do: "", else: "; also missing: #{Enum.join(others, ", ")}") <>
       wasi_hint(names)
   end
@@ -239,16 +239,16 @@ defmodule Wasmex.Error do
   defp words(limit), do: limit |> Atom.to_string() |> String.replace("_", " ")
   defp hex(number), do: Integer.to_string(number, 16)
 
-  defp type(%{wanted: wanted}) do
-    case wanted do
+  defp type(%{expected: expected}) do
+    case expected do
       "externref" -> "(ref null extern)"
       "funcref" -> "(ref null func)"
       other -> other
     end
   end
 
-  defp given(%{given: kind}) when kind in [:Integer, :Float], do: ""
-  defp given(%{given: kind}), do: " Given `#{kind}`."
+  defp got(%{got: kind}) when kind in [:Integer, :Float], do: ""
+  defp got(%{got: kind}), do: " Given `#{kind}`."
 
   defp word(:func), do: "function"
   defp word(kind), do: Atom.to_string(kind)

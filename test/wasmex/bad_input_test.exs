@@ -90,7 +90,7 @@ defmodule Wasmex.BadInputTest do
     assert details.names == [{"a", "b"}, {"c", "d"}]
 
     assert Exception.message(error) =~
-             "unknown import: `a::b` has not been defined (wanted: func (param i32) (result i64))"
+             "unknown import: `a::b` has not been defined (expected: func (param i32) (result i64))"
   end
 
   test "a missing WASI import says what to enable" do
@@ -138,7 +138,7 @@ defmodule Wasmex.BadInputTest do
   test "the wrong number of arguments" do
     {_, instance} = Guest.start(~s|(module (func (export "f") (param i32)))|)
 
-    assert {:error, %Error{reason: :arity, details: %{expected: 1, given: 2}}} =
+    assert {:error, %Error{reason: :arity, details: %{expected: 1, got: 2}}} =
              Instance.call(instance, "f", [1, 2])
 
     assert {:error, %Error{reason: :arity}} = Instance.call(instance, "f", [])

@@ -128,7 +128,7 @@ defmodule Wasmex.DropInTest do
       assert {:error, %Error{reason: :missing_import} = error} =
                Instance.instantiate(store, module, %{})
 
-      assert Exception.message(error) =~ "wanted"
+      assert Exception.message(error) =~ "expected"
 
       wrong = %{env: %{f: {:fn, [:i64], [:i32], &__MODULE__.identity/2}}}
       text = "incompatible import type for `env::f`"

@@ -41,7 +41,7 @@ defmodule Wasmex.ValuesTest do
 
       for value <- [2 * top, -top - 1, 1.0, "1", nil, :nan] do
         assert {:error, %Error{reason: :value, details: details}} = identity(context, type, value)
-        assert %{position: 0, wanted: ^type} = details
+        assert %{position: 0, expected: ^type} = details
       end
     end
   end

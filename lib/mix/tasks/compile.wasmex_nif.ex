@@ -129,12 +129,12 @@ defmodule Mix.Tasks.Compile.WasmexNif do
   # `:erlang.load_nif/2` appends the extension itself: `.dll` on Windows, `.so` elsewhere, macOS too.
   defp library do
     name = if windows?(), do: "wasmex.dll", else: "wasmex.so"
-    %{package: "wasmex", what: "native library", built: built_name(), installed: name}
+    %{package: "wasmex", description: "native library", built: built_name(), installed: name}
   end
 
   defp helper do
     name = if windows?(), do: "wasmex-compiler.exe", else: "wasmex-compiler"
-    %{package: "wasmex-compiler", what: "compiling helper", built: name, installed: name}
+    %{package: "wasmex-compiler", description: "compiler helper", built: name, installed: name}
   end
 
   defp cargo!(cargo, product) do
@@ -146,8 +146,11 @@ defmodule Mix.Tasks.Compile.WasmexNif do
     # cargo reports on stderr. It is left alone, so that cargo itself sees what it writes to: a
     # progress bar and colours on a terminal, one plain line per crate in a pipe or a log.
     case System.cmd(cargo, cargo_args(product), env: cargo_env(), into: IO.stream()) do
-      {_, 0} -> :ok
-      {_, status} -> Mix.raise("cargo could not build the #{product.what} (status #{status})")
+      {_, 0} ->
+        :ok
+
+      {_, status} ->
+        Mix.raise("cargo could not build the #{product.description} (status #{status})")
     end
   end
 
@@ -182,7 +185,7 @@ defmodule Mix.Tasks.Compile.WasmexNif do
 
   defp copy!(product, path) do
     File.regular?(built(product)) ||
-      Mix.raise("cargo left no #{product.what} at #{built(product)}")
+      Mix.raise("cargo left no #{product.description} at #{built(product)}")
 
     File.cp!(built(product), path)
   end

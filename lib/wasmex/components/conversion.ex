@@ -4,6 +4,7 @@ defmodule Wasmex.Components.Conversion do
   # u32, got -1`. The NIF returns the problem and its path.
 
   @doc "The message for direct calls."
+  @spec sentence(map()) :: String.t()
   def sentence(%{path: path} = problem) do
     case Enum.map_join(path, ", ", &step/1) do
       "" -> reason(problem)
@@ -20,13 +21,13 @@ defmodule Wasmex.Components.Conversion do
   defp step({:key, _index}), do: "a key"
   defp step({:value, _index}), do: "a value"
 
-  defp reason(%{what: :kind, wanted: wanted, given: given}),
-    do: "expected #{form(wanted)}, got #{short(given)}"
+  defp reason(%{problem: :type, expected: expected, got: got}),
+    do: "expected #{form(expected)}, got #{short(got)}"
 
-  defp reason(%{what: :range, wanted: wanted, given: given}),
-    do: "expected #{wanted}, got #{short(given)}"
+  defp reason(%{problem: :range, expected: expected, got: got}),
+    do: "expected #{expected}, got #{short(got)}"
 
-  defp reason(%{what: :fields, missing: missing, unknown: unknown, names: names}) do
+  defp reason(%{problem: :fields, missing: missing, unknown: unknown, names: names}) do
     missing = if missing != [], do: "missing fields: #{Enum.map_join(missing, ", ", &inspect/1)}"
 
     unknown = if unknown != [], do: "unknown fields: #{Enum.map_join(unknown, ", ", &inspect/1)}"
@@ -36,24 +37,24 @@ defmodule Wasmex.Components.Conversion do
     |> Enum.join("; ")
   end
 
-  defp reason(%{what: :case, wanted: of, given: given, names: names}) do
+  defp reason(%{problem: :case, expected: of, got: got, names: names}) do
     word = if of == "flags", do: "flag", else: "case"
-    "there is no #{word} #{short(given)}; there are: #{Enum.join(names, ", ")}"
+    "there is no #{word} #{short(got)}; there are: #{Enum.join(names, ", ")}"
   end
 
-  defp reason(%{what: :payload, name: name, wanted: true}),
+  defp reason(%{problem: :payload, name: name, expected: true}),
     do: "case #{inspect(name)} has a payload: {#{name}, value}"
 
-  defp reason(%{what: :payload, name: name, wanted: false}),
+  defp reason(%{problem: :payload, name: name, expected: false}),
     do: "case #{inspect(name)} has no payload"
 
-  defp reason(%{what: :length, wanted: wanted, given: given}),
-    do: "expected #{wanted} elements, got #{given}"
+  defp reason(%{problem: :length, expected: expected, got: got}),
+    do: "expected #{expected} elements, got #{got}"
 
-  defp reason(%{what: :utf8, offset: offset}),
+  defp reason(%{problem: :utf8, offset: offset}),
     do: "a string must be valid UTF-8; byte #{offset} is invalid"
 
-  defp reason(%{what: :resource, message: message}), do: message
+  defp reason(%{problem: :resource, message: message}), do: message
 
   defp form("option"), do: ":none or {:some, value}"
   defp form("result"), do: "{:ok, value} or {:error, value}"
@@ -66,6 +67,7 @@ defmodule Wasmex.Components.Conversion do
   defp short(term), do: inspect(term, limit: 5, printable_limit: 60)
 
   @doc "The message of Wasmex 0.15."
+  @spec compat_message(map()) :: String.t()
   def compat_message(%{path: path} = problem) do
     place = path |> Enum.map(&compat_step/1) |> Enum.reject(&is_nil/1) |> Enum.join(".")
     text = compat_reason(problem)
@@ -84,31 +86,31 @@ defmodule Wasmex.Components.Conversion do
   defp compat_step({:key, index}), do: "map_key[#{index}]"
   defp compat_step({:value, index}), do: "map[#{index}]"
 
-  defp compat_reason(%{what: :fields, expected: expected, missing: missing}) do
-    "Expected #{expected} fields, got #{expected - length(missing)} - missing fields: #{Enum.join(missing, ", ")}"
+  defp compat_reason(%{problem: :fields, count: count, missing: missing}) do
+    "Expected #{count} fields, got #{count - length(missing)} - missing fields: #{Enum.join(missing, ", ")}"
   end
 
-  defp compat_reason(%{what: :case, wanted: "enum", given: given}),
-    do: "Enum value not found: #{name(given)}"
+  defp compat_reason(%{problem: :case, expected: "enum", got: got}),
+    do: "Enum value not found: #{name(got)}"
 
-  defp compat_reason(%{what: :case, wanted: "variant", given: given}),
-    do: "Variant case not found: #{name(given)}"
+  defp compat_reason(%{problem: :case, expected: "variant", got: got}),
+    do: "Variant case not found: #{name(got)}"
 
-  defp compat_reason(%{what: :case, given: given}), do: "Flag not found: #{name(given)}"
+  defp compat_reason(%{problem: :case, got: got}), do: "Flag not found: #{name(got)}"
 
-  defp compat_reason(%{what: :payload, name: name, wanted: wanted?})
+  defp compat_reason(%{problem: :payload, name: name, expected: payload?})
        when name in ["ok", "error"] do
     {expected, got} =
-      if wanted?,
+      if payload?,
         do: {"'#{name}' tuple", ":#{name} atom"},
         else: {":#{name} atom", "'#{name}' tuple"}
 
-    article = if wanted?, do: "a", else: "an"
+    article = if payload?, do: "a", else: "an"
     "Result-type expected to have #{article} #{expected}, but got #{got}"
   end
 
-  defp compat_reason(%{what: :kind, wanted: "option", given: given}) do
-    case given do
+  defp compat_reason(%{problem: :type, expected: "option", got: got}) do
+    case got do
       {:some} ->
         "Option-tuple expected to have a second element"
 
@@ -123,8 +125,8 @@ defmodule Wasmex.Components.Conversion do
     end
   end
 
-  defp compat_reason(%{what: :kind, wanted: "result", given: given}) do
-    case given do
+  defp compat_reason(%{problem: :type, expected: "result", got: got}) do
+    case got do
       {tag, _} when is_atom(tag) ->
         "Invalid atom: #{tag}, expected ':ok' or ':error' as first element in result-tuple"
 
@@ -136,26 +138,26 @@ defmodule Wasmex.Components.Conversion do
     end
   end
 
-  defp compat_reason(%{what: :kind, wanted: "variant", given: {tag, _}}) when not is_atom(tag),
+  defp compat_reason(%{problem: :type, expected: "variant", got: {tag, _}}) when not is_atom(tag),
     do: "First element of variant tuple must be an atom"
 
-  defp compat_reason(%{what: :kind, wanted: "char", given: given}) do
+  defp compat_reason(%{problem: :type, expected: "char", got: got}) do
     cond do
-      given == "" -> "Empty string, expected a character"
-      is_binary(given) -> "Expected a single character, got multiple characters"
-      is_list(given) -> "Expected a single char"
-      true -> "Could not convert #{kind(given)} to Char"
+      got == "" -> "Empty string, expected a character"
+      is_binary(got) -> "Expected a single character, got multiple characters"
+      is_list(got) -> "Expected a single char"
+      true -> "Could not convert #{kind(got)} to Char"
     end
   end
 
-  defp compat_reason(%{what: :range, wanted: "char", given: given}),
-    do: "Invalid character code point: #{if is_list(given), do: hd(given), else: given}"
+  defp compat_reason(%{problem: :range, expected: "char", got: got}),
+    do: "Invalid character code point: #{if is_list(got), do: hd(got), else: got}"
 
-  defp compat_reason(%{what: :kind, wanted: wanted, given: given}),
-    do: "Could not convert #{kind(given)} to #{type(wanted)}"
+  defp compat_reason(%{problem: :type, expected: expected, got: got}),
+    do: "Could not convert #{kind(got)} to #{type(expected)}"
 
-  defp compat_reason(%{what: :range, wanted: wanted, given: given}),
-    do: "Could not convert #{kind(given)} to #{type(wanted)}: #{inspect(given)} is out of range"
+  defp compat_reason(%{problem: :range, expected: expected, got: got}),
+    do: "Could not convert #{kind(got)} to #{type(expected)}: #{inspect(got)} is out of range"
 
   defp compat_reason(problem), do: reason(problem)
 

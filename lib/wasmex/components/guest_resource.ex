@@ -152,11 +152,11 @@ defmodule Wasmex.Components.GuestResource do
   # For the guest the receiver is a method's first argument; users do not count it.
   defp text(%Error{reason: :arity, details: details}, function) do
     own = if String.starts_with?(function, "[method]"), do: 1, else: 0
-    "Expected #{details.expected - own} guest resource arguments, got #{details.given - own}"
+    "Expected #{details.expected - own} guest resource arguments, got #{details.got - own}"
   end
 
   defp text(
-         %Error{reason: :conversion, details: %{what: :resource, message: message}},
+         %Error{reason: :conversion, details: %{problem: :resource, message: message}},
          _function
        ),
        do: message
@@ -169,12 +169,14 @@ defmodule Wasmex.Components.GuestResource do
 
   @doc false
   # The instance that exports the resource, the interface and the resource's name, or `nil`.
+  @spec origin(t()) :: {Wasmex.Components.Instance.t(), String.t(), String.t()} | nil
   def origin(%__MODULE__{resource: resource}) do
     with {instance, interface, type} <- Native.component_resource_origin(resource),
          do: {Instance.wrap(Native.component_resource_store(resource), instance), interface, type}
   end
 
   @doc false
+  @spec store(t()) :: Wasmex.Components.Store.t()
   def store(%__MODULE__{resource: resource}),
     do: resource |> Native.component_resource_store() |> Store.__wrap_resource__()
 

@@ -17,6 +17,7 @@ struct Known {
 }
 
 impl Compiler {
+    /// A compiler without engines.
     pub fn new() -> Self {
         Compiler(None)
     }

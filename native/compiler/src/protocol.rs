@@ -71,6 +71,7 @@ pub struct Hello {
 }
 
 impl Hello {
+    /// The frame's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         [&[VERSION, self.sandbox.into()], BUILD.as_bytes()].concat()
     }
@@ -114,6 +115,7 @@ pub enum Why {
 }
 
 impl Reply {
+    /// An error reply with a text.
     pub fn failed(why: Why, text: impl std::fmt::Display) -> Self {
         let mut text = text.to_string();
         if text.len() > LONGEST_TEXT {
@@ -123,6 +125,7 @@ impl Reply {
         Reply::Failed { why, text }
     }
 
+    /// The frame's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Reply::Compiled { artefact } => [&[0], artefact.as_slice()].concat(),
@@ -153,6 +156,7 @@ pub fn read_frame(input: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(frame))
 }
 
+/// Writes a frame: its length in four bytes, big-endian, then its bytes.
 pub fn write_frame(output: &mut impl Write, frame: &[u8]) -> io::Result<()> {
     let length = u32::try_from(frame.len()).map_err(|_| ErrorKind::InvalidInput)?;
     output.write_all(&length.to_be_bytes())?;

@@ -12,6 +12,7 @@
         target_arch = "riscv64"
     )
 ))]
+/// Filters system calls from now on. Returns whether the system supports it.
 pub fn enter() -> Result<bool, Box<dyn std::error::Error>> {
     let arch = std::env::consts::ARCH.try_into()?;
     let refuse = SeccompAction::Errno(libc::EPERM as u32);
@@ -30,6 +31,7 @@ pub fn enter() -> Result<bool, Box<dyn std::error::Error>> {
         target_arch = "riscv64"
     )
 )))]
+/// Not supported here: returns `false`.
 pub fn enter() -> Result<bool, Box<dyn std::error::Error>> {
     Ok(false)
 }

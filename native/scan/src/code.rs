@@ -7,6 +7,7 @@ use crate::reader::{Read, Reader, Stop};
 use crate::tally::Tally;
 use crate::types::value;
 
+/// Scans the code section.
 pub fn bodies(section: &mut Reader, tally: &mut Tally, module: &Module) -> Read<()> {
     for index in 0..section.u32()? {
         let at = section.at();

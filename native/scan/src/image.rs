@@ -28,6 +28,7 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// An empty image.
     pub fn new() -> Self {
         Tables {
             tables: [Table::default(); MOST],
@@ -86,6 +87,7 @@ pub struct Memories {
 }
 
 impl Memories {
+    /// An empty image.
     pub fn new() -> Self {
         let nothing = Extent {
             first: u64::MAX,

@@ -28,6 +28,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// A reader at the start of the bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
         Reader { bytes, at: 0 }
     }
@@ -37,18 +38,22 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// Whether all bytes are read.
     pub fn is_empty(&self) -> bool {
         self.at >= self.bytes.len()
     }
 
+    /// The number of bytes left.
     pub fn left(&self) -> usize {
         self.bytes.len().saturating_sub(self.at)
     }
 
+    /// The error for malformed bytes at the current offset.
     pub fn malformed<T>(&self) -> Read<T> {
         Err(Stop::Malformed(self.at))
     }
 
+    /// The next byte, without reading it.
     pub fn peek(&self) -> Read<u8> {
         match self.bytes.get(self.at) {
             Some(byte) => Ok(*byte),
@@ -56,6 +61,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads a byte.
     pub fn byte(&mut self) -> Read<u8> {
         let byte = self.peek()?;
         self.at = self.at.saturating_add(1);
@@ -75,6 +81,7 @@ impl<'a> Reader<'a> {
         Ok(part)
     }
 
+    /// Skips bytes.
     pub fn skip(&mut self, count: u64) -> Read<()> {
         self.take(count).map(|_| ())
     }

@@ -11,6 +11,7 @@ use crate::types::value;
 /// Functions that a segment names for the price of one instruction, where code puts them there.
 const NAMED: u64 = 4;
 
+/// Scans the element section.
 pub fn elements(
     section: &mut Reader,
     tally: &mut Tally,
@@ -71,6 +72,7 @@ fn entries(section: &mut Reader, tally: &mut Tally, module: &Module, flags: u32)
     Ok(count.into())
 }
 
+/// Scans the data section.
 pub fn data(section: &mut Reader, tally: &mut Tally, module: &Module) -> Read<()> {
     let at = section.at();
     let mut memories = Memories::new();

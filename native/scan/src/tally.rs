@@ -9,6 +9,7 @@ pub struct Tally<'a> {
 }
 
 impl<'a> Tally<'a> {
+    /// Counts from zero, with these limits.
     pub fn new(limits: &'a Limits) -> Self {
         let sums = [0; Limit::ALL.len()];
         Tally { limits, sums }

@@ -3,6 +3,7 @@
 use crate::tally::Tally;
 use crate::{Limit, Refusal};
 
+/// Scans the text of a WIT file.
 pub fn scan(text: &[u8], tally: &Tally) -> Result<(), Refusal> {
     let mut depth: u64 = 0;
     let mut at: usize = 0;

@@ -228,7 +228,7 @@ defmodule Wasmex.Components.ValuesTest do
     assert Instance.call(instance, "many", [1, "2", 3, "4", 5, "6", 7, "8", 9, 1.5, true, "c"]) ==
              {:ok, "1 2 3 4 5 6 7 8 9 1.5 true c"}
 
-    assert {:error, %Wasmex.Error{reason: :arity, details: %{expected: 2, given: 1}}} =
+    assert {:error, %Wasmex.Error{reason: :arity, details: %{expected: 2, got: 1}}} =
              Instance.call(instance, "add", [1])
 
     assert {:error, %Wasmex.Error{reason: :arity}} = Instance.call(instance, "add", [1, 2, 3])

@@ -287,7 +287,7 @@ defmodule Wasmex.Plugin.FunctionsTest do
     assert {details.namespace, details.name} == {"extism:host/user", "f"}
 
     assert Exception.message(error) =~
-             "`extism:host/user::f` has not been defined (wanted: func (param i64) (result i64)"
+             "`extism:host/user::f` has not been defined (expected: func (param i64) (result i64)"
 
     functions = %{"extism:host/user" => %{"f" => {:fn, [:i32], [:i64], fn _, _ -> 0 end}}}
 

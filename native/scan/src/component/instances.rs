@@ -7,6 +7,7 @@ use crate::names::name;
 use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 
+/// Scans a section of instances.
 pub fn section(section: &mut Reader, tally: &Tally, scopes: &mut Scopes) -> Read<()> {
     for _ in 0..section.u32()? {
         match section.byte()? {

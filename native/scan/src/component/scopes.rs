@@ -36,6 +36,7 @@ pub struct Scopes {
 }
 
 impl Scopes {
+    /// The scopes at the start of a file.
     pub fn new() -> Self {
         let scope = Scope {
             end: 0,

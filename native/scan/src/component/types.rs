@@ -6,6 +6,7 @@ use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 use crate::types::{self as core, members};
 
+/// Scans a section of component types.
 pub fn section(section: &mut Reader, tally: &mut Tally) -> Read<()> {
     for _ in 0..section.u32()? {
         one(section, tally)?;
@@ -13,6 +14,7 @@ pub fn section(section: &mut Reader, tally: &mut Tally) -> Read<()> {
     Ok(())
 }
 
+/// Scans a section of core types.
 pub fn core_section(section: &mut Reader, tally: &mut Tally) -> Read<()> {
     for _ in 0..section.u32()? {
         core_type(section, tally)?;

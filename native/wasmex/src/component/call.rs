@@ -192,9 +192,9 @@ impl Call {
     fn decode(&self, list: Term) -> Result<(Args, Vec<u32>)> {
         let shape = &self.signature.params.shape;
         let expected = shape.items().len();
-        let given = values::count(list)?;
-        if given < expected || (given > expected && (self.mapping.exact || !self.mapping.lenient)) {
-            return Err(Arity { expected, given }.into());
+        let got = values::count(list)?;
+        if got < expected || (got > expected && (self.mapping.exact || !self.mapping.lenient)) {
+            return Err(Arity { expected, got }.into());
         }
         let cell = &self.instance.cell;
         let resources = &self.signature.params.resources;

@@ -39,8 +39,8 @@ pub fn define(
 ) -> Result<()> {
     macro_rules! define {
         ($mapping:literal) => {
-            linker.func_wrap_async(name, move |cx, given: Params<$mapping>| {
-                Box::new(call(cx, import.clone(), given.params, given.borrowed))
+            linker.func_wrap_async(name, move |cx, args: Params<$mapping>| {
+                Box::new(call(cx, import.clone(), args.params, args.borrowed))
             })
         };
     }

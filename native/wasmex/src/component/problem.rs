@@ -8,20 +8,20 @@ use rustler::{Atom, Encoder, Env, Term};
 
 /// What is wrong with a value, and where.
 pub struct Problem {
-    what: What,
+    kind: ProblemKind,
     /// Innermost first while it grows.
     path: Vec<Step>,
 }
 
 /// What is wrong.
-pub enum What {
+pub enum ProblemKind {
     /// The term is of another kind, or out of the type's range.
-    Kind { wanted: String, given: TermBox },
+    Type { expected: String, got: TermBox },
     /// The term is of the right kind and out of the type's range.
-    Range { wanted: String, given: TermBox },
+    Range { expected: String, got: TermBox },
     /// A record: fields that are missing, keys that name none.
     Fields {
-        expected: usize,
+        count: usize,
         missing: Vec<String>,
         unknown: Vec<TermBox>,
         names: Vec<String>,
@@ -29,13 +29,13 @@ pub enum What {
     /// A case or flag of no such name.
     Case {
         of: &'static str,
-        given: TermBox,
+        got: TermBox,
         names: Vec<String>,
     },
     /// A case whose payload is missing, or that has none and came with one.
-    Payload { case: String, wanted: bool },
+    Payload { case: String, expected: bool },
     /// A tuple or fixed-length list of another length.
-    Length { wanted: usize, given: usize },
+    Length { expected: usize, got: usize },
     /// A string that is not UTF-8 from this byte on.
     Utf8 { offset: usize },
     /// A resource handle that can't be used here.
@@ -59,18 +59,18 @@ pub type Checked<T> = Result<T, Box<Problem>>;
 
 impl Problem {
     /// Without a place yet.
-    pub fn new(what: What) -> Box<Self> {
+    pub fn new(kind: ProblemKind) -> Box<Self> {
         Box::new(Problem {
-            what,
+            kind,
             path: Vec::new(),
         })
     }
 
     /// The term is of another kind.
-    pub fn kind(wanted: impl Into<String>, given: Term) -> Box<Self> {
-        Problem::new(What::Kind {
-            wanted: wanted.into(),
-            given: TermBox::new(given),
+    pub fn kind(expected: impl Into<String>, got: Term) -> Box<Self> {
+        Problem::new(ProblemKind::Type {
+            expected: expected.into(),
+            got: TermBox::new(got),
         })
     }
 
@@ -84,55 +84,55 @@ impl Problem {
     fn details<'a>(&self, env: Env<'a>) -> Details<'a> {
         let mut pairs: Details<'a> = Vec::new();
         let names = |names: &[String]| names.encode(env);
-        let what = match &self.what {
-            What::Kind { wanted, given } => {
-                pairs.push((atoms::wanted(), wanted.encode(env)));
-                pairs.push((atoms::given(), given.get(env)));
-                atoms::kind()
+        let kind = match &self.kind {
+            ProblemKind::Type { expected, got } => {
+                pairs.push((atoms::expected(), expected.encode(env)));
+                pairs.push((atoms::got(), got.get(env)));
+                atoms::type_()
             }
-            What::Range { wanted, given } => {
-                pairs.push((atoms::wanted(), wanted.encode(env)));
-                pairs.push((atoms::given(), given.get(env)));
+            ProblemKind::Range { expected, got } => {
+                pairs.push((atoms::expected(), expected.encode(env)));
+                pairs.push((atoms::got(), got.get(env)));
                 atoms::range()
             }
-            What::Fields {
-                expected,
+            ProblemKind::Fields {
+                count,
                 missing,
                 unknown,
                 names: all,
             } => {
                 let unknown: Vec<Term> = unknown.iter().map(|key| key.get(env)).collect();
-                pairs.push((atoms::expected(), expected.encode(env)));
+                pairs.push((atoms::count(), count.encode(env)));
                 pairs.push((atoms::missing(), names(missing)));
                 pairs.push((atoms::unknown(), unknown.encode(env)));
                 pairs.push((atoms::names(), names(all)));
                 atoms::fields()
             }
-            What::Case {
+            ProblemKind::Case {
                 of,
-                given,
+                got,
                 names: all,
             } => {
-                pairs.push((atoms::wanted(), of.encode(env)));
-                pairs.push((atoms::given(), given.get(env)));
+                pairs.push((atoms::expected(), of.encode(env)));
+                pairs.push((atoms::got(), got.get(env)));
                 pairs.push((atoms::names(), names(all)));
                 atoms::case_()
             }
-            What::Payload { case, wanted } => {
+            ProblemKind::Payload { case, expected } => {
                 pairs.push((atoms::name(), case.encode(env)));
-                pairs.push((atoms::wanted(), wanted.encode(env)));
+                pairs.push((atoms::expected(), expected.encode(env)));
                 atoms::payload()
             }
-            What::Length { wanted, given } => {
-                pairs.push((atoms::wanted(), wanted.encode(env)));
-                pairs.push((atoms::given(), given.encode(env)));
+            ProblemKind::Length { expected, got } => {
+                pairs.push((atoms::expected(), expected.encode(env)));
+                pairs.push((atoms::got(), got.encode(env)));
                 atoms::length()
             }
-            What::Utf8 { offset } => {
+            ProblemKind::Utf8 { offset } => {
                 pairs.push((atoms::offset(), offset.encode(env)));
                 atoms::utf8()
             }
-            What::Handle(why) => {
+            ProblemKind::Handle(why) => {
                 pairs.push((atoms::message(), why.encode(env)));
                 atoms::resource()
             }
@@ -143,7 +143,7 @@ impl Problem {
             .rev()
             .map(|step| step.encode(env))
             .collect();
-        pairs.push((atoms::what(), what.encode(env)));
+        pairs.push((atoms::problem(), kind.encode(env)));
         pairs.push((atoms::path(), path.encode(env)));
         pairs
     }

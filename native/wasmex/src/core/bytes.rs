@@ -186,7 +186,7 @@ impl BytesCall {
         let bytes = self.args.iter().filter(|arg| matches!(arg, Arg::Bytes(_)));
         Arity {
             expected: signature.params.len(),
-            given: self.args.len() + bytes.count(),
+            got: self.args.len() + bytes.count(),
         }
         .into()
     }
@@ -355,7 +355,7 @@ fn value(
     .unwrap_or(Err(Error::Cancelled))
 }
 
-/// For a reference, which may be any term: the argument as it was given.
+/// For a reference, which may be any term: the argument as it was passed.
 fn tagged(
     cx: StoreContextMut<'_, StoreData>,
     bytes: &TermBox,
@@ -386,8 +386,8 @@ fn number(value: u64, ty: &ValType, index: usize) -> Result<Val> {
 
 fn call_params(signature: &Signature, values: &[u64]) -> Result<Vec<Val>> {
     if values.len() != signature.params.len() {
-        let (expected, given) = (signature.params.len(), values.len());
-        return Err(Arity { expected, given }.into());
+        let (expected, got) = (signature.params.len(), values.len());
+        return Err(Arity { expected, got }.into());
     }
     let typed = values.iter().zip(&signature.params).enumerate();
     typed

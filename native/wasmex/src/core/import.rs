@@ -157,9 +157,9 @@ fn wrong_shape(expected: usize, term: Term) -> wasmtime::Error {
     BadResults::of(format!("expected a list of {expected} results, got {kind}"))
 }
 
-fn wrong_count(expected: usize, given: usize) -> wasmtime::Error {
+fn wrong_count(expected: usize, got: usize) -> wasmtime::Error {
     BadResults::of(format!(
-        "expected a list of {expected} results, got a list of {given}"
+        "expected a list of {expected} results, got a list of {got}"
     ))
 }
 
@@ -168,7 +168,7 @@ fn bad_result(error: &Error, position: Option<usize>) -> wasmtime::Error {
         format!("result {}", position + 1)
     });
     BadResults::of(if let Some(mismatch) = error.as_host::<Mismatch>() {
-        format!("{place} is no {}", mismatch.wanted)
+        format!("{place} is no {}", mismatch.expected)
     } else if error.as_host::<ForeignStore>().is_some() {
         format!("{place} belongs to another store")
     } else {

@@ -76,7 +76,7 @@ host_error! {
         /// What it is called there.
         name: String,
         /// Its type.
-        wanted: String,
+        expected: String,
         /// All that are missing: namespace and name of each.
         names: Vec<(String, String)>,
         /// Whether it is a linked module that imports it.
@@ -101,14 +101,14 @@ pub fn prepare(
                 types::describe(&import.ty()),
             )
         });
-    if let Some((namespace, name, wanted)) = missing.next() {
+    if let Some((namespace, name, expected)) = missing.next() {
         let first = (namespace.clone(), name.clone());
         let rest = missing.map(|(namespace, name, _)| (namespace, name));
         let names = std::iter::once(first).chain(rest).collect();
         return Err(MissingImport {
             namespace,
             name,
-            wanted,
+            expected,
             names,
             linked,
         }

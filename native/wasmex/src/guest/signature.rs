@@ -22,7 +22,7 @@ pub struct Signature {
     numbers: Option<Numbers>,
 }
 
-/// Arguments as given: raw when the function takes only numbers, terms otherwise.
+/// Arguments as passed: raw when the function takes only numbers, terms otherwise.
 pub enum Args {
     /// Numbers, each in the low bits of a slot.
     Raw([i64; MAX_RAW]),
@@ -111,29 +111,29 @@ impl Signature {
         };
         let arity = self.params.len();
         let mut raw = [0; MAX_RAW];
-        let mut given = 0;
+        let mut got = 0;
         let mut rest = list;
-        while given < arity
+        while got < arity
             && let Ok((term, tail)) = rest.list_get_cell()
         {
-            raw[given] = numbers.params[given]
+            raw[got] = numbers.params[got]
                 .decode(term)
-                .ok_or_else(|| values::mismatch(Some(given), &self.params[given], term))?;
-            given += 1;
+                .ok_or_else(|| values::mismatch(Some(got), &self.params[got], term))?;
+            got += 1;
             rest = tail;
         }
-        if given < arity || !rest.is_empty_list() {
+        if got < arity || !rest.is_empty_list() {
             self.check_arity(values::count(list)?)?;
         }
         Ok(Args::Raw(raw))
     }
 
-    fn check_arity(&self, given: usize) -> Result<()> {
+    fn check_arity(&self, got: usize) -> Result<()> {
         let expected = self.params.len();
-        if expected == given {
+        if expected == got {
             Ok(())
         } else {
-            Err(Arity { expected, given }.into())
+            Err(Arity { expected, got }.into())
         }
     }
 

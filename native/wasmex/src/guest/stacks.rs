@@ -41,6 +41,7 @@ mod pages {
     #[cfg(not(target_os = "linux"))]
     const DONT_NEED: Advice = Advice::DontNeed;
 
+    /// Maps memory for a stack.
     pub fn map(length: usize) -> Option<usize> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
@@ -48,6 +49,7 @@ mod pages {
         address.ok().map(|address| address as usize)
     }
 
+    /// Unmaps a stack.
     pub fn release(address: usize, length: usize) {
         // SAFETY: the range is a stack of ours that nobody uses; its contents are not needed again.
         // A failure leaves the memory as it was, which is safe.
@@ -57,10 +59,12 @@ mod pages {
 
 #[cfg(not(unix))]
 mod pages {
+    /// Not supported here.
     pub fn map(_length: usize) -> Option<usize> {
         None
     }
 
+    /// Not supported here.
     pub fn release(_address: usize, _length: usize) {}
 }
 

@@ -150,9 +150,9 @@ host_error! {
         /// Counts from 0; `None` for a value that is not an argument (a global, a table element).
         position: Option<usize>,
         /// The type.
-        wanted: String,
+        expected: String,
         /// The kind of term, see [`kind_of`].
-        given: Atom,
+        got: Atom,
     }
 }
 
@@ -162,7 +162,7 @@ host_error! {
         /// Parameters of the function.
         expected: usize,
         /// Arguments.
-        given: usize,
+        got: usize,
     }
 }
 
@@ -170,8 +170,8 @@ host_error! {
 pub fn mismatch(position: Option<usize>, ty: &ValType, term: Term) -> Error {
     Mismatch {
         position,
-        wanted: ty.to_string(),
-        given: kind_of(term),
+        expected: ty.to_string(),
+        got: kind_of(term),
     }
     .into()
 }

@@ -10,6 +10,7 @@ use fxprof_processed_profile::{
 };
 use std::time::{Duration, Instant, SystemTime};
 
+/// Collects samples in the format of the Firefox profiler.
 pub struct Firefox {
     profile: Profile,
     process: format::ProcessHandle,

@@ -15,6 +15,7 @@ const KEPT: usize = 256;
 
 const NONE: u32 = u32::MAX;
 
+/// The memory blocks of a plug-in.
 pub struct Blocks {
     blocks: Vec<Block>,
     /// By the power of two that their room is at least, the first one that is free.

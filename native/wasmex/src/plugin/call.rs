@@ -34,6 +34,7 @@ impl Task for Call {
 }
 
 impl Call {
+    /// A call of this function with this input.
     pub fn new(name: Term, input: Term) -> Self {
         Call {
             name: name.as_c_arg(),

@@ -28,6 +28,7 @@ use wasmtime::{
 
 /// Places in the table of functions that are the library's own; those of the user follow.
 pub const LOG: u32 = 0;
+/// The position of the function for HTTP requests.
 pub const HTTP: u32 = 1;
 const OWN: u32 = 2;
 
@@ -299,6 +300,7 @@ pub enum Bytes {
 }
 
 impl Bytes {
+    /// Takes the bytes of a block.
     pub async fn take(
         cx: &mut StoreContextMut<'_, StoreData>,
         (offset, length): (u64, u64),
@@ -317,6 +319,7 @@ impl Bytes {
         Ok(Bytes::Copied(binary))
     }
 
+    /// The bytes as a binary term.
     pub fn term<'a>(
         self,
         env: Env<'a>,

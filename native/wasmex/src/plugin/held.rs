@@ -5,6 +5,7 @@ use crate::vm::term_box::TermBox;
 use rustler::{Encoder, Env, Resource, ResourceArc, Term};
 use std::sync::{Mutex, PoisonError};
 
+/// A term with a version. Calls may replace it.
 pub struct HeldTerm(Mutex<(u64, TermBox)>);
 
 impl Resource for HeldTerm {}

@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use wasmtime::{Engine, Func, Instance, Memory, StoreContextMut, Val};
 
+/// The handle of a plug-in.
 pub struct PluginResource {
     /// Another one after `_start` has run.
     cell: Mutex<ResourceArc<StoreCell>>,
@@ -32,6 +33,7 @@ impl Resource for PluginResource {}
 impl std::panic::RefUnwindSafe for PluginResource {}
 
 impl PluginResource {
+    /// The cell of the plug-in's current store.
     pub fn cell(&self) -> ResourceArc<StoreCell> {
         self.cell
             .lock()

@@ -132,7 +132,7 @@ impl Resolver<'_> {
             Some(first) => Err(MissingImport {
                 namespace: first.module().to_string(),
                 name: first.name().to_string(),
-                wanted: types::describe(&first.ty()),
+                expected: types::describe(&first.ty()),
                 names: missing
                     .iter()
                     .map(|import| (import.module().to_string(), import.name().to_string()))
@@ -190,10 +190,10 @@ impl Resolver<'_> {
     }
 }
 
-/// Whether what there is fits what is wanted; of other things than functions wasmtime says so later.
+/// Whether what there is fits what is expected; of other things than functions wasmtime says so later.
 fn check(import: &ImportType, found: &ExternType) -> Result<()> {
     let fits = match (import.ty(), found) {
-        (ExternType::Func(wanted), ExternType::Func(found)) => found.matches(&wanted),
+        (ExternType::Func(expected), ExternType::Func(found)) => found.matches(&expected),
         (ExternType::Func(_), _) | (_, ExternType::Func(_)) => false,
         _ => true,
     };

@@ -149,6 +149,7 @@ pub fn free(cx: Cx, offset: u64) -> Result<()> {
     Ok(())
 }
 
+/// The length of a block, 0 if there is none at this offset.
 pub fn length(cx: Cx, offset: u64) -> Result<u64> {
     Ok(State::of(cx.data_mut())?.blocks.length(offset))
 }
@@ -183,6 +184,7 @@ pub fn argument<'a>(cx: Cx<'a, '_>, offset: u64, what: &str) -> Result<(&'a [u8]
     }
 }
 
+/// Sets the input of the call.
 pub fn set_input(cx: Cx, offset: u64, length: u64) -> Result<()> {
     let memory = kernel(cx)?;
     let data = memory.data_mut(cx);
@@ -206,6 +208,7 @@ pub fn set_output(cx: Cx, offset: u64, length: u64) -> Result<()> {
     Ok(())
 }
 
+/// Sets the error of the call.
 pub fn set_error(cx: Cx, offset: u64) -> Result<()> {
     let memory = kernel(cx)?;
     let (data, store) = memory.data_and_store_mut(cx);
@@ -266,6 +269,7 @@ pub fn take_words(cx: Cx) -> Result<Words> {
     Ok(words.map_or([0; WORDS], |words| std::mem::replace(words, [0; WORDS])))
 }
 
+/// Restores input, output and error.
 pub fn put_words(cx: Cx, kept: Words) -> Result<()> {
     let memory = kernel(cx)?;
     if let Some(words) = memory.data_mut(cx).first_chunk_mut::<WORDS>() {

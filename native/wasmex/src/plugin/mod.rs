@@ -22,6 +22,7 @@ mod vars;
 
 use rustler::Env;
 
+/// Registers the resources of this room.
 pub fn register(env: Env) -> bool {
     env.register::<template::PluginTemplate>().is_ok()
         && env.register::<instance::PluginResource>().is_ok()

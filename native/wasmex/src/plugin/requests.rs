@@ -74,6 +74,7 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// The method, `GET` by default.
     pub fn method(&self) -> &str {
         self.method.as_deref().unwrap_or("GET")
     }
@@ -86,6 +87,7 @@ impl Asked {
 }
 
 impl Http {
+    /// No response yet, with these permissions.
     pub fn new(
         sending: Sending,
         allowed_hosts: Vec<String>,

@@ -55,6 +55,7 @@ pub struct State {
     pub spent: bool,
 }
 
+/// The instance of a plug-in.
 pub struct Running {
     /// The kernel's.
     pub memory: Memory,
@@ -72,6 +73,7 @@ pub enum Function {
 }
 
 impl State {
+    /// The state before the plug-in is instantiated.
     pub fn new(own: [Import; 2], sending: Sending, settings: Settings) -> Self {
         let most = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         State {
@@ -106,6 +108,7 @@ impl State {
             .ok_or_else(|| wasmtime::Error::msg("there is no plug-in in this store"))
     }
 
+    /// The instance, or an error before the plug-in is instantiated.
     pub fn running(&mut self) -> wasmtime::Result<&mut Running> {
         self.running
             .as_mut()
@@ -124,6 +127,7 @@ impl State {
     }
 }
 
+/// Marks a call as suspended in a host function, until it is dropped.
 pub struct Suspended(Arc<AtomicU32>);
 
 impl Drop for Suspended {

@@ -17,6 +17,7 @@ use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use std::sync::Arc;
 use wasmtime::{Engine, Linker, Module};
 
+/// A compiled and linked plug-in.
 pub struct PluginTemplate {
     pub engine: ResourceArc<EngineResource>,
     pub kernel: Kernel,

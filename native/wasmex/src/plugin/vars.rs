@@ -6,6 +6,7 @@ use std::sync::Arc;
 /// What the reference counts for each variable beside its key and value.
 const OVERHEAD: usize = 48;
 
+/// The variables of a plug-in.
 pub struct Vars {
     values: HashMap<String, Arc<Vec<u8>>>,
     bytes: usize,
@@ -14,6 +15,7 @@ pub struct Vars {
 }
 
 impl Vars {
+    /// No variables, at most this many bytes.
     pub fn new(most: usize) -> Self {
         Vars {
             values: HashMap::new(),
@@ -27,6 +29,7 @@ impl Vars {
         self.values.get(key).cloned()
     }
 
+    /// All variables.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.values
             .iter()
@@ -45,6 +48,7 @@ impl Vars {
         Ok(())
     }
 
+    /// Sets a variable, within the limit.
     pub fn set(&mut self, key: &str, value: Vec<u8>) -> Result<(), &'static str> {
         self.fits(key, value.len())?;
         self.forget(key);
@@ -53,6 +57,7 @@ impl Vars {
         Ok(())
     }
 
+    /// Deletes a variable.
     pub fn unset(&mut self, key: &str) -> Result<(), &'static str> {
         if self.most == 0 {
             return Err("Vars are disabled by this host");
@@ -67,6 +72,7 @@ impl Vars {
         }
     }
 
+    /// Deletes all variables.
     pub fn clear(&mut self) {
         self.values = HashMap::new();
         self.bytes = 0;

@@ -23,7 +23,7 @@ rustler::atoms! {
     grow, immutable, fuel_disabled, unsupported, artefact, no_ticker, no_threads, mapping_limit, call_depth, config, wasi, value,
     bad_results, component, no_room, eof, empty, full,
     // details of errors
-    code, message, detail, backtrace, position, wanted, given, expected, name, names, kind,
+    code, message, detail, backtrace, position, wanted, got, expected, name, names, kind,
     namespace, types_ = "types", path, offset, size, linked,
     module_name, func_name, func_index, func_offset, module_offset, symbols, file, line, column,
     // kinds of terms
@@ -43,7 +43,7 @@ rustler::atoms! {
     // components
     wasmex_guest_resource = "Elixir.Wasmex.Components.GuestResource",
     component_instance, handle, conversion, spent, unknown_path, missing_imports, bad_value,
-    range, fields, missing, unknown, case_ = "case", payload, length, utf8, what, param, result,
+    range, fields, missing, unknown, case_ = "case", payload, length, utf8, problem, param, result,
     field, item, element, key, some,
     bool_ = "bool", s8, u8_ = "u8", s16, u16_ = "u16", s32, u32_ = "u32", s64, u64_ = "u64",
     char_ = "char", string, list, map, record, tuple, variant, enum_ = "enum", option, flags, own,

@@ -8,6 +8,7 @@ use crate::vm::live::{Kind, Live};
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Holds a process of the operating system.
 pub struct ChildResource {
     process: process::Process,
     /// Its end is known: its number may be another's by now.
@@ -81,12 +82,14 @@ mod process {
         Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, test_kill_process,
     };
 
+    /// A process, by a descriptor where the system has them.
     pub enum Process {
         Descriptor(OwnedFd),
         Number(Pid),
     }
 
     impl Process {
+        /// The process with this number.
         pub fn open(number: i32) -> Option<Self> {
             let number = Pid::from_raw(number)?;
             match pidfd_open(number, PidfdFlags::empty()) {
@@ -98,6 +101,7 @@ mod process {
             }
         }
 
+        /// Kills it.
         pub fn kill(&self) {
             // One that has ended can't be killed, which is as good.
             let _ = match self {
@@ -113,14 +117,17 @@ mod process {
 mod process {
     use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
+    /// A process by its number.
     pub struct Process(Pid);
 
     impl Process {
+        /// The process with this number.
         pub fn open(number: i32) -> Option<Self> {
             let number = Pid::from_raw(number)?;
             test_kill_process(number).ok().map(|()| Process(number))
         }
 
+        /// Kills it.
         pub fn kill(&self) {
             let _ = kill_process(self.0, Signal::KILL);
         }
@@ -130,13 +137,16 @@ mod process {
 /// Nothing to kill with: the program ends when its input does.
 #[cfg(not(unix))]
 mod process {
+    /// Not supported here.
     pub struct Process;
 
     impl Process {
+        /// Not supported here.
         pub fn open(_number: i32) -> Option<Self> {
             Some(Process)
         }
 
+        /// Not supported here.
         pub fn kill(&self) {}
     }
 }

@@ -27,6 +27,7 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 impl Class {
+    /// The class of an address.
     pub fn of(address: IpAddr) -> Class {
         match address {
             IpAddr::V4(v4) => Class::of_v4(v4),

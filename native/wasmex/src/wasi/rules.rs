@@ -15,6 +15,7 @@ pub struct Rule {
     pub ports: RangeInclusive<u16>,
 }
 
+/// The addresses of a rule.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// Any name, and any address that is not link-local, a cloud's metadata, or unspecified.
@@ -31,6 +32,7 @@ pub enum Target {
     Own(String),
 }
 
+/// An allow-list.
 #[derive(Clone, Debug, Default)]
 pub struct Rules(Vec<Rule>);
 
@@ -45,6 +47,7 @@ impl Rule {
 }
 
 impl Rules {
+    /// A list of these rules.
     pub fn new(rules: Vec<Rule>) -> Self {
         Rules(rules)
     }
@@ -55,6 +58,7 @@ impl Rules {
         Rules(patterns.into_iter().map(rule).collect())
     }
 
+    /// Whether it allows nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -12,7 +12,7 @@ pub mod import;
 
 use crate::component::internal::{CanonicalAbiInfo, InstanceType, InterfaceType};
 use crate::component::lower::image::Image;
-use crate::component::problem::{Checked, Problem, What};
+use crate::component::problem::{Checked, Problem, ProblemKind};
 use crate::component::resource::handle;
 use crate::component::signature::TypeList;
 use crate::component::state::Components;
@@ -69,7 +69,7 @@ pub fn commit(mut image: Image, components: impl FnOnce() -> Arc<Components>) ->
     if let Some(components) = &components
         && !components.hosted.has_room(image.hosted.len())
     {
-        return Err(Problem::new(What::Handle(TOO_MANY)));
+        return Err(Problem::new(ProblemKind::Handle(TOO_MANY)));
     }
     handle::resolve(&mut image.handles)?;
     if let Some(components) = components {

@@ -1,7 +1,7 @@
 //! Handles of resources that a guest (or WASI) owns, as Elixir holds them.
 
 use crate::component::instance::ComponentInstance;
-use crate::component::problem::{Checked, Problem, What};
+use crate::component::problem::{Checked, Problem, ProblemKind};
 use crate::component::state::Components;
 use crate::guest::cell::StoreCell;
 use crate::vm::live::{Kind, Live};
@@ -106,7 +106,7 @@ impl Passed {
 
 /// Takes what is moved and looks up what is lent: when one of them can't be, none is moved.
 pub fn resolve(passed: &mut [Passed]) -> Checked<()> {
-    let refuse = |why| Err(Problem::new(What::Handle(why)));
+    let refuse = |why| Err(Problem::new(ProblemKind::Handle(why)));
     if passed.len() > 1 {
         // For each handle so far, whether it is moved.
         let mut met: HashMap<_, bool> = HashMap::with_capacity(passed.len());

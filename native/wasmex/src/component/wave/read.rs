@@ -8,6 +8,7 @@ use wasm_wave::ast::Node;
 use wasm_wave::value::Value;
 use wasm_wave::wasm::{WasmType, WasmTypeKind, WasmValue};
 
+/// The term for a parsed value.
 pub(super) fn value<'a>(env: Env<'a>, node: &Node, source: &str, ty: &Ty) -> Result<Term<'a>> {
     if let Shape::Integer(_, bits) = ty.shape {
         let digits = source.get(node.span()).unwrap_or_default();

@@ -15,6 +15,7 @@ pub(super) struct Ty {
     pub shape: Shape,
 }
 
+/// The structure of a type.
 pub(super) enum Shape {
     Simple,
     /// An integer of core WebAssembly, which has no sign: its name and its bits.
@@ -31,10 +32,12 @@ pub(super) enum Shape {
 }
 
 impl Ty {
+    /// Decodes a type from its term.
     pub(super) fn decode(term: Term) -> Result<Self> {
         decode(term, 0)
     }
 
+    /// Whether it is an `option`.
     pub(super) fn is_option(&self) -> bool {
         matches!(self.shape, Shape::Option(_))
     }

@@ -7,6 +7,7 @@ use rustler::{Atom, Binary, MapIterator, Term};
 use wasm_wave::value::Value;
 use wasm_wave::wasm::{WasmType, WasmTypeKind, WasmValue, WasmValueError};
 
+/// The WAVE value of a term.
 pub(super) fn value(term: Term, ty: &Ty) -> Result<Value> {
     match &ty.shape {
         Shape::Simple | Shape::Integer(..) => {

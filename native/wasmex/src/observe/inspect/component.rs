@@ -7,6 +7,7 @@ use rustler::{Atom, Encoder, Env, Term};
 use std::ops::Range;
 use wasmparser::{ComponentExternalKind, Encoding, Payload};
 
+/// Reads the sections of a component.
 pub(super) fn read<'a>(env: Env<'a>, mut sections: Sections) -> Result<Fields<'a>> {
     let mut imports = Items::new("imports");
     let mut exports = Items::new("exports");

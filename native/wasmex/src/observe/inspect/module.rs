@@ -13,6 +13,7 @@ use wasmparser::{
 /// Types and functions of one module: the implementation limit of the JavaScript embedding.
 const MAX_INDICES: usize = 1_000_000;
 
+/// Reads the sections of a core module.
 pub(super) fn read<'a>(env: Env<'a>, mut sections: Sections) -> Result<Fields<'a>> {
     let mut module = Module::new(env);
     while let Some(payload) = sections.next()? {

@@ -32,12 +32,14 @@ enum Entry<'a> {
 }
 
 impl<'a> Types<'a> {
+    /// No types yet.
     pub(super) fn new(env: Env<'a>) -> Self {
         let types = Vec::new();
         let left = MAX_VALUES;
         Types { env, types, left }
     }
 
+    /// Adds a type of the type section.
     pub(super) fn push(&mut self, ty: SubType) {
         self.types.push(match ty.composite_type.inner {
             CompositeInnerType::Func(ty) => Entry::Func(ty),

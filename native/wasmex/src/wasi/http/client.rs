@@ -32,6 +32,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody};
 
+/// The HTTP client of a store.
 pub struct Client {
     rules: Rules,
     limits: Limits,
@@ -48,6 +49,7 @@ pub struct Client {
 type Place = (OwnedSemaphorePermit, Live);
 
 impl Client {
+    /// A client without connections.
     pub fn new(policy: Policy) -> Arc<Self> {
         let Policy {
             rules,

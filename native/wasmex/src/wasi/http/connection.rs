@@ -88,6 +88,7 @@ impl Connection {
         self.sender.ready().await.is_ok()
     }
 
+    /// Whether it can send another request.
     pub fn is_ready(&self) -> bool {
         self.sender.is_ready() && !self.sender.is_closed()
     }
@@ -124,6 +125,7 @@ impl Drop for Cut {
     }
 }
 
+/// A task that is aborted when this is dropped.
 pub struct AbortOnDrop(JoinHandle<()>);
 
 impl Drop for AbortOnDrop {

@@ -18,6 +18,7 @@ impl std::fmt::Display for HeadTooLarge {
 
 impl std::error::Error for HeadTooLarge {}
 
+/// The error for a response whose head is too large.
 pub fn head_too_large() -> Error {
     Error::HttpResponseHeaderSectionSize(Some(HEAD as u32))
 }

@@ -60,12 +60,14 @@ struct Exchange {
     _live: Live,
 }
 
+/// A request that a function performs, until its response.
 pub struct ExchangeResource(Mutex<Option<Exchange>>);
 
 impl Resource for ExchangeResource {}
 impl std::panic::RefUnwindSafe for ExchangeResource {}
 
 impl Functions {
+    /// No requests yet.
     pub fn new(function: TermBox, rules: Option<Rules>, limits: Limits) -> Self {
         Functions {
             function,
@@ -86,6 +88,7 @@ impl Functions {
         self.lock().wake = Some(wake);
     }
 
+    /// Ends all requests.
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;

@@ -9,6 +9,7 @@ use url::Url;
 /// Who asks, where the request does not say.
 const AGENT: &str = concat!("wasmex/", env!("CARGO_PKG_VERSION"));
 
+/// The head of a request that the host sends.
 pub struct Head {
     method: Method,
     /// Without what is for the client alone: the user, the fragment.
@@ -42,6 +43,7 @@ impl Head {
         })
     }
 
+    /// The host and the port of its URL.
     pub fn target(&self) -> Result<Target, String> {
         Target::of(&self.uri).map_err(|_| "Invalid URL".into())
     }
@@ -51,6 +53,7 @@ impl Head {
         Target::of(&self.uri).is_ok_and(|target| target.allowed(rules))
     }
 
+    /// The request with this body.
     pub fn request<B>(self, body: B) -> Request<B> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method;

@@ -51,6 +51,7 @@ pub struct Times {
 }
 
 impl Times {
+    /// The timeouts of a request: those of the store, shortened by those of the guest.
     pub fn new(limits: &Limits, asked: Option<RequestOptions>) -> Self {
         let most = |asked: Option<Duration>| asked.unwrap_or(limits.time).min(limits.time);
         let asked = asked.unwrap_or_default();

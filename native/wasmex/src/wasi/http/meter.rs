@@ -20,6 +20,7 @@ const UNLIMITED: usize = usize::MAX;
 pub struct Meter(AtomicUsize);
 
 impl Meter {
+    /// A meter that expects a head.
     pub fn new() -> Arc<Self> {
         Arc::new(Meter(AtomicUsize::new(ALLOWED)))
     }
@@ -50,12 +51,14 @@ impl Meter {
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
+/// A stream that limits what is read before the head is complete.
 pub struct Metered {
     io: Box<dyn Io>,
     meter: Arc<Meter>,
 }
 
 impl Metered {
+    /// A stream with this meter.
     pub fn new(io: Box<dyn Io>, meter: Arc<Meter>) -> Self {
         Metered { io, meter }
     }

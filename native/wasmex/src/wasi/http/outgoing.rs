@@ -10,6 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+/// How the requests of a store are performed.
 pub enum Outgoing {
     Client(Arc<Client>),
     Function(Box<Functions>),

@@ -29,6 +29,7 @@ pub struct Pieces {
     end: u64,
 }
 
+/// The body's side: reads the bytes from `start` on.
 pub struct PiecesBody(Arc<Mutex<Between>>);
 
 /// Both sides, for the bytes from `start` on.

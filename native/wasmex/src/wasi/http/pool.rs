@@ -12,6 +12,7 @@ const MAX_IDLE: usize = 8;
 /// How long each waits. Servers seldom wait longer than a few times this.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// The idle connections of a store.
 #[derive(Default)]
 pub struct Pool(Mutex<Idle>);
 
@@ -40,6 +41,7 @@ impl Pool {
         Some(idle.connections.remove(at).1)
     }
 
+    /// Keeps a connection for another request.
     pub fn put(self: &Arc<Self>, connection: Connection) {
         let mut idle = self.lock();
         if idle.connections.len() >= MAX_IDLE {

@@ -19,6 +19,7 @@ pub struct Total {
 }
 
 impl Total {
+    /// A total with this limit.
     pub fn new(limit: Option<u64>) -> Self {
         Total {
             limit,
@@ -36,6 +37,7 @@ impl Total {
 }
 
 impl Quota {
+    /// A limit for one body, which also counts towards the total.
     pub fn new(limit: Option<u64>, total: &Total) -> Self {
         Quota {
             limit,

@@ -23,6 +23,7 @@ const GRACE: Duration = Duration::from_millis(20);
 /// A body that is longer than this does not wait.
 const SHORT: u64 = 64 * 1024;
 
+/// The body of a request, as hyper reads it.
 pub struct RequestBody {
     /// `None` when it has ended.
     inner: Option<WasiBody>,
@@ -45,6 +46,7 @@ impl Failure {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 
+    /// Takes the error.
     pub fn take(&self) -> Option<Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -63,6 +65,7 @@ impl std::fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 impl RequestBody {
+    /// The body of a guest's request.
     pub fn new(inner: WasiBody, quota: Quota, closed: watch::Receiver<bool>) -> Self {
         RequestBody {
             inner: (!inner.is_end_stream()).then_some(inner),
@@ -86,10 +89,12 @@ impl RequestBody {
         }
     }
 
+    /// Whether the body has no bytes.
     pub fn is_empty(&self) -> bool {
         self.inner.is_none() && self.ahead.is_empty() && !self.broken
     }
 
+    /// Where the error is found if the body fails.
     pub fn failure(&self) -> Failure {
         self.failure.clone()
     }

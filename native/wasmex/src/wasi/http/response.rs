@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
+/// The body of a response, as the guest reads it.
 pub struct ResponseBody<P> {
     incoming: Incoming,
     /// What lasts as long as the exchange does.

@@ -14,6 +14,7 @@ pub struct Target {
     pub port: u16,
 }
 
+/// The host of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// In lower case, without a dot at the end.

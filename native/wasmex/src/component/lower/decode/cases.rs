@@ -1,7 +1,7 @@
 //! Variants, enums, options, results: a tag, and what it carries. And flags, which are a tag per bit.
 
 use super::Decoder;
-use crate::component::problem::{Checked, Problem, Step, What};
+use crate::component::problem::{Checked, Problem, ProblemKind, Step};
 use crate::component::types::shape::{Case, Cases, Kind, Shape};
 use crate::vm::atoms;
 use crate::vm::term_box::TermBox;
@@ -9,6 +9,7 @@ use crate::vm::terms;
 use rustler::{Atom, MapIterator, Term, TermType};
 
 impl Decoder<'_> {
+    /// Writes a variant.
     pub(super) fn variant(
         &mut self,
         term: Term,
@@ -25,6 +26,7 @@ impl Decoder<'_> {
         self.payload(case, payload, cases, blob, at)
     }
 
+    /// Writes an enum.
     pub(super) fn enumeration(
         &mut self,
         term: Term,
@@ -79,9 +81,9 @@ impl Decoder<'_> {
         };
         let case = &cases.cases[index];
         if case.payload.is_none() && payload.is_some() {
-            return Err(Problem::new(What::Payload {
+            return Err(Problem::new(ProblemKind::Payload {
                 case: case.name.text.to_string(),
-                wanted: false,
+                expected: false,
             }));
         }
         self.tag(index, cases, blob, at);
@@ -103,9 +105,9 @@ impl Decoder<'_> {
                 .map_err(|problem| problem.at(step())),
             (None, None) => Ok(()),
             (None, Some(_)) if self.mapping.lenient => Ok(()),
-            (wanted, _) => Err(Problem::new(What::Payload {
+            (expected, _) => Err(Problem::new(ProblemKind::Payload {
                 case: case.name.text.to_string(),
-                wanted: wanted.is_some(),
+                expected: expected.is_some(),
             })),
         }
     }
@@ -131,9 +133,9 @@ impl Decoder<'_> {
                 bits |= u64::from(on) << index;
                 Ok(())
             }
-            None => Err(Problem::new(What::Case {
+            None => Err(Problem::new(ProblemKind::Case {
                 of: "flags",
-                given: TermBox::new(name),
+                got: TermBox::new(name),
                 names: names.iter().map(|name| name.text.to_string()).collect(),
             })),
         };
@@ -157,7 +159,7 @@ impl Decoder<'_> {
 }
 
 fn is(term: Term, atom: Atom) -> bool {
-    term.get_type() == TermType::Atom && term.decode::<Atom>().is_ok_and(|given| given == atom)
+    term.get_type() == TermType::Atom && term.decode::<Atom>().is_ok_and(|got| got == atom)
 }
 
 fn pair(term: Term) -> Option<(Term, Term)> {
@@ -177,9 +179,9 @@ fn find_case<'c>(cases: &'c Cases, tag: Term, of: &'static str) -> Checked<(usiz
         .find(tag)
         .map(|index| (index, &cases.cases[index]))
         .ok_or_else(|| {
-            Problem::new(What::Case {
+            Problem::new(ProblemKind::Case {
                 of,
-                given: TermBox::new(tag),
+                got: TermBox::new(tag),
                 names: cases
                     .cases
                     .iter()

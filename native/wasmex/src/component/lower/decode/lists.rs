@@ -2,7 +2,7 @@
 
 use super::{Decoder, no_number};
 use crate::component::lower::image::Target;
-use crate::component::problem::{Checked, Problem, Step, What};
+use crate::component::problem::{Checked, Problem, ProblemKind, Step};
 use crate::component::types::numbers;
 use crate::component::types::shape::{Kind, Shape};
 use crate::vm::terms;
@@ -21,14 +21,15 @@ fn packed<'a>(term: Term<'a>, element: &Shape) -> Checked<Option<(Binary<'a>, us
     };
     if name != number.atom() || binary.len() % element.size != 0 || binary.len() >= MAX_LIST {
         let (name, size) = (number.name(), element.size);
-        let wanted = format!("list<{name}>: a list, or {{:{name}, binary}} of {size} bytes each");
-        return Err(Problem::kind(wanted, term));
+        let expected = format!("list<{name}>: a list, or {{:{name}, binary}} of {size} bytes each");
+        return Err(Problem::kind(expected, term));
     }
     let length = binary.len() / element.size;
     Ok(Some((binary, length)))
 }
 
 impl Decoder<'_> {
+    /// Writes a list.
     pub(super) fn list(
         &mut self,
         term: Term,
@@ -69,26 +70,27 @@ impl Decoder<'_> {
         Ok(())
     }
 
+    /// Writes a list of a fixed length.
     pub(super) fn fixed_list(
         &mut self,
         term: Term,
         element: &Shape,
-        wanted: usize,
+        expected: usize,
         blob: usize,
         at: usize,
     ) -> Checked<()> {
-        if let Some((binary, given)) = packed(term, element)? {
-            if given != wanted {
-                return Err(Problem::new(What::Length { wanted, given }));
+        if let Some((binary, got)) = packed(term, element)? {
+            if got != expected {
+                return Err(Problem::new(ProblemKind::Length { expected, got }));
             }
             let bytes = &mut self.image.blobs[blob].bytes;
             bytes[at..][..binary.len()].copy_from_slice(&binary);
             return Ok(());
         }
-        let (iterator, given) =
-            self.list_of(term, || format!("list<{}, {wanted}>", element.describe()))?;
-        if given != wanted {
-            return Err(Problem::new(What::Length { wanted, given }));
+        let (iterator, got) =
+            self.list_of(term, || format!("list<{}, {expected}>", element.describe()))?;
+        if got != expected {
+            return Err(Problem::new(ProblemKind::Length { expected, got }));
         }
         for (index, term) in iterator.enumerate() {
             self.value(term, element, blob, at + index * element.size)
@@ -97,6 +99,7 @@ impl Decoder<'_> {
         Ok(())
     }
 
+    /// Writes a map as a list of its entries.
     pub(super) fn map(&mut self, term: Term, entry: &Shape, blob: usize, at: usize) -> Checked<()> {
         let Some(iterator) = MapIterator::new(term) else {
             return Err(Problem::kind("map", term));
@@ -126,9 +129,9 @@ impl Decoder<'_> {
     fn list_of<'a>(
         &self,
         term: Term<'a>,
-        wanted: impl Fn() -> String,
+        expected: impl Fn() -> String,
     ) -> Checked<(ListIterator<'a>, usize)> {
-        terms::list(term).ok_or_else(|| Problem::kind(wanted(), term))
+        terms::list(term).ok_or_else(|| Problem::kind(expected(), term))
     }
 
     fn room(&mut self, length: usize, element: &Shape, term: Term) -> Checked<usize> {

@@ -8,7 +8,7 @@ mod scalars;
 
 use crate::component::lower::image::Image;
 use crate::component::mapping::Mapping;
-use crate::component::problem::{Checked, Problem, What};
+use crate::component::problem::{Checked, Problem, ProblemKind};
 use crate::component::signature::Resources;
 use crate::component::types::numbers::{self, NoNumber};
 use crate::component::types::shape::{Kind, Shape};
@@ -70,12 +70,12 @@ impl<'d> Decoder<'d> {
     }
 }
 
-fn no_number(why: NoNumber, wanted: &str, term: Term) -> Box<Problem> {
+fn no_number(why: NoNumber, expected: &str, term: Term) -> Box<Problem> {
     match why {
-        NoNumber::Kind => Problem::kind(wanted, term),
-        NoNumber::Range => Problem::new(What::Range {
-            wanted: wanted.into(),
-            given: TermBox::new(term),
+        NoNumber::Kind => Problem::kind(expected, term),
+        NoNumber::Range => Problem::new(ProblemKind::Range {
+            expected: expected.into(),
+            got: TermBox::new(term),
         }),
     }
 }

@@ -1,7 +1,7 @@
 //! Records and tuples: one place after the other.
 
 use super::Decoder;
-use crate::component::problem::{Checked, Problem, Step, What};
+use crate::component::problem::{Checked, Problem, ProblemKind, Step};
 use crate::component::types::shape::{Field, Shape};
 use crate::vm::atoms;
 use crate::vm::term_box::TermBox;
@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 type Entries<'a> = SmallVec<[(Term<'a>, Term<'a>); 24]>;
 
 impl Decoder<'_> {
+    /// Writes a record.
     pub(super) fn record(
         &mut self,
         term: Term,
@@ -62,8 +63,8 @@ impl Decoder<'_> {
         if missing.is_empty() && unknown.is_empty() {
             return Ok(());
         }
-        Err(Problem::new(What::Fields {
-            expected: fields.len(),
+        Err(Problem::new(ProblemKind::Fields {
+            count: fields.len(),
             missing,
             unknown,
             names: fields
@@ -73,6 +74,7 @@ impl Decoder<'_> {
         }))
     }
 
+    /// Writes a tuple.
     pub(super) fn tuple(
         &mut self,
         term: Term,
@@ -89,9 +91,9 @@ impl Decoder<'_> {
             false => terms.len() == items.len(),
         };
         if !fits {
-            return Err(Problem::new(What::Length {
-                wanted: items.len(),
-                given: terms.len(),
+            return Err(Problem::new(ProblemKind::Length {
+                expected: items.len(),
+                got: terms.len(),
             }));
         }
         for (index, (term, item)) in terms.into_iter().zip(items).enumerate() {

@@ -2,7 +2,7 @@
 
 use super::Decoder;
 use crate::component::lower::image::{Hosted, Target};
-use crate::component::problem::{Checked, Problem, What};
+use crate::component::problem::{Checked, Problem, ProblemKind};
 use crate::component::resource::handle::{HandleResource, Passed};
 use crate::component::types::shape::Resource;
 use crate::vm::term_box::TermBox;
@@ -10,6 +10,7 @@ use crate::vm::terms;
 use rustler::Term;
 
 impl Decoder<'_> {
+    /// Writes the handle of a resource.
     pub(super) fn resource(
         &mut self,
         term: Term,
@@ -17,7 +18,7 @@ impl Decoder<'_> {
         blob: usize,
         at: usize,
     ) -> Checked<()> {
-        let wrong = |why| Problem::new(What::Handle(why));
+        let wrong = |why| Problem::new(ProblemKind::Handle(why));
         let Some((ty, host)) = self.resources.get(&resource.table) else {
             return Err(wrong("Guest resource argument has the wrong resource type"));
         };

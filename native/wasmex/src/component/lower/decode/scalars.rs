@@ -2,12 +2,13 @@
 
 use super::Decoder;
 use crate::component::lower::image::Target;
-use crate::component::problem::{Checked, Problem, What};
+use crate::component::problem::{Checked, Problem, ProblemKind};
 use crate::component::types::numbers;
 use crate::vm::term_box::TermBox;
 use rustler::{Binary, Term};
 
 impl Decoder<'_> {
+    /// Writes a boolean.
     pub(super) fn bool(&mut self, term: Term, blob: usize, at: usize) -> Checked<()> {
         let value = match term.decode::<bool>() {
             Ok(value) => value,
@@ -36,20 +37,21 @@ impl Decoder<'_> {
             term.decode::<u32>().map_err(|_| wrong())?
         };
         if char::from_u32(value).is_none() {
-            return Err(Problem::new(What::Range {
-                wanted: "char".into(),
-                given: TermBox::new(term),
+            return Err(Problem::new(ProblemKind::Range {
+                expected: "char".into(),
+                got: TermBox::new(term),
             }));
         }
         self.write(blob, at, u64::from(value), 4);
         Ok(())
     }
 
+    /// Writes a string.
     pub(super) fn string(&mut self, term: Term, blob: usize, at: usize) -> Checked<()> {
         let chunk = if let Ok(binary) = Binary::from_term(term) {
             if let Err(error) = std::str::from_utf8(&binary) {
                 let offset = error.valid_up_to();
-                return Err(Problem::new(What::Utf8 { offset }));
+                return Err(Problem::new(ProblemKind::Utf8 { offset }));
             }
             self.image.chunk(term, &binary)
         } else if self.mapping.lenient && term.is_atom() {

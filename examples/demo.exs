@@ -174,7 +174,7 @@ defmodule Demo do
       Wasmex.Program.start_link(
         program: Path.join(__DIR__, "../test/guests/sockets/go/program.wasm"),
         args: ["serve", "tcp", "127.0.0.1:0"],
-        bind: ["127.0.0.1:0"]
+        bind: ["127.0.0.1"]
       )
 
     line = receive(do: ({^server, {:data, line}} -> String.trim(line)))

@@ -122,8 +122,10 @@ defmodule Wasmex.Soak do
         count.(7)
       end,
       fn ->
-        pid = spawn(fn -> Wasmex.Instance.call(instance.(), "spin", []) end)
+        # Linked, so that it does not outlive this one, which is killed at the end.
+        pid = spawn_link(fn -> Wasmex.Instance.call(instance.(), "spin", []) end)
         Process.sleep(2)
+        Process.unlink(pid)
         Process.exit(pid, :kill)
         count.(8)
       end

@@ -182,7 +182,10 @@ defmodule Wasmex.Compiler do
   defp isolated(kind, engine, code, options) do
     if IO.iodata_length(code) < options.memory do
       settings = Native.engine_settings(engine)
-      Queue.within(Options.key(options), &Helper.compile(&1, kind, settings, code, options))
+      compile = &Helper.compile(&1, kind, settings, code, options)
+
+      with {:error, %Error{} = error} <- Queue.within(Options.key(options), compile),
+           do: {:error, Wat.hinted(error, IO.iodata_to_binary(code))}
     else
       {:error, Options.out_of_memory(options)}
     end

@@ -11,6 +11,8 @@ defmodule Wasmex.Wat do
 
   alias Wasmex.{Bytes, Error, Native, Printable}
 
+  @magic <<0, "asm">>
+
   @doc "Converts the text of a module or component to wasm bytes."
   @spec to_wasm(binary()) :: {:ok, binary()} | {:error, String.t()}
   def to_wasm(text) when is_binary(text) do
@@ -36,11 +38,15 @@ defmodule Wasmex.Wat do
          do: {:error, native |> Error.from_native() |> hinted(text)}
   end
 
-  # Text that is something else altogether.
-  defp hinted(%Error{reason: :parse, details: %{message: message}} = error, text),
+  @doc false
+  # Adds what the bytes look like to a parser's error about text.
+  @spec hinted(Error.t(), binary()) :: Error.t()
+  def hinted(%Error{} = error, @magic <> _), do: error
+
+  def hinted(%Error{reason: :parse, details: %{message: message}} = error, text),
     do: put_in(error.details.message, message <> Bytes.hint(text))
 
-  defp hinted(error, _text), do: error
+  def hinted(error, _text), do: error
 
   @doc false
   # Whether the input may be text.
@@ -55,8 +61,6 @@ defmodule Wasmex.Wat do
       {:error, %Error{reason: :parse, details: %{message: message}}}
     end
   end
-
-  @magic <<0, "asm">>
 
   @doc false
   # The bytes of a core module, from bytes or text.

@@ -106,6 +106,12 @@ defmodule Wasmex.Pool.Lease do
         release(slots, slot)
         error
     end
+  rescue
+    # The table belongs to the pool: when it died meanwhile, this is the exit of any call of a process that died.
+    error in ArgumentError ->
+      if Slots.gone?(slots),
+        do: exit({:noproc, {Wasmex.Pool, :checkout, [slots.server]}}),
+        else: reraise(error, __STACKTRACE__)
   end
 
   # What a fresh one has used of memory counts too. Fuel is given beforehand: a guest that is stopped in a loop has burnt

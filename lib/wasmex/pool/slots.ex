@@ -210,6 +210,10 @@ defmodule Wasmex.Pool.Slots do
     }
   end
 
+  @doc "Whether the pool has ended, and its table with it."
+  @spec gone?(t()) :: boolean()
+  def gone?(%__MODULE__{table: table}), do: :ets.info(table, :id) == :undefined
+
   @doc "Those that have a worker."
   @spec with_workers(t()) :: [slot()]
   def with_workers(%__MODULE__{table: table}),

@@ -90,7 +90,7 @@ defmodule Wasmex.Stress.FaultsTest do
       )
 
     assert {status, output} == {0, output}
-    assert output =~ "half of those that the VM can have are there"
+    assert output =~ "half of the VM's limit"
     assert output =~ "survived true"
   end
 

@@ -105,7 +105,7 @@ defmodule Wasmex.Snapshot do
   """
 
   alias Wasmex.{Code, Compiler, Engine, Error, Wat}
-  alias Wasmex.Snapshot.{Guest, State}
+  alias Wasmex.Snapshot.{Guest, Refusal, State}
 
   @enforce_keys [:bytes, :kind, :uses, :memory]
   defstruct [:bytes, :kind, :uses, :memory]
@@ -192,18 +192,14 @@ defmodule Wasmex.Snapshot do
   defp init(_kind, %{init: init}), do: init
 
   defp startable(:component, %{start: start}) when start != nil,
-    do: refuse("start: is for programs that are modules")
+    do: Refusal.error("start: is for programs that are modules")
 
   defp startable(_kind, %{init: "_start"}),
     do:
-      refuse(
+      Refusal.error(
         "_start can't be snapshot: it ends with the program, and the stack of a guest is not kept; export a function " <>
           "that initialises (init:), and one to go on with (start:)"
       )
 
   defp startable(_kind, _opts), do: :ok
-
-  @doc false
-  @spec refuse(String.t()) :: {:error, Error.t()}
-  def refuse(message), do: {:error, %Error{reason: :snapshot, details: %{message: message}}}
 end

@@ -11,13 +11,12 @@ defmodule Wasmex.Snapshot.Guest do
     Linker,
     Memory,
     Native,
-    Snapshot,
     Store
   }
 
   alias Wasmex.{StoreLimits, Template, Utils}
   alias Wasmex.Program.Compiled
-  alias Wasmex.Snapshot.{Absent, State}
+  alias Wasmex.Snapshot.{Absent, Refusal, State}
   alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
 
   # What Wizer calls what it exports.
@@ -114,7 +113,7 @@ defmodule Wasmex.Snapshot.Guest do
         :ok
 
       {:ok, other} ->
-        Snapshot.refuse(
+        Refusal.error(
           "the function #{inspect(init)} returned #{inspect(other, limit: 5)}; one that initialises returns nothing"
         )
 
@@ -146,7 +145,7 @@ defmodule Wasmex.Snapshot.Guest do
       :ok
     else
       files = open |> Map.values() |> Enum.map_join(", ", &inspect/1)
-      Snapshot.refuse("it has open files at the end of its initialisation: #{files}")
+      Refusal.error("it has open files at the end of its initialisation: #{files}")
     end
   end
 
@@ -173,7 +172,7 @@ defmodule Wasmex.Snapshot.Guest do
              do: {:ok, {name, :memory, contents(store, memory)}}
 
       {name, _other} ->
-        Snapshot.refuse("its #{name} can't be read")
+        Refusal.error("its #{name} can't be read")
     end)
   end
 

@@ -69,14 +69,16 @@ defmodule Wasmex.Telemetry do
   @spec enable([span()], keyword()) :: :ok
   def enable(spans \\ @spans, opts \\ []) do
     opts = Wasmex.Options.new!(opts, @options)
-
-    for span <- spans, span not in @spans do
-      raise ArgumentError, "unknown span #{inspect(span)}; the spans are #{inspect(@spans)}"
-    end
+    known!(spans)
 
     handler = opts.handler || default_handler()
     enabled = :persistent_term.get(__MODULE__, %{})
     :persistent_term.put(__MODULE__, Map.merge(enabled, Map.new(spans, &{&1, handler})))
+  end
+
+  defp known!(spans) do
+    unless is_list(spans) and Enum.all?(spans, &(&1 in @spans)),
+      do: Wasmex.Options.misuse!("a list of spans out of #{inspect(@spans)}", spans)
   end
 
   defp default_handler do
@@ -90,6 +92,7 @@ defmodule Wasmex.Telemetry do
   @doc "Disables all spans, or these."
   @spec disable([span()]) :: :ok
   def disable(spans \\ @spans) do
+    known!(spans)
     enabled = :persistent_term.get(__MODULE__, %{})
     :persistent_term.put(__MODULE__, Map.drop(enabled, spans))
   end

@@ -64,7 +64,11 @@ defmodule Wasmex.WIT do
       true
   """
   @spec print(world()) :: String.t()
-  defdelegate print(world), to: Wasmex.WIT.Printer
+  def print(%{name: _, docs: _, imports: imports, exports: exports} = world)
+      when is_list(imports) and is_list(exports),
+      do: Wasmex.WIT.Printer.print(world)
+
+  def print(other), do: Wasmex.Options.misuse!("a world, as Wasmex.WIT.world/2 returns it", other)
 
   defp source({:text, text}), do: source({:text, "text.wit", text})
 

@@ -41,10 +41,9 @@ impl HostError for Refusal {
                 most,
                 offset,
             } => vec![
-                // One of ours: no guest can make more of them.
                 (
                     atoms::limit(),
-                    Atom::from_str(env, limit.name()).ok().encode(env),
+                    atoms::from_static(env, limit.name()).encode(env),
                 ),
                 (atoms::value(), value.encode(env)),
                 (atoms::most(), most.encode(env)),
@@ -90,6 +89,6 @@ pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
 #[rustler::nif]
 fn limits_default(env: Env) -> Vec<(Option<Atom>, u64)> {
     let limits = Limits::default();
-    let row = |limit: &Limit| (Atom::from_str(env, limit.name()).ok(), limits.get(*limit));
+    let row = |limit: &Limit| (atoms::from_static(env, limit.name()), limits.get(*limit));
     Limit::ALL.iter().map(row).collect()
 }

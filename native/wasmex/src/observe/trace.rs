@@ -6,7 +6,7 @@ use crate::vm::atoms;
 use crate::vm::error::Result;
 use crate::vm::slots::Shared;
 use crate::vm::terms;
-use rustler::{Atom, Encoder, Env, ResourceArc, Term};
+use rustler::{Encoder, Env, ResourceArc, Term};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -89,10 +89,13 @@ impl Encoder for Arg {
             Arg::Text(bytes) => bytes_term(env, bytes),
             Arg::Data(len, start) => (atoms::bytes(), len, bytes_term(env, start)).encode(env),
             Arg::Flags(flags) => {
-                let flags: Vec<_> = flags.iter().filter_map(|flag| atom(env, flag)).collect();
+                let flags: Vec<_> = flags
+                    .iter()
+                    .filter_map(|flag| atoms::from_static(env, flag))
+                    .collect();
                 flags.encode(env)
             }
-            Arg::Name(name) => atom(env, name).encode(env),
+            Arg::Name(name) => atoms::from_static(env, name).encode(env),
         }
     }
 }
@@ -100,7 +103,7 @@ impl Encoder for Arg {
 impl Encoder for Event {
     fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
         let outcome = match &self.outcome {
-            Outcome::Errno(name) => atom(env, name).encode(env),
+            Outcome::Errno(name) => atoms::from_static(env, name).encode(env),
             Outcome::Exit(status) => (atoms::exit(), status).encode(env),
             Outcome::Trap => atoms::trap().encode(env),
             Outcome::Unfinished => atoms::unfinished().encode(env),
@@ -113,14 +116,9 @@ impl Encoder for Event {
 fn named<'a>(env: Env<'a>, args: &[(&'static str, Arg)]) -> Term<'a> {
     let pairs: Vec<_> = args
         .iter()
-        .map(|(name, arg)| (atom(env, name), arg))
+        .map(|(name, arg)| (atoms::from_static(env, name), arg))
         .collect();
     pairs.encode(env)
-}
-
-/// Only from names in this crate, which `'static` ensures: text from a guest never has that lifetime.
-fn atom(env: Env, name: &'static str) -> Option<Atom> {
-    Atom::from_str(env, name).ok()
 }
 
 fn bytes_term<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {

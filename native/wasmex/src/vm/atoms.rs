@@ -1,5 +1,13 @@
 //! The atoms that the library says or understands. None is ever made from a guest's data.
 
+use rustler::{Atom, Env};
+
+/// The atom of a name that is written down in this crate, which `'static` ensures: text of a guest or of a caller never lives as
+/// long. Other files have their atoms from here.
+pub fn from_static(env: Env, name: &'static str) -> Option<Atom> {
+    Atom::from_str(env, name).ok()
+}
+
 rustler::atoms! {
     ok, error, nil, true_ = "true", false_ = "false", yield_ = "yield", wait, import, busy,
     wasmex_wake, wasmex_turn, wasmex_pipe, wasmex_fetched,

@@ -2,8 +2,9 @@
 //!
 //! Elixir has checked the values (`Wasmex.Options`). One that does not decode here is a fault of this library.
 
+use crate::vm::atoms;
 use crate::vm::term_box::TermBox;
-use rustler::{Atom, Decoder, NifResult, Term};
+use rustler::{Decoder, NifResult, Term};
 use wasmtime::{Result, bail};
 
 /// A map or a struct of options, for as long as its environment lives.
@@ -20,7 +21,7 @@ impl<'a> Decoder<'a> for Options<'a> {
 
 impl<'a> Options<'a> {
     /// The value of an option.
-    pub fn get<T: Decoder<'a>>(&self, name: &str) -> Result<T> {
+    pub fn get<T: Decoder<'a>>(&self, name: &'static str) -> Result<T> {
         match self.find(name) {
             Some(value) => decode(name, value),
             None => bail!("there is no option {name}"),
@@ -28,7 +29,7 @@ impl<'a> Options<'a> {
     }
 
     /// The same, or the default of `T` where these options have none of that name.
-    pub fn get_or_default<T: Decoder<'a> + Default>(&self, name: &str) -> Result<T> {
+    pub fn get_or_default<T: Decoder<'a> + Default>(&self, name: &'static str) -> Result<T> {
         self.find(name)
             .map_or_else(|| Ok(T::default()), |value| decode(name, value))
     }
@@ -38,9 +39,8 @@ impl<'a> Options<'a> {
         SavedOptions(TermBox::new(self.0))
     }
 
-    fn find(&self, name: &str) -> Option<Term<'a>> {
-        // Names are those of rows in Elixir, which are atoms since the table was loaded.
-        let name = Atom::from_str(self.0.get_env(), name).ok()?;
+    fn find(&self, name: &'static str) -> Option<Term<'a>> {
+        let name = atoms::from_static(self.0.get_env(), name)?;
         self.0.map_get(name).ok()
     }
 }

@@ -2,34 +2,37 @@
 //!
 //! Allocating, calling, reading and freeing are one job, so that no other user of the store comes in between.
 
+use crate::core::bytes::copy::{Block, read, text_at, write};
+use crate::core::bytes::values::{
+    call_numbers, call_params, no_memory, number, returned, returned_form, tagged, value,
+};
 use crate::core::instance::{InstanceResource, UnknownExport};
-use crate::core::memory::{self, OutOfBounds};
+use crate::core::memory;
 use crate::guest::cell::Via;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::job::{Job, Running, Task};
 use crate::guest::signature::Signature;
-use crate::guest::values::{self, Arity, Floats};
+use crate::guest::values::{self as guest_values, Arity, Floats};
 use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::term_box::TermBox;
 use rustler::sys::ErlNifTerm;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, OwnedBinary, ResourceArc, Term};
-use std::task::Poll;
 use wasmtime::{AsContextMut, Memory, RootScope, StoreContextMut, Val, ValType};
+
+mod copy;
+mod values;
 
 /// Names that allocators have, the first that is exported is used. `cabi_realloc` is that of the component model.
 const ALLOCATORS: [&str; 4] = ["malloc", REALLOC, "allocate", "alloc"];
 const DEALLOCATORS: [&str; 3] = ["free", "deallocate", "dealloc"];
 const REALLOC: &str = "cabi_realloc";
 
-/// Bytes that are copied in one go: some tens of microseconds.
-const CHUNK: usize = 1024 * 1024;
-
 /// What a call returns.
 #[derive(Clone, Copy, PartialEq)]
-enum Returns {
+pub enum Returns {
     /// Its results as they are.
     Values,
     /// The bytes that they point to.
@@ -61,12 +64,6 @@ enum Slot {
     Pair(usize, ValType, ValType),
     /// The same in one i64, the pointer in its high half.
     Packed(usize),
-}
-
-/// Memory that the guest gave.
-struct Block {
-    pointer: u64,
-    size: u64,
 }
 
 struct BytesCall {
@@ -334,221 +331,9 @@ impl Made {
         floats: Floats,
     ) -> Result<ErlNifTerm> {
         let list = match self {
-            Made::Values(values) => values::encode_list(env, cx, &values, floats)?,
+            Made::Values(values) => guest_values::encode_list(env, cx, &values, floats)?,
             Made::Bytes(bytes) => vec![Binary::from_owned(bytes, env)].encode(env),
         };
         Ok(list.as_c_arg())
     }
-}
-
-fn value(
-    cx: StoreContextMut<'_, StoreData>,
-    term: ErlNifTerm,
-    ty: &ValType,
-    index: usize,
-) -> Result<Val> {
-    env::in_env(|env| {
-        // SAFETY: the term came with the NIF that is polling for the first time right now.
-        let term = unsafe { env::term(env, term) };
-        values::decode(cx, term, ty).map_err(|error| values::at(error, index))
-    })
-    .unwrap_or(Err(Error::Cancelled))
-}
-
-/// For a reference, which may be any term: the argument as it was passed.
-fn tagged(
-    cx: StoreContextMut<'_, StoreData>,
-    bytes: &TermBox,
-    ty: &ValType,
-    index: usize,
-) -> Result<Val> {
-    env::in_env(|env| {
-        let term = (atoms::bytes(), bytes.get(env)).encode(env);
-        values::decode(cx, term, ty).map_err(|error| values::at(error, index))
-    })
-    .unwrap_or(Err(Error::Cancelled))
-}
-
-/// A pointer or a length as a parameter of this type.
-fn number(value: u64, ty: &ValType, index: usize) -> Result<Val> {
-    match ty {
-        ValType::I32 => Ok(Val::I32(value as u32 as i32)),
-        ValType::I64 => Ok(Val::I64(value as i64)),
-        other => Err(Error::text(
-            atoms::params(),
-            format!(
-                "argument #{} is bytes, which are passed as pointer and length; this parameter is of type {other}",
-                index + 1
-            ),
-        )),
-    }
-}
-
-fn call_params(signature: &Signature, values: &[u64]) -> Result<Vec<Val>> {
-    if values.len() != signature.params.len() {
-        let (expected, got) = (signature.params.len(), values.len());
-        return Err(Arity { expected, got }.into());
-    }
-    let typed = values.iter().zip(&signature.params).enumerate();
-    typed
-        .map(|(index, (value, ty))| number(*value, ty, index))
-        .collect()
-}
-
-/// Calls an allocator or the like: its result as an unsigned number.
-async fn call_numbers(
-    mut cx: StoreContextMut<'_, StoreData>,
-    signature: &Signature,
-    params: Vec<Val>,
-) -> Result<Option<u64>> {
-    let mut results = vec![Val::I32(0); signature.results.len()];
-    signature
-        .func
-        .call_async(&mut cx, &params, &mut results)
-        .await
-        .map_err(Error::Guest)?;
-    Ok(results.first().and_then(unsigned))
-}
-
-fn unsigned(value: &Val) -> Option<u64> {
-    match value {
-        Val::I32(value) => Some(u64::from(*value as u32)),
-        Val::I64(value) => Some(*value as u64),
-        _ => None,
-    }
-}
-
-fn no_memory(name: &str, size: u64) -> Error {
-    Error::text(
-        atoms::guest(),
-        format!("the guest's {name}({size}) gave no memory"),
-    )
-}
-
-/// Whether results of these types can stand for bytes.
-fn returned_form(signature: &Signature, returns: Returns) -> Result<()> {
-    let integer = |ty: &ValType| matches!(ty, ValType::I32 | ValType::I64);
-    match &*signature.results {
-        [ValType::I64] => Ok(()),
-        [ValType::I32] if returns == Returns::Text => Ok(()),
-        [pointer, length] if integer(pointer) && integer(length) => Ok(()),
-        other => {
-            let types: Vec<String> = other.iter().map(ToString::to_string).collect();
-            Err(Error::text(
-                atoms::params(),
-                format!(
-                    "`returns:` needs a function that returns a pointer and a length, as two integers or as one i64 with \
-                     the pointer in its high half, or the pointer of a text that ends with a NUL; this one returns ({})",
-                    types.join(", ")
-                ),
-            ))
-        }
-    }
-}
-
-fn returned(results: &[Val]) -> Option<Block> {
-    match results {
-        [Val::I64(packed)] => {
-            let packed = *packed as u64;
-            Some(Block {
-                pointer: packed >> 32,
-                size: packed & 0xFFFF_FFFF,
-            })
-        }
-        [pointer, size] => Some(Block {
-            pointer: unsigned(pointer)?,
-            size: unsigned(size)?,
-        }),
-        _ => None,
-    }
-}
-
-/// The text at a pointer, up to its NUL.
-fn text_at(memory: &Memory, cx: &StoreContextMut<'_, StoreData>, pointer: u32) -> Result<Block> {
-    let data = memory.data(cx);
-    let start = pointer as usize;
-    let end = data
-        .get(start..)
-        .and_then(|rest| rest.iter().take(CHUNK).position(|byte| *byte == 0));
-    match end {
-        Some(size) => Ok(Block {
-            pointer: u64::from(pointer),
-            size: size as u64,
-        }),
-        None => Err(OutOfBounds {
-            offset: u64::from(pointer),
-            size: CHUNK as u64,
-            limit: data.len() as u64,
-        }
-        .into()),
-    }
-}
-
-async fn write(
-    mut cx: StoreContextMut<'_, StoreData>,
-    memory: &Memory,
-    pointer: u64,
-    bytes: &[u8],
-) -> Result<()> {
-    for (index, chunk) in bytes.chunks(CHUNK).enumerate() {
-        if index > 0 {
-            yield_now().await;
-        }
-        let place = range(memory, &cx, pointer + (index * CHUNK) as u64, chunk.len())?;
-        memory.data_mut(&mut cx)[place].copy_from_slice(chunk);
-    }
-    Ok(())
-}
-
-async fn read(
-    cx: StoreContextMut<'_, StoreData>,
-    memory: &Memory,
-    block: &Block,
-) -> Result<OwnedBinary> {
-    let size = usize::try_from(block.size).unwrap_or(usize::MAX);
-    // Before memory of that size is taken.
-    range(memory, &cx, block.pointer, size)?;
-    let mut binary = OwnedBinary::new(size);
-    for (index, chunk) in binary.as_mut_slice().chunks_mut(CHUNK).enumerate() {
-        if index > 0 {
-            yield_now().await;
-        }
-        let start = block.pointer + (index * CHUNK) as u64;
-        let place = range(memory, &cx, start, chunk.len())?;
-        chunk.copy_from_slice(&memory.data(&cx)[place]);
-    }
-    Ok(binary)
-}
-
-fn range(
-    memory: &Memory,
-    cx: &StoreContextMut<'_, StoreData>,
-    offset: u64,
-    size: usize,
-) -> Result<std::ops::Range<usize>> {
-    let limit = memory.data_size(cx);
-    let start = usize::try_from(offset).ok();
-    let end = start.and_then(|start| start.checked_add(size));
-    match (start, end) {
-        (Some(start), Some(end)) if end <= limit => Ok(start..end),
-        _ => Err(OutOfBounds {
-            offset,
-            size: size as u64,
-            limit: limit as u64,
-        }
-        .into()),
-    }
-}
-
-/// Others get the scheduler.
-async fn yield_now() {
-    let mut yielded = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

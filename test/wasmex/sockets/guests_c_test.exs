@@ -38,6 +38,20 @@ defmodule Wasmex.Sockets.GuestsCTest do
     describe "#{version}:" do
       @version version
 
+      test "a rule for port 0 lets the guest listen at the port that the system chose, and nowhere else" do
+        lines = [
+          "open l inet stream",
+          "bind l 127.0.0.1 0",
+          "listen l",
+          "open m inet stream",
+          "listen m"
+        ]
+
+        outcomes = script(@version, lines, bind: ["127.0.0.1:0"])
+        assert outcomes == ["ok", "ok", "ok", "ok", "acces"]
+        assert script(@version, Enum.take(lines, 2), bind: ["127.0.0.2:0"]) == ["ok", "acces"]
+      end
+
       test "a connection to itself" do
         pid = interactive(@version, @loopback)
         assert say(pid, "open l inet stream") == "ok"

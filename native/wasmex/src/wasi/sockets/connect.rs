@@ -80,9 +80,11 @@ pub async fn sock_bind(
 ) -> Result<i32> {
     let mut bind = || {
         let at = address::read(memory, place, port)?;
-        let socket = p1.descriptors.socket(fd)?;
+        let socket = p1.descriptors.socket_mut(fd)?;
         p1.net.check_bind(&at, socket.datagrams)?;
-        at.with(|at| net::bind(socket.fd(), at))
+        at.with(|at| net::bind(socket.fd(), at))?;
+        socket.bound = true;
+        Ok(())
     };
     code(bind())
 }
@@ -96,7 +98,9 @@ pub async fn sock_listen(
 ) -> Result<i32> {
     let mut listen = || {
         let socket = p1.descriptors.socket_mut(fd)?;
-        if let Ok(Some(Address::Net(at))) = net::getsockname(socket.fd()).map(address::of_any) {
+        if !socket.bound
+            && let Ok(Some(Address::Net(at))) = net::getsockname(socket.fd()).map(address::of_any)
+        {
             // One that was not bound gets some port: at every address of the machine.
             p1.net.check(at, SocketAddrUse::TcpListen)?;
         }

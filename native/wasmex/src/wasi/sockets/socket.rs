@@ -57,6 +57,8 @@ pub struct Socket {
     pub datagrams: bool,
     /// The flags that the guest has set.
     pub flags: u16,
+    /// Its address was checked when the guest bound it; the system may have chosen the port.
+    pub bound: bool,
     /// It accepts connections.
     pub listening: bool,
     /// What accepted connections come by.
@@ -105,6 +107,7 @@ impl Socket {
             family,
             datagrams,
             flags: 0,
+            bound: false,
             listening: false,
             accepts: Accepts::System,
             path: None,

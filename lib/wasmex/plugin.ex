@@ -6,7 +6,6 @@ defmodule Wasmex.Plugin do
   @call_options Options.table(Options.Plugin.call(), "Wasmex.Plugin.call/4")
   # For sources that are not compiled yet: fuel for the initialization implies counting fuel.
   @fuel [fuel: [type: {:or, [nil, true, false], :natural}, doc: false]]
-  @http [:http, :http_timeout, :http_cacerts]
   @both_options Options.table(
                   Options.Plugin.compile()
                   |> Keyword.merge(Options.Plugin.new())
@@ -72,11 +71,9 @@ defmodule Wasmex.Plugin do
   A plug-in is freed with its last handle. A supervised plug-in is freed when its process ends.
   """
 
-  use GenServer
-
   alias Wasmex.{Call, Engine, Error, Native, Store, StoreLimits, Telemetry, Utils}
   alias Wasmex.Call.{Access, Terms}
-  alias Wasmex.Plugin.{Compiled, Component, Functions, HTTP, Log, Manifest, Settings, Source}
+  alias Wasmex.Plugin.{Compiled, Component, Log, Manifest, Server, Settings}
   alias Wasmex.Wasi.{PreopenOptions, WasiOptions}
 
   @enforce_keys [:resource, :compiled, :options, :timeout, :name, :log_level]
@@ -143,65 +140,7 @@ defmodule Wasmex.Plugin do
   @spec compile(source(), keyword()) :: {:ok, Compiled.t()} | {:error, Exception.t()}
   def compile(source, opts \\ []) do
     opts = Options.new!(opts, @compile_options)
-    engine = opts[:engine] || Engine.shared(if opts[:fuel], do: [consume_fuel: true], else: [])
-    functions = Functions.prepare(opts[:functions], HTTP.import(opts[:http]))
-    :ok = Source.check!(opts)
-
-    with {:ok, manifest} <- Source.manifest(source, opts[:strict]),
-         manifest = Manifest.override(manifest, opts),
-         {:ok, wasm} <- Source.fetch(manifest.wasm, opts),
-         {:ok, wasm} <- Source.snapshot(wasm, opts[:snapshot]) do
-      made =
-        with {:ok, modules} <- Source.modules(wasm, engine, opts),
-             do: link(engine, modules, functions, opts)
-
-      case made do
-        {:ok, resource} ->
-          {:ok, compiled(:module, resource, manifest, engine, opts)}
-
-        # A component must be the only module of its manifest.
-        {:error, %Error{reason: :component}} ->
-          with {:ok, bytes, compile} <- Source.component(wasm, opts),
-               {:ok, made} <- Component.compile(bytes, engine, opts[:imports], compile),
-               do: {:ok, compiled(:component, made, manifest, engine, opts)}
-
-        error ->
-          error
-      end
-    end
-  end
-
-  defp compiled(kind, resource, manifest, engine, opts) do
-    %Compiled{
-      kind: kind,
-      resource: resource,
-      manifest: manifest,
-      engine: engine,
-      options: Map.merge(Map.take(opts, [:wasi | @http]), %{name: name(manifest)}),
-      reference: make_ref()
-    }
-  end
-
-  defp link(engine, modules, {declarations, functions}, opts) do
-    modules = for {name, module} <- modules, do: {name, module.resource}
-    engine = Engine.resource(engine)
-    {hosts, sending} = {hosts(opts[:wasi]), HTTP.sending(opts)}
-
-    with {:error, native} <-
-           Native.plugin_template_new(engine, modules, declarations, functions, hosts, sending),
-         do: {:error, Error.from_native(native)}
-  end
-
-  defp hosts(false), do: {[], false}
-  defp hosts(true), do: {["wasi_snapshot_preview1"], false}
-
-  # The name of the plug-in's file, for logs.
-  defp name(%Manifest{wasm: wasm}) do
-    case Enum.find(wasm, List.last(wasm), &(&1.name == "main")) do
-      %{source: {:path, path}} -> Path.basename(path)
-      %{source: {:url, url, _, _}} -> Path.basename(url)
-      _ -> "plugin"
-    end
+    Compiled.make(source, opts)
   end
 
   @doc """
@@ -512,6 +451,10 @@ defmodule Wasmex.Plugin do
     end
   end
 
+  @doc false
+  @spec child_spec(keyword()) :: Supervisor.child_spec()
+  def child_spec(opts), do: %{id: __MODULE__, start: {__MODULE__, :start_link, [opts]}}
+
   @doc """
   Starts a process that owns a plug-in. Options: `:source`, `:name` (registers the process), and those of `new/2`. The
   plug-in is freed when the process ends.
@@ -524,25 +467,6 @@ defmodule Wasmex.Plugin do
       do: raise(ArgumentError, "missing option source: of Wasmex.Plugin")
 
     server = if opts[:name], do: [name: opts[:name]], else: []
-    GenServer.start_link(__MODULE__, {source, opts}, server)
+    Server.start_link(fn -> new(source, opts) end, &close/1, server)
   end
-
-  @impl true
-  def init({source, opts}) do
-    Process.flag(:trap_exit, true)
-
-    case new(source, opts) do
-      {:ok, plugin} -> {:ok, plugin}
-      {:error, error} -> {:stop, error}
-    end
-  end
-
-  @impl true
-  def handle_call(:plugin, _from, plugin), do: {:reply, plugin, plugin}
-
-  @impl true
-  def handle_info(_message, plugin), do: {:noreply, plugin}
-
-  @impl true
-  def terminate(_reason, plugin), do: close(plugin)
 end

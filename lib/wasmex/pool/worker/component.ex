@@ -4,8 +4,9 @@ defmodule Wasmex.Pool.Worker.Component do
 
   @behaviour Wasmex.Pool.Worker
 
-  alias Wasmex.{Components, Engine, Error, Native, Store, StoreLimits}
+  alias Wasmex.{Components, Engine, Native, Store, StoreLimits}
   alias Wasmex.Components.{Instance, Template}
+  alias Wasmex.Pool.Worker
   alias Wasmex.Pool.Worker.Meter
   alias Wasmex.Wasi.WasiP2Options
 
@@ -30,33 +31,17 @@ defmodule Wasmex.Pool.Worker.Component do
 
   @impl true
   def make(%__MODULE__{} = made) do
-    with {:ok, store} <- Store.make(made.wasi, made.limits, made.engine, []),
-         :ok <- filled(store, made.fuel?) do
-      own = Components.Store.__wrap_resource__(store.resource)
-
-      with {:ok, instance} <- Template.instantiate(made.template, own),
-           :ok <- prepared(instance, made.prepare) do
-        {:ok, instance}
-      else
-        error ->
-          Store.close(store)
-          error
+    with {:ok, store} <- Store.make(made.wasi, made.limits, made.engine, []) do
+      instantiate = fn ->
+        Template.instantiate(made.template, Components.Store.__wrap_resource__(store.resource))
       end
+
+      Worker.Store.instance(store, made.fuel?, instantiate, &prepared(&1, made.prepare))
     end
   end
 
-  defp prepared(_instance, nil), do: :ok
-
-  defp prepared(instance, function) do
-    with {:ok, _} <- Instance.call(instance, function, []), do: :ok
-  end
-
-  defp filled(_store, false), do: :ok
-
-  defp filled(store, true) do
-    with {:error, text} <- Meter.fill(store),
-         do: {:error, %Error{reason: :fuel_disabled, details: %{message: text}}}
-  end
+  defp prepared(_instance, nil), do: {:ok, nil}
+  defp prepared(instance, function), do: Instance.call(instance, function, [])
 
   @impl true
   def reset(_instance), do: :replace

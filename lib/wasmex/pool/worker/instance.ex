@@ -5,6 +5,7 @@ defmodule Wasmex.Pool.Worker.Instance do
   @behaviour Wasmex.Pool.Worker
 
   alias Wasmex.{Engine, Error, Instance, Native, Store, StoreLimits, Template}
+  alias Wasmex.Pool.Worker
   alias Wasmex.Pool.Worker.Meter
   alias Wasmex.Wasi.WasiOptions
 
@@ -29,24 +30,14 @@ defmodule Wasmex.Pool.Worker.Instance do
 
   @impl true
   def make(%__MODULE__{} = made) do
-    with {:ok, store} <- store(made),
-         :ok <- filled(store, made.fuel?) do
-      with {:ok, instance} <- Template.instantiate(made.template, store),
-           :ok <- prepared(instance, made.prepare) do
-        {:ok, instance}
-      else
-        error ->
-          Store.close(store)
-          error
-      end
+    with {:ok, store} <- store(made) do
+      instantiate = fn -> Template.instantiate(made.template, store) end
+      Worker.Store.instance(store, made.fuel?, instantiate, &prepared(&1, made.prepare))
     end
   end
 
-  defp prepared(_instance, nil), do: :ok
-
-  defp prepared(instance, function) do
-    with {:ok, _} <- Instance.call(instance, function, []), do: :ok
-  end
+  defp prepared(_instance, nil), do: {:ok, nil}
+  defp prepared(instance, function), do: Instance.call(instance, function, [])
 
   defp store(%{wasi: nil, engine: engine, limits: limits}) do
     case Native.store_new(engine.resource, limits, nil, []) do
@@ -57,13 +48,6 @@ defmodule Wasmex.Pool.Worker.Instance do
 
   defp store(%{wasi: wasi, engine: engine, limits: limits}),
     do: Store.make(wasi, limits, engine, [])
-
-  defp filled(_store, false), do: :ok
-
-  defp filled(store, true) do
-    with {:error, text} <- Meter.fill(store),
-         do: {:error, %Error{reason: :fuel_disabled, details: %{message: text}}}
-  end
 
   # Another instance in the same place: what the engine keeps for it is clean.
   @impl true

@@ -1,0 +1,37 @@
+defmodule Wasmex.Pool.Worker.Store do
+  @moduledoc false
+  # What instances of modules and of components have in common as workers: a store of their own, which goes with them.
+
+  alias Wasmex.{Error, Store}
+  alias Wasmex.Pool.Worker.Meter
+
+  @doc "An instance in this store, after the call that prepares it; the store is closed where there is none."
+  @spec instance(
+          Wasmex.StoreOrCaller.t(),
+          boolean(),
+          (() -> {:ok, instance} | {:error, term()}),
+          (instance ->
+             {:ok, term()}
+             | {:error, term()})
+        ) ::
+          {:ok, instance} | {:error, term()}
+        when instance: term()
+  def instance(store, fuel?, make, prepare) do
+    with :ok <- filled(store, fuel?),
+         {:ok, instance} <- make.(),
+         {:ok, _} <- prepare.(instance) do
+      {:ok, instance}
+    else
+      error ->
+        Store.close(store)
+        error
+    end
+  end
+
+  defp filled(_store, false), do: :ok
+
+  defp filled(store, true) do
+    with {:error, text} <- Meter.fill(store),
+         do: {:error, %Error{reason: :fuel_disabled, details: %{message: text}}}
+  end
+end

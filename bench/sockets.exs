@@ -2,7 +2,6 @@
 Code.require_file("support.exs", __DIR__)
 
 defmodule Bench.Sockets do
-  @server "test/guests/sockets/go/program.wasm"
   @small "test/guests/sockets/c_script/script_v2.wasm"
   @ip {127, 0, 0, 1}
 
@@ -66,12 +65,15 @@ defmodule Bench.Sockets do
   defp guest(opts \\ []) do
     {:ok, pid} =
       Wasmex.Program.start_link(
-        [program: @server, args: ["serve", "tcp", "127.0.0.1:0"], bind: ["127.0.0.1:0-65535"]] ++
+        [program: server(), args: ["serve", "tcp", "127.0.0.1:0"], bind: ["127.0.0.1:0-65535"]] ++
           opts
       )
 
     {listening(pid), fn -> Wasmex.Program.stop(pid) end}
   end
+
+  # Unpacked by bench/sockets.
+  defp server, do: System.fetch_env!("GUEST")
 
   defp listening(pid, got \\ "") do
     case Regex.run(~r/listening on \S+:(\d+)\n/, got) do
@@ -84,7 +86,7 @@ defmodule Bench.Sockets do
 
   defp wasirun do
     with path when path != nil <- System.get_env("WASIRUN"),
-         do: process(path, ["--dir", "/", @server])
+         do: process(path, ["--dir", "/", server()])
   end
 
   # A program of the system that listens at a port of our choice, and is ended with its process.

@@ -170,9 +170,11 @@ defmodule Demo do
   end
 
   defp serve do
+    packed = File.read!(Path.join(__DIR__, "../test/guests/sockets/go/program.wasm.gz"))
+
     {:ok, server} =
       Wasmex.Program.start_link(
-        program: Path.join(__DIR__, "../test/guests/sockets/go/program.wasm"),
+        program: :zlib.gunzip(packed),
         args: ["serve", "tcp", "127.0.0.1:0"],
         bind: ["127.0.0.1"]
       )

@@ -16,9 +16,9 @@ defmodule Wasmex.Bytes do
   def code?(@magic <> _), do: true
   def code?(bytes), do: Artefact.artefact?(bytes) or String.match?(bytes, ~r/\A\s*(\(|;;)/)
 
-  @doc "What bytes are that are neither wasm nor text of it, as the end of a sentence; \"\" where it can't be told."
+  @doc "What bytes that are neither wasm nor WAT look like, as the end of an error message; \"\" if unknown."
   @spec hint(binary()) :: String.t()
-  def hint(""), do: "; there are no bytes: the file is empty"
+  def hint(""), do: "; there are no bytes: it is empty"
   def hint(<<0x7F, "ELF", _::binary>>), do: "; it is an ELF file, a native program"
   def hint(<<0x1F, 0x8B, _::binary>>), do: "; it is compressed with gzip"
   def hint(<<0x28, 0xB5, 0x2F, 0xFD, _::binary>>), do: "; it is compressed with zstd"
@@ -31,7 +31,7 @@ defmodule Wasmex.Bytes do
   def hint(bytes) do
     cond do
       String.match?(bytes, ~r/\A\s*<(!doctype|html|head|body|\?xml)/i) ->
-        "; it is a web page (HTML): the download was not of the file"
+        "; it is an HTML page: the download failed, or its address is not that of the file"
 
       String.match?(bytes, ~r/\A\s*[{\[]/) ->
         "; it looks like JSON"

@@ -32,6 +32,11 @@ pub fn put(memory: &mut GuestMemory<'_>, at: u32, bytes: &[u8]) -> Result<(), Fa
     Ok(memory.copy_from_slice(bytes, GuestPtr::<[u8]>::new((at, len)))?)
 }
 
+/// Writes how many bytes there were.
+pub fn put_count(memory: &mut GuestMemory<'_>, place: i32, count: usize) -> Result<(), Fail> {
+    put_u32(memory, place, u32::try_from(count).map_err(|_| INVAL)?)
+}
+
 /// Writes a number.
 pub fn put_u32(memory: &mut GuestMemory<'_>, at: i32, value: u32) -> Result<(), Fail> {
     put(memory, pointer(at), &value.to_le_bytes())

@@ -7,7 +7,7 @@ use crate::wasi::calls;
 use crate::wasi::errno::{ACCES, AGAIN, Fail, INVAL, ISCONN, code};
 use crate::wasi::sockets::address::{self, Address};
 use crate::wasi::sockets::descriptors::Descriptor;
-use crate::wasi::sockets::memory::{Target, gather, pointer, put, put_u32};
+use crate::wasi::sockets::memory::{Target, gather, pointer, put, put_count};
 use crate::wasi::sockets::socket::{Direction, NONBLOCK, Socket};
 use crate::wasi::sockets::state::P1;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
@@ -164,30 +164,30 @@ async fn receive(
     let socket = p1.descriptors.socket(fd)?;
     let mut target = Target::new(memory, list, count)?;
     let slice = target.slice(memory)?;
-    let how = match flags & PEEK {
-        0 => RecvFlags::empty(),
-        _ => RecvFlags::PEEK,
-    };
     let wait_all = flags & WAIT_ALL != 0 && flags & PEEK == 0 && !socket.datagrams;
     let (len, truncated) = match wait_all {
         true => (fill(socket, slice).await?, false),
-        false => read(socket, slice, how).await?,
+        false => read(socket, slice, flags).await?,
     };
     target.finish(memory, len)?;
-    put_u32(memory, received, u32::try_from(len).map_err(|_| INVAL)?)?;
+    put_count(memory, received, len)?;
     Ok(truncated)
 }
 
-async fn read(socket: &Socket, slice: &mut [u8], how: RecvFlags) -> Result<(usize, bool), Fail> {
+/// How the system is asked: a message's whole length is wanted, though it may not fit.
+fn recv_flags(socket: &Socket, flags: i32) -> RecvFlags {
+    let mut how = RecvFlags::empty();
+    how.set(RecvFlags::PEEK, flags & PEEK != 0);
+    how.set(RecvFlags::TRUNC, socket.datagrams);
+    how
+}
+
+async fn read(socket: &Socket, slice: &mut [u8], flags: i32) -> Result<(usize, bool), Fail> {
     // A stream has nothing to say to a read of no bytes, and would be waited for.
     if slice.is_empty() && !socket.datagrams {
         return Ok((0, false));
     }
-    // The whole length of a message, though it did not fit.
-    let how = match socket.datagrams {
-        true => how | RecvFlags::TRUNC,
-        false => how,
-    };
+    let how = recv_flags(socket, flags);
     let nonblocking = socket.nonblocking();
     let read = socket.attempt(Direction::Read, nonblocking, |fd| {
         rustix::net::recv(fd, &mut *slice, how)
@@ -200,7 +200,7 @@ async fn read(socket: &Socket, slice: &mut [u8], how: RecvFlags) -> Result<(usiz
 async fn fill(socket: &Socket, slice: &mut [u8]) -> Result<usize, Fail> {
     let mut done = 0;
     while done < slice.len() {
-        match read(socket, &mut slice[done..], RecvFlags::empty()).await {
+        match read(socket, &mut slice[done..], 0).await {
             Ok((0, _)) => break,
             Ok((len, _)) => done += len,
             Err(_) if done > 0 => break,
@@ -222,7 +222,7 @@ async fn send(
     let buffers = gather(memory, list, count)?;
     let len = write(socket, &buffers).await?;
     drop(buffers);
-    put_u32(memory, sent, u32::try_from(len).map_err(|_| INVAL)?)
+    put_count(memory, sent, len)
 }
 
 /// A guest that waits has all of it sent, as from a socket of the system that waits.
@@ -298,7 +298,7 @@ async fn send_to(
     let len = len.await?;
     drop(slices);
     drop(buffers);
-    put_u32(memory, sent, u32::try_from(len).map_err(|_| INVAL)?)
+    put_count(memory, sent, len)
 }
 
 /// Where the results of `sock_recv_from` go: the port is in version 2 of the interface alone.
@@ -326,15 +326,7 @@ pub async fn receive_from(
     let mut target = Target::new(memory, list, count)?;
     let (len, truncated, from) = loop {
         let slice = target.slice(memory)?;
-        let peek = if flags == 0 {
-            RecvFlags::empty()
-        } else {
-            RecvFlags::PEEK
-        };
-        let how = match socket.datagrams {
-            true => peek | RecvFlags::TRUNC,
-            false => peek,
-        };
+        let how = recv_flags(socket, flags);
         let received = socket.attempt(Direction::Read, socket.nonblocking(), |fd| {
             rustix::net::recvfrom(fd, &mut *slice, how)
         });
@@ -354,7 +346,7 @@ pub async fn receive_from(
     if let Some(from) = from {
         address::write(memory, out.address, out.port, &from)?;
     }
-    put_u32(memory, out.count, u32::try_from(len).map_err(|_| INVAL)?)?;
+    put_count(memory, out.count, len)?;
     put(
         memory,
         pointer(out.flags),

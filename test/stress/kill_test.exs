@@ -154,7 +154,7 @@ defmodule Wasmex.Stress.KillTest do
 
       callers =
         for function <- ["spin", "one", "spin"],
-            do: spawn_monitor(fn -> Wasmex.call_function(name, function, [], :infinity) end)
+            do: spawn_monitor(fn -> Wasmex.call_function(server, function, [], :infinity) end)
 
       if rem(n, 3) == 0, do: Process.sleep(1), else: :erlang.yield()
       Process.exit(server, :kill)

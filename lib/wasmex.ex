@@ -7,7 +7,7 @@ defmodule Wasmex do
 
   To call a guest library, this module is a process around one instance, for use under a supervisor:
   `start_link/1`, then `call_function/4`. The process is thin. `Wasmex.Instance.call/4` makes the same calls
-  in the calling process. In both cases the guest runs on the VM's schedulers in slices of a quarter of a
+  in the calling process. In both cases the guest runs on the VM's schedulers in slices of at most a
   millisecond, so it does not block other processes.
 
   ## Example

@@ -20,7 +20,7 @@ defmodule Wasmex.Call do
   alias Wasmex.Call.{Request, Timeout, Turn}
 
   # These are on the path of every import.
-  @compile {:inline, with_imports: 4, run_import: 4, apply_import: 3, expired?: 1}
+  @compile {:inline, with_imports: 4, with_caller: 3, expired?: 1}
 
   @enforce_keys [:store, :again]
   defstruct store: nil,
@@ -35,7 +35,7 @@ defmodule Wasmex.Call do
             extensions: 0,
             # The functions and the context of the last used import table.
             imports: nil,
-            # Called for each import, see `observed/4`; may be nil.
+            # Called for each import, see `observed/5`; may be nil.
             observer: nil,
             raised: nil
 
@@ -111,20 +111,19 @@ defmodule Wasmex.Call do
   def advance({:wait, ref}, call), do: {:wait, ref, call}
   def advance({:busy, ref}, call), do: {:busy, ref, call}
 
+  # As most imports are: of the table that was used last, without a deadline or an observer.
+  def advance(
+        {:import, table, memory, index, serial, params},
+        %{imports: {table, memory, functions, context}, observer: nil, deadline: :infinity} = call
+      ) do
+    context = with_caller(context, call, serial)
+    resume(call.store, serial, apply_import(elem(functions, index), context, params), call)
+  end
+
   def advance({:import, table, memory, index, serial, params}, call) do
     %{store: store} = call = with_imports(call, table, memory, serial)
     {_table, _memory, functions, context} = call.imports
-    caller = %StoreOrCaller{resource: {store, serial}, reference: context.caller}
-    context = %{context | caller: caller}
-
-    result =
-      case call do
-        %{observer: nil, deadline: :infinity} ->
-          apply_import(elem(functions, index), context, params)
-
-        _ ->
-          run_import(elem(functions, index), context, params, call)
-      end
+    result = run_import(elem(functions, index), with_caller(context, call, serial), params, call)
 
     case expired?(call) and extend(call) do
       false -> resume(store, serial, result, call)
@@ -141,6 +140,14 @@ defmodule Wasmex.Call do
       :over -> cancel(call, nil)
       call -> call.store |> Native.call_poll() |> advance(call)
     end
+  end
+
+  # Functions of components get no context.
+  defp with_caller(nil, _call, _serial), do: nil
+
+  defp with_caller(context, call, serial) do
+    caller = %StoreOrCaller{resource: {call.store, serial}, reference: context.caller}
+    %{context | caller: caller}
   end
 
   defp resume(store, serial, {:returned, value}, call),
@@ -163,13 +170,13 @@ defmodule Wasmex.Call do
   defp with_imports(call, table, memory_key, serial) do
     {functions, memory} = Native.import_context(call.store, serial)
 
-    context = if call.context, do: call.context.(memory), else: %{caller: make_ref()}
+    context = if call.context, do: call.context.(memory)
     observer = call.observer || if Telemetry.on?(:import), do: &span/1
     %{call | imports: {table, memory_key, functions, context}, observer: observer}
   end
 
   defp run_import(import, context, params, %{observer: observer} = call),
-    do: under_deadline(call, fn -> observed(observer, import, context, params) end)
+    do: under_deadline(call, fn -> observed(observer, import, context, params, call.store) end)
 
   # Calls that the function makes end before the deadline of this one.
   defp under_deadline(%{deadline: :infinity}, function), do: function.()
@@ -184,18 +191,17 @@ defmodule Wasmex.Call do
     end
   end
 
-  defp observed(nil, import, context, params), do: apply_import(import, context, params)
+  defp observed(nil, import, context, params, _store), do: apply_import(import, context, params)
 
-  # The observer is called with `{:start, namespace, name, params, context}`; its result is passed back in
+  # The observer is called with `{:start, namespace, name, params, store}`; its result is passed back in
   # `{:stop, result, outcome}`. If it raises, the call is ended first, because it would keep the store in use.
-  defp observed(observer, {_function, namespace, name} = import, context, params) do
-    started = observer.({:start, namespace, name, params, context})
+  defp observed(observer, {_function, namespace, name} = import, context, params, store) do
+    started = observer.({:start, namespace, name, params, store})
     outcome = apply_import(import, context, params)
     observer.({:stop, started, outcome})
     outcome
   catch
     kind, reason ->
-      %{resource: {store, _serial}} = context.caller
       Native.call_cancel(store)
       :erlang.raise(kind, reason, __STACKTRACE__)
   end
@@ -203,7 +209,7 @@ defmodule Wasmex.Call do
   @doc false
   # The observer for telemetry spans.
   @spec span(tuple()) :: term()
-  def span({:start, namespace, name, _params, _context}),
+  def span({:start, namespace, name, _params, _store}),
     do: Telemetry.start(:import, %{namespace: namespace, name: name})
 
   def span({:stop, started, {:returned, _value}}), do: Telemetry.stop(started, :ok)
@@ -212,17 +218,20 @@ defmodule Wasmex.Call do
     do: Telemetry.exception(started, raised.kind, raised.exception, raised.stacktrace)
 
   # Functions of components receive no context.
-  defp apply_import({{:plain, function}, _interface, _name}, _context, params) do
+  defp apply_import({{:plain, function}, _interface, _name}, nil, params) do
     {:returned, apply(function, params)}
   catch
     kind, reason -> caught(kind, reason, __STACKTRACE__)
   end
 
   defp apply_import({function, _namespace, _name}, context, params) do
-    {:returned, apply(function, [context | params])}
+    {:returned, with_context(function, context, params)}
   catch
     kind, reason -> caught(kind, reason, __STACKTRACE__)
   end
+
+  defp with_context(function, context, [param]), do: function.(context, param)
+  defp with_context(function, context, params), do: apply(function, [context | params])
 
   defp caught(kind, reason, stacktrace) do
     exception = if kind == :error, do: Exception.normalize(:error, reason, stacktrace)

@@ -6,7 +6,7 @@ defmodule Wasmex.Components do
   then `call_function/4`. To call a component without a separate process, use
   `Wasmex.Components.Instance.call/4`. To generate a module from a component's types, `use Wasmex.Component`.
 
-  In each case the guest runs on the VM's schedulers in slices of a quarter of a millisecond, and imported
+  In each case the guest runs on the VM's schedulers in slices of at most a millisecond, and imported
   Elixir functions run in the process that calls the guest.
 
   ## Example

@@ -2,8 +2,9 @@ defmodule Wasmex.Instance do
   @moduledoc """
   An instance of a module in a store: its functions, memories, globals and tables.
 
-  `call/4` runs a guest function in the calling process, in slices of a quarter of a millisecond, so that
-  the VM can schedule other processes in between. Imported Elixir functions run in the same process.
+  `call/4` runs a guest function in the calling process, in slices of a millisecond (a quarter of one while guests
+  keep all schedulers busy), so that the VM can schedule other processes in between. Imported Elixir functions run
+  in the same process.
 
   ## Example
 

@@ -37,8 +37,7 @@ defmodule Wasmex.Store do
   @spec new(StoreLimits.t() | nil, Engine.t() | nil) ::
           {:ok, StoreOrCaller.t()} | {:error, String.t()}
   def new(limits \\ nil, engine \\ nil) do
-    limits = StoreLimits.validate!(limits || %StoreLimits{})
-    wrap(Native.store_new(Engine.resource(engine), limits, nil, []))
+    wrap(Native.store_new(Engine.resource(engine), limits!(limits), nil, []))
   end
 
   @doc """
@@ -63,21 +62,29 @@ defmodule Wasmex.Store do
           {:ok, StoreOrCaller.t()} | {:error, Error.t()}
   def make(%kind{} = options, limits, engine, observe)
       when kind in [WasiOptions, WasiP2Options] do
-    limits = StoreLimits.validate!(limits || %StoreLimits{})
-    native = kind.to_native!(options)
-    engine = Engine.resource(engine)
-
-    # Opening directories may touch a disk.
-    made =
-      if native.preopen == [],
-        do: Native.store_new(engine, limits, native, observe),
-        else: Native.store_new_with_dirs(engine, limits, native, observe)
-
-    case made do
+    case Engine.resource(engine) |> made(limits!(limits), native!(options), observe) do
       {:ok, resource} -> {:ok, StoreOrCaller.__wrap_resource__(resource)}
       {:error, native} -> {:error, Error.from_native(native)}
     end
   end
+
+  # Opening directories may touch a disk.
+  defp made(engine, limits, %{preopen: [_ | _]} = options, observe),
+    do: Native.store_new_with_dirs(engine, limits, options, observe)
+
+  defp made(engine, limits, options, observe),
+    do: Native.store_new(engine, limits, options, observe)
+
+  # Most stores are made without limits or options: nothing is checked, and all such stores keep one copy.
+  @no_limits %StoreLimits{}
+  @no_options %WasiOptions{}
+  @no_options_native {:shared, WasiOptions.to_native!(@no_options)}
+
+  defp limits!(limits) when limits in [nil, @no_limits], do: nil
+  defp limits!(limits), do: StoreLimits.validate!(limits)
+
+  defp native!(@no_options), do: @no_options_native
+  defp native!(%kind{} = options), do: kind.to_native!(options)
 
   defp wrap({:ok, resource}), do: {:ok, StoreOrCaller.__wrap_resource__(resource)}
   defp wrap({:error, native}), do: {:error, native |> Error.from_native() |> Compat.text()}

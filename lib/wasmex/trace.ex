@@ -14,7 +14,7 @@ defmodule Wasmex.Trace do
   - `:duration`: nanoseconds, including time spent waiting
 
   Events are delivered in the order of the calls, in the process that runs the program, at the end of the
-  slice (a quarter of a millisecond) in which the calls ended.
+  slice (at most a millisecond) in which the calls ended.
 
   ## Example
 
@@ -132,13 +132,12 @@ defmodule Wasmex.Trace do
 
   def observer(tell) do
     fn
-      {:start, namespace, name, params, context} ->
-        {store, _serial} = Wasmex.StoreOrCaller.split(context.caller)
+      {:start, namespace, name, params, store} ->
         # Deliver earlier events first.
         deliver(tell, store, false)
 
         {namespace, name, params, System.monotonic_time(),
-         Wasmex.Call.span({:start, namespace, name, params, context})}
+         Wasmex.Call.span({:start, namespace, name, params, store})}
 
       {:stop, {namespace, name, params, start, span}, outcome} ->
         duration = System.convert_time_unit(System.monotonic_time() - start, :native, :nanosecond)

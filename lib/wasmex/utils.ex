@@ -68,7 +68,10 @@ defmodule Wasmex.Utils do
   def byte?(bytes, byte) when byte_size(bytes) > 256,
     do: :binary.match(bytes, <<byte>>) != :nomatch
 
-  def byte?(<<byte, _::binary>>, byte), do: true
-  def byte?(<<_, rest::binary>>, byte), do: byte?(rest, byte)
-  def byte?("", _byte), do: false
+  def byte?(bytes, byte), do: find?(bytes, byte)
+
+  # Without a guard that needs the whole binary, the VM goes through it with one cursor.
+  defp find?(<<byte, _::binary>>, byte), do: true
+  defp find?(<<_, rest::binary>>, byte), do: find?(rest, byte)
+  defp find?(<<>>, _byte), do: false
 end

@@ -18,7 +18,7 @@ defmodule Wasmex.HTTP.Exchange do
 
   @held 64 * 1024
 
-  # The number of slices (of a quarter of a millisecond) after which a request continues with low priority, so that
+  # The number of slices (of a quarter of a millisecond, or of one while schedulers are free) after which a request continues with low priority, so that
   # short requests do not wait for it.
   @long 20
 

@@ -107,7 +107,10 @@ defmodule Wasmex.Options.Type do
   defp valid?(:bytes, value), do: valid?(:natural, value)
   defp valid?(:timeout, :infinity), do: true
   defp valid?(:timeout, value), do: is_integer(value) and value >= 0
-  defp valid?({:integer, range}, value), do: is_integer(value) and value in range
+  # Not `in`, which asks a protocol.
+  defp valid?({:integer, first..last//1}, value),
+    do: is_integer(value) and value >= first and value <= last
+
   defp valid?({:bytes, range}, value), do: valid?({:integer, range}, value)
   defp valid?({:milliseconds, range}, value), do: valid?({:integer, range}, value)
   defp valid?({:one_of, values}, value), do: value in values

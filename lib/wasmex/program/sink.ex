@@ -51,10 +51,8 @@ defmodule Wasmex.Program.Sink do
 
   defp device(device), do: {new_pipe(@capacity), {:device, DeviceSink.new(device)}}
 
-  defp new_pipe(capacity) do
-    {:ok, pipe} = Pipe.new(mode: :stream, capacity: capacity)
-    pipe
-  end
+  # As `Pipe.new/1` with `mode: :stream`: there is nothing to check.
+  defp new_pipe(capacity), do: Pipe.__wrap_resource__(Native.pipe_new(:stream, capacity))
 
   @doc """
   Passes on the output so far. Returns `{:ok, sink}`, `{:error, error, sink}`, or

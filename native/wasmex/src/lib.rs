@@ -49,6 +49,7 @@ static EXTENSIONS: [&dyn Extension; 3] = [
 
 fn load(env: Env, _info: Term) -> bool {
     core::wat::accept_older_text();
+    vm::layout::check(env);
     guest::hosts::register(&HOST_MODULES);
     guest::extension::register(&EXTENSIONS);
     host_error::register(&GUEST_ERRORS);

@@ -277,6 +277,34 @@ defmodule Wasmex.Components.InstanceTest do
     assert {:error, %Error{reason: :spent}} = Instance.call(instance, "f", [])
   end
 
+  test "a result outlives the slices of a post-return" do
+    wat = """
+    (component
+      (core module $m
+        (memory (export "memory") 1)
+        (data (i32.const 0) "\\10\\00\\00\\00\\05\\00\\00\\00")
+        (data (i32.const 16) "hello")
+        (func (export "f") (result i32) (i32.const 0))
+        (func (export "after") (param i32)
+          (local $n i32)
+          (loop
+            (local.set $n (i32.add (local.get $n) (i32.const 1)))
+            (br_if 0 (i32.lt_u (local.get $n) (i32.const 50_000_000))))))
+      (core instance $i (instantiate $m))
+      (func (export "f") (result string)
+        (canon lift (core func $i "f") (memory (core memory $i "memory")) (post-return (core func $i "after")))))
+    """
+
+    {:ok, component} = Component.compile(Wasmex.Engine.default(), wat)
+    {:ok, store} = Store.new()
+    {:ok, instance} = Instance.instantiate(store, component, %{})
+
+    for _ <- 1..3 do
+      assert Instance.call(instance, "f", []) == {:ok, "hello"}
+      :erlang.garbage_collect()
+    end
+  end
+
   test "results that break the canonical ABI are errors" do
     for {pointer, length} <- [{0xFFFF_FFF0, 100}, {0, 0xFFFF_FFFF}, {65_530, 10}] do
       wat = """

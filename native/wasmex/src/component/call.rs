@@ -1,7 +1,7 @@
 //! Calls of a component's functions, which are found by their path.
 
 use crate::component::abi;
-use crate::component::abi::export::{Args, Results};
+use crate::component::abi::export::{Args, Lent, Results};
 use crate::component::instance::ComponentInstance;
 use crate::component::lower::decode::Decoder;
 use crate::component::mapping::{Mapping, PACKED, PACKED_ATOMS};
@@ -10,7 +10,8 @@ use crate::component::signature::Signature;
 use crate::component::state::Underway;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
-use crate::guest::job::{Job, Running, Task};
+use crate::guest::handoff;
+use crate::guest::job::{Job, Work};
 use crate::guest::values::{self, Arity};
 use crate::vm::atoms;
 use crate::vm::env;
@@ -19,7 +20,8 @@ use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::host_error::host_error;
 use crate::vm::terms;
 use rustler::sys::ErlNifTerm;
-use rustler::{Env, NifResult, ResourceArc, Term};
+use rustler::{Binary, Env, ListIterator, NifResult, ResourceArc, Term};
+use smallvec::SmallVec;
 use std::sync::Arc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentItem;
@@ -47,20 +49,9 @@ fn component_call<'a>(
     let mapping: Mapping = mapping.decode()?;
     let fuel = fast_nif::option(fuel)?;
     let via = via.decode()?;
-    let (name, names, joined);
-    let (path, key): (&[&str], &str) = match path.decode::<&str>() {
-        Ok(single) => {
-            name = [single];
-            (&name, single)
-        }
-        Err(_) => {
-            names = path.decode::<Vec<&str>>()?;
-            joined = names.join("\0");
-            (&names, &joined)
-        }
-    };
+    let key = key(path)?;
     let cell = instance.cell.clone();
-    let job = |instance: ResourceArc<ComponentInstance>, signature| -> Result<Job> {
+    let job = |instance: ResourceArc<ComponentInstance>, signature| -> Result<Job<Call>> {
         instance.components.check()?;
         let call = Call {
             instance,
@@ -68,19 +59,41 @@ fn component_call<'a>(
             params: params.as_c_arg(),
             mapping,
         };
-        Ok(Job::task(call, fuel))
+        Ok(Job::new(call, fuel))
     };
-    Ok(match instance.known(key) {
+    Ok(match instance.signatures.get(&key) {
         Some(signature) => match job(instance, signature) {
             Ok(job) => drive::begin(env, &cell, via, job),
             Err(error) => error.to_term(env),
         },
         // Looked up once, then known by its key.
-        None => drive::begin_found(env, &cell, via, |cx| {
-            let signature = look_up(&instance, cx, path, key)?;
-            job(instance, signature)
-        }),
+        None => {
+            let path: Vec<&str> = match path.is_list() {
+                true => path.decode()?,
+                false => vec![path.decode()?],
+            };
+            drive::begin_found(env, &cell, via, |cx| {
+                let signature = look_up(&instance, cx, &path, &key)?;
+                job(instance, signature)
+            })
+        }
     })
+}
+
+/// The names with a NUL between them, which no name has.
+fn key(path: Term) -> NifResult<SmallVec<[u8; 128]>> {
+    let mut key = SmallVec::new();
+    if let Ok(name) = path.decode::<Binary>() {
+        key.extend_from_slice(&name);
+        return Ok(key);
+    }
+    for (index, name) in path.decode::<ListIterator>()?.enumerate() {
+        if index > 0 {
+            key.push(0);
+        }
+        key.extend_from_slice(&name.decode::<Binary>()?);
+    }
+    Ok(key)
 }
 
 /// Finds a function by its path, and makes it known by its key.
@@ -88,7 +101,7 @@ fn look_up(
     instance: &ComponentInstance,
     mut cx: StoreContextMut<'_, StoreData>,
     path: &[&str],
-    key: &str,
+    key: &[u8],
 ) -> Result<Arc<Signature>> {
     instance.find_resources(&mut cx);
     let mut parent = None;
@@ -101,7 +114,7 @@ fn look_up(
                 let func = exports.get_func(&mut cx, index);
                 let func = func.ok_or_else(|| unknown(instance, path, position))?;
                 let signature = Arc::new(signature(&cx, func)?);
-                instance.remember(key, &signature);
+                instance.signatures.keep(key, &signature);
                 return Ok(signature);
             }
             Some((ComponentItem::ComponentInstance(_), index)) if !last => {
@@ -114,7 +127,7 @@ fn look_up(
 }
 
 fn signature(cx: &StoreContextMut<'_, StoreData>, func: Func) -> Result<Signature> {
-    let check = || func.typed::<Args, Results<0>>(cx).map(drop);
+    let check = || func.typed::<Lent, Results<0>>(cx).map(drop);
     let (params, _results) =
         abi::checked(check).map_err(|error| Error::chain(atoms::unsupported(), &error))?;
     let ty = func.ty(cx);
@@ -163,24 +176,55 @@ pub struct Call {
     pub mapping: Mapping,
 }
 
-impl Task for Call {
-    fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a> {
-        Box::pin(self.begin(cx))
-    }
-}
-
-impl Call {
-    /// Its state is small: nothing that only other tasks need is part of it.
-    async fn begin(self: Box<Self>, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+impl Work for Call {
+    /// Its state is small: nothing that only other work needs is part of it.
+    async fn run(self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
         // Before anything that may take longer than the terms live.
         let (args, lent) = self.args()?;
         if self.instance.components.has_orphans() {
             Box::pin(drop_orphans(&self.instance, &mut cx)).await?;
         }
-        self.dispatch(args, lent, cx).await
+        let underway = Underway::begin(&self.instance);
+        self.call(&args, cx).await?;
+        underway.end();
+        for rep in lent {
+            self.instance.components.hosted.remove(rep);
+        }
+        env::in_env(|env| handoff::take_result(env).map(|term| term.as_c_arg()))
+            .flatten()
+            .ok_or(Error::Cancelled)
+    }
+}
+
+impl Call {
+    /// The result is left where [`handoff::take_result`] finds it.
+    async fn call(&self, args: &Args, cx: StoreContextMut<'_, StoreData>) -> Result<()> {
+        let called = match self.mapping.outward() {
+            0 => self.typed::<0>().call_async(cx, Lent(args)).await.map(drop),
+            1 => self.typed::<1>().call_async(cx, Lent(args)).await.map(drop),
+            2 => self.typed::<2>().call_async(cx, Lent(args)).await.map(drop),
+            PACKED => self
+                .typed::<PACKED>()
+                .call_async(cx, Lent(args))
+                .await
+                .map(drop),
+            PACKED_ATOMS => self
+                .typed::<PACKED_ATOMS>()
+                .call_async(cx, Lent(args))
+                .await
+                .map(drop),
+            _ => self.typed::<3>().call_async(cx, Lent(args)).await.map(drop),
+        };
+        called.map_err(Error::Guest)
     }
 
-    fn args(&self) -> Result<(Args, Vec<u32>)> {
+    fn typed<const MAPPING: u32>(&self) -> TypedFunc<Lent<'_>, Results<MAPPING>> {
+        // SAFETY: these types take any function; what they convert is what its own type says.
+        unsafe { TypedFunc::new_unchecked(self.signature.func) }
+    }
+
+    /// Boxed: they are large, and the futures on the way would move them.
+    fn args(&self) -> Result<(Box<Args>, Vec<u32>)> {
         env::in_env(|env| {
             // SAFETY: it came with the NIF that is polling for the first time right now.
             let list = unsafe { env::term(env, self.params) };
@@ -189,7 +233,7 @@ impl Call {
         .unwrap_or(Err(Error::Cancelled))
     }
 
-    fn decode(&self, list: Term) -> Result<(Args, Vec<u32>)> {
+    fn decode(&self, list: Term) -> Result<(Box<Args>, Vec<u32>)> {
         let shape = &self.signature.params.shape;
         let expected = shape.items().len();
         let got = values::count(list)?;
@@ -208,46 +252,12 @@ impl Call {
         let image = abi::commit(decoder.image, || self.instance.components.clone());
         let image = image.map_err(Conversion)?;
         let lent = image.lent();
-        Ok((Args::new(image, shape.clone()), lent))
+        Ok((Box::new(Args::new(image, shape.clone())), lent))
     }
 
     fn wrong(&self, problem: Box<Problem>, index: usize) -> Error {
         let name = self.signature.param(index).into();
         Conversion(problem.at(Step::Param(index, name))).into()
-    }
-
-    async fn dispatch(
-        self: Box<Self>,
-        args: Args,
-        lent: Vec<u32>,
-        cx: StoreContextMut<'_, StoreData>,
-    ) -> Result<ErlNifTerm> {
-        match self.mapping.outward() {
-            0 => self.mapped::<0>(args, lent, cx).await,
-            1 => self.mapped::<1>(args, lent, cx).await,
-            2 => self.mapped::<2>(args, lent, cx).await,
-            PACKED => self.mapped::<PACKED>(args, lent, cx).await,
-            PACKED_ATOMS => self.mapped::<PACKED_ATOMS>(args, lent, cx).await,
-            _ => self.mapped::<3>(args, lent, cx).await,
-        }
-    }
-
-    async fn mapped<const MAPPING: u32>(
-        self: Box<Self>,
-        args: Args,
-        lent: Vec<u32>,
-        cx: StoreContextMut<'_, StoreData>,
-    ) -> Result<ErlNifTerm> {
-        let underway = Underway::begin(&self.instance);
-        // SAFETY: these types take any function; what they convert is what its own type says.
-        let func =
-            unsafe { TypedFunc::<Args, Results<MAPPING>>::new_unchecked(self.signature.func) };
-        let results = func.call_async(cx, args).await.map_err(Error::Guest)?;
-        underway.end();
-        for rep in lent {
-            self.instance.components.hosted.remove(rep);
-        }
-        env::in_env(|env| results.term(env).as_c_arg()).ok_or(Error::Cancelled)
     }
 }
 

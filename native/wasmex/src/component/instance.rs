@@ -6,9 +6,9 @@ use crate::component::state::Components;
 use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
 use crate::vm::live::{Kind, Live};
+use crate::vm::names::Names;
 use rustler::{Resource, ResourceArc};
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Instance, ResourceType};
@@ -24,7 +24,7 @@ pub struct ComponentInstance {
     /// wasmtime's instance.
     pub instance: Instance,
     /// Functions that were called before, by their path.
-    signatures: RwLock<HashMap<String, Arc<Signature>>>,
+    pub signatures: Names<Signature>,
     /// The resources it exports: type, interface and name.
     resources: OnceLock<Vec<(ResourceType, String, String)>>,
     _live: Live,
@@ -53,27 +53,10 @@ impl ComponentInstance {
             cell,
             component,
             instance,
-            signatures: RwLock::new(HashMap::new()),
+            signatures: Names::default(),
             resources: OnceLock::new(),
             _live: Live::new(Kind::ComponentInstance),
         })
-    }
-
-    /// A function that was called before.
-    pub fn known(&self, key: &str) -> Option<Arc<Signature>> {
-        self.signatures
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned()
-    }
-
-    /// Makes a function known.
-    pub fn remember(&self, key: &str, signature: &Arc<Signature>) {
-        self.signatures
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key.to_string(), signature.clone());
     }
 
     /// Finds out which resources it exports, once.

@@ -227,18 +227,14 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
     }
 
     fn items(&mut self, element: &Shape, bytes: &[u8], length: usize) -> Result<Term<'e>> {
-        let mut list = Term::list_new_empty(self.env);
-        if let Kind::Number(number) = element.kind {
-            for bytes in bytes.chunks_exact(element.size).take(length).rev() {
-                list = list.list_prepend(number.encode(self.env, bytes));
-            }
-            return Ok(list);
-        }
-        for index in (0..length).rev() {
-            let term = self.value(element, &bytes[index * element.size..])?;
-            list = list.list_prepend(term);
-        }
-        Ok(list)
+        let terms = match element.kind {
+            Kind::Number(number) => number.encode_list(self.env, &bytes[..length * element.size]),
+            _ => (0..length)
+                .map(|index| self.value(element, &bytes[index * element.size..]))
+                .map(|term| term.map(|term| term.as_c_arg()))
+                .collect::<Result<Vec<ErlNifTerm>>>()?,
+        };
+        Ok(terms::list_of(self.env, &terms))
     }
 
     /// Of entries with the same key the last one counts.

@@ -10,7 +10,7 @@ use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::funcref::FuncResource;
-use crate::guest::job::Job;
+use crate::guest::job::{Call, Job};
 use crate::guest::signature::Signature;
 use crate::guest::values::Floats;
 use crate::vm::atoms;
@@ -18,10 +18,10 @@ use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
+use crate::vm::names::Names;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use wasmtime::{Extern, ExternType, Instance, Module, StoreContextMut};
 
 /// An instance of a core module.
@@ -32,7 +32,7 @@ pub struct InstanceResource {
     pub instance: Instance,
     module: Module,
     /// Functions that were called before: looking one up in wasmtime costs more than the call.
-    signatures: RwLock<HashMap<Box<str>, Arc<Signature>>>,
+    signatures: Names<Signature>,
     /// `_initialize` has been called for the user, who may call it again out of habit.
     initialized: AtomicBool,
     _live: Live,
@@ -68,7 +68,7 @@ impl InstanceResource {
             cell,
             instance,
             module,
-            signatures: RwLock::new(HashMap::new()),
+            signatures: Names::default(),
             initialized: AtomicBool::new(initialized),
             _live: Live::new(Kind::Instance),
         })
@@ -85,18 +85,10 @@ impl InstanceResource {
         cx: StoreContextMut<'_, StoreData>,
         name: &str,
     ) -> Result<Arc<Signature>> {
-        match self.known(name) {
+        match self.signatures.get(name.as_bytes()) {
             Some(signature) => Ok(signature),
             None => self.look_up(cx, name),
         }
-    }
-
-    fn known(&self, name: &str) -> Option<Arc<Signature>> {
-        self.signatures
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
     }
 
     fn look_up(
@@ -108,10 +100,7 @@ impl InstanceResource {
             return Err(self.unknown(atoms::func(), name));
         };
         let signature = Arc::new(Signature::new(&cx, func));
-        self.signatures
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.into(), signature.clone());
+        self.signatures.keep(name.as_bytes(), &signature);
         Ok(signature)
     }
 
@@ -152,7 +141,7 @@ fn instance_call<'a>(
     Ok(call(
         env,
         &instance,
-        text(&name),
+        &name,
         params,
         fast_nif::option(fuel)?,
         via.decode()?,
@@ -170,31 +159,32 @@ fn instance_call_bits<'a>(
     fuel: Option<u64>,
     via: Via,
 ) -> Term<'a> {
-    call(env, &instance, text(&name), params, fuel, via, Floats::Bits)
+    call(env, &instance, &name, params, fuel, via, Floats::Bits)
 }
 
 fn call<'a>(
     env: Env<'a>,
     instance: &ResourceArc<InstanceResource>,
-    name: &str,
+    name: &Binary,
     params: Term<'a>,
     fuel: Option<u64>,
     via: Via,
     floats: Floats,
 ) -> Term<'a> {
-    let started = || name == "_initialize" && instance.initialized.swap(false, Ordering::Relaxed);
-    let job = |signature: Arc<Signature>| -> Result<Job> {
+    let started =
+        || name.as_slice() == b"_initialize" && instance.initialized.swap(false, Ordering::Relaxed);
+    let job = |signature: Arc<Signature>| -> Result<Job<Call>> {
         let args = signature.args(params)?;
         Ok(Job::call(signature, args, floats, fuel))
     };
-    match instance.known(name) {
+    match instance.signatures.get(name) {
         _ if started() => (atoms::ok(), Term::list_new_empty(env)).encode(env),
         Some(signature) => match job(signature) {
             Ok(job) => drive::begin(env, &instance.cell, via, job),
             Err(error) => error.to_term(env),
         },
         None => drive::begin_found(env, &instance.cell, via, |cx| {
-            job(instance.look_up(cx, name)?)
+            job(instance.look_up(cx, text(name))?)
         }),
     }
 }

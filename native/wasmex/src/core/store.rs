@@ -16,13 +16,13 @@ use crate::wasi::p1::WasiSpec;
 use rustler::{Encoder, Env, ResourceArc, Term};
 use wasmtime::Store;
 
-/// `wasi` is nil for a store without. `extensions` names what is to be attached, as atoms or `{atom, term}`: `:trace`,
+/// `limits` are nil for none, `wasi` is nil for a store without. `extensions` names what is to be attached, as atoms or `{atom, term}`: `:trace`,
 /// for instances of templates that are traced, and `:profile`, for `profile_start`.
 #[rustler::nif]
 fn store_new<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineResource>,
-    limits: LimitsSpec,
+    limits: Option<LimitsSpec>,
     wasi: Option<Options<'a>>,
     extensions: Vec<Term<'a>>,
 ) -> Term<'a> {
@@ -34,7 +34,7 @@ fn store_new<'a>(
 fn store_new_with_dirs<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineResource>,
-    limits: LimitsSpec,
+    limits: Option<LimitsSpec>,
     wasi: Option<Options<'a>>,
     extensions: Vec<Term<'a>>,
 ) -> Term<'a> {
@@ -50,10 +50,11 @@ fn made(env: Env, cell: Result<StoreCell>) -> Term {
 
 fn new(
     engine: ResourceArc<EngineResource>,
-    limits: LimitsSpec,
+    limits: Option<LimitsSpec>,
     wasi: Option<Options>,
     asked: Vec<Term>,
 ) -> Result<StoreCell> {
+    let limits = limits.unwrap_or_default();
     let reactor = wasi.is_some();
     if reactor && runtime::get().is_none() {
         return Err(Error::text(

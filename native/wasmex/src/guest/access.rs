@@ -84,7 +84,7 @@ pub fn reply_rooted<'a>(
 pub fn visit<R>(
     env: Env,
     cell: &ResourceArc<StoreCell>,
-    mut execution: Box<Execution>,
+    mut execution: Execution,
     serial: u64,
     f: impl FnOnce(StoreContextMut<'_, StoreData>) -> R,
 ) -> Result<R> {

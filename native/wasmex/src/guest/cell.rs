@@ -67,7 +67,7 @@ pub enum Phase {
     /// Nobody uses it.
     Idle(Store<StoreData>),
     /// A call waits to be polled.
-    Suspended(Box<Execution>),
+    Suspended(Execution),
     /// A NIF of this process works with it at this moment.
     Taken(LocalPid),
     /// It was freed.
@@ -123,7 +123,7 @@ pub enum Entry<'a> {
     /// The store, to be put back with [`StoreCell::leave`].
     Idle(Store<StoreData>),
     /// The call that this process drives, suspended in the import of this serial.
-    Import(Box<Execution>, u64),
+    Import(Execution, u64),
     /// Another process uses it: the turn comes as a message with this reference.
     Busy(Term<'a>),
 }
@@ -268,7 +268,7 @@ impl StoreCell {
         }
     }
 
-    fn take_suspended(&self, inner: &mut Inner, me: LocalPid) -> Result<Box<Execution>> {
+    fn take_suspended(&self, inner: &mut Inner, me: LocalPid) -> Result<Execution> {
         match std::mem::replace(&mut inner.phase, Phase::Taken(me)) {
             Phase::Suspended(execution) => Ok(execution),
             other => {
@@ -279,7 +279,7 @@ impl StoreCell {
     }
 
     /// Takes the call out that this process drives.
-    pub fn take_call(&self, me: LocalPid) -> Result<Box<Execution>> {
+    pub fn take_call(&self, me: LocalPid) -> Result<Execution> {
         let mut inner = self.lock();
         match &inner.phase {
             Phase::Suspended(execution) if execution.driver == me => {

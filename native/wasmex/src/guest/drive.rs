@@ -5,7 +5,7 @@ use crate::guest::cell::{Entry, Phase, StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::execution::{self, Execution, Polled};
 use crate::guest::handoff::{CellScope, Command, Ended, Event, Handoff};
-use crate::guest::job::Job;
+use crate::guest::job::{Job, Work};
 use crate::guest::ticker;
 use crate::vm::atoms;
 use crate::vm::env;
@@ -16,7 +16,12 @@ use wasmtime::{AsContextMut, Store, StoreContextMut};
 
 /// Runs a job: at the top of an idle store, nested in the import that this process runs, or not yet.
 /// The result is the first step: see `Wasmex.Call`.
-pub fn begin<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, via: Via, mut job: Job) -> Term<'a> {
+pub fn begin<'a, W: Work>(
+    env: Env<'a>,
+    cell: &ResourceArc<StoreCell>,
+    via: Via,
+    mut job: Job<W>,
+) -> Term<'a> {
     if !ticker::available() {
         return Error::NoTicker.to_term(env);
     }
@@ -34,11 +39,11 @@ pub fn begin<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, via: Via, mut job:
 
 /// As [`begin`], with a job that the store has to be asked for: in the same turn, for who gives one up is the last
 /// again of those who wait.
-pub fn begin_found<'a>(
+pub fn begin_found<'a, W: Work>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
     via: Via,
-    find: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Job>,
+    find: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Job<W>>,
 ) -> Term<'a> {
     if !ticker::available() {
         return Error::NoTicker.to_term(env);
@@ -71,17 +76,17 @@ pub fn begin_found<'a>(
     }
 }
 
-fn start<'a>(
+fn start<'a, W: Work>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
     mut store: Store<StoreData>,
-    job: Job,
+    job: Job<W>,
 ) -> Term<'a> {
     let future = async move {
         let result = job.run(store.as_context_mut()).await;
         (store, result)
     };
-    let execution = Execution::new(future, env.pid());
+    let execution = execution::new(future, env.pid());
     drive(env, cell, execution, Handoff::poll(env))
 }
 
@@ -119,7 +124,7 @@ pub fn resume<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, what: Resume) -> 
 fn drive<'a>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
-    mut execution: Box<Execution>,
+    mut execution: Execution,
     mut handoff: Handoff,
 ) -> Term<'a> {
     match execution.poll(cell, &mut handoff, cell) {
@@ -143,7 +148,7 @@ fn drive<'a>(
 fn pending<'a>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
-    mut execution: Box<Execution>,
+    mut execution: Execution,
     event: Option<Event>,
 ) -> Term<'a> {
     match event {

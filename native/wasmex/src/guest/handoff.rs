@@ -7,10 +7,11 @@
 use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
 use crate::guest::suspension::PendingImport;
-use crate::vm::env::EnvScope;
+use crate::vm::env::{self, EnvScope};
 use crate::vm::error::Error;
+use crate::vm::term_box::TermBox;
 use rustler::sys::{ErlNifEnv, ErlNifTerm};
-use rustler::{Env, ResourceArc};
+use rustler::{Env, ResourceArc, Term};
 use std::cell::Cell;
 use std::pin::Pin;
 use std::ptr;
@@ -88,6 +89,15 @@ pub struct Handoff {
     pub event: Option<Event>,
     /// Frames of this level and deeper are to end now.
     cancel: Option<usize>,
+    /// What a component's function returned, until the guest has run what comes after it.
+    result: Option<Returned>,
+}
+
+enum Returned {
+    /// A term of the NIF that polls.
+    Here(ErlNifTerm),
+    /// A copy, for an earlier poll made it.
+    Kept(TermBox),
 }
 
 thread_local! {
@@ -104,6 +114,26 @@ impl Handoff {
             command: None,
             event: None,
             cancel: None,
+            result: None,
+        }
+    }
+
+    /// Brings the result that an earlier poll left.
+    pub fn bring_result(&mut self, kept: &mut Option<TermBox>) {
+        self.result = kept.take().map(Returned::Kept);
+    }
+
+    /// The result that was made and not yet taken: its term would end with this poll.
+    pub fn keep_result(&mut self) -> Option<TermBox> {
+        match self.result.take()? {
+            Returned::Here(term) => {
+                let lifetime = ();
+                // SAFETY: the environment of the NIF that has just polled, and a term that was made in it.
+                Some(TermBox::new(unsafe {
+                    env::term(Env::new(&lifetime, self.env), term)
+                }))
+            }
+            Returned::Kept(kept) => Some(kept),
         }
     }
 
@@ -195,6 +225,21 @@ fn with<R>(f: impl FnOnce(&mut Handoff) -> R) -> Option<R> {
 /// Says something to the NIF that polls.
 pub fn emit(event: Event) {
     with(|handoff| handoff.event = Some(event));
+}
+
+/// A component's function has returned: its result waits here while the guest runs what comes after it (`post-return`).
+/// No other function returns meanwhile, for that code may call no import.
+pub fn leave_result(term: ErlNifTerm) {
+    with(|handoff| handoff.result = Some(Returned::Here(term)));
+}
+
+/// Takes the result again, in whichever poll.
+pub fn take_result(env: Env) -> Option<Term> {
+    match with(|handoff| handoff.result.take())?? {
+        // SAFETY: made in the poll under way, whose environment this is.
+        Returned::Here(term) => Some(unsafe { env::term(env, term) }),
+        Returned::Kept(kept) => Some(kept.get(env)),
+    }
 }
 
 /// Whether frames of this level are to end now.

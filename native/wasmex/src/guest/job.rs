@@ -9,58 +9,85 @@ use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use rustler::sys::ErlNifTerm;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use wasmtime::{AsContextMut, StoreContextMut};
 
-/// The future of a task. Its result is a term of the environment of the NIF that polls at the end.
+/// What a guest is asked to do. It returns a term of the environment of the NIF that polls at the end.
+pub trait Work: Send + 'static {
+    /// Runs to the end. It may take any number of polls, and is dropped when it is cancelled. Terms that came with the
+    /// NIF that begins the work are valid in its first poll only.
+    fn run(
+        self,
+        cx: StoreContextMut<'_, StoreData>,
+    ) -> impl Future<Output = Result<ErlNifTerm>> + Send;
+}
+
+/// The future of a task.
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<ErlNifTerm>> + Send + 'a>>;
 
-/// Something that runs in a store and returns a term: an instantiation, a component's call, and so on.
+/// Work whose future is boxed: for what is longer or rarer than calls.
 pub trait Task: Send + 'static {
-    /// Runs to the end. It may take any number of polls, and is dropped when it is cancelled. Terms that came with the
-    /// NIF that begins the task are valid in its first poll only.
+    /// As [`Work::run`].
     fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a>;
 }
 
-/// A task under the limits of its caller.
-pub struct Job {
-    work: Work,
+impl<T: Task + ?Sized> Work for Box<T> {
+    fn run(
+        self,
+        cx: StoreContextMut<'_, StoreData>,
+    ) -> impl Future<Output = Result<ErlNifTerm>> + Send {
+        Task::run(self, cx)
+    }
+}
+
+/// Work under the limits of its caller.
+pub struct Job<W> {
+    work: W,
     /// A fuel budget for this job alone; the store's own fuel comes back afterwards.
     fuel: Option<u64>,
     /// How many jobs are under way below this one; set when it begins.
     pub level: usize,
 }
 
-enum Work {
-    /// A core function's call. It is not boxed: it is the shortest and most frequent job.
-    Call {
-        signature: Arc<Signature>,
-        args: Args,
-        floats: Floats,
-    },
-    Task(Box<dyn Task>),
+/// A core function's call.
+pub struct Call {
+    signature: Arc<Signature>,
+    args: Args,
+    floats: Floats,
 }
 
-impl Job {
+impl Work for Call {
+    async fn run(self, cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+        self.signature.call(cx, self.args, self.floats).await
+    }
+}
+
+impl Job<Call> {
     /// Calls a function of a core module.
     pub fn call(signature: Arc<Signature>, args: Args, floats: Floats, fuel: Option<u64>) -> Self {
-        Job {
-            work: Work::Call {
-                signature,
-                args,
-                floats,
-            },
-            fuel,
-            level: 0,
-        }
+        let work = Call {
+            signature,
+            args,
+            floats,
+        };
+        Job::new(work, fuel)
     }
+}
 
+impl Job<Box<dyn Task>> {
     /// Runs a task.
     pub fn task(task: impl Task, fuel: Option<u64>) -> Self {
+        Job::new(Box::new(task), fuel)
+    }
+}
+
+impl<W: Work> Job<W> {
+    /// Does some work.
+    pub fn new(work: W, fuel: Option<u64>) -> Self {
         Job {
-            work: Work::Task(Box::new(task)),
+            work,
             fuel,
             level: 0,
         }
@@ -76,7 +103,11 @@ impl Job {
             cx.data_mut().fuel_before.push(before);
         }
         cx.set_epoch_deadline(1);
-        let result = until_cancelled(level, run(self.work, cx.as_context_mut())).await;
+        let result = UntilCancelled {
+            level,
+            future: self.work.run(cx.as_context_mut()),
+        }
+        .await;
         if let Err(Error::Guest(error)) = &result {
             for extension in extension::all() {
                 extension.failed(&mut cx, error);
@@ -88,24 +119,13 @@ impl Job {
     }
 }
 
-impl Nested for Job {
+impl<W: Work> Nested for Job<W> {
     /// Boxed: a nested job is rare, and its state would make every import's larger.
     fn run<'a>(
         self: Box<Self>,
         cx: StoreContextMut<'a, StoreData>,
     ) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>> {
         Box::pin(Job::run(*self, cx))
-    }
-}
-
-async fn run(work: Work, cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
-    match work {
-        Work::Call {
-            signature,
-            args,
-            floats,
-        } => signature.call(cx, args, floats).await,
-        Work::Task(task) => task.run(cx).await,
     }
 }
 
@@ -144,14 +164,23 @@ pub async fn pause() {
     .await
 }
 
-/// Dropping the future of a call unwinds its fiber, which is all that cancelling takes.
-async fn until_cancelled<T>(level: usize, future: impl Future<Output = Result<T>>) -> Result<T> {
-    let mut future = pin!(future);
-    std::future::poll_fn(move |context| {
-        if handoff::cancelled(level) {
+/// A future that ends when its level is cancelled. Dropping the future of a call unwinds its fiber, which is all that
+/// cancelling takes.
+///
+/// Not an `async fn`: that would have room for its argument twice, in every call.
+struct UntilCancelled<F> {
+    level: usize,
+    future: F,
+}
+
+impl<T, F: Future<Output = Result<T>>> Future for UntilCancelled<F> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        if handoff::cancelled(self.level) {
             return Poll::Ready(Err(Error::Cancelled));
         }
-        future.as_mut().poll(context)
-    })
-    .await
+        // SAFETY: `future` is pinned where `self` is: nothing moves it out, and there is no `Drop` that could.
+        unsafe { self.map_unchecked_mut(|this| &mut this.future) }.poll(context)
+    }
 }

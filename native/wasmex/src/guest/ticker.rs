@@ -4,21 +4,27 @@
 //! Every thread that runs guests owns a slot that names the engine it is running right now. Only that
 //! thread writes it, so entering a guest touches no cache line that another scheduler writes.
 
+use rustler::sys::{ErlNifSysInfo, enif_system_info};
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::mem::MaybeUninit;
 #[cfg(target_os = "linux")]
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 use wasmtime::EngineWeak;
 
-/// The length of a slice.
+/// The length of a slice while guests keep all schedulers busy: others wait for one of them to end.
 pub const TICK: Duration = Duration::from_micros(250);
 
+/// The length of a slice while a scheduler is free, which takes over what waits. Each tick costs the guest and its
+/// scheduler a few microseconds.
+const LONG_TICK: Duration = Duration::from_millis(1);
+
 /// Ticks without any guest after which the thread parks.
-const IDLE_TICKS: u32 = 40;
+const IDLE_TICKS: u32 = 10;
 
 static TICKING: AtomicBool = AtomicBool::new(false);
 static TICKER: OnceLock<Thread> = OnceLock::new();
@@ -33,6 +39,26 @@ struct Slot(AtomicU64);
 
 thread_local! {
     static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+}
+
+/// How many need short slices.
+static SHORT: AtomicUsize = AtomicUsize::new(0);
+
+/// For as long as it lives, slices are short even while schedulers are free: what is sampled is sampled as often.
+pub struct ShortTicks;
+
+impl ShortTicks {
+    /// From the next tick on.
+    pub fn keep() -> Self {
+        SHORT.fetch_add(1, Ordering::Relaxed);
+        ShortTicks
+    }
+}
+
+impl Drop for ShortTicks {
+    fn drop(&mut self) {
+        SHORT.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// An engine that is known here, for as long as this lives.
@@ -119,9 +145,12 @@ fn run() {
     raise_priority();
     let mut idle = 0;
     let mut running = Vec::new();
+    let mut tick_length = TICK;
     loop {
-        std::thread::sleep(TICK);
-        running_engines(&mut running);
+        std::thread::sleep(tick_length);
+        let guests = running_engines(&mut running);
+        let long = guests < schedulers() && SHORT.load(Ordering::Relaxed) == 0;
+        tick_length = if long { LONG_TICK } else { TICK };
         if running.is_empty() {
             idle += 1;
         } else {
@@ -131,6 +160,7 @@ fn run() {
         if idle > IDLE_TICKS {
             idle = 0;
             TICKING.store(false, Ordering::SeqCst);
+            tick_length = TICK;
             running_engines(&mut running);
             if running.is_empty() {
                 while !TICKING.load(Ordering::SeqCst) {
@@ -143,15 +173,34 @@ fn run() {
     }
 }
 
-fn running_engines(ids: &mut Vec<u64>) {
+/// How many schedulers there are at most, or cores.
+fn schedulers() -> usize {
+    static SCHEDULERS: OnceLock<usize> = OnceLock::new();
+    *SCHEDULERS.get_or_init(|| {
+        let mut info = MaybeUninit::<ErlNifSysInfo>::zeroed();
+        // SAFETY: the VM writes as many bytes as it is told there are.
+        let schedulers = unsafe {
+            enif_system_info(info.as_mut_ptr(), size_of::<ErlNifSysInfo>());
+            info.assume_init().scheduler_threads
+        };
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        usize::try_from(schedulers).unwrap_or(1).clamp(1, cores)
+    })
+}
+
+/// The engines whose guests are running, and how many guests.
+fn running_engines(ids: &mut Vec<u64>) -> usize {
     ids.clear();
+    let mut guests = 0;
     let slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
     for slot in slots.iter() {
         let id = slot.0.load(Ordering::SeqCst);
+        guests += usize::from(id != 0);
         if id != 0 && !ids.contains(&id) {
             ids.push(id);
         }
     }
+    guests
 }
 
 fn tick(ids: &[u64]) {

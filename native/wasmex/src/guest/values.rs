@@ -15,6 +15,7 @@ use crate::guest::reference;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result, kind_of};
 use crate::vm::host_error::host_error;
+use crate::vm::layout;
 use crate::vm::term_box::TermBox;
 use rustler::{Atom, Encoder, Env, Term, TermType};
 use wasmtime::{
@@ -80,7 +81,7 @@ impl Number {
 }
 
 fn decode_i32(term: Term) -> Option<i32> {
-    let value: i64 = term.decode().ok()?;
+    let value = layout::small(term).or_else(|| term.decode().ok())?;
     if (i64::from(i32::MIN)..=i64::from(u32::MAX)).contains(&value) {
         Some(value as i32)
     } else {
@@ -89,9 +90,11 @@ fn decode_i32(term: Term) -> Option<i32> {
 }
 
 fn decode_i64(term: Term) -> Option<i64> {
-    term.decode::<i64>()
-        .or_else(|_| term.decode::<u64>().map(|value| value as i64))
-        .ok()
+    layout::small(term).or_else(|| {
+        term.decode::<i64>()
+            .or_else(|_| term.decode::<u64>().map(|value| value as i64))
+            .ok()
+    })
 }
 
 /// A float, an integer, or one of the special values.

@@ -6,7 +6,7 @@ use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::extension::{Extension, NewStore};
-use crate::guest::ticker::TICK;
+use crate::guest::ticker::{ShortTicks, TICK};
 use crate::vm::atoms;
 use crate::vm::demangle::demangle;
 use crate::vm::error::{Error, Result};
@@ -29,6 +29,7 @@ pub struct Profiler {
     functions: HashMap<(usize, u32), usize>,
     names: Vec<String>,
     last: Instant,
+    _ticks: ShortTicks,
 }
 
 impl Profiler {
@@ -93,6 +94,7 @@ fn profile_start<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, name: String) -
             stacks: HashMap::new(),
             functions: HashMap::new(),
             names: Vec::new(),
+            _ticks: ShortTicks::keep(),
             last: Instant::now(),
         });
         Ok(atoms::ok())

@@ -4,18 +4,38 @@
 
 use crate::vm::atoms;
 use crate::vm::term_box::TermBox;
-use rustler::{Decoder, NifResult, Term};
+use rustler::{Atom, Decoder, NifResult, Term};
+use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::{Result, bail};
 
-/// A map or a struct of options, for as long as its environment lives.
-pub struct Options<'a>(Term<'a>);
+/// A map or a struct of options, for as long as its environment lives. `{:shared, map}` are options that many give, the
+/// defaults, with nothing of anybody in them: they are kept once for all.
+pub struct Options<'a> {
+    map: Term<'a>,
+    shared: bool,
+}
 
 impl<'a> Decoder<'a> for Options<'a> {
     fn decode(term: Term<'a>) -> NifResult<Self> {
-        match term.is_map() {
-            true => Ok(Options(term)),
+        let (map, shared) = match term.decode::<(Atom, Term)>() {
+            Ok((tag, map)) if tag == atoms::shared() => (map, true),
+            _ => (term, false),
+        };
+        match map.is_map() {
+            true => Ok(Options { map, shared }),
             false => Err(rustler::Error::BadArg),
         }
+    }
+}
+
+/// The options that were shared last: there is one set of defaults that matters.
+static SHARED: Mutex<Option<Arc<TermBox>>> = Mutex::new(None);
+
+fn share(map: Term) -> Arc<TermBox> {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*shared {
+        Some(known) if known.is(map) => known.clone(),
+        _ => shared.insert(Arc::new(TermBox::new(map))).clone(),
     }
 }
 
@@ -36,12 +56,15 @@ impl<'a> Options<'a> {
 
     /// The options as they are, to be read later in another environment.
     pub fn save(&self) -> SavedOptions {
-        SavedOptions(TermBox::new(self.0))
+        match self.shared {
+            true => SavedOptions::Shared(share(self.map)),
+            false => SavedOptions::Own(TermBox::new(self.map)),
+        }
     }
 
     fn find(&self, name: &'static str) -> Option<Term<'a>> {
-        let name = atoms::from_static(self.0.get_env(), name)?;
-        self.0.map_get(name).ok()
+        let name = atoms::from_static(self.map.get_env(), name)?;
+        self.map.map_get(name).ok()
     }
 }
 
@@ -52,11 +75,20 @@ fn decode<'a, T: Decoder<'a>>(name: &str, value: Term<'a>) -> Result<T> {
 }
 
 /// Options that outlive the call that brought them.
-pub struct SavedOptions(TermBox);
+pub enum SavedOptions {
+    /// Of their own.
+    Own(TermBox),
+    /// The same as others have.
+    Shared(Arc<TermBox>),
+}
 
 impl SavedOptions {
     /// Reads them. They are used up, so that nobody else reads them at the same time.
     pub fn read<T>(self, read: impl FnOnce(&Options) -> Result<T>) -> Result<T> {
-        self.0.read(|term| read(&Options(term)))
+        let own = match self {
+            SavedOptions::Own(own) => own,
+            SavedOptions::Shared(shared) => TermBox::copy(&shared),
+        };
+        own.read(|map| read(&Options { map, shared: false }))
     }
 }

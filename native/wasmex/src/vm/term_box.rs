@@ -2,7 +2,7 @@
 
 use rustler::sys::{
     ErlNifBinary, ErlNifEnv, ErlNifTerm, enif_alloc_env, enif_free_env, enif_inspect_binary,
-    enif_make_copy,
+    enif_is_identical, enif_make_copy,
 };
 use rustler::{Env, Term};
 
@@ -43,15 +43,10 @@ impl TermBox {
         }
     }
 
-    /// Makes the term in the environment of its own.
-    pub fn build(make: impl for<'a> FnOnce(Env<'a>) -> Term<'a>) -> Self {
-        // SAFETY: as in `new`; the term that `make` returns is one of this environment.
-        unsafe {
-            let env = enif_alloc_env();
-            let lifetime = ();
-            let term = make(Env::new(&lifetime, env)).as_c_arg();
-            TermBox { env, term }
-        }
+    /// Whether it is this term.
+    pub fn is(&self, term: Term) -> bool {
+        // SAFETY: two terms that are alive; they are only looked at.
+        unsafe { enif_is_identical(self.term, term.as_c_arg()) != 0 }
     }
 
     /// The bytes of a binary, which stay where they are as long as the box does.

@@ -1,6 +1,7 @@
 //! Terms of several parts: maps, binaries, lists, and structs that hold a resource.
 
 use crate::vm::atoms;
+use rustler::sys::{ErlNifTerm, enif_make_list_from_array};
 use rustler::{Atom, Binary, Encoder, Env, ListIterator, NewBinary, ResourceArc, Term};
 
 /// A map from atoms. The keys must differ.
@@ -21,10 +22,20 @@ pub fn list(term: Term) -> Option<(ListIterator, usize)> {
     Some((term.decode().ok()?, length))
 }
 
+/// A list of these terms.
+pub fn list_of<'a>(env: Env<'a>, terms: &[ErlNifTerm]) -> Term<'a> {
+    let count = terms.len() as u32;
+    // SAFETY: terms of this environment, as many as said: a guest's memory holds no list of more than 2^32.
+    unsafe {
+        let list = enif_make_list_from_array(env.as_c_arg(), terms.as_ptr(), count);
+        Term::new(env, list)
+    }
+}
+
 /// A resource handle inside one of the library's structs, or bare.
 pub fn resource<'a, T: rustler::Resource>(term: Term<'a>) -> Option<ResourceArc<T>> {
-    if let Ok(resource) = term.decode::<ResourceArc<T>>() {
-        return Some(resource);
+    if term.is_ref() {
+        return term.decode().ok();
     }
     let field = atoms::resource().encode(term.get_env());
     term.map_get(field).ok()?.decode().ok()

@@ -10,10 +10,9 @@ use crate::component::lower::place;
 use crate::component::mapping::Mapping;
 use crate::component::types::shape::Shape;
 use crate::component::types::shared::Shared;
+use crate::guest::handoff;
 use crate::guest::suspension::ImportRaised;
 use crate::vm::env;
-use crate::vm::term_box::TermBox;
-use rustler::sys::ErlNifTerm;
 use rustler::{Env, Term};
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,31 +21,35 @@ use wasmtime::{Result, ValRaw};
 
 /// Arguments of a guest's function.
 pub struct Args {
+    /// Lowered once, by the call that they are made for.
     image: Mutex<Option<Image>>,
     shape: Arc<Shape>,
 }
 
 impl Args {
-    /// Lowered once, by the call that they are made for.
+    /// Values of this shape.
     pub fn new(image: Image, shape: Arc<Shape>) -> Self {
         Args {
             image: Mutex::new(Some(image)),
             shape,
         }
     }
+
+    fn take(&self) -> Result<Image> {
+        self.image
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .ok_or_else(|| wasmtime::Error::msg("arguments were lowered twice"))
+    }
 }
 
-fn take(image: &Mutex<Option<Image>>) -> Result<Image> {
-    image
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take()
-        .ok_or_else(|| wasmtime::Error::msg("arguments were lowered twice"))
-}
+/// Arguments where they are: an image is large, and wasmtime moves what it is given several times.
+pub struct Lent<'a>(pub &'a Args);
 
 // SAFETY: `Lower` has room for as many values as ever travel on the stack; `place::arguments` writes
 // those that the function's own type says, for it was made for this very function.
-unsafe impl ComponentType for Args {
+unsafe impl ComponentType for Lent<'_> {
     type Lower = [ValRaw; place::MAX_FLAT_PARAMS];
     const ABI: CanonicalAbiInfo = NOTHING;
 
@@ -56,22 +59,22 @@ unsafe impl ComponentType for Args {
 }
 
 // SAFETY: a list of parameters is checked as one.
-unsafe impl ComponentNamedList for Args {}
+unsafe impl ComponentNamedList for Lent<'_> {}
 
 // SAFETY: see `ComponentType` above.
-unsafe impl Lower for Args {
+unsafe impl Lower for Lent<'_> {
     fn linear_lower_to_flat<T>(
         &self,
         cx: &mut LowerContext<'_, T>,
         _ty: InterfaceType,
         dst: &mut MaybeUninit<Self::Lower>,
     ) -> Result<()> {
-        let mut image = take(&self.image)?;
+        let mut image = self.0.take()?;
         // SAFETY: an array of `ValRaw` that is yet to be written is an array of such.
         let slots = unsafe {
             &mut *(&raw mut *dst).cast::<[MaybeUninit<ValRaw>; place::MAX_FLAT_PARAMS]>()
         };
-        place::arguments(&mut image, &self.shape, cx, slots)
+        place::arguments(&mut image, &self.0.shape, cx, slots)
     }
 
     /// Never asked for: the flat form of these arguments is a pointer when they need memory.
@@ -85,26 +88,8 @@ unsafe impl Lower for Args {
     }
 }
 
-/// The results of a guest's function, a list of at most one term.
-pub struct Results<const MAPPING: u32>(Lifted);
-
-enum Lifted {
-    /// A term of the NIF that polls.
-    Here(ErlNifTerm),
-    /// The guest's `post-return` has yet to run, and may take more than this poll.
-    Kept(TermBox),
-}
-
-impl<const MAPPING: u32> Results<MAPPING> {
-    /// As a term of this environment.
-    pub fn term(self, env: Env<'_>) -> Term<'_> {
-        match self.0 {
-            // SAFETY: made by the poll under way, for nothing of the guest ran since.
-            Lifted::Here(term) => unsafe { env::term(env, term) },
-            Lifted::Kept(term) => term.get(env),
-        }
-    }
-}
+/// The results of a guest's function, a list of at most one term: see [`handoff::leave_result`].
+pub struct Results<const MAPPING: u32>;
 
 // SAFETY: one value is what travels on the stack at most: a result, or the pointer to it.
 unsafe impl<const MAPPING: u32> ComponentType for Results<MAPPING> {
@@ -116,7 +101,7 @@ unsafe impl<const MAPPING: u32> ComponentType for Results<MAPPING> {
     }
 }
 
-// SAFETY: as for `Args`.
+// SAFETY: as for `Lent`.
 unsafe impl<const MAPPING: u32> ComponentNamedList for Results<MAPPING> {}
 
 // SAFETY: see `ComponentType` above.
@@ -127,26 +112,11 @@ unsafe impl<const MAPPING: u32> Lift for Results<MAPPING> {
         src: &Self::Lower,
     ) -> Result<Self> {
         let shape = Shared::shape_of(cx.types, ty)?;
-        let stays = cx.options().post_return.is_none();
-        if stays {
-            let term = env::in_env(|env| {
-                lift_result(cx, env, Mapping::of(MAPPING), &shape, src).map(|term| term.as_c_arg())
-            });
-            return Ok(Results(Lifted::Here(term.ok_or(ImportRaised {})??)));
-        }
-        let mut failed = None;
-        let mapping = Mapping::of(MAPPING);
-        let kept = TermBox::build(|env| match lift_result(cx, env, mapping, &shape, src) {
-            Ok(term) => term,
-            Err(error) => {
-                failed = Some(error);
-                rustler::types::atom::nil().to_term(env)
-            }
+        let term = env::in_env(|env| {
+            lift_result(cx, env, Mapping::of(MAPPING), &shape, src).map(|term| term.as_c_arg())
         });
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(Results(Lifted::Kept(kept))),
-        }
+        handoff::leave_result(term.ok_or(ImportRaised {})??);
+        Ok(Results)
     }
 
     fn linear_lift_from_memory(

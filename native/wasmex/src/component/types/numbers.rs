@@ -2,7 +2,10 @@
 
 use crate::guest::values;
 use crate::vm::atoms;
+use crate::vm::layout;
+use rustler::sys::ErlNifTerm;
 use rustler::{Atom, Encoder, Env, Term, TermType};
+use std::ops::RangeInclusive;
 
 /// The numbers of the component model.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,9 +79,11 @@ impl Number {
             Number::F32 | Number::F64 => self.decode_float(term, lenient),
             Number::U64 => term.decode::<u64>().map_err(|_| not_integer(term)),
             _ => {
-                let value: i64 = term.decode().map_err(|_| not_integer(term))?;
-                let (low, high) = self.range();
-                if (low..=high).contains(&value) {
+                let value = match layout::small(term) {
+                    Some(value) => value,
+                    None => term.decode().map_err(|_| not_integer(term))?,
+                };
+                if self.range().contains(&value) {
                     Ok(value as u64)
                 } else {
                     Err(NoNumber::Range)
@@ -87,16 +92,77 @@ impl Number {
         }
     }
 
-    fn range(self) -> (i64, i64) {
+    /// The integers of this type that a signed one of 64 bits can be.
+    fn range(self) -> RangeInclusive<i64> {
         match self {
-            Number::S8 => (i64::from(i8::MIN), i64::from(i8::MAX)),
-            Number::U8 => (0, i64::from(u8::MAX)),
-            Number::S16 => (i64::from(i16::MIN), i64::from(i16::MAX)),
-            Number::U16 => (0, i64::from(u16::MAX)),
-            Number::S32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
-            Number::U32 => (0, i64::from(u32::MAX)),
-            _ => (i64::MIN, i64::MAX),
+            Number::S8 => i64::from(i8::MIN)..=i64::from(i8::MAX),
+            Number::U8 => 0..=i64::from(u8::MAX),
+            Number::S16 => i64::from(i16::MIN)..=i64::from(i16::MAX),
+            Number::U16 => 0..=i64::from(u16::MAX),
+            Number::S32 => i64::from(i32::MIN)..=i64::from(i32::MAX),
+            Number::U32 => 0..=i64::from(u32::MAX),
+            Number::U64 => 0..=i64::MAX,
+            _ => i64::MIN..=i64::MAX,
         }
+    }
+
+    /// Writes a list of small integers of this type to bytes that have room for them. False where it holds anything else,
+    /// or where the layout of lists is not known: then they are decoded one by one.
+    pub fn write_list(self, list: Term, bytes: &mut [u8]) -> bool {
+        if !layout::is_used() {
+            return false;
+        }
+        match self {
+            Number::S8 | Number::U8 => self.write_each(list, bytes, |value| [value as u8]),
+            Number::S16 | Number::U16 => {
+                self.write_each(list, bytes, |value| (value as u16).to_le_bytes())
+            }
+            Number::S32 | Number::U32 => {
+                self.write_each(list, bytes, |value| (value as u32).to_le_bytes())
+            }
+            Number::S64 | Number::U64 => self.write_each(list, bytes, i64::to_le_bytes),
+            Number::F32 | Number::F64 => false,
+        }
+    }
+
+    fn write_each<const SIZE: usize>(
+        self,
+        list: Term,
+        bytes: &mut [u8],
+        encoded: impl Fn(i64) -> [u8; SIZE],
+    ) -> bool {
+        let range = self.range();
+        let mut slots = bytes.as_chunks_mut::<SIZE>().0.iter_mut();
+        layout::all_small(list, |value| match slots.next() {
+            Some(slot) if range.contains(&value) => {
+                *slot = encoded(value);
+                true
+            }
+            _ => false,
+        })
+    }
+
+    /// The numbers in these bytes as terms.
+    pub fn encode_list(self, env: Env, bytes: &[u8]) -> Vec<ErlNifTerm> {
+        if !layout::is_used() {
+            return self.encode_each(env, bytes);
+        }
+        match self {
+            Number::S8 => small::<1>(bytes, |b| i64::from(i8::from_le_bytes(b))),
+            Number::U8 => small::<1>(bytes, |b| i64::from(b[0])),
+            Number::S16 => small::<2>(bytes, |b| i64::from(i16::from_le_bytes(b))),
+            Number::U16 => small::<2>(bytes, |b| i64::from(u16::from_le_bytes(b))),
+            Number::S32 => small::<4>(bytes, |b| i64::from(i32::from_le_bytes(b))),
+            Number::U32 => small::<4>(bytes, |b| i64::from(u32::from_le_bytes(b))),
+            _ => self.encode_each(env, bytes),
+        }
+    }
+
+    fn encode_each(self, env: Env, bytes: &[u8]) -> Vec<ErlNifTerm> {
+        bytes
+            .chunks_exact(self.size())
+            .map(|bytes| self.encode(env, bytes).as_c_arg())
+            .collect()
     }
 
     fn decode_float(self, term: Term, lenient: bool) -> Result<u64, NoNumber> {
@@ -137,6 +203,13 @@ impl Number {
             Number::F64 => values::encode_float(env, f64::from_bits(bits)),
         }
     }
+}
+
+fn small<const SIZE: usize>(bytes: &[u8], value: impl Fn([u8; SIZE]) -> i64) -> Vec<ErlNifTerm> {
+    let numbers = bytes.as_chunks::<SIZE>().0.iter();
+    numbers
+        .map(|bytes| layout::integer(value(*bytes)))
+        .collect()
 }
 
 fn not_integer(term: Term) -> NoNumber {

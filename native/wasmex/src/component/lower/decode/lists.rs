@@ -56,7 +56,7 @@ impl Decoder<'_> {
         }
         let (iterator, length) = self.list_of(term, || format!("list<{}>", element.describe()))?;
         let list = self.room(length, element, term)?;
-        self.elements(iterator, element, list)?;
+        self.elements(term, iterator, element, list)?;
         let length = length as u32;
         let blob_index = list as u32;
         self.image.link(
@@ -141,10 +141,19 @@ impl Decoder<'_> {
         }
     }
 
-    fn elements(&mut self, list: ListIterator, element: &Shape, blob: usize) -> Checked<()> {
+    fn elements(
+        &mut self,
+        term: Term,
+        list: ListIterator,
+        element: &Shape,
+        blob: usize,
+    ) -> Checked<()> {
         if let Kind::Number(number) = element.kind {
             let lenient = self.mapping.lenient;
             let bytes = &mut self.image.blobs[blob].bytes;
+            if number.write_list(term, bytes) {
+                return Ok(());
+            }
             for (index, (term, slot)) in list.zip(bytes.chunks_exact_mut(element.size)).enumerate()
             {
                 let bits = number

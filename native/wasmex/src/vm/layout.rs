@@ -1,0 +1,151 @@
+//! Small integers and lists as the VM has them in memory, without a call per element.
+//!
+//! The VM's own functions cost some nanoseconds per element, and values of components are long lists. The layout is not
+//! part of the VM's interface, so [`check`] compares it with what the interface says when the library is loaded. Where
+//! that differs, and when a test says so, the interface is used.
+
+use rustler::sys::{
+    ErlNifTerm, enif_get_int64, enif_make_int64, enif_make_list_cell, enif_make_list_from_array,
+};
+use rustler::{Env, Term};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the layout is what this file says.
+static KNOWN: AtomicBool = AtomicBool::new(false);
+/// Whether it is made use of.
+static USED: AtomicBool = AtomicBool::new(false);
+
+/// The low bits of a small integer, the others are its value.
+const SMALL: usize = 0b1111;
+const SMALL_BITS: u32 = 4;
+/// The low bits of a list that is not empty, the others are the address of its cell.
+const CELL: usize = 0b01;
+const CELL_MASK: usize = 0b11;
+
+fn word(term: ErlNifTerm) -> usize {
+    // SAFETY: a term is a word.
+    unsafe { std::mem::transmute::<ErlNifTerm, usize>(term) }
+}
+
+fn term(word: usize) -> ErlNifTerm {
+    // SAFETY: as above.
+    unsafe { std::mem::transmute::<usize, ErlNifTerm>(word) }
+}
+
+/// Compares the layout with the interface of the VM. To be called once, when the library is loaded.
+pub fn check(env: Env) {
+    let known = size_of::<usize>() == 8 && integers_match(env) && lists_match(env);
+    KNOWN.store(known, Ordering::Relaxed);
+    USED.store(known, Ordering::Relaxed);
+}
+
+fn integers_match(env: Env) -> bool {
+    let wide = [0, 1, 2, 15, 16, 255, 65_535, 1 << 31, 1 << 32, 1 << 58];
+    let all_small = wide.iter().all(|n| is_small(env, *n) && is_small(env, -*n));
+    let most = (1_i64 << 59) - 1;
+    // One more is another kind of term, and so is all that is no integer.
+    let others = [
+        rustler::Encoder::encode(&(most + 1), env),
+        rustler::Encoder::encode(&i64::MIN, env),
+        rustler::Encoder::encode(&u64::MAX, env),
+        rustler::Encoder::encode(&1.0_f64, env),
+        rustler::Encoder::encode(&true, env),
+        rustler::Encoder::encode(&(1, 2), env),
+        Term::list_new_empty(env),
+        Term::map_new(env),
+    ];
+    all_small
+        && is_small(env, most)
+        && is_small(env, -most - 1)
+        && others
+            .iter()
+            .all(|term| word(term.as_c_arg()) & SMALL != SMALL)
+}
+
+fn is_small(env: Env, n: i64) -> bool {
+    let made = (n << SMALL_BITS) as usize | SMALL;
+    let mut read = 0;
+    // SAFETY: an integer of this environment, made by the interface.
+    unsafe {
+        let theirs = enif_make_int64(env.as_c_arg(), n);
+        word(theirs) == made && enif_get_int64(env.as_c_arg(), theirs, &mut read) != 0 && read == n
+    }
+}
+
+fn lists_match(env: Env) -> bool {
+    let terms: Vec<ErlNifTerm> = (0..5)
+        .map(|n: i64| rustler::Encoder::encode(&n, env).as_c_arg())
+        .collect();
+    // SAFETY: terms of this environment.
+    let (list, longer) = unsafe {
+        let list = enif_make_list_from_array(env.as_c_arg(), terms.as_ptr(), 5);
+        (list, enif_make_list_cell(env.as_c_arg(), terms[4], list))
+    };
+    if word(longer) & CELL_MASK != CELL || word(list) & CELL_MASK != CELL {
+        return false;
+    }
+    // SAFETY: lists have this tag; that a cell is two words at the address is what is looked at.
+    let (head, tail) = unsafe { cell(word(longer)) };
+    let mut rest = word(list);
+    let mut same = head == word(terms[4]) && tail == rest;
+    for term in &terms {
+        if rest & CELL_MASK != CELL {
+            return false;
+        }
+        // SAFETY: as above.
+        let (head, tail) = unsafe { cell(rest) };
+        same = same && head == word(*term);
+        rest = tail;
+    }
+    let empty = word(Term::list_new_empty(env).as_c_arg());
+    same && rest == empty && empty & CELL_MASK != CELL
+}
+
+/// # Safety
+/// The word must be a list that is not empty, and the layout must be known.
+unsafe fn cell(list: usize) -> (usize, usize) {
+    let cell = (list - CELL) as *const usize;
+    // SAFETY: by this function's own condition.
+    unsafe { (*cell, *cell.add(1)) }
+}
+
+/// Whether the layout is made use of.
+pub fn is_used() -> bool {
+    USED.load(Ordering::Relaxed)
+}
+
+/// The value of a small integer, where the layout is made use of.
+#[inline]
+pub fn small(of: Term) -> Option<i64> {
+    let word = word(of.as_c_arg());
+    (word & SMALL == SMALL && is_used()).then_some(word as i64 >> SMALL_BITS)
+}
+
+/// A small integer. Only where [`is_used`]: the value must fit 60 bits, which all of up to 32 bits do.
+#[inline]
+pub fn integer(value: i64) -> ErlNifTerm {
+    term((value << SMALL_BITS) as usize | SMALL)
+}
+
+/// Calls `each` with the small integers of a list, as long as they are such and it says true. False where not all were.
+/// Only where [`is_used`].
+pub fn all_small(list: Term, mut each: impl FnMut(i64) -> bool) -> bool {
+    let mut rest = word(list.as_c_arg());
+    while rest & CELL_MASK == CELL {
+        // SAFETY: terms of this environment are alive, and nothing changes them.
+        let (head, tail) = unsafe { cell(rest) };
+        if head & SMALL != SMALL || !each(head as i64 >> SMALL_BITS) {
+            return false;
+        }
+        rest = tail;
+    }
+    true
+}
+
+/// Whether the layout is made use of from now on, if it is known; for tests of both ways.
+#[rustler::nif]
+fn vm_layout_use(wanted: bool) -> bool {
+    let used = wanted && KNOWN.load(Ordering::Relaxed);
+    USED.store(used, Ordering::Relaxed);
+    used
+}

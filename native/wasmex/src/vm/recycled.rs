@@ -1,0 +1,106 @@
+//! Boxes whose memory is used again by the next one on the same thread.
+//!
+//! The state of a call is larger than what the allocator keeps at hand per thread, so that allocating and freeing it would
+//! be a tenth of a short call.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
+use std::ptr::{NonNull, drop_in_place};
+
+/// Blocks of so many bytes, or a multiple.
+const BLOCK: usize = 512;
+
+/// Larger ones are not kept.
+const LARGEST: usize = 8 * BLOCK;
+
+thread_local! {
+    /// The block that was freed last, and its layout. The VM's schedulers are few and stay, so it is never given back.
+    static SPARE: Cell<Option<(NonNull<u8>, Layout)>> = const { Cell::new(None) };
+}
+
+/// The block that a value of this layout is in.
+fn block(layout: Layout) -> Layout {
+    let size = layout.size().next_multiple_of(BLOCK).max(BLOCK);
+    // Rounding up can't overflow: the size of a value is at most half of the address space.
+    Layout::from_size_align(size, layout.align()).unwrap_or(layout)
+}
+
+/// Not inlined, nor is [`give`]: a fiber may move to another thread, and the address of a thread-local with it.
+#[inline(never)]
+fn take(layout: Layout) -> NonNull<u8> {
+    if let Some((spare, its)) = SPARE.take() {
+        if its == layout {
+            return spare;
+        }
+        SPARE.set(Some((spare, its)));
+    }
+    // SAFETY: a block is never empty.
+    NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+#[inline(never)]
+fn give(memory: NonNull<u8>, layout: Layout) {
+    let old = match layout.size() <= LARGEST {
+        true => SPARE.replace(Some((memory, layout))),
+        false => Some((memory, layout)),
+    };
+    if let Some((memory, layout)) = old {
+        // SAFETY: `take` allocated it with this layout, and nobody has it any more.
+        unsafe { dealloc(memory.as_ptr(), layout) };
+    }
+}
+
+/// A box.
+pub struct Recycled<T: ?Sized>(NonNull<T>);
+
+// SAFETY: it owns the value, as `Box` does.
+unsafe impl<T: ?Sized + Send> Send for Recycled<T> {}
+// SAFETY: as above.
+unsafe impl<T: ?Sized + Sync> Sync for Recycled<T> {}
+
+impl<T> Recycled<T> {
+    /// Boxes a value. `unsize` is the identity: it turns the pointer into one to a trait object, say.
+    pub fn new<U: ?Sized>(value: T, unsize: impl FnOnce(*mut T) -> *mut U) -> Recycled<U> {
+        let memory = take(block(Layout::new::<T>())).cast::<T>();
+        // SAFETY: a fresh block, large enough and aligned.
+        unsafe { memory.write(value) };
+        let pointer = unsize(memory.as_ptr());
+        debug_assert_eq!(pointer.cast::<T>(), memory.as_ptr());
+        // SAFETY: it is the pointer that was not null.
+        Recycled(unsafe { NonNull::new_unchecked(pointer) })
+    }
+}
+
+impl<T: ?Sized> Deref for Recycled<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the value lives until this box is dropped.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for Recycled<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl<T: ?Sized> Drop for Recycled<T> {
+    fn drop(&mut self) {
+        /// Also when the value's destructor panics.
+        struct Block(NonNull<u8>, Layout);
+        impl Drop for Block {
+            fn drop(&mut self) {
+                give(self.0, self.1);
+            }
+        }
+        // SAFETY: the value is alive.
+        let layout = block(Layout::for_value(unsafe { self.0.as_ref() }));
+        let _block = Block(self.0.cast(), layout);
+        // SAFETY: nobody uses the value after this.
+        unsafe { drop_in_place(self.0.as_ptr()) };
+    }
+}

@@ -83,7 +83,8 @@ defmodule Wasmex.Store do
   defp limits!(limits) when limits in [nil, @no_limits], do: nil
   defp limits!(limits), do: StoreLimits.validate!(limits)
 
-  defp native!(@no_options), do: @no_options_native
+  # Not as a pattern: an empty map there matches any.
+  defp native!(options) when options === @no_options, do: @no_options_native
   defp native!(%kind{} = options), do: kind.to_native!(options)
 
   defp wrap({:ok, resource}), do: {:ok, StoreOrCaller.__wrap_resource__(resource)}

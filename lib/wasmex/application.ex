@@ -1,6 +1,6 @@
 defmodule Wasmex.Application do
   @moduledoc false
-  # Starts the cache of compiled files, the idle instances of HTTP functions, the queue of compiler helpers, and the
+  # Starts the cache of compiled files, the table of pools, the queue of compiler helpers, and the
   # registry for parts of HTTP servers. Modules, stores and instances work without the application. So do programs,
   # but they are not cached.
 
@@ -12,7 +12,6 @@ defmodule Wasmex.Application do
 
     children = [
       Wasmex.Cache,
-      Wasmex.Pool.Idle,
       Wasmex.Pool.Handles,
       Wasmex.Code.Store,
       Wasmex.Deploy.Routes,
@@ -22,7 +21,7 @@ defmodule Wasmex.Application do
       Wasmex.Compiler.Queue,
       {Registry, keys: :unique, name: Wasmex.HTTP.Registry},
       {Registry, keys: :unique, name: Wasmex.Socket.Registry},
-      {DynamicSupervisor, name: Wasmex.HTTP.Residents, strategy: :one_for_one}
+      {DynamicSupervisor, name: Wasmex.HTTP.Processes, strategy: :one_for_one}
     ]
 
     Supervisor.start_link(children,

@@ -33,7 +33,8 @@ defmodule Wasmex.HTTP do
 
   Each request gets a new instance, which is freed afterwards, so requests share no memory. For components that are slow to
   start, such as those with an interpreter, `reuse: n` keeps up to `n` instances that have responded without an error, for up
-  to a minute. A later request then sees the state and the memory of earlier ones. An idle instance occupies a place in the
+  to a minute, in a `Wasmex.Pool` that ends with the process that called `load/2`, or with the server. A request that finds all of them
+  in use gets a new instance. A later request sees the state and the memory of earlier ones. An idle instance occupies a place in the
   engine's pool of 1,000 core instances; a component may consist of several. Commands are never reused, because they end
   with their request.
 
@@ -54,7 +55,7 @@ defmodule Wasmex.HTTP do
       {200, "hello"}
   """
 
-  alias Wasmex.HTTP.{Exchange, Function, Request, Response}
+  alias Wasmex.HTTP.{Exchange, Function, Request, Response, Reuse}
   alias Wasmex.Options
 
   @name [type: {:or, [nil], :string}, doc: "its name in logs"]
@@ -68,7 +69,8 @@ defmodule Wasmex.HTTP do
     {name, settings} = opts |> Options.explicit!(@options) |> Map.pop(:name)
 
     with {:ok, bytes, default} <- bytes(path_or_bytes),
-         do: Function.load(name || default, bytes, settings)
+         {:ok, function} <- Function.load(name || default, bytes, settings),
+         do: {:ok, Reuse.start(function, self())}
   end
 
   defp bytes(<<0, "asm", _::binary>> = wasm), do: {:ok, wasm, "function"}
@@ -100,8 +102,8 @@ defmodule Wasmex.HTTP do
   def call(%Function{} = function, %Request{} = request) do
     case refuse(function, request) do
       nil ->
-        {response, chunks} = Exchange.run(function, request, &gather/2, [])
-        if chunks == [], do: response, else: whole(response, chunks)
+        {response, chunks} = Exchange.run(function, request, &Response.gather/2, [])
+        Response.gathered(response, chunks)
 
       response ->
         response
@@ -124,17 +126,5 @@ defmodule Wasmex.HTTP do
       true ->
         nil
     end
-  end
-
-  defp gather({:whole, _status, _headers, _body}, state), do: state
-  defp gather({:head, status, headers}, _state), do: [{status, headers}]
-  defp gather({:chunk, bytes}, state), do: [bytes | state]
-  defp gather(:done, state), do: state
-  # The streamed part is not a complete response.
-  defp gather(:broken, _state), do: []
-
-  defp whole(response, chunks) do
-    [{status, headers} | body] = Enum.reverse(chunks)
-    %{response | status: status, headers: headers, body: IO.iodata_to_binary(body)}
   end
 end

@@ -2,7 +2,14 @@ defmodule Wasmex.Pool do
   alias Wasmex.Options
   alias Wasmex.Pool.{Handles, Lease, Limits, Server, Slots, Source}
 
-  @own [worker: [type: :any, doc: "`{module, argument}` of a `Wasmex.Pool.Worker`"]]
+  @own [
+    worker: [type: :any, doc: "`{module, argument}` of a `Wasmex.Pool.Worker`"],
+    owner: [
+      type: {:or, [nil], :pid},
+      default_doc: "none",
+      doc: "a process with which the pool ends, besides the one that started it"
+    ]
+  ]
   @options Options.table(
              @own ++ Source.rows() ++ Options.Pool.rows(),
              "Wasmex.Pool.start_link/1"
@@ -45,7 +52,7 @@ defmodule Wasmex.Pool do
   ## Policies
 
   - `:fresh` (default): made for each use and closed after it; nothing is left behind for the next
-  - `{:reuse, n}`: used so many times, with what the guest left in its memory
+  - `{:reuse, n}`: used so many times (or `:infinity`), with what the guest left in its memory
   - `:reset`: after each use as it was at first. For an instance that is another instance in the same place; the
     memory is the engine's to make clean, see `pooling` in `Wasmex.EngineConfig`
 
@@ -73,7 +80,7 @@ defmodule Wasmex.Pool do
 
   alias Wasmex.Utils
 
-  @type policy :: :fresh | {:reuse, pos_integer()} | :reset
+  @type policy :: :fresh | {:reuse, pos_integer() | :infinity} | :reset
   @type t :: GenServer.server()
   @type lease :: Lease.t()
 
@@ -130,6 +137,7 @@ defmodule Wasmex.Pool do
   @doc false
   @spec policy!(term()) :: policy()
   def policy!(policy) when policy in [:fresh, :reset], do: policy
+  def policy!({:reuse, :infinity} = policy), do: policy
   def policy!({:reuse, n} = policy) when is_integer(n) and n > 0, do: policy
 
   def policy!(other),
@@ -168,6 +176,10 @@ defmodule Wasmex.Pool do
         {:ok, _} = ok ->
           Lease.give_back(lease, :keep)
           ok
+
+        {:ok, result, worker} ->
+          Lease.give_back(lease, {:keep, worker})
+          {:ok, result}
 
         {:error, %Wasmex.Error{reason: reason}} = error when reason in [:timeout, :cancelled] ->
           Lease.give_back(lease, :stopped)

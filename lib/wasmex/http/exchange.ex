@@ -12,9 +12,8 @@ defmodule Wasmex.HTTP.Exchange do
   #     {:hurry, event}: an event with a short write timeout, see `Wasmex.HTTP.Service`
 
   alias Wasmex.{Error, Store, Utils}
-  alias Wasmex.HTTP.{Convention, Function, GuestLog, Request, Response}
-  alias Wasmex.Pool.Idle
-  alias Wasmex.Program.{Driver, Session, Sink}
+  alias Wasmex.HTTP.{Convention, Function, GuestLog, Request, Response, Reuse}
+  alias Wasmex.Program.{Driver, Session, Sink, Source}
 
   @held 64 * 1024
 
@@ -34,7 +33,9 @@ defmodule Wasmex.HTTP.Exchange do
     log: "",
     slices: 0,
     # The remaining output in bytes, if the store does not count it.
-    left: :infinity
+    left: :infinity,
+    # The instance of a request that went well, to be used again.
+    kept: nil
   ]
 
   @doc """
@@ -43,6 +44,25 @@ defmodule Wasmex.HTTP.Exchange do
   """
   @spec run(Function.t(), Request.t(), fun(), term(), term()) :: {Response.t(), term()}
   def run(%Function{} = function, %Request{} = request, reply, state, closed \\ nil) do
+    lease = Reuse.borrow(function)
+
+    try do
+      run(function, Reuse.source(function, lease), request, reply, state, closed)
+    catch
+      kind, reason ->
+        Reuse.give_back(lease, nil)
+        :erlang.raise(kind, reason, __STACKTRACE__)
+    else
+      {response, state, kept} ->
+        Reuse.give_back(lease, kept)
+        {response, state}
+    end
+  end
+
+  @doc "The same with this source; the instance too where it is kept and all went well."
+  @spec run(Function.t(), Source.t(), Request.t(), fun(), term(), term()) ::
+          {Response.t(), term(), Source.instance() | nil}
+  def run(%Function{} = function, source, %Request{} = request, reply, state, closed) do
     started = System.monotonic_time()
     convention = Convention.module(function.convention)
     {args, variables} = convention.input(request)
@@ -68,7 +88,7 @@ defmodule Wasmex.HTTP.Exchange do
     }
 
     {response, exchange} =
-      case Session.start(function.source, Enum.map(args, &clean/1), options) do
+      case Session.start(source, Enum.map(args, &clean/1), options) do
         {:ok, session} -> session |> Session.begin() |> drive(exchange)
         {:error, error} -> failed(exchange, 500, error)
       end
@@ -76,7 +96,7 @@ defmodule Wasmex.HTTP.Exchange do
     if exchange.slices > @long, do: Process.flag(:priority, :normal)
     duration = System.monotonic_time() - started
     us = System.convert_time_unit(duration, :native, :microsecond)
-    {%{response | log: GuestLog.take(), duration: us}, exchange.state}
+    {%{response | log: GuestLog.take(), duration: us}, exchange.state, exchange.kept}
   end
 
   # Requests may contain bytes that are invalid in variables. The settings of the function take precedence.
@@ -227,10 +247,10 @@ defmodule Wasmex.HTTP.Exchange do
   end
 
   # The instance is only kept if the response is valid.
-  defp over({:kept, run, idle, {store, _, _} = instance}, exchange) do
+  defp over({:kept, run, {store, _, _} = instance}, exchange) do
     {response, exchange} = over({:ok, run}, exchange)
-    if response.error, do: Store.close(store), else: Idle.put(idle, instance)
-    {response, exchange}
+    if response.error, do: Store.close(store)
+    {response, %{exchange | kept: if(response.error, do: nil, else: instance)}}
   end
 
   # The program has ended. Its result contains the last output.

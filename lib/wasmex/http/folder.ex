@@ -8,7 +8,7 @@ defmodule Wasmex.HTTP.Folder do
 
   require Logger
 
-  alias Wasmex.HTTP.{Function, Resident, Stats}
+  alias Wasmex.HTTP.{Function, Resident, Reuse, Stats}
 
   @extensions [".wasm", ".wat", ".cwasm"]
   @every 500
@@ -175,8 +175,9 @@ defmodule Wasmex.HTTP.Folder do
       state
     else
       unless Enum.any?(found, fn {_, now} -> now.name == name end) do
-        retire(state, name)
+        before = find(state.table, name)
         :ets.delete(state.table, name)
+        retire(before)
       end
 
       %{state | files: Map.delete(state.files, file)}
@@ -246,8 +247,10 @@ defmodule Wasmex.HTTP.Folder do
     do: put(state, name, Resident.start(function, self()))
 
   defp put(state, name, {:ok, function}) do
-    retire(state, name)
-    :ets.insert(state.table, {name, {:ok, function}, nil})
+    # The one before goes when none can find it any more.
+    before = find(state.table, name)
+    :ets.insert(state.table, {name, {:ok, Reuse.start(function, self())}, nil})
+    retire(before)
     if state.stats, do: Stats.open(state.stats, name)
     Logger.info("function #{name}: loaded, #{function.convention}", wasm: name)
   end
@@ -263,8 +266,10 @@ defmodule Wasmex.HTTP.Folder do
     end
   end
 
-  defp retire(%{table: table}, name) do
-    with {:ok, before} <- find(table, name), do: Resident.retire(before)
-    true
+  defp retire({:ok, before}) do
+    Resident.retire(before)
+    Reuse.retire(before)
   end
+
+  defp retire(_none), do: :ok
 end

@@ -6,7 +6,6 @@ defmodule Wasmex.HTTP.Function do
   alias Wasmex.Components.{Component, Instance}
   alias Wasmex.HTTP
   alias Wasmex.HTTP.Convention
-  alias Wasmex.Pool.Idle
   alias Wasmex.Program.{Compiled, Options, Sink, Source}
 
   @enforce_keys [:name, :source, :convention, :options]
@@ -18,6 +17,9 @@ defmodule Wasmex.HTTP.Function do
             # The allowed methods, or nil for all.
             methods: nil,
             max_body: 0,
+            # How many instances are kept for further requests, and the memory of their pool, once it is started.
+            reuse: 0,
+            pool: nil,
             # The listener and the process of a resident server, once it is started.
             resident: nil,
             size: 0
@@ -88,21 +90,18 @@ defmodule Wasmex.HTTP.Function do
          source: %{
            source
            | template: template,
-             name: name,
-             idle: idle(convention, settings.reuse)
+             name: name
          },
          convention: convention,
          options: %{options | name: name},
          methods: settings.methods,
          max_body: settings.max_body,
+         # Commands end with their request.
+         reuse: if(convention == :component, do: settings.reuse, else: 0),
          size: byte_size(bytes)
        }}
     end
   end
-
-  # Commands end with their request.
-  defp idle(:component, most) when most > 0, do: Idle.new(most)
-  defp idle(_convention, _most), do: nil
 
   # Functions use a pooling engine, because mapping memory would take longer than most requests. The pool reserves address
   # space, not memory. Memory is cleared between instances.

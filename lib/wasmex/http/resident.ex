@@ -42,7 +42,7 @@ defmodule Wasmex.HTTP.Resident do
   def start(%Function{convention: :resident} = function, owner) do
     with {:ok, listener} <- Socket.listen(:pipe),
          child = {__MODULE__, {function, listener, owner}},
-         {:ok, pid} <- DynamicSupervisor.start_child(HTTP.Residents, child),
+         {:ok, pid} <- DynamicSupervisor.start_child(HTTP.Processes, child),
          do: {:ok, %{function | resident: {listener, pid}}}
   end
 

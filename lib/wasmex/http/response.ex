@@ -34,6 +34,26 @@ defmodule Wasmex.HTTP.Response do
       body: text <> "\n"
     }
 
+  @doc false
+  # Collects the events of `Wasmex.HTTP.Exchange`, from `[]` on.
+  @spec gather(term(), list()) :: list()
+  def gather({:whole, _status, _headers, _body}, state), do: state
+  def gather({:head, status, headers}, _state), do: [{status, headers}]
+  def gather({:chunk, bytes}, state), do: [bytes | state]
+  def gather(:done, state), do: state
+  # The streamed part is not a complete response.
+  def gather(:broken, _state), do: []
+
+  @doc false
+  # The response with what was streamed of it.
+  @spec gathered(t(), list()) :: t()
+  def gathered(response, []), do: response
+
+  def gathered(response, chunks) do
+    [{status, headers} | body] = Enum.reverse(chunks)
+    %{response | status: status, headers: headers, body: IO.iodata_to_binary(body)}
+  end
+
   @reasons %{
     200 => "OK",
     201 => "Created",

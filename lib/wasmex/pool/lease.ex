@@ -19,6 +19,17 @@ defmodule Wasmex.Pool.Lease do
     Telemetry.stop(span, admitted(slots, timeout, key))
   end
 
+  @doc "A worker where a place is free just now, and `:none` otherwise: nobody is asked, and nobody waits."
+  @spec attempt(Slots.t()) :: {:ok, t()} | {:error, Exception.t()} | :none
+  def attempt(%Slots{} = slots) do
+    case not Slots.crowded?(slots) && Slots.claim(slots, Owner.me()) do
+      slot when is_integer(slot) -> prepared(slots, slot, nil)
+      _ -> :none
+    end
+  catch
+    :exit, {:noproc, {Wasmex.Pool, :checkout, _}} -> :none
+  end
+
   defp admitted(%{limits: nil} = slots, timeout, _key), do: placed(slots, timeout, 0, nil)
   defp admitted(slots, timeout, nil), do: placed(slots, timeout, 0, nil)
 
@@ -109,10 +120,11 @@ defmodule Wasmex.Pool.Lease do
   rescue
     # The table belongs to the pool: when it died meanwhile, this is the exit of any call of a process that died.
     error in ArgumentError ->
-      if Slots.gone?(slots),
-        do: exit({:noproc, {Wasmex.Pool, :checkout, [slots.server]}}),
-        else: reraise(error, __STACKTRACE__)
+      if Slots.gone?(slots), do: gone(slots), else: reraise(error, __STACKTRACE__)
   end
+
+  @spec gone(Slots.t()) :: no_return()
+  defp gone(slots), do: exit({:noproc, {Wasmex.Pool, :checkout, [slots.server]}})
 
   # What a fresh one has used of memory counts too. Fuel is given beforehand: a guest that is stopped in a loop has burnt
   # what no counter shows.
@@ -146,6 +158,7 @@ defmodule Wasmex.Pool.Lease do
   # Written down before it is used: should this process be killed, the pool closes it.
   defp made(slots, slot) do
     {generation, argument} = Slots.argument(slots)
+    if argument == :"$ended", do: gone(slots)
 
     case slots.module.make(argument) do
       {:ok, worker} ->
@@ -163,15 +176,27 @@ defmodule Wasmex.Pool.Lease do
 
   @doc """
   Gives the place back, with its worker (`:keep`) or without (`:replace`); `:stopped` is one whose call was stopped, which
-  counts as if it had burnt all that it was given.
+  counts as if it had burnt all that it was given; `{:keep, worker}` is another one in the same place.
   """
-  @spec give_back(t(), :keep | :replace | :stopped) :: :ok
+  @spec give_back(t(), :keep | {:keep, term()} | :replace | :stopped) :: :ok
+  def give_back(%__MODULE__{} = lease, {:keep, worker}) do
+    lease = %{lease | worker: worker}
+    give_back(lease, if(written?(lease), do: :keep, else: :replace))
+  end
+
   def give_back(%__MODULE__{slots: slots, slot: slot} = lease, how) do
     charge(lease, how)
     if how != :keep or not kept?(lease), do: close(lease)
     :ok
   after
     release(slots, slot)
+  end
+
+  defp written?(%{slots: slots, slot: slot, generation: generation, worker: worker}) do
+    Slots.change_worker(slots, slot, generation, worker)
+  rescue
+    # The pool is gone, and its table with it.
+    ArgumentError -> false
   end
 
   defp charge(%{key: {key}, slots: %{limits: %{metered?: true} = limits} = slots} = lease, how) do

@@ -19,6 +19,8 @@ defmodule Wasmex.Pool.Server do
   defstruct [
     :slots,
     :queue,
+    # A process with which the pool ends.
+    :owner,
     # Owners whose death is told, while somebody waits: by pid their monitors.
     watched: %{},
     # ms after which a worker that nobody used is closed, and since when each was not used: `%{slot => {uses, since}}`.
@@ -39,6 +41,7 @@ defmodule Wasmex.Pool.Server do
     Process.flag(:trap_exit, true)
     # Who waits for a place waits for its few microseconds, which must not wait behind guests.
     Process.flag(:priority, :high)
+    if opts.owner, do: Process.monitor(opts.owner)
     {module, argument} = opts.worker
 
     slots =
@@ -51,7 +54,13 @@ defmodule Wasmex.Pool.Server do
       )
 
     Slots.put_argument(slots, argument)
-    state = %__MODULE__{slots: slots, queue: Queue.new(opts.max_queue), idle: opts.idle}
+
+    state = %__MODULE__{
+      slots: slots,
+      queue: Queue.new(opts.max_queue),
+      idle: opts.idle,
+      owner: opts.owner
+    }
 
     case warm(slots, opts.warm) do
       :ok ->
@@ -137,6 +146,9 @@ defmodule Wasmex.Pool.Server do
     queue = if key == 0, do: state.queue, else: Queue.unpark(state.queue, key)
     {:noreply, %{state | queue: queue} |> serve()}
   end
+
+  def handle_info({:DOWN, _monitor, :process, owner, _reason}, %{owner: owner} = state),
+    do: {:stop, :normal, state}
 
   def handle_info({:DOWN, monitor, :process, pid, _reason}, state) do
     case state.watched do
@@ -300,7 +312,7 @@ defmodule Wasmex.Pool.Server do
   # Those in use are closed by their users, who see that there is another generation.
   @impl true
   def terminate(_reason, state) do
-    Slots.put_argument(state.slots, nil)
+    Slots.put_argument(state.slots, :"$ended")
 
     for {from, _, _} <- Queue.waiters(state.queue),
         do: GenServer.reply(from, {:error, closed(state)})

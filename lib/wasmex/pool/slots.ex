@@ -183,6 +183,11 @@ defmodule Wasmex.Pool.Slots do
     :ets.insert(table, {slot, generation, worker})
   end
 
+  @doc "Another worker in the same place, which was used as often."
+  @spec change_worker(t(), slot(), non_neg_integer(), term()) :: true
+  def change_worker(%__MODULE__{table: table}, slot, generation, worker),
+    do: :ets.insert(table, {slot, generation, worker})
+
   @doc "Forgets the worker of a place, which is the caller's to close."
   @spec take_worker(t(), slot()) :: {:ok, term()} | nil
   def take_worker(%__MODULE__{table: table}, slot) do

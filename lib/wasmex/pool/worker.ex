@@ -18,9 +18,9 @@ defmodule Wasmex.Pool.Worker do
   @doc "Frees what it holds."
   @callback close(worker()) :: term()
 
-  @doc "For `Wasmex.Pool.call/4`. After an error the worker is replaced."
+  @doc "For `Wasmex.Pool.call/4`. After an error the worker is replaced; with a third element that is the worker from now on."
   @callback call(worker(), function :: term(), params :: term(), opts :: keyword()) ::
-              {:ok, term()} | {:error, Exception.t()}
+              {:ok, term()} | {:ok, term(), worker()} | {:error, Exception.t()}
 
   @doc """
   What it has used since it was made: `:fuel`, and `:memory` in bytes. For the limits of a key; what is missing is not

@@ -8,13 +8,12 @@ defmodule Wasmex.Program.Session do
   #     {:again, session}        the guest can continue
   #     {:wait, ref, session}    wait for the message {:wasmex_wake, ref} or {:wasmex_turn, ref}
   #     {:over, result}          `{:ok, %Run{}}`, `{:error, exception}` or `{:raised, raised}`; where the source
-  #                              keeps instances, `{:kept, %Run{}, idle, instance}` in place of ok
+  #                              says `keep?`, `{:kept, %Run{}, instance}` in place of ok
   #
   # `Wasmex.Program.Driver` drives sessions. However a session ends, `finish/2` has released all its resources.
 
   alias Wasmex.{Call, Error, Native, Run, Store, Telemetry, Trace}
   alias Wasmex.Call.{Context, Turn}
-  alias Wasmex.Pool.Idle
   alias Wasmex.Program.{Options, Result, SessionStore, Sink, Source, Stdin}
 
   @enforce_keys [:source, :options, :store]
@@ -33,7 +32,7 @@ defmodule Wasmex.Program.Session do
             waiting: nil,
             # The resource of the instance.
             resource: nil,
-            # What to do with the store at the end: :close, :leave, or {:keep, idle} for another request.
+            # What to do with the store at the end: :close, :leave, or :keep it for another request if all went well.
             store_after: :close,
             started: 0,
             span: nil
@@ -42,7 +41,7 @@ defmodule Wasmex.Program.Session do
   @type raised :: {atom(), term(), list()}
   @type result ::
           {:ok, Run.t()}
-          | {:kept, Run.t(), Idle.t(), Idle.instance()}
+          | {:kept, Run.t(), Source.instance()}
           | {:error, Exception.t()}
           | {:raised, raised()}
   @type outcome :: {:again, t()} | {:wait, reference(), t()} | {:over, result()}
@@ -256,9 +255,9 @@ defmodule Wasmex.Program.Session do
   end
 
   # An instance is only kept after a success.
-  defp release({:ok, run}, %{store_after: {:keep, idle}, store: store} = session) do
+  defp release({:ok, run}, %{store_after: :keep, store: store} = session) do
     {_taken, stderr} = Sink.take(session.stderr)
-    {:kept, run, idle, {store, session.resource, stderr}}
+    {:kept, run, {store, session.resource, stderr}}
   end
 
   defp release(result, %{store_after: :leave}), do: result

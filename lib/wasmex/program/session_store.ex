@@ -3,7 +3,6 @@ defmodule Wasmex.Program.SessionStore do
   # Creates or reuses the store of a program.
 
   alias Wasmex.{Error, Native, Store, StoreLimits, StoreOrCaller}
-  alias Wasmex.Pool.Idle
   alias Wasmex.Program.Session
 
   @doc "Adds a store to the session."
@@ -15,25 +14,13 @@ defmodule Wasmex.Program.SessionStore do
          do: {:ok, session}
   end
 
-  defp put(%{source: %{instance: {store, resource, stderr}}} = session, _args),
-    do: {:ok, used_again(session, store, resource, stderr, :leave)}
-
-  defp put(%{source: %{idle: %Idle{} = idle}} = session, args) do
-    case Idle.take(idle) do
-      nil ->
-        make_store(%{session | store_after: {:keep, idle}}, args)
-
-      {store, resource, stderr} ->
-        {:ok, used_again(session, store, resource, stderr, {:keep, idle})}
-    end
-  end
-
-  defp put(session, args), do: make_store(session, args)
+  defp put(%{source: %{instance: nil, keep?: keep?}} = session, args),
+    do: make_store(%{session | store_after: if(keep?, do: :keep, else: :close)}, args)
 
   # A reused instance keeps its error stream.
-  defp used_again(session, store, resource, stderr, store_after) do
+  defp put(%{source: %{instance: {store, resource, stderr}, keep?: keep?}} = session, _args) do
     session = %{session | store: store, resource: resource, stderr: stderr}
-    %{session | store_after: store_after}
+    {:ok, %{session | store_after: if(keep?, do: :keep, else: :leave)}}
   end
 
   defp make_store(%{source: source, options: options} = session, args) do

@@ -2,10 +2,10 @@ defmodule Wasmex.Program.Source do
   @moduledoc false
   # Loads a program from a path, bytes, a module or a template, ready to be instantiated.
 
-  alias Wasmex.{Bytes, Cache, Code, Compiler, Components, Engine, Error, Module, Template}
+  alias Wasmex.{Bytes, Cache, Code, Compiler, Components, Engine, Error, Module, StoreOrCaller}
+  alias Wasmex.Template
   alias Wasmex.Components.Component
-  alias Wasmex.Program.{Compiled, Kind, Options}
-  alias Wasmex.Pool.Idle
+  alias Wasmex.Program.{Compiled, Kind, Options, Sink}
 
   # `module` is a `Wasmex.Module` or a component; nil if there is only an `instance`.
   @enforce_keys [:module, :name]
@@ -16,17 +16,21 @@ defmodule Wasmex.Program.Source do
             template: nil,
             # argv[0], and the name in logs and profiles.
             name: nil,
-            # The idle instances for reuse (`Wasmex.Pool.Idle`), or the instance to use.
-            idle: nil,
-            instance: nil
+            # The instance to use, or nil for a new one.
+            instance: nil,
+            # Whether the instance comes back with the result of a run that went well, to be used again.
+            keep?: false
+
+  @typedoc "A store with an instance in it, and where it prints its errors."
+  @type instance :: {StoreOrCaller.t(), reference(), Sink.t()}
 
   @type t :: %__MODULE__{
           module: Compiled.t() | nil,
           kind: module() | nil,
           template: Kind.template() | nil,
           name: String.t(),
-          idle: Idle.t() | nil,
-          instance: Idle.instance() | nil
+          instance: instance() | nil,
+          keep?: boolean()
         }
 
   @doc "Creates a source from a compiled program."

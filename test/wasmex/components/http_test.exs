@@ -6,7 +6,7 @@ defmodule Wasmex.Components.HTTPTest do
   alias Wasmex.ComponentGuests, as: Guests
   alias Wasmex.Components.{HTTP, Instance, Store}
   alias Wasmex.HTTP.{Request, Server}
-  alias Wasmex.Pool.Idle
+  alias Wasmex.Pool
   alias Wasmex.Wasi.WasiP2Options
 
   defp request(method, path, body \\ ""),
@@ -137,21 +137,63 @@ defmodule Wasmex.Components.HTTPTest do
       for task <- tasks, do: send(task.pid, :go)
       assert Task.await_many(tasks, :infinity) == Enum.map(1..4, &"body #{&1}")
 
-      idle = function.source.idle
-      assert [{_, _, _}, {_, _, _}, nil] = for(_ <- 1..3, do: Idle.take(idle))
+      assert Pool.stats(function.pool.server) == %{in_use: 0, idle: 2, waiting: 0}
     end
 
     test "waits for a request only so long" do
       function = function(reuse: 3)
       assert counts(function, 2) == ~w(1 2)
-      idle = function.source.idle
-      Idle.sweep(System.monotonic_time(:millisecond) - 3_600_000, idle)
-      assert counts(function, 1) == ["3"]
-      {store, _, _} = instance = Idle.take(idle)
-      Idle.put(idle, instance)
-      Idle.sweep(System.monotonic_time(:millisecond) + 1, idle)
-      assert Idle.take(idle) == nil
-      assert {:error, %{reason: :closed}} = Wasmex.Store.memory_peak(store)
+      {:ok, lease} = Pool.checkout(function.pool.server)
+      {_function, {store, _, _}} = lease.worker
+      Pool.checkin(lease)
+      assert {:ok, _bytes} = Wasmex.Store.memory_peak(store)
+      Pool.replace(function.pool.server, function)
+      assert %{idle: 0} = Pool.stats(function.pool.server)
+      assert_closed(store)
+      assert counts(function, 2) == ~w(1 2)
+    end
+
+    # By another process, which may take its time.
+    defp assert_closed(store) do
+      case Wasmex.Store.memory_peak(store) do
+        {:error, %{reason: :closed}} -> :ok
+        {:ok, _} -> Process.sleep(5) && assert_closed(store)
+      end
+    end
+
+    test "ends with the process that loaded it, and requests go on without" do
+      me = self()
+
+      loader =
+        spawn(fn ->
+          send(me, {:function, function(reuse: 1)})
+          Process.sleep(:infinity)
+        end)
+
+      assert_receive {:function, function}, 60_000
+      assert counts(function, 2) == ~w(1 2)
+      monitor = Process.monitor(function.pool.server)
+      Process.exit(loader, :kill)
+      assert_receive {:DOWN, ^monitor, :process, _pid, :normal}, 5_000
+      assert counts(function, 2) == ~w(1 1)
+    end
+
+    test "of a function whose pool is killed in the middle of a request does no harm" do
+      function = function(reuse: 1)
+      me = self()
+
+      body =
+        Stream.map(1..2, fn n ->
+          send(me, {:asked, n, self()})
+          receive do: (:go -> "body")
+        end)
+
+      task = Task.async(fn -> Wasmex.HTTP.call(function, request("POST", "/echo", body)) end)
+      assert_receive {:asked, 1, _pid}, 60_000
+      Process.exit(function.pool.server, :kill)
+      for _ <- 1..2, do: send(task.pid, :go)
+      assert %{status: 200, body: "bodybody", error: nil} = Task.await(task, :infinity)
+      assert counts(function, 2) == ~w(1 1)
     end
 
     test "may print so much for each request, used again or not" do

@@ -1,0 +1,64 @@
+defmodule Wasmex.HTTP.Reuse do
+  @moduledoc false
+  # Instances that serve more than one request (`reuse:`), in a `Wasmex.Pool` of their function. A request takes a place there
+  # if one is free, without asking a process, and else gets an instance of its own.
+
+  alias Wasmex.HTTP.{Function, Worker}
+  alias Wasmex.Pool
+  alias Wasmex.Pool.{Handles, Lease}
+  alias Wasmex.Program.Source
+
+  @doc "The function with its pool, which ends with the owner. Without the application nothing is kept."
+  @spec start(Function.t(), pid()) :: Function.t()
+  def start(%Function{reuse: 0} = function, _owner), do: function
+
+  def start(%Function{} = function, owner) do
+    child = %{
+      id: Pool,
+      start: {Pool, :start_link, [[owner: owner] ++ options(function)]},
+      restart: :temporary
+    }
+
+    {:ok, pool} = DynamicSupervisor.start_child(Wasmex.HTTP.Processes, child)
+    %{function | pool: Handles.fetch!(pool)}
+  catch
+    :exit, {:noproc, _} -> function
+  end
+
+  @doc "The function is no longer used: its idle instances are closed, those in use by the requests that have them."
+  @spec retire(Function.t()) :: :ok
+  def retire(%Function{pool: nil}), do: :ok
+
+  def retire(%Function{pool: %{server: pool}}) do
+    _ = DynamicSupervisor.terminate_child(Wasmex.HTTP.Processes, pool)
+    :ok
+  end
+
+  @doc "Of the pool of a function, for `Wasmex.Pool.start_link/1`."
+  @spec options(Function.t()) :: keyword()
+  def options(function),
+    do: [worker: {Worker, function}, size: function.reuse, policy: {:reuse, :infinity}]
+
+  @doc "A place for one request, if the function keeps instances and one is free."
+  @spec borrow(Function.t()) :: Lease.t() | nil
+  def borrow(%Function{pool: nil}), do: nil
+
+  def borrow(%Function{pool: pool}) do
+    with {:ok, lease} <- Lease.attempt(pool), do: lease, else: (_ -> nil)
+  end
+
+  @doc "What a request with this lease runs."
+  @spec source(Function.t(), Lease.t() | nil) :: Source.t()
+  def source(function, nil), do: function.source
+
+  def source(function, %Lease{worker: {_function, instance}}),
+    do: %{function.source | instance: instance, keep?: true}
+
+  @doc "After the request: the instance to be used again, or nil."
+  @spec give_back(Lease.t() | nil, Source.instance() | nil) :: :ok
+  def give_back(nil, _kept), do: :ok
+  def give_back(lease, nil), do: Lease.give_back(lease, :replace)
+
+  def give_back(%Lease{worker: {function, _before}} = lease, kept),
+    do: Lease.give_back(lease, {:keep, {function, kept}})
+end

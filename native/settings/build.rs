@@ -1,10 +1,10 @@
-//! Names the build by what the compiler is made of: the versions of all crates, and the settings.
+//! Identifies the build by the versions of all crates and the settings.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 fn main() {
     let mut hasher = DefaultHasher::new();
-    // Where nothing locks the versions, only that of the package is known.
+    // Without a lock file only the version of the package is known.
     for path in ["../../Cargo.lock", "src/lib.rs"] {
         println!("cargo:rerun-if-changed={path}");
         std::fs::read(path).unwrap_or_default().hash(&mut hasher);

@@ -1,20 +1,20 @@
-//! The command line, which the library writes.
+//! The command line, as the library passes it.
 
 /// The limits of this process.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Arguments {
     /// Bytes of address space.
     pub memory: u64,
-    /// Seconds of processor time, of all threads together.
+    /// CPU seconds, summed over all threads.
     pub cpu: Option<u64>,
     /// Threads that compile.
     pub threads: usize,
-    /// Whether the process must give up system calls.
+    /// Whether the process must filter its system calls.
     pub sandbox: bool,
 }
 
 impl Arguments {
-    /// `None` for anything that the library would not write.
+    /// `None` for anything the library would not pass.
     pub fn parse(words: impl Iterator<Item = String>) -> Option<Self> {
         let (mut memory, mut cpu, mut threads, mut sandbox) = (None, None, 1, true);
         let mut words = words;

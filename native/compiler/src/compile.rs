@@ -1,4 +1,4 @@
-//! A request, compiled.
+//! Compiles one request.
 
 use crate::protocol::{Kind, Reply, Request, Task, Why};
 use crate::snapshot;
@@ -7,7 +7,7 @@ use scan::{Limit, Limits, Refusal};
 use wasmex_settings::Settings;
 use wasmtime::Engine;
 
-/// Keeps the engine of the last request, for the next one has most often the same settings.
+/// Keeps the engine of the last request: the next one usually has the same settings.
 pub struct Compiler(Option<Known>);
 
 struct Known {
@@ -17,12 +17,12 @@ struct Known {
 }
 
 impl Compiler {
-    /// A compiler without engines.
+    /// A compiler without cached engines.
     pub fn new() -> Self {
         Compiler(None)
     }
 
-    /// What the request wants.
+    /// Runs one request.
     pub fn run(&mut self, request: &Request) -> Reply {
         if request.task == Task::Compile {
             return self.compile(request);
@@ -33,7 +33,7 @@ impl Compiler {
         }
     }
 
-    /// Code that was instrumented, or begins in a state.
+    /// Produces instrumented code, or code that starts from a saved state.
     fn written(&mut self, request: &Request) -> Result<Vec<u8>, Reply> {
         let failed =
             |error: wasmtime::Error| Reply::failed(Why::Snapshot, format!("{error:?}").trim_end());
@@ -59,7 +59,7 @@ impl Compiler {
         }
     }
 
-    /// An artefact of the request's code for an engine with its settings.
+    /// Compiles the request's code to an artefact for an engine with its settings.
     fn compile(&mut self, request: &Request) -> Reply {
         let Known { engine, limits, .. } = match self.known(request.settings) {
             Ok(known) => known,
@@ -86,7 +86,7 @@ impl Compiler {
         };
         match artefact {
             Ok(artefact) => Reply::Compiled { artefact },
-            // With its causes, as wasmtime itself prints them.
+            // Includes the causes, formatted as wasmtime does.
             Err(error) => Reply::failed(Why::Compile, format!("{error:?}").trim_end()),
         }
     }
@@ -139,7 +139,8 @@ fn refused(refusal: &Refusal) -> Reply {
     }
 }
 
-/// By the layer in the header; what has none is a module that the compiler refuses.
+/// Decided by the layer field of the header. Without a valid header it counts as a module, which the compiler then
+/// rejects.
 fn kind(code: &[u8]) -> Kind {
     match code.get(6..8) {
         Some(&[layer, _]) if layer != 0 => Kind::Component,

@@ -1,23 +1,23 @@
-//! The limits that the system keeps for a process.
+//! OS resource limits of this process.
 
 use crate::arguments::Arguments;
 use std::io;
 
-/// Memory, processor time, files, core dumps; nothing reaches the terminal any more; the end of the library's VM is
-/// the end of this process.
+/// Limits memory, CPU time, files and core dumps, redirects output away from the terminal, and ends this process when
+/// the library's VM ends.
 #[cfg(unix)]
 pub fn set(arguments: &Arguments) -> io::Result<()> {
     use rustix::process::Resource;
 
-    // What a panic or an abort has to say is not for the user's terminal.
+    // Messages of a panic or an abort are not for the user's terminal.
     let nowhere = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
     rustix::stdio::dup2_stderr(&nowhere)?;
     drop(nowhere);
 
-    // Guests and the VM come first. Where the system does not allow it, all the same.
+    // Guests and the VM have priority. If the system refuses, carry on anyway.
     let _ = rustix::process::nice(5);
 
-    // macOS keeps no such limit, and refuses some values of it.
+    // macOS does not enforce this limit and rejects some values.
     #[cfg(target_os = "linux")]
     limit(Resource::As, arguments.memory)?;
     if let Some(seconds) = arguments.cpu {
@@ -25,7 +25,7 @@ pub fn set(arguments: &Arguments) -> io::Result<()> {
     }
     limit(Resource::Core, 0)?;
     limit(Resource::Fsize, 0)?;
-    // Those that are open stay.
+    // Open files stay open.
     limit(Resource::Nofile, 0)?;
     #[cfg(target_os = "linux")]
     {
@@ -36,7 +36,7 @@ pub fn set(arguments: &Arguments) -> io::Result<()> {
     Ok(())
 }
 
-/// No thread and no process can be made from now on (the superuser's can, where only the sandbox forbids it).
+/// Forbids new threads and processes. (A superuser's process is restricted by the sandbox alone.)
 #[cfg(unix)]
 pub fn forbid_processes() -> io::Result<()> {
     #[cfg(target_os = "linux")]
@@ -48,7 +48,7 @@ pub fn forbid_processes() -> io::Result<()> {
 fn limit(resource: rustix::process::Resource, most: u64) -> io::Result<()> {
     use rustix::process::{Rlimit, getrlimit, setrlimit};
 
-    // Never more than what the process was started with.
+    // Never above the limit the process started with.
     let most = getrlimit(resource)
         .maximum
         .map_or(most, |max| max.min(most));
@@ -59,7 +59,8 @@ fn limit(resource: rustix::process::Resource, most: u64) -> io::Result<()> {
     Ok(setrlimit(resource, limit)?)
 }
 
-/// This system keeps no limits that could be set from within; the library's own clock ends what takes too long.
+/// This system has no limits that a process can set for itself; the library's own timeout ends compiles that take too
+/// long.
 #[cfg(not(unix))]
 pub fn set(_arguments: &Arguments) -> io::Result<()> {
     Ok(())

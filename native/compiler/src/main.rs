@@ -1,8 +1,8 @@
-//! Compiles WebAssembly in a process of its own, for the library that started it.
+//! Compiles WebAssembly in a separate process, started by the library.
 //!
-//! The bytes come from anybody, so the process puts itself under limits before it reads the first of them: memory and
-//! processor time, no files, no network, no other processes. Then it reads requests from standard input and writes
-//! replies to standard output (`protocol.rs`) until its input ends, at which it ends too, whatever it is doing.
+//! The input is untrusted, so the process limits itself before it reads the first byte: memory, CPU time, no files, no
+//! network, no other processes. Then it reads requests from standard input and writes replies to standard output
+//! (`protocol.rs`). When its input ends it exits, even in the middle of a compile.
 //!
 //! `wasmex-compiler --memory BYTES --cpu SECONDS --threads N [--without-sandbox]`
 
@@ -25,25 +25,25 @@ use std::sync::mpsc::{Receiver, sync_channel};
 #[global_allocator]
 static MEMORY: memory::Bounded = memory::Bounded;
 
-/// Why the process ended. Elixir reads it as the exit status.
+/// Why the process exited. Elixir reads it as the exit status.
 #[derive(Clone, Copy)]
 pub enum Exit {
-    /// The input ended: nobody wants anything any more.
+    /// End of input: the library is gone.
     Done = 0,
-    /// The command line makes no sense.
+    /// Invalid command line.
     Arguments = 2,
     /// The memory limit.
     Memory = 70,
-    /// What came is no request.
+    /// The input is not a valid request.
     Request = 71,
     /// The system refused a limit or a thread.
     Limits = 72,
 }
 
-/// Ends the process at once: no destructors, no handlers, no waiting for other threads.
+/// Ends the process at once, without destructors, handlers or waiting for other threads.
 pub fn leave(exit: Exit) -> ! {
     #[cfg(unix)]
-    // SAFETY: takes a number and does not return.
+    // SAFETY: `_exit` takes a number and does not return.
     unsafe {
         libc::_exit(exit as i32)
     }
@@ -66,11 +66,11 @@ fn main() {
     leave(Exit::Done)
 }
 
-/// The requests, and whether system calls are filtered.
+/// Receives the requests; whether system calls are filtered.
 type Prepared = (Receiver<Vec<u8>>, bool);
 
-/// Limits, then the threads, which have to be there before the process may make none, then the sandbox. Only after
-/// that the reader is let go.
+/// Sets limits, then starts the threads (none can be started later), then enters the sandbox. Only then may the reader
+/// begin.
 fn prepare(arguments: &Arguments) -> Result<Prepared, Box<dyn std::error::Error>> {
     limits::set(arguments)?;
     let threads = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads);
@@ -83,7 +83,7 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Box<dyn std::error::Error>
     Ok((requests, sandbox))
 }
 
-/// Reads ahead in a thread of its own, which sees the end of the input also while another one compiles.
+/// Reads ahead on a separate thread, which notices the end of the input during a compile too.
 fn read_requests(ready: Receiver<()>) -> io::Result<Receiver<Vec<u8>>> {
     let (sender, receiver) = sync_channel(1);
     let read = move || {

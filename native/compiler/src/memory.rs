@@ -1,11 +1,11 @@
-//! The memory limit: where no memory is left the process ends, with a status that says so.
+//! The memory limit: when memory runs out, the process exits with a status that says so.
 //!
-//! Rust's own way, an abort, could not be told from a crash.
+//! Rust's default, an abort, could not be distinguished from a crash.
 
 use crate::{Exit, leave};
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// The system's allocator, which never comes back without memory.
+/// The system's allocator, except that a failed allocation ends the process.
 pub struct Bounded;
 
 fn some(block: *mut u8) -> *mut u8 {
@@ -15,25 +15,25 @@ fn some(block: *mut u8) -> *mut u8 {
     block
 }
 
-// SAFETY: hands everything to the system's allocator, and returns what it returned.
+// SAFETY: forwards every call to the system's allocator and returns its result.
 unsafe impl GlobalAlloc for Bounded {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as the caller promised.
+        // SAFETY: the caller upholds the contract of `alloc`.
         some(unsafe { System.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as the caller promised.
+        // SAFETY: the caller upholds the contract of `alloc_zeroed`.
         some(unsafe { System.alloc_zeroed(layout) })
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as the caller promised.
+        // SAFETY: the caller upholds the contract of `dealloc`.
         some(unsafe { System.realloc(block, layout, size) })
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promised.
+        // SAFETY: the caller upholds the contract of `realloc`.
         unsafe { System.dealloc(block, layout) }
     }
 }

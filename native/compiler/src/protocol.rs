@@ -1,37 +1,37 @@
-//! What goes through standard input and output: frames of a length (four bytes, big-endian) and so many bytes.
+//! The protocol on standard input and output: frames of a four-byte big-endian length and that many bytes.
 //!
-//! A request is `version, task, length of the settings (two bytes), settings, code`; for a snapshot the code is followed by
-//! what it is of, see `state.rs`. The first frame back is a greeting,
-//! `version, sandbox, build`; then each request gets a reply, `status`, then the artefact (0), the error's text, or
-//! what the scan refused: which limit (255 for none), value, most and offset, eight bytes each.
+//! A request is `version, task, length of the settings (two bytes), settings, code`; for a snapshot, the state follows
+//! (`state.rs`). The first frame in return is a greeting, `version, sandbox, build`. Then each request gets a reply:
+//! `status`, followed by the artefact (0), an error text, or the limit that the scan found exceeded: its number (255
+//! for none), value, maximum and offset, eight bytes each.
 
 use std::io::{self, ErrorKind, Read, Write};
 use wasmex_settings::BUILD;
 
-/// Of this protocol: Elixir refuses another one.
+/// Version of this protocol. Elixir rejects any other.
 pub const VERSION: u8 = 2;
 
-/// Longest text of an error: it may quote names from the code.
+/// Maximum length of an error text, which may quote names from the code.
 const LONGEST_TEXT: usize = 16 * 1024;
 
-/// What the code is to be.
+/// The kind of code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Module,
     Component,
 }
 
-/// What is to be done with it.
+/// The operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     Compile,
-    /// Export all of its memories and globals, so that they can be read.
+    /// Export all memories and globals, so that they can be read.
     Instrument,
-    /// Make code whose instances begin in a state.
+    /// Produce code whose instances start from a saved state.
     Snapshot,
 }
 
-/// Code to compile: bytes or text.
+/// The code, binary or text.
 #[derive(Debug)]
 pub struct Request<'a> {
     pub task: Task,
@@ -41,7 +41,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// `None` when the bytes are no request.
+    /// `None` when the bytes are not a valid request.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let ([version, task, high, low], rest) = bytes.split_first_chunk()?;
         let length = u16::from_be_bytes([*high, *low]).into();
@@ -64,20 +64,20 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The first frame: the process is ready.
+/// The greeting: the process is ready.
 pub struct Hello {
     /// Whether system calls are filtered.
     pub sandbox: bool,
 }
 
 impl Hello {
-    /// The frame's bytes.
+    /// Encodes the frame.
     pub fn to_bytes(&self) -> Vec<u8> {
         [&[VERSION, self.sandbox.into()], BUILD.as_bytes()].concat()
     }
 }
 
-/// How a request ended.
+/// The outcome of a request.
 #[derive(Debug)]
 pub enum Reply {
     Compiled {
@@ -87,7 +87,7 @@ pub enum Reply {
         why: Why,
         text: String,
     },
-    /// The scan refused the code; without a limit where it could not read it.
+    /// The scan rejected the code. `None` if the scan could not read it.
     Refused {
         limit: Option<u8>,
         value: u64,
@@ -96,21 +96,21 @@ pub enum Reply {
     },
 }
 
-/// The status of a refusal.
+/// The status of a rejection.
 const REFUSED: u8 = 5;
 
-/// What was wrong: the reply's status.
+/// The kind of error: the reply's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The code is not valid, or the compiler can't compile it.
+    /// The code is invalid or cannot be compiled.
     Compile = 1,
-    /// The text can't be read.
+    /// The text cannot be parsed.
     Parse = 2,
-    /// The settings don't go together, or come from another build.
+    /// The settings conflict, or come from another build.
     Settings = 3,
-    /// Text of a component where a module is wanted, or the other way round.
+    /// Text of a component where a module is expected, or the reverse.
     Kind = 4,
-    /// It can't be snapshot.
+    /// The code cannot be snapshotted.
     Snapshot = 6,
 }
 
@@ -125,7 +125,7 @@ impl Reply {
         Reply::Failed { why, text }
     }
 
-    /// The frame's bytes.
+    /// Encodes the frame.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Reply::Compiled { artefact } => [&[0], artefact.as_slice()].concat(),

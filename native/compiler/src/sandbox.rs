@@ -1,9 +1,9 @@
-//! The system calls that are left: memory, threads that wait for each other, and reading and writing what is open.
+//! Filters system calls. Allowed are memory management, thread synchronisation, and reads and writes of open files.
 //!
-//! Everything else fails with `EPERM`: no file can be opened, no socket made, no process started or signalled, no memory
-//! made executable. Only on Linux, where the kernel filters system calls.
+//! All others fail with `EPERM`: the process cannot open files, make sockets, start or signal processes, or make memory
+//! executable. Linux only (seccomp).
 
-/// Gives up all other system calls, in all threads. False where the system has no filter.
+/// Filters system calls in all threads. Returns `false` if the system does not support it.
 #[cfg(all(
     target_os = "linux",
     any(
@@ -22,7 +22,7 @@ pub fn enter() -> Result<bool, Box<dyn std::error::Error>> {
     Ok(true)
 }
 
-/// There is no filter here.
+/// Not supported.
 #[cfg(not(all(
     target_os = "linux",
     any(
@@ -52,7 +52,7 @@ use {
     std::collections::BTreeMap,
 };
 
-/// By number: the calls that are allowed, and with which arguments (none named: any).
+/// The allowed system calls by number, with the allowed arguments (empty: any).
 #[cfg(all(
     target_os = "linux",
     any(
@@ -66,12 +66,12 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
         libc::SYS_read,
         libc::SYS_write,
         libc::SYS_writev,
-        // Memory, which is given back in pieces too.
+        // Memory, including partial release.
         libc::SYS_brk,
         libc::SYS_munmap,
         libc::SYS_mremap,
         libc::SYS_madvise,
-        // Threads that wait for each other.
+        // Thread synchronisation.
         libc::SYS_futex,
         libc::SYS_sched_yield,
         libc::SYS_clock_nanosleep,
@@ -81,12 +81,12 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
         libc::SYS_rseq,
         libc::SYS_set_robust_list,
         libc::SYS_restart_syscall,
-        // A crash goes the way of a crash.
+        // For crashes.
         libc::SYS_rt_sigaction,
         libc::SYS_rt_sigprocmask,
         libc::SYS_rt_sigreturn,
         libc::SYS_sigaltstack,
-        // Seeds of hash tables; clocks where the kernel gives none without a call.
+        // Hash seeds, and clocks without a vDSO.
         libc::SYS_getrandom,
         libc::SYS_clock_gettime,
         libc::SYS_exit,
@@ -96,11 +96,11 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     .map(|call| (call, vec![]))
     .collect();
 
-    // Memory that can't be run.
+    // Memory that is not executable.
     let protection =
         |call| Ok::<_, BackendError>((call, vec![without(2, libc::PROT_EXEC as u64)?]));
     rules.extend([protection(libc::SYS_mmap)?, protection(libc::SYS_mprotect)?]);
-    // A signal to itself is how a process aborts.
+    // `abort` sends the process a signal.
     let own = SeccompCondition::new(
         0,
         SeccompCmpArgLen::Dword,
@@ -111,7 +111,7 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     Ok(rules)
 }
 
-/// The bits of `mask` are not set in this argument.
+/// The bits of `mask` must be clear in this argument.
 #[cfg(all(
     target_os = "linux",
     any(

@@ -1,14 +1,14 @@
-//! A snapshot without the data segments that its instances would make room for and never use.
+//! Removes data segments that a snapshot's instances would never use.
 //!
-//! Wizer keeps the number of each segment: those that were applied become passive and empty. Go has 49,049 of them, which
-//! costs each instance 125 µs. Without an instruction that names one they can go.
+//! Wizer preserves the number of segments: those already applied become passive and empty. Go has 49,049 of them, which
+//! cost each instance 125 µs. If no instruction refers to a segment, they can be removed.
 
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{DataSection, Module, RawSection};
 use wasmparser::{DataKind, DataSectionReader, Operator, Parser, Payload};
 use wasmtime::{Error, Result};
 
-/// The module without its passive segments, or as it is where an instruction names a segment.
+/// Removes the passive segments, unless an instruction refers to a segment.
 pub fn without_passive_data(module: &[u8]) -> Result<Vec<u8>> {
     if names_a_segment(module)? {
         return Ok(module.to_vec());

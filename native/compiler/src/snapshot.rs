@@ -1,7 +1,7 @@
-//! Code whose instances begin where another one was after its initialisation.
+//! Code whose instances start from the state of an initialised instance.
 //!
-//! The guest itself does not run here. Code is instrumented so that all of its state can be read; it runs in the VM, under
-//! the limits of its store, and what was read there comes back to be written into the code.
+//! The guest does not run here. The code is instrumented to export its whole state and runs in the VM, under the limits
+//! of its store. The state read there is then written into the code.
 
 use crate::protocol::Kind;
 use crate::slim;
@@ -12,7 +12,7 @@ use wasmparser::ValType;
 use wasmtime::{Error, Result};
 use wasmtime_wizer::{ComponentInstanceState, InstanceState, SnapshotVal, Wizer};
 
-/// The code with exports of all its memories and globals.
+/// Exports all memories and globals of the code.
 pub fn instrument(kind: Kind, code: &[u8]) -> Result<Vec<u8>> {
     Ok(match kind {
         Kind::Module => Wizer::new().instrument(code)?.1,
@@ -20,7 +20,7 @@ pub fn instrument(kind: Kind, code: &[u8]) -> Result<Vec<u8>> {
     })
 }
 
-/// The code in a state.
+/// Writes a state into the code.
 pub fn take(kind: Kind, state: &State) -> Result<Vec<u8>> {
     let mut wizer = Wizer::new();
     wizer.init_func(state.init).keep_init_func(state.keep_init);
@@ -47,7 +47,7 @@ pub fn take(kind: Kind, state: &State) -> Result<Vec<u8>> {
     }
 }
 
-/// The result of a future that waits for nothing.
+/// The result of a future that never waits.
 fn at_once<T>(future: impl Future<Output = T>) -> Result<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => Ok(result),
@@ -55,7 +55,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> Result<T> {
     }
 }
 
-/// Answers from a state; what is missing there is remembered, for there is no other way to say so.
+/// Reads from a saved state. Missing values are recorded, because the interface has no way to report them.
 struct Read<'a> {
     state: &'a State<'a>,
     missing: Option<String>,

@@ -1,13 +1,14 @@
-//! The state of an instance, as Elixir read it: what a snapshot is made of.
+//! The state of an instance, as read by Elixir: the source of a snapshot.
 //!
-//! `length of the code (four bytes), code`, then texts (`length, two bytes, text`): the name of the function that
-//! initialised it, the name that becomes `_start` (empty for none), then whether the former stays exported (one byte), and
-//! values until the end: `name, type (one byte), length (four bytes), bytes`. Numbers are big-endian, values are as in memory.
+//! `length of the code (four bytes), code`, then texts (`length, two bytes, text`): the name of the initialisation
+//! function and the name that becomes `_start` (empty for none). Then one byte for whether the former stays exported,
+//! and values until the end: `name, type (one byte), length (four bytes), bytes`. Numbers are big-endian, values as in
+//! memory.
 
 use std::collections::HashMap;
 use wasmtime_wizer::SnapshotVal;
 
-/// What was read from an instance.
+/// The state of one instance.
 pub struct State<'a> {
     pub code: &'a [u8],
     pub init: &'a str,
@@ -26,7 +27,7 @@ enum Value<'a> {
 }
 
 impl<'a> State<'a> {
-    /// `None` when the bytes are no state.
+    /// `None` when the bytes are not a valid state.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let mut input = Input(bytes);
         let code = input.long()?;
@@ -48,7 +49,7 @@ impl<'a> State<'a> {
         })
     }
 
-    /// The value of a global by its name.
+    /// The value of a global.
     pub fn global(&self, name: &str) -> Option<SnapshotVal> {
         Some(match self.values.get(name)? {
             Value::I32(bytes) => SnapshotVal::I32(i32::from_le_bytes(*bytes)),
@@ -60,7 +61,7 @@ impl<'a> State<'a> {
         })
     }
 
-    /// The contents of a memory by its name.
+    /// The contents of a memory.
     pub fn memory(&self, name: &str) -> Option<&'a [u8]> {
         match self.values.get(name)? {
             Value::Memory(bytes) => Some(bytes),
@@ -125,7 +126,7 @@ mod tests {
         assert_eq!(state.memory("m"), Some(&[1, 2, 3][..]));
         assert!(state.memory("g").is_none() && state.global("m").is_none());
         for length in 0..bytes.len() {
-            // Cut anywhere it is either no state, or one with fewer values.
+            // Truncated anywhere, it is either invalid or a state with fewer values.
             if let Some(state) = State::read(&bytes[..length]) {
                 assert!(state.values.len() < 2);
             }

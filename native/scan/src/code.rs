@@ -1,4 +1,4 @@
-//! Bodies of functions: their sizes, their locals, and how much a compiler makes of their instructions.
+//! Function bodies: their size, their locals, and the cost of compiling their instructions.
 
 use crate::Limit;
 use crate::instructions::{Instruction, next};
@@ -17,7 +17,7 @@ pub fn bodies(section: &mut Reader, tally: &mut Tally, module: &Module) -> Read<
         locals(&mut body, tally)?;
         let passed = module.own_function(index);
         match instructions(&mut body, tally, module, passed) {
-            // The parser ends here, before anything is compiled.
+            // The parser stops here, before anything is compiled.
             Ok(()) | Err(Stop::Malformed(_)) => {}
             Err(refused) => return Err(refused),
         }
@@ -34,19 +34,19 @@ fn locals(body: &mut Reader, tally: &mut Tally) -> Read<()> {
     Ok(())
 }
 
-// What compiling takes in wasmtime 48 in memory and in time, for one and for as many as the limit lets pass, measured in
-// units of a plain instruction. Loops and allocations make its time grow with the square of their number.
+// Memory and time that wasmtime 48 needs to compile each kind, alone and at the limit, in units of a plain instruction.
+// The time for loops and allocations grows with the square of their number.
 const CALL: u64 = 10;
 const INDIRECT: u64 = 50;
 const LOOP: u64 = 200;
 const MAKE: u64 = 500;
-/// For each value that a block passes: blocks have copies of all of them.
+/// For each value passed through a block: each block has its own copies.
 const BLOCK_VALUE: u64 = 8;
 
-/// `passed` is how many values the function takes and returns.
+/// `passed` is the number of parameters and results of the function.
 fn instructions(body: &mut Reader, tally: &Tally, module: &Module, passed: u64) -> Read<()> {
     let mut work: u64 = 0;
-    // The most values that a branch may take along.
+    // The maximum number of values a branch may carry.
     let mut carried = passed;
     while !body.is_empty() {
         let at = body.at();

@@ -1,14 +1,14 @@
-//! Expressions that compute an initial value (core specification, section 3.4.13).
+//! Constant expressions (core specification, section 3.4.13).
 
 use crate::Limit;
 use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 use crate::types::heap;
 
-/// What making a structure or an array weighs, in other instructions.
+/// Cost of creating a structure or an array, in other instructions.
 const MAKE: u64 = 20;
 
-/// What an expression is, when that is one number and nothing else.
+/// The value of an expression that is a single constant.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Value {
     Number(u64),
@@ -16,7 +16,7 @@ pub enum Value {
     Other,
 }
 
-/// An expression up to its end. `widest` is the most members that a type of its module has.
+/// Reads an expression to its end. `widest` is the largest number of fields of any type in the module.
 pub fn expression(reader: &mut Reader, tally: &mut Tally, widest: u64) -> Read<Value> {
     let first = instruction(reader, tally, widest)?;
     let Some(value) = first else {
@@ -29,7 +29,7 @@ pub fn expression(reader: &mut Reader, tally: &mut Tally, widest: u64) -> Read<V
     Ok(if alone { value } else { Value::Other })
 }
 
-/// One instruction; nothing at the end.
+/// Reads one instruction; `None` at the end.
 fn instruction(reader: &mut Reader, tally: &mut Tally, widest: u64) -> Read<Option<Value>> {
     let at = reader.at();
     let value = match reader.byte()? {
@@ -66,7 +66,7 @@ fn other(read: Read<()>) -> Read<Value> {
     read.map(|()| Value::Other)
 }
 
-/// Instructions that make structures and arrays.
+/// Instructions that create structures and arrays.
 fn aggregate(reader: &mut Reader) -> Read<()> {
     match reader.u32()? {
         0 | 1 | 6 | 7 => reader.u32().map(|_| ()),

@@ -1,29 +1,29 @@
-//! What tables and memories hold before a module runs. wasmtime writes it all out when it compiles, with the gaps between
-//! segments: a few bytes can ask for gigabytes of them.
+//! The initial contents of tables and memories. At compile time wasmtime writes them out in full, including the gaps
+//! between segments: a few bytes can request gigabytes.
 
 use crate::Limit;
 use crate::reader::Read;
 use crate::tally::Tally;
 
-/// Tables and memories of one module. wasmparser allows 100 of each.
+/// The tables and memories of one module. wasmparser allows 100 of each.
 const MOST: usize = 128;
 
-/// Tables that reach further are filled when the module runs (`try_func_table_init` in wasmtime-environ).
+/// Tables beyond this size are filled at run time (`try_func_table_init` in wasmtime-environ).
 pub const LARGEST_TABLE: u64 = 1024 * 1024;
 
 /// A table of one module.
 #[derive(Clone, Copy, Default)]
 struct Table {
-    /// Elements that it has at least; none where they are filled when the module runs.
+    /// Its minimum size; `None` if it is filled at run time.
     least: u64,
-    /// How far its elements reach.
+    /// The end of its elements.
     reached: u64,
 }
 
-/// How far the elements of each table reach.
+/// The end of the elements of each table.
 pub struct Tables {
     tables: [Table; MOST],
-    /// Whether a segment was met that is written when the module runs: then so are all that follow.
+    /// Whether a segment is written at run time: then all later ones are too.
     running: bool,
 }
 
@@ -36,14 +36,14 @@ impl Tables {
         }
     }
 
-    /// A table of the module's own; `known` says that what it holds at first is.
+    /// A table defined in the module. `known` says whether its initial value is known.
     pub fn define(&mut self, table: u32, least: u64, known: bool) {
         if let (Some(slot), true) = (self.slot(table), known) {
             slot.least = least;
         }
     }
 
-    /// So many elements of a table are written out.
+    /// This many elements of a table are written out.
     pub fn reach(&mut self, tally: &mut Tally, table: u32, end: u64, at: usize) -> Read<()> {
         let Some(slot) = self.slot(table).filter(|_| end <= LARGEST_TABLE) else {
             return Ok(());
@@ -53,8 +53,8 @@ impl Tables {
         Ok(tally.add(Limit::TableElements, more, at)?)
     }
 
-    /// Whether an active segment that ends there is written out, and not by code that runs; nothing for `end` where that
-    /// is not known. wasmtime takes them one after another, up to the first that it can't write out.
+    /// Whether an active segment with this end is written out at compile time, not by code at run time; `None` for
+    /// `end` if it is unknown. wasmtime takes segments in order, up to the first that it cannot write out.
     pub fn is_image(&mut self, table: u32, end: Option<u64>) -> bool {
         let least = self.slot(table).map_or(0, |slot| slot.least);
         self.running |= end.is_none_or(|end| end > least.min(LARGEST_TABLE));
@@ -67,7 +67,7 @@ impl Tables {
     }
 }
 
-/// Memories with larger gaps than this and than their data are filled when the module runs (`try_static_init`, and
+/// A memory whose gaps exceed both this and its data is filled at run time (`try_static_init`, and
 /// `memory_guaranteed_dense_image_size`, whose default this is).
 const LARGEST_GAP: u64 = 16 * 1024 * 1024;
 
@@ -78,11 +78,11 @@ struct Extent {
     data: u64,
 }
 
-/// Where the data of each memory stands.
+/// The range of each memory's data.
 pub struct Memories {
     extents: [Extent; MOST],
     segments: u64,
-    /// Whether an offset is not known before the module runs: then none is written out.
+    /// Whether an offset is only known at run time: then none is written out.
     unknown: bool,
 }
 
@@ -101,7 +101,7 @@ impl Memories {
         }
     }
 
-    /// A segment of data, at an offset that is known or not.
+    /// A data segment; the offset may be unknown.
     pub fn add(&mut self, memory: u32, start: Option<u64>, size: u64) {
         let slot = usize::try_from(memory)
             .ok()
@@ -117,7 +117,7 @@ impl Memories {
         }
     }
 
-    /// After the last segment, which ends there.
+    /// Called after the last segment, with its end.
     pub fn finish(&self, tally: &mut Tally, at: usize) -> Read<()> {
         let mut gaps: u64 = 0;
         for extent in &self.extents {
@@ -133,7 +133,7 @@ impl Memories {
         }
     }
 
-    /// Code fills the memories, some for each segment.
+    /// Code fills the memories at run time, with some instructions for each segment.
     fn code(&self, tally: &mut Tally, at: usize) -> Read<()> {
         Ok(tally.add(Limit::Constants, self.segments, at)?)
     }

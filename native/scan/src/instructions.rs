@@ -3,23 +3,23 @@
 use crate::reader::{Read, Reader};
 use crate::types::{heap, value};
 
-/// An instruction, as far as it matters how much a compiler makes of it.
+/// An instruction, reduced to its cost for the compiler.
 pub enum Instruction {
-    /// One that the compiler makes a little of.
+    /// A cheap instruction.
     Plain,
-    /// A block, with the number of its type where it has one.
+    /// A block, with the index of its type if it has one.
     Block(Option<u32>),
     /// A loop.
     Loop(Option<u32>),
-    /// A branch with so many targets.
+    /// A branch with this many targets.
     Branch(u64),
-    /// A call of a function by its number.
+    /// A call of the function with this index.
     Call(u32),
-    /// A call through a table or a reference, of a type.
+    /// An indirect call, with the index of its type.
     Indirect(u32),
-    /// A structure or an array of a type comes to be.
+    /// Creates a structure or an array of a type.
     Make(u32),
-    /// An array of so many operands.
+    /// Creates an array from this many operands.
     Fixed(u64),
 }
 
@@ -79,7 +79,7 @@ fn numbers(body: &mut Reader) -> Read<()> {
     number(body)
 }
 
-/// The number of a block's type, where it is not nothing or one value.
+/// The index of a block's type, unless it is empty or a single value type.
 fn block_type(body: &mut Reader) -> Read<Option<u32>> {
     match body.peek()? {
         0x40..=0x7f => value(body).map(|()| None),

@@ -1,13 +1,12 @@
-//! A first look at bytes from anybody, before a parser or a compiler sees them.
+//! The first check of untrusted bytes, before a parser or a compiler reads them.
 //!
-//! wasmparser, wasmtime and the parsers of the text formats are right about what is valid, but a few hundred bytes can
-//! cost them the stack or gigabytes of memory. So [`binary`], [`wat`] and [`wit`] measure what those would have to hold: nesting,
-//! counts, tables and memories with their contents. They take time in proportion to the bytes, no memory but a few
-//! bytes for each type and each function, and recurse nowhere.
+//! wasmparser, wasmtime and the text parsers decide correctly what is valid, but a few hundred bytes can cost them the
+//! stack or gigabytes of memory. [`binary`], [`wat`] and [`wit`] measure beforehand what they would have to hold:
+//! nesting, counts, and tables and memories with their contents. They take time linear in the input, a few bytes of
+//! memory for each type and function, and never recurse.
 //!
-//! Modules that are malformed pass, for the parser that comes next says best what is wrong with them. It can't get further
-//! into them than the scan did. Components that are malformed are refused, so that nothing hides from the scan in them
-//! what the parser would see.
+//! Malformed modules pass: the parser reports their errors best, and cannot get further into them than the scan did.
+//! Malformed components are rejected, so that nothing can be hidden from the scan that the parser would see.
 
 #![warn(missing_docs)]
 
@@ -44,13 +43,13 @@ pub fn binary(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
     };
     match scanned {
         Err(Stop::Refused(refusal)) => Err(refusal),
-        // Readers of modules don't recurse. Those of components do.
+        // Module parsers do not recurse. Component parsers do.
         Err(Stop::Malformed(offset)) if is_component => Err(Refusal::Malformed { offset }),
         Ok(()) | Err(Stop::Malformed(_)) => Ok(()),
     }
 }
 
-/// Scans a module or a component in the text format. Its parser limits how deep it recurses itself.
+/// Scans a module or a component in the text format. Its parser has a recursion limit of its own.
 pub fn wat(text: &[u8], limits: &Limits) -> Result<(), Refusal> {
     Tally::new(limits).check(Limit::TextSize, length(text), 0)
 }

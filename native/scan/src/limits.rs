@@ -1,15 +1,15 @@
-//! The limits, each with its name and its default.
+//! The limits, with their names and defaults.
 
 macro_rules! limits {
     ($($(#[doc = $doc:literal])+ $limit:ident $name:literal = $default:expr;)*) => {
-        /// What is limited.
+        /// A quantity with a limit.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Limit {
             $($(#[doc = $doc])+ $limit,)*
         }
 
         impl Limit {
-            /// All of them, in their order.
+            /// All limits, in order.
             pub const ALL: &[Limit] = &[$(Limit::$limit,)*];
 
             /// The name of its option in Elixir.
@@ -28,17 +28,17 @@ macro_rules! limits {
     };
 }
 
-// The same names and defaults as in `Wasmex.Limits`; a test compares them.
+// Same names and defaults as in `Wasmex.Limits`; a test compares them.
 limits! {
     /// Bytes of a module or a component.
     Size "size" = 256 * MIB;
-    /// Bytes of a text, WAT or WIT.
+    /// Bytes of a WAT or WIT text.
     TextSize "text_size" = 16 * MIB;
-    /// Components within components, types within types, and brackets within brackets of WIT.
+    /// Nesting of components, of types, and of brackets in WIT.
     Nesting "nesting" = 32;
     /// Modules and components in a component.
     Parts "parts" = 1000;
-    /// Instances and canonical functions of a component, each as often as it is made.
+    /// Instances and canonical functions of a component, counted once for each time they are created.
     Instances "instances" = 50_000;
     /// Types.
     Types "types" = 30_000;
@@ -54,23 +54,23 @@ limits! {
     Functions "functions" = 100_000;
     /// Bytes of one function.
     FunctionSize "function_size" = 2 * MIB;
-    /// Instructions of one function. Loops, calls, and instructions that pass many values count as several.
+    /// Instructions of one function. Loops, calls and instructions that pass many values count as several.
     FunctionWork "function_work" = 1_500_000;
     /// Local variables of all functions.
     Locals "locals" = 10_000_000;
     /// Globals.
     Globals "globals" = 100_000;
-    /// Instructions that compute initial values when a module is instantiated.
+    /// Instructions in initial values, run when a module is instantiated.
     Constants "constants" = 30_000;
     /// Tables.
     Tables "tables" = 1000;
-    /// Elements of tables that are known when the module is compiled, gaps between segments included.
+    /// Elements of tables known at compile time, including gaps between segments.
     TableElements "table_elements" = 4_000_000;
     /// Memories.
     Memories "memories" = 1000;
-    /// Bytes between the data segments of memories whose contents are known when the module is compiled.
+    /// Bytes between data segments whose contents are known at compile time.
     MemoryGaps "memory_gaps" = 64 * MIB;
-    /// Segments of data and of elements.
+    /// Data and element segments.
     Segments "segments" = 200_000;
 }
 
@@ -79,7 +79,7 @@ const MIB: u64 = 1024 * KIB;
 
 const COUNT: usize = Limit::ALL.len();
 
-/// The most of each that passes.
+/// The maximum of each quantity.
 #[derive(Clone, Debug)]
 pub struct Limits([u64; COUNT]);
 
@@ -94,12 +94,12 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The most of this that passes.
+    /// The maximum of this quantity.
     pub fn get(&self, limit: Limit) -> u64 {
         self.0.get(limit as usize).copied().unwrap_or(0)
     }
 
-    /// Lets so much of it pass.
+    /// Sets the maximum of this quantity.
     pub fn set(&mut self, limit: Limit, most: u64) {
         if let Some(slot) = self.0.get_mut(limit as usize) {
             *slot = most;

@@ -7,23 +7,23 @@ use crate::reader::{Read, Reader, Stop};
 use crate::tally::Tally;
 use crate::{Limit, code, segments, types};
 
-/// What later sections of a module need to know of earlier ones.
+/// What later sections need to know about earlier ones.
 #[derive(Default)]
 pub struct Module {
-    /// The members of each type, of which there are 10,000 at most.
+    /// The number of fields of each type; a module has at most 10,000 types.
     types: Vec<u16>,
     /// The parameters and results of each function.
     functions: Vec<u16>,
-    /// Functions that are imported.
+    /// Imported functions.
     imported: u32,
-    /// The most members that one type has.
+    /// The largest number of fields of a type.
     pub widest: u64,
-    /// Tables that were imported or defined so far.
+    /// The number of tables imported or defined so far.
     tables: u32,
 }
 
 impl Module {
-    /// The members of a type.
+    /// The number of fields of a type.
     pub fn type_of(&self, ty: Option<u32>) -> u64 {
         members_at(&self.types, ty)
     }
@@ -33,7 +33,7 @@ impl Module {
         members_at(&self.functions, Some(function))
     }
 
-    /// The same, of a function whose body is in this module.
+    /// The same for a function defined in this module.
     pub fn own_function(&self, index: u32) -> u64 {
         self.function(self.imported.saturating_add(index))
     }
@@ -59,7 +59,7 @@ fn members_at(table: &[u16], index: Option<u32>) -> u64 {
         .into()
 }
 
-/// Scans a module, which ends with the bytes.
+/// Scans a module that ends with the bytes.
 pub fn scan(bytes: &mut Reader, tally: &mut Tally) -> Read<()> {
     let mut module = Module::default();
     let mut tables = Tables::new();
@@ -69,7 +69,7 @@ pub fn scan(bytes: &mut Reader, tally: &mut Tally) -> Read<()> {
         let size = bytes.u32()?;
         let mut section = bytes.take(size.into())?;
         match scan_section(id, &mut section, tally, &mut module, &mut tables) {
-            // The parser ends here, so what follows is never compiled; it counts all the same.
+            // The parser stops here, so nothing after it is compiled; it counts anyway.
             Ok(()) | Err(Stop::Malformed(_)) => {}
             Err(refused) => return Err(refused),
         }

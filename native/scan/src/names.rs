@@ -1,10 +1,10 @@
-//! Names, and the custom section that gives functions theirs.
+//! Names, and the custom section with the names of functions.
 
 use crate::Limit;
 use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 
-/// A name, read over.
+/// Skips a name.
 pub fn name(reader: &mut Reader, tally: &Tally) -> Read<()> {
     let at = reader.at();
     let size = reader.u32()?.into();
@@ -12,7 +12,7 @@ pub fn name(reader: &mut Reader, tally: &Tally) -> Read<()> {
     reader.skip(size)
 }
 
-/// The content of a custom section. Of those that are not known only the name is read.
+/// The content of a custom section. In unknown ones only the name is read.
 pub fn custom(section: &mut Reader, tally: &Tally) -> Read<()> {
     let size = section.u32()?;
     let name = section.take(size.into())?;
@@ -22,7 +22,7 @@ pub fn custom(section: &mut Reader, tally: &Tally) -> Read<()> {
     }
 }
 
-/// Core specification, appendix "Name Section": a trap copies the name of each of its frames.
+/// Core specification, appendix "Name Section". A trap copies the name of each of its frames.
 fn subsections(section: &mut Reader, tally: &Tally) -> Read<()> {
     while !section.is_empty() {
         let id = section.byte()?;
@@ -30,7 +30,7 @@ fn subsections(section: &mut Reader, tally: &Tally) -> Read<()> {
         let mut part = section.take(size.into())?;
         match id {
             0 => name(&mut part, tally)?,
-            // Locals, labels and fields have a map for each function or type.
+            // Locals, labels and fields have one map per function or type.
             2 | 3 | 10 => indirect(&mut part, tally)?,
             _ => map(&mut part, tally)?,
         }

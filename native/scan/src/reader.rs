@@ -1,13 +1,13 @@
-//! Bytes, read from front to back.
+//! A reader of bytes, front to back.
 
 use crate::Refusal;
 
 /// Why a scan ends early.
 #[derive(Debug)]
 pub enum Stop {
-    /// A limit was passed.
+    /// A limit was exceeded.
     Refused(Refusal),
-    /// The bytes are no WebAssembly that is known, from this offset on.
+    /// Not valid WebAssembly from this offset on.
     Malformed(usize),
 }
 
@@ -17,10 +17,10 @@ impl From<Refusal> for Stop {
     }
 }
 
-/// What reading gives.
+/// The result of reading.
 pub type Read<T> = Result<T, Stop>;
 
-/// A part of the bytes that knows where in all of them it stands.
+/// A slice of the input that knows its offset in the whole.
 #[derive(Clone)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -33,12 +33,12 @@ impl<'a> Reader<'a> {
         Reader { bytes, at: 0 }
     }
 
-    /// Where the next byte stands in the whole file.
+    /// The offset of the next byte in the whole file.
     pub fn at(&self) -> usize {
         self.at
     }
 
-    /// Whether all bytes are read.
+    /// Whether all bytes have been read.
     pub fn is_empty(&self) -> bool {
         self.at >= self.bytes.len()
     }
@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
         Ok(byte)
     }
 
-    /// The next so many bytes, which are then read.
+    /// Reads this many bytes.
     pub fn take(&mut self, count: u64) -> Read<Reader<'a>> {
         let end = usize::try_from(count)
             .ok()
@@ -81,12 +81,12 @@ impl<'a> Reader<'a> {
         Ok(part)
     }
 
-    /// Skips bytes.
+    /// Skips this many bytes.
     pub fn skip(&mut self, count: u64) -> Read<()> {
         self.take(count).map(|_| ())
     }
 
-    /// Its bytes.
+    /// The bytes of an item.
     pub fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or(&[])
     }
@@ -105,18 +105,18 @@ impl<'a> Reader<'a> {
         self.leb(10)
     }
 
-    /// A signed number of at most 33 bits: its bytes alone, for indices and codes of types.
+    /// Skips a signed number of at most 33 bits and returns its bytes: enough for indices and type codes.
     pub fn index(&mut self) -> Read<()> {
         self.leb(5).map(|_| ())
     }
 
-    /// A signed number, as the unsigned one of as many bits.
+    /// A signed number, as the unsigned one with the same bits.
     pub fn i32(&mut self) -> Read<u32> {
         let number = self.signed(5)?;
         Ok(u32::try_from(number & 0xffff_ffff).unwrap_or(0))
     }
 
-    /// As `i32`, with 64 bits.
+    /// The number as an `i32`, in 64 bits.
     pub fn i64(&mut self) -> Read<u64> {
         self.signed(10)
     }

@@ -5,20 +5,20 @@ use crate::Limit;
 /// Why bytes are refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is too much of something.
+    /// A limit was exceeded.
     Exceeded {
-        /// Which limit it is.
+        /// The limit.
         limit: Limit,
-        /// How much there is, as far as was read.
+        /// The value, as far as it was read.
         value: u64,
-        /// How much may be.
+        /// The maximum.
         most: u64,
-        /// Where in the bytes the limit was passed.
+        /// The offset at which the limit was exceeded.
         offset: usize,
     },
-    /// The parser would recurse into it, and the scan can't read it.
+    /// The parser would recurse into it, but the scan cannot read it.
     Malformed {
-        /// Where in the bytes it is.
+        /// The offset.
         offset: usize,
     },
 }

@@ -8,7 +8,7 @@ use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 use crate::types::value;
 
-/// Functions that a segment names for the price of one instruction, where code puts them there.
+/// Functions in a segment that cost one instruction, when code fills the table.
 const NAMED: u64 = 4;
 
 /// Scans the element section.
@@ -40,7 +40,7 @@ pub fn elements(
         if let Some(end) = end {
             tables.reach(tally, table, end, at)?;
         }
-        // Declared ones are dropped; what can't be written out is code that runs, as expressions are anyway.
+        // Declared segments are dropped. A segment that cannot be written out becomes code, as expressions always do.
         let declared = flags & 3 == 3;
         let image = active && tables.is_image(table, end.filter(|_| !expressions));
         if !declared && !image && !expressions {
@@ -50,7 +50,7 @@ pub fn elements(
     Ok(())
 }
 
-/// The functions or expressions of a segment, and how many there are.
+/// Skips the functions or expressions of a segment and returns their number.
 fn entries(section: &mut Reader, tally: &mut Tally, module: &Module, flags: u32) -> Read<u64> {
     let expressions = flags & 4 != 0;
     match (flags & 3 != 0, expressions) {
@@ -61,7 +61,7 @@ fn entries(section: &mut Reader, tally: &mut Tally, module: &Module, flags: u32)
     let count = section.u32()?;
     for _ in 0..count {
         match expressions {
-            // Each is code that runs when the module is instantiated.
+            // Each is code that runs at instantiation.
             true => {
                 tally.add(Limit::Constants, 1, section.at())?;
                 expression(section, tally, module.widest).map(|_| ())?

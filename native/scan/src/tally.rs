@@ -1,21 +1,21 @@
-//! What has been counted so far, against the limits.
+//! Counts compared with the limits.
 
 use crate::{Limit, Limits, Refusal};
 
-/// Sums over the whole file, the modules of a component taken together.
+/// Totals for the whole file, over all modules of a component.
 pub struct Tally<'a> {
     limits: &'a Limits,
     sums: [u64; Limit::ALL.len()],
 }
 
 impl<'a> Tally<'a> {
-    /// Counts from zero, with these limits.
+    /// Starts from zero with these limits.
     pub fn new(limits: &'a Limits) -> Self {
         let sums = [0; Limit::ALL.len()];
         Tally { limits, sums }
     }
 
-    /// So many more of what is counted for the whole file.
+    /// Adds to a total.
     pub fn add(&mut self, limit: Limit, more: u64, offset: usize) -> Result<(), Refusal> {
         let Some(sum) = self.sums.get_mut(limit as usize) else {
             return Ok(());
@@ -25,7 +25,7 @@ impl<'a> Tally<'a> {
         self.check(limit, value, offset)
     }
 
-    /// One value that has a limit of its own.
+    /// Checks a single value against its limit.
     pub fn check(&self, limit: Limit, value: u64, offset: usize) -> Result<(), Refusal> {
         let most = self.limits.get(limit);
         match value <= most {

@@ -5,7 +5,7 @@ use crate::names::name;
 use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 
-/// One entry of a type section: a type or a group of types. `each` gets how many members a type has.
+/// One entry of a type section: a type or a group of types. `each` gets the number of fields of each type.
 pub fn group(reader: &mut Reader, tally: &mut Tally, mut each: impl FnMut(u64)) -> Read<()> {
     let mut count = 1;
     if reader.peek()? == 0x4e {
@@ -54,7 +54,7 @@ fn composite(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
     }
 }
 
-/// A composite type after its prefix: there is one prefix at most.
+/// A composite type after its optional prefix.
 fn composite_of(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
     match reader.peek()? {
         0x65 => reader.malformed(),
@@ -70,7 +70,7 @@ fn values(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
     Ok(count)
 }
 
-/// How many members of a type follow.
+/// Reads a number of fields.
 pub fn members(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
     let at = reader.at();
     let count = reader.u32()?.into();
@@ -84,7 +84,7 @@ fn field(reader: &mut Reader) -> Read<()> {
     Ok(())
 }
 
-/// A type of values, fields included.
+/// A value type or a field type.
 pub fn value(reader: &mut Reader) -> Read<()> {
     match reader.byte()? {
         0x63 | 0x64 => heap(reader),
@@ -92,7 +92,7 @@ pub fn value(reader: &mut Reader) -> Read<()> {
     }
 }
 
-/// What a reference refers to.
+/// The target of a reference.
 pub fn heap(reader: &mut Reader) -> Read<()> {
     // Shared, exact.
     while matches!(reader.peek()?, 0x65 | 0x62) {
@@ -101,7 +101,7 @@ pub fn heap(reader: &mut Reader) -> Read<()> {
     reader.index()
 }
 
-/// The least size of a table or a memory.
+/// The minimum size of a table or a memory.
 pub fn limits(reader: &mut Reader) -> Read<u64> {
     let flags = reader.byte()?;
     let least = reader.u64()?;
@@ -114,7 +114,7 @@ pub fn limits(reader: &mut Reader) -> Read<u64> {
     Ok(least)
 }
 
-/// The type of a table, and its least size.
+/// A table type; returns its minimum size.
 pub fn table(reader: &mut Reader) -> Read<u64> {
     value(reader)?;
     limits(reader)

@@ -1,4 +1,4 @@
-//! WIT, whose parser recurses as deep as brackets nest.
+//! WIT. Its parser recurses as deep as brackets nest.
 
 use crate::tally::Tally;
 use crate::{Limit, Refusal};
@@ -11,7 +11,7 @@ pub fn scan(text: &[u8], tally: &Tally) -> Result<(), Refusal> {
         let size = match rest {
             [b'/', b'/', ..] => line(rest),
             [b'/', b'*', ..] => comment(rest),
-            // An arrow closes nothing.
+            // The `>` of an arrow closes nothing.
             [b'-', b'>', ..] => 2,
             [b'(' | b'<' | b'{' | b'[', ..] => {
                 depth = depth.saturating_add(1);
@@ -29,13 +29,13 @@ pub fn scan(text: &[u8], tally: &Tally) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Bytes of a comment up to the end of its line.
+/// Length of a comment up to the end of its line.
 fn line(rest: &[u8]) -> usize {
     let end = rest.iter().position(|byte| *byte == b'\n');
     end.unwrap_or(rest.len())
 }
 
-/// Bytes of a comment, which has comments in it.
+/// Length of a block comment, which may contain others.
 fn comment(rest: &[u8]) -> usize {
     let mut depth: usize = 0;
     let mut skip = false;

@@ -1,4 +1,4 @@
-//! What passes the scan, and what does not.
+//! Inputs that pass the scan, and inputs that do not.
 
 use scan::{Limit, Limits, Refusal};
 
@@ -82,7 +82,7 @@ fn components_nest_so_deep() {
     assert_eq!(refused(&nested(500)), Some((Limit::Nesting, 33)));
 }
 
-/// Each of the components makes two instances of the one before it.
+/// Each component makes two instances of the one before it.
 fn doubling(levels: u32) -> Vec<u8> {
     let mut sections = vec![section(4, &component(&[]))];
     for level in 0..levels {
@@ -140,7 +140,7 @@ fn elements_of_tables_count_with_their_gaps() {
     ));
 }
 
-/// A table of so many elements, or an imported one, and a segment of so many functions after these bytes of its head.
+/// A table of this size, or an imported one, and a segment of this many functions after the given head.
 fn functions_in_a_table(imported: bool, least: u64, heads: &[(Vec<u8>, u64)]) -> Vec<u8> {
     let table = [vec![0x70, 0], uleb(least)].concat();
     let import = [vec![1, b'a', 1, b'a', 1], table.clone()].concat();
@@ -180,10 +180,10 @@ fn functions_that_code_puts_into_tables_count_as_instructions() {
         (false, 1, vec![(passive, many)], expected),
         (false, many, vec![(of_a_global, many)], expected),
         (true, many, vec![(at(0), many)], expected),
-        // Beyond the table's own size, and beyond what is written out for any table.
+        // Beyond the table's own size, and beyond the largest table that is written out.
         (false, many - 1, vec![(at(0), many)], expected),
         (false, 2_000_000, vec![(at(1_000_000), many)], expected),
-        // After one that can't be written out no other is.
+        // After one that cannot be written out, no other is.
         (
             false,
             many,
@@ -223,11 +223,11 @@ fn gaps_in_memories_count() {
         refused(&memories(5, 16_000_000)),
         Some((Limit::MemoryGaps, _))
     ));
-    // So far apart that they are not written out.
+    // Too far apart to be written out.
     assert_eq!(refused(&memories(50, 17_000_000)), None);
 }
 
-/// Go's linker writes as many data segments as other engines allow, and a table beside them.
+/// Go's linker writes as many data segments as other engines allow, plus a table.
 #[test]
 fn a_large_program_of_go_passes() {
     let program = |data: usize| {

@@ -1,7 +1,7 @@
-//! The settings of an engine that decide what the compiler makes.
+//! The engine settings that affect compiled code.
 //!
-//! An artefact fits an engine only if both were made with the same ones. The library and the helper that compiles for
-//! it therefore take them from here; what only matters while guests run stays with the library.
+//! An artefact fits an engine only if both have the same settings. The library and its compiler process therefore share
+//! this crate; settings that only matter at run time stay in the library.
 
 use serde::{Deserialize, Serialize};
 use wasmtime::{Config, OptLevel, Result, WasmBacktraceDetails};
@@ -14,14 +14,14 @@ pub enum Optimize {
     SpeedAndSize,
 }
 
-/// How linear memories lie in the address space, which decides where the compiled code checks bounds.
+/// How linear memories are placed in the address space, which decides where compiled code checks bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Memories {
-    /// wasmtime's own: reserved, with guard pages.
+    /// wasmtime's default: reserved, with guard pages.
     Reserved,
     /// No reservations and no guard pages.
     Dense,
-    /// Each in a place of a pool, of this many bytes.
+    /// Each in a pool slot of this many bytes.
     Pooled(u64),
 }
 
@@ -46,7 +46,7 @@ pub struct Proposals {
     pub custom_page_sizes: bool,
 }
 
-/// All that an artefact depends on, beside the versions of wasmtime and of this crate.
+/// Everything an artefact depends on besides the versions of wasmtime and of this crate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     pub optimize: Optimize,
@@ -56,12 +56,12 @@ pub struct Settings {
     pub backtrace_details: bool,
     pub debug_info: bool,
     pub nan_canonicalization: bool,
-    /// How much of each the code may ask for, in the order of `scan::Limit::ALL`. No artefact depends on it.
+    /// The limits for code, in the order of `scan::Limit::ALL`. Artefacts do not depend on them.
     pub limits: Vec<u64>,
 }
 
 impl Settings {
-    /// A configuration with these settings; all others are wasmtime's defaults.
+    /// A configuration with these settings, and wasmtime's defaults otherwise.
     pub fn config(&self) -> Config {
         let mut config = Config::new();
         config.epoch_interruption(true);
@@ -71,7 +71,7 @@ impl Settings {
             Optimize::Speed => OptLevel::Speed,
             Optimize::SpeedAndSize => OptLevel::SpeedAndSize,
         });
-        // Said either way: wasmtime's default reads an environment variable.
+        // Always set explicitly: wasmtime's default reads an environment variable.
         config.wasm_backtrace_details(if self.backtrace_details {
             WasmBacktraceDetails::Enable
         } else {
@@ -84,13 +84,13 @@ impl Settings {
         config
     }
 
-    /// As bytes, for the helper.
+    /// Serialises the settings for the compiler process.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Fails only where a writer does, and a vector does not.
+        // Only a failing writer can fail here, and a vector does not.
         postcard::to_stdvec(self).unwrap_or_default()
     }
 
-    /// What [`Settings::to_bytes`] made.
+    /// Reads what [`Settings::to_bytes`] wrote.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         postcard::from_bytes(bytes).map_err(|error| wasmtime::Error::msg(error.to_string()))
     }
@@ -101,7 +101,7 @@ impl Proposals {
         config.wasm_memory64(self.memory64);
         config.wasm_component_model(self.component_model);
         config.wasm_tail_call(self.tail_call);
-        // Relaxed SIMD can't be on without SIMD, nor GC without the references it builds on.
+        // Relaxed SIMD requires SIMD; GC requires reference types.
         config.wasm_relaxed_simd(self.simd && self.relaxed_simd);
         config.wasm_simd(self.simd);
         config.wasm_multi_memory(self.multi_memory);
@@ -123,9 +123,8 @@ impl Memories {
     fn apply(self, config: &mut Config) {
         match self {
             Memories::Reserved => {}
-            // Adjacent anonymous mappings with the same rights are one mapping to the kernel, so
-            // without guard pages and reservations instances cost next to none. The price is an
-            // explicit bounds check at each access.
+            // The kernel merges adjacent anonymous mappings with the same rights, so instances without guard pages and
+            // reservations need almost none. The price is an explicit bounds check at each access.
             Memories::Dense => {
                 config.memory_reservation(0);
                 config.memory_reservation_for_growth(0);
@@ -143,8 +142,8 @@ impl Memories {
     }
 }
 
-/// Changes with the versions of wasmtime and of all else that the compiler is made of. Artefacts pass only between
-/// programs of the same build.
+/// Changes with the versions of wasmtime and of everything else in the compiler. Artefacts are only valid within one
+/// build.
 pub const BUILD: &str = env!("WASMEX_BUILD");
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The NIF library behind `Wasmex.Native`: wasmtime, driven one slice at a time by BEAM processes.
 //!
-//! Seven rooms, each of which may use those before it: `vm` speaks to the BEAM, `wasi` is what guests reach, `guest` runs
-//! them, `core` has the resources of core WebAssembly, `observe` shows guests at work, `component` is the component model,
-//! `plugin` is the ABI of Extism.
+//! Seven layers, each of which may use those before it: `vm` interfaces with the BEAM, `wasi` implements WASI, `guest`
+//! runs guests, `core` has the resources of core WebAssembly, `observe` has traces and profiles, `component` is the
+//! component model, `plugin` is the ABI of Extism.
 
 mod component;
 mod core;
@@ -18,7 +18,7 @@ use rustler::{Env, Term};
 use vm::host_error;
 use wasi::host::HostModule;
 
-/// What guests may import from the library itself.
+/// Host modules that guests may import.
 static HOST_MODULES: [HostModule<StoreData>; 7] = [
     wasi::p1::host_module().traced(observe::wasi_trace::add_to_linker),
     wasi::sockets::host_module().traced(observe::wasi_trace::add_sockets),
@@ -40,7 +40,7 @@ static GUEST_ERRORS: [host_error::Find; 7] = [
     host_error::find::<component::problem::BadValue>,
 ];
 
-/// What attaches to stores.
+/// Extensions of stores.
 static EXTENSIONS: [&dyn Extension; 3] = [
     &observe::trace::Tracing,
     &observe::profiler::Profiling,

@@ -1,4 +1,4 @@
-//! Instances that a component makes of others.
+//! Instances that a component makes of other components.
 
 use super::scopes::Scopes;
 use super::sort;

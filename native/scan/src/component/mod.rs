@@ -10,7 +10,7 @@ use crate::tally::Tally;
 use crate::{Limit, module};
 use scopes::Scopes;
 
-/// Scans a component, which ends with the bytes.
+/// Scans a component that ends with the bytes.
 pub fn scan(bytes: &mut Reader, tally: &mut Tally) -> Read<()> {
     let mut scopes = Scopes::new();
     bytes.skip(8)?;
@@ -59,7 +59,7 @@ fn scan_section(id: u8, section: &mut Reader, tally: &mut Tally, scopes: &mut Sc
     }
 }
 
-/// What the parser finds wrong in there it finds in time.
+/// Its errors are left to the parser, which reports them in bounded time.
 fn forgiving(read: Read<()>) -> Read<()> {
     match read {
         Err(Stop::Malformed(_)) => Ok(()),
@@ -92,7 +92,7 @@ fn aliases(section: &mut Reader, tally: &Tally, scopes: &mut Scopes) -> Read<()>
 
 const COMPONENT: u8 = 0x04;
 
-/// The sort of an item. Those of core items have a byte more.
+/// The sort of an item. Core items have one more byte.
 fn sort(reader: &mut Reader) -> Read<u8> {
     let sort = reader.byte()?;
     if sort == 0x00 {

@@ -1,28 +1,28 @@
-//! The components that a scan is in, and what instantiating each would make.
+//! The open component scopes of a scan, and the cost of instantiating each component.
 //!
-//! A component of ten lines that makes two instances of another, which makes two of a third, … asks for a million. So
-//! each component that can be instantiated has a weight: all that comes to be with one instance of it.
+//! Ten lines are enough for a component that makes two instances of another, which makes two of a third, and so on: a
+//! million in all. So each component that can be instantiated has a weight: everything created with one instance of it.
 
 use crate::Limit;
 use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 
-/// How deep components may nest whatever the limit says.
+/// Maximum nesting of components, whatever the limit.
 const DEEPEST: usize = 128;
 
-/// Components that can be named in all scopes that are open, aliases of them included.
+/// Components that can be named in all open scopes, aliases included.
 const NAMED: usize = 4096;
 
-/// The weight of a component that comes from elsewhere: a few of them pass, and can't be multiplied far.
+/// The weight of an imported component: a few are fine, but they cannot be multiplied far.
 const UNKNOWN: u64 = 4096;
 
 #[derive(Clone, Copy)]
 struct Scope {
-    /// Where in the bytes it ends.
+    /// The offset of its end.
     end: usize,
-    /// Its first place among the weights.
+    /// The index of its first weight.
     first: usize,
-    /// What one instance of it makes.
+    /// What one instance of it creates.
     weight: u64,
 }
 
@@ -30,7 +30,7 @@ struct Scope {
 pub struct Scopes {
     open: [Scope; DEEPEST],
     depth: usize,
-    /// What can be named in each scope, one after the other.
+    /// The weights of the nameable components, scope after scope.
     weights: [u64; NAMED],
     named: usize,
 }
@@ -51,7 +51,7 @@ impl Scopes {
         }
     }
 
-    /// Goes into a component whose sections these are.
+    /// Enters a component with these sections.
     pub fn open(&mut self, tally: &Tally, sections: &Reader) -> Read<()> {
         let depth = u64::try_from(self.depth).unwrap_or(u64::MAX);
         tally.check(Limit::Nesting, depth, sections.at())?;
@@ -67,7 +67,7 @@ impl Scopes {
         Ok(())
     }
 
-    /// Bytes of the innermost component that are still to be read; nothing once all have ended.
+    /// Unread bytes of the innermost component; `None` once all have ended.
     pub fn left(&self, at: usize) -> Option<usize> {
         let scope = self.open.get(self.depth.checked_sub(1)?)?;
         Some(scope.end.saturating_sub(at))
@@ -85,7 +85,7 @@ impl Scopes {
         }
     }
 
-    /// What the innermost component has made so far.
+    /// What the innermost component has created so far.
     pub fn instances(&self) -> u64 {
         let innermost = self.depth.checked_sub(1);
         innermost
@@ -93,25 +93,25 @@ impl Scopes {
             .map_or(0, |scope| scope.weight)
     }
 
-    /// The innermost component makes so many things more.
+    /// The innermost component creates more items.
     pub fn add(&mut self, more: u64) {
         if let Some(scope) = self.innermost() {
             scope.weight = scope.weight.saturating_add(more);
         }
     }
 
-    /// The innermost component makes an instance of one that it knows by this number.
+    /// The innermost component instantiates the component with this index.
     pub fn instantiate(&mut self, index: u32) {
         let weight = self.weight(0, index);
         self.add(weight);
     }
 
-    /// A component from elsewhere gets the next number.
+    /// An imported component gets the next index.
     pub fn unknown(&mut self, reader: &Reader) -> Read<()> {
         self.named_or_malformed(UNKNOWN, reader)
     }
 
-    /// A component that is known in an outer scope gets the next number.
+    /// An alias of a component in an outer scope gets the next index.
     pub fn outer(&mut self, out: u32, index: u32, reader: &Reader) -> Read<()> {
         let weight = self.weight(out, index);
         self.named_or_malformed(weight, reader)
@@ -142,7 +142,7 @@ impl Scopes {
         }
     }
 
-    /// Whether there was room for it. Where there is not it is unknown to who instantiates it.
+    /// Whether there was room for it. If not, instantiating it finds no such component.
     fn name(&mut self, weight: u64) -> bool {
         let slot = self.weights.get_mut(self.named);
         let there = slot.map(|slot| *slot = weight).is_some();

@@ -1,4 +1,4 @@
-//! Types of components, which nest: a component's type has declarations of types, of components among others.
+//! Types of components. They nest: the type of a component declares further types.
 
 use crate::Limit;
 use crate::names::name;
@@ -22,10 +22,10 @@ pub fn core_section(section: &mut Reader, tally: &mut Tally) -> Read<()> {
     Ok(())
 }
 
-/// How deep types may nest whatever the limit says.
+/// Maximum nesting of types, whatever the limit.
 const DEEPEST: usize = 128;
 
-/// Declarations that are still to come in each of the types that a scan is in.
+/// The remaining declarations of each open type.
 struct Open {
     left: [u64; DEEPEST],
     depth: usize,
@@ -45,7 +45,7 @@ impl Open {
         Ok(())
     }
 
-    /// Whether there is one more declaration to read.
+    /// Whether there is another declaration to read.
     fn next(&mut self) -> bool {
         while let Some(place) = self.depth.checked_sub(1) {
             match self.left.get_mut(place) {
@@ -60,7 +60,7 @@ impl Open {
     }
 }
 
-/// A type with all that is in it.
+/// A type with everything nested in it.
 fn one(reader: &mut Reader, tally: &mut Tally) -> Read<()> {
     let mut open = Open {
         left: [0; DEEPEST],
@@ -172,7 +172,7 @@ fn function(reader: &mut Reader, tally: &mut Tally) -> Read<()> {
     })?;
     match reader.byte()? {
         0x00 => reader.index(),
-        // An older form named the results; none may follow.
+        // An older form named the results; it must have none.
         _ => reader.byte().map(|_| ()),
     }
 }
@@ -210,7 +210,7 @@ pub fn external(reader: &mut Reader) -> Read<u8> {
     match sort {
         0x02 => reader.index()?,
         0x03 => {
-            // Equal to a type of this number; or a resource, of which nothing more is said.
+            // Equal to the type with this index, or a resource, about which nothing more follows.
             if reader.byte()? == 0x00 {
                 reader.u32()?;
             }
@@ -220,7 +220,7 @@ pub fn external(reader: &mut Reader) -> Read<u8> {
     Ok(sort)
 }
 
-/// A type in a core type section. 0x50 is a module's; the type of that number has a byte before it.
+/// A type in a core type section. 0x50 is a module type; a core `sub` type with that opcode has a prefix byte.
 fn core_type(reader: &mut Reader, tally: &mut Tally) -> Read<()> {
     match reader.peek()? {
         0x00 => {

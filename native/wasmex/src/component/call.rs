@@ -1,4 +1,4 @@
-//! Calls of a component's functions, which are found by their path.
+//! Calls of a component's functions, found by path.
 
 use crate::component::abi;
 use crate::component::abi::export::{Args, Lent, Results};
@@ -28,19 +28,19 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Func, TypedFunc};
 
 host_error! {
-    /// A component has no function of this path.
+    /// The component has no function with this path.
     pub struct UnknownPath = unknown_path {
-        /// The names that were asked for.
+        /// The requested names.
         path: Vec<String>,
-        /// The first of them that does not exist.
+        /// The first name that does not exist.
         position: usize,
-        /// Those that exist there.
+        /// The names that exist at that level.
         names: Vec<String>,
     }
 }
 
 fast_nif!(component_call / 6);
-/// `path` is a name or a list of names. What comes back is a step; its result a list of at most one term.
+/// `path` is a name or a list of names. Returns a step; its result is a list of at most one term.
 fn component_call<'a>(
     env: Env<'a>,
     [instance, path, params, mapping, fuel, via]: [Term<'a>; 6],
@@ -66,7 +66,7 @@ fn component_call<'a>(
             Ok(job) => drive::begin(env, &cell, via, job),
             Err(error) => error.to_term(env),
         },
-        // Looked up once, then known by its key.
+        // Looked up once, then found by its key.
         None => {
             let path: Vec<&str> = match path.is_list() {
                 true => path.decode()?,
@@ -80,7 +80,7 @@ fn component_call<'a>(
     })
 }
 
-/// The names with a NUL between them, which no name has.
+/// The names, joined by NUL, which no name contains.
 fn key(path: Term) -> NifResult<SmallVec<[u8; 128]>> {
     let mut key = SmallVec::new();
     if let Ok(name) = path.decode::<Binary>() {
@@ -96,7 +96,7 @@ fn key(path: Term) -> NifResult<SmallVec<[u8; 128]>> {
     Ok(key)
 }
 
-/// Finds a function by its path, and makes it known by its key.
+/// Finds a function by path and remembers it under its key.
 fn look_up(
     instance: &ComponentInstance,
     mut cx: StoreContextMut<'_, StoreData>,
@@ -166,20 +166,20 @@ fn unknown(instance: &ComponentInstance, path: &[&str], position: usize) -> Erro
 
 /// Calls a function.
 pub struct Call {
-    /// Whose function it is.
+    /// The instance.
     pub instance: ResourceArc<ComponentInstance>,
     /// The function.
     pub signature: Arc<Signature>,
-    /// A list of terms of the NIF that begins the call.
+    /// The arguments: a list of terms of the NIF that begins the call.
     pub params: ErlNifTerm,
     /// How the values look in Elixir.
     pub mapping: Mapping,
 }
 
 impl Work for Call {
-    /// Its state is small: nothing that only other work needs is part of it.
+    /// Keeps its state small, without what only other jobs need.
     async fn run(self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
-        // Before anything that may take longer than the terms live.
+        // Done first: the terms may not outlive this poll.
         let (args, lent) = self.args()?;
         if self.instance.components.has_orphans() {
             Box::pin(drop_orphans(&self.instance, &mut cx)).await?;
@@ -197,7 +197,7 @@ impl Work for Call {
 }
 
 impl Call {
-    /// The result is left where [`handoff::take_result`] finds it.
+    /// Leaves the result for [`handoff::take_result`].
     async fn call(&self, args: &Args, cx: StoreContextMut<'_, StoreData>) -> Result<()> {
         let called = match self.mapping.outward() {
             0 => self.typed::<0>().call_async(cx, Lent(args)).await.map(drop),
@@ -219,14 +219,14 @@ impl Call {
     }
 
     fn typed<const MAPPING: u32>(&self) -> TypedFunc<Lent<'_>, Results<MAPPING>> {
-        // SAFETY: these types take any function; what they convert is what its own type says.
+        // SAFETY: these types accept any function and convert by the function's own type.
         unsafe { TypedFunc::new_unchecked(self.signature.func) }
     }
 
-    /// Boxed: they are large, and the futures on the way would move them.
+    /// Boxed: they are large and would otherwise be moved between futures.
     fn args(&self) -> Result<(Box<Args>, Vec<u32>)> {
         env::in_env(|env| {
-            // SAFETY: it came with the NIF that is polling for the first time right now.
+            // SAFETY: it came with the NIF that is now polling for the first time.
             let list = unsafe { env::term(env, self.params) };
             self.decode(list)
         })
@@ -261,7 +261,7 @@ impl Call {
     }
 }
 
-/// Resources whose handles Elixir has lost.
+/// Resources whose handles were garbage collected.
 async fn drop_orphans(
     instance: &ResourceArc<ComponentInstance>,
     cx: &mut StoreContextMut<'_, StoreData>,

@@ -27,7 +27,7 @@ pub struct ComponentResource {
 impl Resource for ComponentResource {}
 impl std::panic::RefUnwindSafe for ComponentResource {}
 
-/// Atoms that Elixir named for names in WIT.
+/// Atoms that Elixir registered for WIT names.
 type Names = Vec<(String, Atom)>;
 
 fn resource<'a>(
@@ -55,7 +55,7 @@ fn resource<'a>(
     (atoms::ok(), resource).encode(env)
 }
 
-/// The bytes of a component: Elixir has turned text into bytes and told modules apart. The component comes as a message,
+/// The bytes of a component: Elixir has already parsed text and rejected modules. The component arrives as a message,
 /// see `vm/compiling.rs`.
 #[rustler::nif]
 fn component_compile<'a>(
@@ -80,7 +80,7 @@ fn component_serialize<'a>(env: Env<'a>, component: ResourceArc<ComponentResourc
     artefact::serialize(env, &component.component)
 }
 
-/// The bytes must come from `component_serialize`, unaltered: they are run as machine code.
+/// The bytes must be unaltered output of `component_serialize`: they are executed as machine code.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn component_deserialize<'a>(
     env: Env<'a>,
@@ -88,14 +88,14 @@ fn component_deserialize<'a>(
     bytes: Binary,
     names: Names,
 ) -> Term<'a> {
-    // SAFETY: as for `module_deserialize`: a checksum of the library's own, or the caller's word.
+    // SAFETY: as for `module_deserialize`: the library has verified its checksum, or the caller vouches for the bytes.
     match unsafe { artefact::deserialize(&engine.engine, bytes.as_slice()) } {
         Ok(component) => resource(env, engine, component, names),
         Err(error) => error.to_term(env),
     }
 }
 
-/// The same of a file, which is mapped into memory and not copied: it must not be written to as long as it is in use.
+/// The same for a file, which is memory-mapped, not copied. It must not be modified while in use.
 #[rustler::nif(schedule = "DirtyIo")]
 fn component_deserialize_file<'a>(
     env: Env<'a>,
@@ -103,14 +103,14 @@ fn component_deserialize_file<'a>(
     path: &str,
     names: Names,
 ) -> Term<'a> {
-    // SAFETY: a file that `mix compile` wrote beside the code of the project, and is believed as that code is.
+    // SAFETY: `mix compile` wrote the file next to the project's code, and it is trusted like that code.
     match unsafe { Component::deserialize_file(&engine.engine, path) } {
         Ok(component) => resource(env, engine, component, names),
         Err(error) => Error::chain(atoms::artefact(), &error).to_term(env),
     }
 }
 
-/// The same component with atoms for names.
+/// The same component, with atoms for names.
 #[rustler::nif]
 fn component_named<'a>(
     env: Env<'a>,
@@ -126,7 +126,7 @@ fn component_engine(component: ResourceArc<ComponentResource>) -> ResourceArc<En
     component.engine.clone()
 }
 
-/// Bytes of machine code.
+/// The size of the machine code in bytes.
 #[rustler::nif]
 fn component_code_size(component: ResourceArc<ComponentResource>) -> usize {
     component.component.text().len()

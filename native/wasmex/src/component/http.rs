@@ -1,8 +1,8 @@
 //! Requests to a component that exports `wasi:http/incoming-handler`.
 //!
-//! The response goes into a pipe, a header block before the body, as a CGI program prints it, so components are served
-//! like programs. The task that runs the guest also copies the body, between the guest's slices: it goes on when the
-//! process that drives the guest does, and that process makes room in the pipe.
+//! The response goes into a pipe: a header block, then the body, as a CGI program prints it, so components are served
+//! like programs. The task that runs the guest also copies the body between slices: it advances while the process that
+//! drives the guest runs, and that process makes room in the pipe.
 
 use crate::component::instance::ComponentInstance;
 use crate::component::state::Underway;
@@ -148,7 +148,7 @@ fn export(component: &Component) -> Option<ComponentExportIndex> {
     component.get_export_index(Some(&interface), "handle")
 }
 
-/// Runs the guest and copies its response. The inner result is that of copying: a guest that fails ends both at once.
+/// Runs the guest and copies its response. The inner result is that of copying; if the guest fails, both end at once.
 async fn both(
     call: impl Future<Output = wasmtime::Result<()>>,
     copy: impl Future<Output = Result<()>>,

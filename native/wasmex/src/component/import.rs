@@ -22,7 +22,7 @@ pub struct ComponentImport {
 }
 
 impl ComponentImport {
-    /// The function of this place in the table.
+    /// The function at this index in the table.
     pub fn new(table: &Arc<ImportTable>, index: u32, mapping: Mapping) -> Arc<Self> {
         Arc::new(ComponentImport {
             import: table.function(index),
@@ -82,7 +82,7 @@ fn pending(
     PendingImport::new(&import.import, serial, params, None, 0)
 }
 
-/// A resource type of Elixir's; `dropped`, if any, is called with the term of one that is dropped.
+/// A resource type implemented in Elixir. `dropped`, if any, is called with the term of a dropped resource.
 pub fn define_resource(
     linker: &mut LinkerInstance<'_, StoreData>,
     name: &str,

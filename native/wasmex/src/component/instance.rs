@@ -17,15 +17,15 @@ use wasmtime::component::{Instance, ResourceType};
 pub struct ComponentInstance {
     /// Its store.
     pub cell: ResourceArc<StoreCell>,
-    /// What the store keeps about components.
+    /// The store's component state.
     pub components: Arc<Components>,
-    /// What it is an instance of.
+    /// The compiled component.
     pub component: ResourceArc<ComponentResource>,
     /// wasmtime's instance.
     pub instance: Instance,
-    /// Functions that were called before, by their path.
+    /// Functions called before, by path.
     pub signatures: Names<Signature>,
-    /// The resources it exports: type, interface and name.
+    /// Its exported resources: type, interface and name.
     resources: OnceLock<Vec<(ResourceType, String, String)>>,
     _live: Live,
 }
@@ -33,7 +33,7 @@ pub struct ComponentInstance {
 impl Resource for ComponentInstance {}
 impl std::panic::RefUnwindSafe for ComponentInstance {}
 
-/// What it is an instance of.
+/// A handle of an instance of this component.
 #[rustler::nif]
 fn component_instance_component(
     instance: ResourceArc<ComponentInstance>,
@@ -59,7 +59,7 @@ impl ComponentInstance {
         })
     }
 
-    /// Finds out which resources it exports, once.
+    /// Collects the exported resources, once.
     pub fn find_resources(&self, cx: &mut StoreContextMut<'_, StoreData>) {
         if self.resources.get().is_some() {
             return;
@@ -88,7 +88,7 @@ impl ComponentInstance {
         let _ = self.resources.set(found);
     }
 
-    /// The interface that exports the resource, and its name there.
+    /// The interface that exports the resource, and the resource's name there.
     pub fn resource(&self, ty: ResourceType) -> Option<(&str, &str)> {
         self.resources
             .get()?

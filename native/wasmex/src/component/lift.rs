@@ -1,4 +1,4 @@
-//! A guest's values into terms, straight from its memory (canonical ABI, "loading").
+//! Lifts a guest's values to terms, directly from its memory (canonical ABI, "loading").
 //!
 //! No guest code runs meanwhile, so the terms are complete when this returns.
 
@@ -25,11 +25,11 @@ use std::collections::HashMap;
 use wasmtime::component::{Lift, ResourceAny, ResourceDynamic};
 use wasmtime::{Result, ValRaw};
 
-/// What a byte of terms costs, of the fuel that wasmtime gives for what one call hands over: a byte that is only
-/// copied costs one. Terms are made in one go, and this bounds how long that takes.
+/// Fuel per byte of terms, from wasmtime's fuel for the data that one call passes; a byte that is only copied costs
+/// one. Terms are made in a single pass, and this bounds its duration.
 const TERM_PRICE: usize = 4;
 
-/// Makes terms of a guest's values.
+/// Lifts a guest's values.
 pub struct Lifter<'l, 'c, 'e> {
     /// The guest's memory and types.
     pub cx: &'l mut LiftContext<'c>,
@@ -37,16 +37,16 @@ pub struct Lifter<'l, 'c, 'e> {
     pub env: Env<'e>,
     /// How the values look in Elixir.
     pub mapping: Mapping,
-    /// Handles that were only lent: they end with the call of the import that got them.
+    /// Borrowed handles: they end with the call of the import that received them.
     pub borrowed: Vec<ResourceArc<HandleResource>>,
-    /// The keys of records that occurred so far, as terms of `env`.
+    /// The keys of records found so far, as terms of `env`.
     keys: HashMap<*const Record, Vec<ErlNifTerm>>,
     /// The same for other names that are strings: one may be long and occur a million times.
     names: HashMap<*const Name, Term<'e>>,
 }
 
 impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
-    /// For one list of values.
+    /// Caches for one list of values.
     pub fn new(cx: &'l mut LiftContext<'c>, env: Env<'e>, mapping: Mapping) -> Self {
         Lifter {
             cx,
@@ -58,7 +58,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         }
     }
 
-    /// The items of a tuple as a list: how arguments come, and results.
+    /// The items of a tuple as a list, the form of arguments and results.
     pub fn list(&mut self, tuple: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
         self.cx
             .consume_fuel(tuple.weight.saturating_mul(TERM_PRICE))?;
@@ -70,14 +70,14 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         Ok(list)
     }
 
-    /// The same from core values.
+    /// The same, from core values.
     pub fn flat_list(&mut self, tuple: &Shape, values: &[ValRaw]) -> Result<Term<'e>> {
         let mut bytes: SmallVec<[u8; 64]> = SmallVec::from_elem(0, tuple.size);
         flat::unflatten(tuple, &mut values.iter(), &mut bytes)?;
         self.list(tuple, &bytes)
     }
 
-    /// The same from where a pointer says.
+    /// The same, from the memory at a pointer.
     pub fn list_at(&mut self, tuple: &Shape, at: u32) -> Result<Term<'e>> {
         let bytes = self.slice(at as usize, tuple.size, tuple.align)?;
         self.list(tuple, bytes)
@@ -160,7 +160,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         binary.into()
     }
 
-    /// UTF-8 is copied; the other encodings are wasmtime's business.
+    /// UTF-8 is copied; other encodings are left to wasmtime.
     fn string(&mut self, bytes: &[u8]) -> Result<Term<'e>> {
         let (at, length) = pair(bytes);
         if !matches!(self.cx.options().string_encoding, StringEncoding::Utf8) {
@@ -200,12 +200,12 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         }
     }
 
-    /// `{:u32, binary}`: numbers as they are in memory.
+    /// `{:u32, binary}`: numbers in their memory layout.
     fn numbers(&self, number: Number, bytes: &[u8]) -> Term<'e> {
         (number.atom(), self.binary(bytes)).encode(self.env)
     }
 
-    /// The bytes of a list, whose terms are paid for before they are made: `each` is what holds one.
+    /// The bytes of a list. Its terms are charged before they are made; `each` is the cost of one list cell.
     fn list_bytes(
         &mut self,
         element: &Shape,
@@ -237,7 +237,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         Ok(terms::list_of(self.env, &terms))
     }
 
-    /// Of entries with the same key the last one counts.
+    /// If a key occurs more than once, the last entry wins.
     fn map(&mut self, entry: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
         let (at, length) = pair(bytes);
         let bytes = self.list_bytes(entry, at, length, MAP_ENTRY)?;
@@ -270,8 +270,8 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
                     .collect()
             });
         let mut map = std::mem::MaybeUninit::uninit();
-        // SAFETY: two arrays of terms of this environment, both as long as said; `map` is written
-        // when the keys differ, as the names of a record's fields do.
+        // SAFETY: two arrays of terms of this environment, of the stated length; `map` is written when the keys differ,
+        // as the field names of a record do.
         let made = unsafe {
             enif_make_map_from_arrays(
                 env.as_c_arg(),
@@ -283,7 +283,7 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         };
         match made {
             0 => Err(wasmtime::Error::msg("two fields of a record have one name")),
-            // SAFETY: made in this environment just now.
+            // SAFETY: just made in this environment.
             _ => Ok(unsafe { Term::new(env, map.assume_init()) }),
         }
     }

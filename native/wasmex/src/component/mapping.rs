@@ -1,30 +1,30 @@
-//! How values look in Elixir: which names are atoms, what bytes are, how strict input is.
+//! How values are represented in Elixir: which names are atoms, how bytes look, how strict input is.
 
 use rustler::{Decoder, NifResult, Term};
 
-/// The bits of packed lists, where bytes are binaries, too.
+/// The bits of packed lists, which include bytes as binaries.
 pub const PACKED: u32 = 6;
-/// The same with names as atoms that exist.
+/// The same, with existing atoms for names.
 pub const PACKED_ATOMS: u32 = 7;
 
-/// Chosen by Elixir per call and per set of imports.
+/// Chosen by Elixir for each call and each set of imports.
 #[derive(Clone, Copy, Default)]
 pub struct Mapping {
-    /// Names come out as atoms where such an atom exists already (the drop-in rule); otherwise only
-    /// those that Elixir named for the component do, and all others are strings.
+    /// Names are returned as atoms if such an atom exists already (as Wasmex 0.15 does); otherwise only names
+    /// registered by Elixir for the component are, and all others are strings.
     pub existing_atoms: bool,
-    /// `list<u8>` comes out as a binary.
+    /// `list<u8>` is returned as a binary.
     pub bytes: bool,
-    /// Lists of numbers come out as `{:u32, binary}`, with the type's name.
+    /// Lists of numbers are returned as `{:u32, binary}`, with the type's name.
     pub packed: bool,
     /// Accept what Wasmex 0.15 accepts: any term as a bool, atoms as strings, unknown fields.
     pub lenient: bool,
-    /// Refuse more arguments than there are parameters, though lenient.
+    /// Refuse surplus arguments even if lenient.
     pub exact: bool,
 }
 
 impl Mapping {
-    /// From its bits, as Elixir writes it.
+    /// Decodes the bits, as Elixir encodes them.
     pub const fn of(bits: u32) -> Self {
         Mapping {
             existing_atoms: bits & 1 != 0,
@@ -35,7 +35,7 @@ impl Mapping {
         }
     }
 
-    /// What matters to values on their way out: the low bits, 0 to 3, [`PACKED`] or [`PACKED_ATOMS`].
+    /// The part that affects lifting: the low bits, 0 to 3, [`PACKED`] or [`PACKED_ATOMS`].
     pub fn outward(self) -> u32 {
         let atoms = u32::from(self.existing_atoms);
         match self.packed {

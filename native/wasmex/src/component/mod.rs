@@ -1,7 +1,7 @@
 //! The component model: typed calls on the same store cell and with the same steps as core modules.
 //!
-//! The last room: it may use all others. README.md in this folder tells how values cross. `internal.rs` alone names what
-//! wasmtime does not promise to keep.
+//! It may use all layers before it. The README.md in this folder explains how values are converted. Only `internal.rs`
+//! uses unstable parts of wasmtime.
 
 pub mod abi;
 pub mod call;

@@ -1,4 +1,4 @@
-//! What is wrong with a value, and where: the leaf says what, each level on the way up adds where.
+//! A conversion error with its path: the leaf describes the error, each level above adds its position.
 
 use crate::vm::atoms;
 use crate::vm::host_error::{Details, HostError};
@@ -6,43 +6,43 @@ use crate::vm::term_box::TermBox;
 use crate::vm::terms;
 use rustler::{Atom, Encoder, Env, Term};
 
-/// What is wrong with a value, and where.
+/// A conversion error with its path.
 pub struct Problem {
     kind: ProblemKind,
-    /// Innermost first while it grows.
+    /// Path elements, innermost first.
     path: Vec<Step>,
 }
 
-/// What is wrong.
+/// The error itself.
 pub enum ProblemKind {
-    /// The term is of another kind, or out of the type's range.
+    /// The term has the wrong type or is out of range.
     Type { expected: String, got: TermBox },
     /// The term is of the right kind and out of the type's range.
     Range { expected: String, got: TermBox },
-    /// A record: fields that are missing, keys that name none.
+    /// A record with missing fields or unknown keys.
     Fields {
         count: usize,
         missing: Vec<String>,
         unknown: Vec<TermBox>,
         names: Vec<String>,
     },
-    /// A case or flag of no such name.
+    /// Unknown case or flag.
     Case {
         of: &'static str,
         got: TermBox,
         names: Vec<String>,
     },
-    /// A case whose payload is missing, or that has none and came with one.
+    /// A case with a missing or a surplus payload.
     Payload { case: String, expected: bool },
-    /// A tuple or fixed-length list of another length.
+    /// A tuple or fixed-length list of the wrong length.
     Length { expected: usize, got: usize },
-    /// A string that is not UTF-8 from this byte on.
+    /// A string that is invalid UTF-8 from this byte on.
     Utf8 { offset: usize },
-    /// A resource handle that can't be used here.
+    /// A resource handle that cannot be used here.
     Handle(&'static str),
 }
 
-/// One level of where.
+/// One element of the path.
 pub enum Step {
     Param(usize, Box<str>),
     Result,
@@ -54,11 +54,11 @@ pub enum Step {
     Value(usize),
 }
 
-/// A value, or what is wrong with it.
+/// A value, or the error.
 pub type Checked<T> = Result<T, Box<Problem>>;
 
 impl Problem {
-    /// Without a place yet.
+    /// An error without a path.
     pub fn new(kind: ProblemKind) -> Box<Self> {
         Box::new(Problem {
             kind,
@@ -66,7 +66,7 @@ impl Problem {
         })
     }
 
-    /// The term is of another kind.
+    /// The term has the wrong type.
     pub fn kind(expected: impl Into<String>, got: Term) -> Box<Self> {
         Problem::new(ProblemKind::Type {
             expected: expected.into(),
@@ -74,13 +74,13 @@ impl Problem {
         })
     }
 
-    /// Adds where it is, from the inside out.
+    /// Adds a path element, from the inside out.
     pub fn at(mut self: Box<Self>, step: Step) -> Box<Self> {
         self.path.push(step);
         self
     }
 
-    /// For Elixir, which writes the sentence.
+    /// For Elixir, which writes the message.
     fn details<'a>(&self, env: Env<'a>) -> Details<'a> {
         let mut pairs: Details<'a> = Vec::new();
         let names = |names: &[String]| names.encode(env);
@@ -164,7 +164,7 @@ impl Encoder for Step {
     }
 }
 
-/// A problem with an argument of a component's function.
+/// A conversion error in an argument of a component's function.
 pub struct Conversion(pub Box<Problem>);
 
 impl HostError for Conversion {
@@ -177,7 +177,7 @@ impl HostError for Conversion {
     }
 }
 
-/// A problem on its way through wasmtime, from a host function's result.
+/// A conversion error in a host function's result, carried through wasmtime.
 pub struct BadValue(pub Box<Problem>);
 
 impl std::fmt::Debug for BadValue {

@@ -1,4 +1,4 @@
-//! What is needed to call a component's function, prepared once.
+//! The signature of a component's function, prepared once.
 
 use crate::component::internal::TypeResourceTableIndex;
 use crate::component::types::shape::Shape;
@@ -6,20 +6,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use wasmtime::component::{Func, ResourceType};
 
-/// What a place for a resource takes: of which type, and the id of the type when Elixir implements it.
+/// A resource parameter: its type, and the id of the type if Elixir implements it.
 pub type Resources = HashMap<TypeResourceTableIndex, (ResourceType, Option<u32>)>;
 
 /// The types of parameters or results.
 pub struct TypeList {
-    /// A tuple of them.
+    /// The types as a tuple.
     pub shape: Arc<Shape>,
-    /// The resources in it.
+    /// The resources in them.
     pub resources: Resources,
 }
 
 /// A function and its parameters.
 pub struct Signature {
-    /// wasmtime's function, of the instance's store.
+    /// wasmtime's function, valid in the instance's store.
     pub func: Func,
     /// The types of its parameters.
     pub params: TypeList,
@@ -28,7 +28,7 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// The name of a parameter, for messages.
+    /// The name of a parameter, for error messages.
     pub fn param(&self, index: usize) -> &str {
         self.names.get(index).map_or("", String::as_str)
     }

@@ -1,4 +1,4 @@
-//! What a store keeps about its components, in reach of code that has no access to the store.
+//! A store's component state, accessible without access to the store itself.
 
 use crate::component::compiled::ComponentResource;
 use crate::component::instance::ComponentInstance;
@@ -14,30 +14,30 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use wasmtime::WasmBacktrace;
 use wasmtime::component::ResourceAny;
 
-/// What one store keeps.
+/// The component state of one store.
 #[derive(Default)]
 pub struct Components {
-    /// Resources of Elixir.
+    /// Resources implemented in Elixir.
     pub hosted: HostedTable,
-    /// Resources whose handles are gone: dropped before the next call.
+    /// Resources whose handles were collected: dropped before the next call.
     orphans: Mutex<Vec<ResourceAny>>,
-    /// The instances whose calls are under way, innermost last.
+    /// The instances with calls in progress, innermost last.
     stack: Mutex<Vec<ResourceArc<ComponentInstance>>>,
-    /// The components of its instances: values are converted by their types for as long as they live.
+    /// The components of its instances: their types are needed for conversion as long as they live.
     kept: Mutex<Vec<ResourceArc<ComponentResource>>>,
-    /// A call ended in the middle; wasmtime lets no component of this store run any more.
+    /// A call was cut off; wasmtime lets no component of this store run any more.
     spent: AtomicBool,
-    /// What sends the requests of its guests.
+    /// Sends the HTTP requests of its guests.
     outgoing: OnceLock<Arc<Outgoing>>,
 }
 
 host_error! {
-    /// A component's call ended in the middle, earlier: none of the store's may run again.
+    /// An earlier component call was cut off, so no component of this store can run again.
     pub struct Spent = spent {}
 }
 
 impl Shared for Components {
-    /// What was kept of Elixir's is let go, for that may hold the store.
+    /// Releases what belongs to Elixir, since it may hold the store.
     fn close(&self) {
         drop(std::mem::take(&mut *lock(&self.kept)));
         self.hosted.clear();
@@ -45,22 +45,22 @@ impl Shared for Components {
 }
 
 impl Components {
-    /// Those of this store. Whoever needs them often keeps what this returns.
+    /// The state of this store. Frequent users keep the returned value.
     pub fn of(cell: &StoreCell) -> Arc<Self> {
         cell.slots.get_or_default()
     }
 
-    /// A handle was collected without being dropped: its resource is dropped before the next call.
+    /// A handle was garbage collected without a drop: its resource is dropped before the next call.
     pub fn orphan(&self, any: ResourceAny) {
         lock(&self.orphans).push(any);
     }
 
-    /// Whether there are resources to be dropped.
+    /// Whether there are resources to drop.
     pub fn has_orphans(&self) -> bool {
         !lock(&self.orphans).is_empty()
     }
 
-    /// Those that are to be dropped now.
+    /// Takes the resources to drop.
     pub fn take_orphans(&self) -> Vec<ResourceAny> {
         std::mem::take(&mut lock(&self.orphans))
     }
@@ -76,17 +76,17 @@ impl Components {
         }
     }
 
-    /// The instance whose call is under way, innermost.
+    /// The innermost instance with a call in progress.
     pub fn current(&self) -> Option<ResourceArc<ComponentInstance>> {
         lock(&self.stack).last().cloned()
     }
 
-    /// What ends with the guests; known before the first of them runs.
+    /// What must end with the guests; set before the first of them runs.
     pub fn send_with(&self, outgoing: Arc<Outgoing>) {
         let _ = self.outgoing.set(outgoing);
     }
 
-    /// A call ended in the middle: what its guest was sending breaks off.
+    /// A call was cut off: its outgoing requests are aborted.
     pub fn spend(&self) {
         self.spent.store(true, Ordering::Relaxed);
         if let Some(outgoing) = self.outgoing.get() {
@@ -94,12 +94,12 @@ impl Components {
         }
     }
 
-    /// Whether a call ended in the middle, so that no component of the store may run again.
+    /// Whether a call was cut off, so that no component of the store may run again.
     pub fn is_spent(&self) -> bool {
         self.spent.load(Ordering::Relaxed)
     }
 
-    /// An error when no component of the store may run again.
+    /// An error if no component of the store may run again.
     pub fn check(&self) -> Result<()> {
         match self.is_spent() {
             true => Err(Spent {}.into()),
@@ -112,10 +112,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A call under way. One that is dropped before it says that it has ended was cancelled.
+/// A call in progress. If dropped before it is marked as ended, it was cancelled.
 pub struct Underway {
     components: Arc<Components>,
-    /// Whether its instance is on the stack. An instance that is being made is not.
+    /// Whether its instance is on the stack. An instance in the making is not.
     stacked: bool,
     ended: bool,
 }
@@ -132,7 +132,7 @@ impl Underway {
         }
     }
 
-    /// An instance that is being made.
+    /// An instance in the making.
     pub fn making(components: Arc<Components>) -> Self {
         Underway {
             components,
@@ -141,7 +141,7 @@ impl Underway {
         }
     }
 
-    /// An error that came before or after all guest code, and so cut nothing off, ends it too.
+    /// An error before or after all guest code cut nothing off, and also ends the call.
     pub fn end_if_outside(self, error: &wasmtime::Error) {
         if error.downcast_ref::<WasmBacktrace>().is_none() {
             self.end();
@@ -165,7 +165,7 @@ impl Drop for Underway {
     }
 }
 
-/// Whether a call ended in the middle, so that wasmtime lets no component of the store run any more.
+/// Whether a call was cut off, so that wasmtime lets no component of the store run any more.
 #[rustler::nif]
 fn component_store_spent(cell: ResourceArc<StoreCell>) -> bool {
     Components::of(&cell).is_spent()

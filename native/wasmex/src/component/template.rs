@@ -1,4 +1,4 @@
-//! Imports of a component, resolved once: templates.
+//! Components with their imports resolved: templates.
 
 use crate::component::compiled::ComponentResource;
 use crate::component::import::{self, ComponentImport};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{InstancePre, Linker};
 
-/// A component whose imports are known.
+/// A component with resolved imports.
 pub struct ComponentTemplate {
     /// The component.
     pub component: ResourceArc<ComponentResource>,
@@ -90,7 +90,7 @@ fn define(
 }
 
 host_error! {
-    /// A component imports what nobody provides.
+    /// Missing imports.
     pub struct MissingImports = missing_imports {
         /// Interface, name and type of each.
         names: Vec<(Option<String>, String, String)>,
@@ -117,7 +117,7 @@ fn resolve(
         })
 }
 
-/// Imports that are not declared: interface, name and type of each.
+/// The imports that are not declared: interface, name and type of each.
 fn missing(
     component: &ComponentResource,
     declarations: &[Declaration],
@@ -152,7 +152,7 @@ fn missing(
     missing
 }
 
-/// The host modules that it imports. What a store grants is decided when a guest calls.
+/// The host modules it imports. Whether a store grants them is decided at the call.
 fn hosts(component: &ComponentResource) -> Hosts {
     let engine = &component.engine.engine;
     let ty = component.component.component_type();

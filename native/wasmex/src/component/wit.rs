@@ -1,4 +1,4 @@
-//! Worlds of WIT, read from its text or from a component, as terms for `Wasmex.WIT`.
+//! Reads WIT worlds, from text or from a component, as terms for `Wasmex.WIT`.
 
 use crate::core::door;
 use crate::vm::atoms;
@@ -33,7 +33,7 @@ fn wit_world<'a>(env: Env<'a>, source: Term<'a>, world: Option<String>) -> NifRe
 
 type Resolved = std::result::Result<(Resolve, WorldId), String>;
 
-/// Where a world is read from.
+/// The source of a world.
 enum Source {
     Text { label: String, text: String },
     Path(PathBuf),
@@ -61,10 +61,10 @@ impl Source {
     }
 }
 
-/// How deep a package's folder has the folders of those it depends on: `deps/name`.
+/// Nesting of the folders of dependencies (`deps/name`) below a package's folder.
 const DEPS: usize = 2;
 
-/// The files that the parser would read, in a folder and in those below it. What can't be read the parser tells.
+/// The files that the parser would read, in a folder and below. Unreadable ones are left to the parser to report.
 fn check_path(path: &Path, deeper: usize) -> Result<()> {
     if path.is_dir() {
         let entries = path.read_dir().into_iter().flatten().flatten();
@@ -104,7 +104,7 @@ fn packages<E: Into<anyhow::Error>>(
     let package = match push(&mut resolve) {
         Ok(package) => package,
         Err(error) => {
-            // With the place in the source, where there is one.
+            // Includes the source location, if there is one.
             let rendered = resolve.render_error(&error.into());
             return Err(format!("Failed to parse WIT: {rendered}"));
         }
@@ -258,7 +258,7 @@ impl<'a> Describer<'a, '_> {
         atom.encode(self.env)
     }
 
-    /// Named types by name and owner, the others as they are.
+    /// Named types by name and owner, others as they are.
     fn type_id(&self, id: TypeId) -> Term<'a> {
         let ty = &self.resolve.types[id];
         let Some(name) = &ty.name else {

@@ -1,4 +1,4 @@
-//! Code compiled from bytes, and artefacts of it: the same work for modules and for components.
+//! Compiling code and loading artefacts, the same for modules and components.
 
 use crate::core::door;
 use crate::core::engine::EngineResource;
@@ -11,7 +11,7 @@ use rustler::{Binary, Encoder, Env, ResourceArc, Term};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Precompiled};
 
-/// What bytes compile to.
+/// A compiled module or component.
 pub trait Compiled: Sized + Send + 'static {
     /// The kind of its artefacts.
     const KIND: Precompiled;
@@ -59,13 +59,14 @@ impl Compiled for Component {
     }
 
     unsafe fn from_artefact(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
-        // SAFETY: the caller's.
+        // SAFETY: as above.
         unsafe { Component::deserialize(engine, bytes) }
     }
 }
 
-/// Begins to compile `bytes` for the calling process, which gets what `made` says as a message, see `vm/compiling.rs`.
-/// `(reference, most)` are the message's reference and how many compiles may wait or run.
+/// Starts compiling `bytes` for the calling process, which gets the result of `made` as a message, see
+/// `vm/compiling.rs`. `(reference, most)` are the message's reference and the maximum number of waiting and running
+/// compiles.
 pub fn compile<'a, C: Compiled>(
     env: Env<'a>,
     engine: ResourceArc<EngineResource>,
@@ -95,7 +96,7 @@ pub fn serialize<'a>(env: Env<'a>, code: &impl Compiled) -> Term<'a> {
     }
 }
 
-/// Loads an artefact, after a look at its header.
+/// Loads an artefact after checking its header.
 ///
 /// # Safety
 ///

@@ -1,4 +1,4 @@
-//! The one door for bytes from anybody: what is parsed or compiled is measured here first, see `native/scan`.
+//! Every untrusted input is checked here before it is parsed or compiled, see `native/scan`.
 
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
@@ -8,10 +8,10 @@ use rustler::{Atom, Encoder, Env};
 use scan::{Limit, Limits, Refusal};
 use std::thread;
 
-/// Stack for parsers that recurse: those of schedulers are small.
+/// Stack size for recursive parsers: schedulers have small stacks.
 const STACK: usize = 64 * 1024 * 1024;
 
-/// `Wasmex.Limits` as Elixir hands them over.
+/// `Wasmex.Limits`, as Elixir passes it.
 pub fn limits(options: &Options) -> wasmtime::Result<Limits> {
     let mut limits = Limits::default();
     for limit in Limit::ALL {
@@ -20,7 +20,7 @@ pub fn limits(options: &Options) -> wasmtime::Result<Limits> {
     Ok(limits)
 }
 
-/// Bytes that ask for too much, or that can't be measured.
+/// Input that exceeds a limit or cannot be measured.
 impl HostError for Refusal {
     fn kind(&self) -> Atom {
         match self {
@@ -57,22 +57,22 @@ impl HostError for Refusal {
     }
 }
 
-/// Lets a module or a component in the binary format pass, or says why not.
+/// Checks a module or a component in the binary format.
 pub fn binary(bytes: &[u8], limits: &Limits) -> Result<()> {
     scan::binary(bytes, limits).map_err(Error::from)
 }
 
-/// Lets WAT pass.
+/// Checks WAT.
 pub fn wat(text: &[u8]) -> Result<()> {
     scan::wat(text, &Limits::default()).map_err(Error::from)
 }
 
-/// Lets WIT pass.
+/// Checks WIT.
 pub fn wit(text: &[u8]) -> Result<()> {
     scan::wit(text, &Limits::default()).map_err(Error::from)
 }
 
-/// Does what may recurse on a thread of its own, while this one waits.
+/// Runs recursive code on a thread with a large stack, while this one waits.
 pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     thread::scope(|scope| {
         let builder = thread::Builder::new().name("wasmex-parse".into());
@@ -85,7 +85,7 @@ pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     })
 }
 
-/// The limits that hold where no others are named.
+/// The default limits.
 #[rustler::nif]
 fn limits_default(env: Env) -> Vec<(Option<Atom>, u64)> {
     let limits = Limits::default();

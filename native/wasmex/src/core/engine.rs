@@ -1,4 +1,4 @@
-//! Engines: the compiler's settings, and what all stores and modules made with them share.
+//! Engines: compiler settings, and the state shared by their stores and modules.
 
 use crate::core::door;
 use crate::core::engine_config;
@@ -22,16 +22,16 @@ use wasmtime::{Engine, Linker, component};
 pub struct EngineResource {
     /// wasmtime's engine.
     pub engine: Engine,
-    /// Keeps its ticks coming.
+    /// Keeps its epoch ticks coming.
     pub ticks: Arc<Ticks>,
-    /// What bytes may ask for that are compiled for it.
+    /// Limits for code that is compiled for it.
     pub limits: Limits,
-    /// How many mappings its guests need.
+    /// Number of mappings that its guests need.
     pub cost: Cost,
     linkers: Linkers,
-    /// What the compiler was told, for its helper.
+    /// The compiler settings, for the compiler process.
     settings: Vec<u8>,
-    /// Where Elixir keeps what was compiled. wasmtime's own cache trusts whoever can write there.
+    /// Elixir's directory for compiled code. wasmtime's own cache trusts anyone who can write there.
     cache: Option<String>,
     _live: Live,
 }
@@ -58,7 +58,7 @@ impl EngineResource {
         })
     }
 
-    /// With the host modules that are needed. Where some are granted, other definitions may take their place.
+    /// A linker with the required host modules. If any are granted, other definitions may replace theirs.
     pub fn linker(&self, granted: Hosts, needed: Hosts) -> wasmtime::Result<Linker<StoreData>> {
         let mut linker = self.linkers.core(&self.engine, needed)?;
         linker.allow_shadowing(granted.has_core());
@@ -81,7 +81,7 @@ fn engine_new<'a>(env: Env<'a>, config: Options<'a>) -> Term<'a> {
     }
 }
 
-/// The engine that stores without one share.
+/// The engine shared by stores that name none.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn engine_default<'a>(env: Env<'a>, config: Options<'a>) -> Term<'a> {
     static DEFAULT: OnceLock<Option<ResourceArc<EngineResource>>> = OnceLock::new();
@@ -96,7 +96,7 @@ fn engine_default<'a>(env: Env<'a>, config: Options<'a>) -> Term<'a> {
     }
 }
 
-/// An artefact of a module or a component, as a message: see `vm/compiling.rs`.
+/// An artefact of a module or a component, sent as a message: see `vm/compiling.rs`.
 #[rustler::nif]
 fn engine_precompile<'a>(
     env: Env<'a>,
@@ -123,7 +123,7 @@ fn engine_precompile<'a>(
     )
 }
 
-/// Changes whenever an artefact of one engine would not fit the other.
+/// Differs whenever artefacts of one engine do not fit the other.
 #[rustler::nif]
 fn engine_fingerprint(engine: ResourceArc<EngineResource>) -> u64 {
     use std::hash::{Hash, Hasher};
@@ -135,7 +135,7 @@ fn engine_fingerprint(engine: ResourceArc<EngineResource>) -> u64 {
     hasher.finish()
 }
 
-/// What the helper that compiles for this engine has to know, as bytes.
+/// The settings for the compiler process, as bytes.
 #[rustler::nif]
 fn engine_settings<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>) -> Term<'a> {
     terms::binary(env, &engine.settings)
@@ -147,7 +147,7 @@ fn engine_cache(engine: ResourceArc<EngineResource>) -> Option<String> {
     engine.cache.clone()
 }
 
-/// Names the build: the helper must come from the same one.
+/// Identifies the build: the compiler process must come from the same one.
 #[rustler::nif]
 fn engine_build() -> &'static str {
     wasmex_settings::BUILD

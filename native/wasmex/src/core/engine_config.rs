@@ -14,13 +14,13 @@ use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Result, bail,
 };
 
-/// Frames of a backtrace that wasmtime captures: as many as profiles use. Errors tell less, see `vm/error.rs`.
+/// Frames that wasmtime captures for a backtrace: as many as profiles use. Errors show fewer, see `vm/error.rs`.
 pub const MAX_FRAMES: usize = 512;
 
-/// Room on a fiber's stack beyond what the guest may use, for the host functions it calls.
+/// Room on a fiber's stack beyond the guest's limit, for the host functions it calls.
 const HOST_STACK: usize = 1024 * 1024;
 
-/// What the compiler has to know, which its helper is told too, but for the limits of the scan.
+/// The compiler settings, also passed to the compiler process, without the limits of the scan.
 pub fn settings(options: &Options) -> Result<Settings> {
     Ok(Settings {
         optimize: optimize(options)?,
@@ -34,8 +34,8 @@ pub fn settings(options: &Options) -> Result<Settings> {
     })
 }
 
-/// The configuration that the options of `Wasmex.EngineConfig` ask for: these settings, and what matters while guests
-/// run.
+/// The configuration for the options of `Wasmex.EngineConfig`: the compiler settings, and those that only matter at run
+/// time.
 pub fn build(options: &Options, settings: &Settings) -> Result<Config> {
     let mut config = settings.config();
     config.wasm_backtrace_max_frames(NonZeroUsize::new(MAX_FRAMES));
@@ -51,13 +51,13 @@ pub fn build(options: &Options, settings: &Settings) -> Result<Config> {
             let pool = pool(options, usize::try_from(size)?)?;
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         }
-        // The pool has stacks of its own.
+        // The pool has its own stacks.
         Layout::Reserved => {
             config.with_host_stack(Arc::new(Stacks::new()));
         }
         Layout::Dense => {
             config.with_host_stack(Arc::new(Stacks::new()));
-            // Elsewhere wasmtime's own do.
+            // On other systems wasmtime's stacks are used.
             #[cfg(unix)]
             config.with_host_memory(Memories::creator());
         }
@@ -65,7 +65,7 @@ pub fn build(options: &Options, settings: &Settings) -> Result<Config> {
     Ok(config)
 }
 
-/// How many mappings guests of an engine with these options need.
+/// Number of mappings that guests of an engine with these options need.
 pub fn cost(options: &Options) -> Result<Cost> {
     Ok(if options.get("density")? {
         Cost::MERGED
@@ -131,7 +131,7 @@ fn pool(options: &Options, memory: usize) -> Result<PoolingAllocationConfig> {
     let resident: usize = options.get("pooling_keep_resident")?;
     pool.linear_memory_keep_resident(resident);
     pool.table_keep_resident(resident);
-    // A suspended call touches some pages of its stack, which need no zeroing either.
+    // A suspended call touches some pages of its stack; they need no zeroing either.
     pool.async_stack_keep_resident(resident.min(64 * 1024));
     Ok(pool)
 }

@@ -1,4 +1,4 @@
-//! Memories, globals, tables, functions and tags of instances as things that can be imported.
+//! Memories, globals, tables, functions and tags of instances as imports of others.
 
 use crate::core::global::GlobalResource;
 use crate::core::memory::MemoryResource;
@@ -9,7 +9,7 @@ use crate::vm::terms::resource;
 use rustler::Term;
 use wasmtime::Extern;
 
-/// The external and the id of the store that it belongs to.
+/// The external and the id of its store.
 pub fn decode(term: Term) -> Option<(Extern, u64)> {
     if let Some(func) = resource::<FuncResource>(term) {
         return Some((func.signature.func.into(), func.cell.id));

@@ -1,4 +1,4 @@
-//! Functions of a store, called apart from their instance.
+//! Functions of a store, called without their instance.
 
 use crate::core::types;
 use crate::guest::cell::{StoreCell, Via};
@@ -9,7 +9,7 @@ use crate::guest::values::Floats;
 use crate::vm::atoms;
 use rustler::{Env, NifResult, ResourceArc, Term};
 
-/// Begins a call; `bits`: floats come back bit by bit.
+/// Begins a call. With `bits`, floats are returned as bits.
 #[rustler::nif]
 fn func_call<'a>(
     env: Env<'a>,

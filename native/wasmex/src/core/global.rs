@@ -12,7 +12,7 @@ use wasmtime::{AsContextMut, Global, GlobalType, Mutability};
 
 /// A global variable.
 pub struct GlobalResource {
-    /// The store that it belongs to.
+    /// Its store.
     pub cell: ResourceArc<StoreCell>,
     /// wasmtime's global.
     pub global: Global,
@@ -35,7 +35,7 @@ impl GlobalResource {
 
 type Handle = ResourceArc<GlobalResource>;
 
-/// A global of the host's.
+/// A global created by the host.
 #[rustler::nif]
 fn global_new<'a>(
     env: Env<'a>,

@@ -1,4 +1,4 @@
-//! Elixir functions as imports of core modules: declared by Elixir, defined in a linker, called by the guest.
+//! Elixir functions as imports of core modules: declared in Elixir, defined in a linker, called by the guest.
 
 use crate::core::export;
 use crate::core::memory::{self, MemoryResource};
@@ -20,10 +20,10 @@ use wasmtime::{
 };
 
 host_error! {
-    /// What an Elixir function that returned the wrong thing leaves in the guest.
+    /// The error left in the guest by an Elixir function that returned an invalid result.
     #[derive(Debug)]
     pub struct BadResults = bad_results {
-        /// Which result is wrong, and how.
+        /// Which result is invalid, and why.
         message: String,
     }
 }
@@ -90,13 +90,13 @@ async fn call(
     store_results(caller.as_context_mut(), results, &import.results, slots)
 }
 
-/// The calling instance's memory, as [`memory::name`] has it, and a key that differs between the memories of a store. While a
-/// store has one instance, it is always the same one.
+/// The calling instance's memory (see [`memory::name`]), and a key that distinguishes the memories of a store. While a
+/// store has one instance, the memory is always the same.
 fn calling_memory(caller: &mut Caller<'_, StoreData>) -> (Option<Memory>, usize) {
     if let Some(memory) = caller.data().only_memory() {
         return (Some(memory), 1);
     }
-    // Who calls may have none, such as Elixir itself by a re-exported import.
+    // The caller may have none, for example Elixir itself calling a re-exported import.
     let Some(memory) = exported_memory(caller) else {
         return (None, 0);
     };
@@ -126,7 +126,7 @@ fn store_results(
     slots: &mut [Val],
 ) -> wasmtime::Result<()> {
     let stored = env::in_env(|env| {
-        // SAFETY: the term came with the NIF that polls right now.
+        // SAFETY: the term came with the NIF that is polling now.
         let term = unsafe { env::term(env, results) };
         match (types, slots) {
             ([], []) => Ok(()),
@@ -176,7 +176,7 @@ fn bad_result(error: &Error, position: Option<usize>) -> wasmtime::Error {
     })
 }
 
-/// `{functions, memory | nil}` of the import of this serial, which waits to be answered; nil when it does not.
+/// `{functions, memory | nil}` of the import with this serial while it waits for its result; otherwise nil.
 #[rustler::nif]
 fn import_context<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, serial: u64) -> Term<'a> {
     let context = cell.pending(serial, |import| (import.functions(env), import.memory));
@@ -185,25 +185,25 @@ fn import_context<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, serial: u64) -
     context.encode(env)
 }
 
-/// The imports that Elixir declares: `[{namespace, name, {:fn, params, results} | {:extern, resource}}]`.
+/// The imports declared in Elixir: `[{namespace, name, {:fn, params, results} | {:extern, resource}}]`.
 pub struct Declaration {
-    /// Where it is imported from.
+    /// Its namespace.
     pub namespace: String,
-    /// What it is called there.
+    /// Its name.
     pub name: String,
-    /// What it is.
+    /// Its definition.
     pub definition: Definition,
 }
 
-/// What an import is defined as.
+/// The definition of an import.
 pub enum Definition {
     /// An Elixir function of this type.
     Func(FuncType),
-    /// Something of the store of this id.
+    /// An item of the store with this id.
     Extern(Extern, u64),
 }
 
-/// Reads what Elixir declares.
+/// Decodes the declarations.
 pub fn declarations(engine: &Engine, list: Term) -> NifResult<Vec<Declaration>> {
     let list: Vec<(String, String, Term)> = list.decode()?;
     list.into_iter()

@@ -1,4 +1,4 @@
-//! Instances, asked for their exports by name.
+//! Instances, and their exports by name.
 
 use crate::core::global::GlobalResource;
 use crate::core::memory::{self, MemoryResource};
@@ -31,9 +31,9 @@ pub struct InstanceResource {
     /// wasmtime's instance.
     pub instance: Instance,
     module: Module,
-    /// Functions that were called before: looking one up in wasmtime costs more than the call.
+    /// Functions called before: a lookup in wasmtime costs more than the call.
     signatures: Names<Signature>,
-    /// `_initialize` has been called for the user, who may call it again out of habit.
+    /// `_initialize` has already been called; programs may call it again out of habit.
     initialized: AtomicBool,
     _live: Live,
 }
@@ -41,23 +41,23 @@ pub struct InstanceResource {
 impl Resource for InstanceResource {}
 impl std::panic::RefUnwindSafe for InstanceResource {}
 
-/// Exports that may be named instead of one that there is not: a module can have a hundred thousand.
+/// Maximum number of existing exports listed in an error: a module can have a hundred thousand.
 pub const LOOKED_THROUGH: usize = 1000;
 
 host_error! {
-    /// An instance has no export of this name and kind.
+    /// The instance has no export with this name and kind.
     pub struct UnknownExport = unknown_export {
         /// A function, a memory, and so on.
         kind: Atom,
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// Those of this kind, among the first exports that there are.
+        /// Exports of this kind, among the first few exports.
         names: Vec<String>,
     }
 }
 
 impl InstanceResource {
-    /// `initialized` says whether its `_initialize` was called already.
+    /// `initialized`: its `_initialize` has been called.
     pub fn new(
         cell: ResourceArc<StoreCell>,
         instance: Instance,
@@ -127,7 +127,7 @@ impl InstanceResource {
 }
 
 fn text<'a>(name: &'a Binary<'_>) -> &'a str {
-    // Names of exports are UTF-8, so a name that is not matches none.
+    // Export names are UTF-8, so an invalid name matches none.
     std::str::from_utf8(name).unwrap_or("\u{fffd}")
 }
 
@@ -149,7 +149,7 @@ fn instance_call<'a>(
     ))
 }
 
-/// The same with floats among the results as `{:bits, n}`.
+/// The same, with floats in the results as `{:bits, n}`.
 #[rustler::nif]
 fn instance_call_bits<'a>(
     env: Env<'a>,
@@ -189,7 +189,7 @@ fn call<'a>(
     }
 }
 
-/// The type of an export, straight from the module; nil where there is none.
+/// The type of an export, from the module; nil if there is none.
 #[rustler::nif]
 fn instance_export_type<'a>(
     env: Env<'a>,
@@ -258,7 +258,7 @@ fn wrap<'a>(
     })
 }
 
-/// The instance's memory, as [`memory::name`] has it; nil when there is none.
+/// The instance's memory (see [`memory::name`]); nil if it has none.
 #[rustler::nif]
 fn instance_memory<'a>(
     env: Env<'a>,

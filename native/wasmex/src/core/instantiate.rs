@@ -1,4 +1,4 @@
-//! The job that makes an instance.
+//! The job that creates an instance.
 
 use crate::core::instance::InstanceResource;
 use crate::core::linker::{self, Wanted};
@@ -17,7 +17,7 @@ use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
 use wasmtime::{Engine, ExternType, Instance, InstancePre, Linker, Module, StoreContextMut};
 
-/// Instantiates a module with imports and linked modules in one go.
+/// Instantiates a module together with its linked modules.
 #[rustler::nif]
 fn instance_new<'a>(
     env: Env<'a>,
@@ -49,7 +49,8 @@ fn instance_new<'a>(
         .into_iter()
         .map(|(name, module)| (name, module.module.clone()))
         .collect();
-    // All in one go: who enters the store twice may be overtaken between, and begin anew without end.
+    // In one job: if the store were entered twice, another process could come in between and force a restart,
+    // endlessly.
     let plan = Plan::Link {
         linker,
         wanted,
@@ -59,7 +60,7 @@ fn instance_new<'a>(
     Ok(drive::begin(env, &cell, via, Job::task(plan, None)))
 }
 
-/// A template's instance: all imports are known.
+/// Instantiates a template, whose imports are resolved.
 #[rustler::nif]
 fn instance_from_template<'a>(
     env: Env<'a>,
@@ -75,11 +76,11 @@ fn instance_from_template<'a>(
     drive::begin(env, &cell, via, Job::task(plan, fuel))
 }
 
-/// What it takes to make an instance.
+/// The input for creating an instance.
 enum Plan {
-    /// Imports resolved before.
+    /// Imports resolved earlier.
     Template(InstancePre<StoreData>),
-    /// Imports still to be resolved, after the linked modules have been instantiated.
+    /// Imports to resolve once the linked modules have been instantiated.
     Link {
         linker: Linker<StoreData>,
         wanted: Wanted,
@@ -147,7 +148,7 @@ async fn link(
     template.instantiate_async(cx).await.map_err(Error::Guest)
 }
 
-/// Calls a reactor's `_initialize`. True when there was one.
+/// Calls a reactor's `_initialize`. Returns whether it has one.
 async fn initialize(
     module: &Module,
     instance: Instance,

@@ -12,7 +12,7 @@ use rustler::{NifResult, Term};
 use std::sync::Arc;
 use wasmtime::{Engine, InstancePre, Linker, Module, StoreContextMut};
 
-/// What Elixir declares: the functions, and where each goes.
+/// The declarations from Elixir: the functions, and the import each one defines.
 pub struct Wanted {
     declarations: Vec<import::Declaration>,
     functions: Arc<ImportTable>,
@@ -27,7 +27,7 @@ impl Wanted {
         })
     }
 
-    /// The store that an import belongs to, when one does.
+    /// The store that an import belongs to, if any does.
     pub fn store(&self) -> Option<u64> {
         self.declarations
             .iter()
@@ -69,22 +69,22 @@ impl Wanted {
 }
 
 host_error! {
-    /// A module imports what nobody provides.
+    /// A module has missing imports.
     pub struct MissingImport = missing_import {
-        /// Where it is imported from.
+        /// Namespace of the first.
         namespace: String,
-        /// What it is called there.
+        /// Its name.
         name: String,
         /// Its type.
         expected: String,
-        /// All that are missing: namespace and name of each.
+        /// Namespace and name of each.
         names: Vec<(String, String)>,
-        /// Whether it is a linked module that imports it.
+        /// Whether a linked module imports it.
         linked: bool,
     }
 }
 
-/// Resolves the imports of a module; the error names all that are missing.
+/// Resolves the imports of a module. The error names all that are missing.
 pub fn prepare(
     linker: &Linker<StoreData>,
     module: &Module,

@@ -14,7 +14,7 @@ use wasmtime::{ExternType, Memory, MemoryType, Module};
 /// The name that C, Rust, Go and others give a module's memory.
 pub const NAME: &str = "memory";
 
-/// The name of a module's memory, for whoever asks for none in particular: `memory`, else the first that is exported.
+/// The name of a module's default memory: `memory`, otherwise the first exported one.
 pub fn name(module: &Module) -> Option<&str> {
     if let Some(ExternType::Memory(_)) = module.get_export(NAME) {
         return Some(NAME);
@@ -26,7 +26,7 @@ pub fn name(module: &Module) -> Option<&str> {
 
 /// A linear memory.
 pub struct MemoryResource {
-    /// The store that it belongs to.
+    /// Its store.
     pub cell: ResourceArc<StoreCell>,
     /// wasmtime's memory.
     pub memory: Memory,
@@ -48,20 +48,20 @@ impl MemoryResource {
 }
 
 host_error! {
-    /// An access beyond the end of a memory or a table.
+    /// An access out of the bounds of a memory or a table.
     pub struct OutOfBounds = out_of_bounds {
-        /// Where it begins.
+        /// Its offset.
         offset: u64,
-        /// How much of it.
+        /// Its length.
         size: u64,
-        /// Where the memory or the table ends.
+        /// The size of the memory or the table.
         limit: u64,
     }
 }
 
 type Handle = ResourceArc<MemoryResource>;
 
-/// A memory of the host's, in pages.
+/// A memory created by the host; sizes in pages.
 #[rustler::nif]
 fn memory_new<'a>(
     env: Env<'a>,
@@ -91,7 +91,7 @@ fn memory_size<'a>(env: Env<'a>, memory: Handle, via: Via) -> Term<'a> {
     })
 }
 
-/// The size in pages before.
+/// Returns the previous size in pages.
 #[rustler::nif]
 fn memory_grow<'a>(env: Env<'a>, memory: Handle, pages: u64, via: Via) -> Term<'a> {
     access::reply(env, &memory.cell, via, |mut cx| {
@@ -116,7 +116,7 @@ fn memory_read<'a>(
     }))
 }
 
-/// The bytes up to the next NUL, searching at most `limit` bytes; nil when there is no NUL.
+/// The bytes up to the next NUL, searching at most `limit` bytes; nil if there is none.
 #[rustler::nif]
 fn memory_read_cstring<'a>(
     env: Env<'a>,
@@ -172,7 +172,7 @@ fn memory_store(memory: Handle) -> ResourceArc<StoreCell> {
     memory.cell.clone()
 }
 
-/// Charges the process for copying: up to 0.25 ms a megabyte where the pages are new, of a turn of 1 ms.
+/// Charges the process for copying: up to 0.25 ms a megabyte for new pages, of a 1 ms time slice.
 fn copied(env: Env, bytes: usize) {
     const PERCENT: usize = 1024 * 1024 / 25;
     if bytes >= PERCENT {

@@ -37,7 +37,7 @@ fn resource<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, module: Modul
     (atoms::ok(), resource).encode(env)
 }
 
-/// Wasm bytes only: Elixir has turned text into bytes and told components apart. The module comes as a message, see
+/// Binary only: Elixir has already parsed text and rejected components. The module arrives as a message, see
 /// `vm/compiling.rs`.
 #[rustler::nif]
 fn module_compile<'a>(
@@ -55,15 +55,15 @@ fn module_serialize<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> Te
     artefact::serialize(env, &module.module)
 }
 
-/// The bytes must come from `module_serialize`, unaltered: they are run as machine code.
+/// The bytes must be unaltered output of `module_serialize`: they are executed as machine code.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn module_deserialize<'a>(
     env: Env<'a>,
     engine: ResourceArc<EngineResource>,
     bytes: Binary,
 ) -> Term<'a> {
-    // SAFETY: the caller vouches for the bytes; `Wasmex.Module.deserialize/2` does so by a checksum
-    // it made itself, `unsafe_deserialize/2` hands the duty on, as its name says.
+    // SAFETY: the caller vouches for the bytes. `Wasmex.Module.deserialize/2` verifies a checksum of its own;
+    // `unsafe_deserialize/2` passes the responsibility on, as its name says.
     match unsafe { artefact::deserialize(&engine.engine, bytes.as_slice()) } {
         Ok(module) => resource(env, engine, module),
         Err(error) => error.to_term(env),
@@ -106,7 +106,7 @@ fn module_imports<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> Term
         .encode(env)
 }
 
-/// Bytes of machine code.
+/// The size of the machine code in bytes.
 #[rustler::nif]
 fn module_code_size(module: ResourceArc<ModuleResource>) -> usize {
     module.module.text().len()

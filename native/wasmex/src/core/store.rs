@@ -1,4 +1,4 @@
-//! Stores: made, given fuel, closed.
+//! Stores: creating, fuelling and closing them.
 
 use crate::core::engine::EngineResource;
 use crate::guest::access;
@@ -16,8 +16,8 @@ use crate::wasi::p1::WasiSpec;
 use rustler::{Encoder, Env, ResourceArc, Term};
 use wasmtime::Store;
 
-/// `limits` are nil for none, `wasi` is nil for a store without. `extensions` names what is to be attached, as atoms or `{atom, term}`: `:trace`,
-/// for instances of templates that are traced, and `:profile`, for `profile_start`.
+/// `limits` is nil for no limits, `wasi` for a store without WASI. `extensions` names what to attach, as atoms or
+/// `{atom, term}`: `:trace` for instances of traced templates, `:profile` for `profile_start`.
 #[rustler::nif]
 fn store_new<'a>(
     env: Env<'a>,
@@ -29,7 +29,7 @@ fn store_new<'a>(
     made(env, new(engine, limits, wasi, extensions))
 }
 
-/// The same where directories are opened, which may touch the disk.
+/// The same if directories are opened, which may access the disk.
 #[rustler::nif(schedule = "DirtyIo")]
 fn store_new_with_dirs<'a>(
     env: Env<'a>,
@@ -124,7 +124,7 @@ fn no_fuel(error: wasmtime::Error) -> Error {
     Error::text(atoms::fuel_disabled(), error)
 }
 
-/// The most bytes that all memories of the store had together.
+/// The peak size of all memories of the store together, in bytes.
 #[rustler::nif]
 fn store_memory_peak<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Via) -> Term<'a> {
     access::reply(env, &cell, via, |cx| Ok(cx.data().limits.memory_peak))
@@ -150,7 +150,7 @@ fn store_stop_waiting(env: Env, cell: ResourceArc<StoreCell>) -> rustler::Atom {
     atoms::ok()
 }
 
-/// The process that uses the store at this moment; nil when it is idle.
+/// The process that is using the store; nil when it is idle.
 #[rustler::nif]
 fn store_driver<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
     cell.driver().encode(env)

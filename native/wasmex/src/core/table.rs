@@ -14,7 +14,7 @@ use wasmtime::{AsContextMut, Ref, StoreContextMut, Table, TableType, ValType};
 
 /// A table.
 pub struct TableResource {
-    /// The store that it belongs to.
+    /// Its store.
     pub cell: ResourceArc<StoreCell>,
     /// wasmtime's table.
     pub table: Table,
@@ -37,7 +37,7 @@ impl TableResource {
 
 type Handle = ResourceArc<TableResource>;
 
-/// A table of the host's, each element the same.
+/// A table created by the host, filled with one value.
 #[rustler::nif]
 fn table_new<'a>(
     env: Env<'a>,
@@ -95,7 +95,7 @@ fn table_set<'a>(env: Env<'a>, table: Handle, index: u64, value: Term<'a>, via: 
     })
 }
 
-/// The size before.
+/// Returns the previous size.
 #[rustler::nif]
 fn table_grow<'a>(env: Env<'a>, table: Handle, delta: u64, value: Term<'a>, via: Via) -> Term<'a> {
     access::reply_rooted(env, &table.cell, via, |mut cx| {

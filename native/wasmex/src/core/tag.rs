@@ -1,4 +1,4 @@
-//! Tags of exceptions, to be handed from one module to another.
+//! Exception tags, passed from one module to another.
 
 use crate::guest::cell::StoreCell;
 use crate::vm::live::{Kind, Live};
@@ -7,7 +7,7 @@ use wasmtime::Tag;
 
 /// A tag.
 pub struct TagResource {
-    /// The store that it belongs to.
+    /// Its store.
     pub cell: ResourceArc<StoreCell>,
     /// wasmtime's tag.
     pub tag: Tag,

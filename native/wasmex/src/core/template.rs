@@ -1,4 +1,4 @@
-//! Templates: imports resolved once, for many instances.
+//! Templates: imports resolved once for many instances.
 
 use crate::core::engine::EngineResource;
 use crate::core::linker::{self, Wanted};
@@ -14,14 +14,14 @@ use crate::wasi::context::Context;
 use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
 use wasmtime::{AsContextMut, Engine, InstancePre, Store, StoreContextMut};
 
-/// A module whose imports are known.
+/// A module with resolved imports.
 pub struct TemplateResource {
     module: ResourceArc<ModuleResource>,
     /// wasmtime's template.
     pub template: InstancePre<StoreData>,
-    /// The store that the template is tied to when it imports what belongs to one.
+    /// The store that the template is tied to, if it imports an item of one.
     store: Option<u64>,
-    /// The host modules that it imports.
+    /// The host modules it imports.
     hosts: Hosts,
     _live: Live,
 }
@@ -30,7 +30,7 @@ impl Resource for TemplateResource {}
 impl std::panic::RefUnwindSafe for TemplateResource {}
 
 impl TemplateResource {
-    /// Whether instances can be made in this store.
+    /// Whether it can be instantiated in this store.
     pub fn check(&self, cell: &StoreCell) -> Result<()> {
         if !Engine::same(self.template.module().engine(), &cell.engine) {
             return Err(Error::text(atoms::foreign_engine(), "template"));
@@ -49,7 +49,7 @@ impl TemplateResource {
     }
 }
 
-/// Resolves imports once. With `cell` they may belong to that store, else only functions are allowed.
+/// Resolves imports once. With `cell` they may belong to that store, otherwise only functions are allowed.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn template_new<'a>(
     env: Env<'a>,

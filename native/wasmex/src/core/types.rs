@@ -83,7 +83,7 @@ pub fn external<'a>(env: Env<'a>, ty: &ExternType) -> Term<'a> {
     }
 }
 
-/// For messages: `func (param i32) (result i64)`, `memory`, …
+/// For error messages: `func (param i32) (result i64)`, `memory`, …
 pub fn describe(ty: &ExternType) -> String {
     match ty {
         ExternType::Func(ty) => describe_func("func", ty),
@@ -115,7 +115,7 @@ fn describe_func(word: &str, ty: &FuncType) -> String {
     text
 }
 
-/// The types that an Elixir function may be declared with.
+/// The value types that an Elixir function may be declared with.
 pub fn decode_value(term: Term) -> NifResult<ValType> {
     let atom: Atom = term.decode()?;
     match atom {
@@ -138,7 +138,7 @@ pub fn decode_value(term: Term) -> NifResult<ValType> {
     }
 }
 
-/// The type of a function that Elixir declares.
+/// The type of a function declared in Elixir.
 pub fn decode_func(engine: &Engine, params: Term, results: Term) -> NifResult<FuncType> {
     let params: Vec<Term> = params.decode()?;
     let results: Vec<Term> = results.decode()?;

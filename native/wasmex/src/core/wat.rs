@@ -8,13 +8,13 @@ use rustler::{Binary, Encoder, Env, NifResult, Term};
 
 const STRICT_INDICES: &str = "WAST_STRICT_COMPONENT_INDICES";
 
-/// The text of components is also read in the form that had no `core` before core items, as older tools write it
-/// (WebAssembly/component-model#655). wast has only this variable for it, and reads it once.
+/// Text of components is also accepted in the old form without `core` before core items, as older tools write it
+/// (WebAssembly/component-model#655). wast offers only this environment variable for it and reads it once.
 pub fn accept_older_text() {
     if std::env::var_os(STRICT_INDICES).is_none() {
-        // SAFETY: called once, while the library is loaded. The VM reads the environment when it starts and has a
-        // copy of its own after that (os:putenv), and the first setenv of a process leaves what others may be
-        // reading as it is: it makes a new array of variables.
+        // SAFETY: called once, while the library is loaded. The VM copies the environment when it starts (os:putenv
+        // changes the copy), and the first setenv of a process allocates a new array of variables, so concurrent
+        // readers keep the old one.
         unsafe { std::env::set_var(STRICT_INDICES, "0") };
     }
 }

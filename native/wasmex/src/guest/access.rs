@@ -1,4 +1,4 @@
-//! Uses of a store that take a moment: reading a memory, setting fuel, and the like.
+//! Short uses of a store: reading a memory, setting fuel, and the like.
 
 use crate::guest::cell::{Entry, Phase, StoreCell, Via};
 use crate::guest::data::StoreData;
@@ -11,7 +11,7 @@ use rustler::{Encoder, Env, ResourceArc, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmtime::{AsContextMut, RootScope, Store, StoreContextMut};
 
-/// Uses the store for a moment. `Err` is the term for Elixir: `{:busy, reference}` or an error.
+/// Uses the store briefly. `Err` is the term for Elixir: `{:busy, reference}` or an error.
 pub fn with<'a, R>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
@@ -34,7 +34,7 @@ pub fn with<'a, R>(
     }
 }
 
-/// Uses a store that was idle and is still to be left.
+/// Uses an idle store that has been entered and must be left.
 pub fn idle<R>(
     env: Env,
     cell: &StoreCell,
@@ -54,7 +54,7 @@ pub fn idle<R>(
     }
 }
 
-/// As [`with`], as Elixir takes it: `{:ok, term}` or an error.
+/// As [`with`], with the result for Elixir: `{:ok, term}` or an error.
 pub fn reply<'a, R: Encoder>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
@@ -68,7 +68,7 @@ pub fn reply<'a, R: Encoder>(
     }
 }
 
-/// As [`reply`]; references that `f` roots are let go at its end.
+/// As [`reply`]; references rooted by `f` are unrooted at its end.
 pub fn reply_rooted<'a>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
@@ -95,7 +95,7 @@ pub fn visit<R>(
             result = Some(f(cx));
         }
     };
-    // SAFETY: `run` lives until after the poll below.
+    // SAFETY: `run` outlives the poll below.
     let visit = unsafe { Visit::new(&mut run) };
     let mut handoff = Handoff::command(env, serial, Command::Visit(visit));
     match execution.poll(cell, &mut handoff, cell) {

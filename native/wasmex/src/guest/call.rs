@@ -1,4 +1,4 @@
-//! The steps of the call that this process drives, as NIFs; see `Wasmex.Call`.
+//! NIFs that drive the calling process's own call; see `Wasmex.Call`.
 
 use crate::guest::cell::StoreCell;
 use crate::guest::drive::{self, Resume};
@@ -12,23 +12,23 @@ fn call_poll<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
 }
 
 fast_nif!(call_resume / 3);
-/// Gives the import of this serial its results.
+/// Passes the results of the import with this serial to the guest.
 fn call_resume<'a>(env: Env<'a>, [cell, serial, results]: [Term<'a>; 3]) -> NifResult<Term<'a>> {
     let (cell, serial) = (cell.decode()?, serial.decode()?);
     let command = Command::Resume(results.as_c_arg());
     Ok(drive::resume(env, &cell, Resume::Import(serial, command)))
 }
 
-/// The import of this serial failed.
+/// The import with this serial failed.
 #[rustler::nif]
 fn call_raise<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, serial: u64) -> Term<'a> {
     drive::resume(env, &cell, Resume::Import(serial, Command::Raise))
 }
 
-/// `{owed, step}`: owed says that a wake-up message was sent which the caller has yet to receive.
+/// `{owed, step}`: owed says that a wake-up message was sent that the caller has not received yet.
 #[rustler::nif]
 fn call_cancel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
-    // A wake-up for another process's call is not this one's to forget.
+    // A wake-up for another process's call is not for this one to discard.
     let owed = cell.driver() == Some(env.pid()) && cell.forget_wake();
     (owed, drive::resume(env, &cell, Resume::Cancel)).encode(env)
 }

@@ -1,8 +1,8 @@
-//! Who may use a store, and how: the choice is made here and nowhere else.
+//! Access to a store. This file alone decides between:
 //!
 //! - idle: use it directly;
-//! - suspended in an import that this very process runs: use it through the guest's own `Caller`;
-//! - in use by somebody else: queue, first come first served; the turn comes as a message.
+//! - suspended in an import that the calling process runs: use it through the guest's own `Caller`;
+//! - in use by another process: queue, first come first served; a message announces the turn.
 
 use crate::guest::data::StoreData;
 use crate::guest::execution::{self, Execution};
@@ -28,24 +28,24 @@ use wasmtime::{Engine, Store};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// A number for a new store.
+/// The id of a new store.
 pub fn next_id() -> u64 {
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A store, idle or in use.
 pub struct StoreCell {
-    /// Tells the stores apart.
+    /// Identifies the store.
     pub id: u64,
     /// The engine of its guests.
     pub engine: Engine,
-    /// Keeps the engine's ticks coming.
+    /// Keeps the engine's epoch ticks coming.
     pub ticks: Arc<Ticks>,
     /// The host modules that instances in this store may import.
     pub hosts: Hosts,
-    /// Whether tokio is to be in reach of each poll.
+    /// Whether polls need tokio's context.
     pub reactor: bool,
-    /// What extensions attach, see [`crate::guest::extension`].
+    /// Attached by extensions, see [`crate::guest::extension`].
     pub slots: SharedSlots,
     /// Wakes the process that drives a call.
     pub wake: Arc<WakeCell>,
@@ -57,30 +57,30 @@ struct Inner {
     phase: Phase,
     turns: Turns,
     monitored: Option<(LocalPid, Monitor)>,
-    /// It was killed while a NIF of its own used the store, which a dirty scheduler does not notice.
+    /// The process was killed while one of its NIFs used the store, which a dirty scheduler does not notice.
     dead: Option<LocalPid>,
     closing: bool,
 }
 
-/// What happens to the store now.
+/// The state of the store.
 pub enum Phase {
     /// Nobody uses it.
     Idle(Store<StoreData>),
     /// A call waits to be polled.
     Suspended(Execution),
-    /// A NIF of this process works with it at this moment.
+    /// A NIF of this process is using it.
     Taken(LocalPid),
     /// It was freed.
     Closed,
-    /// It was lost, with the reason.
+    /// It was lost, for this reason.
     Broken(String),
 }
 
-/// Memory of a store that takes longer to give back to the system than a scheduler may take.
+/// Stores with more memory than this take too long to free on a scheduler.
 const LARGE: u64 = 32 << 20;
 
 impl Phase {
-    /// Drops it, and a store with large memories where nobody waits for it.
+    /// Drops the store; a large one on the janitor thread.
     fn free(self) {
         match self {
             Phase::Idle(store) if store.data().limits.memory_peak >= LARGE => {
@@ -91,7 +91,7 @@ impl Phase {
     }
 }
 
-/// Which handle the store was asked for with.
+/// The handle used for the request.
 #[derive(Clone, Copy)]
 pub enum Via {
     /// The store itself.
@@ -111,25 +111,25 @@ impl<'a> Decoder<'a> for Via {
 }
 
 host_error! {
-    /// Something belongs to another store than it is used in.
+    /// An item was used in a store that it does not belong to.
     pub struct ForeignStore = foreign_store {
-        /// What it is.
+        /// The kind of item.
         kind: Atom,
     }
 }
 
-/// How a process gets at a store.
+/// The outcome of a request for a store.
 pub enum Entry<'a> {
     /// The store, to be put back with [`StoreCell::leave`].
     Idle(Store<StoreData>),
-    /// The call that this process drives, suspended in the import of this serial.
+    /// This process's own call, suspended in the import with this serial.
     Import(Execution, u64),
-    /// Another process uses it: the turn comes as a message with this reference.
+    /// Another process is using it: a message with this reference announces the turn.
     Busy(Term<'a>),
 }
 
 impl Inner {
-    /// Lets the next one in when the store is free, and all of them when it is gone.
+    /// Gives the next process its turn if the store is free, or wakes all if it is gone.
     fn pass_on(&mut self, env: Env) {
         if self.turns.is_empty() {
             return;
@@ -146,7 +146,7 @@ impl Inner {
 impl Resource for StoreCell {
     const IMPLEMENTS_DOWN: bool = true;
 
-    /// A process that drove or waited for this store is gone.
+    /// A process that drove or waited for this store has died.
     fn down<'a>(&'a self, env: Env<'a>, pid: LocalPid, _monitor: Monitor) {
         let _env = EnvScope::enter(env.as_c_arg());
         let mut inner = self.lock();
@@ -217,7 +217,7 @@ impl StoreCell {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the store out for this NIF, or says why not.
+    /// Takes the store for this NIF, or returns why not.
     pub fn enter<'a>(cell: &ResourceArc<Self>, env: Env<'a>, via: Via) -> Result<Entry<'a>> {
         let me = env.pid();
         let mut inner = cell.lock();
@@ -260,7 +260,7 @@ impl StoreCell {
             Phase::Suspended(_) | Phase::Taken(_) => {
                 drop(inner);
                 match via {
-                    // It is valid only while the import runs, and that is run by somebody else.
+                    // Valid only while the import runs, and another process runs it.
                     Via::Caller(_) => Err(Error::CallerElsewhere),
                     Via::Store => cell.wait(cell, env, me).map(Entry::Busy),
                 }
@@ -291,13 +291,14 @@ impl StoreCell {
         }
     }
 
-    /// Queues this process; the reference comes back in its turn message.
+    /// Queues this process. The message for its turn carries the reference.
     fn wait<'a>(&self, cell: &ResourceArc<Self>, env: Env<'a>, me: LocalPid) -> Result<Term<'a>> {
         if !waits::remember(me, cell) {
             return Err(Error::Deadlock);
         }
         let reference: Term = *env.make_ref();
-        // Held before it is watched: if it is killed meanwhile, on a dirty scheduler, its end finds it in the queue.
+        // Queued before it is monitored: if it is killed in between, on a dirty scheduler, the monitor finds it in the
+        // queue.
         let mut inner = self.lock();
         let Some(monitor) = env.monitor(cell, &me) else {
             // It was killed before.
@@ -314,7 +315,7 @@ impl StoreCell {
         Ok(reference)
     }
 
-    /// Puts the store back and lets the next one in.
+    /// Puts the store back and gives the next process its turn.
     pub fn leave(&self, env: Env, phase: Phase) {
         let mut inner = self.lock();
         let phase = match (inner.dead.take(), phase) {
@@ -325,7 +326,7 @@ impl StoreCell {
             (_, phase) => phase,
         };
         let closed = inner.closing && matches!(phase, Phase::Idle(_));
-        // A store is dropped after the lock is.
+        // The store is dropped after the lock is released.
         let (phase, dropped) = match closed {
             true => (Phase::Closed, Some(phase)),
             false => (phase, None),
@@ -346,7 +347,7 @@ impl StoreCell {
         self.wake.polling()
     }
 
-    /// The process that uses the store, if one does.
+    /// The process that is using the store, if any.
     pub fn driver(&self) -> Option<LocalPid> {
         match &self.lock().phase {
             Phase::Suspended(execution) => Some(execution.driver),
@@ -355,7 +356,7 @@ impl StoreCell {
         }
     }
 
-    /// Looks at the import of this serial, which waits to be answered.
+    /// Inspects the import with this serial while it waits for its result.
     pub fn pending<R>(&self, serial: u64, look: impl FnOnce(&PendingImport) -> R) -> Option<R> {
         match &self.lock().phase {
             Phase::Suspended(execution) => execution.suspended.find(serial).map(look),
@@ -363,7 +364,7 @@ impl StoreCell {
         }
     }
 
-    /// Monitors the driving process, from the first step on that leaves the call unfinished.
+    /// Monitors the driving process, from the first step that leaves the call unfinished.
     pub fn watch(&self, cell: &ResourceArc<Self>, env: Env, pid: LocalPid) {
         let mut inner = self.lock();
         if inner
@@ -382,7 +383,7 @@ impl StoreCell {
     }
 }
 
-/// Frees the store now, or as soon as the process that uses it lets go.
+/// Frees the store now, or as soon as its current user leaves.
 pub fn close(env: Env, cell: &ResourceArc<StoreCell>) {
     let me = env.pid();
     let mut inner = cell.lock();
@@ -410,7 +411,7 @@ pub fn close(env: Env, cell: &ResourceArc<StoreCell>) {
     }
 }
 
-/// Leaves the queue; a turn that came meanwhile goes to the next one.
+/// Leaves the queue; a turn that has already arrived passes to the next process.
 pub fn stop_waiting(env: Env, cell: &ResourceArc<StoreCell>) {
     let me = env.pid();
     let _env = EnvScope::enter(env.as_c_arg());

@@ -1,4 +1,4 @@
-//! What a wasmtime store carries for us: its limits and its WASI context.
+//! The data of a wasmtime store: limits, WASI context and extensions.
 
 use crate::vm::error::Result;
 use crate::vm::host_error::host_error;
@@ -11,30 +11,30 @@ use wasmtime::{Memory, ResourceLimiter};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-/// The data of a store: wasmtime hands it to every host function.
+/// The data of a store, which wasmtime passes to every host function.
 pub struct StoreData {
-    /// Tells the stores apart; the id of the store cell.
+    /// The store's id, the same as the cell's.
     pub id: u64,
-    /// What its guests may use.
+    /// The limits of its guests, and their use.
     pub limits: Limits,
     wasi: Context,
     serial: u64,
     instances: u64,
-    /// What the store had before each job with a budget of its own, the outermost first.
+    /// The fuel of the store before each job with its own budget, outermost first.
     pub fuel_before: Vec<u64>,
-    /// The `memory` of the store's one instance, once it was asked for.
+    /// The `memory` of the store's only instance, once it was looked up.
     only_memory: Option<Memory>,
-    /// Under which names other than `memory` the store's instances export their first memory.
+    /// Names other than `memory` under which instances export their first memory.
     memory_names: Vec<String>,
-    /// What extensions attach, see [`crate::guest::extension`].
+    /// Attached by extensions, see [`crate::guest::extension`].
     pub slots: Slots,
 }
 
-/// Names of memories that are remembered: languages have one each.
+/// Maximum number of remembered memory names: each language has one.
 const MEMORY_NAMES: usize = 16;
 
 impl StoreData {
-    /// With nothing attached yet.
+    /// Nothing attached yet.
     pub fn new(id: u64, limits: Limits, wasi: Context) -> Self {
         StoreData {
             id,
@@ -49,13 +49,13 @@ impl StoreData {
         }
     }
 
-    /// Names one invocation of an import.
+    /// Identifies one invocation of an import.
     pub fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
     }
 
-    /// Called before an instance is made; `memory` is the name of its memory, unless that is `memory`.
+    /// Called before an instance is created; `memory` is the name of its memory if it is not `memory`.
     pub fn count_instance(&mut self, memory: Option<&str>) {
         self.instances += 1;
         self.only_memory = None;
@@ -72,12 +72,12 @@ impl StoreData {
         &self.memory_names
     }
 
-    /// The `memory` of the store's one instance, if it is known.
+    /// The `memory` of the store's only instance, if known.
     pub fn only_memory(&self) -> Option<Memory> {
         self.only_memory
     }
 
-    /// True when there is no other instance whose memory it could be.
+    /// Whether there is no other instance that the memory could belong to.
     pub fn remember_memory(&mut self, memory: Memory) -> bool {
         let only = self.instances == 1;
         if only {
@@ -113,7 +113,7 @@ impl WasiHttpView for StoreData {
     }
 }
 
-/// `Wasmex.StoreLimits`, and what has been used of it.
+/// `Wasmex.StoreLimits` and its use so far.
 #[derive(NifStruct, Clone, Default)]
 #[module = "Wasmex.StoreLimits"]
 pub struct LimitsSpec {
@@ -127,33 +127,33 @@ pub struct LimitsSpec {
     pub tables: Option<u64>,
     /// Memories.
     pub memories: Option<u64>,
-    /// What one call may hand over between host and component, see `component/lift.rs`.
+    /// Data that one call may pass between host and component, see `component/lift.rs`.
     pub hostcall_fuel: Option<u64>,
-    /// How many calls may be under way at once, each made by an import of the one before.
+    /// Nesting of calls, each made by an import of the one before.
     pub call_depth: Option<u64>,
 }
 
-/// Instances, memories and tables of a store where its limits say nothing.
+/// Default number of instances, memories and tables of a store.
 const COUNT: usize = 500;
 
-/// Calls that may be nested where the limits say nothing.
+/// Default nesting of calls.
 const CALL_DEPTH: usize = 64;
 
-/// What an element of a table takes.
+/// Bytes per table element.
 const TABLE_ELEMENT: u64 = 8;
 
-/// More bytes than a process can address: such a growth fails in any case and is not counted.
+/// More bytes than a process can address: such a growth fails anyway and is not counted.
 const ADDRESSES: usize = 1 << 47;
 
 const PAGE: u64 = 65_536;
 
 host_error! {
-    /// What a guest that may not have more memory is stopped with.
+    /// The trap of a guest that exceeds its memory limit.
     #[derive(Debug)]
     pub struct OverLimit = oom {
-        /// Pages that memories may grow by.
+        /// Pages by which memories may grow.
         pages: Option<u64>,
-        /// Bytes that all memories may have.
+        /// Total bytes of all memories.
         bytes: Option<u64>,
     }
 }
@@ -166,31 +166,31 @@ impl std::fmt::Display for OverLimit {
 
 impl std::error::Error for OverLimit {}
 
-/// What tables may take in any case: programs have some for their functions.
+/// Table memory that is always allowed: programs need a table for their functions.
 const TABLES: u64 = 1 << 20;
 
-/// `memory_size` bounds the sum over all memories of the store, or a guest with many memories would escape it, and
-/// apart from that the bytes of all tables. A growth that is allowed and fails for want of memory stays counted: whether
-/// one that fails had been allowed can't be told, and a guest could have the others taken back for it.
+/// `memory_size` limits the sum of all memories of the store, since a guest could otherwise use many, and separately
+/// the bytes of all tables. A growth that was allowed but fails for lack of memory stays counted: a failed growth does
+/// not say whether it was allowed, and guests could abuse a refund.
 pub struct Limits {
     spec: LimitsSpec,
     cost: Cost,
     mappings: Mappings,
-    /// Of those, what the memories have.
+    /// The part used by memories.
     memory_mappings: u32,
     memory_total: u64,
-    /// Bytes of all tables, which are the host's memory.
+    /// Bytes of all tables, in host memory.
     table_total: u64,
-    /// The most that all memories of the store had together.
+    /// The peak total size of all memories.
     pub memory_peak: u64,
-    /// Bytes that memories may still grow by, and of how many pages.
+    /// Bytes by which memories may still grow, and the limit in pages.
     growth: Option<(u64, u64)>,
-    /// Whether who asks for too much is stopped.
+    /// Whether exceeding the limit traps.
     stops: bool,
 }
 
 impl Limits {
-    /// Of which nothing is used yet.
+    /// Nothing is used yet.
     pub fn new(spec: LimitsSpec, cost: Cost) -> Self {
         Limits {
             spec,
@@ -205,13 +205,13 @@ impl Limits {
         }
     }
 
-    /// From now on memories may grow by so many pages, and who asks for more than is allowed is stopped.
+    /// Limits the growth of memories from now on to this many pages; exceeding it traps.
     pub fn bound_growth(&mut self, pages: Option<u64>) {
         self.growth = pages.map(|pages| (pages.saturating_mul(PAGE), pages));
         self.stops = true;
     }
 
-    /// Bytes that the host keeps for the guest count as its memory: `now` in the place of `before`.
+    /// Counts host memory held for the guest as its memory: `now` replaces `before`.
     pub fn hold(&mut self, before: u64, now: u64) -> std::result::Result<(), OverLimit> {
         let total = self.memory_total.saturating_sub(before).saturating_add(now);
         if now > before && self.spec.memory_size.is_some_and(|limit| total > limit) {
@@ -221,7 +221,7 @@ impl Limits {
         Ok(())
     }
 
-    /// The error that stops a guest.
+    /// The trap for the guest.
     pub fn over(&self) -> OverLimit {
         OverLimit {
             pages: self.growth.map(|(_, pages)| pages),
@@ -238,16 +238,16 @@ impl Limits {
 }
 
 host_error! {
-    /// Too many calls are nested.
+    /// Calls are nested too deeply.
     #[derive(Debug)]
     pub struct CallDepth = call_depth {
-        /// How many may be.
+        /// The maximum.
         limit: u64,
     }
 }
 
 impl Limits {
-    /// A call begins within so many others. It needs a stack, and one more may be too many.
+    /// A nested call begins. It needs a stack, and may exceed the maximum.
     pub fn enter_call(&mut self, level: usize) -> Result<()> {
         let limit = count(self.spec.call_depth, CALL_DEPTH);
         if level >= limit {
@@ -258,9 +258,9 @@ impl Limits {
         Ok(())
     }
 
-    /// It is over. The store keeps one stack for the next call.
+    /// The call has ended. The store keeps one stack for the next call.
     pub fn leave_call(&mut self, level: usize) {
-        // There were more a moment ago.
+        // There were more until now.
         let _ = self.stacks(level.max(1));
     }
 
@@ -290,7 +290,7 @@ impl ResourceLimiter for Limits {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let limit = self.spec.memory_size;
-        // A guest may ask for more than there are numbers.
+        // The guest may request more than the type can hold.
         let grown = desired.saturating_sub(current) as u64;
         let total = self.memory_total.saturating_add(grown);
         let over = limit.is_some_and(|limit| total > limit);
@@ -301,7 +301,7 @@ impl ResourceLimiter for Limits {
             return self.refuse();
         }
         if current == 0 {
-            // It is being made, or is the first growth of one that was made empty.
+            // Creation, or the first growth of an empty one.
             self.new_memory()?;
         }
         if let Some((left, _)) = &mut self.growth {

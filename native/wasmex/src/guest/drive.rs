@@ -1,4 +1,4 @@
-//! A call under way, a poll at a time: each comes back as a step for `Wasmex.Call`.
+//! Drives a call, one poll at a time; each poll returns a step for `Wasmex.Call`.
 
 use crate::guest::access;
 use crate::guest::cell::{Entry, Phase, StoreCell, Via};
@@ -14,8 +14,8 @@ use crate::wasi::http::outgoing::Outgoing;
 use rustler::{Encoder, Env, ResourceArc, Term};
 use wasmtime::{AsContextMut, Store, StoreContextMut};
 
-/// Runs a job: at the top of an idle store, nested in the import that this process runs, or not yet.
-/// The result is the first step: see `Wasmex.Call`.
+/// Runs a job: at the top of an idle store, nested in an import run by this process, or not yet. Returns the first
+/// step, see `Wasmex.Call`.
 pub fn begin<'a, W: Work>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
@@ -37,8 +37,8 @@ pub fn begin<'a, W: Work>(
     }
 }
 
-/// As [`begin`], with a job that the store has to be asked for: in the same turn, for who gives one up is the last
-/// again of those who wait.
+/// As [`begin`], with a job that is built from the store, in the same turn: a process that gave up its turn would go to
+/// the end of the queue.
 pub fn begin_found<'a, W: Work>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
@@ -62,7 +62,7 @@ pub fn begin_found<'a, W: Work>(
             }
             Err(error) => Err(error),
         },
-        // This process drives the call, so nobody comes between.
+        // This process drives the call, so no other comes in between.
         Ok(Entry::Import(execution, serial)) => {
             access::visit(env, cell, execution, serial, find).and_then(|found| found)
         }
@@ -90,13 +90,13 @@ fn start<'a, W: Work>(
     drive(env, cell, execution, Handoff::poll(env))
 }
 
-/// What the driver of a call does next.
+/// The next action of the call's driver.
 pub enum Resume {
-    /// Let it go on.
+    /// Continue.
     Poll,
-    /// Answer the import of this serial.
+    /// Pass results to the import with this serial.
     Import(u64, Command),
-    /// End it, the innermost job at least.
+    /// Cancel it, or at least the innermost job.
     Cancel,
 }
 
@@ -120,7 +120,7 @@ pub fn resume<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, what: Resume) -> 
     drive(env, cell, execution, handoff)
 }
 
-/// One poll, and what it came to as a step.
+/// Polls once and returns the outcome as a step.
 fn drive<'a>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
@@ -174,7 +174,7 @@ fn pending<'a>(
             match parked {
                 Some(reference) => (atoms::wait(), reference).encode(env),
                 None => {
-                    // A slice is a whole turn: others get the scheduler next.
+                    // A slice uses up the whole time slice: other processes get the scheduler next.
                     rustler::schedule::consume_timeslice(env, 100);
                     atoms::yield_().encode(env)
                 }

@@ -1,4 +1,4 @@
-//! A guest call under way: a future that owns its store and gives it back at the end.
+//! A guest call in progress: a future that owns its store and returns it at the end.
 
 use crate::guest::cell::{Phase, StoreCell};
 use crate::guest::data::StoreData;
@@ -17,32 +17,32 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use wasmtime::Store;
 
-/// The store comes back.
+/// Returns the store.
 pub type Finished = (Store<StoreData>, Ended);
 
-/// A call under way, in one allocation with its future.
+/// A call in progress, in one allocation with its future.
 pub type Execution = Recycled<State<dyn Future<Output = Finished> + Send>>;
 
-/// What a call under way consists of.
+/// The state of a call.
 pub struct State<F: ?Sized> {
-    /// The process whose call it is: no other polls it.
+    /// The process that owns the call; no other polls it.
     pub driver: LocalPid,
-    /// The imports that it is suspended in.
+    /// The imports it is suspended in.
     pub suspended: Suspended,
     /// Whether the driver is monitored for this call.
     pub watched: bool,
-    /// The result of a component's function, kept while what the guest runs after it takes more than a poll.
+    /// The result of a component's function, kept while the guest's `post-return` takes more than one poll.
     result: Option<TermBox>,
     _live: Live,
-    /// Pinned: it is never moved out of its box.
+    /// Pinned: never moved out of its box.
     future: F,
 }
 
-/// What one poll came to. The panic case has lost the store.
+/// The outcome of a poll. After a panic the store is lost.
 pub enum Polled {
-    /// The call is over.
+    /// The call has ended.
     Finished(Finished),
-    /// The call waits, or its slice is over.
+    /// The call waits, or its slice has ended.
     Pending,
     /// With the panic's text.
     Panicked(String),
@@ -64,8 +64,8 @@ pub fn new(future: impl Future<Output = Finished> + Send + 'static, driver: Loca
 }
 
 impl State<dyn Future<Output = Finished> + Send> {
-    /// Polls once on this thread, with ticks coming and tokio in reach. `handle` is what the guest's own imports find
-    /// the store by, null where none of them will run.
+    /// Polls once on this thread, with epoch ticks and tokio's context. Imports of the guest find the store through
+    /// `handle`, which is null if none will run.
     pub fn poll(
         &mut self,
         cell: &StoreCell,
@@ -77,16 +77,16 @@ impl State<dyn Future<Output = Finished> + Send> {
         let reactor = cell
             .reactor
             .then(|| runtime::get().map(|runtime| runtime.enter()));
-        // The store cell keeps the waker alive during the poll: no reference needs counting.
+        // The store cell keeps the waker alive during the poll, so no reference is counted.
         // SAFETY: the pointer comes from an `Arc` that outlives this waker, which is never dropped.
         let waker = unsafe { Arc::from_raw(Arc::as_ptr(&cell.wake)) };
         let waker = ManuallyDrop::new(Waker::from(waker));
         handoff.bring_result(&mut self.result);
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::from_waker(&waker);
-            // SAFETY: an execution is only ever in its box, which is dropped as a whole.
+            // SAFETY: an execution only exists in its box, which is dropped as a whole.
             let future = unsafe { Pin::new_unchecked(&mut self.future) };
-            // SAFETY: the caller's handle, if any, outlives this function.
+            // SAFETY: the caller keeps its handle, if any, alive during this function.
             unsafe { handoff.during(handle, || future.poll(&mut context)) }
         }));
         drop(reactor);
@@ -102,14 +102,14 @@ impl State<dyn Future<Output = Finished> + Send> {
     }
 }
 
-/// The fiber can't be trusted any more; its store goes with it.
+/// The fiber's state is unknown after a panic, so its store is dropped with it.
 pub fn broken(env: Env, cell: &StoreCell, execution: Execution, why: String) -> Error {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(execution)));
     cell.leave(env, Phase::Broken(why.clone()));
     Error::broken(why)
 }
 
-/// The driver is gone: end its call and free the store for others.
+/// The driver has died: end its call and free the store for others.
 pub fn abandon(cell: &StoreCell, env: Env, mut execution: Execution) {
     let mut handoff = Handoff::cancel(env, 0);
     let phase = match execution.poll(cell, &mut handoff, std::ptr::null()) {
@@ -121,7 +121,7 @@ pub fn abandon(cell: &StoreCell, env: Env, mut execution: Execution) {
     cell.leave(env, phase);
 }
 
-/// What a panic says.
+/// The text of a panic.
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()

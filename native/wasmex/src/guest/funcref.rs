@@ -1,4 +1,4 @@
-//! A function of a store as a value: what a funcref is to Elixir.
+//! A function of a store as a value: the Elixir side of a funcref.
 
 use crate::guest::cell::{ForeignStore, StoreCell};
 use crate::guest::data::StoreData;
@@ -15,7 +15,7 @@ use wasmtime::{Func, StoreContextMut, ValType};
 
 /// A function, ready to be called.
 pub struct FuncResource {
-    /// The store that it belongs to.
+    /// Its store.
     pub cell: ResourceArc<StoreCell>,
     /// The function and its types.
     pub signature: Arc<Signature>,
@@ -51,7 +51,7 @@ pub fn encode<'a>(
     ))
 }
 
-/// The function in a `%Wasmex.Func{}` of this store.
+/// The function in a `%Wasmex.Func{}`, which must belong to this store.
 pub fn decode(cx: &StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Func> {
     let resource =
         terms::resource::<FuncResource>(term).ok_or_else(|| values::mismatch(None, ty, term))?;

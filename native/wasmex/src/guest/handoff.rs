@@ -1,8 +1,8 @@
-//! What passes between a NIF and the guest's fiber during one poll.
+//! Communication between a NIF and the guest's fiber during one poll.
 //!
-//! A poll runs the guest on this very thread, so a thread-local pointer to a struct on the NIF's
-//! stack is enough: no lock, no allocation. The NIF leaves a command (results of an import, a job, a
-//! closure), the guest side takes it and leaves an event (an import to run, a job that is done).
+//! A poll runs the guest on the NIF's own thread, so a thread-local pointer to a struct on the NIF's stack is enough,
+//! without locks or allocation. The NIF leaves a command (results of an import, a job, a closure); the guest side takes
+//! it and leaves an event (an import to run, a finished job).
 
 use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
@@ -18,16 +18,16 @@ use std::ptr;
 use std::task::Poll;
 use wasmtime::StoreContextMut;
 
-/// A closure that wants the store while the guest is suspended in an import.
+/// A closure that uses the store while the guest is suspended in an import.
 pub struct Visit(*mut dyn FnMut(StoreContextMut<'_, StoreData>));
 
-// SAFETY: it is made and called within one poll, on one thread; it is `Send` only so that the future
-// that takes it may be.
+// SAFETY: created and called within one poll, on one thread. It is `Send` only because the future that receives it must
+// be.
 unsafe impl Send for Visit {}
 
 impl Visit {
     /// # Safety
-    /// The closure must stay alive until the poll it is handed to has returned.
+    /// The closure must stay alive until the poll that receives it has returned.
     pub unsafe fn new<'a>(visit: &'a mut (dyn FnMut(StoreContextMut<'_, StoreData>) + 'a)) -> Self {
         // SAFETY: only the lifetime changes; the caller keeps the closure alive.
         Visit(unsafe {
@@ -40,15 +40,16 @@ impl Visit {
 
     /// Calls the closure.
     pub fn run(self, cx: StoreContextMut<'_, StoreData>) {
-        // SAFETY: alive by the condition of `new`, and nobody else calls it meanwhile.
+        // SAFETY: kept alive by the condition of `new`, and not called concurrently.
         unsafe { (*self.0)(cx) }
     }
 }
 
-/// A term of the environment of the NIF that polls, or an error, boxed because it is large and moves with every poll.
+/// A term of the environment of the polling NIF, or an error, which is boxed because it is large and moved on every
+/// poll.
 pub type Ended = Result<ErlNifTerm, Box<Error>>;
 
-/// What runs in a store that is in use: nested in the import that the guest is suspended in.
+/// A job for a store in use: it runs nested in the import that the guest is suspended in.
 pub trait Nested: Send {
     /// Runs to the end.
     fn run<'a>(
@@ -57,46 +58,46 @@ pub trait Nested: Send {
     ) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>>;
 }
 
-/// What a NIF tells an import that the guest is suspended in.
+/// A command from a NIF to a suspended import.
 pub enum Command {
     /// The import's results, a term of the current environment.
     Resume(ErlNifTerm),
-    /// The import failed: trap the guest.
+    /// The import failed: the guest traps.
     Raise,
-    /// Use the store, then stay suspended.
+    /// Use the store, then remain suspended.
     Visit(Visit),
-    /// Run this in the store, one level deeper, then stay suspended.
+    /// Run this in the store, one level deeper, then remain suspended.
     Nest(Box<dyn Nested>),
 }
 
-/// What the guest side says at the end of a poll that is pending.
+/// An event reported by the guest side at the end of a pending poll.
 pub enum Event {
     /// The guest called an import.
     Import(PendingImport),
-    /// A nested job is over.
+    /// A nested job has ended.
     Nested(Ended),
-    /// A visit is over.
+    /// A closure has used the store.
     Visited,
 }
 
-/// What one poll brings and takes away.
+/// Data passed in and out of one poll.
 pub struct Handoff {
     env: *mut ErlNifEnv,
     cell: *const ResourceArc<StoreCell>,
-    /// With the serial of the import that it is for.
+    /// With the serial of the import it is for.
     command: Option<(u64, Command)>,
-    /// What the guest side said last.
+    /// The last event from the guest side.
     pub event: Option<Event>,
-    /// Frames of this level and deeper are to end now.
+    /// Jobs at this level and deeper must end now.
     cancel: Option<usize>,
-    /// What a component's function returned, until the guest has run what comes after it.
+    /// The result of a component's function while the guest's `post-return` runs.
     result: Option<Returned>,
 }
 
 enum Returned {
-    /// A term of the NIF that polls.
+    /// A term of the polling NIF.
     Here(ErlNifTerm),
-    /// A copy, for an earlier poll made it.
+    /// A copy, made by an earlier poll.
     Kept(TermBox),
 }
 
@@ -106,7 +107,7 @@ thread_local! {
 }
 
 impl Handoff {
-    /// Lets the guest go on.
+    /// Continues the guest.
     pub fn poll(env: Env) -> Self {
         Handoff {
             env: env.as_c_arg(),
@@ -118,17 +119,17 @@ impl Handoff {
         }
     }
 
-    /// Brings the result that an earlier poll left.
+    /// Passes in the result that an earlier poll left.
     pub fn bring_result(&mut self, kept: &mut Option<TermBox>) {
         self.result = kept.take().map(Returned::Kept);
     }
 
-    /// The result that was made and not yet taken: its term would end with this poll.
+    /// The result, if it has not been taken: its term would end with this poll.
     pub fn keep_result(&mut self) -> Option<TermBox> {
         match self.result.take()? {
             Returned::Here(term) => {
                 let lifetime = ();
-                // SAFETY: the environment of the NIF that has just polled, and a term that was made in it.
+                // SAFETY: the environment of the NIF that has just polled, and a term made in it.
                 Some(TermBox::new(unsafe {
                     env::term(Env::new(&lifetime, self.env), term)
                 }))
@@ -137,7 +138,7 @@ impl Handoff {
         }
     }
 
-    /// Brings a command to the import of this serial.
+    /// Passes a command to the import with this serial.
     pub fn command(env: Env, serial: u64, command: Command) -> Self {
         Handoff {
             command: Some((serial, command)),
@@ -153,7 +154,7 @@ impl Handoff {
         }
     }
 
-    /// Runs `poll` with this handoff in reach of the guest side.
+    /// Runs `poll` with this handoff accessible to the guest side.
     ///
     /// # Safety
     /// `cell` must be alive until `during` returns.
@@ -180,7 +181,7 @@ impl Drop for Scope {
     }
 }
 
-/// Says which store this thread works in, for values that must know their store (functions).
+/// Sets the store this thread works in, for values that must know their store (functions).
 pub struct CellScope(*const ResourceArc<StoreCell>);
 
 impl CellScope {
@@ -197,7 +198,7 @@ impl Drop for CellScope {
     }
 }
 
-/// The store that this thread works in, if any.
+/// The store this thread works in, if any.
 #[inline(never)]
 pub fn current_cell() -> Option<ResourceArc<StoreCell>> {
     let cell = with(|handoff| handoff.cell).unwrap_or_else(|| CELL.get());
@@ -212,42 +213,43 @@ fn current() -> *mut Handoff {
     CURRENT.get()
 }
 
-/// Gives `f` the handoff of the poll under way; `None` outside of a poll (a fiber that unwinds).
+/// Passes the handoff of the current poll to `f`; `None` outside of a poll (when a fiber unwinds).
 fn with<R>(f: impl FnOnce(&mut Handoff) -> R) -> Option<R> {
     let handoff = current();
     if handoff.is_null() {
         return None;
     }
-    // SAFETY: set by `during` for the time of this poll, on this thread; `f` does not call back in.
+    // SAFETY: set by `during` for the duration of this poll, on this thread; `f` does not re-enter.
     Some(f(unsafe { &mut *handoff }))
 }
 
-/// Says something to the NIF that polls.
+/// Reports an event to the polling NIF.
 pub fn emit(event: Event) {
     with(|handoff| handoff.event = Some(event));
 }
 
-/// A component's function has returned: its result waits here while the guest runs what comes after it (`post-return`).
-/// No other function returns meanwhile, for that code may call no import.
+/// A component's function has returned: its result waits here while the guest runs `post-return`. No other function
+/// returns in between, since that code may not call imports.
 pub fn leave_result(term: ErlNifTerm) {
     with(|handoff| handoff.result = Some(Returned::Here(term)));
 }
 
-/// Takes the result again, in whichever poll.
+/// Takes the result, in the same or a later poll.
 pub fn take_result(env: Env) -> Option<Term> {
     match with(|handoff| handoff.result.take())?? {
-        // SAFETY: made in the poll under way, whose environment this is.
+        // SAFETY: made in the current poll, in this environment.
         Returned::Here(term) => Some(unsafe { env::term(env, term) }),
         Returned::Kept(kept) => Some(kept.get(env)),
     }
 }
 
-/// Whether frames of this level are to end now.
+/// Whether jobs at this level must end now.
 pub fn cancelled(level: usize) -> bool {
     with(|handoff| handoff.cancel.is_some_and(|from| from <= level)).unwrap_or(false)
 }
 
-/// The next command for the import of this serial. Nobody registers a waker: the NIF that brings a command polls.
+/// Waits for the next command to the import with this serial. No waker is registered: the NIF that passes a command
+/// also polls.
 pub async fn next_command(serial: u64) -> Command {
     std::future::poll_fn(|_| {
         let command = with(|handoff| handoff.command.take_if(|(to, _)| *to == serial));

@@ -1,4 +1,4 @@
-//! The host modules there are, and which of them a linker has: those that are granted and imported.
+//! The registered host modules, and the selection for a linker: those that are both granted and imported.
 
 use crate::guest::data::StoreData;
 use crate::wasi::host::HostModule;
@@ -12,7 +12,7 @@ type Table = &'static [HostModule<StoreData>];
 
 static TABLE: OnceLock<Table> = OnceLock::new();
 
-/// Makes the host modules known; once, when the library is loaded.
+/// Registers the host modules; called once, when the library is loaded.
 pub fn register(table: Table) {
     let _ = TABLE.set(table);
 }
@@ -21,17 +21,17 @@ fn table() -> Table {
     TABLE.get().copied().unwrap_or_default()
 }
 
-/// Some of the host modules: what a store grants, or what a module needs.
+/// A set of host modules: those a store grants, or a module imports.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Hosts {
-    /// A bit for each, by its place in the table.
+    /// One bit per host module, by index in the table.
     modules: u32,
-    /// Whether their calls are written down, see `observe/trace.rs`.
+    /// Whether their calls are traced, see `observe/trace.rs`.
     pub traced: bool,
 }
 
 impl Hosts {
-    /// Those that the guests of a store may import.
+    /// Those granted to the guests of a store.
     pub fn granted(data: &StoreData, traced: bool) -> Self {
         let granted = Self::that(|host| (host.granted)(data));
         Hosts { traced, ..granted }
@@ -59,7 +59,7 @@ impl Hosts {
                 break;
             }
             let namespace = import.module();
-            // Imports from one namespace mostly follow each other.
+            // Consecutive imports usually have the same namespace.
             if namespace != last {
                 let whole = |host: &HostModule<_>| host.own.is_none();
                 modules |= Self::that(|host| whole(host) && (host.provides)(namespace)).modules;
@@ -91,12 +91,12 @@ impl Hosts {
         self.modules == 0
     }
 
-    /// Whether some are for core modules.
+    /// Whether any is for core modules.
     pub fn has_core(self) -> bool {
         self.each().any(|host| host.core.is_some())
     }
 
-    /// The name of one that `others` lacks.
+    /// The name of one that `others` does not include.
     pub fn missing_from(self, others: Self) -> Option<&'static str> {
         let missing = self.modules & !others.modules;
         let mut places = table().iter().enumerate();
@@ -111,7 +111,7 @@ impl Hosts {
     }
 }
 
-/// Whether some host module defines imports from here.
+/// Whether a host module defines imports from this namespace.
 pub fn provided(namespace: &str) -> bool {
     table().iter().any(|host| (host.provides)(namespace))
 }
@@ -129,7 +129,7 @@ impl<'a> Decoder<'a> for Hosts {
     }
 }
 
-/// Linkers that have host modules and nothing else, made once for each engine and choice of them.
+/// Linkers with host modules only, cached for each engine and set.
 #[derive(Default)]
 pub struct Linkers {
     core: Made<Linker<StoreData>>,

@@ -1,4 +1,4 @@
-//! Ctrl-C as a message, for the shell commands.
+//! Ctrl-C as a message, for shell commands.
 
 use crate::vm::runtime;
 use crate::vm::term_box::TermBox;
@@ -6,7 +6,7 @@ use crate::vm::waker::{self, Tag};
 use rustler::{Env, Term};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Handlers are chained: without this the VM's own, which opens the menu, would run after ours.
+/// Handlers are chained: otherwise the VM's own, which opens the break menu, would run after ours.
 fn forget_break_menu() {
     #[cfg(unix)]
     {
@@ -17,15 +17,15 @@ fn forget_break_menu() {
     }
 }
 
-/// From now on an interrupt from the terminal sends `{:wasmex_interrupt, reference}` to this process
-/// and no longer opens the VM's break menu. False where signals can't be had.
+/// From now on Ctrl-C sends `{:wasmex_interrupt, reference}` to this process instead of opening the VM's break menu.
+/// False if signals are not available.
 #[rustler::nif]
 fn interrupt_notify(env: Env, reference: Term) -> bool {
     let Some(runtime) = runtime::get() else {
         return false;
     };
     forget_break_menu();
-    // Here and not in the task: an interrupt that comes before the task has run must not be lost.
+    // Installed here, not in the task, so that an interrupt before the task starts is not lost.
     let entered = runtime.enter();
     let interrupts = signal(SignalKind::interrupt());
     drop(entered);

@@ -1,4 +1,4 @@
-//! What a guest is asked to do, at the top of an idle store or nested in an import.
+//! Jobs for a guest, run at the top of an idle store or nested in an import.
 
 use crate::guest::data::StoreData;
 use crate::guest::extension;
@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use wasmtime::{AsContextMut, StoreContextMut};
 
-/// What a guest is asked to do. It returns a term of the environment of the NIF that polls at the end.
+/// A job for a guest. It returns a term of the environment of the NIF whose poll completes it.
 pub trait Work: Send + 'static {
-    /// Runs to the end. It may take any number of polls, and is dropped when it is cancelled. Terms that came with the
-    /// NIF that begins the work are valid in its first poll only.
+    /// Runs to the end, in any number of polls; dropped if cancelled. Terms from the NIF that begins the job are valid
+    /// in its first poll only.
     fn run(
         self,
         cx: StoreContextMut<'_, StoreData>,
@@ -27,7 +27,7 @@ pub trait Work: Send + 'static {
 /// The future of a task.
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<ErlNifTerm>> + Send + 'a>>;
 
-/// Work whose future is boxed: for what is longer or rarer than calls.
+/// A job with a boxed future: for jobs longer or rarer than calls.
 pub trait Task: Send + 'static {
     /// As [`Work::run`].
     fn run<'a>(self: Box<Self>, cx: StoreContextMut<'a, StoreData>) -> Running<'a>;
@@ -42,16 +42,16 @@ impl<T: Task + ?Sized> Work for Box<T> {
     }
 }
 
-/// Work under the limits of its caller.
+/// A job with the limits of its caller.
 pub struct Job<W> {
     work: W,
-    /// A fuel budget for this job alone; the store's own fuel comes back afterwards.
+    /// A fuel budget for this job only; the store's own fuel is restored afterwards.
     fuel: Option<u64>,
-    /// How many jobs are under way below this one; set when it begins.
+    /// Number of jobs in progress below this one; set when it begins.
     pub level: usize,
 }
 
-/// A core function's call.
+/// A call of a core function.
 pub struct Call {
     signature: Arc<Signature>,
     args: Args,
@@ -84,7 +84,7 @@ impl Job<Box<dyn Task>> {
 }
 
 impl<W: Work> Job<W> {
-    /// Does some work.
+    /// Runs a job.
     pub fn new(work: W, fuel: Option<u64>) -> Self {
         Job {
             work,
@@ -120,7 +120,7 @@ impl<W: Work> Job<W> {
 }
 
 impl<W: Work> Nested for Job<W> {
-    /// Boxed: a nested job is rare, and its state would make every import's larger.
+    /// Boxed: nested jobs are rare, and would enlarge the state of every import.
     fn run<'a>(
         self: Box<Self>,
         cx: StoreContextMut<'a, StoreData>,
@@ -141,17 +141,17 @@ fn swap_fuel(cx: &mut StoreContextMut<'_, StoreData>, fuel: u64) -> Result<u64> 
     Ok(saved)
 }
 
-/// Gives the store back what it had, also when jobs inside this one were dropped before they could.
+/// Restores the store's fuel, also when nested jobs were dropped before they could.
 fn restore_fuel(cx: &mut StoreContextMut<'_, StoreData>, outer: usize) {
     let data = cx.data_mut();
     if let Some(before) = data.fuel_before.get(outer).copied() {
         data.fuel_before.truncate(outer);
-        // It was accepted once, so it can be set again.
+        // The value was accepted before, so it can be set again.
         let _ = cx.set_fuel(before);
     }
 }
 
-/// Ends the slice here: what goes on takes another poll, so that others have the scheduler before.
+/// Ends the slice: the next part takes another poll, so that other processes get the scheduler.
 pub async fn pause() {
     let mut paused = false;
     std::future::poll_fn(|context| {
@@ -164,10 +164,10 @@ pub async fn pause() {
     .await
 }
 
-/// A future that ends when its level is cancelled. Dropping the future of a call unwinds its fiber, which is all that
-/// cancelling takes.
+/// A future that ends when its level is cancelled. Cancelling a call means dropping its future, which unwinds the
+/// fiber.
 ///
-/// Not an `async fn`: that would have room for its argument twice, in every call.
+/// Not an `async fn`, which would reserve room for its argument twice, in every call.
 struct UntilCancelled<F> {
     level: usize,
     future: F,
@@ -180,7 +180,7 @@ impl<T, F: Future<Output = Result<T>>> Future for UntilCancelled<F> {
         if handoff::cancelled(self.level) {
             return Poll::Ready(Err(Error::Cancelled));
         }
-        // SAFETY: `future` is pinned where `self` is: nothing moves it out, and there is no `Drop` that could.
+        // SAFETY: `future` is pinned with `self`: it is never moved out, and there is no `Drop`.
         unsafe { self.map_unchecked_mut(|this| &mut this.future) }.poll(context)
     }
 }

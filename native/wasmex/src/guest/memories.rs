@@ -1,12 +1,12 @@
 //! Linear memories without reservations and guard pages, for engines made for density.
 //!
-//! wasmtime's own would copy the whole memory at each growth. The kernel moves its pages instead (`mremap`), so that
-//! growing a page at a time costs no more than growing at once.
+//! wasmtime's own would copy the whole memory on each growth. The kernel moves the pages instead (`mremap`), so growing
+//! a page at a time costs no more than growing at once.
 
 use std::sync::Arc;
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType, Result, bail};
 
-/// Makes them.
+/// Creates such memories.
 pub struct Memories;
 
 impl Memories {
@@ -16,7 +16,7 @@ impl Memories {
     }
 }
 
-// SAFETY: memories are mappings of their own, zeroed, and as large as they say.
+// SAFETY: each memory is its own mapping, zeroed, of the stated size.
 unsafe impl MemoryCreator for Memories {
     fn new_memory(
         &self,
@@ -40,7 +40,7 @@ struct Pages {
     size: usize,
 }
 
-// SAFETY: it is plain memory, and wasmtime knows who may use it.
+// SAFETY: plain memory; wasmtime controls access to it.
 unsafe impl Send for Pages {}
 // SAFETY: as above.
 unsafe impl Sync for Pages {}
@@ -72,12 +72,12 @@ impl Pages {
     fn new(size: usize) -> Option<Self> {
         use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
         if size == 0 {
-            // It is never read or written: any address that is aligned will do.
+            // Never read or written: any aligned address will do.
             let base = std::ptr::without_provenance_mut(4096);
             return Some(Pages { base, size });
         }
         let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
+        // SAFETY: a new anonymous mapping at an address chosen by the kernel.
         let base =
             unsafe { mmap_anonymous(std::ptr::null_mut(), size, protection, MapFlags::PRIVATE) };
         let base = base.ok()?.cast();
@@ -91,7 +91,7 @@ impl Pages {
             return self.replace(size);
         }
         let flags = MremapFlags::MAYMOVE;
-        // SAFETY: the range is this memory's own; wasmtime asks for its address anew after a growth.
+        // SAFETY: the range belongs to this memory; wasmtime reads its address again after a growth.
         let moved = unsafe { mremap(self.base.cast(), self.size, size, flags) };
         match moved {
             Ok(base) => {
@@ -104,7 +104,7 @@ impl Pages {
 
     #[cfg(target_os = "linux")]
     fn moved(&mut self, base: *mut u8, size: usize) -> Self {
-        // What was there belongs to the new place: it is not to be unmapped.
+        // The old range now belongs to the new mapping and must not be unmapped.
         self.size = 0;
         Pages { base, size }
     }
@@ -119,7 +119,7 @@ impl Pages {
         let Some(new) = Pages::new(size) else {
             return false;
         };
-        // SAFETY: two mappings that do not overlap, each as large as it says.
+        // SAFETY: two mappings of the stated sizes that do not overlap.
         unsafe { std::ptr::copy_nonoverlapping(self.base, new.base, self.size.min(size)) };
         *self = new;
         true
@@ -130,7 +130,7 @@ impl Pages {
 impl Drop for Pages {
     fn drop(&mut self) {
         if self.size > 0 {
-            // SAFETY: nobody uses the memory any more. A failure would only keep it mapped.
+            // SAFETY: the memory is no longer used. On failure it merely stays mapped.
             let _ = unsafe { rustix::mm::munmap(self.base.cast(), self.size) };
         }
     }

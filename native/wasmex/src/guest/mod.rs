@@ -1,7 +1,7 @@
-//! Guests at work: the store and who may use it, calls and their slices, suspension in imports, waiting and waking.
+//! Running guests: stores and access to them, calls and slices, suspension in imports, waiting and waking.
 //!
-//! It may use `vm` and `wasi`. What runs in a store is a [`job::Task`], what attaches to it an
-//! [`extension::Extension`]: this room knows none of them.
+//! It may use `vm` and `wasi`. It knows neither the tasks that run in a store ([`job::Task`]) nor the extensions
+//! attached to it ([`extension::Extension`]).
 
 pub mod access;
 pub mod call;

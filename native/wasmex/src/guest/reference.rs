@@ -1,4 +1,4 @@
-//! References to a guest's own objects (structs, arrays, exceptions) that Elixir only passes around.
+//! References to a guest's own objects (structs, arrays, exceptions), opaque to Elixir.
 
 use crate::guest::cell::{ForeignStore, StoreCell};
 use crate::guest::data::StoreData;
@@ -11,7 +11,7 @@ use crate::vm::terms;
 use rustler::{Encoder, Env, Resource, ResourceArc, Term};
 use wasmtime::{AnyRef, ExnRef, ExternRef, OwnedRooted, StoreContextMut, Val, ValType};
 
-/// Keeps the object alive; freed with its store at the latest.
+/// Keeps the object alive until it is freed with its store at the latest.
 pub struct ReferenceResource {
     cell: ResourceArc<StoreCell>,
     object: Object,
@@ -48,7 +48,7 @@ pub fn encode<'a>(
     Ok(terms::handle(env, atoms::wasmex_reference(), resource))
 }
 
-/// The object in a `%Wasmex.Reference{}` of this store.
+/// The object in a `%Wasmex.Reference{}`, which must belong to this store.
 pub fn decode(cx: &mut StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Val> {
     let mismatch = || values::mismatch(None, ty, term);
     let resource = terms::resource::<ReferenceResource>(term).ok_or_else(mismatch)?;

@@ -1,23 +1,23 @@
 //! Fiber stacks without guard pages, for engines made for density.
 //!
-//! A guard page splits a mapping in two, and the kernel allows a process some 65,000 of them. The
-//! guest's own overflow is caught by wasmtime's explicit stack limit, which leaves the host functions
-//! the rest of the stack. Stacks are cut from large mappings and reused.
+//! A guard page splits a mapping in two, and the kernel allows a process about 65,000 mappings. wasmtime's explicit
+//! stack limit catches overflows of the guest and leaves the rest of the stack to host functions. Stacks are carved
+//! from large mappings and reused.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::{Result, StackCreator, StackMemory, bail};
 
-/// Stacks in one mapping.
+/// Stacks per mapping.
 const PER_SLAB: usize = 64;
 
-/// Makes the stacks of an engine.
+/// Allocates the stacks of an engine.
 pub struct Stacks {
     free: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Stacks {
-    /// None is mapped yet.
+    /// Nothing is mapped yet.
     pub fn new() -> Self {
         Stacks {
             free: Arc::default(),
@@ -44,15 +44,15 @@ mod pages {
     /// Maps memory for a stack.
     pub fn map(length: usize) -> Option<usize> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
+        // SAFETY: a new anonymous mapping at an address chosen by the kernel.
         let address = unsafe { mmap_anonymous(ptr::null_mut(), length, protection, FLAGS) };
         address.ok().map(|address| address as usize)
     }
 
     /// Unmaps a stack.
     pub fn release(address: usize, length: usize) {
-        // SAFETY: the range is a stack of ours that nobody uses; its contents are not needed again.
-        // A failure leaves the memory as it was, which is safe.
+        // SAFETY: the range is an unused stack of ours; its contents are no longer needed. On failure the memory stays
+        // as it was, which is safe.
         let _ = unsafe { madvise(address as *mut _, length, DONT_NEED) };
     }
 }
@@ -68,8 +68,8 @@ mod pages {
     pub fn release(_address: usize, _length: usize) {}
 }
 
-// SAFETY: the memory is mapped read-write, page-aligned, zeroed when new, and belongs to one stack
-// until that is dropped.
+// SAFETY: the memory is mapped read-write, page-aligned, zeroed when new, and belongs to one stack until that is
+// dropped.
 unsafe impl StackCreator for Stacks {
     fn new_stack(&self, size: usize, _zeroed: bool) -> Result<Box<dyn StackMemory>> {
         let size = size.next_multiple_of(4096);
@@ -97,8 +97,8 @@ struct Stack {
     free: Arc<Mutex<Vec<usize>>>,
 }
 
-// SAFETY: see `Stacks`. There is no guard; the range below the stack is the top of another one, which
-// the guest's stack limit keeps out of reach.
+// SAFETY: see `Stacks`. There is no guard page; below the stack is the top of another one, which the guest's stack
+// limit protects.
 unsafe impl StackMemory for Stack {
     fn top(&self) -> *mut u8 {
         (self.base + self.size) as *mut u8

@@ -1,8 +1,7 @@
-//! A guest suspended in an import: the process that made the call runs the function, the guest waits for its results.
+//! Guests suspended in an import: the calling process runs the function while the guest waits for its results.
 //!
-//! A command names the import that it is for by its serial. Which import may be answered is the policy of
-//! [`Suspended`]: the innermost alone, for a store whose calls nest on one stack. A store whose calls run side by side
-//! has another.
+//! A command carries the serial of its import. [`Suspended`] decides which import may be resumed: in a store whose
+//! calls nest on one stack, only the innermost. Concurrent calls need a different policy.
 
 use crate::guest::cell::Via;
 use crate::guest::data::StoreData;
@@ -23,7 +22,7 @@ static NEXT_TABLE: AtomicU64 = AtomicU64::new(1);
 
 /// The functions of one linker or one `Wasmex.Instance.new/4`, a tuple in Elixir.
 pub struct ImportTable {
-    /// Lets the driving process fetch the functions once, however often they are called.
+    /// Lets the driving process fetch the functions once for any number of calls.
     id: u64,
     functions: TermBox,
     _live: Live,
@@ -39,7 +38,7 @@ impl ImportTable {
         })
     }
 
-    /// One of the functions, by its place in the tuple.
+    /// One of the functions, by index in the tuple.
     pub fn function(self: &Arc<Self>, index: u32) -> Import {
         Import {
             table: self.clone(),
@@ -55,16 +54,16 @@ pub struct Import {
     index: u32,
 }
 
-/// An import that waits for Elixir.
+/// An import waiting for Elixir.
 pub struct PendingImport {
     import: Import,
-    /// Names this very invocation; the `caller` handle that Elixir gets carries it.
+    /// Identifies this invocation; the `caller` handle in Elixir carries it.
     serial: u64,
-    /// A list of terms of the NIF that polls.
+    /// A list of terms of the polling NIF.
     params: ErlNifTerm,
     /// The calling instance's `memory`.
     pub memory: Option<Memory>,
-    /// Differs between the memories of a store, so that Elixir notices when it has the wrong one.
+    /// Distinguishes the memories of a store, so that Elixir notices an outdated one.
     memory_key: usize,
 }
 
@@ -101,14 +100,14 @@ impl PendingImport {
             .encode(env)
     }
 
-    /// The tuple of functions that the import is one of.
+    /// The tuple that contains the import's function.
     pub fn functions<'a>(&self, env: Env<'a>) -> Term<'a> {
         self.import.table.functions.get(env)
     }
 }
 
 host_error! {
-    /// What an Elixir function that failed leaves in the guest. Its own error is kept by the process that ran it.
+    /// The error left in the guest by an Elixir function that failed. The process that ran it keeps the original error.
     #[derive(Debug)]
     pub struct ImportRaised = import_raised {}
 }
@@ -121,8 +120,8 @@ impl std::fmt::Display for ImportRaised {
 
 impl std::error::Error for ImportRaised {}
 
-/// Lets Elixir run the function, and does what it asks for meanwhile. The results are a term of the NIF
-/// that polls when this returns.
+/// Suspends while Elixir runs the function and serves its requests. The results are a term of the NIF whose poll
+/// resumes this.
 pub async fn suspend(
     mut cx: StoreContextMut<'_, StoreData>,
     pending: PendingImport,
@@ -132,7 +131,7 @@ pub async fn suspend(
     loop {
         match handoff::next_command(serial).await {
             Command::Resume(results) => {
-                // The slice that ended here is over; the guest goes on with a fresh one.
+                // The slice that ended here is over; the guest continues with a new one.
                 cx.set_epoch_deadline(1);
                 return Ok(results);
             }
@@ -149,14 +148,14 @@ pub async fn suspend(
     }
 }
 
-/// The imports of one execution that Elixir runs at this moment, and the jobs nested in them.
+/// The imports of one execution that Elixir is running, and the jobs nested in them.
 #[derive(Default)]
 pub struct Suspended {
     /// Innermost last.
     imports: Vec<PendingImport>,
-    /// For each nested job, how many imports were running when it began.
+    /// For each nested job, the number of running imports when it began.
     nested: Vec<usize>,
-    /// Whether the guest waits for an import, and not for time or I/O.
+    /// Whether the guest waits for an import, rather than for time or I/O.
     waits: bool,
 }
 
@@ -167,7 +166,7 @@ impl Suspended {
         self.waits = true;
     }
 
-    /// An import is answered: only the innermost may be.
+    /// An import returns: only the innermost may.
     pub fn answer(&mut self, serial: u64) -> Result<()> {
         if self.find(serial).is_none() {
             return Err(Error::CallerExpired);
@@ -177,13 +176,13 @@ impl Suspended {
         Ok(())
     }
 
-    /// The import of this serial, if it is the one that can be answered.
+    /// The import with this serial, if it may be resumed.
     pub fn find(&self, serial: u64) -> Option<&PendingImport> {
         self.imports.last().filter(|import| import.serial == serial)
     }
 
-    /// The serial of the import to address for a use of the store by this handle: the innermost, whichever of those
-    /// that are running the handle is of.
+    /// The serial of the import to address when this handle uses the store: the innermost, whichever running import the
+    /// handle belongs to.
     pub fn address(&self, via: Via) -> Result<u64> {
         let known = match via {
             Via::Store => true,
@@ -197,14 +196,14 @@ impl Suspended {
         }
     }
 
-    /// A job begins within the innermost import; returns how many are under way now.
+    /// A job begins in the innermost import; returns the number of nested jobs.
     pub fn nest(&mut self) -> usize {
         self.nested.push(self.imports.len());
         self.waits = false;
         self.level()
     }
 
-    /// The innermost nested job is over, and with it the imports that it was suspended in.
+    /// The innermost nested job has ended, and with it the imports it was suspended in.
     pub fn end_nested(&mut self) {
         if let Some(imports) = self.nested.pop() {
             self.imports.truncate(imports);
@@ -212,7 +211,7 @@ impl Suspended {
         self.waits = true;
     }
 
-    /// How many nested jobs are under way.
+    /// The number of nested jobs.
     pub fn level(&self) -> usize {
         self.nested.len()
     }

@@ -1,8 +1,8 @@
-//! Moves the epoch of the engines whose guests are running, so that each guest yields after a slice.
+//! Advances the epoch of engines with running guests, so that each guest yields after a slice.
 //!
-//! One thread for all engines. It is parked while no guest runs; a guest that starts wakes it.
-//! Every thread that runs guests owns a slot that names the engine it is running right now. Only that
-//! thread writes it, so entering a guest touches no cache line that another scheduler writes.
+//! One thread serves all engines. It is parked while no guest runs; a starting guest wakes it. Each thread that runs
+//! guests owns a slot naming the engine it is running. Only that thread writes the slot, so entering a guest touches no
+//! cache line written by another scheduler.
 
 use rustler::sys::{ErlNifSysInfo, enif_system_info};
 use std::cell::Cell;
@@ -16,10 +16,10 @@ use std::thread::Thread;
 use std::time::Duration;
 use wasmtime::EngineWeak;
 
-/// The length of a slice while guests keep all schedulers busy: others wait for one of them to end.
+/// The length of a slice while guests occupy all schedulers and other processes wait.
 pub const TICK: Duration = Duration::from_micros(250);
 
-/// The length of a slice while a scheduler is free, which takes over what waits. Each tick costs the guest and its
+/// The length of a slice while a scheduler is free to take over waiting processes. Each tick costs the guest and its
 /// scheduler a few microseconds.
 const LONG_TICK: Duration = Duration::from_millis(1);
 
@@ -41,10 +41,10 @@ thread_local! {
     static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
 }
 
-/// How many need short slices.
+/// Number of users that need short slices.
 static SHORT: AtomicUsize = AtomicUsize::new(0);
 
-/// For as long as it lives, slices are short even while schedulers are free: what is sampled is sampled as often.
+/// While this lives, slices are short even if schedulers are free, for regular sampling.
 pub struct ShortTicks;
 
 impl ShortTicks {
@@ -61,11 +61,11 @@ impl Drop for ShortTicks {
     }
 }
 
-/// An engine that is known here, for as long as this lives.
+/// An engine registered here for as long as this lives.
 pub struct Ticks(u64);
 
 impl Ticks {
-    /// Makes an engine known.
+    /// Registers an engine.
     pub fn of(engine: EngineWeak) -> Self {
         let id = NEXT_ENGINE.fetch_add(1, Ordering::Relaxed);
         let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,11 +73,11 @@ impl Ticks {
         Ticks(id)
     }
 
-    /// This thread runs a guest of the engine: ticks come for as long as the returned value lives.
+    /// Marks this thread as running a guest of the engine: ticks come as long as the returned value lives.
     pub fn enter(&self) -> Running {
         let slot = SLOT.get().unwrap_or_else(new_slot);
         slot.0.store(self.0, Ordering::SeqCst);
-        // Pairs with the check in `run`: one of the two sees the other's write.
+        // Pairs with the check in `run`: at least one of the two sees the other's write.
         if !TICKING.load(Ordering::SeqCst) {
             wake();
         }
@@ -94,7 +94,7 @@ impl Drop for Ticks {
     }
 }
 
-/// This thread runs a guest.
+/// Marks this thread as running a guest.
 pub struct Running(&'static Slot);
 
 impl Drop for Running {
@@ -103,7 +103,7 @@ impl Drop for Running {
     }
 }
 
-/// Never freed: the VM's schedulers are few and stay.
+/// Never freed: the VM has few schedulers and they never end.
 #[cold]
 fn new_slot() -> &'static Slot {
     let slot: &'static Slot = Box::leak(Box::new(Slot(AtomicU64::new(0))));
@@ -123,8 +123,8 @@ fn wake() {
     }
 }
 
-/// False when there is no thread to tick: then no guest may run, for nothing could stop it. To be asked
-/// before [`Ticks::enter`]; each time it asks the system again.
+/// False if there is no ticker thread: then no guest may run, since nothing could interrupt it. Call this before
+/// [`Ticks::enter`]; each call tries again to start the thread.
 pub fn available() -> bool {
     TICKER.get().is_some() || start()
 }
@@ -173,12 +173,12 @@ fn run() {
     }
 }
 
-/// How many schedulers there are at most, or cores.
+/// The maximum number of schedulers, or of cores.
 fn schedulers() -> usize {
     static SCHEDULERS: OnceLock<usize> = OnceLock::new();
     *SCHEDULERS.get_or_init(|| {
         let mut info = MaybeUninit::<ErlNifSysInfo>::zeroed();
-        // SAFETY: the VM writes as many bytes as it is told there are.
+        // SAFETY: the VM writes at most the size passed to it.
         let schedulers = unsafe {
             enif_system_info(info.as_mut_ptr(), size_of::<ErlNifSysInfo>());
             info.assume_init().scheduler_threads
@@ -188,7 +188,7 @@ fn schedulers() -> usize {
     })
 }
 
-/// The engines whose guests are running, and how many guests.
+/// The engines with running guests, and the number of guests.
 fn running_engines(ids: &mut Vec<u64>) -> usize {
     ids.clear();
     let mut guests = 0;
@@ -213,13 +213,13 @@ fn tick(ids: &[u64]) {
     }
 }
 
-/// A late tick is a long slice, so this thread goes before the schedulers where the system allows it.
+/// A late tick makes a long slice, so this thread takes priority over schedulers if the system allows.
 fn raise_priority() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::setpriority_process;
         use rustix::thread::set_current_timer_slack;
-        // Both act on the calling thread only. Where they are refused nothing changes.
+        // Both apply to the calling thread only. If refused, nothing changes.
         let _ = setpriority_process(None, -15);
         let _ = set_current_timer_slack(NonZeroU64::new(1_000));
     }

@@ -1,4 +1,4 @@
-//! Whose turn it is: the processes that wait for a store, first come first served.
+//! The queue of processes that wait for a store, first come first served.
 
 use crate::guest::cell::StoreCell;
 use crate::guest::waits;
@@ -7,46 +7,46 @@ use crate::vm::waker::{self, Tag};
 use rustler::{Env, LocalPid, Monitor, ResourceArc};
 use std::collections::VecDeque;
 
-/// A process that waits.
+/// A waiting process.
 pub struct Waiter {
     /// The process.
     pub pid: LocalPid,
-    /// What it is told with.
+    /// Sends its message.
     pub reference: TermBox,
-    /// Tells when it dies.
+    /// Monitors it.
     pub monitor: Monitor,
 }
 
-/// Those who wait for one store.
+/// The processes waiting for one store.
 #[derive(Default)]
 pub struct Turns {
     waiting: VecDeque<Waiter>,
-    /// Whose turn it is while the store is idle.
+    /// The process whose turn it is while the store is idle.
     granted: Option<Waiter>,
 }
 
 impl Turns {
-    /// One more waits.
+    /// Adds a process.
     pub fn push(&mut self, waiter: Waiter) {
         self.waiting.push_back(waiter);
     }
 
-    /// Whether nobody waits; who was told already does not.
+    /// Whether no process waits; one already notified does not.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Whether the turn was given to another process.
+    /// Whether the turn belongs to another process.
     pub fn is_anothers(&self, me: LocalPid) -> bool {
         self.granted.as_ref().is_some_and(|waiter| waiter.pid != me)
     }
 
-    /// The turn is used.
+    /// The turn has been used.
     pub fn take(&mut self) -> Option<Waiter> {
         self.granted.take()
     }
 
-    /// Tells the first one that it is its turn, unless it is somebody's already.
+    /// Notifies the first process, unless it is another one's turn already.
     pub fn next(&mut self) {
         if self.granted.is_none()
             && let Some(waiter) = self.waiting.pop_front()
@@ -63,7 +63,7 @@ impl Turns {
         }
     }
 
-    /// This process waits no longer; a turn that came meanwhile goes to the next one.
+    /// This process stops waiting; a turn it already has passes to the next one.
     pub fn quit(&mut self, pid: LocalPid) -> Option<Waiter> {
         let position = self.waiting.iter().position(|waiter| waiter.pid == pid);
         let waiter = position.and_then(|position| self.waiting.remove(position));
@@ -81,7 +81,7 @@ impl Turns {
 }
 
 impl Waiter {
-    /// The wait is over. Not under the store's lock: other locks are taken here.
+    /// The wait has ended. Not under the store's lock, since other locks are taken here.
     pub fn done(self, cell: &ResourceArc<StoreCell>, env: Env) {
         env.demonitor(cell, &self.monitor);
         waits::forget(self.pid);

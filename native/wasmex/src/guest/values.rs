@@ -1,4 +1,4 @@
-//! Wasm values as Erlang terms, both ways.
+//! Conversion between wasm values and Erlang terms.
 //!
 //! | wasm | Erlang |
 //! |---|---|
@@ -22,7 +22,7 @@ use wasmtime::{
     AnyRef, AsContextMut, ExternRef, HeapType, I31, Ref, StoreContextMut, Val, ValType,
 };
 
-/// How results that are floats come back.
+/// How float results are returned.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Floats {
     /// A float or an atom; every NaN is `:nan`.
@@ -31,7 +31,7 @@ pub enum Floats {
     Bits,
 }
 
-/// The numbers that fit a slot of 64 bits.
+/// Numbers that fit in a 64-bit slot.
 #[derive(Clone, Copy)]
 pub enum Number {
     I32,
@@ -41,7 +41,7 @@ pub enum Number {
 }
 
 impl Number {
-    /// The number that a type is, if it is one.
+    /// The number type, if the type is one.
     pub fn of(ty: &ValType) -> Option<Self> {
         match ty {
             ValType::I32 => Some(Number::I32),
@@ -52,7 +52,7 @@ impl Number {
         }
     }
 
-    /// The bits in the low end of the slot; `None` when the term is not a number of this type.
+    /// The bits, in the low end of the slot; `None` when the term is not a number of this type.
     pub fn decode(self, term: Term) -> Option<i64> {
         match self {
             Number::I32 => decode_i32(term).map(i64::from),
@@ -114,7 +114,7 @@ fn bits(term: Term) -> Option<u64> {
     (tag == atoms::bits()).then_some(bits)
 }
 
-/// A finite number that is too large for an f32 is an error, not an infinity.
+/// A finite number too large for an f32 is an error, not an infinity.
 fn decode_f32(term: Term) -> Option<f32> {
     if term.is_tuple() {
         return u32::try_from(bits(term)?).ok().map(f32::from_bits);
@@ -134,7 +134,7 @@ fn special(term: Term) -> Option<f64> {
     }
 }
 
-/// A float, or one of the atoms for what Erlang has no float for.
+/// A float, or an atom for values that Erlang floats cannot represent.
 pub fn encode_float(env: Env, value: f64) -> Term {
     if value.is_finite() {
         value.encode(env)
@@ -150,7 +150,7 @@ pub fn encode_float(env: Env, value: f64) -> Term {
 host_error! {
     /// A term that is not a value of the type.
     pub struct Mismatch = value {
-        /// Counts from 0; `None` for a value that is not an argument (a global, a table element).
+        /// Zero-based; `None` for a value that is not an argument (a global, a table element).
         position: Option<usize>,
         /// The type.
         expected: String,
@@ -160,11 +160,11 @@ host_error! {
 }
 
 host_error! {
-    /// Too many or too few arguments.
+    /// Wrong number of arguments.
     pub struct Arity = arity {
-        /// Parameters of the function.
+        /// Number of parameters.
         expected: usize,
-        /// Arguments.
+        /// Number of arguments.
         got: usize,
     }
 }
@@ -179,7 +179,7 @@ pub fn mismatch(position: Option<usize>, ty: &ValType, term: Term) -> Error {
     .into()
 }
 
-/// The same error about the argument of this index.
+/// The same error, for the argument with this index.
 pub fn at(mut error: Error, index: usize) -> Error {
     if let Some(mismatch) = error.as_host_mut::<Mismatch>() {
         mismatch.position = Some(index);
@@ -220,7 +220,7 @@ fn decode_reference(
     } else if let Ok((tag, host)) = term.decode::<(Atom, Term)>()
         && tag == atoms::extern_()
     {
-        // A term of the host as an anyref, as `any.convert_extern` makes it.
+        // A host term as an anyref, as `any.convert_extern` makes it.
         let reference = ExternRef::new(&mut cx, TermBox::new(host)).map_err(Error::Guest)?;
         let any = AnyRef::convert_extern(&mut cx, reference).map_err(Error::Guest)?;
         Val::AnyRef(Some(any))
@@ -300,7 +300,7 @@ pub fn encode_list<'a>(
     Ok(list)
 }
 
-/// How many arguments these are.
+/// The number of arguments.
 pub fn count(params: Term) -> Result<usize> {
     params.list_length().map_err(|_| {
         let message = "the params are no proper list: its last tail is not []";

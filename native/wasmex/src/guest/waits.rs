@@ -1,17 +1,16 @@
-//! Who waits for whom over stores: finds the wait that would close a cycle, which could never end.
+//! Which processes wait for which stores: detects waits that would form a cycle and never end.
 //!
-//! Locks are taken in this order: the map, then a store. Cycles that run over other processes are
-//! `Wasmex.Call.Deadlock`'s to find.
+//! Lock order: the map, then a store. Cycles through other processes are detected by `Wasmex.Call.Deadlock`.
 
 use crate::guest::cell::StoreCell;
 use rustler::{LocalPid, ResourceArc};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Which store each queued process waits for: the edges along which a cycle would be a deadlock.
+/// The store that each queued process waits for: the edges of the wait-for graph.
 static WAITS: Mutex<Option<HashMap<LocalPid, ResourceArc<StoreCell>>>> = Mutex::new(None);
 
-/// False when the store is held by a process that waits, over any number of stores, for this one.
+/// False if the holder of the store waits, directly or indirectly, for this process.
 pub fn remember(me: LocalPid, cell: &ResourceArc<StoreCell>) -> bool {
     let mut waits = WAITS.lock().unwrap_or_else(PoisonError::into_inner);
     let waits = waits.get_or_insert_default();
@@ -29,11 +28,11 @@ pub fn remember(me: LocalPid, cell: &ResourceArc<StoreCell>) -> bool {
     true
 }
 
-/// The wait of this process is over. Not to be called under a store's lock.
+/// This process stops waiting. Must not be called under a store's lock.
 pub fn forget(pid: LocalPid) {
     let mut waits = WAITS.lock().unwrap_or_else(PoisonError::into_inner);
     let forgotten = waits.as_mut().and_then(|waits| waits.remove(&pid));
     drop(waits);
-    // The last handle of a store may go here; not under the lock.
+    // The last handle of a store may be dropped here, so not under the lock.
     drop(forgotten);
 }

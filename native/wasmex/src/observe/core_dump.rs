@@ -1,4 +1,4 @@
-//! Core dumps: the state of a guest at its trap, when the engine was told to keep it.
+//! Core dumps: the state of a guest at its trap, for engines with core dumps enabled.
 
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
@@ -12,11 +12,11 @@ use wasmtime::{StoreContextMut, WasmCoreDump};
 /// The dump of the last trap in a store.
 struct Kept(Vec<u8>);
 
-/// Keeps the dump that wasmtime makes of a trap where the engine was told to.
+/// Keeps the core dump of a trap, if the engine makes one.
 pub struct CoreDumps;
 
 impl Extension for CoreDumps {
-    /// Written at once: the guest may go on in this store and change what was there.
+    /// Serialised at once: the guest may run again in this store and change its state.
     fn failed(&self, cx: &mut StoreContextMut<'_, StoreData>, error: &wasmtime::Error) {
         if let Some(dump) = error.downcast_ref::<WasmCoreDump>() {
             let bytes = dump.serialize(&mut *cx, "wasmex");
@@ -25,7 +25,7 @@ impl Extension for CoreDumps {
     }
 }
 
-/// `{:ok, binary | nil}`: that of the last trap, which is forgotten.
+/// `{:ok, binary | nil}`: the dump of the last trap, which is then discarded.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn core_dump_take<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> NifResult<Term<'a>> {
     let dump = access::with(env, &cell, Via::Store, |mut cx| {

@@ -1,7 +1,7 @@
-//! A profile as <https://profiler.firefox.com> reads it.
+//! Profiles in the format of <https://profiler.firefox.com>.
 //!
-//! wasmtime's `GuestProfiler` writes the same, but demangles the name of each function of the module, without a bound,
-//! as soon as it is made.
+//! wasmtime's `GuestProfiler` writes the same format, but when created it demangles every function name of the module,
+//! without a limit.
 
 use crate::guest::ticker::TICK;
 use fxprof_processed_profile as format;
@@ -15,13 +15,13 @@ pub struct Firefox {
     profile: Profile,
     process: format::ProcessHandle,
     thread: format::ThreadHandle,
-    /// Each function's frame, in the order in which they were added.
+    /// The frame of each function, in the order added.
     frames: Vec<FrameInfo>,
     started: Instant,
 }
 
 impl Firefox {
-    /// An empty profile of a program of this name, which begins now.
+    /// An empty profile of a program with this name, starting now.
     pub fn new(name: &str) -> Self {
         let zero = Timestamp::from_nanos_since_reference(0);
         let now = ReferenceTimestamp::from(SystemTime::now());
@@ -37,7 +37,7 @@ impl Firefox {
         }
     }
 
-    /// Samples name functions by their place among those that were added.
+    /// Samples refer to functions by the order in which they were added.
     pub fn add_function(&mut self, name: &str) {
         self.frames.push(FrameInfo {
             frame: Frame::Label(self.profile.intern_string(name)),
@@ -46,7 +46,7 @@ impl Firefox {
         });
     }
 
-    /// The guest's stack at this moment, outermost function first; `used` is its time since the last sample.
+    /// Adds a sample: the guest's stack, outermost function first, and the CPU time used since the last one.
     pub fn sample(&mut self, stack: &[usize], used: Duration) {
         let now = self.now();
         let frames = stack

@@ -1,4 +1,4 @@
-//! What shows a guest at work: traces, profiles and core dumps, and a look into wasm files.
+//! Observing guests: traces, profiles, core dumps and inspection of wasm files.
 //!
 //! It may use `vm`, `wasi`, `guest` and `core`.
 

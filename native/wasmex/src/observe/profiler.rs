@@ -1,4 +1,4 @@
-//! Samples of a guest's stack, one at each tick of the epoch in which it runs.
+//! Samples a guest's stack at each epoch tick in which it runs.
 
 use super::firefox::Firefox;
 use crate::core::engine_config::MAX_FRAMES;
@@ -16,16 +16,16 @@ use std::collections::HashMap;
 use std::time::Instant;
 use wasmtime::{FrameInfo, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
 
-/// So many stacks are told apart; what comes later counts for its outermost function alone.
+/// Maximum number of distinct stacks; later ones count for their outermost function only.
 const MAX_STACKS: usize = 10_000;
 
 /// The samples of one profile.
 pub struct Profiler {
     /// Every sample with its time.
     firefox: Firefox,
-    /// How often each stack was seen, outermost function first.
+    /// The number of samples of each stack, outermost function first.
     stacks: HashMap<Vec<usize>, u64>,
-    /// The functions by their module and number, as places among the names.
+    /// The functions by module and index, as positions in the list of names.
     functions: HashMap<(usize, u32), usize>,
     names: Vec<String>,
     last: Instant,
@@ -42,14 +42,14 @@ impl Profiler {
         if self.stacks.len() >= MAX_STACKS && !self.stacks.contains_key(&stack) {
             stack.truncate(1);
         }
-        // Of a time in which others had the scheduler the guest used one slice at most.
+        // If other processes had the scheduler in between, the guest used at most one slice of that time.
         self.firefox.sample(&stack, since.min(TICK));
         *self.stacks.entry(stack).or_default() += 1;
     }
 
     fn function(&mut self, frame: &FrameInfo) -> usize {
         let index = frame.func_index();
-        // Identifies the module: no other has its code.
+        // Identifies the module: its code address is unique.
         let module = frame.module().text().as_ptr() as usize;
         *self.functions.entry((module, index)).or_insert_with(|| {
             let name = match frame.func_name() {
@@ -75,7 +75,7 @@ impl Extension for Profiling {
     }
 }
 
-/// In place of the plain yield at each tick.
+/// Replaces the plain yield at each tick.
 fn sample_at_ticks(store: &mut Store<StoreData>) {
     store.epoch_deadline_callback(|mut cx| {
         if let Some(mut profiler) = cx.data_mut().slots.take::<Profiler>() {

@@ -1,4 +1,4 @@
-//! The calls that guests made to WASI, written down for Elixir to fetch: see `Wasmex.Trace`.
+//! Records the WASI calls of guests for Elixir to fetch, see `Wasmex.Trace`.
 
 use crate::guest::cell::StoreCell;
 use crate::guest::extension::{Extension, NewStore};
@@ -10,14 +10,14 @@ use rustler::{Encoder, Env, ResourceArc, Term};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// Events that may wait to be fetched; a program's are fetched after each slice.
+/// Maximum number of waiting events; a program's are fetched after each slice.
 const MOST: usize = 10_000;
 
 /// The events of one store.
 #[derive(Default)]
 pub struct Trace {
     events: Vec<Event>,
-    /// The call that is under way, or was when its guest was stopped.
+    /// The call in progress, or in progress when its guest was stopped.
     current: Option<(Event, Instant)>,
     dropped: u64,
 }
@@ -26,13 +26,13 @@ pub struct Trace {
 pub struct Event {
     /// The function.
     pub name: &'static str,
-    /// What it was called with.
+    /// Its arguments.
     pub args: Vec<(&'static str, Arg)>,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What a call that succeeded gave back.
+    /// The results of a successful call.
     pub outputs: Vec<(&'static str, Arg)>,
-    /// How long it took.
+    /// Its duration.
     pub nanoseconds: u64,
 }
 
@@ -40,13 +40,13 @@ pub struct Event {
 pub enum Arg {
     Number(u64),
     Text(Vec<u8>),
-    /// How many bytes, and the first of them.
+    /// The total length, and the first bytes.
     Data(u64, Vec<u8>),
     Flags(Vec<&'static str>),
     Name(&'static str),
 }
 
-/// How a call ended.
+/// The outcome of a call.
 pub enum Outcome {
     Errno(&'static str),
     Exit(i32),
@@ -55,12 +55,12 @@ pub enum Outcome {
 }
 
 impl Trace {
-    /// A call begins.
+    /// Records the start of a call.
     pub fn begin(&mut self, event: Event) {
         self.current = Some((event, Instant::now()));
     }
 
-    /// The call that began last ends.
+    /// Records the end of the latest call.
     pub fn end(&mut self, outcome: Outcome, outputs: Vec<(&'static str, Arg)>) {
         if let Some((event, started)) = self.current.take() {
             let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -125,14 +125,14 @@ fn bytes_term<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
     terms::binary(env, bytes)
 }
 
-/// The trace of a store, shared by its data and its cell: events are fetched while the guest is under way.
+/// The trace of a store, shared by its data and its cell, so that events can be fetched while the guest runs.
 #[derive(Default)]
 pub struct Log(Mutex<Trace>);
 
 impl Shared for Log {}
 
 impl Log {
-    /// For a moment: the guest that writes waits meanwhile.
+    /// Held briefly: the guest waits for the lock to write.
     pub fn lock(&self) -> MutexGuard<'_, Trace> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,8 +151,8 @@ impl Extension for Tracing {
     }
 }
 
-/// `{[{name, args, outcome, outputs, nanoseconds}], dropped}`: the events since the last time. With
-/// `ended` a call that was under way is among them, for it will never end.
+/// `{[{name, args, outcome, outputs, nanoseconds}], dropped}`: the events since the last call of this NIF. With
+/// `ended`, a call in progress is included, because it will never end.
 #[rustler::nif]
 fn trace_take<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, ended: bool) -> Term<'a> {
     let Some(log) = cell.slots.get::<Log>() else {

@@ -1,6 +1,6 @@
-//! The functions that plug-ins import from `extism:host/env`, and what each does.
+//! The functions of `extism:host/env`, which plug-ins import.
 //!
-//! Those that touch the bytes are the kernel's, see kernel.wat:
+//! The kernel (kernel.wat) implements those that access bytes:
 //!
 //! | function | type | meaning |
 //! |---|---|---|
@@ -12,7 +12,7 @@
 //! | output_offset, output_length | () → i64 | what was set |
 //! | error_get | () → i64 | the block with the error's text, or 0 |
 //!
-//! Offsets are those of the kernel's memory, see memory.rs. A function that takes one over frees it.
+//! Offsets are into the kernel's memory, see memory.rs. Where a function takes ownership of a block, it frees it.
 
 use crate::guest::data::StoreData;
 use crate::plugin::http;

@@ -1,16 +1,16 @@
-//! Which parts of the kernel's memory are handed out: blocks, found by their offset.
+//! The allocator of the kernel's memory: blocks found by their offset.
 //!
-//! Blocks are handed out one after the other, so the list is in order of offsets and a block is found by halving it.
-//! Freed ones are used again when the memory is full, as the reference does it: what a plug-in freed too early, such as
-//! its output, can mostly still be read.
+//! Blocks are allocated one after the other, so the list is sorted by offset and searched by bisection. Freed blocks
+//! are reused only when the memory is full, as in the reference implementation: data that a plug-in frees too early,
+//! such as its output, can usually still be read.
 
-/// Where the first block may begin; what is before belongs to the host.
+/// Offset of the first block; the memory before it belongs to the host.
 pub const FIRST: u64 = 64;
 
-/// Blocks begin at multiples of it.
+/// Alignment of blocks.
 const ALIGNMENT: u64 = 16;
 
-/// More than these are given back to the system when the blocks are forgotten.
+/// Above this size, memory is returned to the system on reset.
 const KEPT: usize = 256;
 
 const NONE: u32 = u32::MAX;
@@ -18,29 +18,29 @@ const NONE: u32 = u32::MAX;
 /// The memory blocks of a plug-in.
 pub struct Blocks {
     blocks: Vec<Block>,
-    /// By the power of two that their room is at least, the first one that is free.
+    /// For each power of two, the first free block of at least that size.
     free: [u32; 32],
-    /// Where the next block begins.
+    /// Offset of the next block.
     next: u64,
-    /// What is below was handed out before blocks were last forgotten.
+    /// Memory below this offset was in use before the last reset.
     used_before: u64,
 }
 
 struct Block {
     offset: u32,
     room: u32,
-    /// 0 when it is free.
+    /// 0 when free.
     length: u32,
     next_free: u32,
 }
 
-/// Where a new block is, or what it takes to have one.
+/// The result of an allocation.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Place {
     At(u64),
-    /// The memory has to have so many bytes first.
+    /// The memory must first grow to this size.
     Grow(u64),
-    /// No memory is large enough.
+    /// It exceeds any memory.
     Nowhere,
 }
 
@@ -56,7 +56,7 @@ impl Default for Blocks {
 }
 
 impl Blocks {
-    /// A block of `length` bytes, at least one, in a memory of `size` bytes.
+    /// Allocates `length` bytes, at least one, in a memory of `size` bytes.
     pub fn place(&mut self, length: u64, size: u64) -> Place {
         let Some(room) = length.checked_next_multiple_of(ALIGNMENT) else {
             return Place::Nowhere;
@@ -65,7 +65,7 @@ impl Blocks {
             return Place::Nowhere;
         };
         if end > size {
-            // Of those that are much larger none, which somebody may want whole.
+            // Much larger free blocks are kept for large allocations.
             if let Some(offset) = self.reuse(length, room.saturating_mul(4)) {
                 return Place::At(offset);
             }
@@ -85,7 +85,7 @@ impl Blocks {
         Place::At(offset)
     }
 
-    /// Any free block that is large enough, where the memory can't grow.
+    /// Any free block that is large enough, when the memory cannot grow.
     pub fn place_anywhere(&mut self, length: u64) -> Option<u64> {
         self.reuse(length, u64::MAX)
     }
@@ -105,18 +105,18 @@ impl Blocks {
         })
     }
 
-    /// Bytes from the block's start on that an earlier call may have left there.
+    /// Number of bytes from the block's start that an earlier call may have written.
     pub fn stale(&self, offset: u64, length: u64) -> u64 {
         self.used_before.saturating_sub(offset).min(length)
     }
 
-    /// The length of the block that begins here; 0 where none does.
+    /// The length of the block starting here; 0 if none does.
     pub fn length(&self, offset: u64) -> u64 {
         self.starting(offset)
             .map_or(0, |index| u64::from(self.blocks[index].length))
     }
 
-    /// How many bytes there are from here to the end of the block that this lies in, free or not.
+    /// Number of bytes from here to the end of the block that contains it, free or not.
     pub fn rest(&self, offset: u64) -> u64 {
         let after = self
             .blocks
@@ -135,7 +135,7 @@ impl Blocks {
         (u64::from(block.offset) + u64::from(length)).saturating_sub(offset)
     }
 
-    /// Frees the block that begins here; true when one did.
+    /// Frees the block starting here; false if none does.
     pub fn free(&mut self, offset: u64) -> bool {
         let Some(index) = self.starting(offset) else {
             return false;
@@ -151,7 +151,7 @@ impl Blocks {
         true
     }
 
-    /// Forgets all blocks.
+    /// Frees all blocks.
     pub fn reset(&mut self) {
         self.used_before = self.used_before.max(self.next);
         self.next = FIRST;
@@ -165,7 +165,7 @@ impl Blocks {
 
     fn starting(&self, offset: u64) -> Option<usize> {
         let offset = u32::try_from(offset).ok()?;
-        // Most often the last one is asked for.
+        // Usually the last one is requested.
         let last = self.blocks.len().checked_sub(1)?;
         if self.blocks[last].offset == offset {
             return Some(last);
@@ -176,7 +176,7 @@ impl Blocks {
     }
 }
 
-/// The power of two that is not larger.
+/// The largest power of two that is not larger.
 fn class_of(room: u64) -> usize {
     (63 - room.max(1).leading_zeros()).min(31) as usize
 }

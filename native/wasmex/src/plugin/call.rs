@@ -1,4 +1,4 @@
-//! A call of a plug-in's function: bytes in, bytes out, or the error that the guest set.
+//! Calls of plug-in functions: bytes in, bytes or the guest's error out.
 
 use crate::core::import::BadResults;
 use crate::core::instance::{LOOKED_THROUGH, UnknownExport};
@@ -18,13 +18,13 @@ use rustler::{Binary, Encoder, Env, Term};
 use wasmtime::{AsContextMut, StoreContextMut};
 use wasmtime_wasi::I32Exit;
 
-/// The name and the input are terms of the NIF that polls for the first time.
+/// The name and the input are terms of the NIF that begins the call.
 pub struct Call {
     name: ErlNifTerm,
     input: ErlNifTerm,
 }
 
-/// How the guest's own code ended.
+/// How the guest's code ended.
 type Ended = wasmtime::Result<i32>;
 
 impl Task for Call {
@@ -42,7 +42,7 @@ impl Call {
         }
     }
 
-    /// The output as a binary, `{:failed, code, text | nil}` when the guest says so, or `:spent`.
+    /// The output as a binary, `{:failed, code, text | nil}` for an error of the guest, or `:spent`.
     async fn call(self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
         let cx = &mut cx;
         let state = State::of(cx.data_mut()).map_err(Error::Guest)?;
@@ -72,8 +72,8 @@ impl Call {
         result
     }
 
-    /// Finds the function and places the input. True beside it when it is `_start`, and the input where it is too large
-    /// for one go.
+    /// Finds the function and copies the input. Also returns whether it is `_start`, and the input if it is too large
+    /// to copy in one step.
     fn begin(
         &self,
         cx: &mut StoreContextMut<'_, StoreData>,
@@ -92,7 +92,7 @@ impl Call {
     }
 
     fn bytes<'a>(&self, env: Env<'a>, term: ErlNifTerm) -> Result<Binary<'a>> {
-        // SAFETY: it came with the NIF that is polling for the first time right now.
+        // SAFETY: it came with the NIF that is now polling for the first time.
         let term = unsafe { env::term(env, term) };
         term.decode().map_err(|_| Error::Cancelled)
     }
@@ -132,7 +132,7 @@ fn look_up(cx: &mut StoreContextMut<'_, StoreData>, name: &[u8]) -> Result<Funct
     Ok(function)
 }
 
-/// A call within another leaves that one's blocks where they are.
+/// A nested call keeps the blocks of the outer one.
 fn enter(
     cx: &mut StoreContextMut<'_, StoreData>,
     nested: bool,
@@ -153,7 +153,7 @@ fn enter(
     memory::set_input(cx, placed?, input.len() as u64)
 }
 
-/// What [`enter`] left to do.
+/// What [`enter`] left to be done.
 async fn place_input(
     cx: &mut StoreContextMut<'_, StoreData>,
     nested: bool,
@@ -174,7 +174,7 @@ fn leave(cx: &mut StoreContextMut<'_, StoreData>) -> wasmtime::Result<()> {
     }
 }
 
-/// An error that the guest set counts most, then how it ended.
+/// An error set by the guest takes precedence, then how it ended.
 async fn finish(cx: &mut StoreContextMut<'_, StoreData>, ended: Ended) -> Result<ErlNifTerm> {
     let code = match &ended {
         Ok(code) => *code,
@@ -203,7 +203,7 @@ async fn finish(cx: &mut StoreContextMut<'_, StoreData>, ended: Ended) -> Result
     answer(cx, output, |_env, output| output).await
 }
 
-/// Whether a host function raised: the exception is the caller's.
+/// Whether a host function raised: the exception goes to the caller.
 fn raised(ended: &Ended) -> bool {
     let is_ours = |error: &wasmtime::Error| error.is::<ImportRaised>() || error.is::<BadResults>();
     ended.as_ref().is_err_and(is_ours)

@@ -1,4 +1,4 @@
-//! One HTTP exchange of a plug-in with the library's client. The plug-in waits meanwhile, and holds no thread.
+//! One HTTP exchange of a plug-in through the library's client. The plug-in waits without holding a thread.
 
 use crate::guest::data::StoreData;
 use crate::plugin::memory;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use wasmtime::{Error, Result, StoreContextMut};
 
-/// Sends the request with these bytes of the memory, and reads all of its response.
+/// Sends a request with this range of the memory as its body, and reads the whole response.
 pub async fn perform(
     cx: &mut StoreContextMut<'_, StoreData>,
     client: &Client,
@@ -51,7 +51,7 @@ pub async fn perform(
     .await
 }
 
-/// The whole response, or a sentence. `read` is what it takes until then.
+/// The whole response, or an error message. `read` is charged for it meanwhile.
 async fn exchange(
     client: &Client,
     request: Request<PiecesBody>,
@@ -105,7 +105,7 @@ fn wants_it_again(status: StatusCode) -> bool {
     )
 }
 
-/// Values are UTF-8, or else the characters of ISO 8859-1.
+/// Values are UTF-8, otherwise decoded as ISO 8859-1.
 fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
         Ok(text) => text.to_string(),
@@ -117,7 +117,7 @@ fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Counts this many bytes, of a response that is on its way, as memory of the plug-in.
+/// Counts bytes of an incoming response as memory of the plug-in.
 pub fn hold(cx: &mut StoreContextMut<'_, StoreData>, now: u64) -> Result<()> {
     let before = std::mem::replace(&mut State::of(cx.data_mut())?.http.held, now);
     Ok(cx.data_mut().limits.hold(before, now)?)

@@ -1,11 +1,11 @@
-//! Host functions: what a plug-in imports and Elixir runs, with bytes and numbers as they are.
+//! Host functions: imported by a plug-in, run in Elixir, with bytes and numbers.
 //!
 //! | declared | in WebAssembly | in Elixir |
 //! |---|---|---|
 //! | `:bytes` | i64, the offset of a block | binary; as a result also `nil`, which is 0 |
 //! | `:i32`, `:i64`, `:f32`, `:f64` | itself | number |
 //!
-//! A function that returns `{:error, text}` gives the guest zeros, and the text as what `error_get` says.
+//! A function that returns `{:error, text}` gives the guest zeros, and `error_get` returns the text.
 
 use crate::core::import::BadResults;
 use crate::guest::data::StoreData;
@@ -26,13 +26,13 @@ use wasmtime::{
     AsContextMut, Caller, Engine, Error, FuncType, Linker, Result, StoreContextMut, Val, ValType,
 };
 
-/// Places in the table of functions that are the library's own; those of the user follow.
+/// The first entries in the table of functions are the library's own; the user's follow.
 pub const LOG: u32 = 0;
-/// The position of the function for HTTP requests.
+/// Index of the function for HTTP requests.
 pub const HTTP: u32 = 1;
 const OWN: u32 = 2;
 
-/// A function that Elixir declares.
+/// A function declared in Elixir.
 pub struct Declaration {
     pub namespace: String,
     pub name: String,
@@ -86,7 +86,7 @@ pub fn declarations(list: Term) -> NifResult<Vec<Declaration>> {
         .collect()
 }
 
-/// Defines the user's functions, which may replace those that are there.
+/// Defines the user's functions, which may replace existing ones.
 pub fn define(
     linker: &mut Linker<StoreData>,
     engine: &Engine,
@@ -139,7 +139,7 @@ pub async fn elixir(
     suspend(cx, import, params).await
 }
 
-/// Lets Elixir run a function, which may call this plug-in again: what that left behind is cleared away.
+/// Lets Elixir run a function, which may call this plug-in again; the state of such a call is cleared afterwards.
 async fn suspend(
     cx: &mut StoreContextMut<'_, StoreData>,
     import: Import,
@@ -155,7 +155,7 @@ async fn suspend(
     results
 }
 
-/// Puts back the words of the call on this level; they are still kept where one within it was cut off.
+/// Restores the kernel's words of the call at this level; they are still saved if a nested call was cut off.
 fn restore(cx: &mut StoreContextMut<'_, StoreData>, level: usize) -> Result<()> {
     let outer = &mut State::of(cx.data_mut())?.outer;
     let Some(words) = outer.get(level).copied() else {
@@ -170,7 +170,7 @@ async fn encode(
     kinds: &[Kind],
     params: &[Val],
 ) -> Result<ErlNifTerm> {
-    // Copied before any term is made: terms are of one poll.
+    // Copied before any term is made: terms are valid for one poll only.
     let mut blocks = SmallVec::<[Bytes; 4]>::new();
     for (kind, param) in kinds.iter().zip(params) {
         if let Kind::Bytes = kind {
@@ -205,7 +205,7 @@ fn raw(value: &Val) -> i64 {
     }
 }
 
-/// Many bytes, kept beyond the poll that they came with, and the slot that their block's offset is for.
+/// A large binary, kept beyond its poll, and the slot for its block's offset.
 type Later = SmallVec<[(usize, TermBox); 1]>;
 
 fn store(
@@ -215,7 +215,7 @@ fn store(
     slots: &mut [Val],
 ) -> Result<Later> {
     in_env(|env| {
-        // SAFETY: the term came with the NIF that polls right now.
+        // SAFETY: the term came with the NIF that is polling now.
         let term = unsafe { env::term(env, results) };
         let mut later = Later::new();
         if let Ok((tag, text)) = term.decode::<(Atom, Binary)>()
@@ -252,7 +252,7 @@ fn store(
     })?
 }
 
-/// The offset of a new block with these bytes; `None` where they are too many for one go.
+/// The offset of a new block with these bytes; `None` if they are too large to copy in one step.
 fn bytes(cx: &mut StoreContextMut<'_, StoreData>, term: Term) -> Result<Option<u64>> {
     if term.is_atom() && term.decode::<Atom>().is_ok_and(|atom| atom == atoms::nil()) {
         return Ok(Some(0));
@@ -293,14 +293,14 @@ pub fn in_env<R>(f: impl FnOnce(Env) -> R) -> Result<R> {
 
 /// Bytes of the memory on their way to Elixir.
 pub enum Bytes {
-    /// Few: they are still where they were.
+    /// Few: copied directly.
     There((u64, u64)),
-    /// Copied a piece at a time.
+    /// Copied a chunk at a time.
     Copied(OwnedBinary),
 }
 
 impl Bytes {
-    /// Takes the bytes of a block.
+    /// Reads the bytes of a block.
     pub async fn take(
         cx: &mut StoreContextMut<'_, StoreData>,
         (offset, length): (u64, u64),
@@ -332,7 +332,7 @@ impl Bytes {
     }
 }
 
-/// A list of parameters, for [`elixir`].
+/// Parameters for [`elixir`].
 pub fn params<'a>(env: Env<'a>, terms: &[Term<'a>]) -> ErlNifTerm {
     terms.encode(env).as_c_arg()
 }

@@ -1,11 +1,10 @@
-//! A term that a plug-in's handle holds and that changes under it: the instance of a component, which a call that was cut
-//! off spends.
+//! A replaceable term in a plug-in's handle: the instance of a component, which is unusable once a call was cut off.
 
 use crate::vm::term_box::TermBox;
 use rustler::{Encoder, Env, Resource, ResourceArc, Term};
 use std::sync::{Mutex, PoisonError};
 
-/// A term with a version. Calls may replace it.
+/// A term with a version, which calls may replace.
 pub struct HeldTerm(Mutex<(u64, TermBox)>);
 
 impl Resource for HeldTerm {}
@@ -23,7 +22,7 @@ fn plugin_held<'a>(env: Env<'a>, held: ResourceArc<HeldTerm>) -> Term<'a> {
     (held.0, held.1.get(env)).encode(env)
 }
 
-/// Another term, unless somebody was faster since this version: then false.
+/// Replaces the term, unless it has changed since this version: then false.
 #[rustler::nif]
 fn plugin_hold_next(held: ResourceArc<HeldTerm>, version: u64, term: Term) -> bool {
     let next = TermBox::new(term);
@@ -31,7 +30,7 @@ fn plugin_hold_next(held: ResourceArc<HeldTerm>, version: u64, term: Term) -> bo
     let is_next = held.0 == version;
     let before = is_next.then(|| std::mem::replace(&mut *held, (version + 1, next)));
     drop(held);
-    // What it held of the library may take locks as it goes.
+    // Dropped outside the lock, since its resources may take locks.
     drop(before);
     is_next
 }

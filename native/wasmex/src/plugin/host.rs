@@ -1,4 +1,4 @@
-//! What Elixir does with a plug-in's store, between calls and from within a host function.
+//! Access to a plug-in's store from Elixir, between calls and within a host function.
 
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
@@ -16,7 +16,7 @@ fn guest<T>(result: wasmtime::Result<T>) -> Result<T> {
     result.map_err(Error::Guest)
 }
 
-/// The bytes of a block; nil where none begins.
+/// The bytes of a block; nil if none begins at this offset.
 #[rustler::nif]
 fn plugin_block_read<'a>(env: Env<'a>, cell: Cell, offset: u64, via: Via) -> Term<'a> {
     access::reply(env, &cell, via, |mut cx| {
@@ -25,7 +25,7 @@ fn plugin_block_read<'a>(env: Env<'a>, cell: Cell, offset: u64, via: Via) -> Ter
     })
 }
 
-/// The offset of a new block with these bytes; 0 for none.
+/// The offset of a new block with these bytes; 0 for an empty one.
 #[rustler::nif]
 fn plugin_block_new<'a>(env: Env<'a>, cell: Cell, bytes: Binary<'a>, via: Via) -> Term<'a> {
     access::reply(env, &cell, via, |mut cx| {
@@ -64,7 +64,7 @@ fn plugin_vars<'a>(env: Env<'a>, cell: Cell, via: Via) -> Term<'a> {
     })
 }
 
-/// A variable set, or deleted with nil.
+/// Sets a variable, or deletes it with nil.
 #[rustler::nif]
 fn plugin_put_var<'a>(
     env: Env<'a>,
@@ -100,7 +100,7 @@ fn plugin_config<'a>(env: Env<'a>, cell: Cell, via: Via) -> Term<'a> {
     })
 }
 
-/// Entries set, or deleted with nil.
+/// Sets entries; nil deletes one.
 #[rustler::nif]
 fn plugin_put_config<'a>(
     env: Env<'a>,

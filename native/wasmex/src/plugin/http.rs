@@ -1,4 +1,4 @@
-//! HTTP requests of plug-ins: checked here, sent by the library's client or by a function of Elixir.
+//! HTTP requests of plug-ins: checked here, sent by the library's client or by an Elixir function.
 
 use crate::guest::data::StoreData;
 use crate::plugin::exchange;
@@ -57,7 +57,7 @@ async fn request(cx: &mut StoreContextMut<'_, StoreData>, json: u64, body: u64) 
     Ok(block)
 }
 
-/// By the function, which gets `{method, url, headers, body}`.
+/// Through an Elixir function, which gets `{method, url, headers, body}`.
 async fn by_elixir(
     cx: &mut StoreContextMut<'_, StoreData>,
     asked: Asked,
@@ -73,12 +73,12 @@ async fn by_elixir(
     })??;
     let answer = functions::elixir(cx, HTTP, params).await?;
     functions::in_env(|env| {
-        // SAFETY: the term came with the NIF that polls right now.
+        // SAFETY: the term came with the NIF that is polling now.
         decode(unsafe { env::term(env, answer) })
     })?
 }
 
-/// From `{:ok, {status, headers, body}}` or `{:error, text}`, as `Wasmex.Plugin.HTTP` makes them.
+/// Decodes `{:ok, {status, headers, body}}` or `{:error, text}`, as returned by `Wasmex.Plugin.HTTP`.
 fn decode(term: Term) -> Result<Response> {
     if let Ok((_, (status, headers, body))) =
         term.decode::<(rustler::Atom, (u16, Vec<(String, String)>, Binary))>()

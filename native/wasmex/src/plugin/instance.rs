@@ -1,4 +1,4 @@
-//! Plug-ins: made in a store of their own, initialised once.
+//! Plug-in instances: each has its own store and is initialised once.
 
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
@@ -23,7 +23,7 @@ use wasmtime::{Engine, Func, Instance, Memory, StoreContextMut, Val};
 
 /// The handle of a plug-in.
 pub struct PluginResource {
-    /// Another one after `_start` has run.
+    /// Replaced after `_start` has run.
     cell: Mutex<ResourceArc<StoreCell>>,
     template: ResourceArc<PluginTemplate>,
     _live: Live,
@@ -42,7 +42,7 @@ impl PluginResource {
     }
 }
 
-/// A plug-in in this store, to be started.
+/// A plug-in in this store, not started yet.
 #[rustler::nif]
 fn plugin_new<'a>(
     env: Env<'a>,
@@ -57,7 +57,7 @@ fn plugin_new<'a>(
         return Error::text(atoms::wasi(), "the plug-in imports WASI").to_term(env);
     }
     access::reply(env, &cell, Via::Store, |mut cx| {
-        // Where the engine counts fuel, there is enough of it; calls may have budgets.
+        // Enough fuel if the engine counts it; calls may have budgets.
         let _ = cx.set_fuel(u64::MAX);
         let state = State::new(template.own.clone(), template.sending.clone(), settings);
         cx.data_mut().slots.insert(state);
@@ -70,7 +70,7 @@ fn plugin_new<'a>(
     })
 }
 
-/// Instantiates and initialises it: a step, see `Wasmex.Call`.
+/// Instantiates and initialises it. Returns a step, see `Wasmex.Call`.
 #[rustler::nif]
 fn plugin_start<'a>(
     env: Env<'a>,
@@ -81,7 +81,7 @@ fn plugin_start<'a>(
     drive::begin(env, &plugin.cell(), Via::Store, job)
 }
 
-// Calls a function by its name: a step. The result is the output, or what [`Call`] says of failures.
+// Calls a function by name. Returns a step; the result is the output, or a failure as in [`Call`].
 fast_nif!(plugin_call / 4);
 fn plugin_call<'a>(
     env: Env<'a>,
@@ -95,7 +95,7 @@ fn plugin_call<'a>(
     Ok(drive::begin(env, &plugin.cell(), Via::Store, job))
 }
 
-/// `fresh` becomes what `plugin` is, unless somebody else saw to that since `store`.
+/// Replaces the store of `plugin` by that of `fresh`, unless another process has replaced `store` already.
 #[rustler::nif]
 fn plugin_replace(
     plugin: ResourceArc<PluginResource>,
@@ -116,7 +116,7 @@ fn plugin_store(plugin: ResourceArc<PluginResource>) -> ResourceArc<StoreCell> {
     plugin.cell()
 }
 
-/// Makes the plug-in of a store.
+/// Creates the plug-in of a store.
 struct Start(ResourceArc<PluginTemplate>);
 
 impl Task for Start {
@@ -125,7 +125,7 @@ impl Task for Start {
     }
 }
 
-/// Instantiates the plug-in of this store and runs what initialises it, in the reference's order.
+/// Instantiates the plug-in of this store and initialises it, in the order of the reference implementation.
 async fn start(
     template: ResourceArc<PluginTemplate>,
     mut cx: StoreContextMut<'_, StoreData>,
@@ -146,7 +146,7 @@ async fn instantiate(
         .get_module_export(&mut *cx, &template.kernel.memory)
         .and_then(|external| external.into_memory())
         .ok_or_else(|| wasmtime::Error::msg("the kernel has no memory"))?;
-    // Functions of the host can be called from here on, by what runs as a module is instantiated.
+    // From here on host functions can be called, by code that runs at instantiation.
     running(cx, memory, kernel)?;
     let mut providers = Vec::new();
     let (main, links) = template
@@ -165,7 +165,7 @@ async fn instantiate(
     cx.data_mut().count_instance(None);
     let instance = Instance::new_async(&mut *cx, &main.module, &imports).await?;
     running(cx, memory, instance)?;
-    // From here on what a plug-in takes is counted.
+    // From here on the plug-in's memory counts.
     let pages = State::of(cx.data_mut())?.max_pages;
     cx.data_mut().limits.bound_growth(pages);
     Ok(instance)
@@ -184,7 +184,8 @@ fn running(
     Ok(())
 }
 
-/// Haskell's runtime begins with `hs_init`, after `_initialize`; others have constructors, or `_initialize`, never both.
+/// Haskell's runtime starts with `hs_init`, after `_initialize`. Other languages have either constructors or
+/// `_initialize`.
 async fn initialize(
     instance: Instance,
     cx: &mut StoreContextMut<'_, StoreData>,
@@ -199,7 +200,7 @@ async fn initialize(
     call_if_plain(instance, "_initialize", cx).await.map(drop)
 }
 
-/// Calls the function if it takes and returns nothing. True when it did.
+/// Calls the function if it takes and returns nothing. Returns whether it did.
 async fn call_if_plain(
     instance: Instance,
     name: &str,
@@ -228,11 +229,11 @@ async fn call_with_zeros(
     func.call_async(cx, &zeros, &mut results).await
 }
 
-/// `:ok`; all blocks are forgotten, variables stay.
+/// `:ok`. Frees all blocks and keeps variables.
 #[rustler::nif]
 fn plugin_reset<'a>(env: Env<'a>, plugin: ResourceArc<PluginResource>) -> Term<'a> {
     access::reply(env, &plugin.cell(), Via::Store, |mut cx| {
-        // Within a call they are that call's own.
+        // Within a call they belong to that call.
         if !State::of(cx.data_mut()).map_err(Error::Guest)?.is_nested() {
             memory::reset(&mut cx).map_err(Error::Guest)?;
         }

@@ -8,10 +8,10 @@ use wasmtime::{AsContextMut, Caller, Engine, InstancePre, Linker, Module, Module
 
 const SOURCE: &str = include_str!("kernel.wat");
 
-/// The engines that are alive and have made plug-ins.
+/// The live engines that have created plug-ins.
 static KERNELS: Mutex<Vec<(wasmtime::EngineWeak, Kernel)>> = Mutex::new(Vec::new());
 
-/// The kernel, ready to be instantiated.
+/// The kernel's module, ready to be instantiated.
 #[derive(Clone)]
 pub struct Kernel {
     pub template: InstancePre<StoreData>,
@@ -19,7 +19,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The engine's own.
+    /// The kernel of an engine.
     pub fn of(engine: &Engine) -> wasmtime::Result<Self> {
         let mut kernels = KERNELS.lock().unwrap_or_else(PoisonError::into_inner);
         kernels.retain(|(engine, _)| engine.upgrade().is_some());
@@ -54,7 +54,7 @@ impl Kernel {
         Ok(Kernel { template, memory })
     }
 
-    /// One of its functions; `None` for what it has not, and for the memory, which is nobody's to import.
+    /// An exported function; `None` for unknown names and for the memory, which cannot be imported.
     pub fn function(&self, name: &str) -> Option<ModuleExport> {
         let module = self.template.module();
         module.get_export(name)?.func()?;

@@ -1,4 +1,4 @@
-//! Where each import of a plug-in's modules comes from: found once, not for each instance.
+//! Resolves the imports of a plug-in's modules, once for all instances.
 
 use crate::core::engine::EngineResource;
 use crate::core::linker::MissingImport;
@@ -15,7 +15,7 @@ use wasmtime::{
     StoreContextMut, ValType,
 };
 
-/// The namespace and the prefix that the functions had before Extism 1.0.
+/// Namespace and prefix of the functions before Extism 1.0.
 const BEFORE: (&str, &str) = ("env", "extism_");
 
 /// A module of a plug-in.
@@ -26,24 +26,24 @@ pub struct Linked {
     pub kind: LinkKind,
 }
 
-/// How others use a module.
+/// How other modules link to this one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum LinkKind {
-    /// One instance serves all of them.
+    /// One instance shared by all of them.
     Library,
-    /// A program: each call finds a fresh instance.
+    /// A program: each call gets a new instance.
     Command,
 }
 
-/// Where an import comes from.
+/// The source of an import.
 enum Source {
     Kernel(ModuleExport),
     Host(Box<str>, Box<str>),
-    /// The module of this number.
+    /// The module with this index.
     Link(usize, Box<str>),
 }
 
-/// The names of the functions that can be called, among so many exports.
+/// The names of the callable functions, among the first exports.
 pub fn callable(module: &Module, most: usize) -> Vec<String> {
     let exports = module.exports().take(most);
     exports
@@ -52,7 +52,7 @@ pub fn callable(module: &Module, most: usize) -> Vec<String> {
         .collect()
 }
 
-/// `() -> i32` and `() -> ()` are.
+/// `() -> i32` and `() -> ()` are callable.
 pub fn is_callable(ty: &FuncType) -> bool {
     ty.params().len() == 0
         && match ty.results().len() {
@@ -62,7 +62,7 @@ pub fn is_callable(ty: &FuncType) -> bool {
         }
 }
 
-/// What a linked module is once it is instantiated.
+/// A linked module after instantiation.
 pub enum Provider {
     Instance(Instance),
     Command(Linker<StoreData>),
@@ -70,7 +70,7 @@ pub enum Provider {
 
 type Users = HashSet<(String, String)>;
 
-/// Resolves the imports of all modules, of which each may use those before it.
+/// Resolves the imports of all modules; each may use those before it.
 pub fn resolve(
     engine: &EngineResource,
     kernel: &Kernel,
@@ -190,7 +190,7 @@ impl Resolver<'_> {
     }
 }
 
-/// Whether what there is fits what is expected; of other things than functions wasmtime says so later.
+/// Whether the types match; other kinds than functions are left to wasmtime.
 fn check(import: &ImportType, found: &ExternType) -> Result<()> {
     let fits = match (import.ty(), found) {
         (ExternType::Func(expected), ExternType::Func(found)) => found.matches(&expected),
@@ -236,7 +236,7 @@ impl Linked {
             .collect()
     }
 
-    /// Makes the module usable by those after it.
+    /// Makes the module available to those after it.
     pub async fn provide(
         &self,
         cx: &mut StoreContextMut<'_, StoreData>,
@@ -252,7 +252,7 @@ impl Linked {
         for (import, external) in self.module.imports().zip(imports) {
             linker.define(&mut *cx, import.module(), import.name(), external.clone())?;
         }
-        // Its own imports can't be from "", which no module has as its name.
+        // Its own imports cannot come from "", which no module has as its name.
         linker.module_async(&mut *cx, "", &self.module).await?;
         Ok(Provider::Command(linker))
     }

@@ -1,4 +1,4 @@
-//! What plug-ins log: each text goes to a function of Elixir in the process that made the call.
+//! Logging by plug-ins: each text is passed to an Elixir function in the calling process.
 
 use crate::guest::data::StoreData;
 use crate::plugin::functions::{self, Bytes, LOG};

@@ -1,5 +1,5 @@
-//! The memory that a plug-in and its host share: blocks of bytes by their offset, and the words that say which of
-//! them are the input, the output and the error.
+//! The memory shared by a plug-in and its host: blocks of bytes by offset, and the words that refer to the input, the
+//! output and the error.
 
 use crate::guest::data::OverLimit;
 use crate::guest::data::StoreData;
@@ -10,14 +10,14 @@ use wasmtime::{Error, Memory, Result, StoreContextMut};
 
 const PAGE: u64 = 65_536;
 
-/// Where the words are, see kernel.wat.
+/// Offsets of the words, see kernel.wat.
 const INPUT: usize = 0;
 const OUTPUT: usize = 16;
 const ERROR: usize = 32;
 const ERROR_LENGTH: usize = 40;
 const STALE: usize = 48;
 
-/// Bytes that are copied at once; then others have their turn on the scheduler.
+/// Bytes copied at a time; then other processes get the scheduler.
 pub const PIECE: usize = 2 << 20;
 
 type Cx<'a, 'b> = &'a mut StoreContextMut<'b, StoreData>;
@@ -26,8 +26,8 @@ fn kernel(cx: Cx) -> Result<Memory> {
     Ok(State::of(cx.data_mut())?.running()?.memory)
 }
 
-/// A new block for the guest, which clears as much of it as the kernel's word says; 0 where there is no room for it, or
-/// nothing to hold.
+/// A new block for the guest, which clears as many bytes as the kernel's word says; 0 if it is empty or there is no
+/// room.
 pub fn place_for_guest(cx: Cx, length: u64) -> Result<u64> {
     let mut stale = 0;
     let offset = place(cx, length, |_, found| stale = found)?;
@@ -36,12 +36,12 @@ pub fn place_for_guest(cx: Cx, length: u64) -> Result<u64> {
     Ok(offset)
 }
 
-/// A new block with these bytes; 0 for none. It is the guest's to free.
+/// A new block with these bytes; 0 if empty. The guest must free it.
 pub fn put(cx: Cx, bytes: &[u8]) -> Result<u64> {
     reserve(cx, bytes.len(), |block| block.copy_from_slice(bytes))
 }
 
-/// As [`put`], for any number of bytes: a piece at a time.
+/// As [`put`], for any number of bytes, a chunk at a time.
 pub async fn put_all(cx: Cx<'_, '_>, bytes: &[u8]) -> Result<u64> {
     if bytes.len() <= PIECE {
         return put(cx, bytes);
@@ -59,7 +59,7 @@ pub async fn put_all(cx: Cx<'_, '_>, bytes: &[u8]) -> Result<u64> {
     Ok(block)
 }
 
-/// A copy of the block that begins here, a piece at a time; nothing where none begins.
+/// A copy of the block at this offset, a chunk at a time; `None` if no block begins there.
 pub async fn copy(cx: Cx<'_, '_>, block: u64) -> Result<Vec<u8>> {
     let length = length(cx, block)?;
     let mut bytes = Vec::new();
@@ -71,7 +71,7 @@ pub async fn copy(cx: Cx<'_, '_>, block: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Hands these bytes over, a piece at a time.
+/// Passes these bytes on, a chunk at a time.
 pub async fn copy_pieces(
     cx: Cx<'_, '_>,
     mut offset: u64,
@@ -91,7 +91,7 @@ pub async fn copy_pieces(
     Ok(())
 }
 
-/// A new block of this length, or an error where there is no room; `fill` gets its bytes.
+/// A new block of this length, or an error if there is no room; `fill` gets its bytes.
 fn reserve(cx: Cx, length: usize, fill: impl FnOnce(&mut [u8])) -> Result<u64> {
     match place(cx, length as u64, |block, _| fill(block))? {
         0 if length > 0 => Err(Error::msg(format!(
@@ -101,7 +101,7 @@ fn reserve(cx: Cx, length: usize, fill: impl FnOnce(&mut [u8])) -> Result<u64> {
     }
 }
 
-/// A new block; `fill` gets its bytes, and how many of them an earlier call may have left there.
+/// A new block; `fill` gets its bytes, and the number of them that an earlier call may have written.
 fn place(cx: Cx, length: u64, fill: impl FnOnce(&mut [u8], usize)) -> Result<u64> {
     if length == 0 {
         return Ok(0);
@@ -139,7 +139,7 @@ fn place(cx: Cx, length: u64, fill: impl FnOnce(&mut [u8], usize)) -> Result<u64
     }
 }
 
-/// Frees the block that begins here; where none does nothing happens.
+/// Frees the block at this offset; does nothing if no block begins there.
 pub fn free(cx: Cx, offset: u64) -> Result<()> {
     let memory = kernel(cx)?;
     let (data, store) = memory.data_and_store_mut(cx);
@@ -149,18 +149,18 @@ pub fn free(cx: Cx, offset: u64) -> Result<()> {
     Ok(())
 }
 
-/// The length of a block, 0 if there is none at this offset.
+/// The length of a block, 0 if no block begins there.
 pub fn length(cx: Cx, offset: u64) -> Result<u64> {
     Ok(State::of(cx.data_mut())?.blocks.length(offset))
 }
 
-/// Bytes that the allocator has.
+/// Bytes available to the allocator.
 pub fn size(cx: Cx) -> Result<u64> {
     let memory = kernel(cx)?;
     Ok(memory.data_size(cx) as u64 - FIRST)
 }
 
-/// The block that begins here, and what else the store holds; `None` where there is no block.
+/// The block at this offset, and the rest of the store's data; `None` if no block begins there.
 pub fn block<'a>(cx: Cx<'a, '_>, offset: u64) -> Result<(Option<&'a [u8]>, &'a mut State)> {
     let memory = kernel(cx)?;
     let (data, store) = memory.data_and_store_mut(cx);
@@ -173,7 +173,7 @@ pub fn block<'a>(cx: Cx<'a, '_>, offset: u64) -> Result<(Option<&'a [u8]>, &'a m
     Ok((bytes, state))
 }
 
-/// The same where 0 stands for no bytes, and anything else that is no block is an error.
+/// The same where 0 means no bytes, and any other invalid offset is an error.
 pub fn argument<'a>(cx: Cx<'a, '_>, offset: u64, what: &str) -> Result<(&'a [u8], &'a mut State)> {
     match block(cx, offset)? {
         (Some(bytes), state) => Ok((bytes, state)),
@@ -195,7 +195,7 @@ pub fn set_input(cx: Cx, offset: u64, length: u64) -> Result<()> {
     Ok(())
 }
 
-/// Outside of the memory nothing happens; what reaches over the end of its block is cut there.
+/// Does nothing out of bounds; a range beyond the end of its block is truncated.
 pub fn set_output(cx: Cx, offset: u64, length: u64) -> Result<()> {
     let memory = kernel(cx)?;
     let (data, store) = memory.data_and_store_mut(cx);
@@ -218,13 +218,13 @@ pub fn set_error(cx: Cx, offset: u64) -> Result<()> {
     Ok(())
 }
 
-/// These bytes, or none where they are not within the memory.
+/// These bytes, or none if out of bounds.
 pub fn bytes<'a>(cx: Cx<'a, '_>, (offset, length): (u64, u64)) -> Result<&'a [u8]> {
     let memory = kernel(cx)?;
     Ok(slice(memory.data(cx), offset, length).unwrap_or(&[]))
 }
 
-/// Where the last output is, and how long.
+/// Offset and length of the last output.
 pub fn output(cx: Cx) -> Result<(u64, u64)> {
     let memory = kernel(cx)?;
     let data = memory.data(cx);
@@ -235,8 +235,8 @@ pub fn output(cx: Cx) -> Result<(u64, u64)> {
     })
 }
 
-/// Where the text of the error is, and how long, when one is set. Kits from before Extism 1.0 free it before they return:
-/// when the call has failed it is what the block had.
+/// Offset and length of the error text, if one is set. Kits from before Extism 1.0 free it before they return; if the
+/// call failed, the freed block's length is used.
 pub fn error(cx: Cx, failed: bool) -> Result<Option<(u64, u64)>> {
     let memory = kernel(cx)?;
     let (data, store) = memory.data_and_store_mut(cx);
@@ -251,7 +251,7 @@ pub fn error(cx: Cx, failed: bool) -> Result<Option<(u64, u64)>> {
     Ok((length > 0).then_some((offset, length)))
 }
 
-/// Forgets all blocks, the input, the output and the error.
+/// Frees all blocks, and clears the input, the output and the error.
 pub fn reset(cx: Cx) -> Result<()> {
     let memory = kernel(cx)?;
     let (data, store) = memory.data_and_store_mut(cx);
@@ -262,7 +262,7 @@ pub fn reset(cx: Cx) -> Result<()> {
     Ok(())
 }
 
-/// What the words hold, which are all zero then.
+/// Takes the words, leaving zeros.
 pub fn take_words(cx: Cx) -> Result<Words> {
     let memory = kernel(cx)?;
     let words = memory.data_mut(cx).first_chunk_mut::<WORDS>();

@@ -1,6 +1,6 @@
-//! Plug-ins: the ABI of Extism, with the functions of the host in Elixir.
+//! Plug-ins: the ABI of Extism, with host functions in Elixir.
 //!
-//! It may use all other rooms; none of them knows it.
+//! It may use all other layers; none of them uses it.
 
 mod abi;
 mod blocks;
@@ -22,7 +22,7 @@ mod vars;
 
 use rustler::Env;
 
-/// Registers the resources of this room.
+/// Registers the resources of this layer.
 pub fn register(env: Env) -> bool {
     env.register::<template::PluginTemplate>().is_ok()
         && env.register::<instance::PluginResource>().is_ok()

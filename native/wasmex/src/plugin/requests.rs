@@ -1,4 +1,4 @@
-//! What a plug-in's HTTP requests may be, and what is known of the last one.
+//! Permissions for a plug-in's HTTP requests, and its last response.
 
 use crate::wasi::http::client::Client;
 use crate::wasi::http::error::too_long;
@@ -15,13 +15,13 @@ use wasmtime::{Error, Result};
 
 const REDIRECTS: u32 = 10;
 
-/// Requests of one plug-in that are under way at once: it waits for each.
+/// Concurrent requests of one plug-in: it waits for each.
 const EXCHANGES: usize = 1;
 
-/// What is the same for all plug-ins of a template.
+/// Settings shared by all plug-ins of a template.
 #[derive(Clone)]
 pub struct Sending {
-    /// Whether the library's client sends, and not a function of Elixir.
+    /// Whether the library's client sends, rather than an Elixir function.
     by_client: bool,
     time: Duration,
     roots: Roots,
@@ -39,13 +39,13 @@ impl<'a> Decoder<'a> for Sending {
     }
 }
 
-/// What is allowed, and what is known of the last response.
+/// Permissions, and the last response.
 pub struct Http {
     rules: Rules,
     sending: Sending,
-    /// Made for the first request: most plug-ins have none.
+    /// Created at the first request: most plug-ins make none.
     client: Option<Arc<Client>>,
-    /// Bytes that the body of a response may have.
+    /// Maximum size of a response body.
     pub max_response: u64,
     keep_headers: bool,
     /// Bytes of a response that count as the plug-in's memory.
@@ -55,7 +55,7 @@ pub struct Http {
     pub headers: Option<Vec<u8>>,
 }
 
-/// The answer to a request.
+/// The response to a request.
 #[derive(Default)]
 pub struct Response {
     pub status: u16,
@@ -63,7 +63,7 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-/// A request as plug-ins write it.
+/// A request, as plug-ins encode it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
@@ -106,7 +106,7 @@ impl Http {
         }
     }
 
-    /// The head of a request that may go where it says.
+    /// The head of a request, if its target is allowed.
     pub fn check(&self, asked: &Asked) -> Result<Head> {
         let head = asked.head()?;
         match head.allowed(&self.rules) {
@@ -118,7 +118,7 @@ impl Http {
         }
     }
 
-    /// What sends; `None` where a function of Elixir does.
+    /// The client; `None` if an Elixir function sends.
     pub fn client(&mut self) -> Option<Arc<Client>> {
         if !self.sending.by_client {
             return None;
@@ -140,20 +140,20 @@ impl Http {
         Some(client.clone())
     }
 
-    /// A request begins.
+    /// Clears the last response when a request begins.
     pub fn forget(&mut self) {
         self.status = 0;
         self.headers = self.keep_headers.then(|| b"{}".to_vec());
     }
 
-    /// It has its response, which may be too long.
+    /// Stores the response, unless it is too long.
     pub fn remember(&mut self, response: &Response) -> Result<()> {
         if response.body.len() as u64 > self.max_response {
             return Err(Error::msg(too_long(self.max_response)));
         }
         self.status = response.status;
         if self.keep_headers {
-            // Of several with one name the last.
+            // If several have the same name, the last one.
             let headers: BTreeMap<String, &String> = response
                 .headers
                 .iter()

@@ -1,4 +1,4 @@
-//! What a plug-in's store holds of it between calls: memory, variables, configuration.
+//! A plug-in's state in its store between calls: memory, variables, configuration.
 
 use crate::guest::data::StoreData;
 use crate::guest::suspension::Import;
@@ -14,30 +14,30 @@ use wasmtime::{Instance, Memory, TypedFunc};
 /// The namespace of the ABI's functions.
 pub const ENV: &str = "extism:host/env";
 
-/// `Wasmex.Plugin.Settings` after Elixir has checked it.
+/// `Wasmex.Plugin.Settings`, checked by Elixir.
 #[derive(NifStruct)]
 #[module = "Wasmex.Plugin.Settings"]
 pub struct Settings {
     pub config: HashMap<String, String>,
-    /// Pages that all memories may grow by once the plug-in is made; `None` for any number.
+    /// Pages by which all memories may grow once the plug-in is created; `None` for no limit.
     pub max_pages: Option<u64>,
     pub max_var_bytes: u64,
     pub max_http_response_bytes: u64,
     pub allowed_hosts: Vec<String>,
     pub http_response_headers: bool,
-    /// 0 for trace to 4 for error; what is above says that nothing is logged.
+    /// 0 for trace to 4 for error; higher values disable logging.
     pub log_level: i32,
 }
 
-/// The kernel's words, kept while another call has its own.
+/// The kernel's words, saved during a nested call.
 pub type Words = [u8; WORDS];
 
-/// Bytes of them, see kernel.wat.
+/// Their size in bytes, see kernel.wat.
 pub const WORDS: usize = 48;
 
-/// What the store of a plug-in holds of it.
+/// The plug-in's part of a store.
 pub struct State {
-    /// The library's own functions of Elixir, by their places in the table.
+    /// The library's own Elixir functions, by index in the table.
     own: [Import; 2],
     /// `None` until it is instantiated.
     pub running: Option<Running>,
@@ -47,27 +47,27 @@ pub struct State {
     pub http: Http,
     pub log_level: i32,
     pub max_pages: Option<u64>,
-    /// What the calls that are suspended in a host function had in the kernel's words when another began.
+    /// The saved words of calls suspended in a host function with a nested call.
     pub outer: Vec<Words>,
-    /// How many calls are suspended in a host function.
+    /// Number of calls suspended in a host function.
     suspended: Arc<AtomicU32>,
-    /// `_start` has run: the next call gets a new store.
+    /// `_start` has run, so the next call gets a new store.
     pub spent: bool,
 }
 
 /// The instance of a plug-in.
 pub struct Running {
-    /// The kernel's.
+    /// The kernel's exports.
     pub memory: Memory,
     pub instance: Instance,
-    /// Functions that were called before.
+    /// Functions called before.
     pub functions: HashMap<Box<[u8]>, Function>,
 }
 
-/// An export that can be called.
+/// A callable export.
 #[derive(Clone)]
 pub enum Function {
-    /// Its result is 0 or the code of an error.
+    /// Returns 0 or an error code.
     Code(TypedFunc<(), i32>),
     Silent(TypedFunc<(), ()>),
 }
@@ -96,12 +96,12 @@ impl State {
         }
     }
 
-    /// One of the library's own functions of Elixir.
+    /// One of the library's own Elixir functions.
     pub fn own(&self, index: u32) -> Import {
         self.own[(index as usize).min(self.own.len() - 1)].clone()
     }
 
-    /// The plug-in's, of a store that has one.
+    /// The plug-in state of a store that has one.
     pub fn of(data: &mut StoreData) -> wasmtime::Result<&mut State> {
         data.slots
             .get_mut::<State>()
@@ -115,12 +115,12 @@ impl State {
             .ok_or_else(|| wasmtime::Error::msg("the plug-in is not instantiated"))
     }
 
-    /// Whether a call that begins now does so within another.
+    /// Whether a call that begins now is nested.
     pub fn is_nested(&self) -> bool {
         self.suspended.load(Ordering::Relaxed) > 0
     }
 
-    /// Says that a call is suspended, until the guard is dropped: with the call, where that is cut off.
+    /// Marks a call as suspended until the guard is dropped: at its end, or when it is cut off.
     pub fn suspend(&self) -> Suspended {
         self.suspended.fetch_add(1, Ordering::Relaxed);
         Suspended(self.suspended.clone())

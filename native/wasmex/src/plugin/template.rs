@@ -21,13 +21,13 @@ use wasmtime::{Engine, Linker, Module};
 pub struct PluginTemplate {
     pub engine: ResourceArc<EngineResource>,
     pub kernel: Kernel,
-    /// All that is the same in each store: the functions of the ABI, those of Elixir, WASI.
+    /// The linker shared by all stores: functions of the ABI and of Elixir, WASI.
     pub linker: Linker<StoreData>,
-    /// In the order that they are instantiated in; the last one is the plug-in itself.
+    /// In the order of instantiation; the last is the plug-in itself.
     pub modules: Vec<Linked>,
-    /// The host modules that they import.
+    /// The host modules they import.
     pub hosts: Hosts,
-    /// The library's own functions of Elixir, by their places.
+    /// The library's own Elixir functions, by index.
     pub own: [Import; 2],
     /// How its HTTP requests are sent.
     pub sending: Sending,
@@ -44,8 +44,8 @@ impl PluginTemplate {
     }
 }
 
-/// `modules` are `[{name, module}]` in the order of their instantiation, `declarations` those of `functions`, a tuple
-/// that begins with the library's own.
+/// `modules` are `[{name, module}]` in the order of instantiation, `declarations` those of `functions`, a tuple that
+/// begins with the library's own.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn plugin_template_new<'a>(
     env: Env<'a>,
@@ -109,7 +109,7 @@ fn make(
     })
 }
 
-/// The names of the functions that can be called.
+/// The names of the callable functions.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn plugin_template_functions(template: ResourceArc<PluginTemplate>) -> Vec<String> {
     let callable = |module| link::callable(module, usize::MAX);

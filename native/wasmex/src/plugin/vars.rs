@@ -1,21 +1,21 @@
-//! The variables of a plug-in: bytes by name, which outlive a call.
+//! The variables of a plug-in: bytes by name, kept between calls.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What the reference counts for each variable beside its key and value.
+/// Overhead counted for each variable, as in the reference implementation.
 const OVERHEAD: usize = 48;
 
 /// The variables of a plug-in.
 pub struct Vars {
     values: HashMap<String, Arc<Vec<u8>>>,
     bytes: usize,
-    /// Bytes that all of them may take; 0 allows none.
+    /// Maximum total size; 0 allows none.
     most: usize,
 }
 
 impl Vars {
-    /// No variables, at most this many bytes.
+    /// No variables, with this maximum size.
     pub fn new(most: usize) -> Self {
         Vars {
             values: HashMap::new(),
@@ -24,7 +24,7 @@ impl Vars {
         }
     }
 
-    /// The value, which stays as it is when the variable changes.
+    /// The value, which stays unchanged when the variable is set again.
     pub fn get(&self, key: &str) -> Option<Arc<Vec<u8>>> {
         self.values.get(key).cloned()
     }
@@ -36,8 +36,8 @@ impl Vars {
             .map(|(key, value)| (key.as_str(), value.as_slice()))
     }
 
-    /// Whether a value of this length may be set. A variable that is replaced counts with its old and its new value, as
-    /// in the reference.
+    /// Whether a value of this length may be set. A replaced variable counts with its old and its new value, as in the
+    /// reference implementation.
     pub fn fits(&self, key: &str, length: usize) -> Result<(), &'static str> {
         if self.most == 0 {
             return Err("Vars are disabled by this host");
@@ -48,7 +48,7 @@ impl Vars {
         Ok(())
     }
 
-    /// Sets a variable, within the limit.
+    /// Sets a variable, within the maximum size.
     pub fn set(&mut self, key: &str, value: Vec<u8>) -> Result<(), &'static str> {
         self.fits(key, value.len())?;
         self.forget(key);

@@ -1,9 +1,9 @@
-//! The atoms that the library says or understands. None is ever made from a guest's data.
+//! The atoms used by the library. None is ever made from a guest's data.
 
 use rustler::{Atom, Env};
 
-/// The atom of a name that is written down in this crate, which `'static` ensures: text of a guest or of a caller never lives as
-/// long. Other files have their atoms from here.
+/// The atom for a name written in this crate, which `'static` ensures: text from a guest or a caller has a shorter
+/// lifetime. Other files get their atoms here.
 pub fn from_static(env: Env, name: &'static str) -> Option<Atom> {
     Atom::from_str(env, name).ok()
 }

@@ -1,25 +1,25 @@
 //! The text of a guest's backtrace.
 //!
-//! It reads as wasmtime's own, which can't be used: it demangles each name without a bound, of all frames at once.
+//! It looks like wasmtime's own, which cannot be used: that demangles all names of all frames without a limit.
 
 use super::demangle::{demangle, printable};
 use std::error::Error;
 use std::fmt::{self, Write};
 use wasmtime::{FrameInfo, FrameSymbol, WasmBacktrace};
 
-/// Frames that a text tells, from the innermost on, as wasmtime has it by default; profiles have more.
+/// Frames shown, innermost first, wasmtime's default; profiles have more.
 pub const FRAMES: usize = 20;
 
-/// Inlined functions of a frame that a text tells.
+/// Inlined functions shown per frame.
 pub const INLINED: usize = 16;
 
-/// Bytes of each cause that a text tells.
+/// Bytes shown of each cause.
 const CAUSE: usize = 64 * 1024;
 
-/// How wasmtime begins a backtrace.
+/// The first line of wasmtime's backtrace.
 const TITLE: &str = "error while executing at wasm backtrace:";
 
-/// The frames of the backtrace that an error carries.
+/// The frames of an error's backtrace.
 pub fn frames(error: &wasmtime::Error) -> &[FrameInfo] {
     let trace = error.downcast_ref::<WasmBacktrace>();
     trace.map_or(&[], |trace| trace.frames())
@@ -33,14 +33,14 @@ pub fn causes(error: &wasmtime::Error) -> Vec<String> {
         .collect()
 }
 
-/// What an error says of itself, and nothing where that is a backtrace.
+/// An error's own message; `None` if it is a backtrace.
 fn text(cause: &(dyn Error + 'static)) -> Option<String> {
     let mut text = Cause::default();
     let _ = write!(text, "{cause}");
     (!text.is_trace()).then_some(text.0)
 }
 
-/// Takes the start of a text, and of a backtrace no more than its title: names come after that.
+/// Keeps the start of a text, and only the title of a backtrace, since names follow it.
 #[derive(Default)]
 struct Cause(String);
 
@@ -106,7 +106,7 @@ fn function(frame: &FrameInfo) -> String {
     }
 }
 
-/// Where in its source a function stands.
+/// The source location of a function.
 fn line(symbol: &FrameSymbol) -> String {
     let Some(file) = symbol.file() else {
         return String::new();

@@ -1,17 +1,17 @@
-//! A process of the operating system that lives no longer than the Erlang process that holds it.
+//! An OS process that lives no longer than the Erlang process that holds it.
 //!
-//! A port closes the pipes of its program, and a program that looks at them ends. This one is killed, whether it looks or
-//! not: by name, or when its holder dies.
+//! A port closes its program's pipes, which ends only programs that notice. This process is killed in any case: on
+//! request, or when its holder dies.
 
 use crate::vm::atoms;
 use crate::vm::live::{Kind, Live};
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Holds a process of the operating system.
+/// Holds an OS process.
 pub struct ChildResource {
     process: process::Process,
-    /// Its end is known: its number may be another's by now.
+    /// It is known to have exited: its pid may belong to another process now.
     gone: AtomicBool,
     _live: Live,
 }
@@ -40,8 +40,7 @@ impl Drop for ChildResource {
     }
 }
 
-/// Holds the program of a port of the calling process, by its process id: `{:ok, child}`, or `:error` where it has
-/// ended.
+/// Holds the program of a port of the calling process, by OS pid: `{:ok, child}`, or `:error` if it has exited.
 #[rustler::nif]
 fn child_hold<'a>(env: Env<'a>, os_pid: i32) -> Term<'a> {
     let Some(process) = process::Process::open(os_pid) else {
@@ -59,21 +58,21 @@ fn child_hold<'a>(env: Env<'a>, os_pid: i32) -> Term<'a> {
     (atoms::ok(), child).encode(env)
 }
 
-/// Ends it at once. One that has ended is left alone.
+/// Kills it. Does nothing if it has exited.
 #[rustler::nif]
 fn child_kill(child: ResourceArc<ChildResource>) -> rustler::Atom {
     child.kill();
     atoms::ok()
 }
 
-/// It has ended, as its port says: from now on nothing is killed.
+/// Its port reported the exit: never kill it from now on.
 #[rustler::nif]
 fn child_gone(child: ResourceArc<ChildResource>) -> rustler::Atom {
     child.gone.store(true, Ordering::Release);
     atoms::ok()
 }
 
-/// By a descriptor, which never means another process that got the same number; by number where the kernel has none.
+/// Through a pidfd, which cannot refer to another process that reuses the pid; by pid if the kernel has no pidfds.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod process {
     use rustix::fd::OwnedFd;
@@ -82,14 +81,14 @@ mod process {
         Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, test_kill_process,
     };
 
-    /// A process, by a descriptor where the system has them.
+    /// A process, by pidfd if the system has them.
     pub enum Process {
         Descriptor(OwnedFd),
         Number(Pid),
     }
 
     impl Process {
-        /// The process with this number.
+        /// The process with this pid.
         pub fn open(number: i32) -> Option<Self> {
             let number = Pid::from_raw(number)?;
             match pidfd_open(number, PidfdFlags::empty()) {
@@ -103,7 +102,7 @@ mod process {
 
         /// Kills it.
         pub fn kill(&self) {
-            // One that has ended can't be killed, which is as good.
+            // If it has exited, killing fails, which is fine.
             let _ = match self {
                 Process::Descriptor(descriptor) => pidfd_send_signal(descriptor, Signal::KILL),
                 Process::Number(number) => kill_process(*number, Signal::KILL),
@@ -112,16 +111,16 @@ mod process {
     }
 }
 
-/// By number.
+/// By pid.
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
 mod process {
     use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-    /// A process by its number.
+    /// A process by its pid.
     pub struct Process(Pid);
 
     impl Process {
-        /// The process with this number.
+        /// The process with this pid.
         pub fn open(number: i32) -> Option<Self> {
             let number = Pid::from_raw(number)?;
             test_kill_process(number).ok().map(|()| Process(number))
@@ -134,7 +133,7 @@ mod process {
     }
 }
 
-/// Nothing to kill with: the program ends when its input does.
+/// Unsupported: the program ends when its input does.
 #[cfg(not(unix))]
 mod process {
     /// Not supported here.

@@ -1,8 +1,8 @@
-//! The threads that compile in this process, and the jobs that wait for them.
+//! The compiler threads of this process, and their queue of jobs.
 //!
-//! The process that asks gets a message, `{:wasmex_compiled, reference, result}`, and waits for it as processes do: no
-//! scheduler is held. There are fewer threads than schedulers, so that compiles leave the VM a core to itself where it has
-//! two. A job whose process dies is dropped; one that runs can't be stopped, and counts until it ends.
+//! The requesting process gets a message, `{:wasmex_compiled, reference, result}`, and waits without holding a
+//! scheduler. There are fewer threads than schedulers, so that the VM keeps a core on machines with two or more. A
+//! queued job whose process dies is dropped; a running one cannot be stopped and counts until it ends.
 
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
@@ -14,17 +14,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, available_parallelism};
 
-/// Code from this size on is compiled by as many threads as there are cores. They are made for it, which for less code
-/// takes longer than they save.
+/// Code of at least this size is compiled on as many threads as there are cores. They are started for it, which does
+/// not pay off for smaller code.
 const LARGE: usize = 64 * 1024;
 
-/// The parser and the compiler recurse: as deep as their own limits let them, not as this stack does.
+/// The parser and the compiler recurse up to their own limits, which must be reached before the stack ends.
 const STACK: usize = 8 * 1024 * 1024;
 
 /// Makes the result in the environment of the message.
 pub type Answer = Box<dyn for<'a> FnOnce(Env<'a>) -> Term<'a> + Send>;
 
-/// A compile that waits for a thread. Its process is monitored by it.
+/// A compile waiting for a thread. It monitors its process.
 pub struct CompileResource(Mutex<Option<Job>>);
 
 struct Job {
@@ -45,9 +45,9 @@ impl CompileResource {
 impl Resource for CompileResource {
     const IMPLEMENTS_DOWN: bool = true;
 
-    /// Nobody wants it any more.
+    /// The process is dead.
     fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
-        // Its thread may be about to begin: whoever takes the job first has it.
+        // A thread may be about to start it: whoever takes the job first owns it.
         if let Some(job) = self.take() {
             queue()
                 .waiting
@@ -74,8 +74,8 @@ fn queue() -> MutexGuard<'static, Queue> {
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has it compiled, and the result sent to the process that calls this NIF: `:ok`, `:full` when `most` compiles wait
-/// or run already, or an error where the system gives no thread. `size` is that of the code.
+/// Queues a compile and sends the result to the calling process: `:ok`, `:full` if `most` compiles are waiting or
+/// running, or an error if the system refuses a thread. `size` is the code's.
 pub fn begin<'a, T: Send + 'static>(
     env: Env<'a>,
     (reference, most): (Term<'a>, usize),
@@ -102,7 +102,7 @@ pub fn begin<'a, T: Send + 'static>(
     }
 }
 
-/// What wasmtime's compiler made, or what it says is wrong.
+/// The compiler's output, or its error.
 pub fn checked<T>(made: wasmtime::Result<T>) -> Result<T> {
     made.map_err(|error| Error::chain(atoms::compile(), &error))
 }
@@ -124,7 +124,7 @@ fn push(env: Env, job: Job, most: usize) -> Result<bool> {
                 let text = format!("the system gives no threads for compiling: {error}");
                 return Err(Error::text(atoms::no_threads(), text));
             }
-            // Those that are there do.
+            // The existing threads do the work.
             Err(_) => {}
         }
     }
@@ -134,7 +134,7 @@ fn push(env: Env, job: Job, most: usize) -> Result<bool> {
     Ok(true)
 }
 
-/// One less than there are cores, at least one.
+/// The number of cores minus one, at least one.
 fn most_threads() -> usize {
     available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1))
 }
@@ -145,10 +145,10 @@ fn start() -> std::io::Result<()> {
     Ok(())
 }
 
-/// What each thread does for ever.
+/// The loop of each thread.
 fn work() {
-    // wasmtime compiles in rayon's threads. In one pool for all, a job that waits for its last function might
-    // find itself running another job to the end.
+    // wasmtime compiles in rayon's threads. In a shared pool, a job waiting for its last function could start running
+    // another job to its end.
     let alone = ThreadPoolBuilder::new()
         .num_threads(1)
         .use_current_thread()
@@ -189,13 +189,13 @@ fn run(job: Job, alone: Option<&ThreadPool>) {
     let answer = compiled.unwrap_or_else(|_| {
         Box::new(|env| Error::text(atoms::compile(), "the compiler panicked").to_term(env))
     });
-    // The process may be gone, which is nobody's error.
+    // The process may have died, which is not an error.
     let _ = OwnedEnv::new().send_and_clear(&pid, |env| {
         (atoms::wasmex_compiled(), reference.get(env), answer(env)).encode(env)
     });
 }
 
-/// Threads for one large job. `None` where the system gives none.
+/// Threads for one large job. `None` if the system refuses them.
 fn many() -> Option<ThreadPool> {
     ThreadPoolBuilder::new()
         .thread_name(|n| format!("wasmex-compile-{n}"))

@@ -1,12 +1,12 @@
-//! The name in a symbol of C++: `space::foo` in `_ZN5space3fooEibc`.
+//! The name in a mangled C++ symbol: `space::foo` in `_ZN5space3fooEibc`.
 //!
-//! Parameters are left out and template arguments are `<…>`: they can stand for each other, so that a short symbol has
-//! a text without end, and known demanglers try alternatives whose number doubles with each level. This reads the
-//! symbol once, from front to back (Itanium C++ ABI, section 5.1).
+//! Parameters are omitted, and template arguments are shown as `<…>`: they can refer to each other, so a short symbol
+//! can have an endless text, and known demanglers try alternatives that double with each level. This reads the symbol
+//! once, front to back (Itanium C++ ABI, section 5.1).
 
 use std::fmt;
 
-/// Writes the name, and says whether there is one. The writer may stop it.
+/// Writes the name, and returns whether there is one. The writer may stop it.
 pub fn write(symbol: &str, out: &mut impl fmt::Write) -> Result<bool, fmt::Error> {
     let mangled = symbol
         .strip_prefix("__Z")
@@ -169,7 +169,7 @@ fn known(code: &str) -> Option<&'static str> {
         .map(|(_, text)| *text)
 }
 
-/// What of the symbol is still to be read.
+/// The unread rest of the symbol.
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {
@@ -201,13 +201,13 @@ impl<'a> Rest<'a> {
         self.take(size).filter(|name| !name.is_empty())
     }
 
-    /// Over arguments that have begun, up to and with the `E` that ends them.
+    /// Skips template arguments, up to and including the final `E`.
     fn skip_to_end(&mut self) -> Option<()> {
         let mut depth = 1;
         while depth > 0 {
             match self.0.as_bytes() {
                 [b'0'..=b'9', ..] => self.source_name().map(|_| ())?,
-                // `Lb1E`, a literal: its digits are no name.
+                // In the literal `Lb1E` the digits are not a length.
                 [b'L', b'a'..=b'z', ..] => {
                     let end = self.0.find('E')?;
                     self.take(end + 1)?;

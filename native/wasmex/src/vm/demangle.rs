@@ -1,7 +1,7 @@
-//! Names of functions for texts: demangled, printable and short, whatever a guest calls its functions.
+//! Function names for texts: demangled, printable and short, whatever the guest calls its functions.
 //!
-//! A mangled name of 270 bytes can stand for gigabytes: each back reference may double what it names. So demanglers write
-//! through [`Text`], which ends them once the text is full, and no long name reaches them at all.
+//! A mangled name of 270 bytes can expand to gigabytes: each back reference may double what it refers to. So demanglers
+//! write through [`Text`], which stops them once it is full, and long names are never demangled.
 
 use super::cpp_name;
 use std::fmt::{self, Write};
@@ -9,10 +9,10 @@ use std::fmt::{self, Write};
 /// Bytes of a name that a text shows.
 const SHOWN: usize = 256;
 
-/// Longer symbols are shown as they are: demanglers recurse, and take time that grows faster than the name.
+/// Longer symbols are shown unchanged: demanglers recurse, and take time that grows faster than the name.
 const SYMBOL: usize = 512;
 
-/// The name as a person wrote it, where it can be told; at most 256 bytes of it.
+/// The name as written in the source, if it can be demangled; at most 256 bytes.
 pub fn demangle(symbol: &str) -> String {
     let text = match symbol.len() <= SYMBOL {
         true => rust(symbol).or_else(|| cpp(symbol)),
@@ -21,14 +21,14 @@ pub fn demangle(symbol: &str) -> String {
     text.unwrap_or_else(|| printable(symbol))
 }
 
-/// The text as it is, without what would steer a terminal; at most 256 bytes of it.
+/// The text without characters that control a terminal; at most 256 bytes.
 pub fn printable(text: &str) -> String {
     let mut shown = Text::default();
     let _ = shown.write_str(text);
     shown.finish()
 }
 
-/// The text, cut where it is longer than names may be.
+/// The text, truncated to the length of a name.
 pub fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(SHOWN)]
 }
@@ -51,7 +51,7 @@ fn cpp(symbol: &str) -> Option<String> {
     }
 }
 
-/// A text that takes so many bytes and so many writes, then no more: its writer is told to stop.
+/// A buffer limited to this many bytes and writes; then it stops its writer.
 #[derive(Default)]
 struct Text {
     text: String,
@@ -59,7 +59,7 @@ struct Text {
     full: bool,
 }
 
-/// Writes that a name may take: empty ones would never fill the text.
+/// Limits the number of writes too: empty ones would never fill the text.
 const WRITES: usize = 4096;
 
 impl Text {
@@ -92,7 +92,7 @@ impl Write for Text {
     }
 }
 
-/// Whether a terminal or a browser takes the character as an order: controls, new lines and changes of direction.
+/// Whether a terminal or a browser would act on the character: controls, line breaks and changes of direction.
 ///
 /// The same characters as in `Wasmex.Printable`.
 fn steers(char: char) -> bool {

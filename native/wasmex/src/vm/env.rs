@@ -1,5 +1,5 @@
-//! The environment of the NIF that runs on this thread, for code that has none at hand: terms are made in it,
-//! messages are sent with it.
+//! The environment of the NIF running on this thread, for code that is not passed one: used to make terms and to send
+//! messages.
 //!
 //! A poll runs the guest on the NIF's own thread, so a thread-local pointer is enough: no lock, no allocation.
 
@@ -12,11 +12,11 @@ thread_local! {
     static ENV: Cell<*mut ErlNifEnv> = const { Cell::new(ptr::null_mut()) };
 }
 
-/// Says which environment this thread runs under for as long as it lives.
+/// Sets this thread's environment for as long as it lives.
 pub struct EnvScope(*mut ErlNifEnv);
 
 impl EnvScope {
-    /// Makes `env` the current one; the one before is current again when the scope ends.
+    /// Makes `env` the current environment; the previous one is restored when the scope ends.
     pub fn enter(env: *mut ErlNifEnv) -> Self {
         EnvScope(ENV.replace(env))
     }
@@ -28,7 +28,7 @@ impl Drop for EnvScope {
     }
 }
 
-/// The environment of the NIF that runs on this thread; null where none does.
+/// The environment of the NIF running on this thread; null if there is none.
 ///
 /// Not inlined: a fiber may move to another thread between two calls, so the address of a thread-local must not be
 /// kept from one to the next.
@@ -37,19 +37,19 @@ pub fn current_env() -> *mut ErlNifEnv {
     ENV.get()
 }
 
-/// Makes or reads terms in the current environment; `None` where there is none.
+/// Makes or reads terms in the current environment; `None` if there is none.
 pub fn in_env<R>(f: impl FnOnce(Env) -> R) -> Option<R> {
     let env = current_env();
     if env.is_null() {
         return None;
     }
     let lifetime = ();
-    // SAFETY: the environment belongs to the NIF that is running on this thread right now, and `R`
-    // can't hold a term of it by its lifetime.
+    // SAFETY: the environment belongs to the NIF that is running on this thread, and by its lifetime `R` cannot hold a
+    // term of it.
     Some(f(unsafe { Env::new(&lifetime, env) }))
 }
 
-/// A term that lost its lifetime on its way through a future.
+/// Restores the lifetime of a term that came through a future.
 ///
 /// # Safety
 /// `term` must be a term of `env`.

@@ -1,4 +1,4 @@
-//! Everything that can go wrong, and its one way into an Erlang term.
+//! All errors, and their conversion to Erlang terms.
 
 use crate::vm::atoms;
 use crate::vm::backtrace;
@@ -9,29 +9,29 @@ use rustler::{Atom, Encoder, Env, Term};
 use std::any::Any;
 use wasmtime::Trap;
 
-/// Why something could not be done.
+/// Why an operation failed.
 pub enum Error {
-    /// wasmtime's own error from running a guest: see [`guest`].
+    /// An error from wasmtime while running a guest: see [`guest`].
     Guest(wasmtime::Error),
-    /// An error with details of its own.
+    /// An error with its own details.
     Host(Box<dyn HostError>),
-    /// A kind of trouble that carries one text.
+    /// A kind of error with only a text.
     Text(Atom, String),
-    /// The driving process gave up on the call.
+    /// The driving process cancelled the call.
     Cancelled,
     /// The store is closed.
     Closed,
-    /// Waiting for the store could never end.
+    /// Waiting for the store would be a deadlock.
     Deadlock,
-    /// The import that a `caller` was made for is over.
+    /// The import that a `caller` belongs to has ended.
     CallerExpired,
-    /// The import that a `caller` was made for is run by another process.
+    /// The import that a `caller` belongs to is run by another process.
     CallerElsewhere,
-    /// The system gives no thread that could stop a guest.
+    /// The system refuses the thread that interrupts guests.
     NoTicker,
 }
 
-/// The result of what may fail so.
+/// The result of an operation that may fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl<E: HostError> From<E> for Error {
@@ -41,7 +41,7 @@ impl<E: HostError> From<E> for Error {
 }
 
 impl Error {
-    /// A kind of trouble that carries one text.
+    /// A kind of error with only a text.
     pub fn text(kind: Atom, text: impl std::fmt::Display) -> Self {
         Error::Text(kind, text.to_string())
     }
@@ -51,7 +51,7 @@ impl Error {
         Error::Text(kind, with_causes(error))
     }
 
-    /// Something is as it should never be; what is said is where.
+    /// A bug in this library; the text says where.
     pub fn broken(why: impl Into<String>) -> Self {
         Error::Text(atoms::broken(), why.into())
     }
@@ -64,7 +64,7 @@ impl Error {
         }
     }
 
-    /// The same, to be completed on its way up.
+    /// The same, to be completed by callers.
     pub fn as_host_mut<E: HostError>(&mut self) -> Option<&mut E> {
         match self {
             Error::Host(error) => (&mut **error as &mut dyn Any).downcast_mut(),
@@ -89,7 +89,7 @@ impl Error {
     }
 }
 
-/// How a failed guest ended: by the host's own error first, else by a trap, else by anything else.
+/// How a failed guest ended: by an error of the host, otherwise a trap, otherwise any other error.
 fn guest<'a>(env: Env<'a>, error: &wasmtime::Error) -> (Atom, host_error::Details<'a>) {
     let message = |text: &str| (atoms::message(), text.encode(env));
     let (kind, mut details) = if let Some(host) = host_error::of(error) {
@@ -116,8 +116,8 @@ fn guest<'a>(env: Env<'a>, error: &wasmtime::Error) -> (Atom, host_error::Detail
     (kind, details)
 }
 
-/// An error with its causes, as wasmtime itself prints them, but never with a backtrace of the host,
-/// which `RUST_BACKTRACE` would add.
+/// An error with its causes, formatted as wasmtime does, but never with a backtrace of the host, which `RUST_BACKTRACE`
+/// would add.
 fn with_causes(error: &wasmtime::Error) -> String {
     let texts = backtrace::causes(error);
     let (text, causes) = match texts.split_first() {
@@ -174,7 +174,7 @@ fn trap_code(trap: Trap) -> Atom {
     }
 }
 
-/// The kind of a term, for a message.
+/// The kind of a term, for error messages.
 pub fn kind_of(term: Term) -> Atom {
     use rustler::TermType::*;
     match term.get_type() {

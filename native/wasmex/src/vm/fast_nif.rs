@@ -1,11 +1,11 @@
-//! NIFs without the attribute macro's detours, for those that calls, imports and memory go
-//! through: no vector of terms, no conversion of the result. Panics are caught as there.
+//! NIFs without the overhead of the attribute macro (a vector of terms, conversion of the result), for calls, imports
+//! and memory access. Panics are caught as usual.
 
 use rustler::sys::{ErlNifEnv, ErlNifTerm};
 use rustler::{Env, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Calls `nif` with its arguments; bad ones raise `ArgumentError`.
+/// Calls `nif` with its arguments; invalid ones raise `ArgumentError`.
 ///
 /// # Safety
 /// To be called by the VM only, with the arguments it passes to a NIF of arity `N`.
@@ -35,7 +35,7 @@ pub unsafe fn call<const N: usize>(
     }
 }
 
-/// An integer or nil; most often nil.
+/// An integer or nil, most often nil.
 pub fn option(term: Term) -> rustler::NifResult<Option<u64>> {
     if term.is_atom() {
         Ok(None)

@@ -7,8 +7,8 @@ use crate::vm::terms;
 use rustler::{Encoder, Env, Term};
 use wasmtime::FrameInfo;
 
-/// `%{module_name, func_name, func_index, func_offset, module_offset, symbols}`, with names as they are in the module:
-/// raw, but no longer than texts have them.
+/// `%{module_name, func_name, func_index, func_offset, module_offset, symbols}`, with raw names, truncated to the
+/// length used in texts.
 pub fn term<'a>(env: Env<'a>, frame: &FrameInfo) -> Term<'a> {
     let symbols: Vec<Term> = frame
         .symbols()

@@ -1,4 +1,4 @@
-//! Errors of the library's own: each knows its kind and its details, and is declared where it belongs.
+//! The library's own errors: each provides its kind and details, and is declared where it is used.
 //!
 //! Rust fills the fields; `Wasmex.Error` in Elixir makes the exception and writes the sentence.
 
@@ -6,10 +6,10 @@ use rustler::{Atom, Env, Term};
 use std::any::Any;
 use std::sync::OnceLock;
 
-/// What Elixir is told besides the kind, by name.
+/// The details for Elixir, by name.
 pub type Details<'a> = Vec<(Atom, Term<'a>)>;
 
-/// An error that knows what Elixir is told about it.
+/// An error that provides its details.
 pub trait HostError: Any + Send + Sync {
     /// The first element of `{kind, details}`.
     fn kind(&self) -> Atom;
@@ -17,14 +17,14 @@ pub trait HostError: Any + Send + Sync {
     /// The pairs of the second element.
     fn details<'a>(&self, env: Env<'a>) -> Details<'a>;
 
-    /// Where it ends a guest: whether Elixir is told the causes and the backtrace too.
+    /// Whether Elixir also gets the causes and the backtrace when it ends a guest.
     fn has_backtrace(&self) -> bool {
         true
     }
 }
 
-/// Declares an error whose details are its fields: `struct Name = kind { field: Type, … }`. The kind and the fields are
-/// atoms of those names.
+/// Declares an error whose details are its fields: `struct Name = kind { field: Type, … }`. Atoms for the kind and the
+/// fields must exist.
 macro_rules! host_error {
     ($(#[$about:meta])* $vis:vis struct $name:ident = $kind:ident {
         $($(#[$field_about:meta])* $field:ident: $ty:ty,)*
@@ -47,7 +47,7 @@ macro_rules! host_error {
 
 pub(crate) use host_error;
 
-/// Finds one type of error in wasmtime's error, where host functions leave it.
+/// Finds one type of error in a wasmtime error left by a host function.
 pub type Find = fn(&wasmtime::Error) -> Option<&dyn HostError>;
 
 /// Finds errors of type `T`.
@@ -58,12 +58,12 @@ pub fn find<T: HostError + std::error::Error>(error: &wasmtime::Error) -> Option
 
 static TABLE: OnceLock<&'static [Find]> = OnceLock::new();
 
-/// Makes the errors known that host functions leave; once, when the library is loaded.
+/// Registers the errors that host functions leave; called once, when the library is loaded.
 pub fn register(table: &'static [Find]) {
     let _ = TABLE.set(table);
 }
 
-/// The error that a host function left, if any. If several match, the first in the table wins.
+/// The error left by a host function, if any. If several match, the first in the table wins.
 pub fn of(error: &wasmtime::Error) -> Option<&dyn HostError> {
     let table = TABLE.get().copied().unwrap_or_default();
     table.iter().find_map(|find| find(error))

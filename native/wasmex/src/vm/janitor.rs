@@ -1,14 +1,14 @@
-//! A thread that frees what takes long to free, such as a gigabyte of memory: a scheduler has no time for that.
+//! A thread that frees what takes too long for a scheduler, such as a gigabyte of memory.
 
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
 type Large = Box<dyn Send>;
 
-/// `None` until something large was there to be freed.
+/// `None` until something large must be freed.
 static QUEUE: Mutex<Option<Sender<Large>>> = Mutex::new(None);
 
-/// Drops it on the thread, or here where the system gives none.
+/// Drops a value on the thread, or here if the system refuses a thread.
 pub fn drop_elsewhere(large: impl Send + 'static) {
     let mut queue = QUEUE.lock().unwrap_or_else(PoisonError::into_inner);
     if queue.is_none() {

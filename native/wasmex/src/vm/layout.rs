@@ -1,8 +1,8 @@
-//! Small integers and lists as the VM has them in memory, without a call per element.
+//! The VM's memory layout of small integers and lists, for access without a call per element.
 //!
-//! The VM's own functions cost some nanoseconds per element, and values of components are long lists. The layout is not
-//! part of the VM's interface, so [`check`] compares it with what the interface says when the library is loaded. Where
-//! that differs, and when a test says so, the interface is used.
+//! The VM's own functions cost some nanoseconds per element, and component values can be long lists. The layout is not
+//! part of the VM's interface, so [`check`] compares it with the interface when the library is loaded. If they differ,
+//! or if a test says so, the interface is used.
 
 use rustler::sys::{
     ErlNifTerm, enif_get_int64, enif_make_int64, enif_make_list_cell, enif_make_list_from_array,
@@ -10,15 +10,15 @@ use rustler::sys::{
 use rustler::{Env, Term};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether the layout is what this file says.
+/// Whether the layout is as expected.
 static KNOWN: AtomicBool = AtomicBool::new(false);
-/// Whether it is made use of.
+/// Whether it is used.
 static USED: AtomicBool = AtomicBool::new(false);
 
-/// The low bits of a small integer, the others are its value.
+/// The low bits of a small integer; the others are its value.
 const SMALL: usize = 0b1111;
 const SMALL_BITS: u32 = 4;
-/// The low bits of a list that is not empty, the others are the address of its cell.
+/// The low bits of a non-empty list; the others are the address of its cell.
 const CELL: usize = 0b01;
 const CELL_MASK: usize = 0b11;
 
@@ -32,7 +32,7 @@ fn term(word: usize) -> ErlNifTerm {
     unsafe { std::mem::transmute::<usize, ErlNifTerm>(word) }
 }
 
-/// Compares the layout with the interface of the VM. To be called once, when the library is loaded.
+/// Compares the layout with the VM's interface. Called once, when the library is loaded.
 pub fn check(env: Env) {
     let known = size_of::<usize>() == 8 && integers_match(env) && lists_match(env);
     KNOWN.store(known, Ordering::Relaxed);
@@ -43,7 +43,7 @@ fn integers_match(env: Env) -> bool {
     let wide = [0, 1, 2, 15, 16, 255, 65_535, 1 << 31, 1 << 32, 1 << 58];
     let all_small = wide.iter().all(|n| is_small(env, *n) && is_small(env, -*n));
     let most = (1_i64 << 59) - 1;
-    // One more is another kind of term, and so is all that is no integer.
+    // One more is no longer a small integer; neither is any other term.
     let others = [
         rustler::Encoder::encode(&(most + 1), env),
         rustler::Encoder::encode(&i64::MIN, env),
@@ -84,7 +84,7 @@ fn lists_match(env: Env) -> bool {
     if word(longer) & CELL_MASK != CELL || word(list) & CELL_MASK != CELL {
         return false;
     }
-    // SAFETY: lists have this tag; that a cell is two words at the address is what is looked at.
+    // SAFETY: lists have this tag; whether a cell is two words at the address is what this checks.
     let (head, tail) = unsafe { cell(word(longer)) };
     let mut rest = word(list);
     let mut same = head == word(terms[4]) && tail == rest;
@@ -102,37 +102,37 @@ fn lists_match(env: Env) -> bool {
 }
 
 /// # Safety
-/// The word must be a list that is not empty, and the layout must be known.
+/// The word must be a non-empty list, and the layout must be as expected.
 unsafe fn cell(list: usize) -> (usize, usize) {
     let cell = (list - CELL) as *const usize;
-    // SAFETY: by this function's own condition.
+    // SAFETY: the caller's condition.
     unsafe { (*cell, *cell.add(1)) }
 }
 
-/// Whether the layout is made use of.
+/// Whether the layout is used.
 pub fn is_used() -> bool {
     USED.load(Ordering::Relaxed)
 }
 
-/// The value of a small integer, where the layout is made use of.
+/// The value of a small integer, if the layout is used.
 #[inline]
 pub fn small(of: Term) -> Option<i64> {
     let word = word(of.as_c_arg());
     (word & SMALL == SMALL && is_used()).then_some(word as i64 >> SMALL_BITS)
 }
 
-/// A small integer. Only where [`is_used`]: the value must fit 60 bits, which all of up to 32 bits do.
+/// A small integer. Requires [`is_used`]; the value must fit 60 bits, as all up to 32 bits do.
 #[inline]
 pub fn integer(value: i64) -> ErlNifTerm {
     term((value << SMALL_BITS) as usize | SMALL)
 }
 
-/// Calls `each` with the small integers of a list, as long as they are such and it says true. False where not all were.
-/// Only where [`is_used`].
+/// Calls `each` with the small integers of a list, until another term or until it returns false. False unless all were
+/// visited. Requires [`is_used`].
 pub fn all_small(list: Term, mut each: impl FnMut(i64) -> bool) -> bool {
     let mut rest = word(list.as_c_arg());
     while rest & CELL_MASK == CELL {
-        // SAFETY: terms of this environment are alive, and nothing changes them.
+        // SAFETY: terms of this environment are alive and immutable.
         let (head, tail) = unsafe { cell(rest) };
         if head & SMALL != SMALL || !each(head as i64 >> SMALL_BITS) {
             return false;
@@ -142,7 +142,7 @@ pub fn all_small(list: Term, mut each: impl FnMut(i64) -> bool) -> bool {
     true
 }
 
-/// Whether the layout is made use of from now on, if it is known; for tests of both ways.
+/// Sets whether the layout is used from now on, if it is as expected; for testing both paths.
 #[rustler::nif]
 fn vm_layout_use(wanted: bool) -> bool {
     let used = wanted && KNOWN.load(Ordering::Relaxed);

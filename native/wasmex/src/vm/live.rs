@@ -1,10 +1,10 @@
-//! Counts the native objects that are alive, so that tests can prove that nothing leaks.
+//! Counts live native objects, so that tests can detect leaks.
 
 use crate::vm::atoms;
 use rustler::{Atom, Encoder, Env, Term};
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// The kinds that are told apart.
+/// The counted kinds.
 #[derive(Clone, Copy)]
 pub enum Kind {
     Engine,
@@ -34,11 +34,11 @@ const KINDS: usize = 21;
 
 static COUNTS: [AtomicI64; KINDS] = [const { AtomicI64::new(0) }; KINDS];
 
-/// Held by the object that is counted.
+/// Held by each counted object.
 pub struct Live(Kind);
 
 impl Live {
-    /// One more of this kind.
+    /// Counts one more of this kind.
     pub fn new(kind: Kind) -> Self {
         COUNTS[kind as usize].fetch_add(1, Ordering::Relaxed);
         Live(kind)

@@ -1,16 +1,16 @@
-//! The memory mappings of all guests, counted in the whole VM.
+//! Counts the memory mappings of all guests in the VM.
 //!
-//! The kernel allows a process a number of mappings (`vm.max_map_count` on Linux, 65,530 by default). A VM that needs
-//! one more for a heap of its own is aborted. So guests may use half of that number, and get an error beyond it.
+//! The kernel limits the mappings of a process (`vm.max_map_count` on Linux, 65,530 by default). If the VM itself
+//! cannot get one for a heap, it aborts. So guests may use half of that number, and get an error beyond it.
 
 use crate::vm::host_error::host_error;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Taken by all guests together.
+/// Used by all guests together.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
-/// How many mappings guests may have together. Elsewhere than on Linux there is no such limit.
+/// Maximum for all guests together. Systems other than Linux have no such limit.
 fn limit() -> u64 {
     static LIMIT: OnceLock<u64> = OnceLock::new();
     *LIMIT.get_or_init(|| {
@@ -21,10 +21,10 @@ fn limit() -> u64 {
 }
 
 host_error! {
-    /// Guests have as many mappings as they may.
+    /// The guests have used all their mappings.
     #[derive(Debug)]
     pub struct MappingLimit = mapping_limit {
-        /// How many they may have.
+        /// The maximum.
         limit: u64,
     }
 }
@@ -41,24 +41,24 @@ impl std::fmt::Display for MappingLimit {
 
 impl std::error::Error for MappingLimit {}
 
-/// Mappings that something has. They are given back when this is dropped.
+/// Mappings reserved by an object; returned when dropped.
 #[derive(Default)]
 pub struct Mappings(u32);
 
 impl Mappings {
-    /// Takes some, if they are left.
+    /// Reserves some, if available.
     pub fn take(count: u32) -> Result<Self, MappingLimit> {
         let mut mappings = Mappings(0);
         mappings.grow(count)?;
         Ok(mappings)
     }
 
-    /// How many it has.
+    /// How many it has reserved.
     pub fn count(&self) -> u32 {
         self.0
     }
 
-    /// Takes more.
+    /// Reserves more.
     pub fn grow(&mut self, count: u32) -> Result<(), MappingLimit> {
         let limit = limit();
         let before = TAKEN.fetch_add(u64::from(count), Ordering::Relaxed);
@@ -70,7 +70,7 @@ impl Mappings {
         Ok(())
     }
 
-    /// Gives back all but this many.
+    /// Returns all but this many.
     pub fn shrink_to(&mut self, count: u32) {
         let less = self.0.saturating_sub(count);
         self.0 -= less;
@@ -84,17 +84,17 @@ impl Drop for Mappings {
     }
 }
 
-/// How many mappings the parts of a guest need, which depends on the settings of its engine.
+/// Mappings needed by each part of a guest, which depends on the engine's settings.
 #[derive(Clone, Copy)]
 pub struct Cost {
-    /// A linear memory: what is accessible, its image, and the reservation behind it.
+    /// A linear memory: its accessible part, its image, and its reservation.
     pub memory: u32,
     /// The stack of a call.
     pub stack: u32,
 }
 
 impl Cost {
-    /// Memories with reservations, and stacks of a pool, each with a guard page.
+    /// Memories with reservations, and pooled stacks, each with a guard page.
     pub const POOLED: Self = Cost {
         memory: 3,
         stack: 2,
@@ -104,12 +104,12 @@ impl Cost {
         memory: 3,
         stack: 0,
     };
-    /// Neither: adjacent mappings are one to the kernel.
+    /// Neither: the kernel merges adjacent mappings.
     pub const MERGED: Self = Cost {
         memory: 0,
         stack: 0,
     };
 }
 
-/// A compiled module: its code, and its data before and behind that.
+/// A compiled module: its code, and the data before and after it.
 pub const CODE: u32 = 3;

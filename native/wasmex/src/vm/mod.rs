@@ -1,6 +1,6 @@
-//! What speaks to the Erlang VM: terms and environments, messages, threads, errors.
+//! The interface to the Erlang VM: terms and environments, messages, threads, errors.
 //!
-//! The first room: it uses no other, and any other may use it. It knows wasmtime's errors, nothing else of guests.
+//! The first layer: it uses no other, and any other may use it. Of guests it knows only wasmtime's errors.
 
 pub mod atoms;
 pub mod backtrace;

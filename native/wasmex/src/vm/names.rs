@@ -1,10 +1,10 @@
-//! What was looked up by a name before, to be found again without wasmtime.
+//! Results of earlier lookups by name, found without wasmtime.
 
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Things by their names. The names are a guest's, so the hash has a seed.
+/// Values by name. The names come from a guest, so the hash is seeded.
 pub struct Names<T>(RwLock<HashMap<Box<[u8]>, Arc<T>, RandomState>>);
 
 impl<T> Default for Names<T> {
@@ -14,7 +14,7 @@ impl<T> Default for Names<T> {
 }
 
 impl<T> Names<T> {
-    /// What has this name, if it was looked up before.
+    /// The value with this name, if it was looked up before.
     pub fn get(&self, name: &[u8]) -> Option<Arc<T>> {
         self.0
             .read()
@@ -23,7 +23,7 @@ impl<T> Names<T> {
             .cloned()
     }
 
-    /// Keeps what was looked up.
+    /// Stores the result of a lookup.
     pub fn keep(&self, name: &[u8], found: &Arc<T>) {
         self.0
             .write()

@@ -1,6 +1,6 @@
-//! Options as Elixir hands them over: a map of names and values, read by name where an option takes effect.
+//! Options from Elixir: a map of names and values, read by name where an option takes effect.
 //!
-//! Elixir has checked the values (`Wasmex.Options`). One that does not decode here is a fault of this library.
+//! Elixir has validated the values (`Wasmex.Options`). If one cannot be decoded, that is a bug in this library.
 
 use crate::vm::atoms;
 use crate::vm::term_box::TermBox;
@@ -8,8 +8,8 @@ use rustler::{Atom, Decoder, NifResult, Term};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::{Result, bail};
 
-/// A map or a struct of options, for as long as its environment lives. `{:shared, map}` are options that many give, the
-/// defaults, with nothing of anybody in them: they are kept once for all.
+/// A map or a struct of options, borrowed from its environment. `{:shared, map}` are options used by many callers, the
+/// defaults, without private data: they are kept once for all.
 pub struct Options<'a> {
     map: Term<'a>,
     shared: bool,
@@ -28,7 +28,7 @@ impl<'a> Decoder<'a> for Options<'a> {
     }
 }
 
-/// The options that were shared last: there is one set of defaults that matters.
+/// The options shared last: only one set of defaults matters.
 static SHARED: Mutex<Option<Arc<TermBox>>> = Mutex::new(None);
 
 fn share(map: Term) -> Arc<TermBox> {
@@ -48,13 +48,13 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// The same, or the default of `T` where these options have none of that name.
+    /// The same, or the default of `T` if the option is missing.
     pub fn get_or_default<T: Decoder<'a> + Default>(&self, name: &'static str) -> Result<T> {
         self.find(name)
             .map_or_else(|| Ok(T::default()), |value| decode(name, value))
     }
 
-    /// The options as they are, to be read later in another environment.
+    /// Keeps the options for reading in another environment.
     pub fn save(&self) -> SavedOptions {
         match self.shared {
             true => SavedOptions::Shared(share(self.map)),
@@ -76,14 +76,14 @@ fn decode<'a, T: Decoder<'a>>(name: &str, value: Term<'a>) -> Result<T> {
 
 /// Options that outlive the call that brought them.
 pub enum SavedOptions {
-    /// Of their own.
+    /// Private.
     Own(TermBox),
-    /// The same as others have.
+    /// Shared.
     Shared(Arc<TermBox>),
 }
 
 impl SavedOptions {
-    /// Reads them. They are used up, so that nobody else reads them at the same time.
+    /// Reads them once; they are consumed, so no other thread reads them at the same time.
     pub fn read<T>(self, read: impl FnOnce(&Options) -> Result<T>) -> Result<T> {
         let own = match self {
             SavedOptions::Own(own) => own,

@@ -1,10 +1,10 @@
-//! Who may write to a directory: its owner and all of its mode, which Erlang's own file functions cut to the rights.
+//! Who may write to a directory: its owner and its full mode, which Erlang's own file functions mask.
 
 use crate::vm::atoms;
 use rustler::{Encoder, Env, Term};
 
-/// The user that the VM runs as, and the owner and mode of the directory: `{:ok, {user, owner, mode}}`; `:none` on
-/// systems without such owners, `:error` where it can't be looked at.
+/// The user of the VM, and the owner and mode of the directory: `{:ok, {user, owner, mode}}`; `:none` on systems
+/// without such owners, `:error` if it cannot be read.
 #[rustler::nif(schedule = "DirtyIo")]
 fn directory_owner<'a>(env: Env<'a>, path: &str) -> Term<'a> {
     #[cfg(unix)]

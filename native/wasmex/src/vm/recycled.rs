@@ -1,32 +1,32 @@
-//! Boxes whose memory is used again by the next one on the same thread.
+//! Boxes whose memory is reused by the next one on the same thread.
 //!
-//! The state of a call is larger than what the allocator keeps at hand per thread, so that allocating and freeing it would
-//! be a tenth of a short call.
+//! The state of a call is larger than the blocks that allocators cache per thread; allocating and freeing it would be a
+//! tenth of a short call.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{NonNull, drop_in_place};
 
-/// Blocks of so many bytes, or a multiple.
+/// Block sizes are multiples of this.
 const BLOCK: usize = 512;
 
-/// Larger ones are not kept.
+/// Larger blocks are not kept.
 const LARGEST: usize = 8 * BLOCK;
 
 thread_local! {
-    /// The block that was freed last, and its layout. The VM's schedulers are few and stay, so it is never given back.
+    /// The block freed last, and its layout. The VM has few schedulers and they never end, so it is never freed.
     static SPARE: Cell<Option<(NonNull<u8>, Layout)>> = const { Cell::new(None) };
 }
 
-/// The block that a value of this layout is in.
+/// The block size for a value of this layout.
 fn block(layout: Layout) -> Layout {
     let size = layout.size().next_multiple_of(BLOCK).max(BLOCK);
-    // Rounding up can't overflow: the size of a value is at most half of the address space.
+    // Rounding up cannot overflow: a value is at most half of the address space.
     Layout::from_size_align(size, layout.align()).unwrap_or(layout)
 }
 
-/// Not inlined, nor is [`give`]: a fiber may move to another thread, and the address of a thread-local with it.
+/// Not inlined, nor is [`give`]: a fiber may move to another thread, which changes the address of a thread-local.
 #[inline(never)]
 fn take(layout: Layout) -> NonNull<u8> {
     if let Some((spare, its)) = SPARE.take() {
@@ -46,12 +46,12 @@ fn give(memory: NonNull<u8>, layout: Layout) {
         false => Some((memory, layout)),
     };
     if let Some((memory, layout)) = old {
-        // SAFETY: `take` allocated it with this layout, and nobody has it any more.
+        // SAFETY: `take` allocated it with this layout, and it is no longer used.
         unsafe { dealloc(memory.as_ptr(), layout) };
     }
 }
 
-/// A box.
+/// A box with recycled memory.
 pub struct Recycled<T: ?Sized>(NonNull<T>);
 
 // SAFETY: it owns the value, as `Box` does.
@@ -60,14 +60,14 @@ unsafe impl<T: ?Sized + Send> Send for Recycled<T> {}
 unsafe impl<T: ?Sized + Sync> Sync for Recycled<T> {}
 
 impl<T> Recycled<T> {
-    /// Boxes a value. `unsize` is the identity: it turns the pointer into one to a trait object, say.
+    /// Boxes a value. `unsize` is the identity, possibly converting the pointer to a trait object.
     pub fn new<U: ?Sized>(value: T, unsize: impl FnOnce(*mut T) -> *mut U) -> Recycled<U> {
         let memory = take(block(Layout::new::<T>())).cast::<T>();
-        // SAFETY: a fresh block, large enough and aligned.
+        // SAFETY: a new block, large enough and aligned.
         unsafe { memory.write(value) };
         let pointer = unsize(memory.as_ptr());
         debug_assert_eq!(pointer.cast::<T>(), memory.as_ptr());
-        // SAFETY: it is the pointer that was not null.
+        // SAFETY: the same pointer, which was not null.
         Recycled(unsafe { NonNull::new_unchecked(pointer) })
     }
 }
@@ -90,7 +90,7 @@ impl<T: ?Sized> DerefMut for Recycled<T> {
 
 impl<T: ?Sized> Drop for Recycled<T> {
     fn drop(&mut self) {
-        /// Also when the value's destructor panics.
+        /// Also if the value's destructor panics.
         struct Block(NonNull<u8>, Layout);
         impl Drop for Block {
             fn drop(&mut self) {
@@ -100,7 +100,7 @@ impl<T: ?Sized> Drop for Recycled<T> {
         // SAFETY: the value is alive.
         let layout = block(Layout::for_value(unsafe { self.0.as_ref() }));
         let _block = Block(self.0.cast(), layout);
-        // SAFETY: nobody uses the value after this.
+        // SAFETY: the value is not used after this.
         unsafe { drop_in_place(self.0.as_ptr()) };
     }
 }

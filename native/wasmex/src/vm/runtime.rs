@@ -1,6 +1,6 @@
-//! The tokio runtime behind WASI: an I/O reactor with its timers, and a pool for blocking file calls.
+//! The tokio runtime for WASI: an I/O reactor with timers, and a thread pool for blocking file calls.
 //!
-//! Guests never run on it. Its workers only wake the processes that drive the guests.
+//! Guests never run on it. Its workers only wake the processes that drive guests.
 
 use std::future::poll_fn;
 use std::panic::catch_unwind;
@@ -8,13 +8,13 @@ use std::pin::pin;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use tokio::runtime::{Builder, Runtime};
 
-/// File calls that may be under way at once; more of them queue.
+/// Maximum concurrent file calls; more of them queue.
 const BLOCKING_THREADS: usize = 16;
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 static STARTING: Mutex<()> = Mutex::new(());
 
-/// `None` when the operating system gives no thread for it; the next time it is asked again.
+/// `None` while the operating system refuses a thread; each use tries again.
 pub fn get() -> Option<&'static Runtime> {
     RUNTIME.get().or_else(start)
 }
@@ -23,7 +23,7 @@ pub fn get() -> Option<&'static Runtime> {
 fn start() -> Option<&'static Runtime> {
     let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     if RUNTIME.get().is_none() {
-        // tokio panics where it gets no thread: so one is asked for before, and what may come yet is caught.
+        // tokio panics if it gets no thread, so one is tried first, and remaining panics are caught.
         std::thread::Builder::new().spawn(|| {}).ok()?.join().ok()?;
         let runtime = catch_unwind(build).ok()?.ok()?;
         RUNTIME.set(runtime).ok()?;
@@ -31,7 +31,7 @@ fn start() -> Option<&'static Runtime> {
     RUNTIME.get()
 }
 
-/// Runs a future with the reactor in reach, whoever polls it; `None` where there is no runtime.
+/// Runs a future with tokio's context; `None` if there is no runtime.
 pub async fn within<F: Future>(future: F) -> Option<F::Output> {
     let runtime = get()?;
     let mut future = pin!(future);

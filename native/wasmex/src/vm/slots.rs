@@ -1,14 +1,14 @@
-//! Values of arbitrary types attached to an owner that does not know them, at most one of each type.
+//! Values of arbitrary types attached to an owner, at most one per type.
 //!
-//! A store has both kinds: [`Slots`] in its data, which guests and host functions change, and [`SharedSlots`] in its
-//! cell, which any process with a handle may look at while a guest runs. There are few in each, so a search from the
-//! start is the fastest.
+//! A store has both kinds: [`Slots`] in its data, changed by guests and host functions, and [`SharedSlots`] in its
+//! cell, which any process with a handle may read while a guest runs. Each has few entries, so linear search is
+//! fastest.
 
 use smallvec::SmallVec;
 use std::any::{Any, TypeId};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Needs `&mut` access to the owner to change.
+/// Changes need `&mut` access to the owner.
 #[derive(Default)]
 pub struct Slots(Vec<(TypeId, Box<dyn Any + Send + Sync>)>);
 
@@ -18,7 +18,7 @@ impl Slots {
         self.0.iter().position(|(id, _)| *id == wanted)
     }
 
-    /// Attaches a value, in place of the one of its type that was there.
+    /// Attaches a value, replacing the one of its type.
     pub fn insert<T: Any + Send + Sync>(&mut self, value: impl Into<Box<T>>) {
         let value: Box<T> = value.into();
         match self.position::<T>() {
@@ -32,7 +32,7 @@ impl Slots {
         self.0[self.position::<T>()?].1.downcast_ref()
     }
 
-    /// The value of this type, to be changed.
+    /// The value of this type, mutably.
     pub fn get_mut<T: Any>(&mut self) -> Option<&mut T> {
         let index = self.position::<T>()?;
         self.0[index].1.downcast_mut()
@@ -45,20 +45,20 @@ impl Slots {
     }
 }
 
-/// What can be attached to a store's cell.
+/// Can be attached to a store's cell.
 pub trait Shared: Any + Send + Sync {
-    /// The store is closed: drop whatever may hold a handle of it, or the cycle keeps both alive.
+    /// The store is closed: drop anything that may hold a handle of it, which would keep both alive.
     fn close(&self) {}
 }
 
-/// Shared by all who have a handle of the owner.
+/// Shared by all holders of a handle of the owner.
 #[derive(Default)]
 pub struct SharedSlots(RwLock<SmallVec<[Slot; 2]>>);
 
 type Slot = (TypeId, Arc<dyn Shared>);
 
 impl SharedSlots {
-    /// Attaches a value, in place of the one of its type that was there.
+    /// Attaches a value, replacing the one of its type.
     pub fn insert<T: Shared>(&self, value: impl Into<Arc<T>>) {
         let value: Arc<T> = value.into();
         let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -70,7 +70,7 @@ impl SharedSlots {
             }
         };
         drop(slots);
-        // Not under the lock: its destructor may use these slots.
+        // Dropped outside the lock: its destructor may use these slots.
         drop(replaced);
     }
 
@@ -82,7 +82,7 @@ impl SharedSlots {
         found.downcast().ok()
     }
 
-    /// The value of this type, made now if there is none.
+    /// The value of this type, created now if there is none.
     pub fn get_or_default<T: Shared + Default>(&self) -> Arc<T> {
         if let Some(found) = self.get() {
             return found;
@@ -100,9 +100,9 @@ impl SharedSlots {
         made
     }
 
-    /// Tells all of them that the store is closed.
+    /// Notifies all values that the store is closed.
     pub fn close(&self) {
-        // Not under the lock: destructors may use these slots.
+        // Outside the lock: destructors may use these slots.
         let slots = self
             .0
             .read()

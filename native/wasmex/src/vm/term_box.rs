@@ -12,8 +12,8 @@ pub struct TermBox {
     term: ErlNifTerm,
 }
 
-// SAFETY: the environment is never written after `new`, terms are immutable, and copying out of a
-// process independent environment takes no lock and needs none.
+// SAFETY: the environment is never written after `new`, terms are immutable, and copying out of a process-independent
+// environment needs no lock.
 unsafe impl Send for TermBox {}
 // SAFETY: as above.
 unsafe impl Sync for TermBox {}
@@ -21,7 +21,7 @@ unsafe impl Sync for TermBox {}
 impl TermBox {
     /// A copy of the term.
     pub fn new(term: Term) -> Self {
-        // SAFETY: a fresh environment, owned by this value and freed once in `drop`.
+        // SAFETY: a new environment, owned by this value and freed once in `drop`.
         unsafe {
             let env = enif_alloc_env();
             TermBox {
@@ -31,7 +31,7 @@ impl TermBox {
         }
     }
 
-    /// The same term once more, in an environment of its own.
+    /// Another copy of the term, in its own environment.
     pub fn copy(other: &TermBox) -> Self {
         // SAFETY: as in `new`.
         unsafe {
@@ -43,15 +43,15 @@ impl TermBox {
         }
     }
 
-    /// Whether it is this term.
+    /// Whether it equals this term.
     pub fn is(&self, term: Term) -> bool {
-        // SAFETY: two terms that are alive; they are only looked at.
+        // SAFETY: both terms are alive and only compared.
         unsafe { enif_is_identical(self.term, term.as_c_arg()) != 0 }
     }
 
-    /// The bytes of a binary, which stay where they are as long as the box does.
+    /// The bytes of a binary, which are not moved as long as the box lives.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: the term lives in `env`, and nothing moves or frees there before `drop`.
+        // SAFETY: the term lives in `env`, and nothing there is moved or freed before `drop`.
         unsafe {
             let mut binary = std::mem::MaybeUninit::<ErlNifBinary>::uninit();
             match enif_inspect_binary(self.env, self.term, binary.as_mut_ptr()) {
@@ -67,11 +67,11 @@ impl TermBox {
         }
     }
 
-    /// Reads the term where it is. The box is used up: reading may leave traces in its environment.
+    /// Reads the term in place and consumes the box, since reading may modify its environment.
     pub fn read<T>(self, read: impl for<'a> FnOnce(Term<'a>) -> T) -> T {
         let lifetime = ();
-        // SAFETY: the term lives in `env`, which nobody else has and which is freed after this call; the
-        // lifetime in the bound keeps the term from leaving `read`.
+        // SAFETY: the term lives in `env`, which is not shared and is freed after this call; the lifetime in the bound
+        // keeps the term from escaping `read`.
         unsafe {
             let env = Env::new(&lifetime, self.env);
             read(Term::new(env, self.term))

@@ -1,22 +1,22 @@
-//! Terms of several parts: maps, binaries, lists, and structs that hold a resource.
+//! Compound terms: maps, binaries, lists, and structs that hold a resource.
 
 use crate::vm::atoms;
 use rustler::sys::{ErlNifTerm, enif_make_list_from_array};
 use rustler::{Atom, Binary, Encoder, Env, ListIterator, NewBinary, ResourceArc, Term};
 
-/// A map from atoms. The keys must differ.
+/// A map with atom keys, which must be distinct.
 pub fn map<'a>(env: Env<'a>, pairs: &[(Atom, Term<'a>)]) -> Term<'a> {
     Term::map_from_pairs(env, pairs).unwrap_or_else(|_| env.error_tuple(atoms::other()))
 }
 
-/// A copy of these bytes.
+/// A binary with a copy of these bytes.
 pub fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
     let mut binary = NewBinary::new(env, bytes.len());
     binary.as_mut_slice().copy_from_slice(bytes);
     Binary::from(binary).to_term(env)
 }
 
-/// The elements of a list and how many there are; `None` for an improper list and for other terms.
+/// The elements of a list and their number; `None` for improper lists and other terms.
 pub fn list(term: Term) -> Option<(ListIterator, usize)> {
     let length = term.list_length().ok()?;
     Some((term.decode().ok()?, length))
@@ -25,7 +25,7 @@ pub fn list(term: Term) -> Option<(ListIterator, usize)> {
 /// A list of these terms.
 pub fn list_of<'a>(env: Env<'a>, terms: &[ErlNifTerm]) -> Term<'a> {
     let count = terms.len() as u32;
-    // SAFETY: terms of this environment, as many as said: a guest's memory holds no list of more than 2^32.
+    // SAFETY: terms of this environment, of the stated number; a guest's memory holds no list of more than 2^32.
     unsafe {
         let list = enif_make_list_from_array(env.as_c_arg(), terms.as_ptr(), count);
         Term::new(env, list)
@@ -41,7 +41,7 @@ pub fn resource<'a, T: rustler::Resource>(term: Term<'a>) -> Option<ResourceArc<
     term.map_get(field).ok()?.decode().ok()
 }
 
-/// The struct of this module around a resource: `%Wasmex.Func{}`, `%Wasmex.Reference{}`.
+/// The struct of this module that wraps a resource: `%Wasmex.Func{}`, `%Wasmex.Reference{}`.
 pub fn handle<'a, T: rustler::Resource>(
     env: Env<'a>,
     module: Atom,

@@ -1,7 +1,7 @@
-//! Tells the process that drives a guest that the guest can go on.
+//! Notifies the process that drives a guest that the guest can continue.
 //!
-//! A future may be woken while it is being polled (then the step is `:yield`, no message), or later,
-//! from a tokio thread or from a scheduler that writes to a pipe (then one message is sent).
+//! A future may be woken during a poll (then the step is `:yield`, without a message), or later, from a tokio thread or
+//! a scheduler that writes to a pipe (then one message is sent).
 
 use crate::vm::atoms;
 use crate::vm::env;
@@ -16,23 +16,22 @@ use rustler::{Encoder, Env, LocalPid, Term};
 use std::sync::Arc;
 use std::task::Wake;
 
-/// One per store, used by one execution after the other. A wake that was meant for an earlier one
-/// only costs a needless poll.
+/// One per store, reused by successive executions. A wake meant for an earlier one only causes a needless poll.
 pub struct WakeCell(Wakeup<(LocalPid, TermBox)>);
 
 impl WakeCell {
-    /// Nobody waits.
+    /// No process waits.
     pub fn new() -> Arc<Self> {
         Arc::new(WakeCell(Wakeup::new()))
     }
 
-    /// Called before each poll. True when a message was sent since the last one.
+    /// Called before each poll. True if a message was sent since the last one.
     pub fn polling(&self) -> bool {
         self.0.polling()
     }
 
-    /// After a poll that is pending: the reference that the wake-up message will carry, or `None`
-    /// when the future was woken already.
+    /// Called after a pending poll: the reference of the future wake-up message, or `None` if the future was woken
+    /// already.
     pub fn park<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
         if self.0.is_woken() {
             return None;
@@ -56,12 +55,12 @@ impl Wake for WakeCell {
     }
 }
 
-/// What the message is about: its first element.
+/// The event, which is the first element of the message.
 #[derive(Clone, Copy)]
 pub enum Tag {
-    /// The guest can go on: `{:wasmex_wake, reference}`.
+    /// The guest can continue: `{:wasmex_wake, reference}`.
     Wake,
-    /// The store is yours: `{:wasmex_turn, reference}`.
+    /// It is the process's turn to use the store: `{:wasmex_turn, reference}`.
     Turn,
     /// The pipe has bytes or room: `{:wasmex_pipe, reference}`.
     Pipe,
@@ -69,15 +68,15 @@ pub enum Tag {
     Interrupt,
 }
 
-/// Sends `{tag, reference}` to `pid` from whatever thread this is.
+/// Sends `{tag, reference}` to `pid` from any thread.
 pub fn notify(pid: LocalPid, tag: Tag, reference: TermBox) {
-    // SAFETY: takes no arguments, reads a thread-local of the VM.
+    // SAFETY: takes no arguments and reads a thread-local of the VM.
     let thread = unsafe { enif_thread_type() };
     let on_scheduler = thread != 0;
     let caller = env::current_env();
     if on_scheduler && (caller.is_null() || is_left_over(thread, caller)) {
-        // The VM wants the environment of the running NIF here and there is none (a destructor, for
-        // example), or it would not send for it: so a thread of our own sends the message.
+        // On a scheduler the VM needs the environment of the running NIF. A destructor has none, and with that of a
+        // killed process it sends nothing. So another thread sends the message.
         if let Some(runtime) = runtime::get() {
             runtime.spawn(async move { send(std::ptr::null_mut(), pid, tag, &reference) });
         }
@@ -95,15 +94,15 @@ pub fn notify(pid: LocalPid, tag: Tag, reference: TermBox) {
     }
 }
 
-/// Whether this is a dirty NIF whose process was killed: the VM lets it run to its end, and send nothing.
+/// Whether this is a dirty NIF whose process was killed: it runs to its end but cannot send.
 fn is_left_over(thread: i32, caller: *mut ErlNifEnv) -> bool {
-    // SAFETY: `caller` is the environment of the NIF that runs on this thread.
+    // SAFETY: `caller` is the environment of the NIF running on this thread.
     thread != ERL_NIF_THR_NORMAL_SCHEDULER && unsafe { enif_is_current_process_alive(caller) } == 0
 }
 
 fn send(caller: *mut ErlNifEnv, pid: LocalPid, tag: Tag, reference: &TermBox) {
-    // SAFETY: the message environment is made and freed here; `caller` is the environment of the NIF
-    // that runs on this thread, or null on a thread that the VM does not manage.
+    // SAFETY: the message environment is made and freed here; `caller` is the environment of the NIF running on this
+    // thread, or null on a thread that the VM does not manage.
     unsafe {
         let message_env = enif_alloc_env();
         let lifetime = ();

@@ -1,7 +1,7 @@
-//! The state of a wake-up, apart from how it is told: no wake is lost, and each wait is told at most once.
+//! The state machine of a wake-up: no wake is lost, and each wait is notified at most once.
 //!
-//! A future may be woken while it is polled, between two polls, or while its process waits for the message;
-//! by several threads at once, and late, when the wait it was meant for is over.
+//! A future may be woken during a poll, between two polls, or while its process waits for the message; by several
+//! threads at once; and late, after the wait it was meant for.
 
 #[cfg(loom)]
 use loom::sync::{
@@ -20,14 +20,14 @@ const WOKEN: u8 = 1;
 const PARKED: u8 = 2;
 const SENT: u8 = 3;
 
-/// For one process at a time; `T` identifies it.
+/// For one process at a time, identified by a `T`.
 pub struct Wakeup<T> {
     state: AtomicU8,
     target: Mutex<Option<T>>,
 }
 
 impl<T> Wakeup<T> {
-    /// Nobody waits.
+    /// No process waits.
     pub fn new() -> Self {
         Wakeup {
             state: AtomicU8::new(POLLING),
@@ -35,19 +35,19 @@ impl<T> Wakeup<T> {
         }
     }
 
-    /// Called before each poll. True when the target of the last wait was told, or is being told.
+    /// Called before each poll. True if the target of the last wait was notified, or is being notified.
     pub fn polling(&self) -> bool {
-        // Most polls find it as the last one left it, and a read is cheaper than a swap.
+        // Most polls find the state unchanged, and a load is cheaper than a swap.
         self.state.load(Ordering::Acquire) != POLLING
             && self.state.swap(POLLING, Ordering::AcqRel) == SENT
     }
 
-    /// Whether the future was woken since the poll began: then there is nothing to wait for.
+    /// Whether the future was woken since the poll began, so that there is nothing to wait for.
     pub fn is_woken(&self) -> bool {
         self.state.load(Ordering::Acquire) == WOKEN
     }
 
-    /// After a poll that is pending. False when the future was woken already: then nobody will be told.
+    /// Called after a pending poll. False if the future was woken already; then no notification follows.
     pub fn park(&self, target: T) -> bool {
         *self.target() = Some(target);
         self.state
@@ -55,18 +55,18 @@ impl<T> Wakeup<T> {
             .is_ok()
     }
 
-    /// Whom to tell, if somebody waits.
+    /// Takes the target to notify, if there is one.
     pub fn wake(&self) -> Option<T> {
         loop {
             let told = match self.state.load(Ordering::Acquire) {
                 POLLING => self.advance(POLLING, WOKEN).then_some(None),
                 PARKED => {
-                    // Locked before it shows: the next wait, which may be somebody else's, can't put its target
-                    // in the place of the one that is told.
+                    // Locked before the state changes, so that the next wait, possibly of another process, cannot
+                    // replace the target being notified.
                     let mut target = self.target();
                     self.advance(PARKED, SENT).then(|| target.take())
                 }
-                // Written all the same, so that what this thread did before is seen by the next poll.
+                // Written anyway, so that the next poll sees what this thread did before.
                 state => self.advance(state, state).then_some(None),
             };
             if let Some(told) = told {

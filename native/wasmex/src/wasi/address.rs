@@ -1,27 +1,27 @@
-//! The kinds of IP addresses: which of them nobody meant when they allowed a name.
+//! Classes of IP addresses, in particular those that nobody intends when allowing a name.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Where an address leads, as far as the number tells.
+/// Where an address leads, as far as its number tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Anywhere on the internet.
+    /// The public internet.
     Public,
     /// This machine.
     Loopback,
-    /// A network of somebody's own: RFC 1918, RFC 6598, RFC 4193.
+    /// A private network: RFC 1918, RFC 6598, RFC 4193.
     Private,
-    /// This link: RFC 3927, RFC 4291.
+    /// Link-local: RFC 3927, RFC 4291.
     LinkLocal,
-    /// Where clouds tell a machine its secrets.
+    /// The metadata services of clouds, which hand out credentials.
     Metadata,
-    /// No address; systems take it for their own.
+    /// Unspecified; systems treat it as their own address.
     Unspecified,
-    /// Multicast, broadcast, documentation, benchmarks, tunnels, and what is kept for later.
+    /// Multicast, broadcast, documentation, benchmarks, tunnels and reserved ranges.
     Reserved,
 }
 
-/// An IPv4 address in IPv6's clothes is that IPv4 address.
+/// An IPv4-mapped IPv6 address becomes that IPv4 address.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
@@ -43,7 +43,7 @@ impl Class {
             [169, 254, 169, 254] | [100, 100, 100, 200] | [168, 63, 129, 16] | [192, 0, 0, 192] => {
                 Class::Metadata
             }
-            // The credentials of a container on AWS.
+            // Container credentials on AWS.
             [169, 254, 170, 2] | [169, 254, 170, 23] => Class::Metadata,
             [169, 254, ..] => Class::LinkLocal,
             [10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] => Class::Private,
@@ -71,13 +71,13 @@ impl Class {
         match address.segments() {
             [0xfe80..=0xfebf, ..] => Class::LinkLocal,
             [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] => Class::Private,
-            // A network's own translation to IPv4 (RFC 8215): who knows where to.
+            // Network-specific IPv4 translation (RFC 8215): the destination is unknown.
             [0x64, 0xff9b, 1, ..] => Class::Private,
-            // Teredo and other assignments for protocols, ORCHID, documentation.
+            // Teredo and other protocol assignments, ORCHID, documentation.
             [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => {
                 Class::Reserved
             }
-            // Addresses of the internet begin with 2 or 3.
+            // Public addresses begin with 2 or 3.
             [0x2000..=0x3fff, ..] => Class::Public,
             _ => Class::Reserved,
         }
@@ -86,7 +86,7 @@ impl Class {
 
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
-/// The IPv4 address that packets to this one end up at: mapped, compatible, translated (RFC 2765, RFC 6052), 6to4.
+/// The IPv4 address that receives packets to this one: mapped, compatible, translated (RFC 2765, RFC 6052), 6to4.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]

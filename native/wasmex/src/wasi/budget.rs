@@ -1,15 +1,15 @@
-//! How much guests may print: one budget for the streams that count together.
+//! Limits how much guests may print: one budget for all streams that share it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that may be printed.
+/// Remaining output in bytes.
 pub struct Budget {
     limit: usize,
     left: AtomicUsize,
 }
 
 impl Budget {
-    /// All of it is left.
+    /// A full budget.
     pub fn new(limit: usize) -> Self {
         Budget {
             limit,
@@ -22,22 +22,22 @@ impl Budget {
         self.left.load(Ordering::Relaxed)
     }
 
-    /// Only the guests of one store take from it, one at a time, so the rest can't shrink in between.
+    /// Only the guests of one store use it, one at a time, so it cannot shrink in between.
     pub fn take(&self, count: usize) {
         self.left
             .fetch_sub(count.min(self.left()), Ordering::Relaxed);
     }
 
-    /// The error for a guest that prints more.
+    /// The error of a guest that exceeds it.
     pub fn spent(&self) -> OutputLimit {
         OutputLimit { limit: self.limit }
     }
 }
 
-/// How a guest ends that prints too much.
+/// Ends a guest that prints too much.
 #[derive(Debug)]
 pub struct OutputLimit {
-    /// Bytes that it might have printed.
+    /// The limit in bytes.
     pub limit: usize,
 }
 

@@ -1,14 +1,14 @@
-//! The functions of preview 1 on wasmtime's own descriptors: wasmtime's, and those of ours where it is wrong.
+//! The functions of preview 1 on wasmtime's own descriptors: wasmtime's, with replacements where it is wrong.
 //!
-//! - An argument that is no value of its type (a `whence` of 9, an unknown flag) is the errno `inval`; wiggle traps
+//! - An invalid argument (a `whence` of 9, an unknown flag) is the errno `inval`; wiggle traps
 //!   (bytecodealliance/wasmtime#7116).
-//! - `proc_exit` takes every status; wasmtime refuses those from 126 on (WebAssembly/WASI#551).
-//! - A path that ends with a slash names a directory: anything else is `notdir` (POSIX, path resolution).
-//! - A FIFO, a socket or a block device is not opened (`notsup`): opening one may wait without an end, on a thread that the
+//! - `proc_exit` accepts every status; wasmtime rejects those from 126 on (WebAssembly/WASI#551).
+//! - A path that ends with a slash names a directory; for anything else the errno is `notdir` (POSIX, path resolution).
+//! - A FIFO, a socket or a block device is not opened (`notsup`): opening one may block forever, on a thread that the
 //!   files of all stores need.
-//! - A directory is listed though one of its names is not UTF-8: see [`super::listing`].
+//! - A directory can be listed even if a name in it is not UTF-8: see [`super::listing`].
 //!
-//! Definitions here take the place of those that the glob brings in.
+//! Definitions here shadow those imported by the glob.
 
 // As many parameters as the interface has.
 #![allow(clippy::too_many_arguments)]
@@ -22,7 +22,7 @@ use wiggle::{GuestError, GuestMemory, GuestPtr};
 
 pub use theirs::*;
 
-/// wasmtime's function, but a wrong argument is an errno.
+/// wasmtime's function, except that an invalid argument is an errno.
 macro_rules! checked {
     ($($how:ident $name:ident($($arg:ident: $ty:ty),*))*) => {
         $(checked! { @$how $name($($arg: $ty),*) })*
@@ -64,7 +64,7 @@ fn errno(result: Result<i32>) -> Result<i32> {
     }
 }
 
-/// A pointer outside the memory stays a trap, as the interface's documents demand (witx-docs.md, pointers).
+/// A pointer out of bounds remains a trap, as the interface requires (witx-docs.md, pointers).
 fn wrong_value(error: &GuestError) -> bool {
     match error {
         GuestError::InvalidFlagValue(_)
@@ -80,7 +80,7 @@ pub fn proc_exit(_: &mut WasiP1Ctx, _: &mut GuestMemory<'_>, status: i32) -> Res
     Err(I32Exit(status).into())
 }
 
-/// Functions with paths: directory, pointer and length of each.
+/// Functions on paths: directory, pointer and length of each.
 macro_rules! paths {
     ($($name:ident($($arg:ident: $ty:ty),*) { $(($fd:ident, $pointer:ident, $len:ident)),* })*) => {
         $(
@@ -132,7 +132,7 @@ pub async fn path_open(
     errno(open.await)
 }
 
-/// Whether to open what is there may wait for somebody else: for the other end of a FIFO, say.
+/// Whether opening an existing file may wait, for example for the other end of a FIFO.
 async fn may_wait(
     context: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,
@@ -156,7 +156,7 @@ async fn may_wait(
     })
 }
 
-/// Removes a directory; wasmtime refuses a name that ends with a slash (`inval`).
+/// Removes a directory; wasmtime rejects a name that ends with a slash (`inval`).
 pub async fn path_remove_directory(
     context: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,
@@ -171,7 +171,7 @@ pub async fn path_remove_directory(
     errno(theirs::path_remove_directory(context, memory, fd, pointer, len.cast_signed()).await)
 }
 
-/// Whether the path ends with a slash, and what is there is no directory.
+/// Whether the path ends with a slash but does not name a directory.
 async fn misses_directory(
     context: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,
@@ -189,7 +189,7 @@ async fn misses_directory(
     stat.is_ok_and(|stat| stat.filetype != types::Filetype::Directory)
 }
 
-/// The length of a path without the slashes at its end; `None` when it has none, or nothing else.
+/// The length of a path without trailing slashes; `None` when it has none, or consists of slashes.
 fn without_slashes(memory: &GuestMemory<'_>, pointer: i32, len: i32) -> Option<u32> {
     let (pointer, len) = (pointer.cast_unsigned(), len.cast_unsigned());
     let path = memory.as_cow(GuestPtr::<[u8]>::new((pointer, len))).ok()?;
@@ -198,7 +198,7 @@ fn without_slashes(memory: &GuestMemory<'_>, pointer: i32, len: i32) -> Option<u
     (slashes > 0 && slashes < len).then(|| len - slashes)
 }
 
-/// Lists a directory, also one with names that wasmtime refuses.
+/// Lists a directory, including names that wasmtime rejects.
 pub async fn fd_readdir(
     context: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,

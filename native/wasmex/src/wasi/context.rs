@@ -1,4 +1,4 @@
-//! What a store has of WASI: the context behind the functions, made when a guest first calls one.
+//! A store's WASI context, created when a guest first calls WASI.
 
 use crate::vm::slots::Slots;
 use crate::wasi::p1::WasiSpec;
@@ -10,16 +10,16 @@ use wasmtime::Result;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
-/// The data of a store, as host modules see it.
+/// A store's data, as host modules access it.
 pub trait View: Send + 'static {
-    /// What the store has of WASI.
+    /// The WASI context.
     fn wasi_context(&self) -> &Context;
-    /// The same, to be used.
+    /// The WASI context, mutably.
     fn wasi_context_mut(&mut self) -> &mut Context;
-    /// What else is attached to the store.
+    /// Other values attached to the store.
     fn slots(&mut self) -> &mut Slots;
 
-    /// wasmtime's context of preview 1.
+    /// wasmtime's context for preview 1.
     fn wasi(&mut self) -> &mut WasiP1Ctx {
         &mut self.p1().ctx
     }
@@ -29,19 +29,19 @@ pub trait View: Send + 'static {
         self.wasi_context_mut().get().0
     }
 
-    /// wasmtime's context with what components have besides.
+    /// wasmtime's context with the additions for components.
     fn wasi_and_p2(&mut self) -> (&mut WasiP1Ctx, &mut P2) {
         let (p1, p2) = self.wasi_context_mut().get();
         (&mut p1.ctx, p2)
     }
 }
 
-/// Made at the guest's first WASI call: many guests make none, and it costs more than an instance.
+/// Created at the guest's first WASI call: many guests make none, and it costs more than an instance.
 pub struct Context {
     granted: bool,
     sockets: Interfaces,
     spec: Option<WasiSpec>,
-    /// `P2` is dropped first: it breaks off what handles in the table would only let go of.
+    /// `P2` is dropped first: it aborts transfers, which handles in the table would only release.
     made: Option<Box<(P2, P1)>>,
 }
 
@@ -56,8 +56,8 @@ impl Context {
         }
     }
 
-    /// With `None` the store grants nothing. Directories and listeners are opened now, so that what fails is reported by
-    /// the function that names it.
+    /// With `None` the store grants nothing. Directories and listeners are opened now, so that the function that names
+    /// them reports errors.
     pub fn new(spec: Option<WasiSpec>) -> Result<Self> {
         let mut context = Context {
             granted: spec.is_some(),
@@ -76,7 +76,7 @@ impl Context {
         self.granted
     }
 
-    /// The interfaces of sockets that its guests may import.
+    /// The socket interfaces that its guests may import.
     pub fn sockets(&self) -> Interfaces {
         self.sockets
     }

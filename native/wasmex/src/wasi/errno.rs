@@ -27,7 +27,7 @@ pub const PROTONOSUPPORT: i32 = 66;
 pub const SPIPE: i32 = 70;
 pub const TIMEDOUT: i32 = 73;
 
-/// Why a function does not succeed: an errno for the guest, or the guest's end.
+/// Why a function fails: an errno for the guest, or the guest's end.
 #[derive(Debug)]
 pub enum Fail {
     Errno(i32),
@@ -40,7 +40,7 @@ impl From<i32> for Fail {
     }
 }
 
-/// A pointer outside the memory is a trap, as the interface's documents demand (witx-docs.md, pointers).
+/// A pointer out of bounds is a trap, as the interface requires (witx-docs.md, pointers).
 impl From<GuestError> for Fail {
     fn from(error: GuestError) -> Self {
         Fail::Trap(error.into())
@@ -59,7 +59,7 @@ impl From<rustix::io::Errno> for Fail {
     }
 }
 
-/// What the guest is told.
+/// The errno for the guest.
 pub fn code(result: Result<(), Fail>) -> Result<i32> {
     match result {
         Ok(()) => Ok(0),
@@ -68,7 +68,7 @@ pub fn code(result: Result<(), Fail>) -> Result<i32> {
     }
 }
 
-/// The errno of an error of the system.
+/// The errno of a system error.
 pub fn of(error: &std::io::Error) -> i32 {
     match error.raw_os_error() {
         Some(raw) => of_raw(raw),

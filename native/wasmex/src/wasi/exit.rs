@@ -1,4 +1,4 @@
-//! How WASI ends a guest: by its own wish, or because it printed too much. The backtrace would tell nothing.
+//! How WASI ends a guest: at its own request, or because it printed too much. A backtrace would not help.
 
 use crate::vm::atoms;
 use crate::vm::host_error::{Details, HostError};

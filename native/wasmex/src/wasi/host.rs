@@ -1,32 +1,32 @@
-//! Host modules: functions that a guest may import from the library itself, under one name.
+//! Host modules: named sets of functions that the library itself provides to guests.
 //!
 //! A new one is one file with a `HostModule` and one line in the table in `lib.rs`. `T` is the data of a store.
 
 use wasmtime::{ImportType, Linker, Result, component};
 
-/// Adds the functions of a host module to a linker.
+/// Adds a host module's functions to a linker.
 pub type Add<L> = fn(&mut L) -> Result<()>;
 
-/// A host module. Function pointers, so that it can be written down as a constant.
+/// A host module. Function pointers allow it to be a constant.
 pub struct HostModule<T: 'static> {
-    /// How Elixir names it: unique among all.
+    /// Its name in Elixir, unique among all.
     pub name: &'static str,
     /// Whether it defines imports of this namespace, or of this interface of a component.
     pub provides: fn(&str) -> bool,
-    /// Which imports of such a namespace are its own, where that are not all.
+    /// Which imports of its namespaces it defines, if not all.
     pub own: Option<fn(&ImportType<'_>) -> bool>,
-    /// Whether the guests of a store with this data may import it.
+    /// Whether a store with this data grants it.
     pub granted: fn(&T) -> bool,
     /// Adds it to a linker of core modules.
     pub core: Option<Add<Linker<T>>>,
-    /// The same in stores that write down calls; `core` is used where it is absent.
+    /// The same for stores that trace calls; `core` is used if absent.
     pub traced: Option<Add<Linker<T>>>,
     /// Adds it to a linker of components.
     pub component: Option<Add<component::Linker<T>>>,
 }
 
 impl<T> HostModule<T> {
-    /// The same host module with a variant that writes down its calls.
+    /// The same host module, with a tracing variant.
     pub const fn traced(mut self, traced: Add<Linker<T>>) -> Self {
         self.traced = Some(traced);
         self

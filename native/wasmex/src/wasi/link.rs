@@ -1,4 +1,4 @@
-//! The functions of preview 1 in a linker: by the guest's own numbers, for files and sockets alike.
+//! Adds the functions of preview 1 to a linker, on the guest's own descriptors for both files and sockets.
 
 use crate::wasi::calls;
 use crate::wasi::context::View;
@@ -10,7 +10,7 @@ use wasmtime_wasi::p1;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1 as _;
 use wiggle::GuestMemory;
 
-/// `fd`: a function with descriptors of the guest, which may wait. `call`: one without, which does not.
+/// `fd`: a function on the guest's descriptors, which may wait. `call`: any other, which does not.
 macro_rules! define {
     ($linker:ident: $($how:ident $name:ident $(of $version:ident)? ($($arg:ident: $ty:ty),*) -> $ret:ty)*) => {
         $(define! { @$how $linker $name [$($version::)? $name] ($($arg: $ty),*) -> $ret })*
@@ -41,7 +41,7 @@ macro_rules! define {
     };
 }
 
-/// All of preview 1: wasmtime's, with ours in their places.
+/// All of preview 1: wasmtime's functions, some replaced by ours.
 pub fn preview1<T: View>(linker: &mut Linker<T>) -> Result<()> {
     p1::add_to_linker_async(linker, View::wasi)?;
     linker.allow_shadowing(true);
@@ -91,7 +91,7 @@ pub fn preview1<T: View>(linker: &mut Linker<T>) -> Result<()> {
     Ok(())
 }
 
-/// What WasmEdge has for sockets besides, in both versions.
+/// WasmEdge's additional socket functions, the same in both versions.
 pub fn sockets<T: View>(linker: &mut Linker<T>) -> Result<()> {
     define! { linker:
         fd sock_open(a: i32, b: i32, c: i32) -> i32
@@ -106,7 +106,7 @@ pub fn sockets<T: View>(linker: &mut Linker<T>) -> Result<()> {
     Ok(())
 }
 
-/// Version 2, where the versions differ.
+/// The functions that differ, in version 2.
 pub fn sockets_v2<T: View>(linker: &mut Linker<T>) -> Result<()> {
     define! { linker:
         fd sock_getlocaladdr(a: i32, b: i32, c: i32) -> i32
@@ -115,7 +115,7 @@ pub fn sockets_v2<T: View>(linker: &mut Linker<T>) -> Result<()> {
     Ok(())
 }
 
-/// Messages with their senders, as version 2 has it. Apart from the rest: Rust's crate has version 1 of that.
+/// Messages with sender addresses, in version 2. Separate because Rust's crate uses version 1 of these.
 pub fn recv_from<T: View>(linker: &mut Linker<T>) -> Result<()> {
     define! { linker:
         fd sock_recv_from(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i32) -> i32
@@ -123,7 +123,7 @@ pub fn recv_from<T: View>(linker: &mut Linker<T>) -> Result<()> {
     Ok(())
 }
 
-/// The same as version 1 has it.
+/// The same in version 1.
 pub fn recv_from_v1<T: View>(linker: &mut Linker<T>) -> Result<()> {
     define! { linker:
         fd sock_recv_from of v1(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32
@@ -131,7 +131,7 @@ pub fn recv_from_v1<T: View>(linker: &mut Linker<T>) -> Result<()> {
     Ok(())
 }
 
-/// Version 1, where the versions differ: its `sock_accept` takes the place of the standard one.
+/// The functions that differ, in version 1; its `sock_accept` replaces the standard one.
 pub fn sockets_v1<T: View>(linker: &mut Linker<T>) -> Result<()> {
     linker.allow_shadowing(true);
     define! { linker:
@@ -143,13 +143,13 @@ pub fn sockets_v1<T: View>(linker: &mut Linker<T>) -> Result<()> {
     Ok(())
 }
 
-/// The calling instance's memory, which the interface wants under this name.
+/// The calling instance's memory, which must have this name in the interface.
 fn memory<T: View>(caller: &mut Caller<'_, T>) -> Result<Extern> {
     let export = caller.get_export("memory");
     export.ok_or_else(|| wasmtime::Error::msg("missing required memory export"))
 }
 
-/// What the store has for preview 1, ready for a call, and the memory of the caller.
+/// The store's preview 1 state, ready for a call, and the caller's memory.
 fn parts<'a, T: View>(
     caller: &'a mut Caller<'_, T>,
     memory: &'a Extern,

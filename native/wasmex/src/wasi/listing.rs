@@ -1,5 +1,5 @@
-//! Directories whose names are not all UTF-8. wasmtime refuses to list them: its listing ends at the first such name.
-//! Here every name is its bytes, as on other systems; opening one is `ilseq`, for paths are UTF-8 (WASI preview 1).
+//! Lists directories with names that are not UTF-8. wasmtime's listing stops at the first such name. Here every name is
+//! its bytes, as on other systems; opening one is `ilseq`, since paths are UTF-8 (WASI preview 1).
 
 use rustix::fs::{Dir, FileType};
 use std::fs::File;
@@ -13,8 +13,8 @@ use wasmtime_wasi::p1::{WasiP1Ctx, types};
 use wasmtime_wasi::p2::bindings::filesystem::types::HostDescriptor;
 use wiggle::GuestMemory;
 
-/// The directory behind a guest's descriptor. wasmtime keeps that to itself, so it is looked for among the store's
-/// resources, by what `fd_filestat_get` says of it.
+/// The directory of a guest's descriptor. wasmtime does not expose it, so it is found among the store's resources by
+/// its `fd_filestat_get`.
 pub async fn directory(
     context: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,
@@ -41,11 +41,11 @@ pub async fn directory(
     None
 }
 
-/// The entries from a cookie on, as `fd_readdir` writes them, cut off after so many bytes.
+/// The entries from a cookie on, as `fd_readdir` writes them, truncated to this many bytes.
 pub async fn read(directory: Arc<File>, cookie: u64, most: usize) -> io::Result<Vec<u8>> {
     tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
-        // The guest's entries are numbered from 1; a cookie is the number of the last it has.
+        // The guest numbers entries from 1; a cookie is the number of the last one received.
         for (entry, number) in Dir::read_from(&*directory)?.zip(1..) {
             let entry = entry?;
             if number > cookie {

@@ -1,6 +1,6 @@
-//! What a guest can reach through WASI: preview 1 and 2, standard streams, pipes, sockets and HTTP.
+//! WASI: preview 1 and 2, standard streams, pipes, sockets and HTTP.
 //!
-//! It may use `vm`. It is generic over the data of a store, see [`context::View`], which `guest` has.
+//! It may use `vm`. It is generic over a store's data, see [`context::View`], which `guest` implements.
 
 pub mod address;
 pub mod budget;

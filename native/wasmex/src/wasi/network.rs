@@ -1,4 +1,4 @@
-//! The sockets of a store's guests: which addresses and names they may reach, by the lists that Elixir made.
+//! Network access of a store's guests: the addresses and names they may reach, from the lists made by Elixir.
 
 use crate::vm::options::Options;
 use crate::wasi::places::{Listen, Paths, Place, Places};
@@ -20,26 +20,26 @@ pub struct Network {
     udp: Rules,
     bind_tcp: Rules,
     bind_udp: Rules,
-    /// Names that may be looked up besides those in `tcp` and `udp`.
+    /// Names that may be looked up in addition to those in `tcp` and `udp`.
     lookup: Rules,
     /// Paths of unix sockets.
     unix: Paths,
     bind_unix: Paths,
-    /// Where the host encrypts.
+    /// Where the host adds TLS.
     tls: Rules,
-    /// What processes of Elixir answer.
+    /// Connections handled by Elixir processes.
     answers: Vec<(Rules, ResourceArc<AnswerResource>)>,
-    /// Names without addresses, which processes answer: each has one that leads nowhere, by its place.
+    /// Names without addresses, handled by Elixir processes: each gets a placeholder address, by index.
     stand_ins: Mutex<Vec<String>>,
-    /// The names that led to an address.
+    /// The names whose lookup returned an address.
     resolved: Mutex<HashMap<IpAddr, Vec<String>>>,
 }
 
-/// A guest that looks up names without end is not remembered without end: so many addresses, so many names of each.
+/// A guest may look up names endlessly, so memory is limited: this many addresses, this many names for each.
 const MAX_RESOLVED: usize = 1024;
 const MAX_NAMES: usize = 16;
 
-/// Below the addresses that stand in for names.
+/// Below the placeholder addresses.
 const STAND_INS: Ipv4Addr = Ipv4Addr::new(240, 0, 0, 0);
 
 impl Network {
@@ -72,7 +72,7 @@ impl Network {
         })
     }
 
-    /// Whether TCP is of any use.
+    /// Whether TCP can be used at all.
     pub fn any_tcp(&self) -> bool {
         !self.tcp.is_empty()
             || !self.bind_tcp.is_empty()
@@ -80,12 +80,12 @@ impl Network {
             || !self.answers.is_empty()
     }
 
-    /// Whether UDP is.
+    /// Whether UDP can be used at all.
     pub fn any_udp(&self) -> bool {
         !self.udp.is_empty() || !self.bind_udp.is_empty()
     }
 
-    /// Whether unix sockets are.
+    /// Whether unix sockets can be used at all.
     pub fn any_unix(&self) -> bool {
         !self.unix.is_empty() || !self.bind_unix.is_empty()
     }
@@ -95,12 +95,12 @@ impl Network {
         self.unix.allow(path)
     }
 
-    /// Whether a unix socket may have this path.
+    /// Whether a unix socket may be bound to this path.
     pub fn allows_unix_bind(&self, path: &Path) -> bool {
         self.bind_unix.allow(path)
     }
 
-    /// The process that answers for an address.
+    /// The process that handles connections to an address.
     pub fn answer(&self, address: SocketAddr) -> Option<&AnswerResource> {
         let names = self.names(address.ip());
         let mut answers = self.answers.iter();
@@ -111,7 +111,7 @@ impl Network {
         found.map(|(_, process)| &**process)
     }
 
-    /// Whom the server at an address has to prove to be, where the host encrypts.
+    /// The name that the server at an address must prove by certificate, if the host adds TLS.
     pub fn tls_host(&self, address: SocketAddr) -> Option<String> {
         let names = self.names(address.ip()).into_iter();
         let mut names = names.filter(|name| self.tls.allow_named(name, address));
@@ -120,7 +120,7 @@ impl Network {
         named.or_else(|| literal().then(|| address.ip().to_canonical().to_string()))
     }
 
-    /// An address for a name that a process answers for: of class E, which nobody has (RFC 1112).
+    /// A placeholder address for a name handled by a process: class E, which is reserved (RFC 1112).
     pub fn stand_in(&self, name: &str) -> Option<IpAddr> {
         let mut answers = self.answers.iter();
         if !answers.any(|(rules, _)| rules.allow_name(name, None)) {
@@ -168,7 +168,7 @@ impl Network {
             .unwrap_or_default()
     }
 
-    /// The name led to this address.
+    /// Records that a lookup of the name returned this address.
     pub fn remember(&self, name: &str, address: IpAddr) {
         let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
         if resolved.len() >= MAX_RESOLVED {
@@ -196,9 +196,9 @@ impl Network {
                 .any(|name| rules.allow_named(name, address))
     }
 
-    /// Whether an address may be used so.
+    /// Whether an address may be used this way.
     pub fn check(&self, address: SocketAddr, reason: SocketAddrUse) -> bool {
-        // What the system chooses by itself for a socket that connects or sends.
+        // Chosen by the system for a socket that connects or sends.
         let unspecified = address.ip().is_unspecified() && address.port() == 0;
         match reason {
             SocketAddrUse::TcpConnect => self.allows(&self.tcp, address),
@@ -210,7 +210,7 @@ impl Network {
                 self.bind_udp.allow_bind(address) || (unspecified && !self.udp.is_empty())
             }
             SocketAddrUse::TcpListen => self.bind_tcp.allow_bind(address),
-            // Whoever comes to an address that the guest may listen at.
+            // Incoming connections at an address where the guest may listen.
             SocketAddrUse::TcpAccept => !self.bind_tcp.is_empty(),
             SocketAddrUse::UdpReceive => {
                 !self.bind_udp.is_empty() || self.allows(&self.udp, address)
@@ -218,7 +218,7 @@ impl Network {
         }
     }
 
-    /// Tells wasmtime the rules, for components.
+    /// Passes the rules to wasmtime, for components.
     pub fn apply(self: &Arc<Self>, builder: &mut WasiCtxBuilder) {
         let lookup = [&self.lookup, &self.tcp, &self.udp];
         let any_lookup = lookup.iter().any(|rules| !rules.is_empty());

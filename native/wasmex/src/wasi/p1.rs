@@ -1,4 +1,4 @@
-//! WASI preview 1: what a store grants its guests. Nothing that is not named.
+//! WASI preview 1. A store grants its guests only what its options name.
 
 use crate::vm::atoms;
 use crate::vm::options::{Options, SavedOptions};
@@ -28,17 +28,17 @@ use std::time::Duration;
 use wasmtime::Result;
 use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtxBuilder, WasiView};
 
-/// Where modules import it from.
+/// The namespace modules import it from.
 pub const NAMESPACE: &str = "wasi_snapshot_preview1";
 
-/// Bytes of randomness that a guest may ask for at once: they are made in one go.
+/// Maximum random bytes per call: they are generated at once.
 const MAX_RANDOM: u64 = 1 << 20;
 
-/// Files, sockets, streams, requests and the like that a guest may have at once. Many of them are
-/// descriptors, of which the VM has a thousand or some, for all.
+/// Maximum number of files, sockets, streams, requests and the like that a guest may have open. Many are file
+/// descriptors, of which the whole VM may have only a thousand.
 const MAX_HANDLES: usize = 1_000;
 
-/// A standard stream: nothing, the VM's own, or a pipe.
+/// A standard stream: empty, the VM's own, or a pipe.
 enum Stdio {
     Null,
     Inherit,
@@ -63,7 +63,7 @@ pub struct WasiSpec {
     options: Mutex<SavedOptions>,
     has_preopens: bool,
     has_listeners: bool,
-    /// The interfaces of sockets.
+    /// The socket interfaces.
     pub sockets: Interfaces,
 }
 
@@ -82,7 +82,7 @@ impl WasiSpec {
         })
     }
 
-    /// Whether there is something to open at once, so that what fails is told where it was asked for.
+    /// Whether anything must be opened immediately, so that errors are reported where it was requested.
     pub fn opens(&self) -> bool {
         self.has_preopens || self.has_listeners
     }
@@ -160,12 +160,12 @@ fn net(options: &Options, network: Arc<Network>) -> Result<Net> {
     Ok(Net::new(network, roots, buffer, timeout))
 }
 
-/// The standard streams, the directories, and the listeners that the host hands in.
+/// The standard streams, directories, and listeners passed in by the host.
 fn descriptors(options: &Options, directories: usize) -> Result<Descriptors> {
     let most: Option<u64> = options.get_or_default("max_sockets")?;
     let most = most.map_or(0, |most| usize::try_from(most).unwrap_or(usize::MAX));
     let listeners: Vec<Listen> = options.get_or_default("listen")?;
-    // They do not count, or a store might be unable to have what it was given.
+    // They do not count, or a store could be unable to hold what it was granted.
     let handed_in = listeners.iter().filter(|listen| listen.opens()).count();
     let mut descriptors = Descriptors::new(directories, most.saturating_add(handed_in));
     descriptors.limit_files(

@@ -1,4 +1,4 @@
-//! WASI 0.2 for components, on the same context that preview 1 has.
+//! WASI 0.2 for components, on the same context as preview 1.
 
 use crate::vm::options::Options;
 use crate::wasi::context::View;
@@ -27,18 +27,18 @@ use wasmtime_wasi::p2::{DynPollable, SocketError, SocketResult};
 use wasmtime_wasi::sockets::{WasiSocketsCtxView, WasiSocketsView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-/// What a store has for components besides the WASI context.
+/// A store's state for components besides the WASI context.
 #[derive(Default)]
 pub struct P2 {
     /// The addresses and names that its guests may reach.
     pub network: Arc<Network>,
     /// Outgoing HTTP requests.
     pub http: HttpState,
-    /// Names under lookup, by the handle of the answer.
+    /// Name lookups in progress, by the handle of their result.
     lookups: HashMap<u32, String>,
 }
 
-/// What `wasi:http` keeps for a store.
+/// The `wasi:http` state of a store.
 pub struct HttpState {
     ctx: WasiHttpCtx,
     hooks: Hooks,
@@ -54,7 +54,7 @@ impl Default for HttpState {
 }
 
 impl P2 {
-    /// Without the options that only components have, nothing is granted.
+    /// Without the options specific to components, nothing is granted.
     pub fn new(options: &Options) -> Result<Self> {
         let network = Network::new(options)?;
         Ok(P2 {
@@ -65,7 +65,7 @@ impl P2 {
     }
 }
 
-/// WASI 0.2 for components. What a store grants is decided when a guest calls.
+/// WASI 0.2 for components. Grants are checked when a guest calls.
 pub const fn host_module<T: View + WasiView + WasiHttpView>() -> HostModule<T> {
     HostModule {
         name: "wasi",
@@ -78,7 +78,7 @@ pub const fn host_module<T: View + WasiView + WasiHttpView>() -> HostModule<T> {
     }
 }
 
-/// Packages of `wasi:`. Some of their interfaces may be missing, such as those that hold only types.
+/// Packages of `wasi:`. Some interfaces may be missing, such as those with types only.
 const PACKAGES: [&str; 9] = [
     "cli",
     "clocks",
@@ -113,7 +113,7 @@ fn add_to_linker<T: View + WasiView + WasiHttpView>(linker: &mut Linker<T>) -> R
     })
 }
 
-/// A FIFO, a socket or a block device is not opened: see `calls.rs`, whose rule this is.
+/// FIFOs, sockets and block devices are not opened: the same rule as in `calls.rs`.
 fn refuse_waiting_files<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
     type Open = (
         Resource<Descriptor>,
@@ -154,7 +154,7 @@ fn may_wait(kind: DescriptorType) -> bool {
     )
 }
 
-/// The view of `wasi:http` on a store's data. What sends its requests was attached to the store.
+/// The `wasi:http` view of a store's data. The sender of its requests was attached to the store.
 pub fn http_view<T: View>(data: &mut T) -> WasiHttpCtxView<'_> {
     let outgoing = data.slots().get::<Arc<Outgoing>>().cloned();
     let (wasi, p2) = data.wasi_and_p2();
@@ -166,7 +166,7 @@ pub fn http_view<T: View>(data: &mut T) -> WasiHttpCtxView<'_> {
     }
 }
 
-/// Name lookup that asks the allow-list first and remembers which address a name had.
+/// Name lookup that checks the allow-list first and remembers the resulting addresses.
 struct GuardedLookup;
 
 impl HasData for GuardedLookup {

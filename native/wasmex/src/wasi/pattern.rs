@@ -1,6 +1,6 @@
-//! Patterns for names of hosts: `*` and `**` for any characters, `?` for one, `[a-z]` and `[!a-z]` for one of a set.
+//! Host name patterns: `*` and `**` match any characters, `?` one, `[a-z]` and `[!a-z]` one of a set.
 
-/// Whether the whole text matches. Letters are told apart by case; a pattern that makes no sense stands for itself.
+/// Whether the whole text matches. Case-sensitive; an invalid pattern is taken literally.
 pub fn matches(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
@@ -36,7 +36,7 @@ fn tokens(pattern: &[char]) -> Option<Vec<Token>> {
     Some(tokens)
 }
 
-/// What stands between the brackets, and where it goes on behind them.
+/// The content of the brackets, and the rest after them.
 fn set(pattern: &[char], mut at: usize) -> Option<(Token, usize)> {
     let negated = pattern.get(at) == Some(&'!');
     if negated {
@@ -46,7 +46,7 @@ fn set(pattern: &[char], mut at: usize) -> Option<(Token, usize)> {
     let mut ranges = Vec::new();
     loop {
         let low = *pattern.get(at)?;
-        // Right behind the opening one a bracket stands for itself.
+        // Right after the opening bracket, a bracket stands for itself.
         if low == ']' && at > start {
             return Some((Token::Set(ranges, negated), at + 1));
         }
@@ -78,7 +78,7 @@ impl Token {
     }
 }
 
-/// Goes back to the last `*` only, which is enough and takes no more than the product of both lengths.
+/// Backtracks to the last `*` only, which is sufficient and bounds the time by the product of both lengths.
 fn all(tokens: &[Token], text: &[char]) -> bool {
     let (mut token, mut at) = (0, 0);
     let mut star = None;

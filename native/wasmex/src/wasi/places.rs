@@ -1,4 +1,4 @@
-//! Where sockets may go, as the types in `lib/wasmex/options/type/` hand it over.
+//! Allowed socket addresses, as the types in `lib/wasmex/options/type/` encode them.
 //!
 //! A place is `{:any | :tcp | :udp, rule}` or `{:unix, path}`; an entry of `dial` may also be `{:tls, rule}`, or
 //! `{:answer, rule, process}`; an entry of `listen` is `{:bind, place}`,
@@ -21,9 +21,9 @@ pub enum Place {
         rule: Rule,
     },
     Unix(PathBuf),
-    /// For TCP, where the host encrypts.
+    /// For TCP, where the host adds TLS.
     Tls(Rule),
-    /// For TCP, answered by a process.
+    /// For TCP, handled by an Elixir process.
     Answer(Rule, ResourceArc<AnswerResource>),
 }
 
@@ -48,7 +48,7 @@ impl<'a> Decoder<'a> for Place {
     }
 }
 
-/// Places by what they are for.
+/// Places, grouped by use.
 #[derive(Default)]
 pub struct Places {
     pub tcp: Vec<Rule>,
@@ -59,7 +59,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Sorts them.
+    /// Groups them.
     pub fn new(places: Vec<Place>) -> Self {
         let mut sorted = Places::default();
         for place in places {
@@ -83,7 +83,7 @@ impl Places {
     }
 }
 
-/// Paths of unix sockets; one that ends with `/*` means all that are in that directory.
+/// Paths of unix sockets; one that ends with `/*` includes all paths in that directory.
 #[derive(Default)]
 pub struct Paths(Vec<PathBuf>);
 
@@ -93,7 +93,7 @@ impl Paths {
         self.0.is_empty()
     }
 
-    /// Whether the path is one of them. It must be absolute, and may not go up.
+    /// Whether the path is allowed. It must be absolute and must not contain `..`.
     pub fn allow(&self, path: &Path) -> bool {
         let plain = |part| matches!(part, Component::Normal(_) | Component::RootDir);
         path.is_absolute()
@@ -107,12 +107,12 @@ impl Paths {
 
 /// An entry of `listen`.
 pub enum Listen {
-    /// An address that the guest may bind a socket to itself.
+    /// An address that the guest may bind itself.
     Bind(Place),
-    /// A listener that the host opens for it.
+    /// A listener that the host opens for the guest.
     Tcp(SocketAddr),
     Unix(PathBuf),
-    /// One that is open already.
+    /// An open listener.
     Handle(ResourceArc<ListenerResource>),
 }
 

@@ -1,4 +1,4 @@
-//! Looks names up, on threads of its own: the system's resolver may take half a minute, and files must not wait for it.
+//! Name lookup on separate threads: the system's resolver may take half a minute, and file calls must not wait for it.
 
 use crate::wasi::rules::{is_localhost, normal};
 use std::io;
@@ -6,13 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// Lookups under way in the VM; more of them wait.
+/// Concurrent lookups in the VM; further ones wait.
 const VM_LOOKUPS: usize = 16;
 
-/// Lookups of one store.
+/// Concurrent lookups of one store.
 const STORE_LOOKUPS: usize = 4;
 
-/// A name that has more addresses is tried at these.
+/// Maximum number of addresses used for a name.
 const MAX_ADDRESSES: usize = 16;
 
 static VM: OnceLock<Arc<Semaphore>> = OnceLock::new();
@@ -27,7 +27,7 @@ impl Default for Resolver {
 }
 
 impl Resolver {
-    /// The addresses of a name. Dropping the future leaves the lookup to itself, which keeps its place until it ends.
+    /// The addresses of a name. Dropping the future does not cancel the lookup, which keeps its slot until it ends.
     pub async fn lookup(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         let name = normal(name);
         if is_localhost(&name) {

@@ -1,4 +1,4 @@
-//! Rules as `Wasmex.Options.Type.Address` hands them over: `{kind, text, first_port, last_port}`.
+//! Rules as encoded by `Wasmex.Options.Type.Address`: `{kind, text, first_port, last_port}`.
 
 use crate::vm::atoms;
 use crate::wasi::rules::{Rule, Target, normal};
@@ -19,7 +19,7 @@ fn target(kind: Atom, text: &str) -> Option<Target> {
         kind if kind == atoms::any() => Some(Target::Any),
         kind if kind == atoms::name() => Some(Target::Name(normal(text))),
         kind if kind == atoms::glob() => Some(Target::Glob(normal(text))),
-        // An address and how many of its bits count: "10.0.0.0/8".
+        // An address and a prefix length: "10.0.0.0/8".
         kind if kind == atoms::ip() => {
             let (address, bits) = text.split_once('/')?;
             Some(Target::net(address.parse().ok()?, bits.parse().ok()?))

@@ -1,34 +1,34 @@
-//! Allow-lists of addresses and names: the one place that decides where a guest may connect, send and listen.
+//! Allow-lists of addresses and names: this file alone decides where a guest may connect, send and listen.
 //!
-//! A name is judged twice: may it be looked up, and may the address that came of it be reached? A name leads to public
-//! addresses only, whoever answers for it; others must be listed as addresses beside it. `localhost` is this machine.
+//! A name is checked twice: before the lookup, and again for each resulting address. A name may only lead to public
+//! addresses, whatever DNS returns; others must be listed as addresses in addition. `localhost` is this machine.
 
 use crate::wasi::address::{Class, canonical};
 use crate::wasi::pattern;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-/// One entry of a list: who, and at which ports.
+/// One entry of a list: a target and its ports.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub target: Target,
     pub ports: RangeInclusive<u16>,
 }
 
-/// The addresses of a rule.
+/// The targets of a rule.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// Any name, and any address that is not link-local, a cloud's metadata, or unspecified.
+    /// Any name, and any address except link-local, cloud metadata and unspecified ones.
     Any,
-    /// The addresses that begin with so many bits of this one.
+    /// The addresses with this prefix.
     Net(IpAddr, u8),
-    /// In lower case, without a dot at the end.
+    /// In lower case, without a trailing dot.
     Name(String),
-    /// The same with `*`, which stands for one character or more.
+    /// The same with `*`, which matches one or more characters.
     Glob(String),
-    /// A name, or an address as it is written, by a pattern of [`pattern`](crate::wasi::pattern).
+    /// A name or a literal address, matched by a [`pattern`](crate::wasi::pattern).
     Pattern(String),
-    /// A name that the application itself wrote down: its addresses may be private ones.
+    /// A name written by the application itself: its addresses may be private.
     Own(String),
 }
 
@@ -69,14 +69,14 @@ impl Rules {
         self.at(port).any(|rule| rule.target.has_name(&name))
     }
 
-    /// Whether an address may be reached that the guest wrote down itself.
+    /// Whether an address written by the guest may be reached.
     pub fn allow_literal(&self, address: SocketAddr) -> bool {
         let address = canonical(address);
         self.at(Some(address.port()))
             .any(|rule| rule.target.has_literal(address.ip()))
     }
 
-    /// Whether an address may be reached that a lookup of the name has found.
+    /// Whether an address returned by a lookup of the name may be reached.
     pub fn allow_named(&self, name: &str, address: SocketAddr) -> bool {
         let address = canonical(address);
         let port = Some(address.port());
@@ -95,7 +95,7 @@ impl Rules {
             }
     }
 
-    /// Whether a socket of the guest may have this address itself.
+    /// Whether a guest's socket may be bound to this address.
     pub fn allow_bind(&self, address: SocketAddr) -> bool {
         let address = canonical(address);
         self.at(Some(address.port()))
@@ -116,32 +116,32 @@ fn may_be_any(class: Class) -> bool {
     )
 }
 
-/// Whether somebody who wrote this pattern thought of addresses: it begins with a digit, or with one in brackets.
+/// Whether the pattern is meant for addresses: it begins with a digit, or with one in brackets.
 fn is_of_addresses(pattern: &str) -> bool {
     pattern
         .trim_start_matches('[')
         .starts_with(|char: char| char.is_ascii_digit() || char == ':')
 }
 
-/// Whether the pattern is this address and no other.
+/// Whether the pattern is exactly this address.
 fn is_exactly(pattern: &str, address: IpAddr) -> bool {
     let address = address.to_string();
     pattern == address || pattern == format!("[{address}]")
 }
 
-/// A name of this machine, whatever a server of names says (RFC 6761).
+/// Names of this machine, whatever a DNS server returns (RFC 6761).
 pub fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// Lower case, and without the dot of the root.
+/// In lower case, without the root dot.
 pub fn normal(name: &str) -> String {
     let name = name.strip_suffix('.').unwrap_or(name);
     name.to_ascii_lowercase()
 }
 
 impl Target {
-    /// A network; one of IPv4 addresses in IPv6's clothes is a network of IPv4.
+    /// A network; one of IPv4-mapped IPv6 addresses is an IPv4 network.
     pub fn net(address: IpAddr, bits: u8) -> Self {
         match (address, address.to_canonical()) {
             (IpAddr::V6(_), IpAddr::V4(v4)) if bits >= 96 => Target::Net(v4.into(), bits - 96),
@@ -160,7 +160,7 @@ impl Target {
         }
     }
 
-    /// Whether it is meant for this address: one that nobody thinks of must be listed by itself.
+    /// Whether it covers this address; special addresses must be listed explicitly.
     fn has_literal(&self, address: IpAddr) -> bool {
         let is_meant = match self {
             Target::Any | Target::Net(_, 0) => may_be_any(Class::of(address)),
@@ -203,10 +203,10 @@ fn same_bits(one: u128, other: u128, width: u32, bits: u8) -> bool {
     (one ^ other).checked_shr(rest).unwrap_or(0) == 0
 }
 
-/// In time that is the product of both lengths at most, whatever the pattern.
+/// Takes at most the product of both lengths in time, for any pattern.
 fn glob(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
-    // The last star, and how much of the name it stands for.
+    // The last star, and the length of its match.
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
         match pattern.get(p) {

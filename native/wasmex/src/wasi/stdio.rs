@@ -1,7 +1,7 @@
-//! The VM's own standard output and error as a guest's.
+//! The VM's own standard output and error, for guests.
 //!
-//! Whoever reads them may take his time, and no scheduler waits for him: one thread for each of the two writes what
-//! guests print, one chunk of a guest after the other, and a guest that prints on waits as for a pipe.
+//! A slow reader must not block a scheduler: one thread per stream writes the output of guests, one chunk per guest in
+//! turn, and a guest that prints more waits as for a pipe.
 
 use crate::vm::atoms;
 use crate::wasi::budget::Budget;
@@ -22,7 +22,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 /// Bytes that a guest may write without asking again.
 const CHUNK: usize = 64 * 1024;
 
-/// Between attempts at a stream that does not block, and is full.
+/// Interval between attempts on a non-blocking stream that is full.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// One of the VM's own streams.
@@ -38,7 +38,7 @@ pub enum Which {
 pub struct Inherited {
     /// Which one.
     pub which: Which,
-    /// What the guest may still print, this stream and others together.
+    /// The remaining output budget, shared with other streams.
     pub budget: Option<Arc<Budget>>,
 }
 
@@ -52,7 +52,7 @@ impl IsTerminal for Inherited {
 }
 
 impl StdoutStream for Inherited {
-    /// Of WASI 0.3, which is not there.
+    /// Only used by WASI 0.3, which is not supported.
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(tokio::io::sink())
     }
@@ -74,7 +74,7 @@ struct Stream {
 
 enum State {
     Ready,
-    /// The thread has a chunk of ours, and will say when it is written.
+    /// The thread has a chunk of this guest and will report when it is written.
     Writing(oneshot::Receiver<std::io::Result<()>>),
     Failed(std::io::Error),
 }
@@ -117,7 +117,7 @@ impl OutputStream for Stream {
         Ok(())
     }
 
-    /// Nothing is held back; that all is written is what `ready` waits for.
+    /// Nothing is buffered here; `ready` waits until everything is written.
     fn flush(&mut self) -> StreamResult<()> {
         Ok(())
     }
@@ -182,20 +182,20 @@ fn run(which: Which, stream: OwnedFd, chunks: &Receiver<Chunk>) {
         if let Err(error) = &written {
             failures()[which as usize].get_or_insert_with(|| (error.kind(), error.to_string()));
         }
-        // Whoever wanted to know may be gone.
+        // The waiter may be gone.
         let _ = done.send(written);
     }
 }
 
-/// The first failure of each stream, for whoever asks when the guest is over.
+/// The first failure of each stream, reported when the guest has ended.
 static FAILURES: Mutex<[Option<(ErrorKind, String)>; 2]> = Mutex::new([None, None]);
 
 fn failures() -> MutexGuard<'static, [Option<(ErrorKind, String)>; 2]> {
     FAILURES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until all that guests printed to the VM's own streams is written, and says what failed since it was last
-/// asked: for each of the two nil, `:pipe` when its reader is gone, or a text.
+/// Waits until all output of guests to the VM's own streams is written, and returns the failures since the last call:
+/// for each stream nil, `:pipe` when its reader is gone, or a text.
 #[rustler::nif(schedule = "DirtyIo")]
 fn stdio_finish<'a>(env: Env<'a>) -> Vec<Term<'a>> {
     let pending = {
@@ -224,7 +224,7 @@ fn stdio_finish<'a>(env: Env<'a>) -> Vec<Term<'a>> {
         .collect()
 }
 
-/// All of it, also where the VM has made the stream one that does not block.
+/// Writes all of it, even if the VM has made the stream non-blocking.
 fn write(stream: &mut File, mut bytes: &[u8]) -> std::io::Result<()> {
     while !bytes.is_empty() {
         match stream.write(bytes) {

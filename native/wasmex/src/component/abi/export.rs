@@ -19,9 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 use wasmtime::{Result, ValRaw};
 
-/// Arguments of a guest's function.
+/// Arguments of an exported function.
 pub struct Args {
-    /// Lowered once, by the call that they are made for.
+    /// Lowered once, by the call they are made for.
     image: Mutex<Option<Image>>,
     shape: Arc<Shape>,
 }
@@ -44,11 +44,11 @@ impl Args {
     }
 }
 
-/// Arguments where they are: an image is large, and wasmtime moves what it is given several times.
+/// Arguments by reference: an image is large, and wasmtime moves its arguments several times.
 pub struct Lent<'a>(pub &'a Args);
 
-// SAFETY: `Lower` has room for as many values as ever travel on the stack; `place::arguments` writes
-// those that the function's own type says, for it was made for this very function.
+// SAFETY: `Lower` has room for the most values that can be passed on the stack; `place::arguments` writes as many as
+// the function's type requires, and it was made for this function.
 unsafe impl ComponentType for Lent<'_> {
     type Lower = [ValRaw; place::MAX_FLAT_PARAMS];
     const ABI: CanonicalAbiInfo = NOTHING;
@@ -58,7 +58,7 @@ unsafe impl ComponentType for Lent<'_> {
     }
 }
 
-// SAFETY: a list of parameters is checked as one.
+// SAFETY: a parameter list is checked as a list.
 unsafe impl ComponentNamedList for Lent<'_> {}
 
 // SAFETY: see `ComponentType` above.
@@ -70,14 +70,14 @@ unsafe impl Lower for Lent<'_> {
         dst: &mut MaybeUninit<Self::Lower>,
     ) -> Result<()> {
         let mut image = self.0.take()?;
-        // SAFETY: an array of `ValRaw` that is yet to be written is an array of such.
+        // SAFETY: an array of uninitialised `ValRaw` is a valid value of this type.
         let slots = unsafe {
             &mut *(&raw mut *dst).cast::<[MaybeUninit<ValRaw>; place::MAX_FLAT_PARAMS]>()
         };
         place::arguments(&mut image, &self.0.shape, cx, slots)
     }
 
-    /// Never asked for: the flat form of these arguments is a pointer when they need memory.
+    /// Unreachable: if these arguments need memory, their flat form is a pointer.
     fn linear_lower_to_memory<T>(
         &self,
         _cx: &mut LowerContext<'_, T>,
@@ -88,10 +88,10 @@ unsafe impl Lower for Lent<'_> {
     }
 }
 
-/// The results of a guest's function, a list of at most one term: see [`handoff::leave_result`].
+/// The results of an exported function, a list of at most one term: see [`handoff::leave_result`].
 pub struct Results<const MAPPING: u32>;
 
-// SAFETY: one value is what travels on the stack at most: a result, or the pointer to it.
+// SAFETY: at most one value is passed on the stack: a result, or a pointer to it.
 unsafe impl<const MAPPING: u32> ComponentType for Results<MAPPING> {
     type Lower = [ValRaw; 1];
     const ABI: CanonicalAbiInfo = NOTHING;

@@ -29,23 +29,23 @@ use wasmtime::{Result, ValRaw};
 pub struct Params<const MAPPING: u32> {
     /// A list of terms of the NIF that polls.
     pub params: ErlNifTerm,
-    /// Lent for the time of the call.
+    /// Borrowed for the duration of the call.
     pub borrowed: Vec<ResourceArc<HandleResource>>,
 }
 
-// SAFETY: `Lower` is empty and so never too long for what wasmtime has; how many values there are is
-// taken from the type, by which wasmtime has made them.
+// SAFETY: `Lower` is empty, so never longer than wasmtime's storage; the number of values comes from the type, which
+// wasmtime used for its storage too.
 unsafe impl<const MAPPING: u32> ComponentType for Params<MAPPING> {
     type Lower = [ValRaw; 0];
     const ABI: CanonicalAbiInfo = NOTHING;
 
-    /// Any type will do: it is looked at when a value comes.
+    /// Accepts any type: it is checked when a value arrives.
     fn typecheck(_ty: &InterfaceType, _types: &InstanceType<'_>) -> Result<()> {
         Ok(())
     }
 }
 
-// SAFETY: a list of parameters or results is checked as one.
+// SAFETY: a list of parameters or results is checked as a list.
 unsafe impl<const MAPPING: u32> ComponentNamedList for Params<MAPPING> {}
 
 impl<const MAPPING: u32> Params<MAPPING> {
@@ -77,14 +77,13 @@ unsafe impl<const MAPPING: u32> Lift for Params<MAPPING> {
         let first: *const ValRaw = src.as_ptr();
         Params::lift(cx, ty, |lifter, shape| {
             let count = shape.flat.unwrap_or(0);
-            // SAFETY: wasmtime takes this way when the parameters are as many values, and `first` is
-            // where it put them.
+            // SAFETY: wasmtime takes this path when the parameters are this many values, and put them where `first` is.
             let values = unsafe { std::slice::from_raw_parts(first, count) };
             lifter.flat_list(shape, values)
         })
     }
 
-    /// `bytes` is empty but lies where the parameters do, which wasmtime found in bounds.
+    /// `bytes` is empty, but at the address of the parameters, which wasmtime has bounds-checked.
     fn linear_lift_from_memory(
         cx: &mut LiftContext<'_>,
         ty: InterfaceType,
@@ -103,7 +102,7 @@ pub struct Returned {
     pub mapping: Mapping,
 }
 
-// SAFETY: as for `Params`; at most one value is written, where the type says that there is one.
+// SAFETY: as for `Params`; at most one value is written, and only if the type has one.
 unsafe impl ComponentType for Returned {
     type Lower = [ValRaw; 0];
     const ABI: CanonicalAbiInfo = NOTHING;
@@ -131,7 +130,7 @@ impl Returned {
         let image = env::in_env(|env| {
             let mut decoder = Decoder::new(shape.size, self.mapping, &resources, cell.id);
             if let [item] = shape.items() {
-                // SAFETY: it came with the NIF that polls right now.
+                // SAFETY: it came with the NIF that is polling now.
                 let term = unsafe { env::term(env, self.term) };
                 decoder
                     .value(term, &item.shape, 0, item.offset)
@@ -155,7 +154,7 @@ unsafe impl Lower for Returned {
     ) -> Result<()> {
         let (mut image, shape) = self.image(cx, ty)?;
         let count = shape.flat.unwrap_or(0).min(1);
-        // SAFETY: wasmtime has room for the one value that the type has, or for none.
+        // SAFETY: wasmtime provides storage for the one value of the type, if it has one.
         let slots = unsafe {
             std::slice::from_raw_parts_mut((&raw mut *dst).cast::<MaybeUninit<ValRaw>>(), count)
         };

@@ -1,11 +1,10 @@
-//! Values whose types are known at run time, as wasmtime's typed functions take them.
+//! Values whose types are only known at run time, passed through wasmtime's typed functions.
 //!
-//! wasmtime's own dynamic values are a Rust enum per value: a list of a million bytes is a million of
-//! them. Its typed functions convert straight between the guest's memory and a Rust type; these types
-//! do that for terms, by the type that wasmtime passes along. What wasmtime asks of such a type
-//! (`ComponentType` says it) is kept thus: `Lower` is an array of `ValRaw`, as long as the most that
-//! ever travels where its length matters; sizes and alignments are taken from the component's type
-//! and never from the constants, which say "nothing".
+//! wasmtime's dynamic values are a Rust enum each: a list of a million bytes becomes a million enums. Its typed
+//! functions convert directly between guest memory and a Rust type; these types do the same for terms, guided by the
+//! type that wasmtime passes along. The requirements of `ComponentType` are met as follows: `Lower` is an array of
+//! `ValRaw`, as long as the maximum number of flat values wherever its length matters; sizes and alignments come from
+//! the component's type, never from the constants, which describe an empty type.
 
 pub mod export;
 pub mod import;
@@ -30,7 +29,7 @@ const NOTHING: CanonicalAbiInfo = CanonicalAbiInfo {
 };
 
 thread_local! {
-    /// What the type checks that wasmtime makes on this thread come across.
+    /// What wasmtime's type checks on this thread encounter.
     static CHECKED: RefCell<Vec<TypeList>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -63,7 +62,7 @@ pub fn checked(run: impl FnOnce() -> Result<()>) -> Result<(TypeList, TypeList)>
 
 const TOO_MANY: &str = "the store has 100,000 resources of the host, and may not have more: its guests do not drop them";
 
-/// The last step of decoding, which nothing can undo: handles are moved, terms become resources.
+/// The last, irreversible step of decoding: handles are moved, terms become resources.
 pub fn commit(mut image: Image, components: impl FnOnce() -> Arc<Components>) -> Checked<Image> {
     let components = (!image.hosted.is_empty()).then(components);
     if let Some(components) = &components

@@ -1,70 +1,70 @@
-//! Values in the guest's own layout, before they are copied into the guest: blobs of bytes, and what
-//! is to be written into them once it is known where the guest has room for the others.
+//! Values in the guest's memory layout before they are copied: blobs of bytes, and the pointers to be written once the
+//! guest has allocated room.
 //!
-//! In between, the guest's allocator runs, which may take more than a slice; so an image holds no
-//! term of a NIF, and nothing of it depends on the guest.
+//! In between the guest's allocator runs, which may take longer than a slice. So an image holds no terms of a NIF and
+//! does not depend on the guest.
 
 use crate::component::internal::InterfaceType;
 use crate::component::resource::handle::Passed;
 use crate::vm::term_box::TermBox;
 use smallvec::{SmallVec, smallvec};
 
-/// Values that are complete, and yet nowhere in a guest.
+/// Complete values that are not in a guest yet.
 pub struct Image {
     /// The first is the root, the others are lists. A blob comes before those it points to.
     pub blobs: SmallVec<[Blob; 1]>,
     arena: Vec<u8>,
-    /// Binaries that are too large to be copied more than once.
+    /// Binaries too large to be copied twice.
     kept: Vec<TermBox>,
-    /// Handles of guests' resources among them.
+    /// Handles, including those of guest resources.
     pub handles: Vec<Passed>,
-    /// Terms that become resources which Elixir owns, with the ids of their types.
+    /// Terms that become resources implemented in Elixir, with the ids of their types.
     pub hosted: Vec<Hosted>,
 }
 
-/// Bytes that lie together in the guest.
+/// Bytes that are contiguous in the guest.
 pub struct Blob {
-    /// The bytes; where links are they are written later.
+    /// The bytes; links are filled in later.
     pub bytes: SmallVec<[u8; INLINE]>,
-    /// The alignment of their place.
+    /// The alignment.
     pub align: u32,
-    /// What is yet to be written into them.
+    /// Values to be filled in.
     pub links: Vec<Link>,
 }
 
-/// What is written at an offset of a blob when it is placed.
+/// A value written at an offset of a blob when it is placed.
 pub struct Link {
     /// The offset.
     pub at: u32,
-    /// What goes there.
+    /// The value.
     pub target: Target,
 }
 
-/// What a place in a blob points to.
+/// The target of a link.
 pub enum Target {
     /// Pointer and length of a list.
     List { blob: u32, length: u32 },
     /// Pointer and length of bytes, or of a string in the guest's encoding.
     Bytes(Chunk),
-    /// The same of numbers: how many, and the size of one, which is also their alignment.
+    /// The same for numbers: their count, and the size of one, which is also their alignment.
     Numbers {
         chunk: Chunk,
         length: u32,
         size: u32,
     },
-    /// The same of a string, in the guest's encoding.
+    /// The same for a string, in the guest's encoding.
     Text(Chunk),
     /// The index of a handle in the guest's table.
     Handle { index: u32, ty: InterfaceType },
-    /// The index that a resource of Elixir gets in the guest's table.
+    /// The index that a resource implemented in Elixir gets in the guest's table.
     Hosted { index: u32, ty: InterfaceType },
 }
 
 /// Bytes that an image holds.
 pub enum Chunk {
-    /// Bytes that were copied.
+    /// Copied bytes.
     Arena { start: u32, length: u32 },
-    /// A binary that is referred to.
+    /// A reference to a binary.
     Kept(u32),
 }
 
@@ -76,18 +76,18 @@ pub struct Hosted {
     pub id: u32,
     /// Whether ownership passes to the guest.
     pub owned: bool,
-    /// Where it is in the store's table, once it is.
+    /// Its index in the store's table, once it is there.
     pub rep: u32,
 }
 
-/// Arguments up to this length need no allocation.
+/// Arguments up to this size need no allocation.
 const INLINE: usize = 64;
 
-/// Longer binaries are referred to, not copied.
+/// Longer binaries are referenced, not copied.
 const SMALL: usize = 256;
 
 impl Image {
-    /// With a root of this many bytes.
+    /// An image whose root has this many bytes.
     pub fn new(size: usize) -> Self {
         Image {
             blobs: smallvec![Blob::new(size, 1)],
@@ -104,7 +104,7 @@ impl Image {
         self.blobs.len() - 1
     }
 
-    /// Adds the bytes of a binary: large ones are referred to.
+    /// Adds the bytes of a binary; large ones are referenced.
     pub fn chunk(&mut self, term: rustler::Term, bytes: &[u8]) -> Chunk {
         if bytes.len() > SMALL {
             self.kept.push(TermBox::new(term));
@@ -131,13 +131,13 @@ impl Image {
         }
     }
 
-    /// Terms that are resources for the time of the call, by their numbers.
+    /// Terms that are resources for the duration of the call, by index.
     pub fn lent(&self) -> Vec<u32> {
         let lent = self.hosted.iter().filter(|hosted| !hosted.owned);
         lent.map(|hosted| hosted.rep).collect()
     }
 
-    /// Says what is to be written into a blob at this offset.
+    /// Records a value to be written into a blob at this offset.
     pub fn link(&mut self, blob: usize, at: usize, target: Target) {
         self.blobs[blob].links.push(Link {
             at: at as u32,

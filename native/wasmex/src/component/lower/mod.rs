@@ -1,4 +1,4 @@
-//! Values on their way to a guest: terms become an [`image::Image`], which is then copied into its memory.
+//! Lowering: terms become an [`image::Image`], which is then copied into the guest's memory.
 
 pub mod decode;
 pub mod image;

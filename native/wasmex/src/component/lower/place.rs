@@ -1,5 +1,5 @@
-//! An [`Image`] into the guest: room is asked of the guest for each blob, children first, and
-//! pointers are written as they become known (canonical ABI, "storing" and "flat lowering").
+//! Places an [`Image`] in the guest: the guest allocates room for each blob, children first, and pointers are written
+//! as they become known (canonical ABI, "storing" and "flat lowering").
 
 use crate::component::internal::StringEncoding;
 use crate::component::internal::{InterfaceType, LowerContext};
@@ -12,12 +12,12 @@ use std::mem::MaybeUninit;
 use wasmtime::component::{ComponentType, Lower, ResourceDynamic};
 use wasmtime::{Result, ValRaw};
 
-/// The most core values that travel on the stack.
+/// Maximum number of core values passed on the stack.
 pub const MAX_FLAT_PARAMS: usize = 16;
 
 type Bytes = SmallVec<[u8; 64]>;
 
-/// Lowers the root as arguments: on the stack if they fit, else in memory.
+/// Lowers the root as arguments: on the stack if they fit, otherwise in memory.
 pub fn arguments<T>(
     image: &mut Image,
     shape: &Shape,
@@ -38,7 +38,7 @@ pub fn arguments<T>(
     Ok(())
 }
 
-/// Lowers the root as a result into the slot that it fits in, if it takes one.
+/// Lowers the root as a result into its slot, if it has one.
 pub fn flat_result<T>(
     image: &mut Image,
     shape: &Shape,
@@ -50,7 +50,7 @@ pub fn flat_result<T>(
     Ok(())
 }
 
-/// Lowers the root as a result into memory that the guest provides.
+/// Lowers the root as a result into memory provided by the guest.
 pub fn memory_result<T>(
     image: &mut Image,
     cx: &mut LowerContext<'_, T>,
@@ -61,7 +61,7 @@ pub fn memory_result<T>(
     Ok(())
 }
 
-/// Places all blobs but the root, whose bytes come back complete.
+/// Places all blobs except the root, whose completed bytes are returned.
 fn place<T>(image: &mut Image, cx: &mut LowerContext<'_, T>) -> Result<Bytes> {
     if image.blobs.len() == 1 {
         return complete(image, 0, &[], cx);
@@ -143,7 +143,7 @@ fn place_bytes<T>(
     Ok((at as u32, length))
 }
 
-/// UTF-8 is copied; the other encodings are wasmtime's business.
+/// UTF-8 is copied; other encodings are left to wasmtime.
 fn place_text<T>(image: &Image, chunk: &Chunk, cx: &mut LowerContext<'_, T>) -> Result<(u32, u32)> {
     if matches!(cx.options().string_encoding, StringEncoding::Utf8) {
         return place_bytes(image, chunk, 1, cx);
@@ -151,7 +151,7 @@ fn place_text<T>(image: &Image, chunk: &Chunk, cx: &mut LowerContext<'_, T>) -> 
     let text = std::str::from_utf8(image.bytes(chunk))?;
     let mut pair = MaybeUninit::<<str as ComponentType>::Lower>::uninit();
     text.linear_lower_to_flat(cx, InterfaceType::String, &mut pair)?;
-    // SAFETY: initialized by the call above, as it says when it returns `Ok`.
+    // SAFETY: the call above initialised it, since it returned `Ok`.
     let [at, length] = unsafe { pair.assume_init() };
     Ok((at.get_u32(), length.get_u32()))
 }
@@ -162,6 +162,6 @@ where
 {
     let mut slot = MaybeUninit::<ValRaw>::uninit();
     resource.linear_lower_to_flat(cx, ty, &mut slot)?;
-    // SAFETY: initialized by the call above, as it says when it returns `Ok`.
+    // SAFETY: the call above initialised it, since it returned `Ok`.
     Ok(unsafe { slot.assume_init() }.get_u32())
 }

@@ -1,4 +1,4 @@
-//! Handles of resources that a guest (or WASI) owns, as Elixir holds them.
+//! Elixir's handles of resources owned by a guest or by WASI.
 
 use crate::component::instance::ComponentInstance;
 use crate::component::problem::{Checked, Problem, ProblemKind};
@@ -12,10 +12,10 @@ use wasmtime::component::{ResourceAny, ResourceType};
 
 /// A handle of a resource.
 pub struct HandleResource {
-    /// The store that it lives in.
+    /// Its store.
     pub cell: ResourceArc<StoreCell>,
     components: Arc<Components>,
-    /// The instance it came from, which has its methods.
+    /// The instance it came from, which exports its methods.
     pub instance: Option<ResourceArc<ComponentInstance>>,
     /// Its type.
     pub ty: ResourceType,
@@ -28,7 +28,7 @@ impl Resource for HandleResource {}
 impl std::panic::RefUnwindSafe for HandleResource {}
 
 impl HandleResource {
-    /// A handle that came out of a guest.
+    /// Wraps a handle returned by a guest.
     pub fn new(
         cell: ResourceArc<StoreCell>,
         components: Arc<Components>,
@@ -49,12 +49,12 @@ impl HandleResource {
         self.any.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the handle; whoever takes it drops the resource or hands it to a guest.
+    /// Consumes the handle: the caller drops the resource or passes it to a guest.
     pub fn take(&self) -> Option<ResourceAny> {
         self.lock().take()
     }
 
-    /// What was taken could not be dropped.
+    /// Puts the handle back when the resource could not be dropped.
     pub fn put_back(&self, any: ResourceAny) {
         *self.lock() = Some(any);
     }
@@ -66,7 +66,7 @@ impl HandleResource {
 }
 
 impl Drop for HandleResource {
-    /// A destructor may be guest code, which can't run here: the store's next call runs it.
+    /// The resource's destructor may be guest code, which cannot run here; the store's next call runs it.
     fn drop(&mut self) {
         if let Some(any) = self.take()
             && any.owned()
@@ -84,7 +84,7 @@ pub struct Passed {
 }
 
 impl Passed {
-    /// `owned` says whether it is moved or lent.
+    /// `owned` says whether it is moved or borrowed.
     pub fn new(handle: ResourceArc<HandleResource>, owned: bool) -> Self {
         Passed {
             handle,
@@ -93,7 +93,7 @@ impl Passed {
         }
     }
 
-    /// What goes to the guest, once [`resolve`] has found it.
+    /// What the guest receives, once [`resolve`] has found it.
     pub fn lowered(&self) -> wasmtime::Result<ResourceAny> {
         self.any
             .ok_or_else(|| wasmtime::Error::msg("a resource handle was not resolved"))
@@ -104,7 +104,7 @@ impl Passed {
     }
 }
 
-/// Takes what is moved and looks up what is lent: when one of them can't be, none is moved.
+/// Takes moved handles and looks up borrowed ones. If any is unusable, none is moved.
 pub fn resolve(passed: &mut [Passed]) -> Checked<()> {
     let refuse = |why| Err(Problem::new(ProblemKind::Handle(why)));
     if passed.len() > 1 {

@@ -1,13 +1,13 @@
-//! Resources that Elixir implements: terms, which a guest knows by a number.
+//! Resources implemented in Elixir: terms that a guest knows by index.
 
 use crate::vm::term_box::TermBox;
 use rustler::{Env, Term};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Terms that a store may have: a guest that drops none would fill the host's memory.
+/// Maximum number of terms in a store; a guest that never drops any would fill the host's memory.
 pub const MOST: usize = 100_000;
 
-/// The terms of one store, by number.
+/// The terms of one store, by index.
 #[derive(Default)]
 pub struct HostedTable(Mutex<Slots>);
 
@@ -22,13 +22,13 @@ impl HostedTable {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether so many more fit.
+    /// Whether this many more fit.
     pub fn has_room(&self, more: usize) -> bool {
         let slots = self.lock();
         slots.entries.len() - slots.free.len() + more <= MOST
     }
 
-    /// Adds a term and returns its number.
+    /// Adds a term and returns its index.
     pub fn insert(&self, term: TermBox) -> u32 {
         let mut slots = self.lock();
         match slots.free.pop() {
@@ -43,7 +43,7 @@ impl HostedTable {
         }
     }
 
-    /// The term; with `take` it is gone from here, for it belongs to whoever asks.
+    /// The term. With `take` it is removed, because ownership passes to the caller.
     pub fn get<'a>(&self, env: Env<'a>, index: u32, take: bool) -> Option<Term<'a>> {
         let mut slots = self.lock();
         let term = slots.entries.get(index as usize)?.as_ref()?.get(env);
@@ -53,15 +53,15 @@ impl HostedTable {
         Some(term)
     }
 
-    /// Forgets the term of this number, if there is one.
+    /// Removes the term with this index, if any.
     pub fn remove(&self, index: u32) {
         self.lock().remove(index);
     }
 
-    /// Forgets all terms.
+    /// Removes all terms.
     pub fn clear(&self) {
         let slots = std::mem::take(&mut *self.lock());
-        // A term may hold the last handle of a store; not under the lock.
+        // A term may hold the last handle of a store, so not under the lock.
         drop(slots);
     }
 }

@@ -1,4 +1,4 @@
-//! Resources, those of guests and those of Elixir, and what Elixir may ask of a handle.
+//! Resources of guests and of Elixir, and the NIFs on their handles.
 
 pub mod handle;
 pub mod hosted;
@@ -19,7 +19,7 @@ use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, Env, ResourceArc, Term};
 use wasmtime::{StoreContextMut, WasmBacktrace};
 
-/// Runs the destructor; a handle that was dropped before, or moved, is left alone.
+/// Runs the destructor. Does nothing if the handle was dropped or moved before.
 #[rustler::nif]
 fn component_resource_drop<'a>(
     env: Env<'a>,
@@ -41,7 +41,7 @@ fn component_resource_store(handle: ResourceArc<HandleResource>) -> ResourceArc<
     handle.cell.clone()
 }
 
-/// `{instance, interface, name}`; nil when the resource is of none that an instance exports.
+/// `{instance, interface, name}`; nil when no instance exports the resource.
 #[rustler::nif]
 fn component_resource_origin<'a>(env: Env<'a>, handle: ResourceArc<HandleResource>) -> Term<'a> {
     let origin = handle.instance.as_ref().and_then(|instance| {
@@ -75,7 +75,7 @@ async fn drop_resource(
             (Ok(()), Some(underway)) => underway.end(),
             (Ok(()), None) => {}
             (Err(error), underway) => {
-                // No guest code ran: it is lent to a call that is under way.
+                // No guest code ran: the resource is borrowed by a call in progress.
                 if error.downcast_ref::<WasmBacktrace>().is_none() {
                     handle.put_back(any);
                 }
@@ -89,7 +89,7 @@ async fn drop_resource(
     env::in_env(|env| atoms::nil().encode(env).as_c_arg()).ok_or(Error::Cancelled)
 }
 
-/// Makes the resource types of components known to the VM.
+/// Registers the resource types of components with the VM.
 pub fn register(env: Env) -> bool {
     env.register::<ComponentResource>().is_ok()
         && env.register::<ComponentInstance>().is_ok()

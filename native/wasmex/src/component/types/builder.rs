@@ -1,4 +1,4 @@
-//! Makes the shapes of a component's types.
+//! Builds the shapes of a component's types.
 
 use crate::component::internal::{CanonicalAbiInfo, ComponentTypes, InterfaceType};
 use crate::component::types::numbers::Number;
@@ -8,25 +8,25 @@ use crate::component::types::weight::{inside, weight};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Types nested deeper than this are refused: conversions recurse as deep as the type is.
+/// Maximum nesting of types: conversion recurses as deep as the type.
 const MAX_DEPTH: usize = 100;
 
-/// Records of more fields are refused: to find them in a map that has other keys takes their square.
+/// Maximum number of fields of a record: finding them in a map with other keys takes quadratic time.
 const MAX_FIELDS: usize = 1_000;
 
-/// Makes shapes, each type once: a type that is used twice is one shape, or a small component could
-/// describe an enormous one.
+/// Builds each type once. A type used twice shares one shape; otherwise a small component could describe an enormous
+/// type.
 pub struct Builder<'a> {
     /// wasmtime's types of the component.
     pub types: &'a ComponentTypes,
-    /// Where names come from.
+    /// The source of names.
     pub shared: &'a Shared,
-    /// Those that were made already.
+    /// The shapes built so far.
     pub shapes: &'a mut HashMap<InterfaceType, Arc<Shape>>,
 }
 
 impl Builder<'_> {
-    /// The shape of a type that is nested this deep.
+    /// The shape of a type at this nesting depth.
     pub fn shape(&mut self, ty: InterfaceType, depth: usize) -> wasmtime::Result<Arc<Shape>> {
         if let Some(shape) = self.shapes.get(&ty) {
             return Ok(shape.clone());
@@ -162,7 +162,7 @@ impl Builder<'_> {
         })
     }
 
-    /// An entry is a tuple, which need not be among the component's own types.
+    /// An entry is a tuple, which may be missing from the component's own types.
     fn map(
         &mut self,
         key: InterfaceType,

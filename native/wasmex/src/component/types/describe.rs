@@ -1,4 +1,4 @@
-//! The types of a component as terms, and as one line of WIT.
+//! The types of a component as terms, and as a line of WIT.
 
 use crate::vm::atoms;
 use rustler::{Encoder, Env, Term};
@@ -91,7 +91,7 @@ pub fn term<'a>(env: Env<'a>, ty: &Type) -> Term<'a> {
     }
 }
 
-/// As WIT writes a function.
+/// The function in WIT syntax.
 pub fn signature(func: &ComponentFunc) -> String {
     let params: Vec<String> = func
         .params()

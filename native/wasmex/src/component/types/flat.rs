@@ -1,8 +1,8 @@
-//! Between the two forms of the canonical ABI: a value in memory, and the same value as core values
-//! on the stack (canonical ABI, "flattening").
+//! Converts between the two forms of the canonical ABI: a value in memory, and the same value as core values on the
+//! stack (canonical ABI, "flattening").
 //!
-//! A lane that a variant's cases share is as wide as the widest; the bits of a narrower one lie in its
-//! low end, which is how wasmtime stores every core value.
+//! Variant cases share slots, each as wide as the widest case needs; the bits of a narrower value are in the low end,
+//! as wasmtime stores all core values.
 
 use crate::component::types::numbers;
 use crate::component::types::shape::{Case, Cases, Kind, Record, Shape};
@@ -137,7 +137,7 @@ pub fn unflatten(
             if let Some(payload) = payload {
                 unflatten(payload, values, &mut bytes[cases.payload_offset..])?;
             }
-            // Past the lanes that this case does not use.
+            // Skips the slots this case does not use.
             let lanes = shape.flat.unwrap_or(1).saturating_sub(1);
             *values = rest.get(lanes..).unwrap_or(&[]).iter();
         }
@@ -145,7 +145,7 @@ pub fn unflatten(
     Ok(())
 }
 
-/// The case of this number.
+/// The case with this index.
 pub fn case(cases: &Cases, index: usize) -> wasmtime::Result<&Case> {
     cases
         .cases
@@ -153,7 +153,7 @@ pub fn case(cases: &Cases, index: usize) -> wasmtime::Result<&Case> {
         .ok_or_else(|| wasmtime::Error::msg(format!("unexpected discriminant: {index}")))
 }
 
-/// The number of a value's case.
+/// The index of a value's case.
 pub fn tag(cases: &Cases, bytes: &[u8]) -> usize {
     numbers::read(bytes, cases.tag_size) as usize
 }

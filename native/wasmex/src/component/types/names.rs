@@ -1,4 +1,4 @@
-//! Names of fields, cases and flags as terms. No atom is ever made from what a guest says.
+//! Names of fields, cases and flags as terms. No atom is ever made from a guest's data.
 
 use crate::component::mapping::Mapping;
 use rustler::sys::{ErlNifCharEncoding, ErlNifTerm, enif_make_existing_atom_len};
@@ -6,20 +6,20 @@ use rustler::{Encoder, Env, Term};
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
-/// A name in WIT spelling, and the atoms it may be known by.
+/// A name in WIT spelling, with its atoms.
 pub struct Name {
     /// As WIT spells it.
     pub text: Box<str>,
-    /// The atom that Elixir named for it.
+    /// The atom registered for it by Elixir.
     named: Option<ErlNifTerm>,
-    /// The atom of this very spelling, once it was found to exist; atoms never cease to.
+    /// The atom with the same spelling, once it was found to exist; atoms are never removed.
     existing: OnceLock<ErlNifTerm>,
-    /// The same for the name with underscores, which is how Elixir spells it; understood, never told.
+    /// The same for the name with underscores, the Elixir spelling; accepted, never returned.
     snake: OnceLock<ErlNifTerm>,
 }
 
 impl Name {
-    /// `named` is the atom that Elixir named for it.
+    /// `named` is the atom registered by Elixir.
     pub fn new(text: &str, named: Option<ErlNifTerm>) -> Self {
         Name {
             text: text.into(),
@@ -35,7 +35,7 @@ impl Name {
             .unwrap_or_else(|| (*self.text).encode(env))
     }
 
-    /// The atom that it is told as, where there is one.
+    /// The atom it is returned as, if any.
     pub fn atom<'a>(&self, env: Env<'a>, mapping: Mapping) -> Option<Term<'a>> {
         let atom = match mapping.existing_atoms {
             true => self.existing(env),
@@ -45,7 +45,7 @@ impl Name {
         atom.map(|atom| unsafe { Term::new(env, atom) })
     }
 
-    /// Whether the term is this name: its atom, the named one or of the same spelling, or its string.
+    /// Whether the term is this name: its registered atom, an atom of the same spelling, or its string.
     pub fn is(&self, term: Term) -> bool {
         let raw = term.as_c_arg();
         if term.is_atom() {
@@ -72,7 +72,7 @@ impl Name {
     }
 }
 
-/// What a term that may be a name says.
+/// The text of a term that may be a name.
 pub fn text(term: Term) -> Option<String> {
     match term.is_atom() {
         true => term.atom_to_string().ok(),
@@ -80,7 +80,7 @@ pub fn text(term: Term) -> Option<String> {
     }
 }
 
-/// Once the atom is there it stays.
+/// Once the atom exists it stays.
 fn remembered(
     slot: &OnceLock<ErlNifTerm>,
     find: impl FnOnce() -> Option<ErlNifTerm>,
@@ -92,7 +92,7 @@ fn remembered(
     Some(*slot.get_or_init(|| atom))
 }
 
-/// The atom of this spelling if there is one.
+/// The atom with this spelling, if it exists.
 fn existing_atom(env: Env, text: &str) -> Option<ErlNifTerm> {
     let mut atom = MaybeUninit::uninit();
     // SAFETY: the pointer and the length describe `text`; `atom` is written when 1 is returned. Names
@@ -106,6 +106,6 @@ fn existing_atom(env: Env, text: &str) -> Option<ErlNifTerm> {
             ErlNifCharEncoding::ERL_NIF_LATIN1,
         )
     };
-    // SAFETY: written, as the return value says.
+    // SAFETY: initialised, as the return value says.
     (found != 0).then(|| unsafe { atom.assume_init() })
 }

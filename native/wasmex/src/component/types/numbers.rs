@@ -22,16 +22,16 @@ pub enum Number {
     F64,
 }
 
-/// Why a term can't be converted to a number type.
+/// Why a term cannot be converted to a number type.
 pub enum NoNumber {
-    /// It is another kind of term.
+    /// Wrong type of term.
     Kind,
-    /// It is out of the type's range.
+    /// Out of the type's range.
     Range,
 }
 
 impl Number {
-    /// As WIT spells it.
+    /// The name in WIT.
     pub fn name(self) -> &'static str {
         match self {
             Number::S8 => "s8",
@@ -63,7 +63,7 @@ impl Number {
         }
     }
 
-    /// Bytes in memory.
+    /// Size in bytes.
     pub fn size(self) -> usize {
         match self {
             Number::S8 | Number::U8 => 1,
@@ -73,7 +73,7 @@ impl Number {
         }
     }
 
-    /// The bits in the low end. `lenient`: floats only from floats, as in Wasmex 0.15.
+    /// The bits, in the low end. `lenient`: only floats become floats, as in Wasmex 0.15.
     pub fn decode(self, term: Term, lenient: bool) -> Result<u64, NoNumber> {
         match self {
             Number::F32 | Number::F64 => self.decode_float(term, lenient),
@@ -92,7 +92,7 @@ impl Number {
         }
     }
 
-    /// The integers of this type that a signed one of 64 bits can be.
+    /// The range of this integer type, within signed 64-bit integers.
     fn range(self) -> RangeInclusive<i64> {
         match self {
             Number::S8 => i64::from(i8::MIN)..=i64::from(i8::MAX),
@@ -106,8 +106,8 @@ impl Number {
         }
     }
 
-    /// Writes a list of small integers of this type to bytes that have room for them. False where it holds anything else,
-    /// or where the layout of lists is not known: then they are decoded one by one.
+    /// Writes a list of small integers of this type to a buffer of sufficient size. False if it contains anything else,
+    /// or if the layout of lists is unknown: then they are decoded one by one.
     pub fn write_list(self, list: Term, bytes: &mut [u8]) -> bool {
         if !layout::is_used() {
             return false;
@@ -180,7 +180,7 @@ impl Number {
         Ok(u64::from(narrow.to_bits()))
     }
 
-    /// The bits of a narrow number as an i32 of the stack.
+    /// The bits of a narrow number as an i32 on the stack.
     pub fn extend(self, bits: u64) -> u32 {
         match self {
             Number::S8 => i32::from(bits as i8) as u32,
@@ -233,7 +233,7 @@ pub fn read(bytes: &[u8], size: usize) -> u64 {
     }
 }
 
-/// Writes the low `size` bytes, the lowest first.
+/// Writes the low `size` bytes, least significant first.
 pub fn write(bytes: &mut [u8], value: u64, size: usize) {
     match size {
         1 => bytes[0] = value as u8,
@@ -242,7 +242,7 @@ pub fn write(bytes: &mut [u8], value: u64, size: usize) {
     }
 }
 
-/// Elixir's idea of falsehood: `nil` and `false`.
+/// False in Elixir's sense: `nil` and `false`.
 pub fn truthy(term: Term) -> bool {
     !term
         .decode::<Atom>()

@@ -11,23 +11,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A type, prepared for conversion.
 pub struct Shape {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// In a guest's memory (canonical ABI, 32 bits).
+    /// Size in a guest's memory (canonical ABI, 32 bits).
     pub size: usize,
-    /// The same of its alignment.
+    /// Alignment.
     pub align: usize,
-    /// Core values it takes when it travels without memory; `None` for more than fit.
+    /// Number of core values when passed without memory; `None` if too many.
     pub flat: Option<usize>,
-    /// How deep types are nested in it.
+    /// Nesting depth.
     pub depth: usize,
-    /// What a value costs as a term, in bytes, apart from what its lists, maps and strings hold.
+    /// Bytes of a value as a term, without the contents of its lists, maps and strings.
     pub weight: usize,
-    /// Whether values hold pointers or handles, anywhere inside.
+    /// Whether values contain pointers or handles, at any depth.
     pub indirect: bool,
 }
 
-/// Which kind of type, with what conversion needs of it.
+/// The kind of type, with the data for conversion.
 pub enum Kind {
     Bool,
     Number(Number),
@@ -53,7 +53,7 @@ pub enum Kind {
 pub struct Record {
     /// In the order of the type.
     pub fields: Box<[Field]>,
-    /// Their numbers in the order of their names, in which the VM makes a map with the fewest comparisons.
+    /// Their indices in the order of their names, in which the VM makes a map with the fewest comparisons.
     pub by_name: Box<[usize]>,
 }
 
@@ -61,9 +61,9 @@ pub struct Record {
 pub struct Field {
     /// Its name.
     pub name: Name,
-    /// Its type and place.
+    /// Its type and offset.
     pub item: Item,
-    /// Where a map had it last, in the order of its keys, which is the same for maps of the same keys.
+    /// Its position in the last map, in key order, which is the same for maps with the same keys.
     place: AtomicUsize,
 }
 
@@ -80,7 +80,7 @@ impl Record {
 }
 
 impl Field {
-    /// `place` is where to look for it first.
+    /// `place` is the position to try first.
     pub fn new(name: Name, item: Item, place: usize) -> Self {
         Field {
             name,
@@ -89,13 +89,13 @@ impl Field {
         }
     }
 
-    /// Its value among a map's entries, the first if there are several spellings of its name.
+    /// Its value among a map's entries; the first if several spellings of its name occur.
     pub fn find<'a>(&self, entries: &[(Term<'a>, Term<'a>)]) -> Option<Term<'a>> {
         let place = self.position(entries)?;
         Some(entries[place].1)
     }
 
-    /// The same where the map has as many keys as the record has fields: then there is but one.
+    /// The same for a map with as many keys as the record has fields, where only one spelling can occur.
     pub fn find_only<'a>(&self, entries: &[(Term<'a>, Term<'a>)]) -> Option<Term<'a>> {
         let place = self.place.load(Ordering::Relaxed);
         if let Some((key, value)) = entries.get(place)
@@ -115,7 +115,7 @@ impl Field {
 
 /// A part of a record or tuple.
 pub struct Item {
-    /// Where it begins.
+    /// Its offset.
     pub offset: usize,
     /// Its type.
     pub shape: Arc<Shape>,
@@ -125,11 +125,11 @@ pub struct Item {
 pub struct Cases {
     /// In the order of the type.
     pub cases: Box<[Case]>,
-    /// The numbers of the cases by their names, where there are many.
+    /// The indices of the cases by name, if there are many.
     by_name: Option<HashMap<Box<str>, usize>>,
-    /// Bytes of the number of the case.
+    /// Size of the discriminant in bytes.
     pub tag_size: usize,
-    /// Where a payload begins.
+    /// Offset of the payload.
     pub payload_offset: usize,
 }
 
@@ -153,7 +153,7 @@ impl Cases {
         }
     }
 
-    /// The number of the case of this name, as WIT spells it, as Elixir does, or as the atom that Elixir named for it.
+    /// The index of the case with this name: in WIT spelling, in Elixir spelling, or as the registered atom.
     pub fn find(&self, name: Term) -> Option<usize> {
         let known = self.by_name.as_ref().and_then(|by_name| {
             let text = names::text(name)?;
@@ -171,13 +171,13 @@ impl Cases {
 pub struct Case {
     /// Its name.
     pub name: Name,
-    /// The type of its payload, if it has one.
+    /// The type of its payload, if any.
     pub payload: Option<Arc<Shape>>,
 }
 
 /// A handle of a resource.
 pub struct Resource {
-    /// `own` or `borrow` of the resource.
+    /// `own` or `borrow`.
     pub ty: InterfaceType,
     /// The resource.
     pub table: TypeResourceTableIndex,
@@ -186,7 +186,7 @@ pub struct Resource {
 }
 
 impl Shape {
-    /// The offset of each item of a tuple; for parameter lists, which are tuples to wasmtime.
+    /// The offset of each item of a tuple; for parameter lists too, which are tuples to wasmtime.
     pub fn items(&self) -> &[Item] {
         match &self.kind {
             Kind::Tuple(items) => items,
@@ -194,12 +194,12 @@ impl Shape {
         }
     }
 
-    /// Bytes for messages and for handing out as a binary.
+    /// Whether it is `u8`, whose lists have forms of their own.
     pub fn is_byte(&self) -> bool {
         matches!(self.kind, Kind::Number(Number::U8))
     }
 
-    /// The resources inside, each of them once per place.
+    /// The resource types inside, each once.
     pub fn resources(&self, found: &mut Vec<TypeResourceTableIndex>) {
         if !self.indirect {
             return;
@@ -224,7 +224,7 @@ impl Shape {
         }
     }
 
-    /// In WIT's own words, as far as one line allows.
+    /// WIT syntax, as far as it fits on one line.
     pub fn describe(&self) -> String {
         match &self.kind {
             Kind::Bool => "bool".into(),

@@ -1,7 +1,6 @@
-//! What all users of one component share: the shapes of its types and the names Elixir gave them.
+//! State shared by all users of one component: the shapes of its types and its registered names.
 //!
-//! wasmtime lifts values without a word about whose they are, except for the component's types; so a
-//! component is found again by the address of those.
+//! wasmtime lifts values without any context except the component's types, so the component is found by their address.
 
 use crate::component::internal::{ComponentTypes, InterfaceType};
 use crate::component::types::builder::Builder;
@@ -21,7 +20,7 @@ pub struct Shared {
     /// Atoms by the WIT name they stand for.
     atoms: HashMap<String, ErlNifTerm>,
     shapes: RwLock<HashMap<InterfaceType, Arc<Shape>>>,
-    /// wasmtime's ids of the resources that Elixir implements, by interface and name.
+    /// wasmtime's ids of the resources implemented in Elixir, by interface and name.
     host_resources: Mutex<HashMap<(String, String), u32>>,
 }
 
@@ -40,7 +39,7 @@ static REGISTRY: RwLock<Option<HashMap<usize, Weak<Shared>>>> = RwLock::new(None
 static NEXT_RESOURCE: AtomicU32 = AtomicU32::new(1);
 
 impl Shared {
-    /// `atoms` are those that Elixir named, by their names in WIT.
+    /// `atoms` are those registered by Elixir, by their WIT names.
     pub fn new(types: Arc<ComponentTypes>, atoms: HashMap<String, ErlNifTerm>) -> Arc<Self> {
         let key = Arc::as_ptr(&types) as usize;
         let shared = Arc::new(Shared {
@@ -57,7 +56,7 @@ impl Shared {
         shared
     }
 
-    /// The component that these types belong to. Somebody holds it while its guests run.
+    /// The component that these types belong to. It is kept alive while its guests run.
     pub fn find(types: &Arc<ComponentTypes>) -> wasmtime::Result<Arc<Self>> {
         REGISTRY
             .read()
@@ -68,14 +67,14 @@ impl Shared {
             .ok_or_else(|| wasmtime::Error::msg("the component of this value is gone"))
     }
 
-    /// A shape of the component that these types belong to. The one that was asked for last is at
-    /// hand: most calls are like the one before.
+    /// A shape of the component that these types belong to. The last one used is cached: most calls repeat the one
+    /// before.
     pub fn shape_of(
         types: &Arc<ComponentTypes>,
         ty: InterfaceType,
     ) -> wasmtime::Result<Arc<Shape>> {
         let known = LAST.with_borrow(|last| match last {
-            // While somebody holds the component, its types are at this address and no others are.
+            // While the component is alive, no other types can be at this address.
             Some(last)
                 if last.ty == ty
                     && last.types == Arc::as_ptr(types)
@@ -100,7 +99,7 @@ impl Shared {
         Ok(shape)
     }
 
-    /// The shape of a type, made when it is first asked for.
+    /// The shape of a type, built on first use.
     pub fn shape(&self, ty: InterfaceType) -> wasmtime::Result<Arc<Shape>> {
         if let Some(shape) = self
             .shapes
@@ -119,12 +118,12 @@ impl Shared {
         .shape(ty, 0)
     }
 
-    /// A name with the atom that Elixir named for it.
+    /// A name with its registered atom.
     pub fn name(&self, text: &str) -> Name {
         Name::new(text, self.atoms.get(text).copied())
     }
 
-    /// The id of a resource that Elixir implements.
+    /// The id of a resource implemented in Elixir.
     pub fn host_resource(&self, interface: &str, name: &str) -> u32 {
         *self
             .host_resources
@@ -134,7 +133,7 @@ impl Shared {
             .or_insert_with(|| NEXT_RESOURCE.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The id again, when Elixir implements this resource.
+    /// The id, if Elixir implements this resource.
     pub fn implemented(&self, ty: ResourceType) -> Option<u32> {
         self.host_resources
             .lock()

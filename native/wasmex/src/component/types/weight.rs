@@ -1,17 +1,17 @@
-//! What values of a type cost as terms, and how deep they go.
+//! The size of a type's values as terms, and their depth.
 
 use crate::component::types::numbers::Number;
 use crate::component::types::shape::{Kind, Shape};
 use std::sync::Arc;
 
-/// Bytes of a word of the VM, of a cell of a list, and of an entry of a map of any size.
+/// Bytes of a word of the VM, of a list cell, and of an entry of a map of any size.
 const WORD: usize = 8;
-/// Bytes that holding one element of a list takes.
+/// Bytes for the list cell of one element.
 pub const LIST_CELL: usize = 2 * WORD;
-/// Bytes that holding one entry of a map takes, at most.
+/// Bytes for one entry of a map, at most.
 pub const MAP_ENTRY: usize = 64 * WORD;
 
-/// In words of the VM, and what it takes to make them: the key of a field costs nothing, a search for its place does.
+/// In words of the VM. A field's key costs nothing; looking up its position does.
 pub fn weight(kind: &Kind) -> usize {
     let sum = |shapes: &mut dyn Iterator<Item = &Arc<Shape>>, each: usize| {
         shapes.fold(WORD, |sum, shape| {
@@ -41,12 +41,12 @@ pub fn weight(kind: &Kind) -> usize {
                 .map_or(0, |most| most.saturating_add(3 * WORD))
         }
         Kind::Flags(names) => names.len() * 6 * WORD,
-        // With what the library keeps of it.
+        // Includes the library's own data for it.
         Kind::Resource(_) => 32 * WORD,
     }
 }
 
-/// How deep the deepest part is, and whether one is indirect.
+/// The depth of the deepest part, and whether any part is indirect.
 pub fn inside(kind: &Kind) -> (usize, bool) {
     let most = |shapes: &mut dyn Iterator<Item = &Arc<Shape>>| {
         shapes.fold((0, false), |(depth, indirect), shape| {

@@ -1,4 +1,4 @@
-//! Values of the component model as text: WAVE, read and written by wasm-wave.
+//! Values of the component model as text (WAVE), read and written by wasm-wave.
 
 mod read;
 mod types;
@@ -28,7 +28,7 @@ fn text(error: ParserError) -> String {
     format!("{}{more} (at character {})", error.kind(), place.start + 1)
 }
 
-/// The value of that type which the text stands for.
+/// Parses a value of that type.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn wave_parse<'a>(env: Env<'a>, source: &str, ty: Term<'a>) -> NifResult<Term<'a>> {
     let value = Ty::decode(ty).and_then(|ty| {
@@ -38,7 +38,7 @@ fn wave_parse<'a>(env: Env<'a>, source: &str, ty: Term<'a>) -> NifResult<Term<'a
     Ok(result(env, value))
 }
 
-/// The arguments of a call, `"(1, \"a\")"`, as a list. Options at the end may be left out.
+/// Parses the arguments of a call, `"(1, \"a\")"`, as a list. Trailing options may be omitted.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn wave_parse_params<'a>(env: Env<'a>, source: &str, types: Vec<Term<'a>>) -> NifResult<Term<'a>> {
     Ok(result(env, params(env, source, types)))
@@ -46,7 +46,7 @@ fn wave_parse_params<'a>(env: Env<'a>, source: &str, types: Vec<Term<'a>>) -> Ni
 
 fn params<'a>(env: Env<'a>, source: &str, types: Vec<Term<'a>>) -> Result<Term<'a>> {
     let types: Vec<Ty> = types.into_iter().map(Ty::decode).collect::<Result<_>>()?;
-    // The parser wants a name in front; positions count from the text as the caller wrote it.
+    // The parser expects a name first; positions count from the caller's text.
     let call = format!("f{source}");
     let call = UntypedFuncCall::parse(&call).map_err(|error| {
         let start = error.span().start.max(1);
@@ -77,7 +77,7 @@ fn params<'a>(env: Env<'a>, source: &str, types: Vec<Term<'a>>) -> Result<Term<'
     Ok(terms.encode(env))
 }
 
-/// The text of a value of that type.
+/// Formats a value of that type.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn wave_print<'a>(env: Env<'a>, value: Term<'a>, ty: Term<'a>) -> NifResult<Term<'a>> {
     let printed = Ty::decode(ty).and_then(|ty| {
@@ -88,7 +88,7 @@ fn wave_print<'a>(env: Env<'a>, value: Term<'a>, ty: Term<'a>) -> NifResult<Term
     Ok(result(env, printed))
 }
 
-/// The type as WIT writes it.
+/// The type in WIT syntax.
 #[rustler::nif]
 fn wave_type<'a>(env: Env<'a>, ty: Term<'a>) -> NifResult<Term<'a>> {
     Ok(result(

@@ -1,4 +1,4 @@
-//! From text to the terms that `Wasmex.Components.Instance.call/4` returns for the same values.
+//! Parsed text to terms, the same as `Wasmex.Components.Instance.call/4` returns.
 
 use super::types::{Shape, Ty};
 use super::{Result, text};
@@ -19,7 +19,7 @@ pub(super) fn value<'a>(env: Env<'a>, node: &Node, source: &str, ty: &Ty) -> Res
     term(env, &value, ty)
 }
 
-/// Signed or unsigned, as long as it has so many bits; v128 is unsigned.
+/// Signed or unsigned, of that many bits; v128 is unsigned.
 fn integer<'a>(env: Env<'a>, digits: &str, bits: u32) -> Option<Term<'a>> {
     if bits == 128 {
         return digits.parse::<u128>().ok().map(|number| number.encode(env));

@@ -1,4 +1,4 @@
-//! Types as `Wasmex.Components.Component.exports/1` describes them, beside wasm-wave's own.
+//! Types as `Wasmex.Components.Component.exports/1` describes them, converted to wasm-wave's.
 
 use super::Result;
 use crate::vm::atoms;
@@ -6,7 +6,7 @@ use rustler::{Atom, Term};
 use std::fmt;
 use wasm_wave::value::Type;
 
-/// As deep as the component model lets types be.
+/// The component model's limit of nesting.
 const MAX_DEPTH: usize = 100;
 
 /// A type and its parts. WAVE has no maps and writes them as lists of pairs.
@@ -18,7 +18,7 @@ pub(super) struct Ty {
 /// The structure of a type.
 pub(super) enum Shape {
     Simple,
-    /// An integer of core WebAssembly, which has no sign: its name and its bits.
+    /// An integer of core WebAssembly, which has no sign: its name and its number of bits.
     Integer(&'static str, u32),
     List(Box<Ty>, Option<u32>),
     Map(Box<(Ty, Ty)>),

@@ -1,4 +1,4 @@
-//! From terms, as `Wasmex.Components.Instance.call/4` takes and returns them, to wasm-wave's values.
+//! Terms, as `Wasmex.Components.Instance.call/4` takes and returns them, to wasm-wave's values.
 
 use super::Result;
 use super::types::{Shape, Ty};
@@ -55,7 +55,7 @@ fn problem(error: WasmValueError) -> String {
     error.to_string()
 }
 
-/// Says where in the value the trouble is.
+/// Adds the position of the error in the value.
 fn at<T>(result: Result<T>, place: impl FnOnce() -> String) -> Result<T> {
     result.map_err(|text| format!("{}, {text}", place()))
 }
@@ -104,7 +104,7 @@ fn character(term: Term) -> Option<char> {
     chars.next().is_none().then_some(first)
 }
 
-/// A string, or an atom with underscores for dashes.
+/// A string, or an atom with underscores in place of dashes.
 fn name(term: Term) -> Option<String> {
     if let Ok(name) = term.decode::<String>() {
         return Some(name);

@@ -1,4 +1,4 @@
-//! Bytes in and out of a guest's memory, in pieces between which others get the scheduler.
+//! Copies bytes into and out of a guest's memory, in chunks between which other processes get the scheduler.
 
 use crate::core::memory::OutOfBounds;
 use crate::guest::data::StoreData;
@@ -7,18 +7,18 @@ use rustler::OwnedBinary;
 use std::task::Poll;
 use wasmtime::{Memory, StoreContextMut};
 
-/// Bytes that are copied in one go: some tens of microseconds.
+/// Bytes copied at a time: some tens of microseconds.
 const CHUNK: usize = 1024 * 1024;
 
-/// Memory that the guest gave.
+/// Memory allocated by the guest.
 pub struct Block {
-    /// Where it begins.
+    /// Its offset.
     pub pointer: u64,
-    /// How many bytes it has.
+    /// Its length.
     pub size: u64,
 }
 
-/// The text at a pointer, up to its NUL.
+/// The length of the text at a pointer, up to its NUL.
 pub fn text_at(
     memory: &Memory,
     cx: &StoreContextMut<'_, StoreData>,
@@ -43,7 +43,7 @@ pub fn text_at(
     }
 }
 
-/// Copies into the guest's memory, a piece at a time.
+/// Copies into the guest's memory, a chunk at a time.
 pub async fn write(
     mut cx: StoreContextMut<'_, StoreData>,
     memory: &Memory,
@@ -60,14 +60,14 @@ pub async fn write(
     Ok(())
 }
 
-/// Copies out of the guest's memory, a piece at a time.
+/// Copies out of the guest's memory, a chunk at a time.
 pub async fn read(
     cx: StoreContextMut<'_, StoreData>,
     memory: &Memory,
     block: &Block,
 ) -> Result<OwnedBinary> {
     let size = usize::try_from(block.size).unwrap_or(usize::MAX);
-    // Before memory of that size is taken.
+    // Checked before a binary of that size is allocated.
     range(memory, &cx, block.pointer, size)?;
     let mut binary = OwnedBinary::new(size);
     for (index, chunk) in binary.as_mut_slice().chunks_mut(CHUNK).enumerate() {
@@ -101,7 +101,7 @@ fn range(
     }
 }
 
-/// Others get the scheduler.
+/// Lets other processes have the scheduler.
 async fn yield_now() {
     let mut yielded = false;
     std::future::poll_fn(|context| {

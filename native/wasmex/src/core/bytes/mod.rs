@@ -1,4 +1,4 @@
-//! Calls that hand over bytes: arguments are copied into memory that the guest's own allocator gave, results out of it.
+//! Calls that pass bytes: arguments are copied into memory from the guest's own allocator, results are copied out.
 //!
 //! Allocating, calling, reading and freeing are one job, so that no other user of the store comes in between.
 
@@ -25,23 +25,23 @@ use wasmtime::{AsContextMut, Memory, RootScope, StoreContextMut, Val, ValType};
 mod copy;
 mod values;
 
-/// Names that allocators have, the first that is exported is used. `cabi_realloc` is that of the component model.
+/// Usual names of allocators; the first exported one is used. `cabi_realloc` is the component model's.
 const ALLOCATORS: [&str; 4] = ["malloc", REALLOC, "allocate", "alloc"];
 const DEALLOCATORS: [&str; 3] = ["free", "deallocate", "dealloc"];
 const REALLOC: &str = "cabi_realloc";
 
-/// What a call returns.
+/// How the results are returned.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Returns {
-    /// Its results as they are.
+    /// As they are.
     Values,
-    /// The bytes that they point to.
+    /// The bytes they point to.
     Bytes,
-    /// The same, where one pointer leads to text that ends with a NUL.
+    /// The same, for a single pointer to a NUL-terminated text.
     Text,
 }
 
-/// `{allocator, deallocator, memory, floats as bits, returns, free what is returned}`: names, nil for the usual ones.
+/// `{allocator, deallocator, memory, floats as bits, returns, free the result}`: names, nil for the usual ones.
 type Settings = (
     Option<String>,
     Option<String>,
@@ -57,12 +57,12 @@ enum Arg {
     Bytes(TermBox),
 }
 
-/// An argument as the function takes it.
+/// An ordinary argument.
 enum Slot {
     Value(Val),
-    /// The bytes of the argument of this index, as pointer and length of these types.
+    /// The bytes of the argument with this index, as pointer and length of these types.
     Pair(usize, ValType, ValType),
-    /// The same in one i64, the pointer in its high half.
+    /// The same as one i64, with the pointer in the high half.
     Packed(usize),
 }
 
@@ -78,7 +78,7 @@ struct BytesCall {
     free_result: bool,
 }
 
-/// As `instance_call`, with `{:bytes, binary}` among the arguments.
+/// As `instance_call`, with `{:bytes, binary}` allowed as arguments.
 #[rustler::nif]
 #[allow(clippy::too_many_arguments)]
 fn instance_call_bytes<'a>(
@@ -140,7 +140,7 @@ impl BytesCall {
         let made = self
             .perform(scope.as_context_mut(), &signature, slots, &mut blocks)
             .await;
-        // A guest that failed may have left its heap in any state; freeing is still its own business.
+        // Freed also after a failure. The guest's heap may be corrupt then, which affects only the guest.
         for block in &blocks {
             let _ = self.free(scope.as_context_mut(), block).await;
         }
@@ -149,7 +149,7 @@ impl BytesCall {
             .unwrap_or(Err(Error::Cancelled))
     }
 
-    /// Terms of the NIF that polls are read here, before the guest runs for the first time.
+    /// Reads terms of the polling NIF here, before the guest runs for the first time.
     fn slots(
         &self,
         mut cx: StoreContextMut<'_, StoreData>,
@@ -232,7 +232,7 @@ impl BytesCall {
         Ok(Made::Bytes(bytes))
     }
 
-    /// Copies the bytes of an argument into memory of the guest: where to, and how many.
+    /// Copies the bytes of an argument into guest memory; returns the offset and the length.
     async fn hand_over(
         &self,
         mut cx: StoreContextMut<'_, StoreData>,
@@ -317,7 +317,7 @@ impl BytesCall {
     }
 }
 
-/// What the call came to, kept until what it needed is freed.
+/// The result of the call, kept until its buffers are freed.
 enum Made {
     Values(Vec<Val>),
     Bytes(OwnedBinary),

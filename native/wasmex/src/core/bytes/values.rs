@@ -1,4 +1,4 @@
-//! Arguments and results of calls with bytes, as values of wasm.
+//! Arguments and results of calls with bytes, as wasm values.
 
 use crate::core::bytes::Returns;
 use crate::core::bytes::copy::Block;
@@ -21,14 +21,14 @@ pub fn value(
     index: usize,
 ) -> Result<Val> {
     env::in_env(|env| {
-        // SAFETY: the term came with the NIF that is polling for the first time right now.
+        // SAFETY: the term came with the NIF that is now polling for the first time.
         let term = unsafe { env::term(env, term) };
         values::decode(cx, term, ty).map_err(|error| values::at(error, index))
     })
     .unwrap_or(Err(Error::Cancelled))
 }
 
-/// For a reference, which may be any term: the argument as it was passed.
+/// The argument for a reference, which may be any term: exactly as passed.
 pub fn tagged(
     cx: StoreContextMut<'_, StoreData>,
     bytes: &TermBox,
@@ -57,7 +57,7 @@ pub fn number(value: u64, ty: &ValType, index: usize) -> Result<Val> {
     }
 }
 
-/// The parameters of an allocator or the like.
+/// The parameters of an allocator or deallocator.
 pub fn call_params(signature: &Signature, values: &[u64]) -> Result<Vec<Val>> {
     if values.len() != signature.params.len() {
         let (expected, got) = (signature.params.len(), values.len());
@@ -69,7 +69,7 @@ pub fn call_params(signature: &Signature, values: &[u64]) -> Result<Vec<Val>> {
         .collect()
 }
 
-/// Calls an allocator or the like: its result as an unsigned number.
+/// Calls an allocator or deallocator; its result as an unsigned number.
 pub async fn call_numbers(
     mut cx: StoreContextMut<'_, StoreData>,
     signature: &Signature,
@@ -92,7 +92,7 @@ fn unsigned(value: &Val) -> Option<u64> {
     }
 }
 
-/// The guest's allocator gave nothing.
+/// The guest's allocator returned null.
 pub fn no_memory(name: &str, size: u64) -> Error {
     Error::text(
         atoms::guest(),
@@ -100,7 +100,7 @@ pub fn no_memory(name: &str, size: u64) -> Error {
     )
 }
 
-/// Whether results of these types can stand for bytes.
+/// Whether results of these types can refer to bytes.
 pub fn returned_form(signature: &Signature, returns: Returns) -> Result<()> {
     let integer = |ty: &ValType| matches!(ty, ValType::I32 | ValType::I64);
     match &*signature.results {
@@ -121,7 +121,7 @@ pub fn returned_form(signature: &Signature, returns: Returns) -> Result<()> {
     }
 }
 
-/// Where the results say that the bytes are.
+/// The bytes that the results refer to.
 pub fn returned(results: &[Val]) -> Option<Block> {
     match results {
         [Val::I64(packed)] => {

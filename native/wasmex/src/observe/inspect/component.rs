@@ -1,4 +1,4 @@
-//! A component's outermost sections (component model, Binary.md): its imports and exports by kind.
+//! The outermost sections of a component (component model, Binary.md): imports and exports by kind.
 
 use super::{Fields, Items, Result, Sections, custom_section, producers, section};
 use crate::vm::atoms;
@@ -61,7 +61,7 @@ pub(super) fn read<'a>(env: Env<'a>, mut sections: Sections) -> Result<Fields<'a
     ])
 }
 
-/// The producers of the largest module inside: that is the program, the others adapt it.
+/// The producers of the largest module inside, which is the program; the others are adapters.
 fn inner_producers<'a>(
     env: Env<'a>,
     sections: &Sections,

@@ -1,7 +1,7 @@
-//! The contents of a wasm file, read by wasmparser without compiling it, as a term for `Wasmex.Inspection`.
+//! Reads the contents of a wasm file with wasmparser, without compiling it, as a term for `Wasmex.Inspection`.
 //!
-//! Only the outermost sections are read. Types of components and function bodies, which nest, are skipped.
-//! Each list has a limit, and types are encoded once and shared, so memory is bounded by the file's size.
+//! Only the outermost sections are read. Component types and function bodies, which nest, are skipped. Each list has a
+//! limit, and types are encoded once and shared, so memory is bounded by the file's size.
 
 mod component;
 mod module;
@@ -13,10 +13,10 @@ use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
 use std::ops::Range;
 use wasmparser::{Chunk, CustomSectionReader, Encoding, Parser, Payload, ProducersSectionReader};
 
-/// Entries in one list of the result: imports, exports, sections, globals, …
+/// Maximum entries in one list of the result: imports, exports, sections, globals, …
 const MAX_ITEMS: usize = 100_000;
 
-/// A file that cannot be read: the reason, and the offset in bytes where it was found.
+/// An unreadable file: the reason, and the offset in bytes where it was found.
 pub(crate) struct Malformed {
     message: String,
     offset: usize,
@@ -65,7 +65,7 @@ fn read<'a>(env: Env<'a>, bytes: &[u8]) -> Result<Fields<'a>> {
     }
 }
 
-/// The outermost sections of a module or component, one by one; content that nests is stepped over.
+/// The outermost sections of a module or component, in order; nested content is skipped.
 struct Sections<'b> {
     parser: Parser,
     rest: &'b [u8],
@@ -142,14 +142,14 @@ impl<'b> Sections<'b> {
         Malformed::new(self.base + self.all.len(), "unexpected end")
     }
 
-    /// The bytes of a section that `next` has returned.
+    /// The bytes of a section returned by `next`.
     fn bytes(&self, range: &Range<usize>) -> &'b [u8] {
         let range = range.start - self.base..range.end - self.base;
         self.all.get(range).unwrap_or_default()
     }
 }
 
-/// A list of terms that refuses to grow beyond [`MAX_ITEMS`].
+/// A list of terms limited to [`MAX_ITEMS`].
 struct Items<'a> {
     what: &'static str,
     terms: Vec<Term<'a>>,
@@ -202,7 +202,7 @@ fn custom_section<'a>(env: Env<'a>, custom: &CustomSectionReader) -> Term<'a> {
 }
 
 /// `[{field, [{name, version}]}]` of a producers section. A malformed custom section is ignored, as the core
-/// specification demands (section 7.2).
+/// specification requires (section 7.2).
 fn producers<'a>(env: Env<'a>, custom: &CustomSectionReader) -> Option<Term<'a>> {
     if custom.name() != "producers" {
         return None;

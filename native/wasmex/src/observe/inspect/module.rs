@@ -10,7 +10,7 @@ use wasmparser::{
     TypeRef,
 };
 
-/// Types and functions of one module: the implementation limit of the JavaScript embedding.
+/// Maximum number of types and of functions in a module: the implementation limit of the JavaScript embedding.
 const MAX_INDICES: usize = 1_000_000;
 
 /// Reads the sections of a core module.
@@ -22,7 +22,7 @@ pub(super) fn read<'a>(env: Env<'a>, mut sections: Sections) -> Result<Fields<'a
     Ok(module.fields())
 }
 
-/// What has been read so far. Index spaces hold the imports first, then the module's own definitions.
+/// State of the reader. Index spaces hold the imports first, then the module's own definitions.
 struct Module<'a> {
     env: Env<'a>,
     types: Types<'a>,
@@ -225,7 +225,7 @@ impl<'a> Module<'a> {
         self.exports.push(offset, term)
     }
 
-    /// The first section of a name counts, as in wasmtime.
+    /// The first section with a name counts, as in wasmtime.
     fn custom(&mut self, custom: &CustomSectionReader) {
         if self.producers.is_none() {
             self.producers = producers(self.env, custom);
@@ -261,7 +261,7 @@ fn bounded(count: usize, what: &str, offset: usize) -> Result<()> {
     Ok(())
 }
 
-/// A section's name and how many entries it has.
+/// A section's name and number of entries.
 fn described(payload: &Payload) -> Option<(&'static str, Option<u32>)> {
     Some(match payload {
         Payload::TypeSection(reader) => ("type", Some(reader.count())),

@@ -9,7 +9,7 @@ use wasmparser::{
     SubType, TableType, UnpackedIndex, ValType,
 };
 
-/// Parameters and results in all function types that are listed, counted once per use.
+/// Maximum number of parameters and results in all listed function types, counted once per use.
 const MAX_VALUES: usize = 1_000_000;
 
 /// The module's types by index. A function type becomes a term at its first use; later uses share it.
@@ -20,7 +20,7 @@ pub(super) struct Types<'a> {
 }
 
 enum Entry<'a> {
-    /// A type of the GC proposal that is no function.
+    /// A type of the GC proposal that is not a function type.
     Other,
     Func(FuncType),
     Encoded {

@@ -1,49 +1,49 @@
-//! What the parameters of a call mean: arguments are read before it, results after it.
+//! Meaning of a call's parameters: arguments are read before the call, results after it.
 
 use crate::observe::trace::Arg;
 use crate::wasi::sockets::address;
 use Kind::*;
 use wiggle::{GuestMemory, GuestPtr};
 
-/// Bytes of written and read data that are kept.
+/// Bytes kept of written and read data.
 const SHOWN: usize = 32;
 const LONGEST_PATH: usize = 1024;
 
 /// The guest's memory.
 pub type Memory<'a> = GuestMemory<'a>;
 
-/// What one or two of a function's parameters mean.
+/// The meaning of one or more parameters.
 #[derive(Clone, Copy)]
 pub enum Kind {
     Number(&'static str),
-    /// Pointer and length of a text.
+    /// Pointer and length of text.
     Path(&'static str),
-    /// Pointer and count of buffers to write from.
+    /// Pointer and count of buffers to write.
     Written(&'static str),
     /// Pointer and count of buffers to read into; their content is a result.
     Read(&'static str),
-    /// Pointer and length of a buffer to fill.
+    /// Pointer and length of a buffer to read into.
     Room(&'static str),
-    /// Bits with names, the lowest first; "" for one that is not shown.
+    /// Named bits, the lowest first; "" hides one.
     Flags(&'static str, &'static [&'static str]),
     Name(&'static str, &'static [&'static str]),
-    /// Where a number goes that is a result.
+    /// Pointer to a number that is a result.
     Out32(&'static str),
     Out64(&'static str),
-    /// Where a number is that is an argument.
+    /// Pointer to a number that is an argument.
     In32(&'static str),
-    /// An address and its port.
+    /// Pointer to an address, and its port.
     To(&'static str),
-    /// Where an address goes, and as the last of so many parameters its port.
+    /// Pointer to an address that is a result; the last of these parameters points to its port.
     From(&'static str, usize),
-    /// The same in version 1: the address, its kind, the port.
+    /// The same in version 1: the address, its family, the port.
     FromV1(&'static str),
-    /// A pointer that says nothing.
+    /// A pointer that is not shown.
     Hidden,
 }
 
 impl Kind {
-    /// How many parameters it is about.
+    /// The number of parameters it covers.
     pub fn width(self) -> usize {
         match self {
             Path(_) | Written(_) | Read(_) | Room(_) | To(_) => 2,
@@ -54,7 +54,7 @@ impl Kind {
     }
 }
 
-/// Each kind with the parameters that it is about.
+/// Each kind with its parameters.
 pub fn each<'a>(
     kinds: &'a [Kind],
     mut params: &'a [u64],
@@ -66,7 +66,7 @@ pub fn each<'a>(
     })
 }
 
-/// An argument, by its name.
+/// Reads an argument.
 pub fn input(kind: Kind, params: &[u64], memory: &Memory) -> Option<(&'static str, Arg)> {
     let value = params[0];
     Some(match kind {
@@ -96,7 +96,7 @@ pub fn input(kind: Kind, params: &[u64], memory: &Memory) -> Option<(&'static st
     })
 }
 
-/// A result, by its name.
+/// Reads a result.
 pub fn output(
     kind: Kind,
     params: &[u64],
@@ -108,7 +108,7 @@ pub fn output(
             let (len, start) = gather(params[0], params[1], count, memory);
             Some((name, Arg::Data(len, start)))
         }
-        // What was read says how much it was.
+        // Limited to the bytes actually read.
         Out32("count") => None,
         Out32(name) => Some((name, Arg::Number(number(params[0], 4, memory)?))),
         Out64(name) => Some((name, Arg::Number(number(params[0], 8, memory)?))),
@@ -126,7 +126,7 @@ pub fn output(
     }
 }
 
-/// An address as the guest has it.
+/// An address in the guest's representation.
 fn address_text(place: u64, port: u64, memory: &Memory) -> Option<Arg> {
     let found = address::read(memory, as_i32(place)?, as_i32(port)?).ok()?;
     Some(Arg::Text(found.to_string().into_bytes()))
@@ -146,7 +146,7 @@ fn flags(value: u64, names: &[&'static str]) -> Vec<&'static str> {
         .collect()
 }
 
-/// Bytes of guest memory; none where the guest lied about them, for the call itself says so.
+/// Bytes of guest memory; none if they are out of bounds, which the call itself reports.
 fn bytes(pointer: u64, len: u64, most: usize, memory: &Memory) -> Vec<u8> {
     let (Ok(pointer), Ok(len)) = (u32::try_from(pointer), u32::try_from(len)) else {
         return Vec::new();
@@ -158,7 +158,7 @@ fn bytes(pointer: u64, len: u64, most: usize, memory: &Memory) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// A number of so many bytes in the guest's memory.
+/// A number of this many bytes in the guest's memory.
 pub fn number(pointer: u64, size: u64, memory: &Memory) -> Option<u64> {
     let bytes = bytes(pointer, size, 8, memory);
     (bytes.len() as u64 == size).then(|| {
@@ -169,10 +169,10 @@ pub fn number(pointer: u64, size: u64, memory: &Memory) -> Option<u64> {
     })
 }
 
-/// The length of a list of buffers, `limit` at most, and their first bytes.
+/// The total length of a list of buffers, up to `limit` buffers, and their first bytes.
 fn gather(list: u64, count: u64, limit: Option<u64>, memory: &Memory) -> (u64, Vec<u8>) {
     let (mut total, mut start) = (0_u64, Vec::new());
-    // A guest may name millions of buffers: the first thousand tell enough.
+    // A guest may pass millions of buffers; the first thousand are enough.
     for index in 0..count.min(1024) {
         let place = list + 8 * index;
         let (Some(pointer), Some(len)) = (number(place, 4, memory), number(place + 4, 4, memory))

@@ -1,7 +1,7 @@
-//! WASI preview 1 as in `wasi`, but each call is written down: arguments, result and time.
+//! WASI preview 1 with tracing: arguments, result and duration of each call.
 //!
-//! The functions are those that guests call without it (`wasi::calls`); what is added is a look at the arguments
-//! before and at the results after. Sources: the interface's definition (`wasi_snapshot_preview1.witx`).
+//! It calls the same functions as without tracing (`wasi::calls`), reading arguments before and results after. Source:
+//! the interface definition (`wasi_snapshot_preview1.witx`).
 
 use crate::guest::data::StoreData;
 use crate::observe::trace::{Arg, Event, Log, Outcome};
@@ -20,7 +20,7 @@ use wiggle::GuestMemory;
 mod arguments;
 mod names;
 
-/// `fd`: a function with descriptors of the guest, `call`: one without.
+/// `fd`: a function on the guest's descriptors, `call`: any other.
 macro_rules! functions {
     ($linker:ident: $($how:ident $name:ident $(of $version:ident)? ($($arg:ident: $ty:ty),*) -> $ret:ty { $($kind:expr),* })*) => {
         $($linker.func_wrap_async(
@@ -131,7 +131,7 @@ pub fn add_sockets(linker: &mut Linker<StoreData>) -> Result<()> {
     Ok(())
 }
 
-/// Adds those that are different in version 1, traced.
+/// Adds the functions that differ in version 1, traced.
 #[rustfmt::skip]
 pub fn add_sockets_v1(linker: &mut Linker<StoreData>) -> Result<()> {
     linker.allow_shadowing(true);
@@ -144,7 +144,7 @@ pub fn add_sockets_v1(linker: &mut Linker<StoreData>) -> Result<()> {
     Ok(())
 }
 
-/// Adds those that are different in version 2, traced.
+/// Adds the functions that differ in version 2, traced.
 #[rustfmt::skip]
 pub fn add_sockets_v2(linker: &mut Linker<StoreData>) -> Result<()> {
     functions! { linker:
@@ -154,7 +154,7 @@ pub fn add_sockets_v2(linker: &mut Linker<StoreData>) -> Result<()> {
     Ok(())
 }
 
-/// Adds messages with their senders, traced.
+/// Adds functions for messages with sender addresses, traced.
 #[rustfmt::skip]
 pub fn add_recv_from(linker: &mut Linker<StoreData>) -> Result<()> {
     functions! { linker:

@@ -1,10 +1,10 @@
-//! Names of numbers and bits in preview 1, in the order of the interface's definition.
+//! Names of numbers and flags of preview 1, in the order of the interface definition.
 
-/// Flags, each list with the lowest bit first.
+/// Flags, lowest bit first.
 pub const LOOKUP: &[&str] = &["symlink_follow"];
 pub const OPEN: &[&str] = &["creat", "directory", "excl", "trunc"];
 pub const FD: &[&str] = &["append", "dsync", "nonblock", "rsync", "sync"];
-/// Of some thirty rights those that say what a file is opened for.
+/// Of some thirty rights, the ones that tell how a file is opened.
 pub const RIGHTS: &[&str] = &["", "read", "", "", "", "", "write"];
 pub const WHENCE: &[&str] = &["set", "cur", "end"];
 pub const CLOCKS: &[&str] = &["realtime", "monotonic", "process_cputime", "thread_cputime"];
@@ -37,7 +37,7 @@ pub const SOCKET_OPTIONS: &[&str] = &[
     "acceptconn",
 ];
 
-/// In the order of the interface's definition.
+/// In the order of the interface definition.
 pub const ERRNO: &[&str] = &[
     "ok",
     "toobig",

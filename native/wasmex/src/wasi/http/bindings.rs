@@ -1,4 +1,4 @@
-//! Two functions of `wasi:http` in place of wasmtime's own, which do less than they should.
+//! Replacements for two incomplete `wasi:http` functions of wasmtime.
 
 use wasmtime::component::{Linker, Resource};
 use wasmtime::{Result, StoreContextMut};
@@ -10,11 +10,11 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiHttpView};
 
 /// The linker must allow shadowing.
 pub fn mend<T: WasiHttpView + 'static>(linker: &mut Linker<T>) -> Result<()> {
-    // Looks for an `error-code` in the error of a stream, where wasmtime has put one of another kind.
+    // wasmtime's looks for an `error-code` in a stream's error but stores a different type there.
     linker
         .instance("wasi:http/types@0.2.12")?
         .func_wrap("http-error-code", error_code)?;
-    // Keeps the options of each request for as long as the store lives, of which there may be a thousand.
+    // wasmtime's keeps the options of each request as long as the store, and there may be at most a thousand.
     linker
         .instance("wasi:http/outgoing-handler@0.2.12")?
         .func_wrap("handle", handle)
@@ -50,7 +50,7 @@ fn handle<T: WasiHttpView>(
     },))
 }
 
-/// The error code in the error of a body's stream.
+/// The error code in a body stream's error.
 fn code(error: &wasmtime::Error) -> Option<ErrorCode> {
     if let Some(code) = error.downcast_ref::<ErrorCode>() {
         return Some(code.clone());

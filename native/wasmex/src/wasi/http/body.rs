@@ -1,4 +1,4 @@
-//! Bodies of HTTP messages as pipes, both ways.
+//! Bodies of HTTP messages as pipes, in both directions.
 
 use crate::wasi::pipe::Pipe;
 use crate::wasi::pipe::state::{Read, Written};
@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// Bytes of one frame at most.
+/// Maximum size of a frame.
 const FRAME: usize = 64 * 1024;
 
-/// A pipe that somebody else fills and closes.
+/// A body read from a pipe, which its writer closes.
 pub struct PipeBody(Arc<Pipe>);
 
 impl PipeBody {
@@ -37,21 +37,21 @@ impl Body for PipeBody {
                 Read::Eof => return Poll::Ready(None),
                 Read::Deserted => return Poll::Ready(Some(Err(Error::ConnectionTerminated))),
                 Read::Empty if self.0.want(context.waker()) => return Poll::Pending,
-                // It changed since.
+                // It has changed in the meantime.
                 Read::Empty => {}
             }
         }
     }
 }
 
-/// Nobody reads what is left: whoever fills the pipe is told.
+/// The rest will not be read: notifies the writer of the pipe.
 impl Drop for PipeBody {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
-/// Copies a body into a pipe until either ends; false when the body broke off. The pipe is left open.
+/// Copies a body into a pipe until either ends; false if the body was cut off. The pipe stays open.
 pub async fn copy(mut body: WasiBody, pipe: &Pipe) -> bool {
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
@@ -66,7 +66,7 @@ pub async fn copy(mut body: WasiBody, pipe: &Pipe) -> bool {
     true
 }
 
-/// Waits for room; false when nobody reads any more.
+/// Waits for room; false if there is no reader any more.
 pub async fn write(pipe: &Pipe, mut bytes: Bytes) -> bool {
     while !bytes.is_empty() {
         match pipe.write(&mut bytes) {

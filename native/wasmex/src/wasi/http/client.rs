@@ -1,7 +1,7 @@
-//! The client of one store: every request that leaves for its guests goes through here.
+//! The HTTP client of one store, which sends all requests of its guests.
 //!
-//! Nothing in it is shared with another store or the host application but two numbers, how many connections and how
-//! many lookups the VM may have. Dropping the future of a request, or the body of its response, closes the connection.
+//! It shares nothing with other stores or the application, except for the VM-wide limits on connections and lookups.
+//! Dropping the future of a request, or the body of its response, closes the connection.
 
 use crate::vm::live::{Kind, Live};
 use crate::wasi::http::connect;
@@ -39,13 +39,13 @@ pub struct Client {
     tls: Connector,
     resolver: Resolver,
     pool: Arc<Pool>,
-    /// Exchanges that may begin.
+    /// Limits concurrent exchanges.
     exchanges: Arc<Semaphore>,
     total: Total,
     closed: watch::Sender<bool>,
 }
 
-/// What an exchange holds from its beginning to the end of the response's body.
+/// Held by an exchange from its start to the end of the response's body.
 type Place = (OwnedSemaphorePermit, Live);
 
 impl Client {
@@ -68,14 +68,14 @@ impl Client {
         })
     }
 
-    /// Ends all exchanges, and refuses others. Bodies that are under way break off, for the servers too.
+    /// Ends all exchanges and refuses new ones. Bodies in progress are cut off, for the servers too.
     pub fn close(&self) {
         self.closed.send_replace(true);
         self.pool.clear();
     }
 
-    /// Sends a request with an absolute URI, and waits for the head of its response. Nothing is sent that the rules do
-    /// not allow. Must be polled within tokio's runtime.
+    /// Sends a request with an absolute URI and waits for the response head. Nothing is sent unless the rules allow it.
+    /// Must be polled within tokio's context.
     pub async fn send(
         &self,
         request: Request<WasiBody>,
@@ -129,7 +129,7 @@ impl Client {
         self.follow(head, body, place, (times, deadline)).await
     }
 
-    /// Sends it, and whatever its redirects ask for.
+    /// Sends it and follows redirects.
     async fn follow(
         &self,
         mut head: Parts,
@@ -176,8 +176,8 @@ impl Client {
         }))
     }
 
-    /// One request and the head of its response. Connections that were kept may be closed at any moment, so only
-    /// requests that can be sent once more go over them.
+    /// One request and the head of its response. A kept connection may be closed at any moment, so it only carries
+    /// requests that can be repeated.
     async fn ask(
         &self,
         head: &Parts,
@@ -243,12 +243,12 @@ impl Drop for Client {
     }
 }
 
-/// Makes of a head what may leave, or says why it may not.
+/// Prepares a request head for sending, or returns why it is not allowed.
 fn check(head: &mut Parts) -> Result<(), Error> {
     if head.method == Method::CONNECT {
         return Err(Error::HttpRequestMethodInvalid);
     }
-    // What is about the connection is ours to say.
+    // Connection headers are set by the client.
     for name in &DEFAULT_FORBIDDEN_HEADERS {
         head.headers.remove(name);
     }
@@ -268,20 +268,20 @@ fn check(head: &mut Parts) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the guest says that the body has.
+/// The body length stated by the guest.
 fn length(head: &Parts) -> Option<u64> {
     let length = head.headers.get(CONTENT_LENGTH)?;
     length.to_str().ok()?.parse().ok()
 }
 
-/// As it goes over the connection: with the path alone, and the host as a field.
+/// The form sent over the connection: only the path, with the host in a header.
 fn request(head: &Parts, body: RequestBody) -> Result<Request<RequestBody>, Error> {
     let mut request = Request::new(body);
     let path = head.uri.path_and_query().cloned();
     let path = path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = Uri::from(path);
-    // The host first, as RFC 9110 advises.
+    // The host first, as RFC 9110 recommends.
     request.headers_mut().insert(HOST, host_header(&head.uri)?);
     for (name, value) in &head.headers {
         request.headers_mut().append(name, value.clone());

@@ -1,4 +1,4 @@
-//! Connections to servers: the name is looked up, each address is judged, and the one that answers first is kept.
+//! Connecting to servers: looks the name up, checks each address, and keeps the first connection.
 
 use crate::wasi::http::error;
 use crate::wasi::http::target::{Host, Target};
@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use wasmtime_wasi_http::Error;
 
-/// How long an address has before the next is tried beside it (RFC 8305).
+/// Time before the next address is tried in parallel (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// The addresses of the target that the rules allow. Nobody looks the name up again: what was judged is what is
+/// The target's addresses that the rules allow. The name is not looked up again, so the checked addresses are the ones
 /// connected to.
 pub async fn addresses(
     target: &Target,
@@ -42,7 +42,8 @@ pub async fn addresses(
     Ok(allowed)
 }
 
-/// One after the other, each beside those that have not answered yet; the others are dropped.
+/// Tries the addresses one after the other, without cancelling the earlier attempts; the first success drops the
+/// others.
 pub async fn dial(addresses: Vec<SocketAddr>) -> Result<TcpStream, Error> {
     let mut attempts = JoinSet::new();
     let mut failed = Error::DestinationUnavailable;

@@ -1,4 +1,4 @@
-//! One connection to a server, and the task that moves its bytes.
+//! One connection to a server, and the task that runs it.
 
 use crate::vm::live::{Kind, Live};
 use crate::wasi::http::error;
@@ -29,7 +29,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// `place` is given back when the connection is closed, which it is at once when the client is.
+    /// `place` is released when the connection is closed, which happens at once when the client is dropped.
     pub async fn open(
         target: Target,
         io: Box<dyn Io>,
@@ -83,7 +83,7 @@ impl Connection {
         Ok(response)
     }
 
-    /// Waits until another request can be sent; false when none can.
+    /// Waits until another request can be sent; false if none can.
     pub async fn ready(&mut self) -> bool {
         self.sender.ready().await.is_ok()
     }
@@ -93,12 +93,12 @@ impl Connection {
         self.sender.is_ready() && !self.sender.is_closed()
     }
 
-    /// What tells whether a body that ends was cut off by us, of which hyper says nothing.
+    /// Tells whether the end of a body was caused by cutting it off, which hyper does not report.
     pub fn cut(&self) -> Arc<AtomicBool> {
         self.cut.clone()
     }
 
-    /// Closes it at that moment, whoever waits for what. The task ends with its handle.
+    /// Closes it immediately. The task ends with its handle.
     pub fn close_at(&self, deadline: Instant) -> AbortOnDrop {
         let task = self.task.abort_handle();
         AbortOnDrop(tokio::spawn(async move {
@@ -114,7 +114,7 @@ impl Drop for Connection {
     }
 }
 
-/// Dropped before hyper's connection is, it marks the body that is under way as cut off.
+/// Dropped before hyper's connection, it marks the current body as cut off.
 struct Cut(Option<Arc<AtomicBool>>);
 
 impl Drop for Cut {

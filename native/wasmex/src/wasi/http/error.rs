@@ -1,4 +1,4 @@
-//! What went wrong, as the error codes of `wasi:http`. No text here comes from the host.
+//! Errors as the codes of `wasi:http`. No text here comes from the host.
 
 use crate::wasi::http::limits::HEAD;
 use rustls::AlertDescription;
@@ -6,7 +6,7 @@ use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use wasmtime_wasi_http::Error;
 
-/// The head of a response, with the informational ones before it, is larger than it may be.
+/// The response head, including informational ones before it, is too large.
 #[derive(Debug)]
 pub struct HeadTooLarge;
 
@@ -23,7 +23,7 @@ pub fn head_too_large() -> Error {
     Error::HttpResponseHeaderSectionSize(Some(HEAD as u32))
 }
 
-/// In words, for those who are not told codes.
+/// A text, for users who do not get codes.
 pub fn text(error: &Error) -> String {
     match error {
         Error::HttpRequestDenied => "the host is not allowed".into(),
@@ -58,12 +58,12 @@ pub fn text(error: &Error) -> String {
     }
 }
 
-/// Of a body.
+/// The error code for a body.
 pub fn too_long(most: u64) -> String {
     format!("HTTP response exceeds the configured maximum number of bytes: {most}")
 }
 
-/// A name that was not found, for whatever reason.
+/// A name that could not be resolved, for any reason.
 pub fn dns() -> Error {
     Error::DnsError {
         rcode: None,
@@ -71,7 +71,7 @@ pub fn dns() -> Error {
     }
 }
 
-/// A connection that could not be made.
+/// A failed connection.
 pub fn from_connect(error: &io::Error) -> Error {
     match error.kind() {
         ErrorKind::ConnectionRefused => Error::ConnectionRefused,
@@ -89,7 +89,7 @@ pub fn from_connect(error: &io::Error) -> Error {
     }
 }
 
-/// A handshake that failed, or TLS that broke later.
+/// A failed handshake, or a later TLS error.
 pub fn from_tls(error: &io::Error) -> Error {
     match inner::<rustls::Error>(error) {
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
@@ -116,7 +116,7 @@ fn from_io(error: &io::Error) -> Error {
     }
 }
 
-/// What hyper says before the head of a response is there.
+/// A hyper error before the response head.
 pub fn from_hyper(error: &hyper::Error) -> Error {
     if error.is_parse_too_large() {
         return head_too_large();
@@ -137,7 +137,7 @@ pub fn from_hyper(error: &hyper::Error) -> Error {
     }
 }
 
-/// What it says in the middle of a body.
+/// A hyper error in the middle of a body.
 pub fn from_body(error: &hyper::Error) -> Error {
     let Some(io) = source::<io::Error>(error) else {
         return match from_hyper(error) {
@@ -147,7 +147,7 @@ pub fn from_body(error: &hyper::Error) -> Error {
     };
     match io.kind() {
         _ if inner::<rustls::Error>(io).is_some() => from_tls(io),
-        // hyper has no other mark of trailers that are too long or too many.
+        // hyper has no distinct error for oversized trailers.
         ErrorKind::InvalidData if io.to_string().contains("trailers") => {
             Error::HttpResponseTrailerSectionSize(Some(HEAD as u32))
         }

@@ -1,7 +1,7 @@
-//! A request of the application's own, such as for a module: the whole response comes as a message.
+//! Requests of the application itself, such as for a module: the whole response is sent as a message.
 //!
-//! The process that asks gets `{:wasmex_fetched, reference, {:ok, {status, body}} | {:error, text}}`. When it dies before,
-//! the connection is closed.
+//! The requesting process gets `{:wasmex_fetched, reference, {:ok, {status, body}} | {:error, text}}`. If it dies
+//! before, the connection is closed.
 
 use crate::vm::atoms;
 use crate::vm::error::Error as VmError;
@@ -27,7 +27,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 const REDIRECTS: u32 = 10;
 
-/// The task of a request. Its process is monitored by it.
+/// The task of a request. It monitors its process.
 #[derive(Default)]
 pub struct FetchResource(Mutex<Option<AbortHandle>>);
 
@@ -36,7 +36,7 @@ impl std::panic::RefUnwindSafe for FetchResource {}
 impl Resource for FetchResource {
     const IMPLEMENTS_DOWN: bool = true;
 
-    /// Nobody wants the response any more.
+    /// The process has died.
     fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
         let task = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task {
@@ -55,13 +55,13 @@ struct Fetch<'a> {
     headers: Vec<(String, Binary<'a>)>,
     /// Milliseconds.
     timeout: u64,
-    /// Bytes of the body.
+    /// Maximum body size in bytes.
     most: u64,
-    /// The DER of the certificates that are trusted; nil for the system's.
+    /// Trusted certificates in DER; nil for the system's.
     cacerts: Option<Vec<Binary<'a>>>,
 }
 
-/// `:ok`, and the message comes; or why not.
+/// `:ok`, followed by the message; or an error.
 #[rustler::nif]
 fn http_fetch<'a>(env: Env<'a>, reference: Term<'a>, fetch: Fetch<'a>) -> Term<'a> {
     let headers = fetch.headers.iter();
@@ -91,7 +91,8 @@ fn http_fetch<'a>(env: Env<'a>, reference: Term<'a>, fetch: Fetch<'a>) -> Term<'
     atoms::ok().encode(env)
 }
 
-/// The application wrote the URL down, so its host may be any but one of this link; a redirect may lead to what is public.
+/// The application wrote the URL, so any host is allowed except link-local ones; a redirect may only lead to public
+/// hosts.
 fn policy(fetch: &Fetch, target: Target) -> Policy {
     let own = match target.host {
         Host::Name(name) => rules::Target::Own(name),
@@ -124,7 +125,7 @@ async fn perform(head: Head, policy: Policy, most: u64) -> Result<(u16, OwnedBin
     Ok((status, body.map_err(|error| error::text(&error))?))
 }
 
-/// All of it, in memory that is a term's in the end.
+/// The whole body, in memory that the resulting term takes over.
 async fn read(mut body: WasiBody, most: u64) -> Result<OwnedBinary, Error> {
     let expected = http_body::Body::size_hint(&body)
         .lower()
@@ -149,7 +150,7 @@ async fn read(mut body: WasiBody, most: u64) -> Result<OwnedBinary, Error> {
 }
 
 fn send(pid: &LocalPid, reference: &TermBox, fetched: Result<(u16, OwnedBinary), String>) {
-    // The process may be gone, which is nobody's error.
+    // The process may have died, which is not an error.
     let _ = OwnedEnv::new().send_and_clear(pid, |env| {
         let result = match fetched {
             Ok((status, body)) => (atoms::ok(), (status, body.release(env))).encode(env),

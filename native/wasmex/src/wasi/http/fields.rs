@@ -1,4 +1,4 @@
-//! Header fields as terms and back.
+//! Conversion of header fields between terms and HTTP types.
 
 use crate::vm::terms;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -13,7 +13,7 @@ pub fn headers<'a>(env: Env<'a>, headers: &HeaderMap) -> Term<'a> {
         .encode(env)
 }
 
-/// From `[{name, value}]`. Those that are not valid are left out, and those that are too many.
+/// From `[{name, value}]`. Invalid and surplus fields are omitted.
 pub fn header_map(headers: &[(String, Binary)]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in headers {

@@ -1,8 +1,8 @@
-//! Requests that an Elixir function performs, in the process that drives the guest.
+//! Requests performed by an Elixir function, in the process that drives the guest.
 //!
-//! When a request is complete it waits here, and the guest's process is woken. The next poll of the guest's call gives
-//! it out as a step, `{:http, exchange, function, {method, url, headers, body}}`. The process runs the function, and
-//! says with `http_respond` or `http_fail` what came of it.
+//! A complete request is queued here, and the guest's process is woken. The next poll of the guest's call returns it as
+//! a step, `{:http, exchange, function, {method, url, headers, body}}`. The process runs the function and reports the
+//! result with `http_respond` or `http_fail`.
 
 use crate::vm::atoms;
 use crate::vm::live::{Kind, Live};
@@ -26,7 +26,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-/// The function of one store, and the requests that wait for it.
+/// The function of one store, and the requests waiting for it.
 pub struct Functions {
     function: TermBox,
     /// `None` for all hosts.
@@ -53,14 +53,14 @@ struct Asked {
 
 type Answer = Result<Response<WasiBody>, Error>;
 
-/// Where the answer goes. Dropped without one, the guest gets an error.
+/// Sends the response. If dropped, the guest gets an error.
 struct Exchange {
     answer: oneshot::Sender<Answer>,
     quota: Quota,
     _live: Live,
 }
 
-/// A request that a function performs, until its response.
+/// A request being performed by the function.
 pub struct ExchangeResource(Mutex<Option<Exchange>>);
 
 impl Resource for ExchangeResource {}
@@ -83,7 +83,7 @@ impl Functions {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whom to wake when a request is complete.
+    /// The process to wake when a request is complete.
     pub fn wake_with(&self, wake: Arc<WakeCell>) {
         self.lock().wake = Some(wake);
     }
@@ -97,7 +97,7 @@ impl Functions {
         drop(waiting);
     }
 
-    /// Waits until the function has answered.
+    /// Waits for the function's response.
     pub async fn send(&self, request: Request<WasiBody>, asked: Option<RequestOptions>) -> Answer {
         let target = Target::of(request.uri())?;
         if let Some(rules) = &self.rules
@@ -155,7 +155,7 @@ impl Functions {
         }
     }
 
-    /// The next request that somebody still waits for, as a step of the guest's call.
+    /// The next request still awaited by a guest, as a step of the guest's call.
     pub fn next<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
         let mut state = self.lock();
         let asked = loop {
@@ -181,7 +181,7 @@ impl Functions {
     }
 }
 
-/// False where nobody waits for it any more, or the body is larger than it may be, which the guest is told.
+/// False if the guest no longer waits, or the body is too large, which is reported to the guest.
 #[rustler::nif]
 fn http_respond(
     exchange: ResourceArc<ExchangeResource>,
@@ -205,7 +205,8 @@ fn http_respond(
     })
 }
 
-/// `reason`: one of `:denied`, `:timeout`, `:refused`, `:dns`, `:too_large`; of any other the guest learns nothing.
+/// `reason`: one of `:denied`, `:timeout`, `:refused`, `:dns`, `:too_large`; any other becomes a generic error for the
+/// guest.
 #[rustler::nif]
 fn http_fail(exchange: ResourceArc<ExchangeResource>, reason: Atom) -> bool {
     answer(&exchange, |_quota| {

@@ -1,4 +1,4 @@
-//! The head of a request that somebody wrote down as texts.
+//! A request head parsed from texts.
 
 use crate::wasi::http::target::Target;
 use crate::wasi::rules::Rules;
@@ -6,19 +6,19 @@ use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use url::Url;
 
-/// Who asks, where the request does not say.
+/// The user agent, if the request sets none.
 const AGENT: &str = concat!("wasmex/", env!("CARGO_PKG_VERSION"));
 
-/// The head of a request that the host sends.
+/// The head of a request made by the host.
 pub struct Head {
     method: Method,
-    /// Without what is for the client alone: the user, the fragment.
+    /// The URL without user and fragment, which are for the client only.
     pub uri: Uri,
     headers: HeaderMap,
 }
 
 impl Head {
-    /// Or what is wrong, as a sentence.
+    /// Or an error message.
     pub fn new<'a>(
         method: &str,
         url: &str,
@@ -48,7 +48,7 @@ impl Head {
         Target::of(&self.uri).map_err(|_| "Invalid URL".into())
     }
 
-    /// Whether the rules allow its host, before the name is looked up.
+    /// Whether the rules allow its host, before a lookup.
     pub fn allowed(&self, rules: &Rules) -> bool {
         Target::of(&self.uri).is_ok_and(|target| target.allowed(rules))
     }
@@ -78,7 +78,7 @@ fn read<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<Header
     Ok(map)
 }
 
-/// The user and the password of a URL, which has none afterwards, as a header.
+/// Moves the user and password of a URL into a header.
 fn credentials(url: &mut Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;

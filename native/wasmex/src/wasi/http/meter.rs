@@ -1,6 +1,6 @@
-//! A stream that reads only so much before the head of a response is complete.
+//! A stream that limits the bytes read before the response head is complete.
 //!
-//! hyper bounds one head, but not how many informational ones come before it.
+//! hyper limits one head, but not the number of informational heads before it.
 
 use crate::wasi::http::error::HeadTooLarge;
 use crate::wasi::http::limits::HEAD;
@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The heads, and what of the body comes with them in one read.
+/// The heads, plus the part of the body that arrives in the same read.
 const ALLOWED: usize = 2 * HEAD;
 
 const UNLIMITED: usize = usize::MAX;
 
-/// Bytes that may still be read.
+/// Remaining bytes.
 pub struct Meter(AtomicUsize);
 
 impl Meter {
@@ -25,12 +25,12 @@ impl Meter {
         Arc::new(Meter(AtomicUsize::new(ALLOWED)))
     }
 
-    /// A request goes out: its response is to have a head.
+    /// A request is sent: expects the head of its response.
     pub fn expect_head(&self) {
         self.0.store(ALLOWED, Ordering::Relaxed);
     }
 
-    /// The head is there; the body has limits of its own.
+    /// The head is complete; the body has its own limits.
     pub fn head_is_there(&self) {
         self.0.store(UNLIMITED, Ordering::Relaxed);
     }
@@ -38,7 +38,7 @@ impl Meter {
     fn take(&self, count: usize) {
         let left = self.0.load(Ordering::Relaxed);
         if left != UNLIMITED {
-            // Set anew meanwhile, it stays so.
+            // If it was reset in the meantime, that value stays.
             let less = left.saturating_sub(count);
             let _ = self
                 .0

@@ -1,6 +1,6 @@
 //! HTTP for guests: outgoing requests, and the bodies of both directions.
 //!
-//! `client` sends what leaves for a guest: any room may use it with a `limits::Policy`, and without a guest's store.
+//! `client` sends all requests of guests. Other layers may use it without a guest, with a `limits::Policy`.
 
 pub mod bindings;
 pub mod body;

@@ -1,4 +1,4 @@
-//! The options of outgoing HTTP, as Elixir hands them over.
+//! The options of outgoing HTTP, from Elixir.
 
 use crate::vm::term_box::TermBox;
 use crate::wasi::http::client::Client;
@@ -12,13 +12,13 @@ use rustler::{Binary, Decoder, NifResult, NifStruct, Term};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Made by `Wasmex.Components.HTTP.Policy`; the counts are bytes, nil for no limit.
+/// Built by `Wasmex.Components.HTTP.Policy`; sizes in bytes, nil for no limit.
 #[derive(NifStruct)]
 #[rustler(decode)]
 #[module = "Wasmex.Components.HTTP.Policy.Native"]
 struct HttpOptions<'a> {
     rules: Option<Vec<Rule>>,
-    /// The DER of the certificates that are trusted; nil for the system's.
+    /// Trusted certificates in DER; nil for the system's.
     cacerts: Option<Vec<Binary<'a>>>,
     /// Milliseconds.
     timeout: u64,
@@ -31,7 +31,7 @@ struct HttpOptions<'a> {
     function: Term<'a>,
 }
 
-/// Shared by the store's data, which sends, and its cell, which is woken and closes.
+/// Shared by the store's data, which sends, and its cell, which is woken and closed.
 #[derive(Clone)]
 pub struct OutgoingTerm(pub Arc<Outgoing>);
 
@@ -65,7 +65,7 @@ impl HttpOptions<'_> {
     }
 }
 
-/// Whether a client with these rules would look at this URL's host at all.
+/// Whether these rules could allow this URL's host.
 #[rustler::nif]
 fn http_allowed(rules: Vec<Rule>, url: String) -> bool {
     let uri = url.parse().ok();
@@ -73,7 +73,7 @@ fn http_allowed(rules: Vec<Rule>, url: String) -> bool {
     target.is_some_and(|target| target.allowed(&Rules::new(rules)))
 }
 
-/// Whether an address may be reached by these rules: as such, or, where it is not nil, by this name that led to it.
+/// Whether these rules allow an address: by itself or, with a name, as a result of its lookup.
 #[rustler::nif]
 fn address_allowed(
     rules: Vec<Rule>,

@@ -1,4 +1,4 @@
-//! What performs the requests of a store's guests: our client, or a function of the user's.
+//! Performs the requests of a store's guests: through our client, or a function of the user.
 
 use crate::vm::slots::Shared;
 use crate::vm::waker::WakeCell;
@@ -28,7 +28,7 @@ impl Outgoing {
         }
     }
 
-    /// Ends what is under way: the guests of the store can't go on.
+    /// Ends requests in progress: the guests of the store cannot continue.
     pub fn close(&self) {
         match self {
             Outgoing::Client(client) => client.close(),
@@ -36,7 +36,7 @@ impl Outgoing {
         }
     }
 
-    /// Whom to wake when a function is to be called.
+    /// The process to wake when the function must be called.
     pub fn wake_with(&self, wake: &Arc<WakeCell>) {
         if let Outgoing::Function(functions) = self {
             functions.wake_with(wake.clone());
@@ -52,15 +52,15 @@ impl Outgoing {
     }
 }
 
-/// Attached to the store's data, which sends, and to its cell, which is woken and closes.
+/// Attached to the store's data, which sends, and to its cell, which is woken and closed.
 impl Shared for Outgoing {
     fn close(&self) {
         Outgoing::close(self);
     }
 }
 
-/// The hooks of one store; without anything to perform requests, they are denied. Dropped with the store, before the
-/// handles of its guests: bodies that were not finished break off.
+/// The hooks of one store; without a client or function, requests are denied. Dropped with the store, before the
+/// handles of its guests: unfinished bodies are cut off.
 #[derive(Default)]
 pub struct Hooks(pub Option<Arc<Outgoing>>);
 
@@ -72,7 +72,7 @@ impl Drop for Hooks {
     }
 }
 
-/// Ends when there is nothing more to do for a request that was sent.
+/// Completes when the sent request needs nothing more.
 type Ended = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl WasiHttpHooks for Hooks {

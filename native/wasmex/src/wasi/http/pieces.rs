@@ -1,4 +1,4 @@
-//! A request's body of known length that its owner hands over a piece at a time, as the network takes it.
+//! A request body of known length, supplied in chunks as the network takes them.
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
@@ -7,24 +7,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use wasmtime_wasi_http::Error;
 
-/// Bytes that are handed over at once.
+/// Chunk size in bytes.
 pub const PIECE: u64 = 128 * 1024;
 
 #[derive(Default)]
 struct Between {
     piece: Option<Bytes>,
-    /// No more pieces come: all were handed over.
+    /// All chunks have been supplied.
     ended: bool,
-    /// No more pieces come, though some are missing.
+    /// The supplier stopped early.
     gone: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
-/// The owner's side. Dropped before the last piece, it breaks the body off.
+/// The supplier's side. Dropped before the last chunk, it cuts the body off.
 pub struct Pieces {
     between: Arc<Mutex<Between>>,
-    /// Where the next piece begins, and where the last one ends.
+    /// Offsets of the next chunk and of the end.
     next: u64,
     end: u64,
 }
@@ -51,8 +51,8 @@ fn lock(between: &Mutex<Between>) -> MutexGuard<'_, Between> {
 }
 
 impl Pieces {
-    /// Hands the next piece over if there is room for it, and wants to be polled again when there is. `read` gets the
-    /// offset and the length.
+    /// Supplies the next chunk if there is room, otherwise registers for a wake-up. `read` gets the offset and the
+    /// length.
     pub fn poll(&mut self, context: &Context<'_>, read: impl FnOnce(u64, u64) -> Bytes) {
         let mut between = lock(&self.between);
         between.writer = Some(context.waker().clone());

@@ -1,10 +1,10 @@
-//! How many connections the VM may have for its guests, so that no guest takes the last file descriptor.
+//! Limits the connections of all guests in the VM, so that no guest takes the last file descriptor.
 
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::Error;
 
-/// At most so many, and at most a quarter of the files that the process may open.
+/// This many, but at most a quarter of the files that the process may open.
 const MAX_CONNECTIONS: usize = 1024;
 
 static CONNECTIONS: OnceLock<Arc<Semaphore>> = OnceLock::new();
@@ -16,18 +16,18 @@ fn connections() -> &'static Arc<Semaphore> {
     })
 }
 
-/// A place for one connection, if there is one.
+/// A slot for one connection, if one is free.
 pub fn try_connection() -> Option<OwnedSemaphorePermit> {
     connections().clone().try_acquire_owned().ok()
 }
 
-/// The next that becomes free.
+/// Waits for a slot.
 pub async fn connection() -> Result<OwnedSemaphorePermit, Error> {
     let place = connections().clone().acquire_owned().await;
     place.map_err(|_closed| Error::ConnectionLimitReached)
 }
 
-/// The soft limit of open files, where the system says it in `/proc`.
+/// The soft limit of open files, if `/proc` tells it.
 fn rlimit() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits

@@ -1,4 +1,4 @@
-//! The connections of one store that wait for another request.
+//! Idle connections of one store, kept for reuse.
 
 use crate::wasi::http::connection::Connection;
 use crate::wasi::http::target::Target;
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Connections that wait, of one store.
+/// Maximum number of idle connections of a store.
 const MAX_IDLE: usize = 8;
 
-/// How long each waits. Servers seldom wait longer than a few times this.
+/// How long each is kept. Few servers wait more than a few times longer.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// The idle connections of a store.
@@ -20,7 +20,7 @@ pub struct Pool(Mutex<Idle>);
 struct Idle {
     /// The oldest first.
     connections: Vec<(Instant, Connection)>,
-    /// A task looks after them.
+    /// Whether a task closes expired ones.
     swept: bool,
 }
 
@@ -29,7 +29,7 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one that was used last.
+    /// The most recently used connection.
     pub fn take(&self, target: &Target) -> Option<Connection> {
         let mut idle = self.lock();
         idle.connections
@@ -41,7 +41,7 @@ impl Pool {
         Some(idle.connections.remove(at).1)
     }
 
-    /// Keeps a connection for another request.
+    /// Keeps a connection for reuse.
     pub fn put(self: &Arc<Self>, connection: Connection) {
         let mut idle = self.lock();
         if idle.connections.len() >= MAX_IDLE {
@@ -59,7 +59,7 @@ impl Pool {
         drop(closed);
     }
 
-    /// When the next has waited long enough; `None`, and nobody looks any more, when none is left.
+    /// When the next one expires; `None` if none is left, which ends the task.
     fn close_old(&self) -> Option<Instant> {
         let mut idle = self.lock();
         let now = Instant::now();

@@ -1,4 +1,4 @@
-//! How many bytes a body may still have, and how many all bodies of a store together.
+//! Byte limits, for one body and for all bodies of a store together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,7 +46,7 @@ impl Quota {
         }
     }
 
-    /// The limit that would be passed, if one would.
+    /// The limit that would be exceeded, if any.
     pub fn take(&mut self, count: usize) -> Result<(), u64> {
         let count = count as u64;
         match (self.left.checked_sub(count), self.limit) {
@@ -56,7 +56,7 @@ impl Quota {
         self.total.take(count)
     }
 
-    /// Whether so many bytes would do, before they come.
+    /// Whether this many bytes would be allowed, before they arrive.
     pub fn allows(&self, count: u64) -> bool {
         count <= self.left
     }

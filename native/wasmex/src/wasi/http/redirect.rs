@@ -1,4 +1,4 @@
-//! Where a response sends a request on to, for clients that follow redirects (RFC 9110, 15.4).
+//! The target of a redirect response, for clients that follow redirects (RFC 9110, 15.4).
 
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, LOCATION,
@@ -8,8 +8,8 @@ use http::{Method, Response, StatusCode, Uri};
 use url::Url;
 use wasmtime_wasi_http::Error;
 
-/// The next request's head; `None` where the response is the last: it is no redirect, or one that would need the body,
-/// which is gone.
+/// The next request's head; `None` if this response is the last: it is not a redirect, or it would need the body, which
+/// is consumed.
 pub fn next<B>(
     head: &Parts,
     had_body: bool,
@@ -39,7 +39,7 @@ fn go(head: &Parts, method: Method, location: &[u8]) -> Result<Parts, Error> {
     let from = Url::parse(&head.uri.to_string()).map_err(|_| invalid())?;
     let location = std::str::from_utf8(location).map_err(|_| invalid())?;
     let to = from.join(location).map_err(|_| invalid())?;
-    // A secret that came over TLS is not to go on without.
+    // A secret sent over TLS must not continue without it.
     if from.scheme() == "https" && to.scheme() != "https" {
         return Err(Error::HttpRequestDenied);
     }

@@ -1,4 +1,4 @@
-//! The body of a request on its way out: bounded, and broken for the server too when the guest breaks it off.
+//! The body of an outgoing request: limited, and cut off for the server too if the guest aborts it.
 
 use crate::wasi::http::limits::{FIELDS, HEAD};
 use crate::wasi::http::quota::Quota;
@@ -15,29 +15,29 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// How long a request waits for its body to end: guests write it a moment after they have sent the request. A short body
-/// then goes out with its length and its head, and one that is empty not at all: a `GET` with an empty chunked body is more
-/// than some servers bear.
+/// How long a request waits for the end of its body, which guests usually write right after sending the request. A
+/// short body is then sent with its length, together with the head, and an empty one not at all: some servers fail on a
+/// `GET` with an empty chunked body.
 const GRACE: Duration = Duration::from_millis(20);
 
-/// A body that is longer than this does not wait.
+/// A longer body does not wait.
 const SHORT: u64 = 64 * 1024;
 
 /// The body of a request, as hyper reads it.
 pub struct RequestBody {
     /// `None` when it has ended.
     inner: Option<WasiBody>,
-    /// It has ended, and not as it should.
+    /// It ended with an error.
     broken: bool,
-    /// What was read ahead.
+    /// Data read ahead.
     ahead: VecDeque<Frame<Bytes>>,
     quota: Quota,
-    /// True once the guest can't go on: what looks like an end is none.
+    /// True once the guest cannot continue: an apparent end is then an error.
     closed: watch::Receiver<bool>,
     failure: Failure,
 }
 
-/// Why the body broke off, for whoever waits for the response.
+/// Why the body was cut off, for the task that waits for the response.
 #[derive(Clone, Default)]
 pub struct Failure(Arc<Mutex<Option<Error>>>);
 
@@ -94,12 +94,12 @@ impl RequestBody {
         self.inner.is_none() && self.ahead.is_empty() && !self.broken
     }
 
-    /// Where the error is found if the body fails.
+    /// Where to find the error if the body fails.
     pub fn failure(&self) -> Failure {
         self.failure.clone()
     }
 
-    /// Waits a moment for the body to end.
+    /// Waits briefly for the body to end.
     pub async fn look(mut self) -> Self {
         let until = Instant::now() + GRACE;
         let mut ahead = VecDeque::new();
@@ -140,7 +140,7 @@ fn length(frames: &VecDeque<Frame<Bytes>>) -> u64 {
     data.map(|bytes| bytes.len() as u64).sum()
 }
 
-/// Whether fields, with so many bytes before them, are a head of the size that may be.
+/// Whether fields, after this many bytes, fit the limits of a head.
 pub fn fits(fields: &HeaderMap, before: usize) -> bool {
     let bytes: usize = fields
         .iter()
@@ -170,7 +170,7 @@ impl Body for RequestBody {
                 Err(error) => self.fail(error),
             },
             Poll::Ready(Some(Err(error))) => self.fail(error),
-            // The handle of a guest that can't go on was dropped, which looks the same as one that was finished.
+            // The handle of a stopped guest was dropped, which looks the same as a finished body.
             Poll::Ready(None) if *self.closed.borrow() => self.fail(Error::ConnectionTerminated),
             Poll::Ready(None) => {
                 self.inner = None;

@@ -1,5 +1,5 @@
-//! The body of a response on its way in: bounded in size and time. Its connection is kept when it has been read to the
-//! end, and closed when it is dropped before.
+//! The body of an incoming response, limited in size and time. Its connection is kept if the body is read to the end,
+//! and closed if it is dropped before.
 
 use crate::wasi::http::connection::{AbortOnDrop, Connection};
 use crate::wasi::http::error;
@@ -19,26 +19,26 @@ use wasmtime_wasi_http::Error;
 /// The body of a response, as the guest reads it.
 pub struct ResponseBody<P> {
     incoming: Incoming,
-    /// What lasts as long as the exchange does.
+    /// Held as long as the exchange lasts.
     under_way: Option<UnderWay<P>>,
     cut: Arc<AtomicBool>,
     quota: Quota,
     between_bytes: Duration,
     deadline: Instant,
-    /// Set while nothing comes.
+    /// Set while no data arrives.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 struct UnderWay<P> {
     connection: Connection,
     _place: P,
-    /// For a guest that does not read.
+    /// For guests that do not read.
     _watch: AbortOnDrop,
     pool: Weak<Pool>,
 }
 
 impl<P: Unpin> ResponseBody<P> {
-    /// `place` is dropped when the body has ended.
+    /// `place` is released when the body has ended.
     pub fn new(
         incoming: Incoming,
         connection: Connection,
@@ -67,7 +67,7 @@ impl<P: Unpin> ResponseBody<P> {
         body
     }
 
-    /// The connection may serve another request, once this one's body is sent.
+    /// The connection may serve another request, once this request's body is sent.
     fn ended(&mut self) {
         let Some(UnderWay {
             mut connection,
@@ -106,7 +106,7 @@ impl<P: Unpin> ResponseBody<P> {
         if let Err(limit) = self.quota.take(bytes) {
             return self.fail(Error::HttpResponseBodySize(Some(limit)));
         }
-        // Nothing comes after trailers, and who gets them may not ask.
+        // Nothing follows trailers, and their reader may not poll again.
         if frame.is_trailers() || self.incoming.is_end_stream() {
             self.ended();
         }
@@ -136,7 +136,7 @@ impl<P: Unpin> Body for ResponseBody<P> {
         match Pin::new(&mut self.incoming).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => self.frame(frame),
             Poll::Ready(Some(Err(error))) => self.broken(error::from_body(&error)),
-            // hyper says nothing of a connection that we closed.
+            // hyper does not report connections closed by us.
             Poll::Ready(None) if self.under_way.is_some() && self.cut.load(Ordering::Acquire) => {
                 self.broken(Error::HttpResponseIncomplete)
             }

@@ -1,4 +1,4 @@
-//! Where a request goes: the scheme, host and port of its URI.
+//! The target of a request: scheme, host and port of its URI.
 
 use crate::wasi::rules::{Rules, normal};
 use http::uri::{Authority, Scheme};
@@ -6,7 +6,7 @@ use http::{HeaderValue, Uri};
 use std::net::{IpAddr, SocketAddr};
 use wasmtime_wasi_http::Error;
 
-/// A server, as far as the URI names it. Two requests with the same target may share a connection.
+/// A server, as identified by the URI. Requests with the same target may share a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub tls: bool,
@@ -17,16 +17,16 @@ pub struct Target {
 /// The host of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// In lower case, without a dot at the end.
+    /// In lower case, without a trailing dot.
     Name(String),
     Address(IpAddr),
 }
 
-/// As DNS has it.
+/// The form for DNS.
 const MAX_NAME: usize = 253;
 
 impl Target {
-    /// An authority with a user's name in it is refused: what looks like the host there is none.
+    /// An authority with user information is refused: its apparent host is misleading.
     pub fn of(uri: &Uri) -> Result<Self, Error> {
         let tls = match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => true,
@@ -41,7 +41,7 @@ impl Target {
         })
     }
 
-    /// Whether the host may be asked at all, before its name is looked up.
+    /// Whether the host may be contacted, before a lookup.
     pub fn allowed(&self, rules: &Rules) -> bool {
         match &self.host {
             Host::Name(name) => rules.allow_name(name, Some(self.port)),
@@ -49,7 +49,7 @@ impl Target {
         }
     }
 
-    /// The host as TLS has it.
+    /// The form for TLS.
     pub fn name(&self) -> String {
         match &self.host {
             Host::Name(name) => name.clone(),
@@ -80,7 +80,7 @@ fn is_name(name: &str) -> bool {
 }
 
 fn port(authority: &Authority, tls: bool) -> Option<u16> {
-    // After the host, with its brackets if it has some: a colon and a number, or nothing.
+    // After the host, including its brackets: a colon and a number, or nothing.
     match authority.as_str().strip_prefix(authority.host())? {
         "" | ":" => Some(if tls { 443 } else { 80 }),
         rest => rest
@@ -91,7 +91,7 @@ fn port(authority: &Authority, tls: bool) -> Option<u16> {
     }
 }
 
-/// The `host` header of a request there.
+/// The `host` header for this target.
 pub fn host_header(uri: &Uri) -> Result<HeaderValue, Error> {
     let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
     HeaderValue::from_str(authority.as_str()).map_err(|_| Error::HttpRequestUriInvalid)

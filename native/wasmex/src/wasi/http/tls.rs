@@ -1,6 +1,6 @@
-//! TLS as a client, for HTTP and for sockets: verified by webpki's rules, with the system's roots or some of one's own.
+//! TLS clients for HTTP and sockets: verified by webpki, with the system's roots or custom ones.
 //!
-//! The system's are those that `rustls-native-certs` finds; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+//! `rustls-native-certs` finds the system's; `SSL_CERT_FILE` and `SSL_CERT_DIR` override them.
 
 use crate::wasi::http::error::from_tls;
 use rustler::Binary;
@@ -14,16 +14,16 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use wasmtime_wasi_http::Error;
 
-/// Whom a client trusts.
+/// The trusted roots of a client.
 #[derive(Clone)]
 pub enum Roots {
     System,
-    /// These certificates and no others.
+    /// Only these certificates.
     Own(Vec<CertificateDer<'static>>),
 }
 
 impl Roots {
-    /// From the DER of each; `None` for the system's.
+    /// From DER; `None` for the system's.
     pub fn of(ders: Option<&[Binary]>) -> Self {
         let own = |der: &Binary| CertificateDer::from(der.as_slice().to_vec());
         match ders {
@@ -33,20 +33,20 @@ impl Roots {
     }
 }
 
-/// Makes the connections of one store. Sessions are resumed within it and not beyond.
+/// Makes the connections of one store. Sessions are resumed within the store only.
 pub struct Connector {
     roots: Roots,
     alpn: Vec<Vec<u8>>,
     config: OnceLock<Arc<ClientConfig>>,
 }
 
-/// Sessions that one connector remembers.
+/// Sessions remembered by a connector.
 const SESSIONS: usize = 16;
 
 static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
 
 impl Connector {
-    /// `alpn` names the protocols that are offered, none for no such extension.
+    /// `alpn` lists the protocols to offer; empty omits the extension.
     pub fn new(roots: Roots, alpn: &[&str]) -> Self {
         Connector {
             roots,
@@ -55,7 +55,7 @@ impl Connector {
         }
     }
 
-    /// The handshake with a server that must prove to be `host`.
+    /// The handshake; the server must prove to be `host`.
     pub async fn connect<S>(&self, host: &str, stream: S) -> Result<TlsStream<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -91,7 +91,7 @@ fn config(roots: Arc<RootCertStore>, alpn: Vec<Vec<u8>>) -> Result<ClientConfig,
     Ok(config)
 }
 
-/// Read once for the VM, on a thread that may wait for the disk.
+/// Read once per VM, on a thread that may wait for the disk.
 async fn system() -> Result<Arc<RootCertStore>, Error> {
     if let Some(roots) = SYSTEM.get() {
         return Ok(roots.clone());
@@ -106,7 +106,7 @@ async fn system() -> Result<Arc<RootCertStore>, Error> {
     Ok(SYSTEM.get_or_init(|| roots).clone())
 }
 
-/// A store without any root would refuse every server and not say why.
+/// Without any root a store would reject every server without saying why.
 fn store(
     certificates: impl Iterator<Item = CertificateDer<'static>>,
 ) -> Result<Arc<RootCertStore>, Error> {

@@ -1,16 +1,16 @@
-//! Bytes on their way through a stream pipe: whole segments, so that large ones are passed on, not copied.
+//! The bytes of a stream pipe, in whole segments: large ones are passed on without copying.
 
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 
-/// Shorter writes are gathered: a segment for each of them would cost more than the copy.
+/// Shorter writes are merged: a segment for each would cost more than the copy.
 const SMALL: usize = 4096;
 
 /// The bytes of a stream.
 #[derive(Default)]
 pub struct ByteQueue {
     segments: VecDeque<Bytes>,
-    /// Small writes behind the last segment.
+    /// Small writes after the last segment.
     tail: BytesMut,
     len: usize,
 }

@@ -1,7 +1,7 @@
 //! Pipes: bytes between Elixir and a guest's standard streams.
 //!
-//! A buffer keeps everything and has one cursor that both sides share. A stream is bounded: whoever
-//! reads an empty one or writes a full one waits, a guest without a thread, Elixir for a message.
+//! A buffer keeps everything and has one cursor shared by both sides. A stream is bounded: reading from an empty one or
+//! writing to a full one waits; a guest waits without a thread, Elixir for a message.
 
 pub mod byte_queue;
 pub mod state;
@@ -21,7 +21,7 @@ use rustler::{
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-/// A pipe in the hands of Elixir.
+/// Elixir's handle of a pipe.
 pub struct PipeResource {
     /// The pipe.
     pub pipe: Arc<Pipe>,
@@ -30,7 +30,7 @@ pub struct PipeResource {
 
 impl Resource for PipeResource {}
 
-/// Elixir has let go of it: a guest at the other end would wait for ever, if there is but one.
+/// Elixir dropped its handle: if it was the only one, a guest at the other end would wait forever.
 impl Drop for PipeResource {
     fn drop(&mut self) {
         if self.pipe.lock().own {
@@ -50,7 +50,7 @@ impl Pipe {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those who waited are told once the lock is free.
+    /// Waiters are notified once the lock is released.
     fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.lock();
         let result = change(&mut state);
@@ -62,7 +62,7 @@ impl Pipe {
         result
     }
 
-    /// A reader that finds nothing changes nothing, and wakes nobody: itself least of all.
+    /// A read that finds nothing changes nothing and wakes no one, in particular not itself.
     pub fn read(&self, limit: usize) -> Read {
         if !self.lock().readable() {
             return Read::Empty;
@@ -70,8 +70,8 @@ impl Pipe {
         self.change(|state| state.read(limit))
     }
 
-    /// Takes the bytes over where they are many; `bytes` is what did not fit. A writer that finds no room changes
-    /// nothing either, and wakes nobody: two of them would wake each other for ever.
+    /// Takes ownership of large writes; `bytes` keeps what did not fit. A write that finds no room changes nothing and
+    /// wakes no one: two writers would otherwise wake each other forever.
     pub fn write(&self, bytes: &mut Bytes) -> Written {
         if self.lock().is_full() {
             return Written::Full;
@@ -79,7 +79,7 @@ impl Pipe {
         self.change(|state| state.write(bytes))
     }
 
-    /// Copies what there is room for, and no more.
+    /// Copies as much as there is room for.
     fn copy(&self, bytes: &[u8]) -> Written {
         let room = self.lock().room();
         self.write(&mut Bytes::copy_from_slice(
@@ -87,7 +87,7 @@ impl Pipe {
         ))
     }
 
-    /// Nothing more will be written.
+    /// Ends the pipe: nothing more will be written.
     pub fn close(&self) {
         self.change(|state| {
             state.closed = true;
@@ -95,7 +95,7 @@ impl Pipe {
         });
     }
 
-    /// A guest found nothing to read: it is woken later, and who feeds the pipe is told now.
+    /// A guest found nothing to read: it will be woken later, and the feeder of the pipe is notified now.
     pub fn want(&self, waker: &Waker) -> bool {
         let mut state = self.lock();
         if state.readable() {
@@ -120,10 +120,10 @@ fn tell(processes: Vec<(LocalPid, TermBox)>) {
     }
 }
 
-/// A cursor can't go where no memory could ever be.
+/// The cursor cannot go beyond the largest possible memory.
 const MAX_SEEK: u64 = 1 << 40;
 
-/// So many processes may wait before those that are dead are looked for.
+/// Above this number of waiting processes, dead ones are removed.
 const MANY: usize = 64;
 
 #[rustler::nif]
@@ -180,11 +180,11 @@ fn pipe_take<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>, limit: u64) -> O
     take(env, &pipe, limit)
 }
 
-/// Straight into a binary of the VM; `None` when a stream has nothing now.
+/// Reads directly into a binary of the VM; `None` when a stream has nothing now.
 fn take<'a>(env: Env<'a>, pipe: &PipeResource, limit: u64) -> Option<Term<'a>> {
     let _env = EnvScope::enter(env.as_c_arg());
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    // Looked at first: a reader that finds nothing changes nothing, and wakes nobody.
+    // Checked first: a read that finds nothing changes nothing and wakes no one.
     if !pipe.pipe.lock().readable() {
         return None;
     }
@@ -201,7 +201,7 @@ fn take<'a>(env: Env<'a>, pipe: &PipeResource, limit: u64) -> Option<Term<'a>> {
         })
 }
 
-/// Whether a guest waits for bytes.
+/// Whether a guest is waiting for bytes.
 #[rustler::nif]
 fn pipe_wanted(pipe: ResourceArc<PipeResource>) -> bool {
     pipe.pipe.lock().wanted
@@ -230,7 +230,7 @@ fn pipe_write<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>, bytes: Binary<'
     match pipe.pipe.copy(&bytes) {
         Written::Bytes(count) => (atoms::ok(), count).encode(env),
         Written::Closed => atoms::closed().encode(env),
-        // That can't be: the one that writes has it.
+        // Impossible: the writer holds it.
         Written::NoRoom | Written::Deserted => atoms::no_room().encode(env),
         Written::Full => tell_later(env, &pipe, atoms::full(), State::writable),
     }
@@ -246,7 +246,7 @@ fn tell_later<'a>(
     let reference: Term = *env.make_ref();
     let mut state = pipe.pipe.lock();
     if ready(&state) {
-        // It changed since: the message comes at once.
+        // It has changed in the meantime: the message is sent at once.
         drop(state);
         waker::notify(env.pid(), Tag::Pipe, TermBox::new(reference));
     } else {
@@ -258,7 +258,7 @@ fn tell_later<'a>(
     (tag, reference).encode(env)
 }
 
-/// The process gives up on the message; true when it was sent already.
+/// The process no longer waits for the message; true when it was sent already.
 #[rustler::nif]
 fn pipe_stop_waiting(env: Env, pipe: ResourceArc<PipeResource>) -> bool {
     let me = env.pid();

@@ -1,4 +1,4 @@
-//! What is in a pipe, and who waits for it to change.
+//! The content of a pipe, and the readers and writers waiting for a change.
 
 use crate::vm::term_box::TermBox;
 use crate::wasi::pipe::byte_queue::ByteQueue;
@@ -6,61 +6,61 @@ use bytes::Bytes;
 use rustler::LocalPid;
 use std::task::Waker;
 
-/// A write may leave so many bytes before it, which are filled with zeroes.
+/// A write at a later position fills at most this many bytes in between with zeros.
 const MAX_GAP: usize = 64 << 20;
 
-/// A pipe's content, and those who wait for it to change.
+/// The content of a pipe, and its waiters.
 pub struct State {
     /// The bytes.
     pub content: Content,
-    /// Bytes it may hold; `None` for no limit.
+    /// Capacity in bytes; `None` for no limit.
     capacity: Option<usize>,
-    /// Nothing more will be written.
+    /// The writer has closed it.
     pub closed: bool,
-    /// One end is Elixir's and the other a guest's, and nobody else has either.
+    /// One end belongs to Elixir and the other to a guest, exclusively.
     pub own: bool,
-    /// Elixir has let go of such a one.
+    /// Elixir has dropped its handle of an exclusive pipe.
     pub deserted: bool,
-    /// A guest waits for bytes, and none came since.
+    /// A guest is waiting for bytes, and none have arrived since.
     pub wanted: bool,
-    /// Guests that wait for bytes or room.
+    /// Guests waiting for bytes or room.
     pub guests: Vec<Waker>,
-    /// Processes that do.
+    /// Processes waiting for bytes or room.
     pub processes: Vec<(LocalPid, TermBox)>,
 }
 
 /// The bytes of a pipe.
 pub enum Content {
-    /// All that was written, and where both sides are.
+    /// Everything written, and the shared cursor.
     Buffer { data: Vec<u8>, cursor: usize },
-    /// What was written and not read yet.
+    /// Bytes written but not read yet.
     Stream(ByteQueue),
 }
 
-/// What a read finds.
+/// The result of a read.
 pub enum Read {
     Bytes(Bytes),
-    /// Nothing now, but there may be something later.
+    /// Nothing now, maybe later.
     Empty,
     Eof,
-    /// It broke off: who should have written more, or closed it, is gone.
+    /// Cut off: the writer is gone without closing it.
     Deserted,
 }
 
-/// What a write comes to.
+/// The result of a write.
 pub enum Written {
     Bytes(usize),
     /// No room now.
     Full,
-    /// No room ever.
+    /// Never enough room.
     NoRoom,
     Closed,
-    /// Nobody will ever read it.
+    /// There is no reader any more.
     Deserted,
 }
 
 impl State {
-    /// Without a capacity it takes any number of bytes.
+    /// Without a capacity it is unbounded.
     pub fn new(content: Content, capacity: Option<usize>) -> Self {
         State {
             content,
@@ -100,7 +100,7 @@ impl State {
         }
     }
 
-    /// Adds bytes; those that do not fit are left in `bytes`.
+    /// Adds bytes; those that do not fit remain in `bytes`.
     pub fn write(&mut self, bytes: &mut Bytes) -> Written {
         if self.closed {
             return Written::Closed;
@@ -136,7 +136,7 @@ impl State {
         Written::Bytes(count)
     }
 
-    /// Bytes that a read would find.
+    /// Number of bytes that can be read.
     pub fn available(&self) -> usize {
         match &self.content {
             Content::Buffer { data, cursor } => data.len().saturating_sub(*cursor),
@@ -144,7 +144,7 @@ impl State {
         }
     }
 
-    /// Fills `target`, which must not be longer than what is available.
+    /// Fills `target`, which must not be longer than the available bytes.
     pub fn fill(&mut self, target: &mut [u8]) {
         match &mut self.content {
             Content::Buffer { data, cursor } => {
@@ -156,7 +156,7 @@ impl State {
         }
     }
 
-    /// Bytes that a write may add right now.
+    /// Number of bytes that can be written now.
     pub fn room(&self) -> usize {
         let used = match &self.content {
             Content::Buffer { cursor, .. } => *cursor,
@@ -171,7 +171,7 @@ impl State {
         matches!(self.content, Content::Stream(_))
     }
 
-    /// Whether a read would find bytes or the end.
+    /// Whether a read would return bytes or the end.
     pub fn readable(&self) -> bool {
         match &self.content {
             Content::Buffer { .. } => true,
@@ -184,12 +184,12 @@ impl State {
         !self.writable()
     }
 
-    /// Whether a write would do or fail for good.
+    /// Whether a write would succeed or fail without waiting.
     pub fn writable(&self) -> bool {
         self.closed || self.deserted || !self.is_stream() || self.room() > 0
     }
 
-    /// Wakes the guest when the pipe has changed.
+    /// Wakes waiters if the pipe has changed.
     pub fn wake_guest_later(&mut self, waker: &Waker) {
         if !self.guests.iter().any(|known| known.will_wake(waker)) {
             self.guests.push(waker.clone());
@@ -198,7 +198,7 @@ impl State {
 }
 
 impl Content {
-    /// False where the bytes before and including these can't be had.
+    /// False if the bytes up to and including these do not fit in memory.
     fn reserve(&mut self, count: usize) -> bool {
         let Content::Buffer { data, cursor } = self else {
             return true;

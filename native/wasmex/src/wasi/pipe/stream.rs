@@ -19,7 +19,7 @@ const CHUNK: usize = 64 * 1024;
 pub struct PipeStream {
     /// The pipe.
     pub pipe: Arc<Pipe>,
-    /// What the guest may still print, this stream and others together.
+    /// The remaining output budget, shared with other streams.
     pub budget: Option<Arc<Budget>>,
 }
 
@@ -29,7 +29,7 @@ impl PipeStream {
         PipeStream { pipe, budget: None }
     }
 
-    /// Writes what there is room for; the rest stays in `bytes`.
+    /// Writes as much as there is room for; the rest remains in `bytes`.
     fn put(&self, bytes: &mut Bytes) -> StreamResult<Written> {
         let Some(budget) = &self.budget else {
             return Ok(self.pipe.write(bytes));
@@ -59,7 +59,7 @@ impl IsTerminal for PipeStream {
 }
 
 impl StdinStream for PipeStream {
-    /// Of WASI 0.3, which is not there.
+    /// Only used by WASI 0.3, which is not supported.
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
         Box::new(tokio::io::empty())
     }
@@ -70,7 +70,7 @@ impl StdinStream for PipeStream {
 }
 
 impl StdoutStream for PipeStream {
-    /// Of WASI 0.3, which is not there.
+    /// Only used by WASI 0.3, which is not supported.
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(tokio::io::sink())
     }
@@ -127,7 +127,7 @@ impl OutputStream for Output {
             match self.0.put(&mut bytes)? {
                 Written::Bytes(_) => {}
                 Written::Closed | Written::Deserted => return Err(StreamError::Closed),
-                // `check_write` has promised the room; another writer of the same pipe took it.
+                // `check_write` promised the room; another writer of the same pipe has used it.
                 Written::Full | Written::NoRoom => return Err(no_room()),
             }
         }

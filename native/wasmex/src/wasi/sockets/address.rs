@@ -1,7 +1,8 @@
-//! Addresses as guests write them down: `{place, length}` of the bytes, and the port beside it.
+//! Socket addresses in guest memory: `{offset, length}` of the bytes, and a separate port.
 //!
-//! Four bytes are an IPv4 address, sixteen an IPv6 address; 128 bytes, of version 2, begin with the family as two bytes and may
-//! have the path of a unix socket. See `socket.go` of stealthrocket/net and WasmEdge's `wasisocket`.
+//! Four bytes are an IPv4 address, sixteen an IPv6 address. In version 2 an address has 128 bytes, beginning with a
+//! two-byte family, and may hold the path of a unix socket. See `socket.go` of stealthrocket/net and WasmEdge's
+//! `wasisocket`.
 
 use crate::wasi::errno::{AFNOSUPPORT, Fail, INVAL};
 use crate::wasi::sockets::memory::{bytes, little_endian, pointer, put, put_u32, read_u32};
@@ -38,14 +39,14 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// Place and length of the bytes.
+/// Offset and length of the bytes.
 fn place(memory: &GuestMemory<'_>, at: i32) -> Result<(u32, usize), Fail> {
     let at = pointer(at);
     let len = read_u32(memory, at.wrapping_add(4))?;
     Ok((read_u32(memory, at)?, len as usize))
 }
 
-/// The address that the guest names.
+/// Reads an address from the guest.
 pub fn read(memory: &GuestMemory<'_>, at: i32, port: i32) -> Result<Address, Fail> {
     let (place, len) = place(memory, at)?;
     if ![4, 16, LONG].contains(&len) {
@@ -70,7 +71,7 @@ pub fn read(memory: &GuestMemory<'_>, at: i32, port: i32) -> Result<Address, Fai
     Ok(Address::Net(SocketAddr::new(ip, port)))
 }
 
-/// The address that a function of version 1 has written.
+/// Reads the address that a function of version 1 has written.
 pub fn read_v1(memory: &GuestMemory<'_>, at: i32, is_v4: bool, port: i32) -> Result<Address, Fail> {
     let (place, _len) = place(memory, at)?;
     let bytes = bytes(memory, place, 16)?;
@@ -88,7 +89,7 @@ fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(path))
 }
 
-/// Writes an address where the guest wants it; without a port it has that of version 1, which is told nowhere.
+/// Writes an address for the guest; without a port it has the form of version 1.
 pub fn write(
     memory: &mut GuestMemory<'_>,
     at: i32,
@@ -114,7 +115,7 @@ pub fn write(
         }
         Address::Unix(path) => {
             let path = path.as_os_str().as_bytes();
-            // A NUL ends it.
+            // NUL-terminated.
             let room = &mut bytes[FAMILY..LONG - 1];
             let used = path.len().min(room.len());
             room[..used].copy_from_slice(&path[..used]);
@@ -133,7 +134,7 @@ pub fn write(
     }
 }
 
-/// Version 1 of the interface: sixteen bytes, 4 or 6 for the kind, and the port.
+/// Version 1 of the interface: sixteen bytes, the kind (4 or 6), and the port.
 pub fn write_v1(
     memory: &mut GuestMemory<'_>,
     at: i32,
@@ -162,7 +163,7 @@ pub fn write_v1(
     put_u32(memory, port, net.port().into())
 }
 
-/// The system's form as ours.
+/// From the system's form.
 pub fn of_any(address: SocketAddrAny) -> Option<Address> {
     if let Ok(net) = SocketAddr::try_from(address.clone()) {
         return Some(Address::Net(net));

@@ -1,6 +1,7 @@
-//! Where a socket is and whom it is connected to, in both versions of the interface.
+//! Local and peer addresses of sockets, in both versions of the interface.
 //!
-//! Version 1 is WasmEdge's first: it has other parameters in four functions. Guests are told apart by the types of their imports.
+//! Version 1 is WasmEdge's first: four functions have other parameters. The types of a guest's imports tell the
+//! version.
 
 // As many parameters as the interfaces have.
 #![allow(clippy::too_many_arguments)]
@@ -14,7 +15,7 @@ use crate::wasi::sockets::transfer::{Received, receive_from};
 use wasmtime::Result;
 use wiggle::GuestMemory;
 
-/// The socket's own address.
+/// The socket's local address.
 pub async fn sock_getlocaladdr(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,
@@ -26,7 +27,7 @@ pub async fn sock_getlocaladdr(
     code(found.and_then(|found| address::write(memory, place, Some(port), &found)))
 }
 
-/// The other side's address.
+/// The peer's address.
 pub async fn sock_getpeeraddr(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,
@@ -64,7 +65,7 @@ pub async fn sock_recv_from(
 pub mod v1 {
     use super::*;
 
-    /// The socket's own address.
+    /// The socket's local address.
     pub async fn sock_getlocaladdr(
         p1: &mut P1,
         memory: &mut GuestMemory<'_>,
@@ -77,7 +78,7 @@ pub mod v1 {
         code(found.and_then(|found| address::write_v1(memory, place, kind, port, &found)))
     }
 
-    /// The other side's address.
+    /// The peer's address.
     pub async fn sock_getpeeraddr(
         p1: &mut P1,
         memory: &mut GuestMemory<'_>,

@@ -1,4 +1,4 @@
-//! Opens sockets and gives them their addresses: `sock_open`, `sock_bind`, `sock_listen`, `sock_connect`, `sock_accept`.
+//! Opening and connecting sockets: `sock_open`, `sock_bind`, `sock_listen`, `sock_connect`, `sock_accept`.
 
 use crate::wasi::calls;
 use crate::wasi::errno::{Fail, INPROGRESS, INVAL, ISCONN, NOTCONN, TIMEDOUT, code};
@@ -21,7 +21,7 @@ use wiggle::GuestMemory;
 const DATAGRAMS: i32 = 1;
 pub const STREAM: i32 = 2;
 
-/// Connections that wait to be accepted.
+/// The backlog of a listener.
 const MAX_BACKLOG: i32 = 4096;
 const DEFAULT_BACKLOG: i32 = 128;
 
@@ -36,7 +36,7 @@ pub async fn sock_open(
     code(open(p1, family, kind).and_then(|fd| put_u32(memory, opened, fd)))
 }
 
-/// The number of the socket.
+/// Returns the descriptor.
 pub fn open(p1: &mut P1, family: i32, kind: i32) -> Result<u32, Fail> {
     let family = match family {
         INET => Family::V4,
@@ -58,19 +58,19 @@ pub fn open(p1: &mut P1, family: i32, kind: i32) -> Result<u32, Fail> {
     };
     let fd = net::socket_with(family.raw(), raw, FLAGS, None)?;
     match family {
-        // An IPv4 address in IPv6's clothes must not get past a rule.
+        // An IPv4-mapped IPv6 address must not get past a rule.
         Family::V6 => sockopt::set_ipv6_v6only(&fd, true)?,
         Family::V4 | Family::Unix => {}
     }
     if !datagrams && family != Family::Unix {
-        // As Go has it everywhere else; accepted connections inherit it.
+        // As Go sets it on other systems; accepted connections inherit it.
         let _ = sockopt::set_tcp_nodelay(&fd, true);
     }
     let socket = Socket::new(fd, family, datagrams);
     p1.descriptors.add_socket(socket)
 }
 
-/// Gives a socket an address.
+/// Binds a socket to an address.
 pub async fn sock_bind(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,
@@ -101,7 +101,7 @@ pub async fn sock_listen(
         if !socket.bound
             && let Ok(Some(Address::Net(at))) = net::getsockname(socket.fd()).map(address::of_any)
         {
-            // One that was not bound gets some port: at every address of the machine.
+            // An unbound socket gets some port, on every address of the machine.
             p1.net.check(at, SocketAddrUse::TcpListen)?;
         }
         net::listen(socket.fd(), backlog.clamp(1, MAX_BACKLOG))?;
@@ -111,7 +111,7 @@ pub async fn sock_listen(
     code(listen())
 }
 
-/// Binds and listens in one go.
+/// Binds and listens in one step.
 pub fn listen_at(p1: &mut P1, fd: i32, at: &Address) -> Result<(), Fail> {
     let socket = p1.descriptors.socket_mut(fd)?;
     p1.net.check_bind(at, false)?;
@@ -122,7 +122,7 @@ pub fn listen_at(p1: &mut P1, fd: i32, at: &Address) -> Result<(), Fail> {
     Ok(())
 }
 
-/// Connects a socket. One that does not wait is told that this is in progress.
+/// Connects a socket. A non-blocking one returns "in progress".
 pub async fn sock_connect(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,
@@ -144,7 +144,7 @@ async fn connect(
     dial(p1, fd, &to).await
 }
 
-/// Connects a socket, or makes it the end of a connection that goes elsewhere.
+/// Connects a socket, or replaces it by the end of a connection that leads elsewhere.
 pub async fn dial(p1: &mut P1, fd: i32, to: &Address) -> Result<(), Fail> {
     if let Some((end, made)) = elsewhere(p1, fd, to)? {
         let socket = p1.descriptors.socket_mut(fd)?;
@@ -162,14 +162,14 @@ pub async fn dial(p1: &mut P1, fd: i32, to: &Address) -> Result<(), Fail> {
     }
     let connected = socket.attempt(Direction::Write, false, connected);
     match tokio::time::timeout(p1.net.timeout, connected).await {
-        // Once more: only then the system takes it for connected, and a second time is an error.
+        // A second call makes the system treat it as connected, so that another one fails.
         Ok(Ok(())) => to.with(|to| net::connect(socket.fd(), to)).or(Ok(())),
         Ok(failed) => failed,
         Err(_elapsed) => Err(TIMEDOUT.into()),
     }
 }
 
-/// The end of a connection that a process answers, or that the host encrypts.
+/// The end of a connection that an Elixir process handles, or to which the host adds TLS.
 fn elsewhere(p1: &P1, fd: i32, to: &Address) -> Result<Option<made::Ends>, Fail> {
     let socket = p1.descriptors.socket(fd)?;
     let Address::Net(to) = *to else {
@@ -190,7 +190,7 @@ fn elsewhere(p1: &P1, fd: i32, to: &Address) -> Result<Option<made::Ends>, Fail>
     }
 }
 
-/// Whether connecting has come to an end, and to which.
+/// Whether connecting has ended, and how.
 fn connected(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
     sockopt::socket_error(fd)??;
     match net::getpeername(fd) {
@@ -200,7 +200,7 @@ fn connected(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
     }
 }
 
-/// Accepts a connection; the standard function, which files have too.
+/// Accepts a connection; the standard function, also defined for files.
 pub async fn sock_accept(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,
@@ -218,7 +218,7 @@ pub async fn sock_accept(
     }
 }
 
-/// The number of the connection.
+/// Returns the connection's descriptor.
 pub async fn accept(p1: &mut P1, fd: i32, flags: i32) -> Result<u32, Fail> {
     let flags = u16::try_from(flags).map_err(|_| INVAL)?;
     p1.descriptors.room_for_socket()?;
@@ -240,12 +240,12 @@ pub async fn accept(p1: &mut P1, fd: i32, flags: i32) -> Result<u32, Fail> {
     p1.descriptors.add_socket(socket)
 }
 
-/// Parts of a connection (`sdflags`).
+/// Directions of a connection (`sdflags`).
 const READ: i32 = 1;
 const WRITE: i32 = 2;
 const BOTH: i32 = 3;
 
-/// Ends one direction of a connection, or both.
+/// Shuts down one or both directions of a connection.
 pub async fn sock_shutdown(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,
@@ -269,7 +269,7 @@ pub async fn sock_shutdown(
     code(shutdown())
 }
 
-/// The address of a socket, or of the other side.
+/// The local or the peer address of a socket.
 pub fn name(p1: &P1, fd: i32, peer: bool) -> Result<Address, Fail> {
     let socket = p1.descriptors.socket(fd)?;
     let nowhere = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
@@ -288,7 +288,7 @@ pub fn name(p1: &P1, fd: i32, peer: bool) -> Result<Address, Fail> {
 }
 
 impl Address {
-    /// A call of the system with the address.
+    /// A system call with the address.
     fn with<T>(
         &self,
         mut call: impl FnMut(&SocketAddrAny) -> rustix::io::Result<T>,

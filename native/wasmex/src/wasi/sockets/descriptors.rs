@@ -1,13 +1,13 @@
-//! The guest's file descriptors: which number is a file of wasmtime's, and which a socket of ours.
+//! The guest's file descriptors, each a wasmtime file or a socket of ours.
 //!
-//! wasmtime keeps its own table, with numbers of its own; the guest never sees those. So sockets and files share one row
-//! of numbers, and a new one has the lowest that is free, as POSIX has it.
+//! wasmtime has a table with its own numbers, which the guest never gets. Sockets and files share one sequence, and a
+//! new descriptor gets the lowest free number, as POSIX requires.
 
 use crate::wasi::errno::{BADF, Fail, MFILE, NOTSOCK};
 use crate::wasi::sockets::socket::Socket;
 use std::collections::HashMap;
 
-/// What a number stands for.
+/// The target of a descriptor.
 pub enum Descriptor {
     /// A file, a directory or a standard stream, by its number in wasmtime's table.
     File(i32),
@@ -18,11 +18,11 @@ pub enum Descriptor {
 /// The descriptors of one store.
 pub struct Descriptors {
     slots: Vec<Option<Descriptor>>,
-    /// No number below is free.
+    /// All lower numbers are in use.
     lowest: usize,
     sockets: usize,
     max_sockets: usize,
-    /// What was opened besides, by wasmtime's numbers, and whether it is a directory.
+    /// Additionally opened files, by wasmtime's numbers, and whether each is a directory.
     opened: HashMap<i32, bool>,
     max_files: Option<u64>,
     max_directories: Option<u64>,
@@ -32,7 +32,7 @@ pub struct Descriptors {
 const STANDARD: usize = 3;
 
 impl Descriptors {
-    /// The standard streams and so many directories.
+    /// The standard streams and this many directories.
     pub fn new(directories: usize, max_sockets: usize) -> Self {
         let files = STANDARD + directories;
         let slots = (0..files).map(|number| i32::try_from(number).ok().map(Descriptor::File));
@@ -47,18 +47,18 @@ impl Descriptors {
         }
     }
 
-    /// How many files and directories may be opened besides; `None` for as many as wasmtime allows.
+    /// Maximum number of additional files and directories; `None` for wasmtime's limit.
     pub fn limit_files(&mut self, files: Option<u64>, directories: Option<u64>) {
         self.max_files = files;
         self.max_directories = directories;
     }
 
-    /// Whether what is opened has to be counted at all.
+    /// Whether opened files must be counted.
     pub fn counts_files(&self) -> bool {
         self.max_files.is_some() || self.max_directories.is_some()
     }
 
-    /// Whether one more may be opened.
+    /// Whether one more file may be opened.
     pub fn room_for_file(&self, directory: bool) -> Result<(), Fail> {
         let most = match directory {
             true => self.max_directories,
@@ -75,17 +75,17 @@ impl Descriptors {
     }
 
     fn index(fd: i32) -> usize {
-        // No number of ours is negative, and none that large is in use.
+        // Our numbers are never negative and never this large.
         usize::try_from(fd).unwrap_or(usize::MAX)
     }
 
-    /// What the number stands for.
+    /// The target of a number.
     pub fn get(&self, fd: i32) -> Result<&Descriptor, Fail> {
         let slot = self.slots.get(Self::index(fd));
         slot.and_then(Option::as_ref).ok_or(Fail::Errno(BADF))
     }
 
-    /// The socket of this number.
+    /// The socket with this number.
     pub fn socket(&self, fd: i32) -> Result<&Socket, Fail> {
         match self.get(fd)? {
             Descriptor::Socket(socket) => Ok(socket),
@@ -93,7 +93,7 @@ impl Descriptors {
         }
     }
 
-    /// The same, to be changed.
+    /// The same, mutably.
     pub fn socket_mut(&mut self, fd: i32) -> Result<&mut Socket, Fail> {
         let slot = self.slots.get_mut(Self::index(fd));
         match slot.and_then(Option::as_mut) {
@@ -111,14 +111,14 @@ impl Descriptors {
         }
     }
 
-    /// Gives a socket the lowest number that is free.
+    /// Gives a socket the lowest free number.
     pub fn add_socket(&mut self, socket: Socket) -> Result<u32, Fail> {
         self.room_for_socket()?;
         self.sockets += 1;
         self.add(Descriptor::Socket(Box::new(socket)))
     }
 
-    /// Gives a file of wasmtime's the lowest number that is free.
+    /// Gives a file of wasmtime's the lowest free number.
     pub fn add_file(&mut self, inner: i32, directory: bool) -> Result<u32, Fail> {
         if self.counts_files() {
             self.opened.insert(inner, directory);
@@ -152,13 +152,13 @@ impl Descriptors {
         Some(descriptor)
     }
 
-    /// Moves `from` to the number `to`, which is in use: what was there is given back.
+    /// Moves `from` to the number `to`, which is in use, and returns its previous target.
     pub fn renumber(&mut self, from: i32, to: i32) -> Option<Descriptor> {
         let replaced = self.remove(to);
         let (from, to) = (Self::index(from), Self::index(to));
         let moved = self.slots.get_mut(from)?.take()?;
         self.lowest = self.lowest.min(from);
-        // The number is free, but not for long.
+        // The number is only free temporarily.
         if let Some(slot) = self.slots.get_mut(to) {
             *slot = Some(moved);
         }

@@ -1,7 +1,7 @@
-//! The functions of files by the guest's numbers: a file's call goes to wasmtime, a socket's is answered here.
+//! File functions on the guest's descriptors: calls on files go to wasmtime, those on sockets are handled here.
 //!
-//! What a socket can't do has the errno that POSIX has for it: there is no position in it (`spipe`), it is no directory
-//! (`notdir`), and there is nothing to be written to a disk (`inval`).
+//! Unsupported operations on sockets return the POSIX errno: they cannot seek (`spipe`), are not directories
+//! (`notdir`), and cannot be synced to disk (`inval`).
 
 // As many parameters as the interface has.
 #![allow(clippy::too_many_arguments)]
@@ -61,7 +61,7 @@ files! {
     wait path_unlink_file(b: i32, c: i32) NOTDIR;
 }
 
-/// The number in wasmtime's table of a directory.
+/// The number of a directory in wasmtime's table.
 fn directory(p1: &P1, fd: i32) -> Result<i32, Fail> {
     match p1.descriptors.get(fd)? {
         Descriptor::File(file) => Ok(*file),
@@ -69,7 +69,7 @@ fn directory(p1: &P1, fd: i32) -> Result<i32, Fail> {
     }
 }
 
-/// Both directories of a function with two.
+/// Both directories of a function that takes two.
 fn directories(p1: &P1, one: i32, other: i32) -> Result<(i32, i32), Fail> {
     Ok((directory(p1, one)?, directory(p1, other)?))
 }
@@ -131,7 +131,7 @@ pub async fn path_symlink(
     }
 }
 
-/// Opens a file; its number in wasmtime's table becomes one of the guest's.
+/// Opens a file and gives its number in wasmtime's table a number of the guest's.
 pub async fn path_open(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,
@@ -151,7 +151,7 @@ pub async fn path_open(
         return code(open_url(p1, memory, url, flags, opened).await);
     }
     let is_directory = how & DIRECTORY != 0;
-    // What is there may be either; what is made is a file.
+    // An existing entry may be either; a created one is a file.
     let room = match how & (DIRECTORY | CREATE) {
         0 => Ok(()),
         _ => p1.descriptors.room_for_file(is_directory),
@@ -171,7 +171,7 @@ pub async fn path_open(
     code(number(p1, memory, opened, is_directory).await)
 }
 
-/// Whether a file is made, and whether a directory is opened (`oflags`).
+/// Whether to create a file, and whether to open a directory (`oflags`).
 const CREATE: i32 = 1;
 const DIRECTORY: i32 = 2;
 
@@ -192,7 +192,7 @@ async fn open_url(
     put_u32(memory, opened, fd)
 }
 
-/// Gives what wasmtime has opened a number of the guest's.
+/// Gives a file opened by wasmtime a number of the guest's.
 async fn number(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,
@@ -201,7 +201,7 @@ async fn number(
 ) -> Result<(), Fail> {
     let inner = read_u32(memory, pointer(opened))?.cast_signed();
     if p1.descriptors.counts_files() {
-        // A directory may be opened without being asked for as one.
+        // A directory may be opened without requesting one.
         let file = types::Fd::from(inner.cast_unsigned());
         let stat = WasiSnapshotPreview1::fd_fdstat_get(&mut p1.ctx, memory, file).await;
         is_directory = stat.is_ok_and(|stat| stat.fs_filetype == types::Filetype::Directory);
@@ -248,7 +248,7 @@ pub async fn fd_renumber(
 const DATAGRAMS: u8 = 5;
 const STREAM: u8 = 6;
 
-/// What a descriptor is, and its flags.
+/// Type and flags of a descriptor.
 pub async fn fd_fdstat_get(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,
@@ -274,7 +274,7 @@ pub async fn fd_fdstat_get(
         Ok(Descriptor::Socket(socket)) => socket,
         Err(fail) => return code(Err(fail)),
     };
-    // All rights: what a socket may do is decided when it does it.
+    // All rights: socket permissions are checked when it is used.
     let mut bytes = [0xff; 24];
     bytes[..8].fill(0);
     bytes[0] = if socket.datagrams { DATAGRAMS } else { STREAM };
@@ -282,10 +282,10 @@ pub async fn fd_fdstat_get(
     code(put(memory, pointer(stat), &bytes))
 }
 
-/// Flags that a descriptor may have (`fdflags`): append, dsync, nonblock, rsync, sync.
+/// Possible flags of a descriptor (`fdflags`): append, dsync, nonblock, rsync, sync.
 const FLAGS: i32 = 0b1_1111;
 
-/// Whether calls wait.
+/// Whether calls block.
 pub async fn fd_fdstat_set_flags(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,
@@ -313,7 +313,7 @@ fn known(flags: i32) -> Result<u16, Fail> {
     known.ok_or(Fail::Errno(INVAL))
 }
 
-/// A socket has its kind and nothing else.
+/// A socket has only its type.
 pub async fn fd_filestat_get(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,

@@ -1,4 +1,4 @@
-//! Listeners and ends of connections in the hands of Elixir.
+//! Elixir's handles of listeners and connection ends.
 
 use crate::vm::atoms;
 use crate::vm::live::{Kind, Live};
@@ -14,18 +14,18 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// Connections that wait to be accepted, at listeners that the host opens.
+/// Backlog of listeners opened by the host.
 const BACKLOG: i32 = 1024;
 
-/// A listener that guests may be given, one after the other or several at once.
+/// A listener for guests, one after the other or several at once.
 pub struct ListenerResource {
-    /// `None` where it was given to one guest for good.
+    /// `None` if it was passed to one guest for good.
     listener: Mutex<Option<OwnedFd>>,
-    /// Goes with the first guest that gets it.
+    /// Whether it moves to the first guest that gets it.
     once: bool,
-    /// Where Elixir hands connections in, if they come from there.
+    /// Where Elixir passes connections in, for listeners without an address.
     connector: Option<OwnedFd>,
-    /// The path to remove in the end.
+    /// The path to remove at the end.
     path: Option<OwnPath>,
     _live: Live,
 }
@@ -61,7 +61,7 @@ impl ListenerResource {
         Ok(ListenerResource::new(fd, None, None))
     }
 
-    /// At a path. One that a program has left behind is taken over.
+    /// At a path. A leftover socket file is replaced.
     pub fn unix(path: &Path) -> io::Result<Self> {
         let address = SocketAddrUnix::new(path)?;
         let fd = net::socket_with(net::AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
@@ -99,18 +99,18 @@ impl ListenerResource {
             Some(_) => Accepts::Passed,
             None => Accepts::System,
         };
-        // A program was given the same one before.
+        // An earlier program received the same one.
         Ok((fd.ok_or(Errno::BADF)?, accepts))
     }
 
-    /// The listener itself, for the one guest that it was opened for.
+    /// The listener itself, for the only guest.
     pub fn into_parts(self) -> io::Result<(OwnedFd, Option<OwnPath>)> {
         let listener = self.listener.into_inner();
         let listener = listener.unwrap_or_else(PoisonError::into_inner);
         Ok((listener.ok_or(Errno::BADF)?, self.path))
     }
 
-    /// A new connection to whoever has the listener: the end for Elixir.
+    /// Connects to the owner of the listener and returns Elixir's end.
     pub fn connect(&self) -> io::Result<OwnedFd> {
         let connector = self.connector.as_ref().ok_or(Errno::OPNOTSUPP)?;
         let (theirs, ours) = passed::pair()?;
@@ -118,7 +118,7 @@ impl ListenerResource {
         Ok(ours)
     }
 
-    /// The address, if it has one and is still here.
+    /// The address, if it has one and was not moved to a guest.
     pub fn address(&self) -> Option<net::SocketAddrAny> {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
         let listener = listener.as_ref().filter(|_| self.connector.is_none())?;
@@ -126,14 +126,14 @@ impl ListenerResource {
     }
 }
 
-/// Whether nobody listens at the path any more.
+/// Whether no process listens at the path any more.
 fn is_left_over(address: &SocketAddrUnix) -> bool {
     let probe = net::socket_with(net::AddressFamily::UNIX, SocketType::STREAM, FLAGS, None);
     let refused = probe.and_then(|probe| net::connect(&probe, address));
     refused == Err(Errno::CONNREFUSED)
 }
 
-/// Elixir's end of a connection, until OTP has it.
+/// Elixir's end of a connection, until OTP takes it over.
 pub struct EndResource {
     /// The descriptor.
     pub fd: Mutex<Option<OwnedFd>>,
@@ -153,7 +153,7 @@ impl EndResource {
     }
 }
 
-/// The process that answers what guests dial, told when no store needs it any more.
+/// The process that handles a guest's connections; notified when no store needs it any more.
 pub struct AnswerResource {
     /// Gets a message for each connection.
     pub pid: LocalPid,
@@ -176,7 +176,7 @@ impl AnswerResource {
 impl Drop for AnswerResource {
     fn drop(&mut self) {
         let pid = self.pid;
-        // A destructor may run on a scheduler, where no message can be sent without its environment.
+        // A destructor may run on a scheduler, which cannot send without its environment.
         if let Some(runtime) = runtime::get() {
             runtime.spawn(async move {
                 let _ = OwnedEnv::new()

@@ -1,4 +1,4 @@
-//! Listeners: opened for a store, or by Elixir, which connects to those that have no address.
+//! Listeners: opened for a store, or by Elixir, which also connects to those without an address.
 
 use crate::vm::atoms;
 use crate::vm::error::Error;
@@ -11,7 +11,7 @@ use rustler::{Encoder, Env, LocalPid, ResourceArc, Term};
 use std::io;
 use std::sync::PoisonError;
 
-/// The guest's listener of an entry of `listen`.
+/// The guest's listener for an entry of `listen`.
 pub fn open(listen: Listen) -> wasmtime::Result<Socket> {
     let what = match &listen {
         Listen::Tcp(at) => format!("listen: tcp://{at}"),
@@ -39,7 +39,7 @@ fn failed(error: &io::Error) -> Error {
     Error::text(atoms::socket(), error.to_string())
 }
 
-/// `listen` is an entry of the option of that name, but no address for the guest.
+/// `listen` is an entry of the option with that name, except for an address for the guest.
 #[rustler::nif]
 fn socket_listen<'a>(env: Env<'a>, listen: Listen) -> Term<'a> {
     let made = match listen {
@@ -50,7 +50,7 @@ fn socket_listen<'a>(env: Env<'a>, listen: Listen) -> Term<'a> {
     reply(env, made)
 }
 
-/// A listener without an address, that goes with the first guest that gets it or stays.
+/// A listener without an address, which moves to the first guest that gets it or stays.
 #[rustler::nif]
 fn socket_pipe<'a>(env: Env<'a>, once: bool) -> Term<'a> {
     reply(env, ListenerResource::in_memory(once))
@@ -75,7 +75,7 @@ fn socket_address<'a>(env: Env<'a>, listener: ResourceArc<ListenerResource>) -> 
     }
 }
 
-/// `{:ok, end, descriptor}`: a connection to whoever has the listener; or `{:error, posix}`.
+/// `{:ok, end, descriptor}`: a connection to the listener's owner; or `{:error, posix}`.
 #[rustler::nif]
 fn socket_connect<'a>(env: Env<'a>, listener: ResourceArc<ListenerResource>) -> Term<'a> {
     match listener.connect() {
@@ -88,7 +88,7 @@ fn socket_connect<'a>(env: Env<'a>, listener: ResourceArc<ListenerResource>) -> 
     }
 }
 
-/// The name that OTP has for an error.
+/// OTP's name of an error.
 fn posix(error: &io::Error) -> rustler::Atom {
     match error.raw_os_error() {
         Some(libc::EAGAIN) => atoms::eagain(),
@@ -108,8 +108,8 @@ fn socket_end_close(end: ResourceArc<EndResource>) -> rustler::Atom {
     atoms::ok()
 }
 
-/// What guests dial may be answered by this process: `{:wasmex_dial, end, descriptor, address}` for each connection, and
-/// `:wasmex_dial_over` when no store needs it any more.
+/// Registers this process to handle connections of guests: `{:wasmex_dial, end, descriptor, address}` for each
+/// connection, and `:wasmex_dial_over` when no store needs it any more.
 #[rustler::nif]
 fn socket_answer(pid: LocalPid) -> ResourceArc<AnswerResource> {
     ResourceArc::new(AnswerResource::new(pid))

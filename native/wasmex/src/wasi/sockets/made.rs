@@ -1,6 +1,6 @@
-//! Connections that do not go where the guest believes: to an Elixir process, or to a server that speaks TLS.
+//! Connections made by the host for a guest: to an Elixir process, or to a TLS server.
 //!
-//! The guest's end is one of a pair of sockets. At the other is Elixir, or a task that encrypts.
+//! The guest's end is one of a socket pair. The other belongs to Elixir, or to a task that adds TLS.
 
 use crate::vm::atoms;
 use crate::vm::runtime;
@@ -21,10 +21,10 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 
-/// The guest's end, and what is known of the connection.
+/// The guest's end, and its connection state.
 pub type Ends = (OwnedFd, Made);
 
-/// Tells the process that answers for this address that it has a connection.
+/// Notifies the process that handles this address about a connection.
 pub fn to_elixir(answer: &AnswerResource, peer: SocketAddr) -> Result<Ends, Fail> {
     let (theirs, ours) = passed::pair()?;
     let pending = Arc::new(Pending::default());
@@ -33,7 +33,7 @@ pub fn to_elixir(answer: &AnswerResource, peer: SocketAddr) -> Result<Ends, Fail
     let end = ResourceArc::new(EndResource::new(ours));
     let pid = answer.pid;
     let runtime = runtime::get().ok_or(CONNREFUSED)?;
-    // Not from here: this may be a scheduler, and the message has an environment of its own.
+    // Not from here: this may be a scheduler, and the message has its own environment.
     runtime.spawn(async move {
         let sent = OwnedEnv::new().send_and_clear(&pid, |env| {
             let to = peer.to_string();
@@ -44,7 +44,7 @@ pub fn to_elixir(answer: &AnswerResource, peer: SocketAddr) -> Result<Ends, Fail
     Ok((theirs, Made::new(pending, None, peer)))
 }
 
-/// Connects, and speaks TLS with a server that must prove to be `host`.
+/// Connects and performs a TLS handshake with a server that must prove to be `host`.
 pub fn with_tls(
     connector: Arc<Connector>,
     host: String,
@@ -78,12 +78,12 @@ async fn connect(connector: &Connector, host: &str, peer: SocketAddr) -> Result<
     let stream = TcpStream::connect(peer).await;
     let stream = stream.map_err(|error| errno::of(&error))?;
     let _ = stream.set_nodelay(true);
-    // A server that can't prove who it is: nothing was said to it yet.
+    // The server cannot prove its identity: no data was sent to it yet.
     let encrypted = connector.connect(host, stream).await;
     encrypted.map_err(|_| CONNABORTED)
 }
 
-/// Both directions, until both have ended. What the guest said last has only so long to arrive once it has closed.
+/// Copies in both directions until both have ended. After the guest closes, its last data has limited time to arrive.
 async fn pump(stream: Encrypted, ours: OwnedFd, pending: &Pending, timeout: Duration) {
     let Ok(ours) = UnixStream::from_std(StdUnixStream::from(ours)) else {
         return;
@@ -124,7 +124,7 @@ async fn both<A: Future<Output = ()>, B: Future<Output = ()>>(
     .await;
 }
 
-/// Waits for the work, or until it has to stop.
+/// Runs the work, until it must stop.
 async fn until<A: Future<Output = ()>, B: Future<Output = ()>>(work: A, mut stop: Part<'_, B>) {
     let mut work = pin!(work);
     poll_fn(|cx| match work.as_mut().poll(cx) {

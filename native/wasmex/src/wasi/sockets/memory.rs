@@ -1,28 +1,28 @@
-//! The guest's memory as the functions of sockets read and write it.
+//! Guest memory, as the socket functions read and write it.
 
 use crate::wasi::errno::{Fail, INVAL};
 use std::borrow::Cow;
 use wiggle::{GuestMemory, GuestPtr};
 
-/// Buffers of one call that are looked at; a stream's call may do less than it was asked for.
+/// Buffers used per call; on a stream, a call may transfer less than requested.
 const MAX_BUFFERS: u32 = 1024;
 
-/// Bytes that one call moves where they have to be copied.
+/// Bytes transferred per call if they must be copied.
 const MAX_COPY: usize = 256 * 1024;
 
-/// A pointer of the guest.
+/// A guest pointer.
 pub fn pointer(value: i32) -> u32 {
     value.cast_unsigned()
 }
 
-/// The bytes at a place, without copying them where nobody else writes there.
+/// The bytes at a pointer, without copying unless other threads may write there.
 pub fn bytes<'m>(memory: &'m GuestMemory<'_>, at: u32, len: u32) -> Result<Cow<'m, [u8]>, Fail> {
     Ok(memory.as_cow(GuestPtr::<[u8]>::new((at, len)))?)
 }
 
-/// A number in the guest's byte order.
+/// A number in little-endian order.
 pub fn read_u32(memory: &GuestMemory<'_>, at: u32) -> Result<u32, Fail> {
-    // Of any alignment: C's structures of bytes have none.
+    // Unaligned: C's packed bytes have no alignment.
     Ok(little_endian(&bytes(memory, at, 4)?))
 }
 
@@ -32,7 +32,7 @@ pub fn put(memory: &mut GuestMemory<'_>, at: u32, bytes: &[u8]) -> Result<(), Fa
     Ok(memory.copy_from_slice(bytes, GuestPtr::<[u8]>::new((at, len)))?)
 }
 
-/// Writes how many bytes there were.
+/// Writes the number of bytes transferred.
 pub fn put_count(memory: &mut GuestMemory<'_>, place: i32, count: usize) -> Result<(), Fail> {
     put_u32(memory, place, u32::try_from(count).map_err(|_| INVAL)?)
 }
@@ -42,7 +42,7 @@ pub fn put_u32(memory: &mut GuestMemory<'_>, at: i32, value: u32) -> Result<(), 
     put(memory, pointer(at), &value.to_le_bytes())
 }
 
-/// Places and lengths of the buffers of a list that have any.
+/// Pointers and lengths of the non-empty buffers in a list.
 pub fn buffers(memory: &GuestMemory<'_>, list: i32, count: i32) -> Result<Vec<(u32, u32)>, Fail> {
     let count = pointer(count).min(MAX_BUFFERS);
     let size = count.checked_mul(8).ok_or(INVAL)?;
@@ -62,7 +62,7 @@ pub fn little_endian(bytes: &[u8]) -> u32 {
         .fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
-/// The content of a list of buffers.
+/// The contents of a list of buffers.
 pub fn gather<'m>(
     memory: &'m GuestMemory<'_>,
     list: i32,
@@ -74,15 +74,15 @@ pub fn gather<'m>(
         .collect()
 }
 
-/// Where a call puts what it read: the guest's memory itself, or a buffer in between where there are several or
-/// where other threads write to the memory.
+/// The destination of a read: guest memory itself, or an intermediate buffer if there are several or other threads may
+/// write to the memory.
 pub enum Target {
     Direct(u32, u32),
     Copied(Vec<(u32, u32)>, Vec<u8>),
 }
 
 impl Target {
-    /// For a list of buffers, all of which must be in the memory.
+    /// For a list of buffers, which must all be in bounds.
     pub fn new(memory: &GuestMemory<'_>, list: i32, count: i32) -> Result<Self, Fail> {
         let buffers = buffers(memory, list, count)?;
         if let ([], false) = (&buffers[..], memory.is_shared_memory()) {
@@ -113,7 +113,7 @@ impl Target {
         }
     }
 
-    /// So many bytes were filled: they go where they belong.
+    /// Marks this many bytes as filled and copies them to their destination.
     pub fn finish(&self, memory: &mut GuestMemory<'_>, count: usize) -> Result<(), Fail> {
         let Target::Copied(buffers, copy) = self else {
             return Ok(());

@@ -1,7 +1,8 @@
-//! Sockets of preview 1, which wasmtime has none of: those of WasmEdge, in both versions, and the standard functions on them.
+//! Sockets for preview 1, which wasmtime lacks: WasmEdge's interface in both versions, and the standard functions on
+//! sockets.
 //!
-//! A guest's socket is a descriptor of the system that never blocks. Who has to wait is suspended and woken by tokio's
-//! reactor, without a thread. What a guest may reach is decided by [`crate::wasi::network`], as for components.
+//! A guest's socket is a non-blocking descriptor. A guest that must wait is suspended and woken by tokio's reactor,
+//! without a thread. [`crate::wasi::network`] decides what a guest may reach, as for components.
 
 pub mod address;
 pub mod addresses;
@@ -29,7 +30,7 @@ use crate::wasi::link;
 use crate::wasi::p1::NAMESPACE;
 use wasmtime::{ImportType, Linker};
 
-/// One that defines those of the namespace's functions which `own` knows by their names and types.
+/// A host module with those functions of the namespace that `own` accepts by name and type.
 const fn module<T: View>(
     name: &'static str,
     own: fn(&ImportType<'_>) -> bool,
@@ -57,7 +58,7 @@ pub const fn host_module<T: View>() -> HostModule<T> {
     )
 }
 
-/// Version 1 of those that differ, which a module imports if the types of its imports say so.
+/// The functions that differ, in version 1, selected by the types of a module's imports.
 pub const fn host_module_v1<T: View>() -> HostModule<T> {
     module(
         "wasmedge_sockets_v1",
@@ -71,7 +72,7 @@ pub const fn host_module_v1<T: View>() -> HostModule<T> {
     )
 }
 
-/// Version 2 of them.
+/// The functions that differ, in version 2.
 pub const fn host_module_v2<T: View>() -> HostModule<T> {
     module(
         "wasmedge_sockets_v2",
@@ -84,7 +85,7 @@ pub const fn host_module_v2<T: View>() -> HostModule<T> {
     )
 }
 
-/// Messages with their senders in version 2. Whoever has version 1 of the others may have this one.
+/// Messages with sender addresses, in version 2, which may be combined with version 1 of the others.
 pub const fn recv_from<T: View>() -> HostModule<T> {
     module(
         "wasmedge_recv_from",
@@ -130,7 +131,7 @@ pub fn register(env: rustler::Env) -> bool {
         && env.register::<handle::AnswerResource>().is_ok()
 }
 
-/// The functions that guests call, by the names of the interfaces.
+/// The functions called by guests, by the names of the interfaces.
 pub mod functions {
     pub use super::addresses::{sock_getlocaladdr, sock_getpeeraddr, sock_recv_from, v1};
     pub use super::connect::{

@@ -1,4 +1,4 @@
-//! `sock_getaddrinfo`: looks a name up and fills the list that the guest has made.
+//! `sock_getaddrinfo`: looks a name up and fills the guest's list.
 //!
 //! A record is `{u16 flags, u8 family, u8 kind, u32 protocol, u32 length, u32 address, u32 name, u32 name_length, u32 next}`, its
 //! address `{u32 family, u32 length, u32 place}` of the port, in the network's order, and the bytes of the address.
@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use wasmtime::Result;
 use wiggle::GuestMemory;
 
-/// The longest name there is, with its dots (RFC 1035).
+/// Maximum length of a name, with its dots (RFC 1035).
 const MAX_NAME: i32 = 255;
 
 /// Looks up a name.
@@ -53,7 +53,7 @@ fn text(memory: &GuestMemory<'_>, at: i32, len: i32) -> Result<String, Fail> {
     Ok(text.to_string())
 }
 
-/// Services by the names that programs use.
+/// Well-known services by name.
 fn port(service: &str) -> Result<u16, Fail> {
     match service {
         "" => Ok(0),
@@ -94,13 +94,13 @@ pub async fn find(p1: &mut P1, name: &str, family: i32) -> Result<Vec<IpAddr>, F
     }
 }
 
-/// Whether this machine has IPv6 at all: its addresses are of no use without.
+/// Whether this machine has IPv6 at all; otherwise its addresses are useless.
 fn has_ipv6() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok())
 }
 
-/// One record after the other, as far as the guest has made some.
+/// Fills one record after the other, as many as the guest has allocated.
 fn fill(
     memory: &mut GuestMemory<'_>,
     list: i32,
@@ -140,7 +140,7 @@ fn write(
     }
     put(memory, read_u32(memory, place.wrapping_add(8))?, &data)?;
     put(memory, place, &[family])?;
-    // Flags, kind and protocol are those that were asked for.
+    // Flags, kind and protocol are those requested.
     put(memory, record, &[hints[0], hints[1], family, hints[3]])?;
     put(memory, record.wrapping_add(4), &hints[4..8])?;
     put_u32(memory, record.wrapping_add(8).cast_signed(), 16)?;

@@ -1,4 +1,4 @@
-//! What the guests of a store may do with sockets of preview 1: the rules, the limits, and why something was refused.
+//! Permissions of preview 1 sockets: rules, limits, and the reason of a denial.
 
 use crate::wasi::errno::{ACCES, Fail};
 use crate::wasi::http::tls::{Connector, Roots};
@@ -12,17 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
-/// Rules, limits, and the refusal of the call that is under way.
+/// Rules, limits, and the denial of the current call.
 pub struct Net {
-    /// Whom the guests may reach, the same for components.
+    /// The addresses that guests may reach, the same for components.
     pub network: Arc<Network>,
     /// Looks up names.
     pub resolver: Resolver,
-    /// Encrypts where the rules say so.
+    /// Adds TLS where the rules say so.
     pub tls: Arc<Connector>,
-    /// The most bytes that a guest may ask for as a buffer of the system.
+    /// Maximum size of a system buffer that a guest may request.
     pub max_buffer: usize,
-    /// How long connecting and looking up may take.
+    /// Timeout of connecting and of lookups.
     pub timeout: Duration,
     /// Whether paths such as `tcp+dial://…` open sockets.
     pub by_path: bool,
@@ -30,7 +30,7 @@ pub struct Net {
 }
 
 impl Net {
-    /// Nothing was refused yet.
+    /// Nothing was denied yet.
     pub fn new(network: Arc<Network>, roots: Roots, max_buffer: usize, timeout: Duration) -> Self {
         Net {
             network,
@@ -48,18 +48,18 @@ impl Net {
         Net::new(network, Roots::System, 0, Duration::ZERO)
     }
 
-    /// Why the call was refused; for the trace.
+    /// Why the call was denied; for the trace.
     pub fn take_refusal(&mut self) -> Option<String> {
         self.refusal.take()
     }
 
-    /// The guest may not do that.
+    /// Denies the call.
     pub fn refuse<T>(&mut self, why: String) -> Result<T, Fail> {
         self.refusal = Some(why);
         Err(Fail::Errno(ACCES))
     }
 
-    /// Whether a socket of this kind is of any use.
+    /// Whether this kind of socket can be used at all.
     pub fn check_kind(&mut self, family: Family, datagrams: bool) -> Result<(), Fail> {
         let (granted, kind) = match (family, datagrams) {
             (Family::Unix, _) => (self.network.any_unix(), "unix"),
@@ -72,7 +72,7 @@ impl Net {
         }
     }
 
-    /// Whether an address may be used so.
+    /// Whether an address may be used this way.
     pub fn check(&mut self, address: SocketAddr, reason: SocketAddrUse) -> Result<(), Fail> {
         if self.network.check(address, reason) {
             return Ok(());
@@ -86,7 +86,7 @@ impl Net {
         self.refuse(format!("no rule of {option} allows {scheme}://{address}"))
     }
 
-    /// Whether the path of a unix socket may be used so.
+    /// Whether the path of a unix socket may be used this way.
     pub fn check_path(&mut self, path: &Path, bind: bool) -> Result<(), Fail> {
         let (allowed, option) = match bind {
             true => (self.network.allows_unix_bind(path), "bind:"),
@@ -109,12 +109,12 @@ impl Net {
         }
     }
 
-    /// Whether messages of this sender are handed to the guest.
+    /// Whether messages from this sender are passed to the guest.
     pub fn allows_sender(&self, from: SocketAddr) -> bool {
         self.network.check(from, SocketAddrUse::UdpReceive)
     }
 
-    /// The rule for an address that the guest names, for a connected socket.
+    /// The rule for a peer address.
     pub fn check_dial(&mut self, to: &Address, datagrams: bool) -> Result<(), Fail> {
         match (to, datagrams) {
             (Address::Net(to), true) => self.check(*to, SocketAddrUse::UdpSend),
@@ -123,7 +123,7 @@ impl Net {
         }
     }
 
-    /// The rule for an address that a socket is to have itself.
+    /// The rule for a local address.
     pub fn check_bind(&mut self, at: &Address, datagrams: bool) -> Result<(), Fail> {
         match (at, datagrams) {
             (Address::Net(at), true) => self.check(*at, SocketAddrUse::UdpBind),

@@ -95,7 +95,7 @@ pub async fn sock_setsockopt(
 
 fn set(socket: &Socket, level: i32, name: i32, value: u32, max_buffer: usize) -> Result<(), Fail> {
     let fd = socket.fd();
-    // More than the guest may have is the most that it may have, as the system does it.
+    // A larger value than allowed is reduced to the maximum, as the system does.
     let size = (value as usize).min(max_buffer);
     match (level, name) {
         (SOCKET, REUSE_ADDRESS) => sockopt::set_socket_reuseaddr(fd, value != 0)?,
@@ -103,7 +103,7 @@ fn set(socket: &Socket, level: i32, name: i32, value: u32, max_buffer: usize) ->
         (SOCKET, SEND_BUFFER) => sockopt::set_socket_send_buffer_size(fd, size)?,
         (SOCKET, RECEIVE_BUFFER) => sockopt::set_socket_recv_buffer_size(fd, size)?,
         (SOCKET, KEEP_ALIVE) => sockopt::set_socket_keepalive(fd, value != 0)?,
-        // What is no TCP has no delay either.
+        // Sockets other than TCP have no delay.
         (TCP, NO_DELAY) if socket.in_memory || socket.made().is_some() => {}
         (TCP, NO_DELAY) => sockopt::set_tcp_nodelay(fd, value != 0)?,
         _ => return Err(NOPROTOOPT.into()),

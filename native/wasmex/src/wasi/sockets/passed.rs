@@ -1,6 +1,6 @@
-//! Listeners whose connections come from Elixir: each is a descriptor that is sent through a pair of sockets.
+//! Listeners whose connections come from Elixir: each is a descriptor sent through a socket pair.
 //!
-//! So the guest accepts, polls and closes as with any listener, and the system keeps what nobody has accepted yet.
+//! So the guest accepts, polls and closes as with any listener, and the system queues pending connections.
 
 use crate::wasi::sockets::socket::FLAGS;
 use rustix::cmsg_space;
@@ -18,7 +18,7 @@ pub fn pair() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
     net::socketpair(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)
 }
 
-/// Hands one end of a connection to the listener. `AGAIN` when too many wait there, `PIPE` when it is closed.
+/// Passes one end of a connection to the listener. `AGAIN` if its queue is full, `PIPE` if it is closed.
 pub fn connect(listener: BorrowedFd<'_>, connection: &OwnedFd) -> rustix::io::Result<()> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -38,7 +38,7 @@ pub fn accept(listener: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     let mut target = [IoSliceMut::new(&mut byte)];
     let received = net::recvmsg(listener, &mut target, &mut control, RecvFlags::CMSG_CLOEXEC)?;
     if received.bytes == 0 {
-        // Nobody can connect any more.
+        // No one can connect any more.
         return Err(Errno::INVAL);
     }
     let mut messages = control.drain();

@@ -1,4 +1,4 @@
-//! A connection that the host makes for the guest: until it is there, the guest's end says that it is in progress.
+//! A connection that the host makes for the guest, whose end reports "in progress" meanwhile.
 
 use crate::wasi::errno::INPROGRESS;
 use std::net::SocketAddr;
@@ -8,15 +8,15 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// How far it is.
+/// The state of connecting.
 #[derive(Default)]
 struct State {
-    /// `None` until it is decided; then an errno, 0 for a connection.
+    /// `None` until decided; then an errno, 0 for success.
     outcome: Option<i32>,
     waker: Option<Waker>,
 }
 
-/// What the host's and the guest's end tell each other.
+/// State shared by the host's and the guest's end.
 #[derive(Default)]
 pub struct Pending {
     state: Mutex<State>,
@@ -25,7 +25,7 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// It is connected, or failed with this errno.
+    /// Sets the result: connected, or failed with this errno.
     pub fn decide(&self, errno: i32) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.outcome = Some(errno);
@@ -58,16 +58,16 @@ impl Pending {
 /// The guest's end of a connection that the host makes.
 pub struct Made {
     pending: Arc<Pending>,
-    /// Who connects; stopped when the guest loses interest before that is done.
+    /// The connecting task; stopped if the guest closes its end earlier.
     task: Option<AbortHandle>,
-    /// Whom the guest believes to be connected to.
+    /// The peer address shown to the guest.
     pub peer: SocketAddr,
-    /// An error is told once, by `SO_ERROR`.
+    /// An error is reported once, by `SO_ERROR`.
     told: AtomicBool,
 }
 
 impl Made {
-    /// By a task that decides.
+    /// Decided by a task.
     pub fn new(pending: Arc<Pending>, task: Option<AbortHandle>, peer: SocketAddr) -> Self {
         Made {
             pending,
@@ -77,17 +77,17 @@ impl Made {
         }
     }
 
-    /// 0 when it is connected, or why nothing can be read or written.
+    /// 0 when connected, otherwise why it cannot be read or written.
     pub fn state(&self) -> i32 {
         self.pending.outcome().unwrap_or(INPROGRESS)
     }
 
-    /// The same, once it is decided.
+    /// The same, once decided.
     pub fn poll(&self, cx: &mut Context<'_>) -> Poll<i32> {
         self.pending.poll(cx)
     }
 
-    /// What `SO_ERROR` says: an error once.
+    /// The value of `SO_ERROR`: an error once.
     pub fn take_error(&self) -> i32 {
         match self.pending.outcome() {
             None | Some(0) => 0,

@@ -1,7 +1,7 @@
 //! `poll_oneoff` over sockets, files, standard streams and clocks together.
 //!
-//! Sockets and clocks are waited for here. Files and standard streams are wasmtime's: their subscriptions are copied, with
-//! the numbers of its table, and polled by it beside ours.
+//! Sockets and clocks are handled here. Subscriptions of files and standard streams are copied, with their numbers in
+//! wasmtime's table, and polled by wasmtime in parallel.
 
 use crate::wasi::calls;
 use crate::wasi::errno::{Fail, INVAL, code};
@@ -33,7 +33,7 @@ const REALTIME: u32 = 0;
 const MONOTONIC: u32 = 1;
 const ABSOLUTE: u8 = 1;
 
-/// Waits until something that was subscribed to has happened.
+/// Waits until a subscribed event has occurred.
 pub async fn poll_oneoff(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,
@@ -52,19 +52,19 @@ pub async fn poll_oneoff(
     }
 }
 
-/// Who waits for what.
+/// The subscriptions of a call, by kind.
 struct Plan {
-    /// The subscriptions as the guest wrote them down.
+    /// The subscriptions as written by the guest.
     all: Vec<u8>,
-    /// Sockets: the subscription's place, the number, and which way.
+    /// Sockets: the subscription's index, the descriptor, and the direction.
     sockets: Vec<(usize, i32, Direction)>,
-    /// The clock that strikes first, and when.
+    /// The clock that fires first, and when.
     clock: Option<(usize, Duration)>,
-    /// What wasmtime polls, with its own numbers.
+    /// Those polled by wasmtime, with its numbers.
     files: Vec<u8>,
 }
 
-/// `None` where wasmtime can do all of it.
+/// `None` if wasmtime can handle all of it.
 fn plan(
     p1: &P1,
     memory: &GuestMemory<'_>,
@@ -94,7 +94,7 @@ fn plan(
     Ok(Some(plan))
 }
 
-/// Whether it names a file by another number than wasmtime's.
+/// Whether a file's number differs from wasmtime's.
 fn add(
     plan: &mut Plan,
     descriptors: &Descriptors,
@@ -110,7 +110,7 @@ fn add(
                         plan.clock = Some((index, duration));
                     }
                 }
-                // A time of wasmtime's monotonic clock, whose zero only wasmtime knows.
+                // An absolute time of wasmtime's monotonic clock, whose zero only wasmtime knows.
                 None => plan.files.extend_from_slice(subscription),
             }
             return Ok(false);
@@ -133,7 +133,7 @@ fn add(
     }
 }
 
-/// How long from now, where that can be told here.
+/// The duration from now, if it is known here.
 fn duration(subscription: &[u8]) -> Option<Duration> {
     let id = little_endian(&subscription[16..20]);
     let mut timeout = [0; 8];
@@ -157,7 +157,7 @@ async fn wait(
         } = &mut *p1;
         let sockets = sockets(&plan, descriptors)?;
         match now(&plan, &sockets) {
-            // Go asks so before it waits. Only where files are asked about, too, wasmtime has its say.
+            // Go polls this way before it waits. wasmtime is only asked if there are files.
             found if !found.is_empty() && files.is_empty() => found,
             found => later(&plan, &sockets, found, ctx, files).await?,
         }
@@ -166,7 +166,7 @@ async fn wait(
     found.sort_unstable_by_key(|(index, _)| *index);
     let mut written = Vec::with_capacity(found.len() * EVENT);
     for (index, event) in &mut found {
-        // wasmtime's events carry the place in place of the guest's mark.
+        // wasmtime's events carry the index in place of the guest's user data.
         event[..8].copy_from_slice(&plan.all[*index * SUBSCRIPTION..][..8]);
         written.extend_from_slice(event);
     }
@@ -188,7 +188,7 @@ fn sockets<'a>(plan: &Plan, descriptors: &'a Descriptors) -> Result<Watched<'a>,
         .collect()
 }
 
-/// What has happened already: the system is asked about all sockets at once.
+/// Events that have already occurred: the system is asked about all sockets at once.
 fn now(plan: &Plan, sockets: &Watched<'_>) -> Found {
     let asked = sockets.iter();
     let mut fds: Vec<_> = asked
@@ -213,7 +213,7 @@ fn now(plan: &Plan, sockets: &Watched<'_>) -> Found {
     found
 }
 
-/// Waits for sockets and clocks here, and for the rest with wasmtime.
+/// Waits for sockets and clocks here, and for the rest in wasmtime.
 async fn later(
     plan: &Plan,
     sockets: &Watched<'_>,
@@ -231,7 +231,7 @@ async fn later(
         }
     });
     std::future::poll_fn(|cx| {
-        // Their part is asked at least once, though ours has something already.
+        // wasmtime is polled at least once, even if events were found here.
         let polled = theirs.as_mut().poll(cx);
         if found.is_empty() {
             ours(plan, sockets, clock.as_mut(), cx, &mut found);
@@ -269,7 +269,7 @@ fn ours(
     }
 }
 
-/// The subscriptions that wasmtime polls, by their places among all.
+/// The subscriptions polled by wasmtime, by index.
 fn file_indices(plan: &Plan) -> Vec<usize> {
     let all = plan.all.chunks_exact(SUBSCRIPTION).enumerate();
     let mut sockets = plan.sockets.iter().map(|(index, ..)| *index).peekable();
@@ -281,7 +281,7 @@ fn file_indices(plan: &Plan) -> Vec<usize> {
     .collect()
 }
 
-/// wasmtime's part, in memory of our own: its subscriptions, then its events, then their count.
+/// wasmtime's part, in our own memory: its subscriptions, its events, and their count.
 async fn poll_files(
     ctx: &mut WasiP1Ctx,
     mut scratch: Vec<u8>,
@@ -289,7 +289,7 @@ async fn poll_files(
 ) -> Result<Found, Fail> {
     let events = scratch.len();
     let count = events + indices.len() * EVENT;
-    // By its place a subscription is known again.
+    // The index identifies a subscription.
     for (index, subscription) in indices.iter().zip(scratch.chunks_exact_mut(SUBSCRIPTION)) {
         subscription[..8].copy_from_slice(&(*index as u64).to_le_bytes());
     }
@@ -314,7 +314,7 @@ async fn poll_files(
         .collect())
 }
 
-/// An event of a subscription without the guest's mark: no error, its kind, and for a socket whether it hung up.
+/// An event without the guest's user data: no error, the kind, and for sockets whether the peer hung up.
 fn event(plan: &Plan, index: usize, readiness: Readiness) -> [u8; EVENT] {
     let mut event = [0; EVENT];
     let start = index * SUBSCRIPTION;

@@ -1,4 +1,4 @@
-//! One socket of a guest: a descriptor of the system that never blocks, and how the guest wants it to behave.
+//! One socket of a guest: a non-blocking descriptor with the guest's settings.
 
 use crate::wasi::errno::{AGAIN, Fail, INPROGRESS};
 use crate::wasi::sockets::pending::Made;
@@ -14,20 +14,20 @@ use std::task::{Context, Poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// The flag of a descriptor whose calls do not wait (`fdflags`).
+/// The flag of a non-blocking descriptor (`fdflags`).
 pub const NONBLOCK: u16 = 4;
 
-/// Sockets of ours never block a thread, and no other program inherits them.
+/// Our sockets never block a thread, and child processes do not inherit them.
 pub const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
-/// Which way bytes go.
+/// Direction of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     Read,
     Write,
 }
 
-/// Which addresses a socket has.
+/// Address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     V4,
@@ -36,7 +36,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// As the system has it.
+    /// The system's constant.
     pub fn raw(self) -> AddressFamily {
         match self {
             Family::V4 => AddressFamily::INET,
@@ -48,30 +48,30 @@ impl Family {
 
 /// An open socket.
 pub struct Socket {
-    /// How it is waited for; before the descriptor, for it is dropped first.
+    /// tokio's registration; before the descriptor, so that it is dropped first.
     reactor: Mutex<Option<AsyncFd<RawFd>>>,
     fd: OwnedFd,
-    /// Which addresses it has.
+    /// Its address family.
     pub family: Family,
-    /// Messages, not a stream.
+    /// Datagrams rather than a stream.
     pub datagrams: bool,
-    /// The flags that the guest has set.
+    /// The flags set by the guest.
     pub flags: u16,
     /// Its address was checked when the guest bound it; the system may have chosen the port.
     pub bound: bool,
     /// It accepts connections.
     pub listening: bool,
-    /// What accepted connections come by.
+    /// Where accepted connections come from.
     pub accepts: Accepts,
-    /// Its path, if the host has made that.
+    /// Its path, if the host created it.
     path: Option<OwnPath>,
-    /// Where the connection really goes, if not to its address.
+    /// Where the connection really leads, if not to its address.
     made: Option<Made>,
-    /// Its connections come from Elixir, and have no address.
+    /// Its connections come from Elixir and have no address.
     pub in_memory: bool,
 }
 
-/// The path of a unix socket, which goes with it.
+/// The path of a unix socket, removed with it.
 pub struct OwnPath(pub PathBuf);
 
 impl Drop for OwnPath {
@@ -85,16 +85,16 @@ impl Drop for OwnPath {
 pub enum Accepts {
     /// From the system.
     System,
-    /// From Elixir, as descriptors that come through a socket pair.
+    /// From Elixir, as descriptors sent through a socket pair.
     Passed,
 }
 
-/// What the system says about a socket at this moment.
+/// The system's report about a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
-    /// A call would not wait.
+    /// A call would not block.
     pub ready: bool,
-    /// The other side is gone, and nothing is left to be read.
+    /// The peer is gone, and nothing is left to read.
     pub hangup: bool,
 }
 
@@ -128,24 +128,24 @@ impl Socket {
         socket.listening = true;
         socket.accepts = accepts;
         socket.path = path;
-        // Go makes a listener of it and does not set this itself: accepting would stop all its goroutines.
+        // Go turns it into a listener without setting this itself: a blocking accept would stop all its goroutines.
         socket.flags = NONBLOCK;
         socket
     }
 
-    /// From now on it is the end of a connection that the host makes.
+    /// Turns it into the end of a connection made by the host.
     pub fn substitute(&mut self, fd: OwnedFd, made: Made) {
         self.reactor = Mutex::default();
         self.fd = fd;
         self.made = Some(made);
     }
 
-    /// Where the connection really goes, if not to its address.
+    /// Where the connection really leads, if not to its address.
     pub fn made(&self) -> Option<&Made> {
         self.made.as_ref()
     }
 
-    /// Until it is connected, or has failed to be.
+    /// Waits until it is connected or has failed.
     pub async fn connected(&self) -> Result<(), Fail> {
         let Some(made) = &self.made else {
             return Ok(());
@@ -161,12 +161,13 @@ impl Socket {
         self.fd.as_fd()
     }
 
-    /// Whether calls that would wait fail instead.
+    /// Whether calls fail instead of blocking.
     pub fn nonblocking(&self) -> bool {
         self.flags & NONBLOCK != 0
     }
 
-    /// A call of the system, until it is done; where it would wait, the guest does, unless it asked not to.
+    /// Repeats a system call until it completes; where it would block, the guest waits, unless its descriptor is
+    /// non-blocking.
     pub async fn attempt<T>(
         &self,
         direction: Direction,
@@ -188,7 +189,7 @@ impl Socket {
         }
     }
 
-    /// What to ask the system about it.
+    /// The poll flags for a direction.
     pub fn poll_fd(&self, direction: Direction) -> PollFd<'_> {
         let events = match direction {
             Direction::Read => PollFlags::IN | PollFlags::RDHUP,
@@ -225,7 +226,7 @@ impl Socket {
             };
             match guard {
                 Poll::Pending => return Poll::Pending,
-                // The runtime is going down.
+                // The runtime is shutting down.
                 Poll::Ready(Err(_)) => return Poll::Ready(Readiness::gone()),
                 Poll::Ready(Ok(mut guard)) => {
                     let found = self.readiness(direction);
@@ -236,14 +237,14 @@ impl Socket {
                 }
             }
         }
-        // Others go first.
+        // Lets other tasks go first.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Asks tokio to watch the descriptor. Not before somebody waits: a socket without a connection hangs up, and tokio
-    /// would keep that in mind for ever (what is closed stays closed), also once it is connected. A registration that
-    /// says so while the system does not is made anew.
+    /// Registers the descriptor with tokio, but only when a task waits: an unconnected socket reports hang-up, and
+    /// tokio would remember that forever (closed stays closed), even once it is connected. A registration that reports
+    /// hang-up against the system is renewed.
     fn register(&self) -> io::Result<AsyncFd<RawFd>> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         // SAFETY: the descriptor is open until `self` is dropped or changed, and the `AsyncFd` is dropped before.
@@ -255,7 +256,7 @@ impl Socket {
         }
     }
 
-    /// What the system says about the descriptor, where that is not the whole truth.
+    /// The system's report, corrected where it is incomplete.
     pub fn corrected(&self, found: Readiness) -> Readiness {
         match self.made.as_ref().map_or(0, Made::state) {
             0 => found,
@@ -264,7 +265,7 @@ impl Socket {
         }
     }
 
-    /// What the system says now.
+    /// The system's report now.
     fn readiness(&self, direction: Direction) -> Readiness {
         let mut fds = [self.poll_fd(direction)];
         let _ = rustix::event::poll(&mut fds, Some(&NOW));
@@ -272,17 +273,17 @@ impl Socket {
     }
 }
 
-/// How often a socket is asked in one go, whether it is ready.
+/// How often readiness is polled in a row.
 const ATTEMPTS: usize = 4;
 
-/// No time at all.
+/// A zero timeout.
 pub const NOW: rustix::event::Timespec = rustix::event::Timespec {
     tv_sec: 0,
     tv_nsec: 0,
 };
 
 impl Readiness {
-    /// From what poll(2) found.
+    /// From the result of poll(2).
     pub fn of(events: PollFlags) -> Self {
         let gone = PollFlags::HUP | PollFlags::RDHUP;
         Readiness {
@@ -291,7 +292,7 @@ impl Readiness {
         }
     }
 
-    /// A call would say why it is not connected.
+    /// A call would report why it is not connected.
     fn failed() -> Self {
         Readiness {
             ready: true,
@@ -317,7 +318,7 @@ pub fn uninterrupted<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rust
     }
 }
 
-/// The family of a descriptor that the host opened.
+/// The address family of a descriptor opened by the host.
 pub fn family(fd: BorrowedFd<'_>) -> Family {
     match rustix::net::getsockname(fd).map(|address| address.address_family()) {
         Ok(AddressFamily::INET) => Family::V4,

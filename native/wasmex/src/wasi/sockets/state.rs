@@ -1,4 +1,4 @@
-//! What a store has for preview 1.
+//! The preview 1 state of a store.
 
 use crate::vm::atoms;
 use crate::wasi::sockets::descriptors::Descriptors;
@@ -10,19 +10,19 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 pub struct P1 {
     /// Files, standard streams, clocks and the rest.
     pub ctx: WasiP1Ctx,
-    /// What the guest's numbers stand for. Sockets are closed when it is dropped.
+    /// The guest's descriptors. Sockets are closed when it is dropped.
     pub descriptors: Descriptors,
     /// What sockets may do.
     pub net: Net,
-    /// The flags that the guest has set of its standard streams.
+    /// The guest's flags of its standard streams.
     pub standard: [u16; 3],
 }
 
-/// Which interfaces of sockets guests may import.
+/// The socket interfaces that guests may import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Interfaces {
     None,
-    /// Whichever the types of the imports are of; as the table of options has it.
+    /// Whichever version the types of the imports match; the default in the options.
     #[default]
     Auto,
     V1,
@@ -30,17 +30,17 @@ pub enum Interfaces {
 }
 
 impl Interfaces {
-    /// Whether there is any.
+    /// Whether any is allowed.
     pub fn any(self) -> bool {
         self != Interfaces::None
     }
 
-    /// Whether there is version 2.
+    /// Whether version 2 is allowed.
     pub fn v2(self) -> bool {
         matches!(self, Interfaces::Auto | Interfaces::V2)
     }
 
-    /// Whether there is version 1.
+    /// Whether version 1 is allowed.
     pub fn v1(self) -> bool {
         matches!(self, Interfaces::Auto | Interfaces::V1)
     }

@@ -1,4 +1,4 @@
-//! Bytes and messages in and out of sockets.
+//! Reading and writing sockets.
 
 // As many parameters as the interfaces have.
 #![allow(clippy::too_many_arguments)]
@@ -17,14 +17,14 @@ use wasmtime::Result;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wiggle::GuestMemory;
 
-/// Flags of `sock_recv` (`riflags`): look without taking, wait for all of it.
+/// Flags of `sock_recv` (`riflags`): peek, wait for all.
 const PEEK: i32 = 1;
 const WAIT_ALL: i32 = 2;
 
-/// The message was longer than the buffers (`roflags`).
+/// The message was truncated (`roflags`).
 const TRUNCATED: u16 = 1;
 
-/// The file behind a number, unless it is a socket.
+/// The file with this number, unless it is a socket.
 fn file(p1: &P1, fd: i32) -> Result<Option<i32>, Fail> {
     Ok(match p1.descriptors.get(fd)? {
         Descriptor::File(file) => Some(*file),
@@ -53,12 +53,12 @@ pub async fn fd_read(
     }
 }
 
-/// Whether standard input has something to read, or its end: wasmtime is asked for that, or for no time at all.
+/// Whether standard input can be read without waiting: wasmtime polls it with a zero timeout.
 async fn input_is_ready(p1: &mut P1) -> Result<bool> {
     const EVENTS: usize = 96;
     const COUNT: usize = 160;
     let mut scratch = [0; COUNT + 8];
-    // Two subscriptions: a read of descriptor 0, and the monotonic clock, from now on.
+    // Two subscriptions: a read of descriptor 0, and the monotonic clock, at once.
     scratch[8] = 1;
     scratch[48 + 16] = 1;
     let mut memory = GuestMemory::Unshared(&mut scratch);
@@ -67,7 +67,7 @@ async fn input_is_ready(p1: &mut P1) -> Result<bool> {
     let events = scratch[EVENTS..COUNT]
         .chunks_exact(32)
         .take(scratch[COUNT].into());
-    // An error is told by the read itself.
+    // The read itself reports errors.
     Ok(errno != 0 || events.map(|event| event[10]).any(|kind| kind == 1))
 }
 
@@ -141,14 +141,14 @@ pub async fn sock_send(
 ) -> Result<i32> {
     match file(p1, fd) {
         Ok(Some(file)) => calls::sock_send(&mut p1.ctx, memory, file, list, count, flags, sent),
-        // There are none (`siflags`).
+        // None are defined (`siflags`).
         Ok(None) if flags != 0 => Ok(INVAL),
         Ok(None) => code(send(p1, memory, fd, list, count, sent).await),
         Err(fail) => code(Err(fail)),
     }
 }
 
-/// Whether the message was longer than the buffers.
+/// Whether the message was truncated.
 async fn receive(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,
@@ -174,7 +174,7 @@ async fn receive(
     Ok(truncated)
 }
 
-/// How the system is asked: a message's whole length is wanted, though it may not fit.
+/// Flags for the system: the full length of a message is needed, even if it is truncated.
 fn recv_flags(socket: &Socket, flags: i32) -> RecvFlags {
     let mut how = RecvFlags::empty();
     how.set(RecvFlags::PEEK, flags & PEEK != 0);
@@ -183,7 +183,7 @@ fn recv_flags(socket: &Socket, flags: i32) -> RecvFlags {
 }
 
 async fn read(socket: &Socket, slice: &mut [u8], flags: i32) -> Result<(usize, bool), Fail> {
-    // A stream has nothing to say to a read of no bytes, and would be waited for.
+    // Reading zero bytes from a stream would wait for data.
     if slice.is_empty() && !socket.datagrams {
         return Ok((0, false));
     }
@@ -196,7 +196,7 @@ async fn read(socket: &Socket, slice: &mut [u8], flags: i32) -> Result<(usize, b
     Ok((len, whole > len))
 }
 
-/// Until the buffer is full, or the other side has said all.
+/// Until the buffer is full or the stream ends.
 async fn fill(socket: &Socket, slice: &mut [u8]) -> Result<usize, Fail> {
     let mut done = 0;
     while done < slice.len() {
@@ -225,7 +225,7 @@ async fn send(
     put_count(memory, sent, len)
 }
 
-/// A guest that waits has all of it sent, as from a socket of the system that waits.
+/// For a blocking guest all of it is sent, as with a blocking socket.
 async fn write(socket: &Socket, buffers: &[Cow<'_, [u8]>]) -> Result<usize, Fail> {
     let mut slices: Vec<_> = buffers.iter().map(|buffer| IoSlice::new(buffer)).collect();
     let mut slices = &mut slices[..];
@@ -301,7 +301,7 @@ async fn send_to(
     put_count(memory, sent, len)
 }
 
-/// Where the results of `sock_recv_from` go: the port is in version 2 of the interface alone.
+/// Where the results of `sock_recv_from` are written: only version 2 of the interface has a port.
 pub struct Received {
     pub address: i32,
     pub port: Option<i32>,
@@ -309,7 +309,7 @@ pub struct Received {
     pub flags: i32,
 }
 
-/// Receives a message, and whom it is from. Messages of those that the guest may not reach are dropped.
+/// Receives a message and its sender. Messages from senders that the guest may not reach are dropped.
 pub async fn receive_from(
     p1: &mut P1,
     memory: &mut GuestMemory<'_>,
@@ -335,7 +335,7 @@ pub async fn receive_from(
         match &from {
             Some(Address::Net(from)) if socket.datagrams && !p1.net.allows_sender(*from) => {
                 if flags != 0 {
-                    // It was only looked at: it goes now.
+                    // It was only peeked: remove it now.
                     let _ = rustix::net::recv(socket.fd(), &mut [0_u8; 1][..], RecvFlags::empty());
                 }
             }

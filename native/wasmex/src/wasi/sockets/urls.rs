@@ -1,6 +1,6 @@
 //! Sockets by path: `path_open` of `tcp+listen://127.0.0.1:8080`, `tcp+dial://db.internal:5432`, `unix+dial:///run/db.sock`.
 //!
-//! For guests that know files only, as wasi-go has it: what is opened is read and written, and accepted from. The directory does
+//! For guests without sockets, as wasi-go has it: the opened path is read, written or accepted from. The directory does
 //! not matter, and options after a `?` are ignored.
 
 use crate::wasi::errno::{Fail, INPROGRESS, INVAL, NOENT};
@@ -10,7 +10,7 @@ use crate::wasi::sockets::names;
 use crate::wasi::sockets::state::P1;
 use std::net::{IpAddr, SocketAddr};
 
-/// What a path asks for.
+/// A parsed path.
 pub enum Url {
     Listen(String),
     Dial(String),
@@ -32,7 +32,7 @@ pub fn parse(path: &[u8]) -> Option<Url> {
     })
 }
 
-/// The number of the socket.
+/// Returns the socket's descriptor.
 pub async fn open(p1: &mut P1, url: Url, flags: u16) -> Result<u32, Fail> {
     let listens = matches!(url, Url::Listen(_) | Url::ListenUnix(_));
     let address = match url {

@@ -1,4 +1,4 @@
-//! Variants, enums, options, results: a tag, and what it carries. And flags, which are a tag per bit.
+//! Variants, enums, options and results: a tag with an optional payload. Also flags, one tag per bit.
 
 use super::Decoder;
 use crate::component::problem::{Checked, Problem, ProblemKind, Step};
@@ -63,7 +63,7 @@ impl Decoder<'_> {
         self.payload(&cases.cases[1], Some(payload), cases, blob, at)
     }
 
-    /// `{:ok, value}`, `{:error, value}`, bare where the case has no payload.
+    /// `{:ok, value}`, `{:error, value}`; the bare tag if the case has no payload.
     pub(super) fn result(
         &mut self,
         term: Term,
@@ -116,7 +116,7 @@ impl Decoder<'_> {
         self.write(blob, at, index as u64, cases.tag_size);
     }
 
-    /// A map of names and booleans, or a list of names.
+    /// A map from names to booleans, or a list of names.
     pub(super) fn flags(
         &mut self,
         term: Term,
@@ -166,7 +166,7 @@ fn pair(term: Term) -> Option<(Term, Term)> {
     term.decode::<(Term, Term)>().ok()
 }
 
-/// `{tag, payload}`, or the tag alone.
+/// `{tag, payload}`, or the bare tag.
 fn tagged(term: Term) -> (Term, Option<Term>) {
     match pair(term) {
         Some((tag, payload)) => (tag, Some(payload)),

@@ -1,4 +1,4 @@
-//! Lists, of a length that the type fixes or not, and maps, which are lists of pairs to the guest.
+//! Lists, of fixed or variable length, and maps, which the guest sees as lists of pairs.
 
 use super::{Decoder, no_number};
 use crate::component::lower::image::Target;
@@ -8,10 +8,10 @@ use crate::component::types::shape::{Kind, Shape};
 use crate::vm::terms;
 use rustler::{Atom, Binary, ListIterator, MapIterator, Term};
 
-/// The most bytes that a list may take: what a 32-bit memory can hold, with room for others.
+/// Maximum size of a list in bytes: what fits in a 32-bit memory beside other data.
 const MAX_LIST: usize = 1 << 31;
 
-/// `{:u32, binary}`, with the name of the elements' type: their bytes, and how many they are.
+/// `{:u32, binary}`, with the name of the element type: the bytes and the number of elements.
 fn packed<'a>(term: Term<'a>, element: &Shape) -> Checked<Option<(Binary<'a>, usize)>> {
     let Kind::Number(number) = element.kind else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Terms into an [`Image`]: checked completely before the guest sees anything of them.
+//! Decodes terms into an [`Image`]. They are fully checked before the guest sees any of them.
 
 mod cases;
 mod lists;
@@ -17,11 +17,11 @@ use rustler::Term;
 
 /// Writes terms into an image.
 pub struct Decoder<'d> {
-    /// What was written so far.
+    /// The image so far.
     pub image: Image,
-    /// How strict the terms are read.
+    /// How strictly terms are read.
     pub mapping: Mapping,
-    /// The resources that the values may hold.
+    /// The resources expected in the values.
     pub resources: &'d Resources,
     /// The store that handles must belong to.
     pub store: u64,
@@ -38,7 +38,7 @@ impl<'d> Decoder<'d> {
         }
     }
 
-    /// The term as a value of this shape, written to the blob at the offset.
+    /// Writes the term as a value of this shape into the blob at the offset.
     pub fn value(&mut self, term: Term, shape: &Shape, blob: usize, at: usize) -> Checked<()> {
         match &shape.kind {
             Kind::Number(number) => {

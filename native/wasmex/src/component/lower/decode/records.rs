@@ -1,4 +1,4 @@
-//! Records and tuples: one place after the other.
+//! Records and tuples: fields one after the other.
 
 use super::Decoder;
 use crate::component::problem::{Checked, Problem, ProblemKind, Step};
@@ -8,7 +8,7 @@ use crate::vm::term_box::TermBox;
 use rustler::{Atom, MapIterator, Term};
 use smallvec::SmallVec;
 
-/// Of a map, in the order of its keys.
+/// The values of a map, in the order of its keys.
 type Entries<'a> = SmallVec<[(Term<'a>, Term<'a>); 24]>;
 
 impl Decoder<'_> {

@@ -1,4 +1,4 @@
-//! Resources: a handle that the guest gave, or any term where Elixir implements the resource.
+//! Resources: a handle from the guest, or any term if Elixir implements the resource.
 
 use super::Decoder;
 use crate::component::lower::image::{Hosted, Target};

@@ -1,4 +1,4 @@
-//! Booleans, characters and strings. Numbers are `numbers.rs`.
+//! Booleans, characters and strings. For numbers see `types/numbers.rs`.
 
 use super::Decoder;
 use crate::component::lower::image::Target;
@@ -19,7 +19,7 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    /// A string of one character, a code point, or a charlist of one.
+    /// A one-character string, a code point, or a charlist of length one.
     pub(super) fn char(&mut self, term: Term, blob: usize, at: usize) -> Checked<()> {
         let wrong = || Problem::kind("char", term);
         let value = if let Ok(text) = term.decode::<&str>() {

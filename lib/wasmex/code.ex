@@ -110,6 +110,23 @@ defmodule Wasmex.Code do
     end
   end
 
+  @doc false
+  # A file of functions as it is, which may be text or an artefact: it is compiled with other settings, and elsewhere.
+  @spec of_file(String.t(), binary()) :: t()
+  def of_file(name, bytes) do
+    hash = Store.put(bytes)
+
+    %__MODULE__{
+      hash: hash,
+      kind: :module,
+      size: byte_size(bytes),
+      name: name,
+      version: short(hash),
+      engine: [],
+      origin: node()
+    }
+  end
+
   @doc "Like `new/2`, but raises the exception."
   @spec new!(source(), keyword()) :: t()
   def new!(source, opts \\ []) do

@@ -36,6 +36,11 @@ defmodule Wasmex.Deploy do
       type: :timeout,
       default: 30_000,
       doc: "ms that calls of an old version may go on before they are ended"
+    ],
+    owner: [
+      type: {:or, [nil], :pid},
+      default_doc: "none",
+      doc: "a process with which the name goes away"
     ]
   ]
   @pooled Wasmex.Pool.Source.rows() ++ Options.Pool.rows()
@@ -87,6 +92,7 @@ defmodule Wasmex.Deploy do
   alias Wasmex.{Code, Error, Pool}
   alias Wasmex.Call.Timeout
   alias Wasmex.Deploy.{Routes, Server}
+  alias Wasmex.HTTP.Response
 
   @type name :: term()
   @type event :: %{
@@ -108,18 +114,40 @@ defmodule Wasmex.Deploy do
   def deploy(name, code, opts \\ [])
 
   def deploy(name, %Code{} = code, given) do
-    opts = given |> Options.new!(@options) |> Map.put(:given, given)
-    rollback!(opts.rollback)
-    state!(opts.state)
+    opts = checked!(given)
 
     # Compiled here: the name's process serves others meanwhile.
-    with {:ok, _} <- compiled(code, opts), do: Server.deploy(name, code, opts)
+    with {:ok, worker} <- Server.worker(code, opts),
+         do: Server.deploy(name, code, Map.put(opts, :worker, worker))
   end
 
   def deploy(_name, other, _opts), do: Options.misuse!("a %Wasmex.Code{}", other)
 
-  defp compiled(_code, %{as: :plugin}), do: {:ok, :by_the_pool}
-  defp compiled(code, _opts), do: Code.compiled(code)
+  @doc false
+  # The same of what is compiled already.
+  @spec deploy_made(name(), Code.t(), {module(), term()}, keyword()) ::
+          {:ok, pos_integer()} | {:error, Exception.t()}
+  def deploy_made(name, code, worker, given),
+    do: Server.deploy(name, code, given |> checked!() |> Map.put(:worker, worker))
+
+  defp checked!(given) do
+    opts = given |> Options.new!(@options) |> Map.put(:given, given)
+    rollback!(opts.rollback)
+    state!(opts.state)
+    opts
+  end
+
+  @doc false
+  # The options that folders of functions pass on, checked.
+  @spec folder!(keyword()) :: keyword()
+  def folder!(given) do
+    case Keyword.keys(given) -- [:canary, :rollback, :drain] do
+      [] -> given |> Options.new!(@options) |> Map.fetch!(:rollback) |> rollback!()
+      _ -> Options.misuse!("canary:, rollback: or drain: in deploy", given)
+    end
+
+    given
+  end
 
   defp state!(nil), do: :ok
 
@@ -159,7 +187,7 @@ defmodule Wasmex.Deploy do
 
   defp routed(route, name, function, params, opts, tries) do
     with :ok <- allowed(route, name, function) do
-      {_threshold, _number, pool, counts} = Routes.pick(route)
+      {_threshold, _number, pool, counts, _function} = Routes.pick(route)
 
       case pooled(pool, function, params, limited(route, opts)) do
         # This version was just replaced: the name stands for another one.
@@ -167,7 +195,7 @@ defmodule Wasmex.Deploy do
           again(name, function, params, opts, tries)
 
         result ->
-          count(route, counts, result)
+          Routes.count(route.server, counts, failed?(result))
           result
       end
     end
@@ -214,20 +242,12 @@ defmodule Wasmex.Deploy do
     Keyword.merge(opts, timeout: timeout, checkout_timeout: wait)
   end
 
-  defp count(route, counts, result) do
-    if failed?(result) do
-      :counters.add(counts, 2, 1)
-      send(route.server, :check)
-    else
-      :counters.add(counts, 1, 1)
-    end
-  end
-
   # Of the caller, or of those who call too much.
   @callers [:unknown_export, :unknown_path, :value, :arity, :params, :conversion, :overloaded] ++
              [:rate_limited, :closed, :cancelled]
 
   defp failed?({:ok, %{status: status, stdout: _}}) when status != 0, do: true
+  defp failed?({:ok, %Response{status: status}}), do: status >= 500
   defp failed?({:ok, %{error: %{__exception__: true}}}), do: true
   defp failed?({:ok, _}), do: false
   defp failed?({:error, %Error{reason: reason}}), do: reason not in @callers
@@ -272,7 +292,7 @@ defmodule Wasmex.Deploy do
           {:ok, module(), term(), keyword() | nil, pos_integer()} | {:error, Exception.t()}
   def make(name) do
     with {:ok, %{versions: versions, state: state}} <- Routes.fetch(name),
-         {_threshold, number, pool, _counts} when pool != nil <- List.last(versions) do
+         {_threshold, number, pool, _counts, _function} when pool != nil <- List.last(versions) do
       slots = Pool.Handles.fetch!(pool)
       {_generation, argument} = Pool.Slots.argument(slots)
 

@@ -57,7 +57,7 @@ defmodule Wasmex.Plug do
 
   @compile {:no_warn_undefined, [Plug.Conn, Bandit.HTTP2.Errors.StreamError]}
 
-  alias Wasmex.HTTP.{Request, Service}
+  alias Wasmex.HTTP.{Request, Service, Versions}
 
   @type options :: %{name: term(), unknown: :auto | :pass | :not_found}
 
@@ -89,6 +89,11 @@ defmodule Wasmex.Plug do
       {:ok, pid}
     end
   end
+
+  @doc "The name of a function for `Wasmex.Deploy`: its versions, and the way back, see `Wasmex.HTTP.Server`."
+  @spec deployed_as(term(), String.t()) :: Wasmex.Deploy.name()
+  def deployed_as(name, function),
+    do: Versions.name(:persistent_term.get({__MODULE__, name}).scope, function)
 
   @doc "Plug's `init/1`: the option `:name` of the child, and `:unknown`."
   @spec init(keyword()) :: options()

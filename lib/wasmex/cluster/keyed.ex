@@ -81,7 +81,7 @@ defmodule Wasmex.Cluster.Keyed do
   defp kept(name, key, function, params, opts, deadline) do
     with {:ok, route} <- Routes.fetch(name),
          :ok <- Deploy.allowed(route, name, function),
-         {_threshold, version, _pool, _counts} = List.last(route.versions),
+         {_threshold, version, _pool, _counts, _function} = List.last(route.versions),
          {:ok, keeper, module, worker} <- keeper(name, key, version) do
       left = min(Timeout.left(deadline), route.timeout)
 

@@ -17,7 +17,8 @@ defmodule Wasmex.Cluster.Nodes do
 
   @spec put(node(), map()) :: true
   def put(node, told) do
-    delay = with [{_, known}] <- lookup(node), do: known.delay, else: (_ -> 0)
+    # Forgotten little by little: a node that answered late once is asked again.
+    delay = with [{_, known}] <- lookup(node), do: div(31 * known.delay, 32), else: (_ -> 0)
     known = Map.merge(told, %{at: now(), delay: delay})
     # What was sent before shows in its load from now on.
     :ets.insert(__MODULE__, [{{:node, node}, known}, {{:sent, node}, 0}])
@@ -93,7 +94,7 @@ defmodule Wasmex.Cluster.Nodes do
   # Here, and a free place.
   defp room?(name) do
     with {:ok, route} <- Routes.fetch(name),
-         {_threshold, _number, pool, _counts} when pool != nil <- hd(route.versions) do
+         {_threshold, _number, pool, _counts, _function} when pool != nil <- hd(route.versions) do
       Pool.room?(pool)
     else
       _ -> false

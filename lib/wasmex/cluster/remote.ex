@@ -92,6 +92,7 @@ defmodule Wasmex.Cluster.Remote do
       {:ok,
        for(
          name <- Routes.names(),
+         Routes.shared?(name),
          {:ok, code, opts} <- [Deploy.deployed(name)],
          do: {name, code, opts}
        )}

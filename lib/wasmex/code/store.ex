@@ -8,7 +8,7 @@ defmodule Wasmex.Code.Store do
   # Bytes in all.
   @most 512 * 1024 * 1024
 
-  # `held`: by hash how many hold it; `holders`: by monitor what they hold. `size` in bytes.
+  # `held`: by hash how many hold it; `holders`: by monitor who holds what. `size` in bytes.
   defstruct size: 0, held: %{}, holders: %{}
 
   @spec start_link(term()) :: GenServer.on_start()
@@ -54,6 +54,10 @@ defmodule Wasmex.Code.Store do
   @spec hold(binary()) :: :ok
   def hold(hash), do: GenServer.call(__MODULE__, {:hold, hash})
 
+  @doc "Ends one `hold/1` of this process."
+  @spec release(binary()) :: :ok
+  def release(hash), do: GenServer.call(__MODULE__, {:release, hash})
+
   @doc "Bytes in all."
   @spec total() :: non_neg_integer()
   def total, do: GenServer.call(__MODULE__, :total)
@@ -78,30 +82,41 @@ defmodule Wasmex.Code.Store do
 
   def handle_call({:hold, hash}, {pid, _}, state) do
     held = Map.update(state.held, hash, 1, &(&1 + 1))
-    holders = Map.put(state.holders, Process.monitor(pid), hash)
+    holders = Map.put(state.holders, Process.monitor(pid), {pid, hash})
     {:reply, :ok, %{state | held: held, holders: holders}}
+  end
+
+  def handle_call({:release, hash}, {pid, _}, state) do
+    case Enum.find(state.holders, &match?({_monitor, {^pid, ^hash}}, &1)) do
+      {monitor, _} ->
+        Process.demonitor(monitor, [:flush])
+        {:reply, :ok, let_go(state, monitor)}
+
+      nil ->
+        {:reply, :ok, state}
+    end
   end
 
   def handle_call(:total, _from, state), do: {:reply, state.size, state}
 
   @impl true
-  def handle_info({:DOWN, monitor, :process, _pid, _reason}, state) do
-    case Map.pop(state.holders, monitor) do
-      {nil, _} ->
-        {:noreply, state}
-
-      {hash, holders} ->
-        held =
-          case state.held do
-            %{^hash => 1} -> Map.delete(state.held, hash)
-            held -> Map.update!(held, hash, &(&1 - 1))
-          end
-
-        {:noreply, tidy(%{state | holders: holders, held: held}, nil)}
-    end
-  end
+  def handle_info({:DOWN, monitor, :process, _pid, _reason}, state)
+      when is_map_key(state.holders, monitor),
+      do: {:noreply, let_go(state, monitor)}
 
   def handle_info(_message, state), do: {:noreply, state}
+
+  defp let_go(state, monitor) do
+    {{_pid, hash}, holders} = Map.pop!(state.holders, monitor)
+
+    held =
+      case state.held do
+        %{^hash => 1} -> Map.delete(state.held, hash)
+        held -> Map.update!(held, hash, &(&1 - 1))
+      end
+
+    tidy(%{state | holders: holders, held: held}, nil)
+  end
 
   # Not the one that just came: it is about to be used.
   defp tidy(state, newest) do

@@ -4,11 +4,17 @@ defmodule Wasmex.Deploy.Routes do
 
   use GenServer
 
+  alias Wasmex.HTTP.Function
+
   @enforce_keys [:server, :functions, :timeout, :state, :versions]
   defstruct [:server, :functions, :timeout, :state, :versions]
 
-  @typedoc "Up to which percent it is picked, its number, its pool, its counts of calls that went well and that failed."
-  @type version :: {1..100, pos_integer(), pid() | nil, :counters.counters_ref()}
+  @typedoc """
+  Up to which percent it is picked, its number, its pool, its counts of calls that went well and that failed; and the function, of
+  HTTP functions, whose requests pass by the pool unless that has an instance for them.
+  """
+  @type version ::
+          {1..100, pos_integer(), pid() | nil, :counters.counters_ref(), Function.t() | nil}
   @type t :: %__MODULE__{
           server: pid(),
           functions: [String.t()] | nil,
@@ -31,15 +37,29 @@ defmodule Wasmex.Deploy.Routes do
   @spec names() :: [term()]
   def names, do: :ets.select(__MODULE__, [{{:"$1", :_}, [], [:"$1"]}])
 
-  @doc "The number of the stable version by name; nothing where the application is not started."
+  @doc "The number of the stable version by name, of those that other nodes may call; nothing where the application is not started."
   @spec versions() :: %{term() => pos_integer()}
   def versions do
-    for {name, route} <- :ets.tab2list(__MODULE__), into: %{} do
-      {_threshold, number, _pool, _counts} = List.last(route.versions)
+    for {name, route} <- :ets.tab2list(__MODULE__), shared?(name), into: %{} do
+      {_threshold, number, _pool, _counts, _function} = List.last(route.versions)
       {name, number}
     end
   rescue
     ArgumentError -> %{}
+  end
+
+  @doc "Whether other nodes may call it: all but the functions of a server of this node alone."
+  @spec shared?(term()) :: boolean()
+  def shared?({:http, scope, _function}), do: scope == :cluster
+  def shared?(_name), do: true
+
+  @doc "Counts a call of a version; after one that failed the name's process looks whether there were too many."
+  @spec count(pid(), :counters.counters_ref(), boolean()) :: term()
+  def count(_server, counts, false), do: :counters.add(counts, 1, 1)
+
+  def count(server, counts, true) do
+    :counters.add(counts, 2, 1)
+    send(server, :check)
   end
 
   @doc "The one for this call."
@@ -48,7 +68,7 @@ defmodule Wasmex.Deploy.Routes do
 
   def pick(%__MODULE__{versions: versions}) do
     percent = :rand.uniform(100)
-    Enum.find(versions, fn {threshold, _, _, _} -> percent <= threshold end)
+    Enum.find(versions, fn {threshold, _, _, _, _} -> percent <= threshold end)
   end
 
   @doc "By the process of the name, which takes the row away when it ends."

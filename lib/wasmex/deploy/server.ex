@@ -5,14 +5,17 @@ defmodule Wasmex.Deploy.Server do
 
   use GenServer, restart: :temporary
 
-  alias Wasmex.{Code, Error, Pool}
+  alias Wasmex.{Code, Error, HTTP, Pool}
   alias Wasmex.Cluster.Members
   alias Wasmex.Code.Store
   alias Wasmex.Deploy.Routes
+  alias Wasmex.Pool.Source
 
   require Logger
 
   @history 100
+  # Versions to go back to: their bytes are held.
+  @before 10
 
   defmodule Version do
     @moduledoc false
@@ -22,8 +25,9 @@ defmodule Wasmex.Deploy.Server do
   end
 
   # `versions`: those that get calls, the newest first, one or two. `before`: code and options to go back to, the newest first.
+  # `owner`: the monitor of a process with which the name goes.
   @enforce_keys [:name]
-  defstruct [:name, versions: [], before: [], history: [], last: 0]
+  defstruct [:name, :owner, versions: [], before: [], history: [], last: 0]
 
   @doc "See `Wasmex.Deploy.deploy/3`; the options are checked."
   @spec deploy(term(), Code.t(), map()) :: {:ok, pos_integer()} | {:error, Exception.t()}
@@ -47,6 +51,10 @@ defmodule Wasmex.Deploy.Server do
     GenServer.start_link(__MODULE__, name, name: registered)
   end
 
+  @doc "What the workers of a pool of this code are made of: compiled, in the process that asks."
+  @spec worker(Code.t(), map()) :: {:ok, {module(), term()}} | {:error, Exception.t()}
+  def worker(code, opts), do: Source.worker(Map.merge(opts, %{source: code, engine: nil}))
+
   @doc "Waits for the calls of a pool, so many ms, and ends it."
   @spec end_pool(pid(), timeout()) :: :ok
   def end_pool(pool, timeout) do
@@ -67,6 +75,7 @@ defmodule Wasmex.Deploy.Server do
   def handle_call({:deploy, code, opts}, _from, state) do
     case add(state, code, opts) do
       {:ok, state} ->
+        state = own(state, opts.owner)
         what = if opts.canary, do: :canary, else: :deployed
         {:reply, {:ok, state.last}, note(state, hd(state.versions), what)}
 
@@ -82,7 +91,7 @@ defmodule Wasmex.Deploy.Server do
   def handle_call(:promote, _from, %{versions: [%{percent: percent} = canary, old]} = state)
       when percent < 100 do
     canary = %{canary | percent: 100, began: now()}
-    state = %{state | versions: [canary], before: [{old.code, old.opts} | state.before]}
+    state = before(%{state | versions: [canary]}, old)
     retire(old)
     {:reply, {:ok, canary.number}, state |> route() |> note(canary, :promoted)}
   end
@@ -99,7 +108,7 @@ defmodule Wasmex.Deploy.Server do
 
   def handle_call(:deployed, _from, state) do
     %{code: code, opts: opts} = List.last(state.versions)
-    {:reply, {:ok, code, Keyword.delete(opts.given, :canary)}, state}
+    {:reply, {:ok, code, Keyword.drop(opts.given, [:canary, :owner])}, state}
   end
 
   def handle_call(:history, _from, state), do: {:reply, {:ok, state.history}, state}
@@ -147,6 +156,9 @@ defmodule Wasmex.Deploy.Server do
     end
   end
 
+  def handle_info({:DOWN, owner, :process, _pid, _reason}, %{owner: owner} = state),
+    do: {:stop, :normal, state}
+
   def handle_info({:EXIT, pool, reason}, state) do
     case Enum.find(state.versions, &(&1.pool == pool)) do
       nil -> {:noreply, state}
@@ -170,7 +182,9 @@ defmodule Wasmex.Deploy.Server do
   end
 
   defp add(state, code, opts) do
-    with {:ok, pool} <- pool(code, opts) do
+    with {:ok, worker} <- made(code, opts),
+         opts = Map.put(opts, :worker, worker),
+         {:ok, pool} <- pool(opts) do
       number = state.last + 1
       Store.hold(code.hash)
 
@@ -188,13 +202,17 @@ defmodule Wasmex.Deploy.Server do
     end
   end
 
+  # By the one that deploys; what is gone back to here.
+  defp made(_code, %{worker: worker}), do: {:ok, worker}
+  defp made(code, opts), do: worker(code, opts)
+
   # A new canary is in the place of the one before; a whole version in the place of all.
   defp beside(%{versions: []} = state, version), do: %{state | versions: [version]}
 
   defp beside(state, %{percent: 100} = version) do
     {olds, [stable]} = Enum.split(state.versions, -1)
     for old <- [stable | olds], do: retire(old)
-    %{state | versions: [version], before: [{stable.code, stable.opts} | state.before]}
+    before(%{state | versions: [version]}, stable)
   end
 
   defp beside(state, canary) do
@@ -203,15 +221,28 @@ defmodule Wasmex.Deploy.Server do
     %{state | versions: [canary, stable]}
   end
 
-  defp pool(code, opts) do
-    opts =
-      opts
-      |> Map.drop([:functions, :timeout, :canary, :rollback, :drain, :state, :given])
-      |> Map.merge(%{source: code, warm: max(opts.warm, 1)})
-      |> Map.reject(fn {_name, value} -> value == nil end)
-      |> Map.to_list()
+  # What is compiled of it is not kept: to go back it is made again, from the disk cache as a rule.
+  defp before(state, %{code: code, opts: opts}) do
+    {before, forgotten} = Enum.split([{code, Map.delete(opts, :worker)} | state.before], @before)
 
-    Pool.start_link(opts)
+    for {code, _opts} <- forgotten, do: Store.release(code.hash)
+    %{state | before: before}
+  end
+
+  defp own(%{owner: nil} = state, owner) when owner != nil,
+    do: %{state | owner: Process.monitor(owner)}
+
+  defp own(state, _owner), do: state
+
+  @pool [:size, :policy, :max_queue, :warm, :idle, :per_key]
+
+  defp pool(%{worker: worker} = opts) do
+    opts = opts |> Map.take(@pool) |> Map.merge(%{worker: worker, warm: max(opts.warm, 1)})
+
+    opts
+    |> Map.reject(fn {_name, value} -> value == nil end)
+    |> Map.to_list()
+    |> Pool.start_link()
   end
 
   # In a process of its own, which the pool's end does not touch.
@@ -253,7 +284,7 @@ defmodule Wasmex.Deploy.Server do
       do: Logger.error("the pool of #{inspect(state.name)} ended: #{inspect(reason, limit: 10)}")
 
     pool =
-      case pool(version.code, version.opts) do
+      case pool(version.opts) do
         {:ok, pool} ->
           pool
 
@@ -274,7 +305,7 @@ defmodule Wasmex.Deploy.Server do
     {routes, _} =
       Enum.map_reduce(versions, 0, fn version, before ->
         threshold = before + share(version, versions)
-        {{threshold, version.number, version.pool, version.counts}, threshold}
+        {{threshold, version.number, version.pool, version.counts, function(version)}, threshold}
       end)
 
     Routes.put(state.name, %Routes{
@@ -288,6 +319,15 @@ defmodule Wasmex.Deploy.Server do
     Members.changed()
     state
   end
+
+  # With the pool of its instances where it keeps some.
+  defp function(%{opts: %{worker: {HTTP.Worker, function}}, pool: pool}) do
+    if pool != nil and function.reuse > 0,
+      do: %{function | pool: Pool.Handles.fetch!(pool)},
+      else: function
+  end
+
+  defp function(_version), do: nil
 
   # The canary has its percent, the other one the rest.
   defp share(version, [_version]) when version.percent != nil, do: 100

@@ -8,28 +8,29 @@ defmodule Wasmex.HTTP.Folder do
 
   require Logger
 
-  alias Wasmex.HTTP.{Function, Resident, Reuse, Stats}
+  alias Wasmex.Deploy
+  alias Wasmex.HTTP.{Function, Resident, Stats, Versions}
 
   @extensions [".wasm", ".wat", ".cwasm"]
   @every 500
 
   # `only` restricts the scan to one file of the folder; may be nil.
-  defstruct [:dir, :only, :table, :settings, :stats, files: %{}, loading: %{}]
+  # `scope` and `owner` are those of `Wasmex.HTTP.Versions`.
+  defstruct [:dir, :only, :table, :settings, :stats, :scope, :owner, files: %{}, loading: %{}]
 
   @doc """
   Options: `:dir` or `:file`, `:functions` (settings by name), `:defaults` (settings for all), `:stats`. Raises for invalid
-  settings.
+  settings. Functions are deployed in the `:scope`, by default of this folder alone, and go with the `:owner`, by default the folder.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(opts) do
-    {defaults, functions} = check!(opts)
+    settings = check!(opts)
     {dir, only} = place(opts)
 
     unless File.dir?(dir),
       do: raise(ArgumentError, "dir: #{inspect(dir)} is not a directory")
 
-    settings = %{defaults: defaults, functions: functions}
-    start = {dir, only, settings, Keyword.take(opts, [:stats, :table])}
+    start = {dir, only, settings, Keyword.take(opts, [:stats, :table, :scope, :owner])}
     GenServer.start_link(__MODULE__, start, Keyword.take(opts, [:name]))
   end
 
@@ -44,22 +45,33 @@ defmodule Wasmex.HTTP.Folder do
   @spec new() :: :ets.table()
   def new, do: :ets.new(__MODULE__, [:public, read_concurrency: true])
 
-  @doc "Validates the settings. Returns `{defaults, %{name => settings}}`."
-  @spec check!(keyword() | map()) :: {Function.settings(), %{String.t() => Function.settings()}}
+  @doc "Validates the settings: those of all functions, those of each, and how changed files take over."
+  @spec check!(keyword() | map()) :: %{
+          defaults: Function.settings(),
+          deploy: keyword(),
+          functions: %{String.t() => {Function.settings(), keyword()}}
+        }
   def check!(opts) do
     defaults = Function.settings!(opts[:defaults] || [], "defaults")
+    deploy = Deploy.folder!(opts[:deploy] || [])
 
     functions =
       Map.new(opts[:functions] || %{}, fn {name, settings} ->
-        {Wasmex.Utils.stringify(name), Function.settings!(settings, "functions.#{name}")}
+        {own, settings} = settings |> Wasmex.Options.listed() |> Keyword.pop(:deploy, [])
+        settings = Function.settings!(settings, "functions.#{name}")
+        {Wasmex.Utils.stringify(name), {settings, Deploy.folder!(own)}}
       end)
 
-    {defaults, functions}
+    %{defaults: defaults, deploy: deploy, functions: functions}
   end
 
   @doc "The tables that requests use: functions and statistics."
   @spec tables(GenServer.server()) :: {:ets.table(), :ets.table()}
   def tables(folder), do: GenServer.call(folder, :tables, :infinity)
+
+  @doc "The scope of its functions, see `Wasmex.HTTP.Versions`."
+  @spec scope(GenServer.server()) :: term()
+  def scope(folder), do: GenServer.call(folder, :scope, :infinity)
 
   @doc "Scans the folder and waits until all changed files are compiled."
   @spec refresh(GenServer.server()) :: :ok
@@ -82,7 +94,8 @@ defmodule Wasmex.HTTP.Folder do
 
   @impl true
   def init({dir, only, settings, tables}) do
-    state = struct!(__MODULE__, [dir: dir, only: only, settings: settings] ++ tables)
+    own = [dir: dir, only: only, settings: settings, scope: make_ref(), owner: self()]
+    state = struct!(__MODULE__, Keyword.merge(own, tables))
     state = scan(state)
     warn_of_missing(state)
     # Functions that exist at the start are available from the first request on.
@@ -99,6 +112,8 @@ defmodule Wasmex.HTTP.Folder do
   @impl true
   def handle_call(:tables, _from, state),
     do: {:reply, {state.table, state.stats}, state, @every}
+
+  def handle_call(:scope, _from, state), do: {:reply, state.scope, state, @every}
 
   def handle_call(:refresh, _from, state),
     do: {:reply, :ok, state |> scan() |> wait_all(), @every}
@@ -178,6 +193,7 @@ defmodule Wasmex.HTTP.Folder do
         before = find(state.table, name)
         :ets.delete(state.table, name)
         retire(before)
+        Versions.undeploy(state.scope, name)
       end
 
       %{state | files: Map.delete(state.files, file)}
@@ -211,22 +227,31 @@ defmodule Wasmex.HTTP.Folder do
   end
 
   defp load(state, file, now) do
-    settings =
-      Map.merge(state.settings.defaults, Map.get(state.settings.functions, now.name, %{}))
-
     # Monitored and not linked, so that a failure does not end this process.
-    {_pid, ref} = spawn_monitor(fn -> exit({:loaded, read(now, settings)}) end)
+    {_pid, ref} = spawn_monitor(fn -> exit({:loaded, read(state, now)}) end)
     %{state | loading: Map.put(state.loading, ref, {file, now})}
   end
 
-  defp read(now, settings) do
+  defp read(state, now) do
+    {own, deploy} = Map.get(state.settings.functions, now.name, {%{}, []})
+    settings = Map.merge(state.settings.defaults, own)
+    deploy = Keyword.merge(state.settings.deploy, deploy)
+
     case File.read(now.path) do
       {:ok, bytes} ->
-        {:crypto.hash(:sha256, bytes), Function.load(now.name, bytes, settings)}
+        {:crypto.hash(:sha256, bytes), deploy(state, now.name, bytes, settings, deploy)}
 
       {:error, posix} ->
         {nil, {:error, %File.Error{reason: posix, path: now.path, action: "read"}}}
     end
+  end
+
+  # A resident server has its own way to take over.
+  defp deploy(state, name, bytes, settings, opts) do
+    with {:ok, %{convention: convention} = function} when convention != :resident <-
+           Function.load(name, bytes, settings),
+         :ok <- Versions.deploy(state.scope, function, bytes, settings, opts, state.owner),
+         do: {:ok, function}
   end
 
   defp loaded(state, ref, reason) do
@@ -249,8 +274,9 @@ defmodule Wasmex.HTTP.Folder do
   defp put(state, name, {:ok, function}) do
     # The one before goes when none can find it any more.
     before = find(state.table, name)
-    :ets.insert(state.table, {name, {:ok, Reuse.start(function, self())}, nil})
+    :ets.insert(state.table, {name, {:ok, function}, nil})
     retire(before)
+    if function.resident, do: Versions.undeploy(state.scope, name)
     if state.stats, do: Stats.open(state.stats, name)
     Logger.info("function #{name}: loaded, #{function.convention}", wasm: name)
   end
@@ -266,10 +292,6 @@ defmodule Wasmex.HTTP.Folder do
     end
   end
 
-  defp retire({:ok, before}) do
-    Resident.retire(before)
-    Reuse.retire(before)
-  end
-
+  defp retire({:ok, before}), do: Resident.retire(before)
   defp retire(_none), do: :ok
 end

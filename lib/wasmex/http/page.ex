@@ -6,7 +6,7 @@ defmodule Wasmex.HTTP.Page do
   import Wasmex.Utils, only: [escape: 1]
 
   alias Wasmex.{JSON, Quantity}
-  alias Wasmex.HTTP.{Folder, Request, Response, Stats}
+  alias Wasmex.HTTP.{Folder, Request, Response, Stats, Versions}
 
   @spec response(Wasmex.HTTP.Service.t(), Wasmex.HTTP.Request.t()) :: Wasmex.HTTP.Response.t()
   def response(service, request) do
@@ -63,13 +63,21 @@ defmodule Wasmex.HTTP.Page do
         size: if(is_struct(function), do: function.size),
         state: state(found),
         load_error: error,
+        versions: Versions.list(service.scope, name),
         requests: stats.requests,
         errors: stats.errors,
         p50_us: stats.p50,
         p99_us: stats.p99,
         last_error: stats.last_error,
-        function: if(is_struct(function), do: function)
+        function: current(service, name, function)
       }
+    end
+  end
+
+  defp current(service, name, function) do
+    case Versions.find(service.scope, name) do
+      {:ok, function, _counted} -> function
+      :error -> if is_struct(function), do: function
     end
   end
 
@@ -130,6 +138,7 @@ defmodule Wasmex.HTTP.Page do
   @columns [
     {"Name", ""},
     {"Kind", ""},
+    {"Version", "n"},
     {"Size", "n"},
     {"Requests", "n"},
     {"Errors", "n"},
@@ -157,6 +166,7 @@ defmodule Wasmex.HTTP.Page do
     cells = [
       ~s|<a href="#{escape(function.url)}">#{escape(function.name)}</a>|,
       function.convention || function.state,
+      Enum.map_join(function.versions, ", ", &version/1),
       function.size && Quantity.bytes(function.size),
       function.requests,
       function.errors,
@@ -172,6 +182,9 @@ defmodule Wasmex.HTTP.Page do
 
     ["<tr>", cells, "</tr>\n"]
   end
+
+  defp version(%{percent: 100, version: number}), do: "#{number}"
+  defp version(%{percent: percent, version: number}), do: "#{number} (#{percent} %)"
 
   defp time(nil), do: ""
   defp time(us), do: Quantity.time(us)

@@ -25,15 +25,6 @@ defmodule Wasmex.HTTP.Reuse do
     :exit, {:noproc, _} -> function
   end
 
-  @doc "The function is no longer used: its idle instances are closed, those in use by the requests that have them."
-  @spec retire(Function.t()) :: :ok
-  def retire(%Function{pool: nil}), do: :ok
-
-  def retire(%Function{pool: %{server: pool}}) do
-    _ = DynamicSupervisor.terminate_child(Wasmex.HTTP.Processes, pool)
-    :ok
-  end
-
   @doc "Of the pool of a function, for `Wasmex.Pool.start_link/1`."
   @spec options(Function.t()) :: keyword()
   def options(function),

@@ -23,8 +23,19 @@ defmodule Wasmex.HTTP.Server do
 
   Invalid settings raise an error.
 
+  ## Versions
+
   Changed files are loaded within a second; running requests finish with the old version. If a changed file does not
   compile, the old version stays active.
+
+  Each function is deployed (`Wasmex.Deploy`): a changed file is a new version beside the old one. With `deploy: [canary: 10]` it gets a tenth of the
+  requests, until `Wasmex.Deploy.promote/1`. One that fails too often goes away by itself, as `deploy: [rollback: …]` says; a response of
+  500 or above has failed. `deployed_as/2` is the name for `Wasmex.Deploy.versions/1`, `rollback/1`, `history/1` and the others:
+
+      name = Wasmex.HTTP.Server.deployed_as(server, "goenv")
+      {:ok, _version} = Wasmex.Deploy.rollback(name)
+
+  After a rollback the file's next change is the next version. Resident servers have no versions beside each other.
 
   ## Example
 
@@ -41,7 +52,7 @@ defmodule Wasmex.HTTP.Server do
 
   use Supervisor
 
-  alias Wasmex.HTTP.{Folder, Gate, Service}
+  alias Wasmex.HTTP.{Folder, Gate, Service, Versions}
   alias Wasmex.HTTP.Server.{Bandit, Listener}
   alias Wasmex.Utils
   alias Wasmex.Call.Timeout
@@ -113,6 +124,13 @@ defmodule Wasmex.HTTP.Server do
   @doc "Scans the folder now, and returns when all changed files are compiled."
   @spec refresh(Supervisor.supervisor()) :: :ok
   def refresh(server), do: server |> part(Folder) |> Folder.refresh()
+
+  @doc "The name of a function for `Wasmex.Deploy`: its versions, and the way back."
+  @spec deployed_as(Supervisor.supervisor(), String.t()) :: Wasmex.Deploy.name()
+  def deployed_as(server, function) do
+    scope = server |> part(Folder) |> Folder.scope()
+    Versions.name(scope, function)
+  end
 
   @doc """
   Stops the server gracefully: new requests get 503, and running ones have `timeout` ms to finish.

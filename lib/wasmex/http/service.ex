@@ -8,10 +8,10 @@ defmodule Wasmex.HTTP.Service do
   require Logger
 
   alias Wasmex.{Options, Telemetry}
-  alias Wasmex.HTTP.{Exchange, Folder, Gate, Page, Request, Resident, Response, Stats}
+  alias Wasmex.HTTP.{Exchange, Folder, Gate, Page, Request, Resident, Response, Stats, Versions}
 
-  # `only` is the function of a service with a single file.
-  defstruct [:folder, :table, :gate, :stats, :only, log: false, page: false]
+  # `only` is the function of a service with a single file, `scope` that of `Wasmex.HTTP.Versions`.
+  defstruct [:folder, :table, :gate, :stats, :only, :scope, log: false, page: false]
 
   @type t :: %__MODULE__{}
 
@@ -42,9 +42,11 @@ defmodule Wasmex.HTTP.Service do
   @impl true
   def init({key, opts}) do
     stats = Stats.new()
-    folder = opts |> Map.take([:dir, :file, :functions, :defaults]) |> Map.to_list()
-    # The supervisor owns the tables, so that their content survives a restart of its children.
-    folder = [name: name(key, Folder), stats: stats, table: Folder.new()] ++ folder
+    folder = opts |> Map.take([:dir, :file, :functions, :defaults, :deploy]) |> Map.to_list()
+
+    # The supervisor owns the tables and the deploys, so that they survive a restart of its children.
+    own = [name: name(key, Folder), stats: stats, table: Folder.new(), scope: key, owner: self()]
+    folder = own ++ folder
 
     gate = [
       name: name(key, Gate),
@@ -67,6 +69,7 @@ defmodule Wasmex.HTTP.Service do
       table: table,
       gate: key |> name(Gate) |> Gate.handle(),
       stats: stats,
+      scope: key,
       only: opts.file && opts.file |> Path.basename() |> Path.rootname(),
       log: opts.log,
       page: opts.page
@@ -116,8 +119,8 @@ defmodule Wasmex.HTTP.Service do
     {name, request} = if service.only, do: {service.only, request}, else: Request.shift(request)
 
     with :ok <- check_name(name, request.path),
-         {:ok, function} <- find(service, name) do
-      run(service, function, request, reply, state, closed)
+         {:ok, function, counted} <- find(service, name) do
+      run(service, function, request, reply, state, {closed, counted})
     else
       status -> respond(refusal(status), reply, state)
     end
@@ -138,40 +141,43 @@ defmodule Wasmex.HTTP.Service do
   end
 
   defp find(service, name) do
-    case Folder.find(service.table, name) do
-      {:ok, function} -> {:ok, function}
-      :refused -> 400
-      {:broken, _error} -> 500
-      :unknown -> 404
+    with :error <- Versions.find(service.scope, name) do
+      case Folder.find(service.table, name) do
+        {:ok, function} -> {:ok, function, nil}
+        :refused -> 400
+        {:broken, _error} -> 500
+        :unknown -> 404
+      end
     end
   end
 
   defp refusal(status), do: Response.plain(status, "#{status} #{Response.reason(status)}")
 
   # A streamed body is read as the guest reads, up to the limit of the function.
-  defp run(service, function, %{body: {:stream, length, stream}} = request, reply, state, closed) do
+  defp run(service, function, %{body: {:stream, length, stream}} = request, reply, state, passed) do
     if is_integer(length) and length > function.max_body do
       respond(refusal(413), reply, state)
     else
       request = %{request | body: stream.(function.max_body, function.options.timeout)}
-      run(service, function, request, reply, state, closed)
+      run(service, function, request, reply, state, passed)
     end
   end
 
-  defp run(service, function, request, reply, state, closed) do
+  defp run(service, function, request, reply, state, passed) do
     case Wasmex.HTTP.refuse(function, request) do
-      nil -> admitted(service, function, request, reply, state, closed)
+      nil -> admitted(service, function, request, reply, state, passed)
       refused -> respond(refused, reply, state)
     end
   end
 
-  defp admitted(service, function, request, reply, state, closed) do
+  defp admitted(service, function, request, reply, state, {closed, counted}) do
     case Gate.enter(service.gate) do
       :ok ->
         try do
           reply = outside(service.gate, request.remote_addr, reply)
           {response, state} = exchange(function).run(function, request, reply, state, closed)
           done(service, function, response)
+          Versions.count(counted, response.status)
           {response, state}
         after
           Gate.leave(service.gate)

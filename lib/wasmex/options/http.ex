@@ -116,8 +116,15 @@ defmodule Wasmex.Options.HTTP do
       functions: [
         type: :keyword,
         default: %{},
-        doc: "settings by function name",
+        doc: "settings by function name, `deploy:` among them",
         example: ~s|%{"goenv" => [timeout: 100]}|
+      ],
+      deploy: [
+        type: :keyword,
+        default: [],
+        doc:
+          "how a changed file takes over: `canary:`, `rollback:` and `drain:` of `Wasmex.Deploy.deploy/3`",
+        example: "[canary: 10]"
       ],
       log: [type: :boolean, default: false, doc: "log a line for each request"]
     ]

@@ -7,6 +7,7 @@ defmodule Wasmex.Pool.Source do
     Components,
     Engine,
     Error,
+    HTTP,
     Linker,
     Module,
     Options,
@@ -15,6 +16,7 @@ defmodule Wasmex.Pool.Source do
     Template
   }
 
+  alias Wasmex.HTTP.Function
   alias Wasmex.Options.Type
   alias Wasmex.Snapshot
   alias Wasmex.Pool.Worker
@@ -32,9 +34,10 @@ defmodule Wasmex.Pool.Source do
         example: ~s|"priv/rules.wasm"|
       ],
       as: [
-        type: {:one_of, [:instance, :program, :plugin]},
+        type: {:one_of, [:instance, :program, :plugin, :http]},
         default: :instance,
-        doc: "what it is: a library whose functions are called, a WASI program, or a plug-in"
+        doc:
+          "what it is: a library whose functions are called, a WASI program, a plug-in, or a function of `Wasmex.HTTP`"
       ],
       imports: [
         type: Type.Imports,
@@ -68,7 +71,8 @@ defmodule Wasmex.Pool.Source do
       options: [
         type: :keyword,
         default: [],
-        doc: "for programs those of `Wasmex.run/3`, for plug-ins those of `Wasmex.Plugin.new/2`",
+        doc:
+          "for programs those of `Wasmex.run/3`, for plug-ins those of `Wasmex.Plugin.new/2`, for functions those of `Wasmex.HTTP.load/2`",
         example: "[timeout: 100]"
       ]
     ] ++ Options.Snapshot.row()
@@ -93,6 +97,14 @@ defmodule Wasmex.Pool.Source do
 
     with {:ok, compiled} <- Plugin.compile(source, compile),
          do: {:ok, {Plugin.Pool, {compiled, new}}}
+  end
+
+  # Requests of a function are limited by its settings, whatever takes them.
+  def worker(%{as: :http, source: source, options: options}) do
+    with {:ok, name, bytes} <- named(source),
+         settings = Function.settings!(options, "options"),
+         {:ok, function} <- Function.load(name, bytes, settings),
+         do: passing(function)
   end
 
   def worker(%{source: %Template{} = template, as: :instance} = opts),
@@ -125,14 +137,7 @@ defmodule Wasmex.Pool.Source do
     do: Compiled.compile(bytes, engine(opts))
 
   defp compiled(path, opts) when is_binary(path) do
-    case File.read(path) do
-      {:ok, bytes} ->
-        compiled({:bytes, bytes}, opts)
-
-      {:error, posix} ->
-        message = "can't read #{path}: #{:file.format_error(posix)}"
-        {:error, %Error{reason: :file, details: %{path: path, posix: posix, message: message}}}
-    end
+    with {:ok, bytes} <- read(path), do: compiled({:bytes, bytes}, opts)
   end
 
   defp compiled(other, _opts),
@@ -141,6 +146,33 @@ defmodule Wasmex.Pool.Source do
         "a path, {:bytes, bytes}, a module, a component or a template as source",
         other
       )
+
+  defp read(path) do
+    with {:error, posix} <- File.read(path) do
+      message = "can't read #{path}: #{:file.format_error(posix)}"
+      {:error, %Error{reason: :file, details: %{path: path, posix: posix, message: message}}}
+    end
+  end
+
+  defp named(%Code{} = code) do
+    with {:ok, bytes} <- Code.bytes(code), do: {:ok, code.name, bytes}
+  end
+
+  defp named({:bytes, bytes}) when is_binary(bytes), do: {:ok, "function", bytes}
+
+  defp named(path) when is_binary(path) do
+    with {:ok, bytes} <- read(path), do: {:ok, path |> Path.basename() |> Path.rootname(), bytes}
+  end
+
+  defp named(other),
+    do: Options.misuse!("a path, {:bytes, bytes} or code as source, with as: :http", other)
+
+  defp passing(%{convention: :resident}) do
+    message = "a resident server keeps running by itself, and is not lent (convention: :resident)"
+    {:error, %Error{reason: :not_a_program, details: %{message: message}}}
+  end
+
+  defp passing(function), do: {:ok, {HTTP.Worker, function}}
 
   defp original(%Code{} = code), do: code
   defp original({:bytes, _} = bytes), do: bytes

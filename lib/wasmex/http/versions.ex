@@ -1,0 +1,84 @@
+defmodule Wasmex.HTTP.Versions do
+  @moduledoc false
+  # The functions of a server as deploys (`Wasmex.Deploy`): a changed file is a new version beside the old one, with a canary,
+  # and the way back, as its settings say. Requests read the table of routes, and no process is asked.
+
+  alias Wasmex.{Code, Deploy}
+  alias Wasmex.Deploy.Routes
+  alias Wasmex.HTTP.{Function, Worker}
+
+  @typedoc "What a request counts for: the process of the name, and the counts of the version."
+  @type counted :: {pid(), :counters.counters_ref()} | nil
+
+  @doc "What a function is deployed as. The scope is that of its server, `:cluster` for all nodes of one."
+  @spec name(term(), String.t()) :: Deploy.name()
+  def name(scope, function), do: {:http, scope, function}
+
+  @doc "Puts a loaded function behind its name, unless it is there already; the owner is the process with which it goes."
+  @spec deploy(term(), Function.t(), binary(), Function.settings(), keyword(), pid()) ::
+          :ok | {:error, Exception.t()}
+  def deploy(scope, function, bytes, settings, opts, owner) do
+    name = name(scope, function.name)
+    code = Code.of_file(function.name, bytes)
+    opts = [as: :http, options: Map.to_list(settings)] ++ pool(function) ++ opts
+
+    with false <- there?(name, code, opts),
+         {:ok, _version} <-
+           Deploy.deploy_made(name, code, {Worker, function}, [owner: owner] ++ opts) do
+      :ok
+    else
+      true -> :ok
+      error -> error
+    end
+  end
+
+  # A pool lends instances that are used again; others are made for each request, and the gate limits them.
+  defp pool(%{reuse: 0}), do: [size: 64]
+  defp pool(%{reuse: reuse}), do: [size: reuse, policy: {:reuse, :infinity}]
+
+  # By a folder that was read again, or by another node.
+  defp there?(name, code, opts) do
+    case Deploy.deployed(name) do
+      {:ok, %{hash: hash}, given} -> hash == code.hash and given == Keyword.delete(opts, :canary)
+      {:error, _} -> false
+    end
+  end
+
+  @doc "Takes the function away, in a process of its own: requests under way may end."
+  @spec undeploy(term(), String.t()) :: pid()
+  def undeploy(scope, function) do
+    name = name(scope, function)
+    spawn(fn -> Deploy.undeploy(name) end)
+  end
+
+  @doc "The function of the version for this request."
+  @spec find(term(), String.t()) :: {:ok, Function.t(), counted()} | :error
+  def find(scope, name) do
+    with {:ok, route} <- Routes.fetch({:http, scope, name}) do
+      {_threshold, _number, _pool, counts, function} = Routes.pick(route)
+      {:ok, function, {route.server, counts}}
+    end
+  end
+
+  @doc "Counts a response for its version. A client that went away says nothing of it."
+  @spec count(counted(), pos_integer()) :: term()
+  def count(nil, _status), do: :ok
+  def count(_counted, 499), do: :ok
+  def count({server, counts}, status), do: Routes.count(server, counts, status >= 500)
+
+  @doc "Those that get requests, the newest first, for people."
+  @spec list(term(), String.t()) :: [map()]
+  def list(scope, name) do
+    case Deploy.versions(name(scope, name)) do
+      {:ok, versions} ->
+        for version <- versions do
+          version
+          |> Map.take([:version, :percent, :calls, :errors])
+          |> Map.put(:code, Code.short(version.code))
+        end
+
+      {:error, _} ->
+        []
+    end
+  end
+end

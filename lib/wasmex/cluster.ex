@@ -41,6 +41,16 @@ defmodule Wasmex.Cluster do
               doc:
                 "whether it may be made again on another node when its node is lost in the middle"
             ],
+            stdin: [
+              type: :any,
+              doc:
+                "of a program, what it reads: a binary or an Enumerable of binaries, which this process hands on as the program reads"
+            ],
+            stdout: [
+              type: :any,
+              doc:
+                "of a program, where its output goes as it prints: a function of a binary or a Collectable, in this process"
+            ],
             limit_key: [
               type: :any,
               doc:
@@ -81,6 +91,16 @@ defmodule Wasmex.Cluster do
 
   With `nodes: n` calls with a key need more than half of the nodes; the others get `:no_majority`.
 
+  ## Bodies
+
+  A program that is deployed (`as: :program`) reads and prints as it runs, wherever that is: `stdin:` and `stdout:` of `call/4` are
+  read and written by this process, and so is `stream!/3`. They go between nodes in parts, and the next is asked for when the last one
+  was used, so that neither node holds the whole, and a slow reader slows the program down. Arguments and results of other calls
+  are one message each.
+
+      {:ok, _} = Wasmex.Cluster.deploy("gzip", code, as: :program)
+      Wasmex.Cluster.call("gzip", :run, ["-c"], stdin: File.stream!("large", [], 65_536), stdout: File.stream!("large.gz"))
+
   ## What may happen to a call
 
   Each call is answered once, with its result or an error. `:timeout`: the guest is stopped on the node where it runs. The
@@ -97,7 +117,7 @@ defmodule Wasmex.Cluster do
   use Supervisor
 
   alias Wasmex.{Call, Code, Deploy, Error}
-  alias Wasmex.Cluster.{Callers, Keyed, Members, Nodes, Remote}
+  alias Wasmex.Cluster.{Callers, Keyed, Members, Nodes, Remote, Taker, Talk}
 
   @doc """
   Starts this node's part. One for each node.
@@ -135,9 +155,60 @@ defmodule Wasmex.Cluster do
     request =
       {name, function, params, if(opts.limit_key != nil, do: [key: opts.limit_key], else: [])}
 
-    if opts.key == nil,
-      do: anywhere(request, deadline, opts.idempotent, []),
-      else: Keyed.call(request, opts.key, deadline, opts.idempotent)
+    case {opts.key, streams!(opts)} do
+      {nil, nil} -> anywhere(request, deadline, opts.idempotent, [])
+      {nil, streams} -> streamed(request, deadline, streams)
+      {key, nil} -> Keyed.call(request, key, deadline, opts.idempotent)
+    end
+  end
+
+  defp streams!(%{stdin: nil, stdout: nil}), do: nil
+
+  defp streams!(%{stdin: stdin, stdout: stdout} = opts) do
+    if opts.key != nil or opts.idempotent,
+      do:
+        raise(ArgumentError, "stdin: and stdout: are for programs, without key: and idempotent:")
+
+    unless stdin == nil or is_binary(stdin) or Enumerable.impl_for(stdin) != nil,
+      do: Options.misuse!("a binary or an Enumerable as stdin", stdin)
+
+    {Talk.parts(stdin), stdout}
+  end
+
+  # A body is read once, so such a call is made once.
+  defp streamed({name, function, params, opts} = request, deadline, {stdin, stdout}) do
+    case Nodes.pick(name, []) do
+      nil ->
+        {:error, Nodes.nowhere(name, [])}
+
+      node when node == node() ->
+        streams = [stdin: stdin, stdout: stdout || :capture]
+        Remote.here({name, function, params, streams ++ opts}, deadline)
+
+      node ->
+        node |> Talk.open(:program, [request], stdin, deadline) |> Taker.run(stdout)
+    end
+  end
+
+  @doc """
+  Runs a program and returns what it prints, as a Stream: the program runs on a node of the cluster while the stream is read, as fast
+  as it is read, and ends with it. `stdin:` and `timeout:` are those of `call/4`. What fails raises.
+
+      Wasmex.Cluster.stream!("gzip", ["-9"], stdin: File.stream!("large", [], 65_536))
+      |> Enum.into(File.stream!("large.gz"))
+  """
+  @spec stream!(Deploy.name(), [String.t()], keyword()) :: Enumerable.t()
+  def stream!(name, args, opts \\ []) do
+    opts = Options.new!(opts, @call)
+    {stdin, _} = streams!(%{opts | stdin: opts.stdin || ""})
+
+    open = fn ->
+      deadline = Call.Timeout.deadline(min(opts.timeout, Call.time_left()))
+      node = Nodes.pick(name, []) || raise Nodes.nowhere(name, [])
+      Talk.open(node, :program, [{name, :run, args, []}], stdin, deadline)
+    end
+
+    Stream.resource(open, &Taker.next!/1, &Taker.close/1)
   end
 
   defp anywhere({name, _, _, _} = request, deadline, again?, lost) do

@@ -5,7 +5,7 @@ defmodule Wasmex.Cluster.Remote do
 
   alias Wasmex.Call.Timeout
   alias Wasmex.Cluster.{Callers, Keyed, Nodes}
-  alias Wasmex.{Deploy, Error}
+  alias Wasmex.{Deploy, Error, Run}
   alias Wasmex.Deploy.Routes
 
   # ms that an answer may be late: the other node keeps the time itself.
@@ -57,8 +57,26 @@ defmodule Wasmex.Cluster.Remote do
     end
   end
 
-  defp patience(:infinity), do: :infinity
-  defp patience(left), do: Timeout.capped(left + @grace)
+  @doc "How long one waits for an answer that has so much time."
+  @spec patience(timeout()) :: timeout()
+  def patience(:infinity), do: :infinity
+  def patience(left), do: Timeout.capped(left + @grace)
+
+  @doc "The error of a process of another node that ended without an answer."
+  @spec lost(node(), term()) :: {:error, Error.t()}
+  def lost(node, :noconnection), do: down(node, "the connection was lost")
+
+  def lost(node, reason),
+    do: down(node, "the call was ended there: #{inspect(reason, limit: 10)}")
+
+  @doc "On the other node, in a process of its own: one of the functions below, of which bodies come and go as messages."
+  @spec talk(atom(), [term()], timeout(), pid(), reference(), reference()) :: term()
+  def talk(what, args, left, caller, to, tag) do
+    {result, worked} = serve(what, args, left, caller)
+    send(to, {tag, :over, result, worked})
+  catch
+    kind, reason -> send(to, {tag, :raised, kind, reason, __STACKTRACE__})
+  end
 
   defp down(node, why) do
     message = "#{node}: #{why}; nobody knows how far the call came"
@@ -80,6 +98,12 @@ defmodule Wasmex.Cluster.Remote do
   end
 
   defp run(:run, [request], deadline), do: here(request, deadline)
+  # A program, whose input and output are bodies.
+  defp run(:program, [{name, function, params, opts}, inlet, outlet], deadline) do
+    request = {name, function, params, [stdin: inlet, stdout: outlet] ++ opts}
+    request |> here(deadline) |> without_output()
+  end
+
   defp run(:keyed, [request, key], deadline), do: Keyed.here(request, key, deadline)
   defp run(:take, [name, key], _deadline), do: Keyed.take(name, key)
   defp run(:give, [name, key, state], _deadline), do: Keyed.give(name, key, state)
@@ -96,4 +120,12 @@ defmodule Wasmex.Cluster.Remote do
          {:ok, code, opts} <- [Deploy.deployed(name)],
          do: {name, code, opts}
        )}
+
+  # What was printed is on its way already.
+  defp without_output({:ok, %Run{} = run}), do: {:ok, %{run | stdout: nil}}
+
+  defp without_output({:error, %{run: %Run{} = run} = error}),
+    do: {:error, %{error | run: %{run | stdout: nil}}}
+
+  defp without_output(result), do: result
 end

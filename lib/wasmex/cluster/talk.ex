@@ -1,0 +1,189 @@
+defmodule Wasmex.Cluster.Talk do
+  @moduledoc false
+  # A call on another node with bodies: this process has the one that the guest reads, and takes what it prints, an element
+  # at a time. Neither node holds more of a body than what is under way.
+  #
+  # The other side is `Wasmex.Cluster.Inlet` and `Wasmex.Cluster.Outlet`, in a process that `Wasmex.Cluster.Remote` starts. It ends with
+  # this one.
+
+  alias Wasmex.Call.Timeout
+  alias Wasmex.Cluster.{Inlet, Nodes, Outlet, Remote}
+  alias Wasmex.Error
+
+  # A larger binary is sent in parts.
+  @part 64 * 1024
+
+  @enforce_keys [:node, :pid, :monitor, :alias, :tag, :deadline, :left, :began]
+  defstruct [
+    :node,
+    :pid,
+    :monitor,
+    :alias,
+    :tag,
+    :deadline,
+    :left,
+    :began,
+    # The rest of the body: a function as `Enumerable.reduce/3` returns it, or nil.
+    :body,
+    # A message that ends it, or nil.
+    :interrupt,
+    # Who waits to hear that so much was taken.
+    owed: nil
+  ]
+
+  @type t :: %__MODULE__{}
+  @type event :: {:out, term(), t()} | {:over, term()} | :interrupted
+
+  @doc """
+  Starts one of the functions of `Wasmex.Cluster.Remote` on a node; its arguments are followed by an inlet and an outlet. The
+  interrupt is a message of the user's.
+  """
+  @spec open(node(), atom(), [term()], Enumerable.t(), integer() | :infinity, term()) :: t()
+  def open(node, what, args, body, deadline, interrupt \\ nil) do
+    tag = make_ref()
+    to = :erlang.alias()
+    left = Timeout.left(deadline)
+    Nodes.sent(node)
+    args = args ++ [%Inlet{to: to, tag: tag}, %Outlet{to: to, tag: tag}]
+    {pid, monitor} = Node.spawn_monitor(node, Remote, :talk, [what, args, left, self(), to, tag])
+
+    %__MODULE__{
+      node: node,
+      pid: pid,
+      monitor: monitor,
+      alias: to,
+      tag: tag,
+      deadline: deadline,
+      left: left,
+      began: System.monotonic_time(:microsecond),
+      body: body(body),
+      interrupt: interrupt
+    }
+  end
+
+  defp body(enumerable),
+    do: &Enumerable.reduce(enumerable, &1, fn x, _ -> {:suspend, {:ok, x}} end)
+
+  @doc "A body as an Enumerable of parts."
+  @spec parts(iodata() | Enumerable.t() | nil) :: Enumerable.t()
+  def parts(nil), do: []
+  def parts(""), do: []
+
+  def parts(binary) when is_binary(binary) do
+    Stream.unfold(binary, fn
+      "" -> nil
+      <<part::binary-size(@part), rest::binary>> -> {part, rest}
+      rest -> {rest, ""}
+    end)
+  end
+
+  def parts(list) when is_list(list) do
+    list |> IO.iodata_to_binary() |> parts()
+  rescue
+    # A list of elements, of which one may be an error.
+    ArgumentError -> list
+  end
+
+  def parts(enumerable), do: Stream.flat_map(enumerable, &element/1)
+
+  defp element(large) when is_binary(large) and byte_size(large) > @part, do: parts(large)
+  defp element(element), do: [element]
+
+  @doc """
+  Waits for the next element that was printed, or for the result, and hands the body on meanwhile. What the body raises goes
+  through; then, and when the caller has enough, `close/1` ends the other side.
+  """
+  @spec next(t()) :: event()
+  def next(talk) do
+    talk |> paid() |> await()
+  catch
+    kind, reason ->
+      close(talk)
+      :erlang.raise(kind, reason, __STACKTRACE__)
+  end
+
+  # The last element was used: there is room for another one.
+  defp paid(%{owed: nil} = talk), do: talk
+
+  defp paid(%{owed: {pid, size}, tag: tag} = talk) do
+    send(pid, {tag, {:taken, size}})
+    %{talk | owed: nil}
+  end
+
+  defp await(%{tag: tag, monitor: monitor, interrupt: interrupt} = talk) do
+    receive do
+      {^tag, :out, pid, size, element} ->
+        {:out, element, %{talk | owed: {pid, size}}}
+
+      {^tag, :more, pid} ->
+        talk |> more(pid) |> await()
+
+      {^tag, :over, result, worked} ->
+        Nodes.answered(
+          talk.node,
+          max(System.monotonic_time(:microsecond) - talk.began - worked, 0)
+        )
+
+        over(talk, result)
+
+      {^tag, :raised, kind, reason, stack} ->
+        close(talk)
+        :erlang.raise(kind, reason, stack)
+
+      {:DOWN, ^monitor, :process, _pid, reason} ->
+        over(talk, Remote.lost(talk.node, reason))
+
+      ^interrupt when interrupt != nil ->
+        close(talk)
+        :interrupted
+    after
+      Remote.patience(Timeout.left(talk.deadline)) ->
+        over(talk, {:error, %Error{reason: :timeout, details: %{timeout: talk.left}}})
+    end
+  end
+
+  defp over(talk, result) do
+    close(talk)
+    {:over, result}
+  end
+
+  defp more(%{body: nil, tag: tag} = talk, pid) do
+    send(pid, {tag, :ended})
+    talk
+  end
+
+  defp more(%{body: body, tag: tag} = talk, pid) do
+    case body.({:cont, nil}) do
+      {:suspended, {:ok, element}, rest} ->
+        send(pid, {tag, {:element, element}})
+        %{talk | body: rest}
+
+      # Some streams are done with their last element.
+      {_done_or_halted, {:ok, element}} ->
+        send(pid, {tag, {:element, element}})
+        %{talk | body: nil}
+
+      {_done_or_halted, nil} ->
+        more(%{talk | body: nil}, pid)
+    end
+  end
+
+  @doc "Ends the other side, and the body of this one; nothing of it comes any more."
+  @spec close(t()) :: :ok
+  def close(%__MODULE__{tag: tag} = talk) do
+    Process.exit(talk.pid, :kill)
+    Process.demonitor(talk.monitor, [:flush])
+    :erlang.unalias(talk.alias)
+    flush(tag)
+    if talk.body, do: talk.body.({:halt, nil})
+    :ok
+  end
+
+  defp flush(tag) do
+    receive do
+      message when is_tuple(message) and elem(message, 0) == tag -> flush(tag)
+    after
+      0 -> :ok
+    end
+  end
+end

@@ -21,6 +21,7 @@ defmodule Wasmex.MixProject do
         &String.starts_with?(&1, [
           "test/conformance/",
           "test/fuzz/",
+          "test/hostile/",
           "test/model/",
           "test/stress/soak"
         ])

@@ -137,12 +137,29 @@ defmodule Wasmex.Origin do
     {Keyword.take(server, [:cert, :key, :cacerts]), pem}
   end
 
-  # RSA: of ECDSA's algorithm OTP 25 says more than others accept. A key takes a while to make.
-  defp signed(number), do: [digest: :sha256, key: key({__MODULE__, number})]
+  # RSA, unless OTP writes its algorithm without the parameter NULL, as 29 does, which webpki rejects. Then Ed25519, with which
+  # OTP has TLS 1.3 only. (For ECDSA, 25 and 29 write parameters that must not be there.)
+  defp signed(number) do
+    if rsa?(),
+      do: [digest: :sha256, key: key({__MODULE__, number}, {:rsa, 2048, 65_537})],
+      else: [digest: :none, key: key({__MODULE__, number}, {:namedCurve, :ed25519})]
+  end
 
-  defp key(name) do
+  @doc "The versions of TLS that servers with these certificates have."
+  def tls_versions, do: if(rsa?(), do: [:"tlsv1.2", :"tlsv1.3"], else: [:"tlsv1.3"])
+
+  @sha256_with_rsa_null <<42, 134, 72, 134, 247, 13, 1, 1, 11, 5, 0>>
+
+  defp rsa? do
+    key = key({__MODULE__, :rsa}, {:rsa, 2048, 65_537})
+    %{cert: cert} = :public_key.pkix_test_root_cert(~c"test", digest: :sha256, key: key)
+    :binary.match(cert, @sha256_with_rsa_null) != :nomatch
+  end
+
+  # An RSA key takes a while to make.
+  defp key(name, algorithm) do
     with nil <- :persistent_term.get(name, nil) do
-      key = :public_key.generate_key({:rsa, 2048, 65_537})
+      key = :public_key.generate_key(algorithm)
       :persistent_term.put(name, key)
       key
     end

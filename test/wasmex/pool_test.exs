@@ -190,7 +190,12 @@ defmodule Wasmex.PoolTest do
       test = self()
 
       holder =
-        spawn_link(fn -> Pool.run(pool, fn w -> send(test, w) && Process.sleep(:infinity) end) end)
+        spawn_link(fn ->
+          Pool.run(pool, fn worker ->
+            send(test, worker)
+            Process.sleep(:infinity)
+          end)
+        end)
 
       assert_receive {^test, ref}
       Guest.kill(holder)

@@ -294,7 +294,12 @@ defmodule Wasmex.Plugin.BadInputTest do
 
     functions = %{
       "extism:host/user" => %{
-        "f" => {:fn, [], [], fn _ -> send(test, :there) && Process.sleep(:infinity) end}
+        "f" =>
+          {:fn, [], [],
+           fn _ ->
+             send(test, :there)
+             Process.sleep(:infinity)
+           end}
       }
     }
 

@@ -258,8 +258,10 @@ defmodule Wasmex.Plugin.FunctionsTest do
 
     tasks = for n <- 1..50, do: {n, Task.async(fn -> Plugin.call(plugin_of.(), "ask", "x") end)}
 
-    for {n, task} <- tasks,
-        do: assert_receive({:waiting, pid} when pid == task.pid) && send(task.pid, {:go, "#{n}"})
+    for {n, task} <- tasks do
+      assert_receive {:waiting, pid} when pid == task.pid
+      send(pid, {:go, "#{n}"})
+    end
 
     for {n, task} <- tasks, do: assert(Task.await(task) == {:ok, "#{n}"})
   end

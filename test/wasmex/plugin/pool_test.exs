@@ -44,7 +44,10 @@ defmodule Wasmex.Plugin.PoolTest do
       for _ <- 1..2,
           do:
             spawn_link(fn ->
-              Pool.run(pool, fn _ -> send(test, :in) && receive(do: (:out -> {:keep, nil})) end)
+              Pool.run(pool, fn _ ->
+                send(test, :in)
+                receive(do: (:out -> {:keep, nil}))
+              end)
             end)
 
     for _ <- 1..2, do: assert_receive(:in)

@@ -29,8 +29,12 @@ defmodule Wasmex.Sockets.GuestsCTest do
 
   defp echo(socket) do
     case :gen_tcp.recv(socket, 0) do
-      {:ok, bytes} -> :gen_tcp.send(socket, bytes) && echo(socket)
-      {:error, _} -> :gen_tcp.close(socket)
+      {:ok, bytes} ->
+        :gen_tcp.send(socket, bytes)
+        echo(socket)
+
+      {:error, _} ->
+        :gen_tcp.close(socket)
     end
   end
 

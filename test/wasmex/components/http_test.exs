@@ -174,7 +174,7 @@ defmodule Wasmex.Components.HTTPTest do
       assert counts(function, 2) == ~w(1 2)
       monitor = Process.monitor(function.pool.server)
       Process.exit(loader, :kill)
-      assert_receive {:DOWN, ^monitor, :process, _pid, :normal}, 5_000
+      assert_receive {:DOWN, ^monitor, :process, _pid, :normal}
       assert counts(function, 2) == ~w(1 1)
     end
 

@@ -207,13 +207,13 @@ defmodule Wasmex.Plugin.HTTPTest do
       end)
 
     caller = spawn(fn -> ask(plugin(), url(port)) end)
-    assert_receive :asked, 5_000
+    assert_receive :asked
     Process.exit(caller, :kill)
-    assert_receive {:end, :closed}, 5_000
+    assert_receive {:end, :closed}
 
     plugin = plugin()
     assert {:error, %Error{reason: :timeout}} = ask(plugin, url(port), %{}, timeout: 50)
-    assert_receive {:end, :closed}, 5_000
+    assert_receive {:end, :closed}
     assert ask(plugin, url(answers(Origin.response("again")))) == {:ok, "again"}
   end
 
@@ -353,9 +353,9 @@ defmodule Wasmex.Plugin.HTTPTest do
         end)
 
       asker = spawn(fn -> Plugin.compile(source(port)) end)
-      assert_receive :asked, 5_000
+      assert_receive :asked
       Process.exit(asker, :kill)
-      assert_receive {:end, :closed}, 5_000
+      assert_receive {:end, :closed}
     end
   end
 end

@@ -96,10 +96,16 @@ defmodule Wasmex.HTTP.Folder do
   def init({dir, only, settings, tables}) do
     own = [dir: dir, only: only, settings: settings, scope: make_ref(), owner: self()]
     state = struct!(__MODULE__, Keyword.merge(own, tables))
-    state = scan(state)
-    warn_of_missing(state)
+    await_before(state.table)
     # Functions that exist at the start are available from the first request on.
-    {:ok, wait_all(state), @every}
+    state = state |> scan() |> wait_all()
+    warn_of_missing(state)
+    {:ok, state, @every}
+  end
+
+  # After a crash: what the process before this one started may hold files and ports that its successor needs.
+  defp await_before(table) do
+    for {_name, {:ok, function}, _error} <- list(table), do: Resident.await_end(function)
   end
 
   defp warn_of_missing(state) do

@@ -53,6 +53,23 @@ defmodule Wasmex.HTTP.Resident do
   def retire(%Function{resident: {_listener, pid}}), do: GenServer.cast(pid, :retire)
   def retire(_function), do: :ok
 
+  @doc "Waits until the server of a process that has loaded the function, and is gone, has ended."
+  @spec await_end(Function.t()) :: :ok
+  def await_end(%Function{resident: {_listener, pid}}) do
+    ref = Process.monitor(pid)
+
+    receive do
+      {:DOWN, ^ref, _, _, _} -> :ok
+    after
+      @drain -> Process.exit(pid, :kill)
+    end
+
+    Process.demonitor(ref, [:flush])
+    :ok
+  end
+
+  def await_end(_function), do: :ok
+
   @doc false
   @spec start_link({Function.t(), Socket.Listener.t(), pid()}) :: GenServer.on_start()
   def start_link({function, listener, owner}) do
@@ -144,8 +161,10 @@ defmodule Wasmex.HTTP.Resident do
   @impl true
   def terminate(_reason, %{program: nil}), do: :ok
 
+  # Whoever waits for this process may rely on the guest being over: its files and sockets are free.
   def terminate(_reason, %{program: program}) do
+    ref = Process.monitor(program)
     Process.exit(program, :kill)
-    :ok
+    receive(do: ({:DOWN, ^ref, _, _, _} -> :ok))
   end
 end

@@ -70,7 +70,7 @@ defmodule Wasmex.Options.WASI do
         type: {:list, Type.Dial},
         default: [],
         doc:
-          "what it may connect and send to. For modules the host encrypts where it is `tls://`, and Elixir answers `{address, function or pid}`",
+          "what it may connect and send to. The host encrypts where it is `tls://`, and Elixir answers `{address, function or pid}`",
         example: ~s|["10.0.0.5:5432", "udp://10.0.0.53:53", "unix:///run/db.sock"]|,
         flag: {:dial, "ADDRESS"},
         flag_doc: "an address that it may connect and send to",
@@ -138,13 +138,14 @@ defmodule Wasmex.Options.WASI do
       dial_timeout: [
         type: {:milliseconds, 1..0x7FFF_FFFF},
         default: 30_000,
-        doc: "how long a module waits at most for a connection and for a name",
+        doc:
+          "how long it waits at most for a name and for a connection; a component, for those that the host makes",
         group: :network
       ],
       dial_cacerts: [
         type: {:or, [nil], Type.Certificates},
         default_doc: "the system's",
-        doc: "the certificates that are trusted where the host encrypts for a module",
+        doc: "the certificates that are trusted where the host encrypts",
         group: :network
       ]
     ]

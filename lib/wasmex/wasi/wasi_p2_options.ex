@@ -46,7 +46,7 @@ defmodule Wasmex.Wasi.WasiP2Options do
   @doc false
   @spec to_native!(t()) :: %{atom() => term()}
   def to_native!(%__MODULE__{} = options) do
-    refuse_made!(options)
+    refuse_open!(options)
 
     options
     |> Options.native!(@options)
@@ -59,15 +59,10 @@ defmodule Wasmex.Wasi.WasiP2Options do
   end
 
   # What is no list is told by its type.
-  defp refuse_made!(%{listen: listen, dial: dial}) do
+  defp refuse_open!(%{listen: listen}) do
     for entry <- List.wrap(listen), Options.Type.Listen.opens?(entry) do
       raise ArgumentError,
             "listen: #{inspect(entry)} is for modules, which are handed open listeners; a component opens its own, at an address such as \"127.0.0.1:8080\""
-    end
-
-    for entry <- List.wrap(dial), Options.Type.Dial.made?(entry) do
-      raise ArgumentError,
-            "dial: #{inspect(entry)} is for modules; the connections of a component go where they say"
     end
   end
 

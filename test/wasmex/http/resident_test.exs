@@ -2,10 +2,11 @@ defmodule Wasmex.HTTP.ResidentTest do
   # Resident servers: programs that serve HTTP themselves, behind a path.
   use ExUnit.Case, async: true
 
+  import ExUnit.CaptureLog
   import Wasmex.Guest, only: [wait_until: 1]
 
   alias Wasmex.{Client, HTTP}
-  alias Wasmex.HTTP.{Request, Server}
+  alias Wasmex.HTTP.{Folder, Request, Server, Service}
   alias Wasmex.HTTP.Resident.Wire
 
   @moduletag :capture_log
@@ -71,6 +72,50 @@ defmodule Wasmex.HTTP.ResidentTest do
 
     port = start(dir, timeout: 50)
     assert {504, _, _} = Client.get(port, "/app/x")
+  end
+
+  describe "the process that has loaded the functions" do
+    @describetag :tmp_dir
+
+    defp service(dir, functions) do
+      key = make_ref()
+      opts = Service.check!([dir: dir, functions: functions], options())
+      start_supervised!(%{id: key, start: {Service, :start_link, [key, opts]}})
+      %{key: key, folder: GenServer.whereis(Service.name(key, Folder)), opts: opts}
+    end
+
+    defp options, do: Server.__options__()
+
+    test "that crashes is followed once its guests are gone", %{tmp_dir: dir} do
+      File.cp!(@listener, Path.join(dir, "app.wasm"))
+      %{key: key, folder: folder} = service(dir, %{"app" => [convention: :resident]})
+      {table, _} = Folder.tables(folder)
+      {:ok, %{resident: {_, before}}} = Folder.find(table, "app")
+      program = :sys.get_state(before).program
+      ref = Process.monitor(program)
+
+      Process.exit(folder, :kill)
+      assert_receive {:DOWN, ^ref, _, _, _}, 60_000
+
+      wait_until(fn ->
+        with {:ok, %{resident: {_, now}}} <- Folder.find(table, "app"), do: now != before
+      end)
+
+      refute Process.alive?(before)
+      assert GenServer.whereis(Service.name(key, Folder)) != folder
+    end
+
+    test "knows a function while it is compiled", %{tmp_dir: dir} do
+      File.write!(Path.join(dir, "app.wat"), ~s|(module (func (export "_start")))|)
+
+      log =
+        capture_log(fn ->
+          service(dir, %{"app" => [convention: :cgi], "missing_one" => [convention: :cgi]})
+        end)
+
+      assert log =~ "functions.missing_one: the function does not exist"
+      refute log =~ "functions.app: the function does not exist"
+    end
   end
 
   test "without a server that keeps it running it can't be called" do

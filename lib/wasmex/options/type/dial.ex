@@ -25,11 +25,6 @@ defmodule Wasmex.Options.Type.Dial do
   defp without_scheme("tcp://" <> address), do: address
   defp without_scheme(address), do: address
 
-  @doc "Whether the host makes the connection in the guest's place."
-  @spec made?(term()) :: boolean()
-  def made?("tls://" <> _), do: true
-  def made?(text), do: not is_binary(text)
-
   @impl true
   def expected do
     ~s|a place such as "10.0.0.5:5432", "udp://10.0.0.0/8", "unix:///run/app.sock" or "tls://db.example.com:5432", | <>

@@ -105,7 +105,7 @@ fn nothing() -> (P2, P1) {
     let p1 = P1 {
         ctx: WasiCtxBuilder::new().build_p1(),
         descriptors: Descriptors::new(0, 0),
-        net: Net::nothing(p2.network.clone()),
+        net: Net::new(p2.reach.clone(), 0),
         standard: [0; 3],
     };
     (p2, p1)

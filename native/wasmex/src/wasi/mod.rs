@@ -12,6 +12,7 @@ pub mod host;
 pub mod http;
 pub mod link;
 mod listing;
+pub mod names;
 pub mod network;
 pub mod p1;
 pub mod p2;

@@ -220,11 +220,8 @@ impl Network {
 
     /// Passes the rules to wasmtime, for components.
     pub fn apply(self: &Arc<Self>, builder: &mut WasiCtxBuilder) {
-        let lookup = [&self.lookup, &self.tcp, &self.udp];
-        let any_lookup = lookup.iter().any(|rules| !rules.is_empty());
         builder.allow_tcp(self.any_tcp());
         builder.allow_udp(self.any_udp());
-        builder.allow_ip_name_lookup(any_lookup);
         let network = self.clone();
         builder.socket_addr_check(move |address, reason| {
             let allowed = network.check(address, reason);

@@ -16,6 +16,7 @@ use crate::wasi::places::Listen;
 use crate::wasi::sockets::descriptors::Descriptors;
 use crate::wasi::sockets::listener;
 use crate::wasi::sockets::net::Net;
+use crate::wasi::sockets::reach::Reach;
 use crate::wasi::sockets::socket::NONBLOCK;
 use crate::wasi::sockets::state::{Interfaces, P1};
 use crate::wasi::stdio::{Inherited, Which};
@@ -122,12 +123,13 @@ fn build(options: &Options) -> Result<(P2, P1)> {
     if let Some(cwd) = options.get_or_default::<Option<String>>("cwd")? {
         builder.initial_cwd(cwd);
     }
-    let p2 = P2::new(options)?;
-    p2.network.apply(&mut builder);
+    let reach = reach(options)?;
+    reach.network.apply(&mut builder);
     builder.max_random_size(MAX_RANDOM);
     let mut ctx = builder.build_p1();
     ctx.ctx().table.set_max_capacity(MAX_HANDLES);
-    let mut net = net(options, p2.network.clone())?;
+    let p2 = P2::new(reach.clone());
+    let mut net = Net::new(reach, buffer(options)?);
     net.by_path = options.get_or_default::<Interfaces>("sockets")?.any();
     let descriptors = descriptors(options, preopens.len())?;
     let standard = match options.get_or_default("non_blocking_stdio")? {
@@ -145,10 +147,14 @@ fn build(options: &Options) -> Result<(P2, P1)> {
     ))
 }
 
-/// What sockets may do.
-fn net(options: &Options, network: Arc<Network>) -> Result<Net> {
-    let buffer: Option<u64> = options.get_or_default("socket_buffer")?;
-    let buffer = buffer.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+/// The largest buffer of a socket.
+fn buffer(options: &Options) -> Result<usize> {
+    let bytes: Option<u64> = options.get_or_default("socket_buffer")?;
+    Ok(bytes.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)))
+}
+
+/// Whom the guests may reach.
+fn reach(options: &Options) -> Result<Reach> {
     let timeout: Option<u64> = options.get_or_default("dial_timeout")?;
     let timeout = Duration::from_millis(timeout.unwrap_or_default());
     let own: Option<Vec<Binary>> = options.get_or_default("dial_cacerts")?;
@@ -157,7 +163,7 @@ fn net(options: &Options, network: Arc<Network>) -> Result<Net> {
         None => Roots::System,
         Some(own) => Roots::Own(own.iter().map(certificate).collect()),
     };
-    Ok(Net::new(network, roots, buffer, timeout))
+    Ok(Reach::new(Network::new(options)?, roots, timeout))
 }
 
 /// The standard streams, directories, and listeners passed in by the host.

@@ -18,6 +18,7 @@ const MAX_ADDRESSES: usize = 16;
 static VM: OnceLock<Arc<Semaphore>> = OnceLock::new();
 
 /// The lookups of one store.
+#[derive(Clone)]
 pub struct Resolver(Arc<Semaphore>);
 
 impl Default for Resolver {

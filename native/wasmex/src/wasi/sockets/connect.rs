@@ -161,7 +161,7 @@ pub async fn dial(p1: &mut P1, fd: i32, to: &Address) -> Result<(), Fail> {
         done => return done,
     }
     let connected = socket.attempt(Direction::Write, false, connected);
-    match tokio::time::timeout(p1.net.timeout, connected).await {
+    match tokio::time::timeout(p1.net.reach.timeout, connected).await {
         // A second call makes the system treat it as connected, so that another one fails.
         Ok(Ok(())) => to.with(|to| net::connect(socket.fd(), to)).or(Ok(())),
         Ok(failed) => failed,
@@ -181,13 +181,7 @@ fn elsewhere(p1: &P1, fd: i32, to: &Address) -> Result<Option<made::Ends>, Fail>
     if socket.made().is_some() {
         return Err(ISCONN.into());
     }
-    if let Some(answer) = p1.net.network.answer(to) {
-        return made::to_elixir(answer, to).map(Some);
-    }
-    match p1.net.network.tls_host(to) {
-        Some(host) => made::with_tls(p1.net.tls.clone(), host, to, p1.net.timeout).map(Some),
-        None => Ok(None),
-    }
+    p1.net.reach.elsewhere(to)
 }
 
 /// Whether connecting has ended, and how.

@@ -19,6 +19,7 @@ pub mod options;
 pub mod passed;
 pub mod pending;
 pub mod poll;
+pub mod reach;
 pub mod socket;
 pub mod state;
 pub mod transfer;

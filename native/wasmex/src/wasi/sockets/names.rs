@@ -7,11 +7,11 @@
 #![allow(clippy::too_many_arguments)]
 
 use crate::wasi::errno::{Fail, INVAL, NOENT, TIMEDOUT, code};
+use crate::wasi::names::Missing;
 use crate::wasi::sockets::address::{INET, INET6};
 use crate::wasi::sockets::memory::{bytes, little_endian, pointer, put, put_u32, read_u32};
 use crate::wasi::sockets::state::P1;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::OnceLock;
+use std::net::{IpAddr, SocketAddr};
 use wasmtime::Result;
 use wiggle::GuestMemory;
 
@@ -65,39 +65,24 @@ fn port(service: &str) -> Result<u16, Fail> {
 
 /// The addresses of a name, of one family or, with 0, of any.
 pub async fn find(p1: &mut P1, name: &str, family: i32) -> Result<Vec<IpAddr>, Fail> {
-    if let Ok(address) = name.parse() {
-        return Ok(vec![address]);
-    }
-    if name.is_empty() {
-        return Err(NOENT.into());
-    }
-    if let Some(address) = p1.net.network.stand_in(name) {
-        return Ok(vec![address]);
-    }
-    p1.net.check_name(name)?;
-    let found = tokio::time::timeout(p1.net.timeout, p1.net.resolver.lookup(name)).await;
-    let mut found = match found {
-        Ok(found) => found.map_err(|_| NOENT)?,
-        Err(_elapsed) => return Err(TIMEDOUT.into()),
+    let mut found = match p1.net.reach.names.find(name).await {
+        Ok(found) => found,
+        Err(Missing::Refused) => {
+            let why = format!("no rule of dns: or dial: allows the name {name:?}");
+            return p1.net.refuse(why);
+        }
+        Err(Missing::Timeout) => return Err(TIMEDOUT.into()),
+        Err(Missing::Invalid | Missing::Unknown) => return Err(NOENT.into()),
     };
     found.retain(|address| match family {
         INET => address.is_ipv4(),
         INET6 => address.is_ipv6(),
-        _ => address.is_ipv4() || has_ipv6(),
+        _ => true,
     });
-    for address in &found {
-        p1.net.network.remember(name, *address);
-    }
     match found.is_empty() {
         true => Err(NOENT.into()),
         false => Ok(found),
     }
-}
-
-/// Whether this machine has IPv6 at all; otherwise its addresses are useless.
-fn has_ipv6() -> bool {
-    static FOUND: OnceLock<bool> = OnceLock::new();
-    *FOUND.get_or_init(|| UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok())
 }
 
 /// Fills one record after the other, as many as the guest has allocated.

@@ -1,29 +1,19 @@
 //! Permissions of preview 1 sockets: rules, limits, and the reason of a denial.
 
 use crate::wasi::errno::{ACCES, Fail};
-use crate::wasi::http::tls::{Connector, Roots};
-use crate::wasi::network::Network;
-use crate::wasi::resolve::Resolver;
 use crate::wasi::sockets::address::Address;
+use crate::wasi::sockets::reach::Reach;
 use crate::wasi::sockets::socket::Family;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 /// Rules, limits, and the denial of the current call.
 pub struct Net {
     /// The addresses that guests may reach, the same for components.
-    pub network: Arc<Network>,
-    /// Looks up names.
-    pub resolver: Resolver,
-    /// Adds TLS where the rules say so.
-    pub tls: Arc<Connector>,
+    pub reach: Reach,
     /// Maximum size of a system buffer that a guest may request.
     pub max_buffer: usize,
-    /// Timeout of connecting and of lookups.
-    pub timeout: Duration,
     /// Whether paths such as `tcp+dial://…` open sockets.
     pub by_path: bool,
     refusal: Option<String>,
@@ -31,21 +21,13 @@ pub struct Net {
 
 impl Net {
     /// Nothing was denied yet.
-    pub fn new(network: Arc<Network>, roots: Roots, max_buffer: usize, timeout: Duration) -> Self {
+    pub fn new(reach: Reach, max_buffer: usize) -> Self {
         Net {
-            network,
-            resolver: Resolver::default(),
-            tls: Arc::new(Connector::new(roots, &[])),
+            reach,
             max_buffer,
-            timeout,
             by_path: true,
             refusal: None,
         }
-    }
-
-    /// Grants nothing.
-    pub fn nothing(network: Arc<Network>) -> Self {
-        Net::new(network, Roots::System, 0, Duration::ZERO)
     }
 
     /// Why the call was denied; for the trace.
@@ -62,9 +44,9 @@ impl Net {
     /// Whether this kind of socket can be used at all.
     pub fn check_kind(&mut self, family: Family, datagrams: bool) -> Result<(), Fail> {
         let (granted, kind) = match (family, datagrams) {
-            (Family::Unix, _) => (self.network.any_unix(), "unix"),
-            (_, true) => (self.network.any_udp(), "UDP"),
-            (_, false) => (self.network.any_tcp(), "TCP"),
+            (Family::Unix, _) => (self.reach.network.any_unix(), "unix"),
+            (_, true) => (self.reach.network.any_udp(), "UDP"),
+            (_, false) => (self.reach.network.any_tcp(), "TCP"),
         };
         match granted {
             true => Ok(()),
@@ -74,7 +56,7 @@ impl Net {
 
     /// Whether an address may be used this way.
     pub fn check(&mut self, address: SocketAddr, reason: SocketAddrUse) -> Result<(), Fail> {
-        if self.network.check(address, reason) {
+        if self.reach.network.check(address, reason) {
             return Ok(());
         }
         let (option, scheme) = match reason {
@@ -89,8 +71,8 @@ impl Net {
     /// Whether the path of a unix socket may be used this way.
     pub fn check_path(&mut self, path: &Path, bind: bool) -> Result<(), Fail> {
         let (allowed, option) = match bind {
-            true => (self.network.allows_unix_bind(path), "bind:"),
-            false => (self.network.allows_unix_dial(path), "dial:"),
+            true => (self.reach.network.allows_unix_bind(path), "bind:"),
+            false => (self.reach.network.allows_unix_dial(path), "dial:"),
         };
         match allowed {
             true => Ok(()),
@@ -101,17 +83,9 @@ impl Net {
         }
     }
 
-    /// Whether a name may be looked up.
-    pub fn check_name(&mut self, name: &str) -> Result<(), Fail> {
-        match self.network.allows_lookup(name) {
-            true => Ok(()),
-            false => self.refuse(format!("no rule of dns: or dial: allows the name {name:?}")),
-        }
-    }
-
-    /// Whether messages from this sender are passed to the guest.
+    /// Whether messages of this sender are handed to the guest.
     pub fn allows_sender(&self, from: SocketAddr) -> bool {
-        self.network.check(from, SocketAddrUse::UdpReceive)
+        self.reach.network.check(from, SocketAddrUse::UdpReceive)
     }
 
     /// The rule for a peer address.

@@ -1,41 +1,34 @@
 //! WASI 0.2 for components, on the same context as preview 1.
 
-use crate::vm::options::Options;
+mod connection;
+mod lookup;
+mod tcp;
+
 use crate::wasi::context::View;
 use crate::wasi::host::HostModule;
 use crate::wasi::http;
 use crate::wasi::http::outgoing::{Hooks, Outgoing};
-use crate::wasi::network::Network;
-use std::collections::HashMap;
-use std::net::IpAddr;
+use crate::wasi::p2::tcp::Connections;
+use crate::wasi::sockets::reach::Reach;
 use std::sync::Arc;
 use wasmtime::Result;
-use wasmtime::component::{HasData, Linker, Resource};
+use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::filesystem::WasiFilesystemView;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
     self as files, Descriptor, DescriptorFlags, DescriptorType, HostDescriptor, OpenFlags,
     PathFlags,
 };
-use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{
-    self, Host, HostResolveAddressStream, ResolveAddressStream,
-};
-use wasmtime_wasi::p2::bindings::sockets::network::{
-    self, ErrorCode, IpAddress, Network as NetworkHandle,
-};
-use wasmtime_wasi::p2::{DynPollable, SocketError, SocketResult};
-use wasmtime_wasi::sockets::{WasiSocketsCtxView, WasiSocketsView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// A store's state for components besides the WASI context.
 #[derive(Default)]
 pub struct P2 {
-    /// The addresses and names that its guests may reach.
-    pub network: Arc<Network>,
+    /// Whom its guests may reach, the same as for preview 1.
+    pub reach: Reach,
     /// Outgoing HTTP requests.
     pub http: HttpState,
-    /// Name lookups in progress, by the handle of their result.
-    lookups: HashMap<u32, String>,
+    connections: Connections,
 }
 
 /// The `wasi:http` state of a store.
@@ -54,14 +47,13 @@ impl Default for HttpState {
 }
 
 impl P2 {
-    /// Without the options specific to components, nothing is granted.
-    pub fn new(options: &Options) -> Result<Self> {
-        let network = Network::new(options)?;
-        Ok(P2 {
-            network: Arc::new(network),
+    /// Nothing else was asked for yet.
+    pub fn new(reach: Reach) -> Self {
+        P2 {
+            reach,
             http: HttpState::default(),
-            lookups: HashMap::new(),
-        })
+            connections: Connections::new(),
+        }
     }
 }
 
@@ -103,14 +95,8 @@ fn add_to_linker<T: View + WasiView + WasiHttpView>(linker: &mut Linker<T>) -> R
     linker.allow_shadowing(true);
     refuse_waiting_files(linker)?;
     http::bindings::mend(linker)?;
-    ip_name_lookup::add_to_linker::<T, GuardedLookup>(linker, |data| {
-        let (wasi, p2) = data.wasi_and_p2();
-        Lookups {
-            inner: wasi.sockets(),
-            network: p2.network.clone(),
-            names: &mut p2.lookups,
-        }
-    })
+    lookup::add_to_linker(linker)?;
+    tcp::add_to_linker(linker)
 }
 
 /// FIFOs, sockets and block devices are not opened: the same rule as in `calls.rs`.
@@ -163,85 +149,5 @@ pub fn http_view<T: View>(data: &mut T) -> WasiHttpCtxView<'_> {
         hooks: &mut p2.http.hooks,
         table: wasi.ctx().table,
         ctx: &mut p2.http.ctx,
-    }
-}
-
-/// Name lookup that checks the allow-list first and remembers the resulting addresses.
-struct GuardedLookup;
-
-impl HasData for GuardedLookup {
-    type Data<'a> = Lookups<'a>;
-}
-
-struct Lookups<'a> {
-    inner: WasiSocketsCtxView<'a>,
-    network: Arc<Network>,
-    names: &'a mut HashMap<u32, String>,
-}
-
-impl Host for Lookups<'_> {
-    fn resolve_addresses(
-        &mut self,
-        network: Resource<NetworkHandle>,
-        name: String,
-    ) -> SocketResult<Resource<ResolveAddressStream>> {
-        if !self.network.allows_lookup(&name) {
-            return Err(ErrorCode::AccessDenied.into());
-        }
-        let stream = self.inner.resolve_addresses(network, name.clone())?;
-        self.names.insert(stream.rep(), name);
-        Ok(stream)
-    }
-}
-
-impl network::Host for Lookups<'_> {
-    fn convert_error_code(&mut self, error: SocketError) -> Result<ErrorCode> {
-        error.downcast()
-    }
-
-    fn network_error_code(
-        &mut self,
-        error: Resource<wasmtime_wasi::p2::IoError>,
-    ) -> Result<Option<ErrorCode>> {
-        network::Host::network_error_code(&mut self.inner, error)
-    }
-}
-
-impl network::HostNetwork for Lookups<'_> {
-    fn drop(&mut self, handle: Resource<NetworkHandle>) -> Result<()> {
-        network::HostNetwork::drop(&mut self.inner, handle)
-    }
-}
-
-impl HostResolveAddressStream for Lookups<'_> {
-    fn resolve_next_address(
-        &mut self,
-        stream: Resource<ResolveAddressStream>,
-    ) -> SocketResult<Option<IpAddress>> {
-        let name = self.names.get(&stream.rep());
-        let address = self.inner.resolve_next_address(stream)?;
-        if let (Some(name), Some(address)) = (name, &address) {
-            self.network.remember(name, ip(address));
-        }
-        Ok(address)
-    }
-
-    fn subscribe(
-        &mut self,
-        stream: Resource<ResolveAddressStream>,
-    ) -> Result<Resource<DynPollable>> {
-        self.inner.subscribe(stream)
-    }
-
-    fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> Result<()> {
-        self.names.remove(&stream.rep());
-        HostResolveAddressStream::drop(&mut self.inner, stream)
-    }
-}
-
-fn ip(address: &IpAddress) -> IpAddr {
-    match *address {
-        IpAddress::Ipv4((a, b, c, d)) => IpAddr::from([a, b, c, d]),
-        IpAddress::Ipv6((a, b, c, d, e, f, g, h)) => IpAddr::from([a, b, c, d, e, f, g, h]),
     }
 }

@@ -1,0 +1,113 @@
+defmodule Wasmex.Components.SocketsTest do
+  # Sockets of WASI 0.2: names, and connections that the host makes, as for modules.
+  use ExUnit.Case, async: true
+
+  alias Wasmex.{Origin, Socket}
+
+  @command "test/guests/component_command/component_command.wasm"
+
+  defp run(args, opts), do: Wasmex.run!(@command, args, opts)
+
+  defp upcase(socket, got \\ "") do
+    case Socket.recv(socket, 0, 60_000) do
+      {:ok, bytes} -> upcase(socket, got <> bytes)
+      {:error, :closed} -> :ok = Socket.send(socket, String.upcase(got))
+    end
+  end
+
+  describe "a name" do
+    test "that no rule allows, that is none, and that has no address" do
+      for {name, said} <- [
+            {"db.internal", "Permission denied"},
+            {"a b", ""},
+            {"nobody.invalid", ""}
+          ] do
+        assert %{status: 1, stderr: stderr} = run(["lookup", name], dns: ["nobody.invalid"])
+        assert stderr =~ said
+      end
+    end
+
+    test "is looked up however it is written, and an address is none" do
+      assert run(["lookup", "LOCALHOST"], dns: ["localhost"]).stdout =~ "127.0.0.1"
+      assert run(["lookup", "10.1.2.3"], []).stdout == "10.1.2.3\n"
+      assert run(["lookup", "::1"], []).stdout == "::1\n"
+    end
+  end
+
+  describe "a function" do
+    test "answers for a name, which has no address anywhere" do
+      dial = [dial: [{"db.internal:5432", &upcase/1}]]
+      assert run(["tcp", "db.internal:5432", "hello"], dial).stdout == "HELLO\n"
+      assert run(["lookup", "db.internal"], dial).stdout == "240.0.0.1\n"
+      # Other ports and names are not its own.
+      assert %{status: 1} = run(["tcp", "db.internal:5433", "hello"], dial)
+      assert %{status: 1} = run(["tcp", "db.external:5432", "hello"], dial)
+    end
+
+    test "answers for an address, with as much as the guest says" do
+      text = String.duplicate("many words ", 9_000)
+      dial = [dial: [{"10.1.2.3:80", &upcase/1}]]
+      assert run(["tcp", "10.1.2.3:80", text], dial).stdout == String.upcase(text) <> "\n"
+    end
+
+    @tag :capture_log
+    test "that raises closes its connection" do
+      dial = [dial: [{"10.1.2.3:80", fn _socket -> raise "no" end}]]
+      # Either what it wrote is refused, or there is no answer.
+      assert %{stdout: stdout} = run(["tcp", "10.1.2.3:80", "hello"], dial)
+      assert stdout in ["\n", ""]
+    end
+  end
+
+  test "a process is handed the connection, or it is refused when it is gone" do
+    test = self()
+    dial = [dial: [{"10.1.2.3:80", test}]]
+    task = Task.async(fn -> run(["tcp", "10.1.2.3:80", "hello"], dial) end)
+    assert_receive {:wasmex_dial, socket, "10.1.2.3:80"}, 60_000
+    assert {:ok, "hello"} = Socket.recv(socket, 5, 60_000)
+    assert {:error, :closed} = Socket.recv(socket, 0, 60_000)
+    :ok = Socket.send(socket, "hello yourself")
+    :ok = Socket.close(socket)
+    assert %{stdout: "hello yourself\n"} = Task.await(task, 60_000)
+  end
+
+  describe "the host encrypts" do
+    setup do
+      {server, cacerts} = Origin.certificates()
+      {:ok, listener} = :ssl.listen(0, [:binary, active: false, ip: {127, 0, 0, 1}] ++ server)
+      {:ok, {_, port}} = :ssl.sockname(listener)
+      test = self()
+      spawn_link(fn -> serve(listener, test) end)
+      %{port: port, cacerts: cacerts}
+    end
+
+    # It speaks first: OTP ends both directions when the other side ends one.
+    defp serve(listener, test) do
+      {:ok, socket} = :ssl.transport_accept(listener)
+
+      with {:ok, socket} <- :ssl.handshake(socket, 60_000),
+           :ok <- :ssl.send(socket, "WELCOME"),
+           {:ok, bytes} <- :ssl.recv(socket, 5, 60_000) do
+        send(test, {:encrypted, bytes})
+        :ssl.close(socket)
+      end
+
+      serve(listener, test)
+    end
+
+    test "and the guest speaks plain text", %{port: port, cacerts: cacerts} do
+      opts = [dial: ["tls://localhost:#{port}"], dial_cacerts: cacerts]
+      assert run(["tcp", "localhost:#{port}", "hello"], opts).stdout == "WELCOME\n"
+      assert_receive {:encrypted, "hello"}, 60_000
+    end
+
+    test "with nobody who can't prove to be the one", %{port: port} do
+      {_, other} = Origin.certificates(root: 4)
+      opts = [dial: ["tls://localhost:#{port}"], dial_cacerts: other]
+      assert %{status: 1, stdout: ""} = run(["tcp", "localhost:#{port}", "hello"], opts)
+      refute_received {:encrypted, _}
+      # By its address it is another one, which has no name to prove.
+      assert %{status: 1} = run(["tcp", "127.0.0.1:#{port}", "hello"], opts)
+    end
+  end
+end

@@ -68,6 +68,13 @@ defmodule Wasmex.Hostile.NamesTest do
     assert trap("plain").detail =~ "!plain\n"
   end
 
+  test "messages and frames have the names that people wrote" do
+    trap = trap("_RNvCs1234_7mycrate3foo")
+    assert hd(trap.backtrace).func_name == "mycrate::foo"
+    assert Exception.message(trap) =~ "in mycrate::foo "
+    assert hd(trap("plain").backtrace).func_name == "plain"
+  end
+
   test "names can't steer a terminal" do
     detail = trap("a\e[31m\nb\u202Ec").detail
     assert detail =~ "!a\\u{1b}[31m\\u{a}b\\u{202e}c"

@@ -71,6 +71,23 @@ defmodule Wasmex.Plugin.FunctionsTest do
     assert Plugin.call(plugin([:i64], [:i64], function), "ask", "ab") == {:ok, "abab"}
   end
 
+  test "a large block is read and made in pieces, with each byte in its place" do
+    for size <- [1024 * 1024, 1024 * 1024 + 1, 5_000_003] do
+      bytes = :binary.copy("0123456789abcdefg", div(size, 17) + 1) |> binary_part(0, size)
+
+      function = fn context, offset ->
+        {:ok, ^bytes} = Context.read(context, offset)
+        {:ok, new} = Context.alloc(context, "x" <> bytes)
+        :ok = Context.set_error(context, bytes)
+        new
+      end
+
+      plugin = plugin([:i64], [:i64], function)
+      assert {:error, %Plugin.Error{message: ^bytes}} = Plugin.call(plugin, "ask", bytes)
+      assert {:ok, ^bytes} = Plugin.call(plugin, "forgive", bytes)
+    end
+  end
+
   test "an error that is returned is the plug-in's to forgive" do
     plugin = plugin([:bytes], [:bytes], fn _, _ -> {:error, "no such thing"} end)
     assert Plugin.call(plugin, "forgive", "x") == {:ok, "no such thing"}

@@ -2,7 +2,7 @@
 
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
-use crate::plugin::memory;
+use crate::plugin::memory::{self, PIECE};
 use crate::plugin::state::State;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
@@ -16,20 +16,45 @@ fn guest<T>(result: wasmtime::Result<T>) -> Result<T> {
     result.map_err(Error::Guest)
 }
 
-/// The bytes of a block; nil if none begins at this offset.
+/// `{length, bytes}` of a block: at most one piece of its bytes from `from` on; nil if none begins at this offset.
 #[rustler::nif]
-fn plugin_block_read<'a>(env: Env<'a>, cell: Cell, offset: u64, via: Via) -> Term<'a> {
+fn plugin_block_read<'a>(env: Env<'a>, cell: Cell, offset: u64, from: usize, via: Via) -> Term<'a> {
     access::reply(env, &cell, via, |mut cx| {
         let (bytes, _) = guest(memory::block(&mut cx, offset))?;
-        Ok(bytes.map(|bytes| binary(env, bytes)).encode(env))
+        let piece = bytes.map(|bytes| {
+            let rest = bytes.get(from..).unwrap_or(&[]);
+            (bytes.len(), binary(env, &rest[..rest.len().min(PIECE)]))
+        });
+        Ok(piece.encode(env))
     })
 }
 
-/// The offset of a new block with these bytes; 0 for an empty one.
+/// The offset of a new block that begins with these bytes; 0 for an empty one. [`plugin_block_write`] writes the rest.
 #[rustler::nif]
-fn plugin_block_new<'a>(env: Env<'a>, cell: Cell, bytes: Binary<'a>, via: Via) -> Term<'a> {
+fn plugin_block_new<'a>(
+    env: Env<'a>,
+    cell: Cell,
+    length: usize,
+    bytes: Binary<'a>,
+    via: Via,
+) -> Term<'a> {
     access::reply(env, &cell, via, |mut cx| {
-        Ok(guest(memory::put(&mut cx, &bytes))?.encode(env))
+        Ok(guest(memory::put_start(&mut cx, length, &bytes))?.encode(env))
+    })
+}
+
+/// Writes bytes within the memory.
+#[rustler::nif]
+fn plugin_block_write<'a>(
+    env: Env<'a>,
+    cell: Cell,
+    offset: u64,
+    bytes: Binary<'a>,
+    via: Via,
+) -> Term<'a> {
+    access::reply(env, &cell, via, |mut cx| {
+        guest(memory::write(&mut cx, offset, &bytes))?;
+        Ok(atoms::ok().encode(env))
     })
 }
 
@@ -41,10 +66,10 @@ fn plugin_block_free<'a>(env: Env<'a>, cell: Cell, offset: u64, via: Via) -> Ter
     })
 }
 
+/// The block that begins here is the text of the error.
 #[rustler::nif]
-fn plugin_set_error<'a>(env: Env<'a>, cell: Cell, text: Binary<'a>, via: Via) -> Term<'a> {
+fn plugin_set_error<'a>(env: Env<'a>, cell: Cell, offset: u64, via: Via) -> Term<'a> {
     access::reply(env, &cell, via, |mut cx| {
-        let offset = guest(memory::put(&mut cx, &text))?;
         guest(memory::set_error(&mut cx, offset))?;
         Ok(atoms::ok().encode(env))
     })

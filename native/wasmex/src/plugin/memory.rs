@@ -6,7 +6,7 @@ use crate::guest::data::StoreData;
 use crate::guest::job::pause;
 use crate::plugin::blocks::{FIRST, Place};
 use crate::plugin::state::{State, WORDS, Words};
-use wasmtime::{Error, Memory, Result, StoreContextMut};
+use wasmtime::{Error, Memory, Result, StoreContextMut, bail};
 
 const PAGE: u64 = 65_536;
 
@@ -41,7 +41,25 @@ pub fn put(cx: Cx, bytes: &[u8]) -> Result<u64> {
     reserve(cx, bytes.len(), |block| block.copy_from_slice(bytes))
 }
 
-/// As [`put`], for any number of bytes, a chunk at a time.
+/// A new block of this length that begins with these bytes; 0 for an empty one.
+pub fn put_start(cx: Cx, length: usize, bytes: &[u8]) -> Result<u64> {
+    reserve(cx, length, |block| {
+        let size = block.len().min(bytes.len());
+        block[..size].copy_from_slice(&bytes[..size]);
+    })
+}
+
+/// Writes bytes of a block.
+pub fn write(cx: Cx, offset: u64, bytes: &[u8]) -> Result<()> {
+    let memory = kernel(cx)?;
+    match slice_mut(memory.data_mut(cx), offset, bytes.len() as u64) {
+        Some(place) => place.copy_from_slice(bytes),
+        None => bail!("{} bytes at {offset} are outside of the memory", bytes.len()),
+    }
+    Ok(())
+}
+
+/// As [`put`], for any number of bytes, a piece at a time.
 pub async fn put_all(cx: Cx<'_, '_>, bytes: &[u8]) -> Result<u64> {
     if bytes.len() <= PIECE {
         return put(cx, bytes);

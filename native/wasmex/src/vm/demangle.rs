@@ -4,6 +4,7 @@
 //! write through [`Text`], which stops them once it is full, and long names are never demangled.
 
 use super::cpp_name;
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 /// Bytes of a name that a text shows.
@@ -14,11 +15,19 @@ const SYMBOL: usize = 512;
 
 /// The name as written in the source, if it can be demangled; at most 256 bytes.
 pub fn demangle(symbol: &str) -> String {
-    let text = match symbol.len() <= SYMBOL {
+    source_name(symbol).unwrap_or_else(|| printable(symbol))
+}
+
+/// As [`demangle`], but a name that is not mangled is truncated and otherwise unchanged: it may be used as a key.
+pub fn demangle_raw(symbol: &str) -> Cow<'_, str> {
+    source_name(symbol).map_or_else(|| cut(symbol).into(), Cow::from)
+}
+
+fn source_name(symbol: &str) -> Option<String> {
+    match symbol.len() <= SYMBOL {
         true => rust(symbol).or_else(|| cpp(symbol)),
         false => None,
-    };
-    text.unwrap_or_else(|| printable(symbol))
+    }
 }
 
 /// The text without characters that control a terminal; at most 256 bytes.
@@ -65,6 +74,8 @@ const WRITES: usize = 4096;
 impl Text {
     fn finish(mut self) -> String {
         if self.full {
+            let end = self.text.floor_char_boundary(SHOWN - '…'.len_utf8());
+            self.text.truncate(end);
             self.text.push('…');
         }
         self.text

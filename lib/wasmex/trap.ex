@@ -8,7 +8,7 @@ defmodule Wasmex.Trap do
   `:bad_conversion_to_integer`, `:out_of_fuel`, `:null_reference`, `:cast_failure`,
   `:array_out_of_bounds`, `:allocation_too_large`, `:uncaught_exception`, …
 
-  `backtrace` is a list of frames, innermost first, each a map with `:module_name`, `:func_name`,
+  `backtrace` is a list of frames, innermost first, each a map with `:module_name`, `:func_name` (demangled),
   `:func_index`, `:func_offset`, `:module_offset` and `:symbols` (a list of `:name`, `:file`, `:line`,
   `:column`; filled if the module has debug information and the engine was created with
   `wasm_backtrace_details: true`). `detail` is wasmtime's text, including the backtrace.

@@ -54,7 +54,10 @@ pub fn write(cx: Cx, offset: u64, bytes: &[u8]) -> Result<()> {
     let memory = kernel(cx)?;
     match slice_mut(memory.data_mut(cx), offset, bytes.len() as u64) {
         Some(place) => place.copy_from_slice(bytes),
-        None => bail!("{} bytes at {offset} are outside of the memory", bytes.len()),
+        None => bail!(
+            "{} bytes at {offset} are outside of the memory",
+            bytes.len()
+        ),
     }
     Ok(())
 }

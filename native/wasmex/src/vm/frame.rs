@@ -18,7 +18,10 @@ pub fn term<'a>(env: Env<'a>, frame: &FrameInfo) -> Term<'a> {
             terms::map(
                 env,
                 &[
-                    (atoms::name(), symbol.name().map(demangle_raw).as_deref().encode(env)),
+                    (
+                        atoms::name(),
+                        symbol.name().map(demangle_raw).as_deref().encode(env),
+                    ),
                     (atoms::file(), symbol.file().map(cut).encode(env)),
                     (atoms::line(), symbol.line().encode(env)),
                     (atoms::column(), symbol.column().encode(env)),
@@ -33,7 +36,10 @@ pub fn term<'a>(env: Env<'a>, frame: &FrameInfo) -> Term<'a> {
                 atoms::module_name(),
                 frame.module().name().map(cut).encode(env),
             ),
-            (atoms::func_name(), frame.func_name().map(demangle_raw).as_deref().encode(env)),
+            (
+                atoms::func_name(),
+                frame.func_name().map(demangle_raw).as_deref().encode(env),
+            ),
             (atoms::func_index(), frame.func_index().encode(env)),
             (atoms::func_offset(), frame.func_offset().encode(env)),
             (atoms::module_offset(), frame.module_offset().encode(env)),

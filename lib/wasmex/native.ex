@@ -326,9 +326,11 @@ defmodule Wasmex.Native do
   def plugin_store(_plugin), do: error()
   @spec plugin_reset(reference()) :: access(:ok)
   def plugin_reset(_plugin), do: error()
+
   @spec plugin_block_read(reference(), non_neg_integer(), non_neg_integer(), via()) ::
           access({non_neg_integer(), binary()} | nil)
   def plugin_block_read(_store, _offset, _from, _via), do: error()
+
   @spec plugin_block_new(reference(), non_neg_integer(), binary(), via()) ::
           access(non_neg_integer())
   def plugin_block_new(_store, _length, _bytes, _via), do: error()

@@ -553,6 +553,22 @@ defmodule Wasmex.SecurityTest do
                Instance.instantiate(store, module, %{"e" => %{"memory" => memory}})
     end
 
+    test "Handles of another node are invalid, and the error names that node." do
+      # As the runtime of Erlang has it: a reference of that node, in the external term format.
+      name = "there@example.org"
+      atom = <<119, byte_size(name)>> <> name
+      foreign = :erlang.binary_to_term(<<131, 90, 2::16>> <> atom <> <<7::32, 1::32, 2::32>>)
+
+      for use <- [
+            fn -> Instance.call(%Instance{resource: foreign}, "f", []) end,
+            fn -> Store.new(nil, %Wasmex.Engine{resource: foreign}) end,
+            fn -> Wasmex.Memory.read(%Wasmex.Memory{resource: foreign}, 0, 1) end
+          ] do
+        error = assert_raise ArgumentError, use
+        assert error.message =~ "belongs to the node there@example.org"
+      end
+    end
+
     test "A modified artefact is rejected." do
       {:ok, module} = Module.compile(Wasmex.Engine.default(), ~s|(module (func (export "f")))|)
       {:ok, artefact} = Module.serialize(module)

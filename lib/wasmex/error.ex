@@ -33,7 +33,7 @@ defmodule Wasmex.Error do
   | `:closed`, `:broken`, `:cancelled`, `:deadlock` | the store was closed, was lost to a panic, its call was cancelled, or waiting for it would never end; `:message` for a closed pipe or program |
   | `:full` | a pipe reached its capacity; `:written` bytes were written |
   | `:caller_expired`, `:caller_elsewhere` | a `caller` was used after its import returned, or by another process |
-  | `:foreign_store`, `:foreign_engine` | a handle of another store or engine |
+  | `:foreign_store`, `:foreign_engine`, `:foreign_node` | a handle of another store, engine or node |
   | `:fuel_disabled`, `:immutable` | `:message` |
   | `:oom` | a plug-in exceeded its memory limit: `:pages` of growth, `:bytes` in total, or nil |
   | `:manifest`, `:schema`, `:signature`, `:wrong_type` | `:message`, for plug-ins |
@@ -105,6 +105,9 @@ defmodule Wasmex.Error do
     do: "a caller can only be used by the process that runs the import; use the store instead"
 
   defp sentence(:foreign_store, %{kind: kind}), do: "the #{kind} belongs to another store"
+
+  defp sentence(:foreign_node, %{kind: kind}),
+    do: "the #{kind} belongs to another node: handles can only be used on their own node"
 
   defp sentence(:foreign_engine, %{message: what}),
     do:

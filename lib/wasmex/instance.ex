@@ -255,9 +255,11 @@ defmodule Wasmex.Instance do
 
   @doc "Whether the instance exports a function of this name."
   @spec function_export_exists(StoreOrCaller.t(), t(), String.t()) :: boolean()
-  def function_export_exists(_store_or_caller, %__MODULE__{resource: resource}, name)
-      when is_binary(name),
-      do: match?({:fn, _, _}, Native.instance_export_type(resource, name))
+  def function_export_exists(store_or_caller, %__MODULE__{resource: resource}, name)
+      when is_binary(name) do
+    _via = StoreOrCaller.via(store_or_caller)
+    match?({:fn, _, _}, Native.instance_export_type(resource, name))
+  end
 
   @doc """
   Calls an exported function asynchronously and sends `{tag, result}` to `pid`, where `from` is
@@ -279,6 +281,8 @@ defmodule Wasmex.Instance do
   def call_exported_function(store_or_caller, instance, name, params, {pid, tag}, timeout_ms)
       when is_binary(name) and is_pid(pid) do
     {store, _via} = StoreOrCaller.split(store_or_caller)
+    # Raises here, and not in the new process, if the handle can't be used.
+    _store = Native.instance_store(instance.resource)
     timeout = Timeout.check!(timeout_ms || :infinity)
 
     answer = fn ->

@@ -249,6 +249,16 @@ defmodule Wasmex.Options do
   @spec misuse!(String.t(), term()) :: no_return()
   def misuse!(expected, got), do: raise(ArgumentError, expected(expected, got))
 
+  @doc "The reference of a native object, if it belongs to this node. The native side says the same of handles that it gets."
+  @spec here!(reference(), String.t()) :: reference()
+  def here!(reference, _name) when node(reference) == node(), do: reference
+
+  def here!(reference, name) do
+    raise ArgumentError,
+          "this #{name} belongs to the node #{node(reference)}: handles can only be used on their own node. " <>
+            "Send a Wasmex.Code and make one here, or call a function there, for example with :erpc"
+  end
+
   # The value may be a whole file.
   defp expected(expected, got),
     do: "expected #{expected}, got: #{inspect(got, limit: 20, printable_limit: 500)}"

@@ -209,11 +209,7 @@ defmodule Wasmex.Pipe do
   defp error(reason, message, written),
     do: {:error, %Error{reason: reason, details: %{message: message, written: written}}}
 
-  defp resource!(%__MODULE__{resource: resource}) when is_reference(resource) do
-    if node(resource) == node(),
-      do: resource,
-      else: raise(ArgumentError, "this pipe belongs to the node #{node(resource)}")
-  end
+  defp resource!(%__MODULE__{resource: resource}) when is_reference(resource), do: resource
 
   defp resource!(other), do: Options.misuse!("a pipe", other)
 

@@ -21,7 +21,7 @@ defmodule Wasmex.StoreOrCaller do
   functions are handles too), or immediately by `Wasmex.Store.close/1`.
   """
 
-  alias Wasmex.{Compat, Native}
+  alias Wasmex.{Compat, Native, Options}
   alias Wasmex.Call.Access
 
   # `tags` are for telemetry, see `Wasmex.Store.tag/2`.
@@ -40,15 +40,19 @@ defmodule Wasmex.StoreOrCaller do
   def split(%__MODULE__{resource: store}) when is_reference(store), do: {store, nil}
 
   def split(other),
-    do: Wasmex.Options.misuse!("a Wasmex store or caller", other)
+    do: Options.misuse!("a Wasmex store or caller", other)
 
   @doc false
   @spec via(term()) :: non_neg_integer() | nil
-  def via(%__MODULE__{resource: {_store, serial}}), do: serial
-  def via(%__MODULE__{resource: store}) when is_reference(store), do: nil
+  def via(%__MODULE__{resource: {store, serial}}) when node(store) == node(), do: serial
+  def via(%__MODULE__{resource: store}) when node(store) == node(), do: nil
+  def via(%__MODULE__{resource: {store, _serial}}), do: Options.here!(store, "store")
+
+  def via(%__MODULE__{resource: store}) when is_reference(store),
+    do: Options.here!(store, "store")
 
   def via(other),
-    do: Wasmex.Options.misuse!("a Wasmex store or caller", other)
+    do: Options.misuse!("a Wasmex store or caller", other)
 
   @doc """
   Sets the fuel that guests of the store may consume from now on. A wasm instruction costs about one unit.

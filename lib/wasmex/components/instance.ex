@@ -226,6 +226,8 @@ defmodule Wasmex.Components.Instance do
       when is_pid(pid) do
     timeout = Timeout.check!(timeout || :infinity)
     path = Path.parse(path)
+    # Raises here, and not in the new process, if the handle can't be used.
+    _component = Native.component_instance_component(instance.instance_resource)
 
     unless is_list(params) and not List.improper?(params),
       do: Options.misuse!("a list of params", params)

@@ -6,8 +6,10 @@ defmodule Wasmex.Options.Type.Input do
   use Wasmex.Options.Type
 
   @impl true
-  def cast(%{__struct__: Wasmex.Pipe, resource: pipe} = input) when is_reference(pipe),
-    do: {:ok, input}
+  def cast(%{__struct__: Wasmex.Pipe, resource: pipe} = input) when is_reference(pipe) do
+    Wasmex.Options.here!(pipe, "pipe")
+    {:ok, input}
+  end
 
   # Atoms are `nil`, `:null`, `:inherit` and names of devices.
   def cast(input) when is_atom(input) or is_pid(input) or is_binary(input), do: {:ok, input}

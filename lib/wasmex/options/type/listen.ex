@@ -19,7 +19,12 @@ defmodule Wasmex.Options.Type.Listen do
 
   def cast("unix://" <> _ = text), do: Place.cast(text)
   def cast({:pipe, _name} = pipe), do: {:ok, pipe}
-  def cast(%Listener{} = listener), do: {:ok, listener}
+
+  def cast(%Listener{resource: resource} = listener) when is_reference(resource) do
+    Wasmex.Options.here!(resource, "listener")
+    {:ok, listener}
+  end
+
   def cast(text) when is_binary(text), do: Place.cast(text)
   def cast(other), do: {:error, "", expected(), other}
 

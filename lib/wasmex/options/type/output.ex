@@ -5,8 +5,10 @@ defmodule Wasmex.Options.Type.Output do
   use Wasmex.Options.Type
 
   @impl true
-  def cast(%{__struct__: Wasmex.Pipe, resource: pipe} = output) when is_reference(pipe),
-    do: {:ok, output}
+  def cast(%{__struct__: Wasmex.Pipe, resource: pipe} = output) when is_reference(pipe) do
+    Wasmex.Options.here!(pipe, "pipe")
+    {:ok, output}
+  end
 
   # Atoms are `:capture`, `:inherit`, `:os`, `:null`, `:logger` and names of devices.
   def cast(output) when is_atom(output) or is_pid(output) or is_function(output, 1),

@@ -8,8 +8,10 @@ defmodule Wasmex.Options.Type.Stdio do
   def cast(nil), do: {:ok, nil}
   def cast(value) when value in [:null, :inherit], do: {:ok, value}
 
-  def cast(%{__struct__: Wasmex.Pipe, resource: pipe} = value) when is_reference(pipe),
-    do: {:ok, value}
+  def cast(%{__struct__: Wasmex.Pipe, resource: pipe} = value) when is_reference(pipe) do
+    Wasmex.Options.here!(pipe, "pipe")
+    {:ok, value}
+  end
 
   def cast(other), do: {:error, "", expected(), other}
 

@@ -8,7 +8,8 @@ use crate::vm::atoms;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::mappings::{self, Mappings};
-use rustler::{Atom, Binary, Encoder, Env, Resource, ResourceArc, Term};
+use crate::vm::resource::{ResourceArc, named_resource};
+use rustler::{Atom, Binary, Encoder, Env, Term};
 use std::sync::Arc;
 use wasmtime::component::Component;
 
@@ -24,7 +25,7 @@ pub struct ComponentResource {
     _live: Live,
 }
 
-impl Resource for ComponentResource {}
+named_resource!(ComponentResource, "component");
 impl std::panic::RefUnwindSafe for ComponentResource {}
 
 /// Atoms that Elixir registered for WIT names.

@@ -7,7 +7,8 @@ use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
 use crate::vm::live::{Kind, Live};
 use crate::vm::names::Names;
-use rustler::{Resource, ResourceArc};
+use crate::vm::resource::{ResourceArc, named_resource};
+
 use std::sync::{Arc, OnceLock};
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentItem;
@@ -30,7 +31,7 @@ pub struct ComponentInstance {
     _live: Live,
 }
 
-impl Resource for ComponentInstance {}
+named_resource!(ComponentInstance, "component instance");
 impl std::panic::RefUnwindSafe for ComponentInstance {}
 
 /// A handle of an instance of this component.

@@ -12,8 +12,9 @@ use crate::guest::job::{Job, Running, Task};
 use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
+use crate::vm::resource::ResourceArc;
 use rustler::sys::ErlNifTerm;
-use rustler::{Encoder, Env, ResourceArc, Term};
+use rustler::{Encoder, Env, Term};
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, StoreContextMut};
 

@@ -11,7 +11,8 @@ use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
-use rustler::{Atom, Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use crate::vm::resource::{ResourceArc, named_resource};
+use rustler::{Atom, Encoder, Env, NifResult, Term};
 use std::collections::HashSet;
 use std::sync::Arc;
 use wasmtime::component::types::ComponentItem;
@@ -26,7 +27,7 @@ pub struct ComponentTemplate {
     _live: Live,
 }
 
-impl Resource for ComponentTemplate {}
+named_resource!(ComponentTemplate, "component template");
 impl std::panic::RefUnwindSafe for ComponentTemplate {}
 
 /// `{interface | nil, name, :fn | :resource, index | nil}`; functions are numbered in their tuple.

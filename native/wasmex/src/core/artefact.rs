@@ -5,9 +5,10 @@ use crate::core::engine::EngineResource;
 use crate::vm::atoms;
 use crate::vm::compiling;
 use crate::vm::error::{Error, Result};
+use crate::vm::resource::ResourceArc;
 use crate::vm::term_box::TermBox;
 use crate::vm::terms;
-use rustler::{Binary, Encoder, Env, ResourceArc, Term};
+use rustler::{Binary, Encoder, Env, Term};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Precompiled};
 

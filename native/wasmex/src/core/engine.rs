@@ -11,9 +11,10 @@ use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::mappings::Cost;
 use crate::vm::options::Options;
+use crate::vm::resource::{ResourceArc, named_resource};
 use crate::vm::term_box::TermBox;
 use crate::vm::terms;
-use rustler::{Atom, Binary, Encoder, Env, Resource, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, Term};
 use scan::{Limit, Limits};
 use std::sync::{Arc, OnceLock};
 use wasmtime::{Engine, Linker, component};
@@ -36,7 +37,7 @@ pub struct EngineResource {
     _live: Live,
 }
 
-impl Resource for EngineResource {}
+named_resource!(EngineResource, "engine");
 impl std::panic::RefUnwindSafe for EngineResource {}
 
 impl EngineResource {

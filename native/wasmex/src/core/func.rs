@@ -7,7 +7,8 @@ use crate::guest::funcref::FuncResource;
 use crate::guest::job::Job;
 use crate::guest::values::Floats;
 use crate::vm::atoms;
-use rustler::{Env, NifResult, ResourceArc, Term};
+use crate::vm::resource::ResourceArc;
+use rustler::{Env, NifResult, Term};
 
 /// Begins a call. With `bits`, floats are returned as bits.
 #[rustler::nif]

@@ -7,7 +7,8 @@ use crate::guest::values;
 use crate::vm::atoms;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
-use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use crate::vm::resource::{ResourceArc, named_resource};
+use rustler::{Encoder, Env, NifResult, Term};
 use wasmtime::{AsContextMut, Global, GlobalType, Mutability};
 
 /// A global variable.
@@ -19,7 +20,7 @@ pub struct GlobalResource {
     _live: Live,
 }
 
-impl Resource for GlobalResource {}
+named_resource!(GlobalResource, "global");
 impl std::panic::RefUnwindSafe for GlobalResource {}
 
 impl GlobalResource {

@@ -11,9 +11,10 @@ use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::{Error, kind_of};
 use crate::vm::host_error::host_error;
+use crate::vm::resource::{self, ResourceArc};
 use crate::vm::terms;
 use rustler::sys::ErlNifTerm;
-use rustler::{Atom, Encoder, Env, NifResult, ResourceArc, Term};
+use rustler::{Atom, Encoder, Env, NifResult, Term};
 use std::sync::Arc;
 use wasmtime::{
     AsContextMut, Caller, Engine, Extern, FuncType, Linker, Memory, StoreContextMut, Val, ValType,
@@ -213,9 +214,9 @@ pub fn declarations(engine: &Engine, list: Term) -> NifResult<Vec<Declaration>> 
                     Definition::Func(types::decode_func(engine, params, results)?)
                 }
                 _ => {
-                    let (_, resource): (Atom, Term) = definition.decode()?;
+                    let (_, handle): (Atom, Term) = definition.decode()?;
                     let (external, store) =
-                        export::decode(resource).ok_or(rustler::Error::BadArg)?;
+                        export::decode(handle).ok_or_else(|| resource::misuse("import", handle))?;
                     Definition::Extern(external, store)
                 }
             };

@@ -19,7 +19,8 @@ use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::names::Names;
-use rustler::{Atom, Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use crate::vm::resource::{ResourceArc, named_resource};
+use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::{Extern, ExternType, Instance, Module, StoreContextMut};
@@ -38,7 +39,7 @@ pub struct InstanceResource {
     _live: Live,
 }
 
-impl Resource for InstanceResource {}
+named_resource!(InstanceResource, "instance");
 impl std::panic::RefUnwindSafe for InstanceResource {}
 
 /// Maximum number of existing exports listed in an error: a module can have a hundred thousand.

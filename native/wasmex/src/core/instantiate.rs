@@ -13,8 +13,9 @@ use crate::guest::job::{Job, Running, Task};
 use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
+use crate::vm::resource::ResourceArc;
 use rustler::sys::ErlNifTerm;
-use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
+use rustler::{Encoder, Env, NifResult, Term};
 use wasmtime::{Engine, ExternType, Instance, InstancePre, Linker, Module, StoreContextMut};
 
 /// Instantiates a module together with its linked modules.

@@ -7,8 +7,9 @@ use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::fast_nif;
 use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
+use crate::vm::resource::{ResourceArc, named_resource};
 use crate::vm::terms;
-use rustler::{Binary, Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use rustler::{Binary, Encoder, Env, NifResult, Term};
 use wasmtime::{ExternType, Memory, MemoryType, Module};
 
 /// The name that C, Rust, Go and others give a module's memory.
@@ -33,7 +34,7 @@ pub struct MemoryResource {
     _live: Live,
 }
 
-impl Resource for MemoryResource {}
+named_resource!(MemoryResource, "memory");
 impl std::panic::RefUnwindSafe for MemoryResource {}
 
 impl MemoryResource {

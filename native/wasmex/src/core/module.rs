@@ -7,7 +7,8 @@ use crate::vm::atoms;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::mappings::{self, Mappings};
-use rustler::{Binary, Encoder, Env, Resource, ResourceArc, Term};
+use crate::vm::resource::{ResourceArc, named_resource};
+use rustler::{Binary, Encoder, Env, Term};
 use wasmtime::Module;
 
 /// A compiled module.
@@ -20,7 +21,7 @@ pub struct ModuleResource {
     _live: Live,
 }
 
-impl Resource for ModuleResource {}
+named_resource!(ModuleResource, "module");
 impl std::panic::RefUnwindSafe for ModuleResource {}
 
 fn resource<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, module: Module) -> Term<'a> {

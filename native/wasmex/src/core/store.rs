@@ -8,12 +8,13 @@ use crate::guest::extension::{self, NewStore};
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::options::Options;
+use crate::vm::resource::ResourceArc;
 use crate::vm::runtime;
 use crate::vm::slots::{Shared, SharedSlots};
 use crate::wasi::context::Context;
 use crate::wasi::http::options::OutgoingTerm;
 use crate::wasi::p1::WasiSpec;
-use rustler::{Encoder, Env, ResourceArc, Term};
+use rustler::{Encoder, Env, Term};
 use wasmtime::Store;
 
 /// `limits` is nil for no limits, `wasi` for a store without WASI. `extensions` names what to attach, as atoms or

@@ -9,7 +9,8 @@ use crate::guest::values;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
-use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use crate::vm::resource::{ResourceArc, named_resource};
+use rustler::{Encoder, Env, NifResult, Term};
 use wasmtime::{AsContextMut, Ref, StoreContextMut, Table, TableType, ValType};
 
 /// A table.
@@ -21,7 +22,7 @@ pub struct TableResource {
     _live: Live,
 }
 
-impl Resource for TableResource {}
+named_resource!(TableResource, "table");
 impl std::panic::RefUnwindSafe for TableResource {}
 
 impl TableResource {

@@ -2,7 +2,8 @@
 
 use crate::guest::cell::StoreCell;
 use crate::vm::live::{Kind, Live};
-use rustler::{Resource, ResourceArc};
+use crate::vm::resource::{ResourceArc, named_resource};
+
 use wasmtime::Tag;
 
 /// A tag.
@@ -14,7 +15,7 @@ pub struct TagResource {
     _live: Live,
 }
 
-impl Resource for TagResource {}
+named_resource!(TagResource, "tag");
 impl std::panic::RefUnwindSafe for TagResource {}
 
 impl TagResource {

@@ -10,8 +10,9 @@ use crate::guest::hosts::Hosts;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
+use crate::vm::resource::{ResourceArc, named_resource};
 use crate::wasi::context::Context;
-use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use rustler::{Encoder, Env, NifResult, Term};
 use wasmtime::{AsContextMut, Engine, InstancePre, Store, StoreContextMut};
 
 /// A module with resolved imports.
@@ -26,7 +27,7 @@ pub struct TemplateResource {
     _live: Live,
 }
 
-impl Resource for TemplateResource {}
+named_resource!(TemplateResource, "template");
 impl std::panic::RefUnwindSafe for TemplateResource {}
 
 impl TemplateResource {

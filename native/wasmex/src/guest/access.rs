@@ -7,7 +7,8 @@ use crate::guest::handoff::{CellScope, Command, Handoff, Visit};
 use crate::vm::atoms;
 use crate::vm::env::EnvScope;
 use crate::vm::error::{Error, Result};
-use rustler::{Encoder, Env, ResourceArc, Term};
+use crate::vm::resource::ResourceArc;
+use rustler::{Encoder, Env, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmtime::{AsContextMut, RootScope, Store, StoreContextMut};
 

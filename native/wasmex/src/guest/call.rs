@@ -4,7 +4,8 @@ use crate::guest::cell::StoreCell;
 use crate::guest::drive::{self, Resume};
 use crate::guest::handoff::Command;
 use crate::vm::fast_nif::fast_nif;
-use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
+use crate::vm::resource::ResourceArc;
+use rustler::{Encoder, Env, NifResult, Term};
 
 #[rustler::nif]
 fn call_poll<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {

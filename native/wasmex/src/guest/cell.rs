@@ -17,11 +17,12 @@ use crate::vm::error::{Error, Result};
 use crate::vm::host_error::host_error;
 use crate::vm::janitor;
 use crate::vm::live::{Kind, Live};
+use crate::vm::resource::{ResourceArc, named};
 use crate::vm::slots::SharedSlots;
 use crate::vm::term_box::TermBox;
 use crate::vm::waker::WakeCell;
 use crate::wasi::http::outgoing::Outgoing;
-use rustler::{Atom, Decoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
+use rustler::{Atom, Decoder, Env, LocalPid, Monitor, NifResult, Resource, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::{Engine, Store};
@@ -118,6 +119,14 @@ host_error! {
     }
 }
 
+host_error! {
+    /// A handle of another node is used.
+    pub struct ForeignNode = foreign_node {
+        /// Of what.
+        kind: Atom,
+    }
+}
+
 /// The outcome of a request for a store.
 pub enum Entry<'a> {
     /// The store, to be put back with [`StoreCell::leave`].
@@ -142,6 +151,8 @@ impl Inner {
         }
     }
 }
+
+named!(StoreCell, "store");
 
 impl Resource for StoreCell {
     const IMPLEMENTS_DOWN: bool = true;
@@ -300,7 +311,7 @@ impl StoreCell {
         // Queued before it is monitored: if it is killed in between, on a dirty scheduler, the monitor finds it in the
         // queue.
         let mut inner = self.lock();
-        let Some(monitor) = env.monitor(cell, &me) else {
+        let Some(monitor) = cell.monitor(Some(env), &me) else {
             // It was killed before.
             drop(inner);
             waits::forget(me);
@@ -347,6 +358,12 @@ impl StoreCell {
         self.wake.polling()
     }
 
+    /// Whether it is closed, or will be when the process that uses it lets go.
+    pub fn is_closed(&self) -> bool {
+        let inner = self.lock();
+        inner.closing || matches!(inner.phase, Phase::Closed)
+    }
+
     /// The process that is using the store, if any.
     pub fn driver(&self) -> Option<LocalPid> {
         match &self.lock().phase {
@@ -375,10 +392,10 @@ impl StoreCell {
             return;
         }
         let old = inner.monitored.take();
-        inner.monitored = env.monitor(cell, &pid).map(|monitor| (pid, monitor));
+        inner.monitored = cell.monitor(Some(env), &pid).map(|monitor| (pid, monitor));
         drop(inner);
         if let Some((_, monitor)) = old {
-            env.demonitor(cell, &monitor);
+            cell.demonitor(Some(env), &monitor);
         }
     }
 }

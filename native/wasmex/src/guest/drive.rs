@@ -10,8 +10,9 @@ use crate::guest::ticker;
 use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
+use crate::vm::resource::ResourceArc;
 use crate::wasi::http::outgoing::Outgoing;
-use rustler::{Encoder, Env, ResourceArc, Term};
+use rustler::{Encoder, Env, Term};
 use wasmtime::{AsContextMut, Store, StoreContextMut};
 
 /// Runs a job: at the top of an idle store, nested in an import run by this process, or not yet. Returns the first

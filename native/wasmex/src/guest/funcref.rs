@@ -1,6 +1,6 @@
 //! A function of a store as a value: the Elixir side of a funcref.
 
-use crate::guest::cell::{ForeignStore, StoreCell};
+use crate::guest::cell::{ForeignNode, ForeignStore, StoreCell};
 use crate::guest::data::StoreData;
 use crate::guest::handoff;
 use crate::guest::signature::Signature;
@@ -8,8 +8,9 @@ use crate::guest::values;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
+use crate::vm::resource::{self, ResourceArc, named_resource};
 use crate::vm::terms;
-use rustler::{Env, Resource, ResourceArc, Term};
+use rustler::{Env, Term};
 use std::sync::Arc;
 use wasmtime::{Func, StoreContextMut, ValType};
 
@@ -22,7 +23,7 @@ pub struct FuncResource {
     _live: Live,
 }
 
-impl Resource for FuncResource {}
+named_resource!(FuncResource, "function");
 impl std::panic::RefUnwindSafe for FuncResource {}
 
 impl FuncResource {
@@ -54,7 +55,15 @@ pub fn encode<'a>(
 /// The function in a `%Wasmex.Func{}`, which must belong to this store.
 pub fn decode(cx: &StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Func> {
     let resource =
-        terms::resource::<FuncResource>(term).ok_or_else(|| values::mismatch(None, ty, term))?;
+        terms::resource::<FuncResource>(term).ok_or_else(|| {
+            match resource::is_elsewhere(term) {
+                true => ForeignNode {
+                    kind: atoms::func(),
+                }
+                .into(),
+                false => values::mismatch(None, ty, term),
+            }
+        })?;
     if resource.cell.id != cx.data().id {
         return Err(ForeignStore {
             kind: atoms::func(),

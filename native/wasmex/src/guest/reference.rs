@@ -1,14 +1,15 @@
 //! References to a guest's own objects (structs, arrays, exceptions), opaque to Elixir.
 
-use crate::guest::cell::{ForeignStore, StoreCell};
+use crate::guest::cell::{ForeignNode, ForeignStore, StoreCell};
 use crate::guest::data::StoreData;
 use crate::guest::handoff;
 use crate::guest::values;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
+use crate::vm::resource::{self, ResourceArc, named_resource};
 use crate::vm::terms;
-use rustler::{Encoder, Env, Resource, ResourceArc, Term};
+use rustler::{Encoder, Env, Term};
 use wasmtime::{AnyRef, ExnRef, ExternRef, OwnedRooted, StoreContextMut, Val, ValType};
 
 /// Keeps the object alive until it is freed with its store at the latest.
@@ -24,7 +25,7 @@ enum Object {
     Extern(OwnedRooted<ExternRef>),
 }
 
-impl Resource for ReferenceResource {}
+named_resource!(ReferenceResource, "reference");
 impl std::panic::RefUnwindSafe for ReferenceResource {}
 
 /// `%Wasmex.Reference{}`, or nil for a null reference.
@@ -50,7 +51,13 @@ pub fn encode<'a>(
 
 /// The object in a `%Wasmex.Reference{}`, which must belong to this store.
 pub fn decode(cx: &mut StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Val> {
-    let mismatch = || values::mismatch(None, ty, term);
+    let mismatch = || match resource::is_elsewhere(term) {
+        true => ForeignNode {
+            kind: atoms::reference(),
+        }
+        .into(),
+        false => values::mismatch(None, ty, term),
+    };
     let resource = terms::resource::<ReferenceResource>(term).ok_or_else(mismatch)?;
     if resource.cell.id != cx.data().id {
         return Err(ForeignStore {

@@ -2,9 +2,10 @@
 
 use crate::guest::cell::StoreCell;
 use crate::guest::waits;
+use crate::vm::resource::ResourceArc;
 use crate::vm::term_box::TermBox;
 use crate::vm::waker::{self, Tag};
-use rustler::{Env, LocalPid, Monitor, ResourceArc};
+use rustler::{Env, LocalPid, Monitor};
 use std::collections::VecDeque;
 
 /// A waiting process.
@@ -83,7 +84,7 @@ impl Turns {
 impl Waiter {
     /// The wait has ended. Not under the store's lock, since other locks are taken here.
     pub fn done(self, cell: &ResourceArc<StoreCell>, env: Env) {
-        env.demonitor(cell, &self.monitor);
+        cell.demonitor(Some(env), &self.monitor);
         waits::forget(self.pid);
     }
 }

@@ -3,7 +3,8 @@
 //! Lock order: the map, then a store. Cycles through other processes are detected by `Wasmex.Call.Deadlock`.
 
 use crate::guest::cell::StoreCell;
-use rustler::{LocalPid, ResourceArc};
+use crate::vm::resource::ResourceArc;
+use rustler::LocalPid;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 

@@ -5,8 +5,9 @@ use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::extension::Extension;
 use crate::vm::atoms;
+use crate::vm::resource::ResourceArc;
 use crate::vm::terms::binary;
-use rustler::{Encoder, Env, NifResult, ResourceArc, Term};
+use rustler::{Encoder, Env, NifResult, Term};
 use wasmtime::{StoreContextMut, WasmCoreDump};
 
 /// The dump of the last trap in a store.

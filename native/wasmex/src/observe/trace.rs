@@ -4,9 +4,10 @@ use crate::guest::cell::StoreCell;
 use crate::guest::extension::{Extension, NewStore};
 use crate::vm::atoms;
 use crate::vm::error::Result;
+use crate::vm::resource::ResourceArc;
 use crate::vm::slots::Shared;
 use crate::vm::terms;
-use rustler::{Encoder, Env, ResourceArc, Term};
+use rustler::{Encoder, Env, Term};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 

@@ -1,13 +1,14 @@
 //! A replaceable term in a plug-in's handle: the instance of a component, which is unusable once a call was cut off.
 
+use crate::vm::resource::{ResourceArc, named_resource};
 use crate::vm::term_box::TermBox;
-use rustler::{Encoder, Env, Resource, ResourceArc, Term};
+use rustler::{Encoder, Env, Term};
 use std::sync::{Mutex, PoisonError};
 
 /// A term with a version, which calls may replace.
 pub struct HeldTerm(Mutex<(u64, TermBox)>);
 
-impl Resource for HeldTerm {}
+named_resource!(HeldTerm, "pool of plug-ins");
 impl std::panic::RefUnwindSafe for HeldTerm {}
 
 #[rustler::nif]

@@ -6,8 +6,9 @@ use crate::plugin::memory::{self, PIECE};
 use crate::plugin::state::State;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
+use crate::vm::resource::ResourceArc;
 use crate::vm::terms::binary;
-use rustler::{Binary, Encoder, Env, ResourceArc, Term};
+use rustler::{Binary, Encoder, Env, Term};
 use std::collections::HashMap;
 
 type Cell = ResourceArc<StoreCell>;

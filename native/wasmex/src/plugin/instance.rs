@@ -15,8 +15,9 @@ use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::live::{Kind, Live};
+use crate::vm::resource::{ResourceArc, named_resource};
 use rustler::sys::ErlNifTerm;
-use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use rustler::{Encoder, Env, NifResult, Term};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use wasmtime::{Engine, Func, Instance, Memory, StoreContextMut, Val};
@@ -29,7 +30,7 @@ pub struct PluginResource {
     _live: Live,
 }
 
-impl Resource for PluginResource {}
+named_resource!(PluginResource, "plug-in");
 impl std::panic::RefUnwindSafe for PluginResource {}
 
 impl PluginResource {

@@ -13,7 +13,8 @@ use crate::plugin::requests::Sending;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
-use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use crate::vm::resource::{ResourceArc, named_resource};
+use rustler::{Encoder, Env, NifResult, Term};
 use std::sync::Arc;
 use wasmtime::{Engine, Linker, Module};
 
@@ -34,7 +35,7 @@ pub struct PluginTemplate {
     _live: Live,
 }
 
-impl Resource for PluginTemplate {}
+named_resource!(PluginTemplate, "compiled plug-in");
 impl std::panic::RefUnwindSafe for PluginTemplate {}
 
 impl PluginTemplate {

@@ -12,7 +12,7 @@ rustler::atoms! {
     ok, error, nil, true_ = "true", false_ = "false", yield_ = "yield", wait, import, busy,
     wasmex_wake, wasmex_turn, wasmex_pipe, wasmex_fetched,
     nif_panicked,
-    struct_ = "__struct__", wasmex_func = "Elixir.Wasmex.Func",
+    struct_ = "__struct__", exception_ = "__exception__", argument_error = "Elixir.ArgumentError", wasmex_func = "Elixir.Wasmex.Func",
     wasmex_reference = "Elixir.Wasmex.Reference",
     // values
     nan, infinity, neg_infinity, i31,
@@ -27,7 +27,7 @@ rustler::atoms! {
     // errors
     trap, exit, import_raised, cancelled, closed, broken, deadlock, arity, unknown_export,
     not_a_function, missing_import, incompatible_import, duplicate_import, compile, parse,
-    limit, nested_too_deep, most, guest, foreign_store, foreign_engine, caller_expired, caller_elsewhere, out_of_bounds,
+    limit, nested_too_deep, most, guest, foreign_store, foreign_node, foreign_engine, caller_expired, caller_elsewhere, out_of_bounds,
     grow, immutable, fuel_disabled, unsupported, artefact, no_ticker, no_threads, mapping_limit, call_depth, config, wasi, value,
     bad_results, component, no_room, eof, empty, full,
     // details of errors

@@ -5,7 +5,8 @@
 
 use crate::vm::atoms;
 use crate::vm::live::{Kind, Live};
-use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
+use crate::vm::resource::{ResourceArc, named};
+use rustler::{Encoder, Env, LocalPid, Monitor, Resource, Term};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Holds an OS process.
@@ -25,6 +26,8 @@ impl ChildResource {
 }
 
 impl std::panic::RefUnwindSafe for ChildResource {}
+
+named!(ChildResource, "helper process");
 
 impl Resource for ChildResource {
     const IMPLEMENTS_DOWN: bool = true;

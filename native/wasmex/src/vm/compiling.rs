@@ -6,9 +6,10 @@
 
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
+use crate::vm::resource::{ResourceArc, named};
 use crate::vm::term_box::TermBox;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use rustler::{Encoder, Env, LocalPid, Monitor, OwnedEnv, Resource, ResourceArc, Term};
+use rustler::{Encoder, Env, LocalPid, Monitor, OwnedEnv, Resource, Term};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,8 @@ impl CompileResource {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
+
+named!(CompileResource, "compile");
 
 impl Resource for CompileResource {
     const IMPLEMENTS_DOWN: bool = true;

@@ -26,6 +26,10 @@ pub unsafe fn call<const N: usize>(
     match catch_unwind(AssertUnwindSafe(|| nif(env, args))) {
         Ok(Ok(term)) => term.as_c_arg(),
         // SAFETY: makes an exception in the environment of the running NIF.
+        Ok(Err(rustler::Error::RaiseTerm(reason))) => unsafe {
+            rustler::sys::enif_raise_exception(env.as_c_arg(), reason.encode(env).as_c_arg())
+        },
+        // SAFETY: as above.
         Ok(Err(_)) => unsafe { rustler::sys::enif_make_badarg(env.as_c_arg()) },
         Err(_) => {
             let reason = crate::vm::atoms::nif_panicked().as_c_arg();

@@ -21,6 +21,7 @@ pub mod names;
 pub mod options;
 pub mod owner;
 pub mod recycled;
+pub mod resource;
 pub mod runtime;
 pub mod slots;
 pub mod term_box;

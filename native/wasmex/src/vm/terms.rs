@@ -1,8 +1,9 @@
 //! Compound terms: maps, binaries, lists, and structs that hold a resource.
 
 use crate::vm::atoms;
+use crate::vm::resource::{Named, ResourceArc};
 use rustler::sys::{ErlNifTerm, enif_make_list_from_array};
-use rustler::{Atom, Binary, Encoder, Env, ListIterator, NewBinary, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, ListIterator, NewBinary, Term};
 
 /// A map with atom keys, which must be distinct.
 pub fn map<'a>(env: Env<'a>, pairs: &[(Atom, Term<'a>)]) -> Term<'a> {
@@ -33,20 +34,16 @@ pub fn list_of<'a>(env: Env<'a>, terms: &[ErlNifTerm]) -> Term<'a> {
 }
 
 /// A resource handle inside one of the library's structs, or bare.
-pub fn resource<'a, T: rustler::Resource>(term: Term<'a>) -> Option<ResourceArc<T>> {
+pub fn resource<'a, T: Named>(term: Term<'a>) -> Option<ResourceArc<T>> {
     if term.is_ref() {
-        return term.decode().ok();
+        return ResourceArc::find(term);
     }
     let field = atoms::resource().encode(term.get_env());
-    term.map_get(field).ok()?.decode().ok()
+    ResourceArc::find(term.map_get(field).ok()?)
 }
 
 /// The struct of this module that wraps a resource: `%Wasmex.Func{}`, `%Wasmex.Reference{}`.
-pub fn handle<'a, T: rustler::Resource>(
-    env: Env<'a>,
-    module: Atom,
-    resource: ResourceArc<T>,
-) -> Term<'a> {
+pub fn handle<'a, T: Named>(env: Env<'a>, module: Atom, resource: ResourceArc<T>) -> Term<'a> {
     let reference: Term = *env.make_ref();
     let pairs = [
         (atoms::struct_(), module.encode(env)),

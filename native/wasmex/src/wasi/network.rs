@@ -1,10 +1,10 @@
 //! Network access of a store's guests: the addresses and names they may reach, from the lists made by Elixir.
 
 use crate::vm::options::Options;
+use crate::vm::resource::ResourceArc;
 use crate::wasi::places::{Listen, Paths, Place, Places};
 use crate::wasi::rules::{Rule, Rules, normal};
 use crate::wasi::sockets::handle::AnswerResource;
-use rustler::ResourceArc;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -5,10 +5,11 @@
 //! `{:listen, :tcp, address, port}`, `{:listen, :unix, path}`, or `{:handle, listener}`.
 
 use crate::vm::atoms;
+use crate::vm::resource::ResourceArc;
 use crate::vm::terms;
 use crate::wasi::rules::{Rule, Rules};
 use crate::wasi::sockets::handle::{AnswerResource, ListenerResource};
-use rustler::{Atom, Decoder, Error, NifResult, ResourceArc, Term};
+use rustler::{Atom, Decoder, Error, NifResult, Term};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 

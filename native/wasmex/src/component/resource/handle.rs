@@ -5,7 +5,8 @@ use crate::component::problem::{Checked, Problem, ProblemKind};
 use crate::component::state::Components;
 use crate::guest::cell::StoreCell;
 use crate::vm::live::{Kind, Live};
-use rustler::{Resource, ResourceArc};
+use crate::vm::resource::{ResourceArc, named_resource};
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::component::{ResourceAny, ResourceType};
@@ -24,7 +25,7 @@ pub struct HandleResource {
     _live: Live,
 }
 
-impl Resource for HandleResource {}
+named_resource!(HandleResource, "guest resource");
 impl std::panic::RefUnwindSafe for HandleResource {}
 
 impl HandleResource {

@@ -15,8 +15,9 @@ use crate::guest::job::{Job, Running, Task};
 use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
+use crate::vm::resource::ResourceArc;
 use rustler::sys::ErlNifTerm;
-use rustler::{Encoder, Env, ResourceArc, Term};
+use rustler::{Encoder, Env, Term};
 use wasmtime::{StoreContextMut, WasmBacktrace};
 
 /// Runs the destructor. Does nothing if the handle was dropped or moved before.
@@ -53,7 +54,7 @@ fn component_resource_origin<'a>(env: Env<'a>, handle: ResourceArc<HandleResourc
 
 #[rustler::nif]
 fn component_resource_alive(handle: ResourceArc<HandleResource>) -> bool {
-    handle.is_alive()
+    handle.is_alive() && !handle.cell.is_closed()
 }
 
 /// Runs the destructor of a resource.

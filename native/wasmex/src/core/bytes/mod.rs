@@ -17,9 +17,10 @@ use crate::guest::values::{self as guest_values, Arity, Floats};
 use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
+use crate::vm::resource::ResourceArc;
 use crate::vm::term_box::TermBox;
 use rustler::sys::ErlNifTerm;
-use rustler::{Atom, Binary, Encoder, Env, NifResult, OwnedBinary, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, NifResult, OwnedBinary, Term};
 use wasmtime::{AsContextMut, Memory, RootScope, StoreContextMut, Val, ValType};
 
 mod copy;

@@ -5,6 +5,7 @@
 
 use crate::vm::atoms;
 use crate::vm::error::Error as VmError;
+use crate::vm::resource::{ResourceArc, named};
 use crate::vm::runtime;
 use crate::vm::term_box::TermBox;
 use crate::wasi::http::client::Client;
@@ -17,8 +18,7 @@ use crate::wasi::rules::{self, Rule, Rules};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use rustler::{
-    Binary, Encoder, Env, LocalPid, Monitor, NifStruct, OwnedBinary, OwnedEnv, Resource,
-    ResourceArc, Term,
+    Binary, Encoder, Env, LocalPid, Monitor, NifStruct, OwnedBinary, OwnedEnv, Resource, Term,
 };
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -32,6 +32,8 @@ const REDIRECTS: u32 = 10;
 pub struct FetchResource(Mutex<Option<AbortHandle>>);
 
 impl std::panic::RefUnwindSafe for FetchResource {}
+
+named!(FetchResource, "request");
 
 impl Resource for FetchResource {
     const IMPLEMENTS_DOWN: bool = true;

@@ -6,6 +6,7 @@
 
 use crate::vm::atoms;
 use crate::vm::live::{Kind, Live};
+use crate::vm::resource::{ResourceArc, named_resource};
 use crate::vm::term_box::TermBox;
 use crate::vm::terms;
 use crate::vm::waker::WakeCell;
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use rustler::{Atom, Binary, Encoder, Env, Resource, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, Term};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
@@ -63,7 +64,7 @@ struct Exchange {
 /// A request being performed by the function.
 pub struct ExchangeResource(Mutex<Option<Exchange>>);
 
-impl Resource for ExchangeResource {}
+named_resource!(ExchangeResource, "request");
 impl std::panic::RefUnwindSafe for ExchangeResource {}
 
 impl Functions {

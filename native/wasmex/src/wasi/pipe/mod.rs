@@ -10,14 +10,13 @@ pub mod stream;
 use crate::vm::atoms;
 use crate::vm::env::EnvScope;
 use crate::vm::live::{Kind, Live};
+use crate::vm::resource::{ResourceArc, named_resource};
 use crate::vm::term_box::TermBox;
 use crate::vm::waker::{self, Tag};
 use crate::wasi::pipe::byte_queue::ByteQueue;
 use crate::wasi::pipe::state::{Content, Read, State, Written};
 use bytes::Bytes;
-use rustler::{
-    Atom, Binary, Encoder, Env, LocalPid, NewBinary, NifResult, Resource, ResourceArc, Term,
-};
+use rustler::{Atom, Binary, Encoder, Env, LocalPid, NewBinary, NifResult, Term};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -28,7 +27,7 @@ pub struct PipeResource {
     _live: Live,
 }
 
-impl Resource for PipeResource {}
+named_resource!(PipeResource, "pipe");
 
 /// Elixir dropped its handle: if it was the only one, a guest at the other end would wait forever.
 impl Drop for PipeResource {

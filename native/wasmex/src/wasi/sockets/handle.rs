@@ -2,13 +2,14 @@
 
 use crate::vm::atoms;
 use crate::vm::live::{Kind, Live};
+use crate::vm::resource::named_resource;
 use crate::vm::runtime;
 use crate::wasi::sockets::passed;
 use crate::wasi::sockets::socket::{Accepts, FLAGS, OwnPath};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{self, SocketAddrUnix, SocketType, sockopt};
-use rustler::{Encoder, LocalPid, OwnedEnv, Resource};
+use rustler::{Encoder, LocalPid, OwnedEnv};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -30,7 +31,7 @@ pub struct ListenerResource {
     _live: Live,
 }
 
-impl Resource for ListenerResource {}
+named_resource!(ListenerResource, "listener");
 impl std::panic::RefUnwindSafe for ListenerResource {}
 
 impl ListenerResource {
@@ -140,7 +141,7 @@ pub struct EndResource {
     _live: Live,
 }
 
-impl Resource for EndResource {}
+named_resource!(EndResource, "socket");
 impl std::panic::RefUnwindSafe for EndResource {}
 
 impl EndResource {
@@ -160,7 +161,7 @@ pub struct AnswerResource {
     _live: Live,
 }
 
-impl Resource for AnswerResource {}
+named_resource!(AnswerResource, "socket rule");
 impl std::panic::RefUnwindSafe for AnswerResource {}
 
 impl AnswerResource {

@@ -2,12 +2,13 @@
 
 use crate::vm::atoms;
 use crate::vm::error::Error;
+use crate::vm::resource::ResourceArc;
 use crate::wasi::places::Listen;
 use crate::wasi::sockets::address::{self, Address};
 use crate::wasi::sockets::handle::{AnswerResource, EndResource, ListenerResource};
 use crate::wasi::sockets::socket::{Accepts, Socket};
 use rustix::fd::AsRawFd;
-use rustler::{Encoder, Env, LocalPid, ResourceArc, Term};
+use rustler::{Encoder, Env, LocalPid, Term};
 use std::io;
 use std::sync::PoisonError;
 

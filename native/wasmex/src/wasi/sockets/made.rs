@@ -3,6 +3,7 @@
 //! The guest's end is one of a socket pair. The other belongs to Elixir, or to a task that adds TLS.
 
 use crate::vm::atoms;
+use crate::vm::resource::ResourceArc;
 use crate::vm::runtime;
 use crate::wasi::errno::{self, CONNABORTED, CONNREFUSED, Fail, TIMEDOUT};
 use crate::wasi::http::tls::Connector;
@@ -10,7 +11,7 @@ use crate::wasi::sockets::handle::{AnswerResource, EndResource};
 use crate::wasi::sockets::passed;
 use crate::wasi::sockets::pending::{Made, Pending};
 use rustix::fd::{AsRawFd, OwnedFd};
-use rustler::{Encoder, OwnedEnv, ResourceArc};
+use rustler::{Encoder, OwnedEnv};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream as StdUnixStream;

@@ -5,6 +5,7 @@ use crate::component::lower::image::{Hosted, Target};
 use crate::component::problem::{Checked, Problem, ProblemKind};
 use crate::component::resource::handle::{HandleResource, Passed};
 use crate::component::types::shape::Resource;
+use crate::vm::resource::is_elsewhere;
 use crate::vm::term_box::TermBox;
 use crate::vm::terms;
 use rustler::Term;
@@ -34,8 +35,12 @@ impl Decoder<'_> {
                 ty: resource.ty,
             }
         } else {
-            let handle = terms::resource::<HandleResource>(term)
-                .ok_or_else(|| Problem::kind("resource", term))?;
+            let Some(handle) = terms::resource::<HandleResource>(term) else {
+                return Err(match is_elsewhere(term) {
+                    true => wrong("The guest resource belongs to another node"),
+                    false => Problem::kind("resource", term),
+                });
+            };
             if handle.cell.id != self.store {
                 return Err(wrong("The guest resource belongs to another store"));
             }

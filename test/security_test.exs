@@ -50,21 +50,22 @@ defmodule Wasmex.SecurityTest do
       mib = 1024 * 1024
 
       for {row, text, options, key, value} <- [
-            {"requests to the built-in HTTP server", "| 64, 256 for", http, :concurrency, 64},
-            {"requests to the built-in HTTP server", "| 64, 256 for", http, :queue, 256},
+            {"requests to the built-in HTTP server", "| 64; 256", http, :concurrency, 64},
+            {"requests to the built-in HTTP server", "| 64; 256", http, :queue, 256},
             {"time of a call", "5 s for", http, :timeout, 5_000},
             {"memory of a store", "128 MiB for HTTP", http, :max_memory, 128 * mib},
-            {"what a program prints", "16 MiB for HTTP", http, :max_output, 16 * mib},
+            {"output of a program", "16 MiB for HTTP", http, :max_output, 16 * mib},
             {"body of a request to a component", "| 8 MiB", http, :max_body, 8 * mib},
             {"bodies of a component's own", "8 MiB each", requests, :http_max_request, 8 * mib},
             {"bodies of a component's own", "8 MiB each", requests, :http_max_response, 8 * mib},
             {"bodies of a component's own", "none for all", requests, :http_max_total, :infinity},
             {"time of such a request", "| 30 s", requests, :http_timeout, 30_000},
-            {"such requests under way", "| 64", requests, :http_max_exchanges, 64},
+            {"concurrent requests of a store", "| 64", requests, :http_max_exchanges, 64},
             {"memory of a plug-in", "| 1 GiB", plugin, :max_memory, 1024 * mib},
             {"key-value store for plug-ins", "| 64 MiB", Map.new(Options.Plugin.key_value()),
              :max_bytes, 64 * mib},
-            {"who waits for a place", "| 1,000", Map.new(Options.Pool.rows()), :max_queue, 1_000},
+            {"processes waiting for a pool", "| 1,000", Map.new(Options.Pool.rows()), :max_queue,
+             1_000},
             {"stack of a guest", "| 512 KiB", Map.new(Options.Engine.rows()), :max_wasm_stack,
              512 * 1024}
           ] do

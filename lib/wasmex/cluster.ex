@@ -186,7 +186,7 @@ defmodule Wasmex.Cluster do
         Remote.here({name, function, params, streams ++ opts}, deadline)
 
       node ->
-        node |> Talk.open(:program, [request], stdin, deadline) |> Taker.run(stdout)
+        node |> Talk.open({Remote, :program}, [request], stdin, deadline) |> Taker.run(stdout)
     end
   end
 
@@ -205,7 +205,7 @@ defmodule Wasmex.Cluster do
     open = fn ->
       deadline = Call.Timeout.deadline(min(opts.timeout, Call.time_left()))
       node = Nodes.pick(name, []) || raise Nodes.nowhere(name, [])
-      Talk.open(node, :program, [{name, :run, args, []}], stdin, deadline)
+      Talk.open(node, {Remote, :program}, [{name, :run, args, []}], stdin, deadline)
     end
 
     Stream.resource(open, &Taker.next!/1, &Taker.close/1)

@@ -118,17 +118,45 @@ defmodule Wasmex.Deploy do
 
     # Compiled here: the name's process serves others meanwhile.
     with {:ok, worker} <- Server.worker(code, opts),
-         do: Server.deploy(name, code, Map.put(opts, :worker, worker))
+         do: deploy_made(name, code, worker, given)
   end
 
   def deploy(_name, other, _opts), do: Options.misuse!("a %Wasmex.Code{}", other)
 
   @doc false
   # The same of what is compiled already.
-  @spec deploy_made(name(), Code.t(), {module(), term()}, keyword()) ::
+  @spec deploy_made(name(), Code.t(), {module(), term()}, keyword(), boolean()) ::
           {:ok, pos_integer()} | {:error, Exception.t()}
-  def deploy_made(name, code, worker, given),
-    do: Server.deploy(name, code, given |> checked!() |> Map.put(:worker, worker))
+  def deploy_made(name, code, worker, given, replace? \\ true) do
+    opts = given |> checked!() |> Map.merge(%{worker: worker, replace?: replace?})
+    Server.deploy(name, code, opts)
+  end
+
+  @doc false
+  # Unless just this stands behind the name, or, without `replace?`, anything does.
+  @spec deploy_absent(name(), Code.t(), keyword(), boolean()) :: :ok | {:error, Exception.t()}
+  def deploy_absent(name, code, given, replace?) do
+    with false <- there?(name, code, given, replace?),
+         {:ok, worker} <- Server.worker(code, checked!(given)),
+         {:ok, _version} <- deploy_made(name, code, worker, given, replace?) do
+      :ok
+    else
+      true -> :ok
+      error -> error
+    end
+  end
+
+  @doc false
+  @spec there?(name(), Code.t(), keyword(), boolean()) :: boolean()
+  def there?(name, code, given, replace?) do
+    case deployed(name) do
+      {:ok, %{hash: hash}, opts} ->
+        not replace? or (hash == code.hash and opts == Keyword.drop(given, [:canary, :owner]))
+
+      {:error, _} ->
+        false
+    end
+  end
 
   defp checked!(given) do
     opts = given |> Options.new!(@options) |> Map.put(:given, given)

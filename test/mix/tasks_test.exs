@@ -272,6 +272,8 @@ defmodule Mix.Tasks.WasmexTest do
     assert until(port, "stopping") =~ "stopping"
     assert_receive {^port, {:exit_status, 0}}, 30_000
 
+    assert {_, err, 1} = sh("wasmex.serve --cluster #{dir}", dir)
+    assert err =~ "--sname"
     assert {_, err, 1} = sh("wasmex.serve /no/such", dir)
     assert err =~ "/no/such is not a folder"
     File.write!(Path.join(dir, "bad.exs"), ~s|%{"hi" => [timout: 5]}|)

@@ -30,11 +30,16 @@ defmodule Wasmex.ClusterGuest do
   def options, do: [as: :plugin, policy: {:reuse, 1_000}, max_queue: 10_000]
 
   @doc "Starts this node's part of a cluster, which nobody owns."
-  def start(opts) do
+  def start(opts), do: owned(fn -> Wasmex.Cluster.start_link(opts) end)
+
+  @doc "Starts a server of this node, which nobody owns."
+  def serve(opts), do: owned(fn -> Wasmex.HTTP.Server.start_link(opts) end)
+
+  defp owned(start) do
     parent = self()
 
     spawn(fn ->
-      send(parent, Wasmex.Cluster.start_link(opts))
+      send(parent, start.())
       Process.sleep(:infinity)
     end)
 

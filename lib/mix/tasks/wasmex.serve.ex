@@ -39,6 +39,20 @@ defmodule Mix.Tasks.Wasmex.Serve do
   `GET /` shows the functions with their statistics. Changed files are loaded within a second. `Wasmex.HTTP` describes how
   a program receives a request and returns a response.
 
+  ## A cluster
+
+  With `--cluster` the functions are deployed on all nodes that this one is connected to, and whose part of the cluster runs:
+  those of other `mix wasmex.serve --cluster`, and of applications with `Wasmex.Cluster`. The VM needs a name; Erlang itself connects it to the others:
+
+      elixir --sname a -S mix wasmex.serve functions --cluster --port 8080
+      elixir --sname b --erl "-kernel sync_nodes_optional ['a@$(hostname -s)'] -kernel sync_nodes_timeout 2000" \\
+        -S mix wasmex.serve functions --cluster --port 8081
+
+  `GET /` shows the nodes, their loads, and the version of each function that each of them has. A request for which there is no room here
+  runs on another node. A changed file is deployed on all of them; what they have when a node joins stays.
+
+  ## Flags
+
   #{Flag.docs(@options)}
 
   Ctrl-C stops the server after the current requests have ended.
@@ -59,7 +73,16 @@ defmodule Mix.Tasks.Wasmex.Serve do
     CLI.start()
     # For a listener with TLS, and Bandit's own processes; errors mean that the project has none.
     for application <- [:ssl, :bandit], do: Application.ensure_all_started(application)
+    if opts[:cluster], do: cluster()
     serve(dir, opts)
+  end
+
+  defp cluster do
+    unless Node.alive?() do
+      CLI.fail("--cluster needs a VM with a name: elixir --sname NAME -S mix wasmex.serve …")
+    end
+
+    {:ok, _} = Wasmex.Cluster.start_link(follow: true)
   end
 
   defp serve(dir, opts) do

@@ -156,7 +156,7 @@ defmodule Wasmex.Cluster.Members do
     spawn(fn ->
       with {:ok, deploys} <- Remote.call(node, :deploys, [], Wasmex.Call.Timeout.deadline(15_000)) do
         for {name, code, opts} <- deploys, Deploy.Routes.fetch(name) == :error do
-          with {:error, error} <- Deploy.deploy(name, code, opts) do
+          with {:error, error} <- Deploy.deploy_absent(name, code, opts, false) do
             Logger.error(
               "could not follow #{inspect(name)} of #{node}: #{Exception.message(error)}"
             )

@@ -4,7 +4,7 @@ defmodule Wasmex.Cluster.Remote do
   # that the guest ends when the process that called it does.
 
   alias Wasmex.Call.Timeout
-  alias Wasmex.Cluster.{Callers, Keyed, Nodes}
+  alias Wasmex.Cluster.{Callers, Inlet, Keyed, Nodes, Outlet}
   alias Wasmex.{Deploy, Error, Run}
   alias Wasmex.Deploy.Routes
 
@@ -69,11 +69,14 @@ defmodule Wasmex.Cluster.Remote do
   def lost(node, reason),
     do: down(node, "the call was ended there: #{inspect(reason, limit: 10)}")
 
-  @doc "On the other node, in a process of its own: one of the functions below, of which bodies come and go as messages."
-  @spec talk(atom(), [term()], timeout(), pid(), reference(), reference()) :: term()
-  def talk(what, args, left, caller, to, tag) do
-    {result, worked} = serve(what, args, left, caller)
-    send(to, {tag, :over, result, worked})
+  @doc "On the other node, in a process of its own: a function whose bodies come and go as messages, see `Wasmex.Cluster.Talk`."
+  @spec talk({module(), atom()}, [term()], timeout(), pid(), reference(), reference()) :: term()
+  def talk({module, function}, args, left, caller, to, tag) do
+    began = System.monotonic_time(:microsecond)
+    Callers.enter(caller)
+    result = apply(module, function, args ++ [Timeout.deadline(left)])
+    Callers.leave(caller)
+    send(to, {tag, :over, result, System.monotonic_time(:microsecond) - began})
   catch
     kind, reason -> send(to, {tag, :raised, kind, reason, __STACKTRACE__})
   end
@@ -98,11 +101,11 @@ defmodule Wasmex.Cluster.Remote do
   end
 
   defp run(:run, [request], deadline), do: here(request, deadline)
-  # A program, whose input and output are bodies.
-  defp run(:program, [{name, function, params, opts}, inlet, outlet], deadline) do
-    request = {name, function, params, [stdin: inlet, stdout: outlet] ++ opts}
-    request |> here(deadline) |> without_output()
-  end
+
+  defp run(:deploy_absent, [name, code, opts, replace?], _deadline),
+    do: Deploy.deploy_absent(name, code, opts, replace?)
+
+  defp run(:undeploy, [name], _deadline), do: Deploy.undeploy(name)
 
   defp run(:keyed, [request, key], deadline), do: Keyed.here(request, key, deadline)
   defp run(:take, [name, key], _deadline), do: Keyed.take(name, key)
@@ -120,6 +123,14 @@ defmodule Wasmex.Cluster.Remote do
          {:ok, code, opts} <- [Deploy.deployed(name)],
          do: {name, code, opts}
        )}
+
+  @doc "A program, whose input and output are bodies."
+  @spec program(request(), Inlet.t(), Outlet.t(), integer() | :infinity) ::
+          {:ok, term()} | {:error, Exception.t()}
+  def program({name, function, params, opts}, inlet, outlet, deadline) do
+    request = {name, function, params, [stdin: inlet, stdout: outlet] ++ opts}
+    request |> here(deadline) |> without_output()
+  end
 
   # What was printed is on its way already.
   defp without_output({:ok, %Run{} = run}), do: {:ok, %{run | stdout: nil}}

@@ -35,17 +35,20 @@ defmodule Wasmex.Cluster.Talk do
   @type event :: {:out, term(), t()} | {:over, term()} | :interrupted
 
   @doc """
-  Starts one of the functions of `Wasmex.Cluster.Remote` on a node; its arguments are followed by an inlet and an outlet. The
-  interrupt is a message of the user's.
+  Starts a function on a node; its arguments are followed by an inlet, an outlet and its deadline there. The interrupt is a message of
+  the user's.
   """
-  @spec open(node(), atom(), [term()], Enumerable.t(), integer() | :infinity, term()) :: t()
-  def open(node, what, args, body, deadline, interrupt \\ nil) do
+  @spec open(node(), {module(), atom()}, [term()], Enumerable.t(), integer() | :infinity, term()) ::
+          t()
+  def open(node, function, args, body, deadline, interrupt \\ nil) do
     tag = make_ref()
     to = :erlang.alias()
     left = Timeout.left(deadline)
     Nodes.sent(node)
     args = args ++ [%Inlet{to: to, tag: tag}, %Outlet{to: to, tag: tag}]
-    {pid, monitor} = Node.spawn_monitor(node, Remote, :talk, [what, args, left, self(), to, tag])
+
+    {pid, monitor} =
+      Node.spawn_monitor(node, Remote, :talk, [function, args, left, self(), to, tag])
 
     %__MODULE__{
       node: node,

@@ -256,7 +256,8 @@ defmodule Wasmex.HTTP.Folder do
   defp deploy(state, name, bytes, settings, opts) do
     with {:ok, %{convention: convention} = function} when convention != :resident <-
            Function.load(name, bytes, settings),
-         :ok <- Versions.deploy(state.scope, function, bytes, settings, opts, state.owner),
+         changed? = Enum.any?(state.files, fn {_file, known} -> known.name == name end),
+         :ok <- Versions.deploy(state, function, bytes, settings, opts, changed?),
          do: {:ok, function}
   end
 

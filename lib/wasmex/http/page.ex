@@ -21,7 +21,7 @@ defmodule Wasmex.HTTP.Page do
         functions =
           for function <- functions(service, request), do: Map.delete(function, :function)
 
-        json(JSON.encode(%{functions: functions}))
+        json(JSON.encode(Map.merge(%{functions: functions}, nodes(service))))
     end
   end
 
@@ -73,6 +73,55 @@ defmodule Wasmex.HTTP.Page do
       }
     end
   end
+
+  # Of a cluster: what each node has told of itself.
+  defp nodes(%{scope: :cluster}) do
+    nodes =
+      for {node, known} <- Enum.sort(Wasmex.Cluster.info()) do
+        %{
+          name: Atom.to_string(node),
+          here: node == node(),
+          load: Float.round(known.load / 1, 2),
+          delay_us: known.delay,
+          versions:
+            for({name, version} <- Enum.sort(known.names), into: %{}, do: {called(name), version})
+        }
+      end
+
+    %{nodes: nodes}
+  end
+
+  defp nodes(_service), do: %{}
+
+  defp called({:http, :cluster, function}), do: function
+  defp called(name) when is_binary(name), do: name
+  defp called(name), do: inspect(name)
+
+  defp cluster(%{nodes: nodes}) do
+    rows =
+      for node <- nodes do
+        versions = Enum.map_join(node.versions, ", ", fn {name, n} -> "#{name} #{n}" end)
+
+        cells = [
+          {"Node", "", escape(node.name) <> if(node.here, do: " (this one)", else: "")},
+          {"Load", "n", :erlang.float_to_binary(node.load, decimals: 2)},
+          {"Delay", "n", time(if(node.delay_us > 0, do: node.delay_us))},
+          {"Functions and versions", "", escape(versions)}
+        ]
+
+        for {title, class, content} <- cells,
+            do: ~s|<td data-label="#{title}" class="#{class}">#{content}</td>|
+      end
+
+    """
+    <h2>Nodes</h2>
+    <table id="nodes"><thead><tr><th>Node</th><th class="n">Load</th><th class="n">Delay</th><th>Functions and versions</th></tr></thead>
+    <tbody>#{for row <- rows, do: ["<tr>", row, "</tr>\n"]}</tbody></table>
+    <p class="faint">Load: processes that run or want to, for each scheduler. Delay: what an answer takes beside the work.</p>
+    """
+  end
+
+  defp cluster(_none), do: []
 
   defp current(service, name, function) do
     case Versions.find(service.scope, name) do
@@ -126,6 +175,7 @@ defmodule Wasmex.HTTP.Page do
       <h1>Functions</h1>
       """,
       list(functions),
+      cluster(nodes(service)),
       form(functions, asked, request),
       called(functions, asked, request),
       "</body></html>\n"

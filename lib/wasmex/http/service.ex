@@ -8,7 +8,8 @@ defmodule Wasmex.HTTP.Service do
   require Logger
 
   alias Wasmex.{Options, Telemetry}
-  alias Wasmex.HTTP.{Exchange, Folder, Gate, Page, Request, Resident, Response, Stats, Versions}
+  alias Wasmex.HTTP.{Elsewhere, Exchange, Folder, Gate, Page, Request, Resident, Response}
+  alias Wasmex.HTTP.{Stats, Versions}
 
   # `only` is the function of a service with a single file, `scope` that of `Wasmex.HTTP.Versions`.
   defstruct [:folder, :table, :gate, :stats, :only, :scope, log: false, page: false]
@@ -28,6 +29,10 @@ defmodule Wasmex.HTTP.Service do
         )
 
     Folder.check!(opts)
+
+    if opts.cluster and Process.whereis(Wasmex.Cluster) == nil,
+      do: raise(ArgumentError, "cluster: true needs {Wasmex.Cluster, …} to be started before")
+
     opts
   end
 
@@ -45,7 +50,8 @@ defmodule Wasmex.HTTP.Service do
     folder = opts |> Map.take([:dir, :file, :functions, :defaults, :deploy]) |> Map.to_list()
 
     # The supervisor owns the tables and the deploys, so that they survive a restart of its children.
-    own = [name: name(key, Folder), stats: stats, table: Folder.new(), scope: key, owner: self()]
+    own = [name: name(key, Folder), stats: stats, table: Folder.new(), owner: self()]
+    own = [scope: scope(key, opts)] ++ own
     folder = own ++ folder
 
     gate = [
@@ -58,6 +64,9 @@ defmodule Wasmex.HTTP.Service do
     Supervisor.init([{Folder, folder}, {Gate, gate}], strategy: :one_for_one)
   end
 
+  defp scope(_key, %{cluster: true}), do: :cluster
+  defp scope(key, _opts), do: key
+
   @doc "The handle for requests."
   @spec handle(term(), map()) :: t()
   def handle(key, opts) do
@@ -69,7 +78,7 @@ defmodule Wasmex.HTTP.Service do
       table: table,
       gate: key |> name(Gate) |> Gate.handle(),
       stats: stats,
-      scope: key,
+      scope: scope(key, opts),
       only: opts.file && opts.file |> Path.basename() |> Path.rootname(),
       log: opts.log,
       page: opts.page
@@ -101,7 +110,9 @@ defmodule Wasmex.HTTP.Service do
 
   def knows?(service, request) do
     {name, _request} = Request.shift(request)
-    Folder.name?(name) and Folder.find(service.table, name) != :unknown
+
+    Folder.name?(name) and
+      (Folder.find(service.table, name) != :unknown or other(service, name) != nil)
   end
 
   defp printable(text), do: text |> String.slice(0, 200) |> String.replace(~r/[^ -~]/, "?")
@@ -122,7 +133,11 @@ defmodule Wasmex.HTTP.Service do
          {:ok, function, counted} <- find(service, name) do
       run(service, function, request, reply, state, {closed, counted})
     else
-      status -> respond(refusal(status), reply, state)
+      {:elsewhere, node} ->
+        elsewhere(service, node, name, unlimited(request), reply, state, closed)
+
+      status ->
+        respond(refusal(status), reply, state)
     end
   end
 
@@ -146,9 +161,34 @@ defmodule Wasmex.HTTP.Service do
         {:ok, function} -> {:ok, function, nil}
         :refused -> 400
         {:broken, _error} -> 500
-        :unknown -> 404
+        :unknown -> other(service, name) || 404
       end
     end
+  end
+
+  # Another node of the cluster that has the function.
+  defp other(%{scope: :cluster}, name) do
+    node = name |> then(&Versions.name(:cluster, &1)) |> Elsewhere.node_for()
+    if node, do: {:elsewhere, node}
+  end
+
+  defp other(_service, _name), do: nil
+
+  # ms that a body of a function that this node has not may take. Its size is limited where it is read.
+  @patience 60_000
+
+  defp unlimited(%{body: {:stream, _length, stream}} = request),
+    do: %{request | body: stream.(:infinity, @patience)}
+
+  defp unlimited(request), do: request
+
+  defp elsewhere(service, node, name, request, reply, state, closed) do
+    deployed = Versions.name(:cluster, name)
+    began = System.monotonic_time(:microsecond)
+    {response, state} = Elsewhere.run(node, deployed, request, reply, state, closed)
+    response = %{response | duration: System.monotonic_time(:microsecond) - began}
+    done(service, name, response)
+    {response, state}
   end
 
   defp refusal(status), do: Response.plain(status, "#{status} #{Response.reason(status)}")
@@ -176,7 +216,7 @@ defmodule Wasmex.HTTP.Service do
         try do
           reply = outside(service.gate, request.remote_addr, reply)
           {response, state} = exchange(function).run(function, request, reply, state, closed)
-          done(service, function, response)
+          done(service, function.name, response)
           Versions.count(counted, response.status)
           {response, state}
         after
@@ -184,8 +224,14 @@ defmodule Wasmex.HTTP.Service do
         end
 
       :full ->
-        busy = refusal(503)
-        respond(%{busy | headers: [{"retry-after", "1"} | busy.headers]}, reply, state)
+        case other(service, function.name) do
+          {:elsewhere, node} ->
+            elsewhere(service, node, function.name, request, reply, state, closed)
+
+          nil ->
+            busy = refusal(503)
+            respond(%{busy | headers: [{"retry-after", "1"} | busy.headers]}, reply, state)
+        end
     end
   end
 
@@ -212,12 +258,12 @@ defmodule Wasmex.HTTP.Service do
 
   defp ends?(event), do: event in [:done, :broken] or elem(event, 0) == :whole
 
-  defp done(service, function, response) do
-    Stats.count(service.stats, function.name, response)
+  defp done(service, name, response) do
+    Stats.count(service.stats, name, response)
 
     if response.error && response.status != 499 do
-      text = "function #{function.name}: #{details(response.error)}"
-      Logger.log(level(response.status), text, wasm: function.name)
+      text = "function #{name}: #{details(response.error)}"
+      Logger.log(level(response.status), text, wasm: name)
     end
   end
 

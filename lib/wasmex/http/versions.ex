@@ -5,7 +5,7 @@ defmodule Wasmex.HTTP.Versions do
 
   alias Wasmex.{Code, Deploy}
   alias Wasmex.Deploy.Routes
-  alias Wasmex.HTTP.{Function, Worker}
+  alias Wasmex.HTTP.{Elsewhere, Function, Worker}
 
   @typedoc "What a request counts for: the process of the name, and the counts of the version."
   @type counted :: {pid(), :counters.counters_ref()} | nil
@@ -14,17 +14,22 @@ defmodule Wasmex.HTTP.Versions do
   @spec name(term(), String.t()) :: Deploy.name()
   def name(scope, function), do: {:http, scope, function}
 
-  @doc "Puts a loaded function behind its name, unless it is there already; the owner is the process with which it goes."
-  @spec deploy(term(), Function.t(), binary(), Function.settings(), keyword(), pid()) ::
+  @doc """
+  Puts a loaded function behind its name, unless it is there already; the owner is the process with which it goes. In a cluster
+  the other nodes get it too; what they have stays unless the file has changed here.
+  """
+  @spec deploy(map(), Function.t(), binary(), Function.settings(), keyword(), boolean()) ::
           :ok | {:error, Exception.t()}
-  def deploy(scope, function, bytes, settings, opts, owner) do
+  def deploy(%{scope: scope, owner: owner}, function, bytes, settings, opts, changed?) do
     name = name(scope, function.name)
     code = Code.of_file(function.name, bytes)
     opts = [as: :http, options: Map.to_list(settings)] ++ pool(function) ++ opts
+    replace? = changed? or scope != :cluster
 
-    with false <- there?(name, code, opts),
+    with false <- Deploy.there?(name, code, opts, replace?),
          {:ok, _version} <-
-           Deploy.deploy_made(name, code, {Worker, function}, [owner: owner] ++ opts) do
+           Deploy.deploy_made(name, code, {Worker, function}, [owner: owner] ++ opts, replace?) do
+      if scope == :cluster, do: Elsewhere.deploy(name, code, opts, replace?)
       :ok
     else
       true -> :ok
@@ -36,19 +41,15 @@ defmodule Wasmex.HTTP.Versions do
   defp pool(%{reuse: 0}), do: [size: 64]
   defp pool(%{reuse: reuse}), do: [size: reuse, policy: {:reuse, :infinity}]
 
-  # By a folder that was read again, or by another node.
-  defp there?(name, code, opts) do
-    case Deploy.deployed(name) do
-      {:ok, %{hash: hash}, given} -> hash == code.hash and given == Keyword.delete(opts, :canary)
-      {:error, _} -> false
-    end
-  end
-
   @doc "Takes the function away, in a process of its own: requests under way may end."
   @spec undeploy(term(), String.t()) :: pid()
   def undeploy(scope, function) do
     name = name(scope, function)
-    spawn(fn -> Deploy.undeploy(name) end)
+
+    spawn(fn ->
+      Deploy.undeploy(name)
+      if scope == :cluster, do: Elsewhere.undeploy(name)
+    end)
   end
 
   @doc "The function of the version for this request."

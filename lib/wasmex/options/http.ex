@@ -126,6 +126,15 @@ defmodule Wasmex.Options.HTTP do
           "how a changed file takes over: `canary:`, `rollback:` and `drain:` of `Wasmex.Deploy.deploy/3`",
         example: "[canary: 10]"
       ],
+      cluster: [
+        type: :boolean,
+        default: false,
+        doc:
+          "whether the functions are deployed on all nodes of the `Wasmex.Cluster`, and requests that this node has no room for run on others; one folder for a cluster",
+        flag: :cluster,
+        flag_doc:
+          "deploy the functions on all nodes of the cluster, and pass requests on for which there is no room here, see above"
+      ],
       log: [type: :boolean, default: false, doc: "log a line for each request"]
     ]
   end

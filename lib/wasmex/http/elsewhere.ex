@@ -1,0 +1,104 @@
+defmodule Wasmex.HTTP.Elsewhere do
+  @moduledoc false
+  # The functions of a server on other nodes (`cluster: true`): they are deployed there too, and a request for which this node has no
+  # room, or no function, runs there. Bodies go in parts, both ways (`Wasmex.Cluster.Talk`).
+
+  alias Wasmex.Call.Timeout
+  alias Wasmex.Cluster.{Nodes, Remote, Talk}
+  alias Wasmex.{Code, Deploy, Error}
+  alias Wasmex.HTTP.{Far, Request, Response}
+
+  require Logger
+
+  # ms for a node to take a function, compiling included.
+  @patience 60_000
+
+  @doc "Deploys a function on the other nodes, one after the other; without `replace?` where there is none."
+  @spec deploy(Deploy.name(), Code.t(), keyword(), boolean()) :: :ok
+  def deploy(name, code, opts, replace?) do
+    for node <- Nodes.all() -- [node()] do
+      deadline = Timeout.deadline(@patience)
+
+      with {:error, error} <-
+             Remote.call(node, :deploy_absent, [name, code, opts, replace?], deadline) do
+        Logger.error("#{inspect(name)} is not on #{node}: #{Exception.message(error)}")
+      end
+    end
+
+    :ok
+  end
+
+  @spec undeploy(Deploy.name()) :: :ok
+  def undeploy(name) do
+    for node <- Nodes.all() -- [node()],
+        do: Remote.call(node, :undeploy, [name], Timeout.deadline(@patience))
+
+    :ok
+  end
+
+  @doc "Another node for a request, or nil."
+  @spec node_for(Deploy.name()) :: node() | nil
+  def node_for(name), do: Nodes.pick(name, [node()])
+
+  @doc "Runs a request there; the arguments and the result are those of `Wasmex.HTTP.Exchange.run/5`."
+  @spec run(node(), Deploy.name(), Request.t(), fun(), term(), term()) :: {Response.t(), term()}
+  def run(node, name, %Request{} = request, reply, state, closed) do
+    body = Talk.parts(request.body)
+    args = [name, %{request | body: nil}]
+
+    node
+    |> Talk.open({Far, :serve}, args, body, :infinity, closed)
+    |> take(reply, state, false)
+  end
+
+  defp take(talk, reply, state, begun?) do
+    case Talk.next(talk) do
+      {:out, event, talk} ->
+        case written(talk, reply, event, state) do
+          {:gone, state} ->
+            Talk.close(talk)
+            {gone(), state}
+
+          state ->
+            take(talk, reply, state, true)
+        end
+
+      {:over, {:ok, %Response{} = response}} ->
+        {response, state}
+
+      {:over, {:error, error}} ->
+        failed(error, reply, state, begun?)
+
+      :interrupted ->
+        {gone(), state}
+    end
+  end
+
+  defp written(talk, reply, event, state) do
+    reply.(event, state)
+  catch
+    kind, reason ->
+      Talk.close(talk)
+      :erlang.raise(kind, reason, __STACKTRACE__)
+  end
+
+  defp gone, do: %Response{status: 499, error: %Error{reason: :cancelled, details: %{}}}
+
+  # A response that has begun can only be aborted.
+  defp failed(error, reply, state, begun?) do
+    status = status(error)
+    plain = Response.plain(status, "#{status} #{Response.reason(status)}")
+
+    event = if begun?, do: :broken, else: {:whole, status, plain.headers, plain.body}
+
+    case reply.(event, state) do
+      {:gone, state} -> {%{plain | error: error}, state}
+      state -> {%{plain | error: error}, state}
+    end
+  end
+
+  defp status(%Error{reason: :timeout}), do: 503
+  defp status(%Error{reason: :overloaded}), do: 503
+  defp status(%Error{reason: :not_deployed}), do: 404
+  defp status(_error), do: 502
+end

@@ -5,66 +5,67 @@ defmodule Wasmex.Cluster do
            [
              nodes: [
                type: {:or, [nil], {:integer, 1..10_000}},
-               default_doc: "calls with a key are answered by any part",
+               default_doc: "calls with a key work in any partition",
                doc:
-                 "how many nodes there are when all is well: calls with a key need more than half of them, so that of a cluster cut in two one part at most answers",
+                 "the normal number of nodes: calls with a key need more than half of them, so that they work in at most one part of a partitioned cluster",
                example: "3"
              ],
              heartbeat: [
                type: {:milliseconds, 10..60_000},
                default: 200,
-               doc: "between two messages that tell the others of this node's load"
+               doc: "interval of heartbeats with this node's load"
              ],
              follow: [
                type: :boolean,
                default: false,
-               doc: "whether this node takes over what the others have deployed when it joins"
+               doc: "whether a joining node deploys what the others have deployed"
              ],
              drain: [
                type: :timeout,
                default: 5_000,
-               doc: "ms that stopping the application waits for the calls of other nodes"
+               doc: "ms that stopping the application waits for running calls of other nodes"
              ]
            ],
            "Wasmex.Cluster.start_link/1"
          )
   @call Options.table(
           [
-            timeout: [type: :timeout, default: 5_000, doc: "ms, wherever it runs"],
+            timeout: [type: :timeout, default: 5_000, doc: "timeout in ms, on any node"],
             key: [
               type: :any,
-              doc: "which of the stateful guests is meant: each key has one, on one node"
+              doc: "selects a stateful guest: each key has one, on one node"
             ],
             idempotent: [
               type: :boolean,
               default: false,
-              doc:
-                "whether it may be made again on another node when its node is lost in the middle"
+              doc: "whether the call may be repeated on another node when its node is lost"
             ],
             stdin: [
               type: :any,
               doc:
-                "of a program, what it reads: a binary or an Enumerable of binaries, which this process hands on as the program reads"
+                "input of a program: a binary or an Enumerable of binaries, sent by this process as the program reads"
             ],
             stdout: [
               type: :any,
               doc:
-                "of a program, where its output goes as it prints: a function of a binary or a Collectable, in this process"
+                "output of a program, as it is printed: a function of a binary or a Collectable, in this process"
             ],
             limit_key: [
               type: :any,
               doc:
-                "for whom it is, for the `per_key:` limits of the pool, as `key:` of `Wasmex.Pool.call/4`"
+                "the tenant, for the `per_key:` limits of the pool, as `key:` of `Wasmex.Pool.call/4`"
             ]
           ],
           "Wasmex.Cluster.call/4"
         )
 
   @moduledoc """
-  Functions on all nodes of a cluster: a call runs here if there is room, else on a node that has the code and little to do.
+  Calls functions on any node of a cluster: on this node if there is room, otherwise on one of the less busy nodes with
+  the code.
 
-  It is thin: nodes are connected by Erlang's distribution (libcluster or a plain `Node.connect/1`), find each other by `:pg`, and
-  call by `:erpc`. What can be called are the names that are deployed (`Wasmex.Deploy`), within the limits of the deploy.
+  It is a thin layer: nodes are connected by Erlang's distribution (libcluster or a plain `Node.connect/1`), discover
+  each other with `:pg`, and call with `:erpc`. Only deployed names can be called (`Wasmex.Deploy`), within the limits
+  of the deploy.
 
       # in the supervision tree of each node
       {Wasmex.Cluster, nodes: 3}
@@ -78,40 +79,40 @@ defmodule Wasmex.Cluster do
 
   ## Where a call runs
 
-  Here, if the name is deployed here and its pool has a free place. Else two nodes of those that have it are taken by
-  chance, and the one that has less to do gets the call (by the loads that nodes tell each other, and how long they take to
-  answer). A node that has not been heard of for a while is only asked when there is no other.
+  Here, if the name is deployed here and its pool has room. Otherwise two random nodes are taken from those that have
+  the name, and the less busy one gets the call (by the load in their heartbeats, and the latency of their responses). A
+  node without recent heartbeats is only used if there is no other.
 
   ## Guests with state
 
-  With `key:` each key has one guest, which keeps its memory between calls, on one node: the one that rendezvous hashing says. When
-  nodes come or go some keys move. A deploy with `state: [save: "save", restore: "restore"]` takes the state along: the new
-  node asks the old one, which calls `save` and ends its guest, and gives the result to `restore`. Without it, and where the old node
-  was lost, a key that moved begins anew.
+  With `key:` each key has one guest on one node, selected by rendezvous hashing, which keeps its memory between calls.
+  When nodes join or leave, some keys move. A deploy with `state: [save: "save", restore: "restore"]` moves the state
+  too: the new node asks the old one, which calls `save` and closes its guest, and passes the result to `restore`.
+  Without it, and if the old node was lost, a key that moved starts again.
 
-  With `nodes: n` calls with a key need more than half of the nodes; the others get `:no_majority`.
+  With `nodes: n`, calls with a key need more than half of the nodes; otherwise they get `:no_majority`.
 
   ## Bodies
 
-  A program that is deployed (`as: :program`) reads and prints as it runs, wherever that is: `stdin:` and `stdout:` of `call/4` are
-  read and written by this process, and so is `stream!/3`. They go between nodes in parts, and the next is asked for when the last one
-  was used, so that neither node holds the whole, and a slow reader slows the program down. Arguments and results of other calls
-  are one message each.
+  A deployed program (`as: :program`) reads and prints while it runs, on any node: this process reads and writes the
+  bodies `stdin:` and `stdout:` of `call/4`, and those of `stream!/3`. They are sent between nodes in parts; the next
+  part is requested when the last one was used, so neither node holds the whole body, and a slow reader slows the
+  program down. Arguments and results of other calls are one message each.
 
       {:ok, _} = Wasmex.Cluster.deploy("gzip", code, as: :program)
       Wasmex.Cluster.call("gzip", :run, ["-c"], stdin: File.stream!("large", [], 65_536), stdout: File.stream!("large.gz"))
 
-  ## What may happen to a call
+  # ## Outcomes of a call
 
-  Each call is answered once, with its result or an error. `:timeout`: the guest is stopped on the node where it runs. The
-  caller's death stops it too. `:node_down`: the node was lost in the middle, and nobody knows how far the call came; with
-  `idempotent: true` it is made again elsewhere.
+  Each call returns one result or one error. `:timeout`: the guest was stopped on its node. It is also stopped when the
+  caller dies. `:node_down`: the node was lost, and it is unknown how far the call came; with `idempotent: true` the
+  call is repeated elsewhere.
 
   ## Errors
 
   `%Wasmex.Error{}` with reason `:not_deployed`, `:node_down`, `:no_majority`, and those of `Wasmex.Deploy.call/4`.
 
-  The connection between nodes is as private as the distribution is: see the security guide.
+  Connections between nodes are only as private as the distribution: see the security guide.
   """
 
   use Supervisor
@@ -120,7 +121,7 @@ defmodule Wasmex.Cluster do
   alias Wasmex.Cluster.{Callers, Keyed, Members, Nodes, Remote, Taker, Talk}
 
   @doc """
-  Starts this node's part. One for each node.
+  Starts this node's part of the cluster. Each node starts one.
 
   #{Options.Docs.table(@start)}
   """
@@ -142,7 +143,7 @@ defmodule Wasmex.Cluster do
   end
 
   @doc """
-  Calls a function by the name that it is deployed as, as `Wasmex.Deploy.call/4`, on this node or another one.
+  Calls a function of a deployed name, like `Wasmex.Deploy.call/4`, on this node or another one.
 
   #{Options.Docs.table(@call)}
   """
@@ -175,7 +176,7 @@ defmodule Wasmex.Cluster do
     {Talk.parts(stdin), stdout}
   end
 
-  # A body is read once, so such a call is made once.
+  # A body can be read only once, so such a call is not repeated.
   defp streamed({name, function, params, opts} = request, deadline, {stdin, stdout}) do
     case Nodes.pick(name, []) do
       nil ->
@@ -191,8 +192,8 @@ defmodule Wasmex.Cluster do
   end
 
   @doc """
-  Runs a program and returns what it prints, as a Stream: the program runs on a node of the cluster while the stream is read, as fast
-  as it is read, and ends with it. `stdin:` and `timeout:` are those of `call/4`. What fails raises.
+  Runs a program and returns its output as a Stream: the program runs on a node of the cluster while the stream is read,
+  at the reader's pace, and ends with it. `stdin:` and `timeout:` as in `call/4`. Failures raise.
 
       Wasmex.Cluster.stream!("gzip", ["-9"], stdin: File.stream!("large", [], 65_536))
       |> Enum.into(File.stream!("large.gz"))
@@ -218,7 +219,7 @@ defmodule Wasmex.Cluster do
 
       node ->
         case on(node, request, deadline) do
-          # One that has it no more has not begun.
+          # A node that does not have the name has not begun the call.
           {:error, %Error{reason: reason}} = error
           when reason == :not_deployed or (again? and reason == :node_down) ->
             otherwise(error, request, deadline, again?, [node | lost])
@@ -239,8 +240,8 @@ defmodule Wasmex.Cluster do
   end
 
   @doc """
-  Deploys on the nodes of the cluster, one after the other, as `Wasmex.Deploy.deploy/3`; the version's number on each. If one
-  fails, those that have it go back.
+  Deploys on the nodes of the cluster, one after the other, like `Wasmex.Deploy.deploy/3`. Returns the version's number
+  on each. If one fails, the others are rolled back.
   """
   @spec deploy(Deploy.name(), Code.t(), keyword()) ::
           {:ok, %{node() => pos_integer()}} | {:error, Exception.t()}
@@ -253,7 +254,7 @@ defmodule Wasmex.Cluster do
       {:ok, version} ->
         deploy_on(nodes, name, code, opts, Map.put(done, node, version))
 
-      # A node that is lost just now has no versions to be in the way.
+      # A node that was just lost has no versions left.
       {:error, %Error{reason: :node_down}} ->
         deploy_on(nodes, name, code, opts, done)
 
@@ -263,21 +264,21 @@ defmodule Wasmex.Cluster do
     end
   end
 
-  @doc "Back to the version before, on all nodes that have the name; the version's number on each."
+  @doc "Rolls back to the previous version on all nodes that have the name. Returns the version's number on each."
   @spec rollback(Deploy.name()) :: %{node() => {:ok, pos_integer()} | {:error, Exception.t()}}
   def rollback(name), do: Map.new(nodes(), &{&1, Remote.call(&1, :back, [name], :infinity)})
 
-  @doc "The nodes of the cluster that are known to be there, this one among them."
+  @doc "The known nodes of the cluster, including this one."
   @spec nodes() :: [node()]
   def nodes, do: Nodes.all()
 
-  @doc "What is known of each node: its `:names` with their versions, its `:load`, and `:delay`, µs that it takes to answer beside its work."
+  @doc "The state of each node: its `:names` with their versions, its `:load`, and `:delay`, its latency in µs beyond the work."
   @spec info() :: %{node() => map()}
   def info, do: Nodes.info()
 
   @doc """
-  Tells the others that this node goes, hands its guests with keys over, and waits until the calls of other nodes have ended, so
-  many ms. Stopping the application does it by itself.
+  Announces that this node leaves, hands its guests with keys over, and waits at most this many ms for running calls of
+  other nodes. Stopping the application does it automatically.
   """
   @spec drain(timeout()) :: :ok | {:error, Exception.t()}
   def drain(timeout \\ 5_000), do: Members.drain(timeout)

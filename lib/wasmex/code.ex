@@ -6,13 +6,13 @@ defmodule Wasmex.Code do
                name: [
                  type: {:or, [nil], :string},
                  default_doc: "the name of the file",
-                 doc: "what people call it",
+                 doc: "name for display",
                  example: ~s|"rules"|
                ],
                version: [
                  type: {:or, [nil], :string},
                  default_doc: "the first characters of the hash",
-                 doc: "what people call this state of it",
+                 doc: "version for display",
                  example: ~s|"1.4.0"|
                ],
                engine: [
@@ -27,12 +27,11 @@ defmodule Wasmex.Code do
            )
 
   @moduledoc """
-  WebAssembly by its content: a small value that names the bytes by their SHA-256 and can be sent to other nodes, in messages
-  and closures.
+  WebAssembly code identified by its SHA-256: a small value that can be sent to other nodes, in messages and closures.
 
-  Compiled modules, instances and all other handles live on the node that made them. What travels is this: the node that it
-  comes to gets the bytes from one that has them, once, checks them against the hash, and compiles them, once, or takes what
-  the other node has compiled where version, processor and settings are the same.
+  Compiled modules, instances and all other handles only exist on the node that created them. A `Wasmex.Code` can be
+  sent anywhere: the receiving node fetches the bytes once from a node that has them, verifies the hash, and compiles
+  them once, or fetches the artefact of the other node if version, processor and settings match.
 
   ## Example
 
@@ -44,23 +43,23 @@ defmodule Wasmex.Code do
 
   ## Lifetime
 
-  The bytes are kept by the node's code store as long as there is room (`config :wasmex, code_bytes: 536_870_912`; those that
-  were not used for longest go first), and as long as they are deployed by `Wasmex.Deploy`. A value whose bytes nobody
-  has any more is an error where it is used. `pack/1` puts the bytes into the value itself, for nodes that are to come up where this one
-  is gone.
+  The node's code store keeps the bytes as long as there is room (`config :wasmex, code_bytes: 536_870_912`; the least
+  recently used are removed first), and as long as they are deployed by `Wasmex.Deploy`. Using a code whose bytes no
+  node has any more is an error. `pack/1` stores the bytes in the value itself, for nodes that start after this one has
+  stopped.
 
-  What was compiled is remembered as of a file, see `Wasmex.run/3`; with `config :wasmex, code_cache: "/var/cache/wasm"` it is kept in
-  the disk cache too (the option `:cache` of `Wasmex.EngineConfig`).
+  Compiled code is remembered like that of files, see `Wasmex.run/3`; with `config :wasmex, code_cache:
+  "/var/cache/wasm"` it is also kept in the disk cache (the option `:cache` of `Wasmex.EngineConfig`).
 
   ## Errors
 
-  `%Wasmex.Error{reason: :code_unavailable}` when no node has the bytes, `:code_damaged` when they are not those of the hash, and what
-  compiling says.
+  `%Wasmex.Error{reason: :code_unavailable}` when no node has the bytes, `:code_damaged` when they do not match the
+  hash, and errors of compiling.
 
   ## Trust
 
-  Nodes of a cluster trust each other: whoever has the cookie may run anything (see the security guide). A compiled
-  artefact that comes from another node is machine code; `config :wasmex, code_artefacts: false` compiles on each node instead.
+  Nodes of a cluster trust each other: anyone with the cookie may run anything (see the security guide). An artefact
+  from another node is machine code; `config :wasmex, code_artefacts: false` compiles on each node instead.
   """
 
   alias Wasmex.{Artefact, Cache, Engine, Error, Module}
@@ -84,7 +83,7 @@ defmodule Wasmex.Code do
   @type source :: Path.t() | {:bytes, binary()}
 
   @doc """
-  Of a file or of bytes: wasm or its text, a module or a component. Nothing is compiled yet.
+  Creates a code from a file or from bytes: wasm or its text, a module or a component. Nothing is compiled yet.
 
   #{Options.Docs.table(@options)}
   """
@@ -111,7 +110,7 @@ defmodule Wasmex.Code do
   end
 
   @doc false
-  # A file of functions as it is, which may be text or an artefact: it is compiled with other settings, and elsewhere.
+  # A file of a function, unchanged, possibly text or an artefact: it is compiled elsewhere, with other settings.
   @spec of_file(String.t(), binary()) :: t()
   def of_file(name, bytes) do
     hash = Store.put(bytes)
@@ -159,7 +158,7 @@ defmodule Wasmex.Code do
   defp wasm(bytes) do
     if Artefact.artefact?(bytes) do
       message =
-        "an artefact is no code: it belongs to a version and a processor; use the wasm file"
+        "an artefact can't be used as code: it depends on the version and the processor; use the wasm file"
 
       {:error, %Error{reason: :artefact, details: %{message: message}}}
     else
@@ -178,7 +177,7 @@ defmodule Wasmex.Code do
   def short(%__MODULE__{hash: hash}), do: short(hash)
   def short(<<head::binary-6, _::binary>>), do: Base.encode16(head, case: :lower)
 
-  @doc "The bytes: of the value, of this node, or fetched from another one."
+  @doc "The bytes: from the value, from this node, or fetched from another one."
   @spec bytes(t()) :: {:ok, binary()} | {:error, Exception.t()}
   def bytes(%__MODULE__{bytes: nil, hash: hash} = code) do
     with :error <- Store.get(hash),
@@ -197,15 +196,15 @@ defmodule Wasmex.Code do
     end
   end
 
-  @doc "The same value with its bytes in it: it is as large as these, and needs no other node."
+  @doc "The same code with its bytes included: larger, but independent of other nodes."
   @spec pack(t()) :: {:ok, t()} | {:error, Exception.t()}
   def pack(%__MODULE__{} = code) do
     with {:ok, bytes} <- bytes(code), do: {:ok, %{code | bytes: bytes}}
   end
 
   @doc """
-  The module or component, compiled on this node. The first time this takes as long as compiling (or fetching) does; several
-  processes that want the same wait for one of them.
+  The module or component, compiled on this node. The first time takes as long as compiling (or fetching) does;
+  concurrent callers wait for one of them.
   """
   @spec compiled(t()) :: {:ok, Module.t() | Component.t()} | {:error, Exception.t()}
   def compiled(%__MODULE__{} = code) do
@@ -220,7 +219,7 @@ defmodule Wasmex.Code do
          do: Compiled.compile(bytes, engine)
   end
 
-  # What another node compiled, where it fits. Whatever is wrong with it: then it is compiled here.
+  # The artefact of another node, if it fits. If anything is wrong with it, compile here.
   defp foreign(%{origin: origin} = code, engine) do
     with true <- origin != node() and Application.get_env(:wasmex, :code_artefacts, true),
          {:ok, artefact} <- Transfer.artefact(code, engine),
@@ -235,7 +234,7 @@ defmodule Wasmex.Code do
   defp loaded(:component, artefact, engine), do: Component.deserialize(artefact, engine)
 
   @doc false
-  # The engine of this node that has the code's settings.
+  # This node's engine with the code's settings.
   @spec engine(t()) :: Engine.t()
   def engine(%__MODULE__{engine: settings}) do
     case Application.get_env(:wasmex, :code_cache) do

@@ -4,43 +4,42 @@ defmodule Wasmex.Deploy do
   @own [
     functions: [
       type: {:or, [nil], {:list, :string}},
-      default_doc: "all that it exports",
-      doc: "what may be called by this name",
+      default_doc: "all exports",
+      doc: "the functions that may be called",
       example: ~s|["add"]|
     ],
     timeout: [
       type: :timeout,
       default: 5_000,
-      doc: "ms that a call may take at most, the wait for a place included"
+      doc: "maximum timeout of a call in ms, including the wait for a place"
     ],
     canary: [
       type: {:or, [nil], {:integer, 1..99}},
       default_doc: "all calls",
-      doc: "percent of the calls that go to this version, until `promote/1` or `rollback/1`"
+      doc: "percentage of calls that go to this version, until `promote/1` or `rollback/1`"
     ],
     rollback: [
       type: {:or, [false], :keyword},
       default: [errors: 0.5, calls: 20],
       doc:
-        "when to go back by itself: as soon as so many calls were made and this part of them failed, within `within:` ms (a minute) of the deploy",
+        "automatic rollback: when at least `calls:` calls were made and this fraction of them failed, within `within:` ms (a minute by default) of the deploy",
       example: "[errors: 0.1, calls: 100, within: 600_000]"
     ],
     state: [
       type: {:or, [nil], :keyword},
       default_doc: "none",
-      doc:
-        "the functions that hand a guest's state over: of guests with a key, see `Wasmex.Cluster`",
+      doc: "the functions that hand over the state of guests with a key, see `Wasmex.Cluster`",
       example: ~s|[save: "save", restore: "restore"]|
     ],
     drain: [
       type: :timeout,
       default: 30_000,
-      doc: "ms that calls of an old version may go on before they are ended"
+      doc: "ms for running calls of an old version before they are ended"
     ],
     owner: [
       type: {:or, [nil], :pid},
       default_doc: "none",
-      doc: "a process with which the name goes away"
+      doc: "a process; when it ends, the name is undeployed"
     ]
   ]
   @pooled Wasmex.Pool.Source.rows() ++ Options.Pool.rows()
@@ -50,8 +49,8 @@ defmodule Wasmex.Deploy do
            )
 
   @moduledoc """
-  Names for code that changes while it is called: a new version stands beside the old one, new calls go to it, and those
-  that are under way end where they are.
+  Code under a name that changes while it is called: a new version runs beside the old one and gets the new calls;
+  running calls finish with the old version.
 
   ## Example
 
@@ -71,12 +70,13 @@ defmodule Wasmex.Deploy do
 
   ## Versions
 
-  Each deploy makes a `Wasmex.Pool` of the code, with the options of pools. Only when its first worker could be made calls go
-  to it; a version that can't be made changes nothing. With `canary: 10` it gets a tenth of the calls, until `promote/1`.
+  Each deploy starts a `Wasmex.Pool` of the code, with the options of pools. The version gets calls once its first
+  worker has started; if it cannot start, nothing changes. With `canary: 10` it gets a tenth of the calls, until
+  `promote/1`.
 
-  A version whose calls fail goes away by itself: see `:rollback`. Traps, exits with a status other than 0, timeouts, and what
-  plug-ins and imports fail with count as failed; mistakes of callers (an unknown function, an argument of the wrong type) and
-  full pools do not.
+  A version whose calls fail is rolled back automatically: see `:rollback`. Traps, exits with a status other than 0,
+  timeouts, and errors of plug-ins and imports count as failures; mistakes of callers (an unknown function, an argument
+  of the wrong type) and full pools do not.
 
   ## Errors
 
@@ -85,8 +85,8 @@ defmodule Wasmex.Deploy do
 
   ## Lifetime
 
-  A name is there until `undeploy/2`, or until the application stops. Its process ends neither with the one that deployed it nor with a
-  version whose pool fails: that is made anew.
+  A name exists until `undeploy/2`, or until the application stops. Its process survives the process that deployed it,
+  and restarts the pool of a version if it fails.
   """
 
   alias Wasmex.{Code, Error, Pool}
@@ -104,11 +104,11 @@ defmodule Wasmex.Deploy do
         }
 
   @doc """
-  Puts a version of the code behind the name, which may be any term; the number of the version.
+  Deploys a version of the code under the name, which may be any term. Returns the version's number.
 
   #{Options.Docs.table(@options)}
 
-  It is compiled, and a first worker made, before this returns.
+  Compiles it and starts a first worker before it returns.
   """
   @spec deploy(name(), Code.t(), keyword()) :: {:ok, pos_integer()} | {:error, Exception.t()}
   def deploy(name, code, opts \\ [])
@@ -116,7 +116,7 @@ defmodule Wasmex.Deploy do
   def deploy(name, %Code{} = code, given) do
     opts = checked!(given)
 
-    # Compiled here: the name's process serves others meanwhile.
+    # Compiled here, so that the name's process can serve others.
     with {:ok, worker} <- Server.worker(code, opts),
          do: deploy_made(name, code, worker, given)
   end
@@ -166,7 +166,7 @@ defmodule Wasmex.Deploy do
   end
 
   @doc false
-  # The options that folders of functions pass on, checked.
+  # The options that folders of functions pass on, validated.
   @spec folder!(keyword()) :: keyword()
   def folder!(given) do
     case Keyword.keys(given) -- [:canary, :rollback, :drain] do
@@ -202,8 +202,8 @@ defmodule Wasmex.Deploy do
   end
 
   @doc """
-  Calls a function of the version that the name stands for now, as `Wasmex.Pool.call/4`, in this process. The timeout of the
-  deploy is the longest that a call may take.
+  Calls a function of the name's current version, like `Wasmex.Pool.call/4`, in this process. The timeout of the deploy
+  is the maximum.
   """
   @spec call(name(), term(), term(), keyword()) :: {:ok, term()} | {:error, Exception.t()}
   def call(name, function, params, opts \\ []) do
@@ -218,7 +218,7 @@ defmodule Wasmex.Deploy do
       {_threshold, _number, pool, counts, _function} = Routes.pick(route)
 
       case pooled(pool, function, params, limited(route, opts)) do
-        # This version was just replaced: the name stands for another one.
+        # This version was just replaced by another one.
         {:error, %Error{reason: :closed, details: %{pool: ^pool}}} when tries > 0 ->
           again(name, function, params, opts, tries)
 
@@ -229,9 +229,9 @@ defmodule Wasmex.Deploy do
     end
   end
 
-  # It failed, and is being made anew.
+  # It failed and is being restarted.
   defp pooled(nil, _function, _params, _opts) do
-    message = "its pool has ended and can't be made at the moment"
+    message = "its pool has ended and can't be restarted at the moment"
     {:error, %Error{reason: :closed, details: %{pool: nil, message: message}}}
   end
 
@@ -270,7 +270,7 @@ defmodule Wasmex.Deploy do
     Keyword.merge(opts, timeout: timeout, checkout_timeout: wait)
   end
 
-  # Of the caller, or of those who call too much.
+  # Errors of callers, or of those that call too often.
   @callers [:unknown_export, :unknown_path, :value, :arity, :params, :conversion, :overloaded] ++
              [:rate_limited, :closed, :cancelled]
 
@@ -290,27 +290,27 @@ defmodule Wasmex.Deploy do
     %Error{reason: :not_deployed, details: %{name: name, message: message}}
   end
 
-  @doc "The canary gets all calls, and the version before it goes."
+  @doc "Promotes the canary: it gets all calls, and the previous version ends."
   @spec promote(name()) :: {:ok, pos_integer()} | {:error, Exception.t()}
   def promote(name), do: ask(name, :promote)
 
-  @doc "Back to the version before: a canary goes away, or the version before is deployed anew, under a number of its own."
+  @doc "Rolls back: ends the canary, or deploys the previous version again under a new number."
   @spec rollback(name()) :: {:ok, pos_integer()} | {:error, Exception.t()}
   def rollback(name), do: ask(name, {:rollback, nil})
 
-  @doc "What happened, the newest first; the last 100."
+  @doc "The last 100 events, newest first."
   @spec history(name()) :: {:ok, [event()]} | {:error, Exception.t()}
   def history(name), do: ask(name, :history)
 
   @doc """
-  The versions that get calls, the newest first: `:version`, `:code`, `:percent` of the calls, `:calls` and `:errors` so far, and
-  the `:pool`.
+  The versions that get calls, newest first: `:version`, `:code`, `:percent` of the calls, `:calls` and `:errors` so
+  far, and the `:pool`.
   """
   @spec versions(name()) :: {:ok, [map()]} | {:error, Exception.t()}
   def versions(name), do: ask(name, :versions)
 
   @doc false
-  # What stands behind a name now, with the options as they were given: for nodes that follow.
+  # The versions of a name, with the options as passed: for nodes that follow.
   @spec deployed(name()) :: {:ok, Code.t(), keyword()} | {:error, Exception.t()}
   def deployed(name), do: ask(name, :deployed)
 
@@ -335,7 +335,7 @@ defmodule Wasmex.Deploy do
   @spec names() :: [name()]
   def names, do: Routes.names()
 
-  @doc "Takes the name away, waiting so many ms for the calls that are under way."
+  @doc "Undeploys the name, waiting this many ms for running calls."
   @spec undeploy(name(), timeout()) :: :ok | {:error, Exception.t()}
   def undeploy(name, drain \\ 5_000) do
     with {:ok, pools} <- ask(name, :undeploy) do

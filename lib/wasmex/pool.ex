@@ -7,7 +7,7 @@ defmodule Wasmex.Pool do
     owner: [
       type: {:or, [nil], :pid},
       default_doc: "none",
-      doc: "a process with which the pool ends, besides the one that started it"
+      doc: "a process that the pool ends with, besides the one that started it"
     ]
   ]
   @options Options.table(
@@ -19,22 +19,22 @@ defmodule Wasmex.Pool do
     checkout_timeout: [
       type: :timeout,
       default: 5_000,
-      doc: "ms that may be waited in the queue"
+      doc: "maximum wait in the queue in ms"
     ],
-    key: [type: :any, doc: "for whom it is, for the limits of `per_key:`"]
+    key: [type: :any, doc: "the tenant, for the limits of `per_key:`"]
   ]
   @call_options Options.table(@call, "Wasmex.Pool.call/4")
 
   @moduledoc """
-  A pool of workers that are lent: a bounded number of processes use one at a time, each does its work itself, and the
-  others wait in a queue until their deadline.
+  A pool of workers: a limited number of processes use one at a time, each does the work itself, and the others wait in
+  a queue with a deadline.
 
-  A worker is an instance of a module or component, a plug-in, a program to be run, or whatever a `Wasmex.Pool.Worker` makes.
-  It is made by the process that needs it, used there, and then closed or kept for others, as the policy says. One that
-  failed, or whose user died, is replaced, never repaired.
+  A worker is an instance of a module or component, a plug-in, a program, or anything created by a `Wasmex.Pool.Worker`.
+  The process that needs it creates it and uses it. Then it is closed or kept for others, depending on the policy. A
+  worker that failed, or whose user died, is replaced, never repaired.
 
-  While a place is free, taking and giving back are a few atomic operations on memory that all share: no process is
-  asked, so a pool is no bottleneck for many schedulers. `lib/wasmex/pool/README.md` says how.
+  While there is room, checkout and check-in are a few atomic operations on shared memory and involve no process, so the
+  pool is not a bottleneck on many schedulers. See `lib/wasmex/pool/README.md`.
 
   ## Example
 
@@ -51,31 +51,31 @@ defmodule Wasmex.Pool do
 
   ## Policies
 
-  - `:fresh` (default): made for each use and closed after it; nothing is left behind for the next
-  - `{:reuse, n}`: used so many times (or `:infinity`), with what the guest left in its memory
-  - `:reset`: after each use as it was at first. For an instance that is another instance in the same place; the
-    memory is the engine's to make clean, see `pooling` in `Wasmex.EngineConfig`
+  - `:fresh` (default): created for each use and closed after it, so uses share no state
+  - `{:reuse, n}`: used n times (or `:infinity`), keeping the guest's memory
+  - `:reset`: restored to its initial state after each use. For instances that means a new instance in the same place,
+    whose memory the engine resets, see `pooling` in `Wasmex.EngineConfig`
 
-  ## Limits of a key
+  # ## Limits per key
 
-  With `per_key:` each key (a tenant, say) has limits of its own:
+  With `per_key:` each key (for example a tenant) has its own limits:
 
   #{Limits.docs()}
 
-  The rates are token buckets which hold what one second brings. What a call used is known when it is over; a key that is
-  in debt then gets `%Wasmex.Error{reason: :rate_limited}`, whose `details.retry_after` is in ms. A call may burn the fuel that its
-  key has at that moment, then it is a trap (`:out_of_fuel`); one that is stopped by its timeout counts as if it had burnt all of it.
+  The rates are token buckets that hold one second's worth. The use of a call is known when it ends; a key in debt then
+  gets `%Wasmex.Error{reason: :rate_limited}`, with `details.retry_after` in ms. A call that burns more fuel than its
+  key has left traps (`:out_of_fuel`); one that is stopped by its timeout counts as if it had burnt all of it.
 
-  ## What is there when the pool is full
+  # ## When the pool is full
 
-  Who comes to a full pool waits, `max_queue` at most; others get `:overloaded` at once. Who has waited for its `timeout`
-  gets `:timeout`. A worker's user that is killed, in whatever state, gives its place back.
+  Callers of a full pool wait, at most `max_queue` of them; others get `:overloaded` at once. A caller that has waited
+  for its `checkout_timeout` gets `:timeout`. If a user is killed, in whatever state, its place becomes free.
 
   ## Errors
 
   `%Wasmex.Error{reason: :timeout}` when the deadline passed in the queue, `:overloaded` when the queue is full,
-  `:rate_limited`, `:closed` of a pool that is drained, and what making a worker says. What the function of `run/3` raises
-  goes through, and its worker is closed.
+  `:rate_limited`, `:closed` for a drained pool, and errors of creating a worker. Exceptions of `run/3`'s function
+  propagate, and its worker is closed.
   """
 
   alias Wasmex.Utils
@@ -94,7 +94,7 @@ defmodule Wasmex.Pool do
 
   #{Options.Docs.table(@options)}
 
-  The source is compiled, and `warm:` workers are made, before this returns; what fails is the error.
+  Compiles the source and creates `warm:` workers before it returns; failures are returned as errors.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(opts) do
@@ -121,7 +121,7 @@ defmodule Wasmex.Pool do
   defp worker(%{worker: nil, source: source} = opts) when source != nil, do: Source.worker(opts)
 
   defp worker(%{worker: nil}),
-    do: raise(ArgumentError, "Wasmex.Pool.start_link/1 needs source:, what workers are made of")
+    do: raise(ArgumentError, "Wasmex.Pool.start_link/1 needs source:, the code of its workers")
 
   defp worker(%{worker: other}),
     do: Options.misuse!("{module, argument} as worker, and no source besides", other)
@@ -144,9 +144,9 @@ defmodule Wasmex.Pool do
     do: Options.misuse!(":fresh, {:reuse, n} with n above 0, or :reset as policy", other)
 
   @doc """
-  Calls a function of a worker, in this process: the arguments are those of the call of what is pooled
+  Calls a function of a worker, in this process. The arguments and the other options are those of the pooled kind's call
   (`Wasmex.Instance.call/4`, `Wasmex.Components.Instance.call/4`, `Wasmex.Plugin.call/4`; for a program the function is
-  `:run` and the params are its arguments), and so are the options besides these:
+  `:run` and the params are its arguments). Options of the pool:
 
   #{Options.Docs.table(@call_options)}
 
@@ -155,7 +155,7 @@ defmodule Wasmex.Pool do
   @spec call(t(), term(), term(), keyword()) :: {:ok, term()} | {:error, Exception.t()}
   def call(pool, function, params, opts \\ [])
 
-  # The fast path: no options to look at.
+  # The fast path: no options.
   def call(pool, function, params, []), do: call(slots!(pool), function, params, [], 5_000, nil)
 
   def call(pool, function, params, opts) do
@@ -195,8 +195,8 @@ defmodule Wasmex.Pool do
   @doc """
   Runs the function with a worker, in this process.
 
-  It returns `{:keep, result}`, or `{:replace, result}` for a worker that is not to be used again; both give
-  `{:ok, result}`.
+  It returns `{:keep, result}`, or `{:replace, result}` if the worker must not be reused; both result in `{:ok,
+  result}`.
 
   #{Options.Docs.table(@checkout)}
   """
@@ -224,8 +224,8 @@ defmodule Wasmex.Pool do
   end
 
   @doc """
-  A worker for this process, until it gives it back with `checkin/2` or ends. `lease.worker` is what was made. Options: those of
-  `run/3`, which is safer where it fits.
+  Checks out a worker for this process, until it calls `checkin/2` or ends. `lease.worker` is the worker. Options as for
+  `run/3`, which is safer where it is sufficient.
 
       iex> {:ok, pool} = Wasmex.Pool.start_link(source: {:bytes, ~s|(module (func (export "f")))|})
       iex> {:ok, lease} = Wasmex.Pool.checkout(pool)
@@ -240,20 +240,20 @@ defmodule Wasmex.Pool do
     Lease.take(slots!(pool), timeout, key)
   end
 
-  @doc "Gives a worker back, once, by the process that has it: to be used again, or to be replaced."
+  @doc "Checks a worker in, once, from the process that has it: to be reused or replaced."
   @spec checkin(lease(), :keep | :replace) :: :ok
   def checkin(%Lease{} = lease, how \\ :keep) when how in [:keep, :replace],
     do: Lease.give_back(lease, how)
 
   @doc """
-  From now on workers are made with this argument; those that there are serve to the end of their use. For a pool of a
-  `source:`, see `Wasmex.Pool.Source`.
+  Creates workers with this argument from now on; current uses of existing ones finish. For a pool of a `source:`, see
+  `Wasmex.Pool.Source`.
   """
   @spec replace(t(), term()) :: :ok
   def replace(pool, argument),
     do: pool |> server!() |> GenServer.call({:replace, argument}, :infinity)
 
-  @doc "How many places are in use, how many workers wait for a use, and how many users for a place."
+  @doc "The number of places in use, of idle workers, and of waiting users."
   @spec stats(t()) :: %{
           in_use: non_neg_integer(),
           idle: non_neg_integer(),
@@ -262,19 +262,19 @@ defmodule Wasmex.Pool do
   def stats(pool), do: pool |> slots!() |> Slots.stats()
 
   @doc false
-  # Whether a place is free just now, and nobody waits.
+  # Whether a place is free now and no process waits.
   @spec room?(t()) :: boolean()
   def room?(pool), do: pool |> slots!() |> Slots.room?()
 
   @doc """
-  Lends no more, and waits until all workers are given back, `timeout` ms at most. Whoever waits or comes gets `:closed`.
+  Stops checkouts and waits until all workers are checked in, at most `timeout` ms. Waiting and new users get `:closed`.
   """
   @spec drain(t(), timeout()) :: :ok | {:error, Exception.t()}
   def drain(pool, timeout \\ 5_000) do
     pool |> server!() |> GenServer.call(:drain, timeout)
   catch
     :exit, {:timeout, _} ->
-      message = "not all workers were given back within #{timeout} ms"
+      message = "not all workers were checked in within #{timeout} ms"
 
       {:error, %Wasmex.Error{reason: :timeout, details: %{timeout: timeout, message: message}}}
   end
@@ -293,7 +293,7 @@ defmodule Wasmex.Pool do
 
       elsewhere ->
         raise ArgumentError,
-              "the pool #{inspect(pool)} lives on #{node_of(elsewhere)}, and a pool is used where it lives; " <>
+              "the pool #{inspect(pool)} is on #{node_of(elsewhere)}, and can only be used there; " <>
                 "Wasmex.Cluster calls across nodes"
     end
   end

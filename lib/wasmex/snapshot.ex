@@ -5,7 +5,7 @@ defmodule Wasmex.Snapshot do
   @rows [
     init: [
       type: {:or, [nil], :string},
-      default_doc: "only what instances run anyway: start functions and `_initialize`",
+      default_doc: "none: only start functions and `_initialize` run",
       doc: "the exported function that initialises the guest; it takes and returns nothing",
       example: ~s|"wizer-initialize"|
     ],
@@ -18,45 +18,46 @@ defmodule Wasmex.Snapshot do
     keep_init: [
       type: :boolean,
       default: false,
-      doc: "whether the function of `:init` stays exported; of a component it does"
+      doc: "whether the function of `:init` stays exported; in components it always does"
     ],
     imports: [
       type: Type.Imports,
       default: %{},
       default_doc: "none",
       doc:
-        "Elixir functions that the guest may call meanwhile; others that it imports fail when they are called"
+        "Elixir functions that the guest may call during initialisation; other imports fail when called"
     ],
     wasi: [
       type: :any,
       default: true,
       doc:
-        "what it gets of WASI meanwhile: `%Wasmex.Wasi.WasiOptions{}`, `%Wasmex.Wasi.WasiP2Options{}` for components, or `true` for nothing but clocks and randomness"
+        "WASI during initialisation: `%Wasmex.Wasi.WasiOptions{}`, `%Wasmex.Wasi.WasiP2Options{}` for components, or `true` for nothing but clocks and randomness"
     ],
     timeout: [
       type: :timeout,
       default: 30_000,
-      doc: "ms that instantiation and initialisation may take, each"
+      doc: "timeout in ms of instantiation and of initialisation, each"
     ],
     max_memory: [
       type: {:bytes, 1..0xFFFF_FFFF},
       default: 512 * 1024 * 1024,
       default_doc: "512 MiB",
-      doc: "bytes that its memories may take meanwhile"
+      doc: "maximum memory in bytes during initialisation"
     ],
     engine: [
       type: {:or, [nil], {:struct, Wasmex.Engine}},
       default_doc: "the default engine",
-      doc: "whose settings and limits count"
+      doc: "the engine whose settings and limits apply"
     ]
   ]
   @options Options.table(@rows, "Wasmex.Snapshot.take/2")
 
   @moduledoc """
-  A guest that has been initialised, as a module or component of its own: its instances begin there.
+  Code whose instances start from the state of an initialised guest, as a module or component.
 
-  A runtime that takes milliseconds to start (Go, QuickJS, Python) starts once. What it has in its memories and globals then is
-  written into the code, and instances of that begin where it was, with their memories mapped copy-on-write.
+  A runtime that takes milliseconds to start (Go, QuickJS, Python) starts only once. The contents of its memories and
+  globals are written into the code, and instances of that code start from this state, with their memories mapped
+  copy-on-write.
 
   ## Example
 
@@ -70,34 +71,35 @@ defmodule Wasmex.Snapshot do
       iex> Wasmex.Instance.call(instance, "next", [])
       {:ok, [42]}
 
-  From the command line: `mix wasmex.snapshot guest.wasm -o guest.snapshot.wasm --init warm`; the result is a file like any
-  other, for `use Wasmex.Component` too. `Wasmex.HTTP.load/2`, `Wasmex.Plugin.compile/2` and `Wasmex.Pool.start_link/1` take
-  `snapshot:`, the options of `take/2`.
+  From the command line: `mix wasmex.snapshot guest.wasm -o guest.snapshot.wasm --init warm`; the result is an ordinary
+  file, also for `use Wasmex.Component`. `Wasmex.HTTP.load/2`, `Wasmex.Plugin.compile/2` and `Wasmex.Pool.start_link/1`
+  take `snapshot:` with the options of `take/2`.
 
-  ## How
+  # ## How it works
 
-  A helper process (`Wasmex.Compiler`) exports all state of the code with [Wizer](https://docs.rs/wasmtime-wizer); the guest then
-  runs in a store of this VM under the limits above, like any guest; its state goes back to the helper, which writes it into the code.
-  Bytes from anybody can do no more harm than they can in a compile and a call.
+  A helper process (`Wasmex.Compiler`) exports all state of the code with [Wizer](https://docs.rs/wasmtime-wizer). The
+  guest then runs in a store of this VM, under the limits above, like any guest. Its state is sent back to the helper,
+  which writes it into the code. So untrusted bytes can do no more harm than in a compile and a call.
 
-  ## What repeats
+  # ## Shared state
 
-  Every instance begins with the same bytes. So it has the same:
+  Every instance starts from the same bytes. So all instances have the same:
 
-  - **random numbers and hash seeds** that were drawn before: a generator that was seeded gives the same numbers in each instance.
-    Initialise without randomness, or export a function that seeds anew and call it first (`prepare:` of `Wasmex.Pool`).
-    `uses` says whether it drew any
-  - **times** that it remembered. Monotonic clocks begin with each store, so differences to a remembered time may be negative
-  - **environment and arguments** that it read
-  - **files**: descriptors that it opened do not exist in another instance. One that has open files at the end is refused
+  - **random numbers and hash seeds** that were generated before: a seeded generator returns the same numbers in each
+    instance. Initialise without randomness, or export a function that reseeds it and call it first (`prepare:` of
+    `Wasmex.Pool`). `uses` says whether random numbers were generated
+  - **times** that were stored. Monotonic clocks begin with each store, so differences to a stored time may be negative
+  - **environment and arguments** that were read
+  - **files**: open descriptors do not exist in other instances. A guest with open files at the end is rejected
 
-  `_initialize` has run, and is not exported any more: it would run twice. `_start` can't be snapshot, since it ends with the
-  program; a program needs a function to initialise it (`:init`), and one to go on with (`:start`).
+  `_initialize` has run and is no longer exported, since it must not run twice. `_start` cannot be part of a snapshot,
+  because it ends with the program; a program needs a function that initialises it (`:init`) and one that continues
+  (`:start`).
 
-  ## What can't be snapshot
+  # ## Unsupported code
 
-  Code that imports memories, tables or globals, changes tables, or has references in globals that change. Components with modules
-  that are instantiated twice. The error says which.
+  Code that imports memories, tables or globals, changes tables, or has references in mutable globals; components with
+  modules that are instantiated twice. The error says which.
 
   ## Errors
 
@@ -112,9 +114,9 @@ defmodule Wasmex.Snapshot do
 
   @typedoc """
   - `:bytes`: the code
-  - `:uses`: what it asked for while it was initialised that repeats in each instance, of `:random`, `:clock`, `:env`, `:args`; for
-    modules, `:unknown` for components
-  - `:memory`: bytes of its memories
+  - `:uses`: shared state that was read during initialisation: `:random`, `:clock`, `:env`, `:args`; for modules,
+    `:unknown` for components
+  - `:memory`: size of its memories in bytes
   """
   @type t :: %__MODULE__{
           bytes: binary(),
@@ -125,11 +127,11 @@ defmodule Wasmex.Snapshot do
   @type source :: Path.t() | {:bytes, binary()} | Code.t()
 
   @doc """
-  Initialises a guest and makes code of what it is then.
+  Initialises a guest and returns code with its state.
 
   #{Options.Docs.table(@options)}
 
-  Options of `Wasmex.Compiler` are for the helper.
+  Options of `Wasmex.Compiler` apply to the helper.
   """
   @spec take(source(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
   def take(source, opts \\ []) do
@@ -161,7 +163,7 @@ defmodule Wasmex.Snapshot do
   end
 
   @doc false
-  # The bytes, or those of a snapshot of them where `snapshot:` says so.
+  # The bytes, or a snapshot of them if `snapshot:` is set.
   @spec applied(binary(), keyword() | nil) :: {:ok, binary()} | {:error, Exception.t()}
   def applied(bytes, nil), do: {:ok, bytes}
 
@@ -187,18 +189,18 @@ defmodule Wasmex.Snapshot do
   defp kind(<<0, "asm", _version::16, 0::16, _::binary>>), do: :module
   defp kind(_component), do: :component
 
-  # What Wizer takes away; a name that nothing has where there is none.
+  # The function that Wizer removes; an unused name if there is none.
   defp init(_kind, %{init: nil}), do: "_initialize"
   defp init(_kind, %{init: init}), do: init
 
   defp startable(:component, %{start: start}) when start != nil,
-    do: Refusal.error("start: is for programs that are modules")
+    do: Refusal.error("start: is for programs in modules, not components")
 
   defp startable(_kind, %{init: "_start"}),
     do:
       Refusal.error(
-        "_start can't be snapshot: it ends with the program, and the stack of a guest is not kept; export a function " <>
-          "that initialises (init:), and one to go on with (start:)"
+        "_start can't be part of a snapshot: it ends with the program, and the guest's stack is not saved; export a function " <>
+          "that initialises (init:), and one that continues (start:)"
       )
 
   defp startable(_kind, _opts), do: :ok

@@ -1,12 +1,12 @@
 defmodule Wasmex.Socket do
   @moduledoc """
-  A connection to a guest, in memory: the guest has a socket like any other, Elixir has this.
+  An in-memory connection to a guest: the guest has an ordinary socket, and Elixir has this.
 
-  A guest that was given `listen: [{:pipe, name}]`, or a listener of `listen(:pipe)`, accepts connections that `connect/2` makes. There is
-  no port and no address; nobody else can connect.
+  A guest with `listen: [{:pipe, name}]`, or with a listener from `listen(:pipe)`, accepts the connections of
+  `connect/2`. There is no port and no address, so no one else can connect.
 
-  The functions are those of `:gen_tcp` in passive mode, and so are their errors: `{:error, :closed}`, `{:error, :timeout}`, or a POSIX name.
-  Behind it is a `:socket` of OTP.
+  The functions are those of `:gen_tcp` in passive mode, and so are their errors: `{:error, :closed}`, `{:error,
+  :timeout}`, or a POSIX name. It is based on OTP's `:socket`.
 
   ## Example
 
@@ -18,12 +18,13 @@ defmodule Wasmex.Socket do
 
   ## Back-pressure
 
-  Each direction holds some 200 KiB, as the system has it for unix sockets. Then `send/3` waits until the guest reads, and a guest that writes waits for `recv/3`.
+  Each direction buffers about 200 KiB, the system's default for unix sockets. Then `send/3` waits until the guest
+  reads, and a writing guest waits for `recv/3`.
 
   ## Lifetime
 
-  It is closed with the process that owns it, which is the one that connected; `controlling_process/2` gives it to another.
-  When the guest's store ends, its connections are closed, and `recv/3` returns what is left and then `{:error, :closed}`.
+  It is closed with its owner, which is the process that connected; `controlling_process/2` changes the owner. When the
+  guest's store ends, its connections are closed; `recv/3` returns the remaining data and then `{:error, :closed}`.
   """
 
   alias Wasmex.{Error, Native, Options}
@@ -37,8 +38,8 @@ defmodule Wasmex.Socket do
   @type reason :: :closed | :timeout | :inet.posix()
 
   @doc """
-  Opens a listener for guests: `"tcp://127.0.0.1:8080"` (with port 0 the system chooses one, see `port/1`), `"unix:///run/app.sock"`, or
-  `:pipe`, which Elixir connects to.
+  Opens a listener for guests: `"tcp://127.0.0.1:8080"` (with port 0 the system chooses one, see `port/1`),
+  `"unix:///run/app.sock"`, or `:pipe` for connections from Elixir.
 
       iex> {:ok, listener} = Wasmex.Socket.listen("tcp://127.0.0.1:0")
       iex> Wasmex.Socket.port(listener) in 1..65_535
@@ -64,7 +65,7 @@ defmodule Wasmex.Socket do
   defp listener({:error, native}), do: {:error, Error.from_native(native)}
 
   @doc """
-  Where a listener listens: `"tcp://127.0.0.1:8080"`, `"unix:///run/app.sock"`, or `nil` for one in memory.
+  The address of a listener: `"tcp://127.0.0.1:8080"`, `"unix:///run/app.sock"`, or `nil` for an in-memory listener.
 
       iex> {:ok, listener} = Wasmex.Socket.listen(:pipe)
       iex> Wasmex.Socket.address(listener)
@@ -79,7 +80,7 @@ defmodule Wasmex.Socket do
     end
   end
 
-  @doc "The port of a listener for TCP, else `nil`."
+  @doc "The port of a TCP listener, otherwise `nil`."
   @spec port(Listener.t()) :: :inet.port_number() | nil
   def port(%Listener{resource: resource}) do
     case Native.socket_address(resource) do
@@ -89,10 +90,11 @@ defmodule Wasmex.Socket do
   end
 
   @doc """
-  Connects to a guest's listener in memory: that of `listen(:pipe)`, or `{:pipe, name}`, which is waited for if no guest has it yet.
+  Connects to a guest's in-memory listener: from `listen(:pipe)`, or `{:pipe, name}`, which is waited for if no guest
+  has it yet.
 
-  `:timeout` in milliseconds covers that wait and the one for a listener that has too many connections already. The error
-  `:econnrefused` means that the guest is over, or has closed the listener.
+  `:timeout` in milliseconds includes that wait and the wait for a listener with too many connections. The error
+  `:econnrefused` means that the guest has ended or has closed the listener.
 
       iex> Wasmex.Socket.connect({:pipe, "nobody's"}, timeout: 0)
       {:error, :timeout}
@@ -103,7 +105,7 @@ defmodule Wasmex.Socket do
     attempt(listener, deadline(timeout))
   end
 
-  @connect [timeout: [type: :timeout, default: 5_000, doc: "how long it may take"]]
+  @connect [timeout: [type: :timeout, default: 5_000, doc: "timeout in ms"]]
   @options Options.table(@connect, "Wasmex.Socket.connect/2")
   defp options, do: @options
 
@@ -131,7 +133,7 @@ defmodule Wasmex.Socket do
   end
 
   @doc false
-  # OTP gets a descriptor of its own; should this process be killed here, ours goes with its handle.
+  # OTP gets its own descriptor; if this process is killed here, ours is closed with its handle.
   @spec adopt(reference(), integer()) :: {:ok, t()} | {:error, reason()}
   def adopt(connection, fd) do
     opened = :socket.open(fd, %{dup: true})
@@ -139,7 +141,7 @@ defmodule Wasmex.Socket do
     with {:ok, socket} <- opened, do: {:ok, %__MODULE__{socket: socket}}
   end
 
-  # Nobody tells when a name is taken, or a place in the queue free.
+  # There is no notification for a registered name or a free place in the queue.
   @pause 5
 
   defp pause(deadline, reason) do
@@ -157,7 +159,7 @@ defmodule Wasmex.Socket do
   defp left(:infinity), do: :infinity
   defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 
-  @doc "Sends all of it. Waits while the guest does not read."
+  @doc "Sends all data. Waits while the guest does not read."
   @spec send(t(), iodata(), timeout()) :: :ok | {:error, reason()}
   def send(%__MODULE__{socket: socket}, data, timeout \\ 5_000) do
     case :socket.send(socket, IO.iodata_to_binary(data), timeout) do
@@ -168,8 +170,8 @@ defmodule Wasmex.Socket do
   end
 
   @doc """
-  Receives so many bytes, or with 0 what is there, at least one. `{:error, :closed}` once the guest has closed or shut down its side and
-  all is read.
+  Receives this many bytes, or with 0 the available ones, at least one. `{:error, :closed}` once the guest has closed or
+  shut down its side and all data is read.
   """
   @spec recv(t(), non_neg_integer(), timeout()) :: {:ok, binary()} | {:error, reason()}
   def recv(%__MODULE__{socket: socket}, length \\ 0, timeout \\ 5_000) do
@@ -179,13 +181,13 @@ defmodule Wasmex.Socket do
     end
   end
 
-  # `{reason, what was done until then}`, and names that mean the same.
+  # `{reason, data so far}`, and synonymous names.
   defp reason({reason, _data}), do: reason(reason)
   defp reason(:epipe), do: :closed
   defp reason(:econnreset), do: :closed
   defp reason(reason), do: reason
 
-  @doc "Ends one direction, or both: the guest reads what is on its way and then the end."
+  @doc "Shuts down one direction, or both: the guest reads the data in transit and then the end."
   @spec shutdown(t(), :read | :write | :read_write) :: :ok | {:error, reason()}
   def shutdown(%__MODULE__{socket: socket}, how) when how in [:read, :write, :read_write],
     do: :socket.shutdown(socket, how)
@@ -197,7 +199,7 @@ defmodule Wasmex.Socket do
     :ok
   end
 
-  @doc "Gives the connection to another process. Only the owner may."
+  @doc "Makes another process the owner of the connection. Only the owner may call it."
   @spec controlling_process(t(), pid()) :: :ok | {:error, reason()}
   def controlling_process(%__MODULE__{socket: socket}, pid) when is_pid(pid),
     do: :socket.setopt(socket, {:otp, :controlling_process}, pid)

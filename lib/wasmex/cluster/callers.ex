@@ -1,11 +1,11 @@
 defmodule Wasmex.Cluster.Callers do
   @moduledoc false
-  # The processes of other nodes for which something runs here: it ends when they do. A monitor on another node takes two
-  # messages over the connection, so one stays for a while, for the next call of the same process.
+  # Processes of other nodes that have calls here: when they die, their calls end. A monitor on another node takes two
+  # messages over the connection, so it is kept for a while, for the next call of the same process.
 
   use GenServer
 
-  # ms that a monitor stays after the last call.
+  # How long a monitor is kept after the last call, in ms.
   @rest 1_000
 
   # By caller: its monitor, and the processes that run for it.
@@ -14,14 +14,14 @@ defmodule Wasmex.Cluster.Callers do
   @spec start_link(term()) :: GenServer.on_start()
   def start_link(_opts), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
-  @doc "This process runs for the caller from now on; it is killed when that ends."
+  @doc "Makes this process run for the caller: it is killed when the caller ends."
   @spec enter(pid()) :: :ok
   def enter(caller), do: GenServer.cast(__MODULE__, {:enter, caller, self()})
 
   @spec leave(pid()) :: :ok
   def leave(caller), do: GenServer.cast(__MODULE__, {:leave, caller, self()})
 
-  @doc "How many run for others."
+  @doc "The number of processes that run for others."
   @spec count() :: non_neg_integer()
   def count, do: GenServer.call(__MODULE__, :count)
 
@@ -66,7 +66,7 @@ defmodule Wasmex.Cluster.Callers do
     {:noreply, %{state | callers: callers}}
   end
 
-  # Nobody else forgets those that were killed, or that have nothing to do any more.
+  # Removes killed and idle ones.
   def handle_info(:look, state) do
     Process.send_after(self(), :look, @rest)
     state = without_dead(state)

@@ -1,16 +1,16 @@
 defmodule Wasmex.Cluster.Inlet do
   @moduledoc false
-  # A body that another node reads, one element at a time: it asks for the next one when its guest wants it, so nothing is sent that
-  # nobody reads yet. `Wasmex.Cluster.Talk` answers.
+  # A body on another node, read one element at a time: the next one is requested when the guest wants it, so nothing is
+  # sent before it is needed. `Wasmex.Cluster.Talk` replies.
 
   @enforce_keys [:to, :tag]
   defstruct [:to, :tag]
 
-  @typedoc "An alias of the process that has the body, and the tag of its messages."
+  @typedoc "An alias of the process with the body, and the tag of its messages."
   @type t :: %__MODULE__{to: reference(), tag: reference()}
 
   @doc false
-  # Whoever has the body is watched by `Wasmex.Cluster.Callers`, which ends this process with it.
+  # `Wasmex.Cluster.Callers` monitors the process with the body and ends this process with it.
   @spec next(t()) :: {[term()], t()} | {:halt, t()}
   def next(%__MODULE__{to: to, tag: tag} = inlet) do
     send(to, {tag, :more, self()})

@@ -1,7 +1,7 @@
 defmodule Wasmex.Cluster.Keyed do
   @moduledoc false
-  # Guests with state: one for each key, on the node that the key belongs to. A keeper owns it; calls take turns at its
-  # store and run in the processes that make them, so a caller that dies stops its own call and nothing else.
+  # Guests with state: one for each key, on the key's node. A keeper owns it; calls take turns at its store and run in
+  # the calling processes, so a caller that dies ends only its own call.
 
   use GenServer, restart: :temporary
 
@@ -10,13 +10,13 @@ defmodule Wasmex.Cluster.Keyed do
   alias Wasmex.{Deploy, Error}
   alias Wasmex.Deploy.Routes
 
-  # How often a call follows a key that moved meanwhile.
+  # How often a call follows a key that has moved.
   @moves 5
 
   @enforce_keys [:name, :key, :module, :worker, :state, :version]
   defstruct [:name, :key, :module, :worker, :state, :version]
 
-  @doc "A call of a key, from any node."
+  @doc "Calls the guest of a key, from any node."
   @spec call(Remote.request(), term(), integer() | :infinity, boolean()) ::
           {:ok, term()} | {:error, Exception.t()}
   def call(request, key, deadline, again?), do: call(request, key, deadline, again?, @moves)
@@ -48,7 +48,7 @@ defmodule Wasmex.Cluster.Keyed do
     end
   end
 
-  # The nodes do not see the same cluster at the same moment.
+  # The nodes may have different views of the cluster for a moment.
   defp later(request, key, deadline, again?, moves) do
     Process.sleep(min(20, Timeout.left(deadline) |> finite()))
     call(request, key, deadline, again?, moves - 1)
@@ -58,7 +58,7 @@ defmodule Wasmex.Cluster.Keyed do
   defp finite(ms), do: ms
 
   defp no_majority do
-    message = "this part of the cluster has #{length(Nodes.all())} nodes, which is no majority"
+    message = "this part of the cluster has #{length(Nodes.all())} nodes, which is not a majority"
     {:error, %Error{reason: :no_majority, details: %{message: message}}}
   end
 
@@ -67,7 +67,7 @@ defmodule Wasmex.Cluster.Keyed do
     {:error, %Error{reason: :node_down, details: %{node: to, message: message}}}
   end
 
-  @doc "The same on the key's node; `{:moved, node}` where this one sees another."
+  @doc "The same on the key's node; `{:moved, node}` if this node considers another one responsible."
   @spec here(Remote.request(), term(), integer() | :infinity) ::
           {:ok, term()} | {:error, Exception.t()} | {:moved, node()}
   def here({name, function, params, opts}, key, deadline) do
@@ -88,7 +88,7 @@ defmodule Wasmex.Cluster.Keyed do
       result =
         module.call(worker, function, params, [timeout: left] ++ Keyword.delete(opts, :key))
 
-      # An instance that can't be called any more; the next call finds a new one.
+      # The instance cannot be called any more; the next call creates a new one.
       if spent?(result), do: GenServer.stop(keeper)
       result
     else
@@ -96,7 +96,7 @@ defmodule Wasmex.Cluster.Keyed do
       error -> error
     end
   catch
-    # It was handed over at this moment.
+    # It was handed over just now.
     :exit, {reason, {GenServer, _, _}} when reason in [:normal, :noproc] -> {:moved, node()}
   end
 
@@ -111,13 +111,13 @@ defmodule Wasmex.Cluster.Keyed do
       [{pid, {module, worker, ^version}}] ->
         {:ok, pid, module, worker}
 
-      # Another version was deployed: the state goes on in it.
+      # Another version was deployed: it continues with the state.
       [{pid, {_module, _worker, _older}}] ->
         state = with {:ok, state} <- take_from(pid), do: {:given, state}
         _ = start(name, key, state)
         keeper(name, key, version)
 
-      # Another process makes it.
+      # Another process is creating it.
       [{pid, nil}] ->
         GenServer.call(pid, :worker, :infinity)
 
@@ -135,7 +135,7 @@ defmodule Wasmex.Cluster.Keyed do
   defp start(name, key, state),
     do: DynamicSupervisor.start_child(Wasmex.Cluster.Keepers, {__MODULE__, {name, key, state}})
 
-  @doc "For the node that a key has moved to: its state, and this node has it no more. nil for none."
+  @doc "Hands a key's state over to its new node; nil if there is none."
   @spec take(term(), term()) :: {:ok, term()} | nil
   def take(name, key) do
     case Registry.lookup(Wasmex.Cluster.Keys, {name, key}) do
@@ -146,14 +146,14 @@ defmodule Wasmex.Cluster.Keyed do
     :exit, _ -> nil
   end
 
-  @doc "For a node that goes: here is the state of a key."
+  @doc "Receives a key's state from a node that leaves."
   @spec give(term(), term(), term()) :: :ok
   def give(name, key, state) do
     _ = start(name, key, {:given, state})
     :ok
   end
 
-  @doc "This node goes: its keys go to those that have them then."
+  @doc "This node leaves: hands its keys over to their new nodes."
   @spec hand_all_over() :: :ok
   def hand_all_over do
     for {{name, key}, pid} <-
@@ -177,7 +177,7 @@ defmodule Wasmex.Cluster.Keyed do
     if nodes != [], do: Enum.max_by(nodes, &:erlang.phash2({name, key, &1}))
   end
 
-  @doc "How many there are on this node."
+  @doc "The number of keys on this node."
   @spec count() :: non_neg_integer()
   def count, do: Registry.count(Wasmex.Cluster.Keys)
 
@@ -220,7 +220,7 @@ defmodule Wasmex.Cluster.Keyed do
 
   defp restored(_keeper, nil), do: :ok
 
-  # Whoever had it before; the first that knows of it.
+  # The previous owner; the first node that has it.
   defp restored(%{state: nil}, :ask), do: :ok
 
   defp restored(keeper, :ask) do
@@ -243,7 +243,7 @@ defmodule Wasmex.Cluster.Keyed do
     end
   end
 
-  # A plug-in takes bytes, the others a list of params; of an instance the results are one already.
+  # A plug-in takes bytes, the others a list of params; the results of an instance are a list already.
   defp params(Wasmex.Pool.Worker.Component, state), do: [state]
   defp params(_module, state), do: state
 
@@ -251,7 +251,7 @@ defmodule Wasmex.Cluster.Keyed do
   def handle_call(:worker, _from, keeper),
     do: {:reply, {:ok, self(), keeper.module, keeper.worker}, keeper}
 
-  # Its turn comes when the calls that are under way have ended.
+  # Waits for its turn, after the running calls.
   def handle_call(:hand_over, _from, %{module: module, worker: worker} = keeper) do
     state =
       with [_ | _] = functions <- keeper.state,

@@ -1,7 +1,7 @@
 defmodule Wasmex.Cluster.Members do
   @moduledoc false
-  # Who is in the cluster: the process of a node that tells the others what it has and how busy it is, and writes down
-  # what they tell. Calls read the table (`Wasmex.Cluster.Nodes`) and pass by no process.
+  # Cluster membership: this process sends the node's names and load to the others, and stores what they send. Calls
+  # read the table (`Wasmex.Cluster.Nodes`) and involve no process.
 
   use GenServer
 
@@ -15,14 +15,14 @@ defmodule Wasmex.Cluster.Members do
   @enforce_keys [:heartbeat]
   defstruct [:heartbeat, :drain, :follow, draining?: false, monitors: %{}]
 
-  @doc "The scope of `:pg` that the nodes meet in."
+  @doc "The scope of `:pg` for discovery."
   @spec scope() :: atom()
   def scope, do: Wasmex.Cluster.Scope
 
   @spec start_link(map()) :: GenServer.on_start()
   def start_link(opts), do: GenServer.start_link(__MODULE__, opts, name: __MODULE__)
 
-  @doc "Something was deployed or taken away: the others are told now."
+  @doc "The deployed names have changed: notifies the others now."
   @spec changed() :: :ok
   def changed do
     if Process.whereis(__MODULE__), do: send(__MODULE__, :changed)
@@ -43,7 +43,7 @@ defmodule Wasmex.Cluster.Members do
         :ok
 
       Wasmex.Call.Timeout.over?(deadline) ->
-        message = "#{Remote.running()} calls of other nodes still run after #{timeout} ms"
+        message = "#{Remote.running()} calls of other nodes are still running after #{timeout} ms"
         {:error, %Error{reason: :timeout, details: %{timeout: timeout, message: message}}}
 
       true ->
@@ -52,7 +52,7 @@ defmodule Wasmex.Cluster.Members do
     end
   end
 
-  @doc "When the application stops: as long as its `drain:` says, where there is a cluster."
+  @doc "Called when the application stops: drains for the cluster's `drain:` ms, if there is one."
   @spec stopping() :: :ok
   def stopping do
     if Process.whereis(__MODULE__), do: __MODULE__ |> GenServer.call(:patience) |> drain()
@@ -103,7 +103,7 @@ defmodule Wasmex.Cluster.Members do
     if known? do
       {:noreply, state}
     else
-      # It may not know of this one yet.
+      # It may not know this node yet.
       send(pid, {:beat, self(), own(state)})
       if state.follow, do: follow(node(pid))
       {:noreply, put_in(state.monitors[pid], Process.monitor(pid))}
@@ -120,7 +120,7 @@ defmodule Wasmex.Cluster.Members do
     {:noreply, %{state | monitors: Map.delete(state.monitors, pid)}}
   end
 
-  # It was connected, perhaps again: it is told at once.
+  # A new connection, perhaps a repeated one: send it the state at once.
   def handle_info({:nodeup, node}, state) do
     unless state.draining?, do: send({__MODULE__, node}, {:beat, self(), own(state)})
     {:noreply, state}
@@ -137,7 +137,7 @@ defmodule Wasmex.Cluster.Members do
     state
   end
 
-  # Without waiting for a connection that is full or gone.
+  # Without waiting for a connection that is busy or gone.
   defp tell(message) do
     for pid <- :pg.get_members(scope(), @group),
         node(pid) != node(),
@@ -151,14 +151,14 @@ defmodule Wasmex.Cluster.Members do
     %{names: Deploy.Routes.versions(), load: tasks / System.schedulers_online()}
   end
 
-  # What it has and this one has not. In a process of its own: it compiles.
+  # Deploys names that others have and this node does not. In a separate process, because it compiles.
   defp follow(node) do
     spawn(fn ->
       with {:ok, deploys} <- Remote.call(node, :deploys, [], Wasmex.Call.Timeout.deadline(15_000)) do
         for {name, code, opts} <- deploys, Deploy.Routes.fetch(name) == :error do
           with {:error, error} <- Deploy.deploy_absent(name, code, opts, false) do
             Logger.error(
-              "could not follow #{inspect(name)} of #{node}: #{Exception.message(error)}"
+              "could not deploy #{inspect(name)} of #{node} here: #{Exception.message(error)}"
             )
           end
         end

@@ -1,14 +1,14 @@
 defmodule Wasmex.Cluster.Nodes do
   @moduledoc false
-  # What is known of the nodes, in a table, and which of them gets a call.
+  # The table of known nodes, and routing: the choice of the node for a call.
 
   alias Wasmex.{Error, Pool}
   alias Wasmex.Deploy.Routes
 
-  # ms after which a node that was not heard of is slow.
+  # A node without a heartbeat for this many ms counts as slow.
   @silent 2_000
 
-  @doc "The table, by the process that owns it; how many nodes there are when all is well, or nil."
+  @doc "Creates the table, owned by the calling process, with the normal number of nodes, or nil."
   @spec open(pos_integer() | nil) :: true
   def open(expected) do
     :ets.new(__MODULE__, [:named_table, :public, read_concurrency: true])
@@ -17,14 +17,14 @@ defmodule Wasmex.Cluster.Nodes do
 
   @spec put(node(), map()) :: true
   def put(node, told) do
-    # Forgotten little by little: a node that answered late once is asked again.
+    # Decays slowly: a node that was late once is tried again.
     delay = with [{_, known}] <- lookup(node), do: div(31 * known.delay, 32), else: (_ -> 0)
     known = Map.merge(told, %{at: now(), delay: delay})
-    # What was sent before shows in its load from now on.
+    # Earlier calls are included in its load from now on.
     :ets.insert(__MODULE__, [{{:node, node}, known}, {{:sent, node}, 0}])
   end
 
-  @doc "A call goes there."
+  @doc "Counts a call sent to the node."
   @spec sent(node()) :: integer()
   def sent(node), do: :ets.update_counter(__MODULE__, {:sent, node}, 1, {{:sent, node}, 0})
 
@@ -34,7 +34,7 @@ defmodule Wasmex.Cluster.Nodes do
     :ets.delete(__MODULE__, {:node, node})
   end
 
-  @doc "µs that an answer took beside the work; the mean of the last ones."
+  @doc "Records a latency in µs, without the work, into the running mean."
   @spec answered(node(), non_neg_integer()) :: true
   def answered(node, delay) do
     with [{key, known}] <- lookup(node) do
@@ -42,7 +42,7 @@ defmodule Wasmex.Cluster.Nodes do
       :ets.insert(__MODULE__, {key, %{known | delay: delay}})
     end
   rescue
-    # This node's part was stopped meanwhile.
+    # This node's part was stopped in the meantime.
     ArgumentError -> true
   end
 
@@ -58,7 +58,7 @@ defmodule Wasmex.Cluster.Nodes do
     end)
   end
 
-  @doc "Those that have the name, this one by what it has now."
+  @doc "The nodes that have the name, for this node by its current state."
   @spec with_name(term()) :: [{node(), map()}]
   def with_name(name) do
     for {{:node, node}, known} <- :ets.match_object(__MODULE__, {{:node, :_}, :_}),
@@ -68,7 +68,7 @@ defmodule Wasmex.Cluster.Nodes do
 
   defp here?(name), do: Routes.fetch(name) != :error
 
-  @doc "Whether this part of the cluster may answer for keys."
+  @doc "Whether this part of the cluster may serve calls with keys."
   @spec majority?() :: boolean()
   def majority? do
     case :ets.lookup(__MODULE__, :expected) do
@@ -77,13 +77,13 @@ defmodule Wasmex.Cluster.Nodes do
     end
   end
 
-  @doc "The node for a call, but for these; nil for none."
+  @doc "The node for a call, except for these; nil if there is none."
   @spec pick(term(), [node()]) :: node() | nil
   def pick(name, lost) do
     if node() not in lost and room?(name) do
       node()
     else
-      # A cluster that was not started is this node alone.
+      # If no cluster was started, it consists of this node.
       others = for {node, known} <- with_name(name), node not in lost, do: {node, known}
       others |> awake() |> two_of() |> least()
     end
@@ -91,7 +91,7 @@ defmodule Wasmex.Cluster.Nodes do
     ArgumentError -> if node() not in lost and here?(name), do: node()
   end
 
-  # Here, and a free place.
+  # Here, with a free place.
   defp room?(name) do
     with {:ok, route} <- Routes.fetch(name),
          {_threshold, _number, pool, _counts, _function} when pool != nil <- hd(route.versions) do
@@ -110,7 +110,7 @@ defmodule Wasmex.Cluster.Nodes do
     end
   end
 
-  # Two by chance: with the least loaded of all everybody would run to the same one.
+  # Two at random: if all chose the least loaded node, they would choose the same one.
   defp two_of([_, _, _ | _] = nodes) do
     count = length(nodes)
     first = :rand.uniform(count) - 1
@@ -123,13 +123,13 @@ defmodule Wasmex.Cluster.Nodes do
   defp least([]), do: nil
   defp least(nodes), do: nodes |> Enum.min_by(&cost/1) |> elem(0)
 
-  # What it has to do by what it told and by what it was sent since; a millisecond of delay is as much as one more task.
+  # Load by its last heartbeat plus the calls sent since; a millisecond of latency counts like one more task.
   defp cost({node, known}) do
     sent = with [{_, sent}] <- :ets.lookup(__MODULE__, {:sent, node}), do: sent, else: (_ -> 0)
     known.load + sent + known.delay / 1000
   end
 
-  @doc "The node of a key: each node has a number for it, the highest has it. Few keys move when nodes come and go."
+  @doc "The node of a key, by rendezvous hashing: few keys move when nodes join or leave."
   @spec of_key(term(), term()) :: node() | nil
   def of_key(name, key) do
     case with_name(name) do
@@ -138,7 +138,7 @@ defmodule Wasmex.Cluster.Nodes do
     end
   end
 
-  @doc "The error of a call that no node can take."
+  @doc "The error when no node can take the call."
   @spec nowhere(term(), [node()]) :: Error.t()
   def nowhere(name, lost) do
     if lost == [] do

@@ -1,18 +1,18 @@
 defmodule Wasmex.Cluster.Outlet do
   @moduledoc false
-  # What a guest prints, sent to the node that called it. At most so many bytes are under way: whoever writes waits for the one
-  # that reads, and its guest with it.
+  # Sends a guest's output to the calling node. The number of unacknowledged bytes is limited: the writer waits for the
+  # reader, and its guest with it.
 
-  # Bytes that may be under way.
+  # Maximum number of unacknowledged bytes.
   @window 256 * 1024
 
   @enforce_keys [:to, :tag]
   defstruct [:to, :tag, sent: 0]
 
-  @typedoc "An alias of the process that reads, the tag of its messages, and bytes that it has not said yet that it took."
+  @typedoc "An alias of the reading process, the tag of its messages, and the number of unacknowledged bytes."
   @type t :: %__MODULE__{to: reference(), tag: reference(), sent: non_neg_integer()}
 
-  @doc "Sends an element of so many bytes, and waits until there is room for another one."
+  @doc "Sends an element with this number of bytes, and waits until there is room for another one."
   @spec put(t(), term(), non_neg_integer()) :: t()
   def put(%__MODULE__{to: to, tag: tag} = outlet, element, size) do
     send(to, {tag, :out, self(), size, element})

@@ -1,29 +1,29 @@
 defmodule Wasmex.Cluster.Remote do
   @moduledoc false
-  # A call on another node: both sides of it. `:erpc` carries it; what is added is that the time left goes along, and
-  # that the guest ends when the process that called it does.
+  # Both sides of a call on another node, over `:erpc`. It adds that the remaining time is sent along, and that the
+  # guest ends when the calling process does.
 
   alias Wasmex.Call.Timeout
   alias Wasmex.Cluster.{Callers, Inlet, Keyed, Nodes, Outlet}
   alias Wasmex.{Deploy, Error, Run}
   alias Wasmex.Deploy.Routes
 
-  # ms that an answer may be late: the other node keeps the time itself.
+  # Tolerance in ms for a late result: the other node enforces the timeout itself.
   @grace 500
 
   @typedoc "A name, a function, its params, and options of `Wasmex.Deploy.call/4`."
   @type request :: {term(), term(), term(), keyword()}
 
-  @doc "How many calls run here for other nodes."
+  @doc "The number of calls that run here for other nodes."
   @spec running() :: non_neg_integer()
   def running, do: Callers.count()
 
-  @doc "What a request gives on this node."
+  @doc "Runs a request on this node."
   @spec here(request(), integer() | :infinity) :: {:ok, term()} | {:error, Exception.t()}
   def here({name, function, params, opts}, deadline),
     do: Deploy.call(name, function, params, [timeout: Timeout.left(deadline)] ++ opts)
 
-  @doc "Runs one of the functions below on another node (or this one), in time for the deadline."
+  @doc "Runs one of the functions below on another node (or this one), within the deadline."
   @spec call(node(), atom(), [term()], integer() | :infinity) :: term()
   def call(node, what, args, deadline) do
     left = if deadline == :infinity, do: :infinity, else: Timeout.left(deadline)
@@ -42,9 +42,9 @@ defmodule Wasmex.Cluster.Remote do
       :error, {:erpc, :timeout} ->
         timeout(left)
 
-      # It has no such library, or another one.
+      # It does not have the library, or another version.
       :error, {:exception, :undef, [{module, _, _, _} | _]} ->
-        down(node, "it has no #{inspect(module)}")
+        down(node, "#{inspect(module)} is not available there")
 
       :error, {:exception, reason, stack} ->
         :erlang.raise(:error, reason, stack)
@@ -57,12 +57,12 @@ defmodule Wasmex.Cluster.Remote do
     end
   end
 
-  @doc "How long one waits for an answer that has so much time."
+  @doc "How long to wait for a result with this timeout."
   @spec patience(timeout()) :: timeout()
   def patience(:infinity), do: :infinity
   def patience(left), do: Timeout.capped(left + @grace)
 
-  @doc "The error of a process of another node that ended without an answer."
+  @doc "The error when a process on another node ended without a result."
   @spec lost(node(), term()) :: {:error, Error.t()}
   def lost(node, :noconnection), do: down(node, "the connection was lost")
 
@@ -82,14 +82,14 @@ defmodule Wasmex.Cluster.Remote do
   end
 
   defp down(node, why) do
-    message = "#{node}: #{why}; nobody knows how far the call came"
+    message = "#{node}: #{why}; it is unknown how far the call came"
     {:error, %Error{reason: :node_down, details: %{node: node, message: message}}}
   end
 
   defp timeout(left),
     do: {:error, %Error{reason: :timeout, details: %{timeout: left}}}
 
-  @doc "On the other node: the result, and µs that it took."
+  @doc "On the other node: the result, and its duration in µs."
   @spec serve(atom(), [term()], timeout(), pid()) :: {term(), non_neg_integer()}
   def serve(what, args, left, caller) do
     began = System.monotonic_time(:microsecond)
@@ -113,7 +113,7 @@ defmodule Wasmex.Cluster.Remote do
   defp run(:deploy, [name, code, opts], _deadline), do: Deploy.deploy(name, code, opts)
   defp run(:back, [name], _deadline), do: Deploy.rollback(name)
 
-  # With the options as they were given.
+  # With the options as passed.
   defp run(:deploys, [], _deadline),
     do:
       {:ok,

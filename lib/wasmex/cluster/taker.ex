@@ -1,11 +1,12 @@
 defmodule Wasmex.Cluster.Taker do
   @moduledoc false
-  # Takes what a program of another node prints: into a Collectable, a function or the result, or as elements of a stream.
+  # Receives the output of a program on another node: into a Collectable, a function or the result, or as elements of a
+  # stream.
 
   alias Wasmex.Cluster.Talk
   alias Wasmex.Run
 
-  @doc "The result of a program, whose output went there; nil is for the result itself."
+  @doc "Runs a program with this destination for its output; nil means the result itself."
   @spec run(Talk.t(), (binary() -> term()) | Collectable.t() | nil) ::
           {:ok, Run.t()} | {:error, Exception.t()}
   def run(talk, nil) do
@@ -38,7 +39,7 @@ defmodule Wasmex.Cluster.Taker do
     end
   end
 
-  # What it raises ends the other side too.
+  # An exception here also ends the other side.
   defp put(talk, state, chunk, collector) do
     collector.(state, {:cont, chunk})
   catch
@@ -62,7 +63,7 @@ defmodule Wasmex.Cluster.Taker do
 
   defp with_output(result, _output), do: result
 
-  @doc "For `Stream.resource/3`: the next element; a program that fails raises at the end of what it printed."
+  @doc "For `Stream.resource/3`: the next element. If the program fails, raises after its output."
   @spec next!(Talk.t() | :over) :: {[binary()], Talk.t()} | {:halt, :over}
   def next!(talk) do
     case Talk.next(talk) do

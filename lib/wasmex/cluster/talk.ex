@@ -1,16 +1,16 @@
 defmodule Wasmex.Cluster.Talk do
   @moduledoc false
-  # A call on another node with bodies: this process has the one that the guest reads, and takes what it prints, an element
-  # at a time. Neither node holds more of a body than what is under way.
+  # A call on another node with bodies: this process holds the guest's input and receives its output, an element at a
+  # time. Neither node holds more of a body than the parts in transit.
   #
-  # The other side is `Wasmex.Cluster.Inlet` and `Wasmex.Cluster.Outlet`, in a process that `Wasmex.Cluster.Remote` starts. It ends with
-  # this one.
+  # The other side is `Wasmex.Cluster.Inlet` and `Wasmex.Cluster.Outlet`, in a process started by
+  # `Wasmex.Cluster.Remote`. It ends with this one.
 
   alias Wasmex.Call.Timeout
   alias Wasmex.Cluster.{Inlet, Nodes, Outlet, Remote}
   alias Wasmex.Error
 
-  # A larger binary is sent in parts.
+  # Larger binaries are sent in parts.
   @part 64 * 1024
 
   @enforce_keys [:node, :pid, :monitor, :alias, :tag, :deadline, :left, :began]
@@ -23,11 +23,11 @@ defmodule Wasmex.Cluster.Talk do
     :deadline,
     :left,
     :began,
-    # The rest of the body: a function as `Enumerable.reduce/3` returns it, or nil.
+    # The rest of the body: a function as returned by `Enumerable.reduce/3`, or nil.
     :body,
-    # A message that ends it, or nil.
+    # A message that ends the call, or nil.
     :interrupt,
-    # Who waits to hear that so much was taken.
+    # Who to acknowledge, and how many bytes.
     owed: nil
   ]
 
@@ -83,7 +83,7 @@ defmodule Wasmex.Cluster.Talk do
   def parts(list) when is_list(list) do
     list |> IO.iodata_to_binary() |> parts()
   rescue
-    # A list of elements, of which one may be an error.
+    # A list of elements, one of which may be an error.
     ArgumentError -> list
   end
 
@@ -93,8 +93,8 @@ defmodule Wasmex.Cluster.Talk do
   defp element(element), do: [element]
 
   @doc """
-  Waits for the next element that was printed, or for the result, and hands the body on meanwhile. What the body raises goes
-  through; then, and when the caller has enough, `close/1` ends the other side.
+  Waits for the next element of output, or for the result, and sends the body in the meantime. An exception in the body
+  is raised here; `close/1` then ends the other side, as it does when the caller stops reading.
   """
   @spec next(t()) :: event()
   def next(talk) do
@@ -161,7 +161,7 @@ defmodule Wasmex.Cluster.Talk do
         send(pid, {tag, {:element, element}})
         %{talk | body: rest}
 
-      # Some streams are done with their last element.
+      # Some streams end with their last element.
       {_done_or_halted, {:ok, element}} ->
         send(pid, {tag, {:element, element}})
         %{talk | body: nil}
@@ -171,7 +171,7 @@ defmodule Wasmex.Cluster.Talk do
     end
   end
 
-  @doc "Ends the other side, and the body of this one; nothing of it comes any more."
+  @doc "Ends the other side and the body; no more messages arrive afterwards."
   @spec close(t()) :: :ok
   def close(%__MODULE__{tag: tag} = talk) do
     Process.exit(talk.pid, :kill)

@@ -1,24 +1,24 @@
 defmodule Wasmex.Code.Store do
   @moduledoc false
-  # The bytes of code that this node has, by their SHA-256. Read by whoever wants them; this process writes, and lets go
-  # of those that were not used for longest when there are too many, except for those that somebody holds.
+  # The bytes of code on this node, by SHA-256. Any process reads; this process writes, and removes the least recently
+  # used when there are too many, except those being held.
 
   use GenServer
 
-  # Bytes in all.
+  # Maximum number of bytes.
   @most 512 * 1024 * 1024
 
-  # `held`: by hash how many hold it; `holders`: by monitor who holds what. `size` in bytes.
+  # `held`: the number of holders by hash; `holders`: the held hashes by monitor. `size` in bytes.
   defstruct size: 0, held: %{}, holders: %{}
 
   @spec start_link(term()) :: GenServer.on_start()
   def start_link(_opts), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
-  @doc "Keeps the bytes; the hash."
+  @doc "Stores the bytes and returns the hash."
   @spec put(binary()) :: binary()
   def put(bytes) do
     hash = :crypto.hash(:sha256, bytes)
-    # As a binary of its own: a part of a larger one would keep all of that.
+    # Copied: a sub-binary would keep the whole binary alive.
     if get(hash) == :error, do: GenServer.call(__MODULE__, {:put, hash, :binary.copy(bytes)})
     hash
   end
@@ -35,7 +35,7 @@ defmodule Wasmex.Code.Store do
     end
   end
 
-  @doc "Whether it is here, and how large; for other nodes."
+  @doc "The size, if it is here; for other nodes."
   @spec size(binary()) :: {:ok, non_neg_integer()} | :error
   def size(hash) do
     with {:ok, bytes} <- get(hash), do: {:ok, byte_size(bytes)}
@@ -58,7 +58,7 @@ defmodule Wasmex.Code.Store do
   @spec release(binary()) :: :ok
   def release(hash), do: GenServer.call(__MODULE__, {:release, hash})
 
-  @doc "Bytes in all."
+  @doc "The number of bytes in the store."
   @spec total() :: non_neg_integer()
   def total, do: GenServer.call(__MODULE__, :total)
 
@@ -118,7 +118,7 @@ defmodule Wasmex.Code.Store do
     tidy(%{state | holders: holders, held: held}, nil)
   end
 
-  # Not the one that just came: it is about to be used.
+  # Except the newest, which is about to be used.
   defp tidy(state, newest) do
     if state.size <= Application.get_env(:wasmex, :code_bytes, @most) do
       state

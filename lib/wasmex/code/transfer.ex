@@ -1,16 +1,16 @@
 defmodule Wasmex.Code.Transfer do
   @moduledoc false
-  # Bytes from other nodes: asked for in parts, so that a large one does not block the connection for all others, and
-  # believed only if they have the hash that was wanted.
+  # Fetches bytes from other nodes: in parts, so that a large code does not block the connection, and accepted only if
+  # the hash matches.
 
   alias Wasmex.{Code, Components, Engine, Error, Native}
   alias Wasmex.Code.Store
 
   @part 1024 * 1024
-  # ms for one answer.
+  # Timeout of one reply in ms.
   @patience 15_000
 
-  @doc "From the node that it comes from, or any other that has it."
+  @doc "Fetches from the node where it was created, or any other that has it."
   @spec fetch(binary(), non_neg_integer(), node()) :: {:ok, binary()} | {:error, Error.t()}
   def fetch(hash, size, origin) do
     others = Enum.uniq([origin | Node.list()]) -- [node()]
@@ -19,7 +19,7 @@ defmodule Wasmex.Code.Transfer do
 
   defp fetch_from([], hash, _size, asked) do
     message =
-      "no node has the code #{Code.short(hash)}: asked #{inspect(Enum.reverse(asked))}; make it again from its file, or " <>
+      "no node has the code #{Code.short(hash)}: asked #{inspect(Enum.reverse(asked))}; create it again from its file, or " <>
         "send it with its bytes (Wasmex.Code.pack/1)"
 
     {:error, %Error{reason: :code_unavailable, details: %{hash: hash, message: message}}}
@@ -48,14 +48,14 @@ defmodule Wasmex.Code.Transfer do
     if :crypto.hash(:sha256, bytes) == hash, do: {:ok, bytes}, else: damaged(hash)
   end
 
-  @doc "The error for bytes that are not those of the hash."
+  @doc "The error for bytes that do not match the hash."
   @spec damaged(binary()) :: {:error, Error.t()}
   def damaged(hash) do
-    message = "the bytes that came are not those of the code #{Code.short(hash)}"
+    message = "the received bytes do not match the code #{Code.short(hash)}"
     {:error, %Error{reason: :code_damaged, details: %{hash: hash, message: message}}}
   end
 
-  @doc "What the code's node has compiled, where it is for this version, these settings and this processor."
+  @doc "The artefact of the code's node, if it fits this version, these settings and this processor."
   @spec artefact(Code.t(), Engine.t()) :: {:ok, binary()} | :none
   def artefact(%Code{origin: origin} = code, engine) do
     print = Native.engine_fingerprint(Engine.resource(engine))
@@ -68,7 +68,7 @@ defmodule Wasmex.Code.Transfer do
     end
   end
 
-  @doc "For other nodes: puts what was compiled here into the store, if it is compiled and fits them."
+  @doc "For other nodes: puts the artefact compiled here into the store, if there is one that fits them."
   @spec offer(Code.t(), non_neg_integer()) :: {:ok, binary(), non_neg_integer()} | :none
   def offer(%Code{} = code, print) do
     engine = Code.engine(code)
@@ -85,7 +85,7 @@ defmodule Wasmex.Code.Transfer do
   defp serialize(%Wasmex.Module{} = module), do: Wasmex.Module.serialize(module)
   defp serialize(component), do: Components.Component.serialize(component)
 
-  # Another node may be gone, slow, or know nothing of this.
+  # The other node may be gone, slow, or not have this function.
   defp remote(node, module, function, args) do
     :erpc.call(node, module, function, args, @patience)
   catch

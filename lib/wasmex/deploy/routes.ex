@@ -1,6 +1,6 @@
 defmodule Wasmex.Deploy.Routes do
   @moduledoc false
-  # Which pools stand behind each name: a table that calls read, so that none of them asks a process.
+  # The pools of each name: a table that calls read, so that none of them asks a process.
 
   use GenServer
 
@@ -10,8 +10,8 @@ defmodule Wasmex.Deploy.Routes do
   defstruct [:server, :functions, :timeout, :state, :versions]
 
   @typedoc """
-  Up to which percent it is picked, its number, its pool, its counts of calls that went well and that failed; and the function, of
-  HTTP functions, whose requests pass by the pool unless that has an instance for them.
+  The upper bound of its percentage, its number, its pool, its counts of successful and failed calls; and for HTTP
+  functions the function, whose requests bypass the pool unless it has an instance for them.
   """
   @type version ::
           {1..100, pos_integer(), pid() | nil, :counters.counters_ref(), Function.t() | nil}
@@ -37,7 +37,7 @@ defmodule Wasmex.Deploy.Routes do
   @spec names() :: [term()]
   def names, do: :ets.select(__MODULE__, [{{:"$1", :_}, [], [:"$1"]}])
 
-  @doc "The number of the stable version by name, of those that other nodes may call; nothing where the application is not started."
+  @doc "The stable version's number, by name, of the names that other nodes may call; empty if the application is not started."
   @spec versions() :: %{term() => pos_integer()}
   def versions do
     for {name, route} <- :ets.tab2list(__MODULE__), shared?(name), into: %{} do
@@ -48,12 +48,12 @@ defmodule Wasmex.Deploy.Routes do
     ArgumentError -> %{}
   end
 
-  @doc "Whether other nodes may call it: all but the functions of a server of this node alone."
+  @doc "Whether other nodes may call it: all names except functions of a server on this node only."
   @spec shared?(term()) :: boolean()
   def shared?({:http, scope, _function}), do: scope == :cluster
   def shared?(_name), do: true
 
-  @doc "Counts a call of a version; after one that failed the name's process looks whether there were too many."
+  @doc "Counts a call of a version; after a failure the name's process checks the error rate."
   @spec count(pid(), :counters.counters_ref(), boolean()) :: term()
   def count(_server, counts, false), do: :counters.add(counts, 1, 1)
 
@@ -62,7 +62,7 @@ defmodule Wasmex.Deploy.Routes do
     send(server, :check)
   end
 
-  @doc "The one for this call."
+  @doc "The version for this call."
   @spec pick(t()) :: version()
   def pick(%__MODULE__{versions: [version]}), do: version
 
@@ -71,7 +71,7 @@ defmodule Wasmex.Deploy.Routes do
     Enum.find(versions, fn {threshold, _, _, _, _} -> percent <= threshold end)
   end
 
-  @doc "By the process of the name, which takes the row away when it ends."
+  @doc "Called by the name's process, which removes the row when it ends."
   @spec put(term(), t()) :: true
   def put(name, route) do
     unless :ets.member(__MODULE__, name), do: GenServer.cast(__MODULE__, {:watch, name, self()})
@@ -87,7 +87,7 @@ defmodule Wasmex.Deploy.Routes do
     {:ok, %{}}
   end
 
-  # A process that was killed takes nothing away itself.
+  # A killed process removes nothing itself.
   @impl true
   def handle_cast({:watch, name, pid}, watched),
     do: {:noreply, Map.put(watched, Process.monitor(pid), name)}

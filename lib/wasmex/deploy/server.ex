@@ -1,7 +1,6 @@
 defmodule Wasmex.Deploy.Server do
   @moduledoc false
-  # The process of a name: which versions there are, what their pools are, what happened, and whether one fails so often
-  # that it has to go. Calls do not pass here.
+  # The process of a name: its versions, their pools, the history, and automatic rollback. Calls do not involve it.
 
   use GenServer, restart: :temporary
 
@@ -14,7 +13,7 @@ defmodule Wasmex.Deploy.Server do
   require Logger
 
   @history 100
-  # Versions to go back to: their bytes are held.
+  # Versions to roll back to: their bytes are held.
   @before 10
 
   defmodule Version do
@@ -24,12 +23,12 @@ defmodule Wasmex.Deploy.Server do
     defstruct [:number, :code, :opts, :pool, :counts, :percent, :began]
   end
 
-  # `versions`: those that get calls, the newest first, one or two. `before`: code and options to go back to, the newest first.
-  # `owner`: the monitor of a process with which the name goes.
+  # `versions`: those that get calls, newest first, one or two. `before`: code and options to roll back to, newest
+  # first. `owner`: the monitor of a process that the name ends with.
   @enforce_keys [:name]
   defstruct [:name, :owner, versions: [], before: [], history: [], last: 0]
 
-  @doc "See `Wasmex.Deploy.deploy/3`; the options are checked."
+  @doc "See `Wasmex.Deploy.deploy/3`; the options are validated."
   @spec deploy(term(), Code.t(), map()) :: {:ok, pos_integer()} | {:error, Exception.t()}
   def deploy(name, code, opts) do
     GenServer.call(server(name), {:deploy, code, opts}, :infinity)
@@ -51,11 +50,11 @@ defmodule Wasmex.Deploy.Server do
     GenServer.start_link(__MODULE__, name, name: registered)
   end
 
-  @doc "What the workers of a pool of this code are made of: compiled, in the process that asks."
+  @doc "The worker for a pool of this code, compiled in the calling process."
   @spec worker(Code.t(), map()) :: {:ok, {module(), term()}} | {:error, Exception.t()}
   def worker(code, opts), do: Source.worker(Map.merge(opts, %{source: code, engine: nil}))
 
-  @doc "Waits for the calls of a pool, so many ms, and ends it."
+  @doc "Waits this many ms for the running calls of a pool, and ends it."
   @spec end_pool(pid(), timeout()) :: :ok
   def end_pool(pool, timeout) do
     _ = Pool.drain(pool, timeout)
@@ -66,7 +65,7 @@ defmodule Wasmex.Deploy.Server do
 
   @impl true
   def init(name) do
-    # Pools are linked: one that fails is made anew.
+    # Pools are linked: a failed one is restarted.
     Process.flag(:trap_exit, true)
     {:ok, %__MODULE__{name: name}}
   end
@@ -83,7 +82,7 @@ defmodule Wasmex.Deploy.Server do
         what = if opts.canary, do: :canary, else: :deployed
         {:reply, {:ok, state.last}, note(state, hd(state.versions), what)}
 
-      # A name that never had a version is none.
+      # A name without any version is removed.
       {:error, _} = error when state.versions == [] ->
         {:stop, :normal, error, state}
 
@@ -148,7 +147,7 @@ defmodule Wasmex.Deploy.Server do
   @impl true
   def handle_cast(_other, state), do: {:noreply, state}
 
-  # A call failed. One that is on probation may have failed too often.
+  # A call failed. A version on probation may have failed too often.
   @impl true
   def handle_info(:check, %{versions: [version | _]} = state) do
     with true <- failing?(version),
@@ -206,11 +205,11 @@ defmodule Wasmex.Deploy.Server do
     end
   end
 
-  # By the one that deploys; what is gone back to here.
+  # The deploying process holds new code; code to roll back to is held here.
   defp made(_code, %{worker: worker}), do: {:ok, worker}
   defp made(code, opts), do: worker(code, opts)
 
-  # A new canary is in the place of the one before; a whole version in the place of all.
+  # A new canary replaces the previous one; a full version replaces all.
   defp beside(%{versions: []} = state, version), do: %{state | versions: [version]}
 
   defp beside(state, %{percent: 100} = version) do
@@ -225,7 +224,7 @@ defmodule Wasmex.Deploy.Server do
     %{state | versions: [canary, stable]}
   end
 
-  # What is compiled of it is not kept: to go back it is made again, from the disk cache as a rule.
+  # Its compiled code is not kept: a rollback compiles it again, usually from the disk cache.
   defp before(state, %{code: code, opts: opts}) do
     {before, forgotten} = Enum.split([{code, Map.delete(opts, :worker)} | state.before], @before)
 
@@ -249,7 +248,7 @@ defmodule Wasmex.Deploy.Server do
     |> Pool.start_link()
   end
 
-  # In a process of its own, which the pool's end does not touch.
+  # In a separate process, which survives the pool.
   defp retire(%{pool: nil}), do: :ok
 
   defp retire(%{pool: pool, opts: opts}) do
@@ -264,13 +263,13 @@ defmodule Wasmex.Deploy.Server do
 
   defp back(%{versions: [version], before: [{code, opts} | before]} = state, why) do
     with {:ok, state} <- add(%{state | before: before}, code, %{opts | canary: nil}) do
-      # The one that failed is not to go back to.
+      # The failed version is not a candidate for rollback.
       state = %{state | before: before}
       {:ok, note(state, version, :rolled_back, why)}
     end
   end
 
-  defp back(state, _why), do: refuse(state, "has no version to go back to")
+  defp back(state, _why), do: refuse(state, "has no version to roll back to")
 
   defp failing?(%{opts: %{rollback: false}}), do: false
 
@@ -282,7 +281,7 @@ defmodule Wasmex.Deploy.Server do
       errors >= Keyword.get(rollback, :errors, 0.5) * (ok + errors)
   end
 
-  # Calls get an error until the pool is there again.
+  # Calls get an error until the pool has restarted.
   defp revive(state, version, reason) do
     if reason != :again,
       do: Logger.error("the pool of #{inspect(state.name)} ended: #{inspect(reason, limit: 10)}")
@@ -324,7 +323,7 @@ defmodule Wasmex.Deploy.Server do
     state
   end
 
-  # With the pool of its instances where it keeps some.
+  # With the pool of its instances, if it keeps some.
   defp function(%{opts: %{worker: {HTTP.Worker, function}}, pool: pool}) do
     if pool != nil and function.reuse > 0,
       do: %{function | pool: Pool.Handles.fetch!(pool)},
@@ -333,7 +332,7 @@ defmodule Wasmex.Deploy.Server do
 
   defp function(_version), do: nil
 
-  # The canary has its percent, the other one the rest.
+  # The canary has its percentage, the other version the rest.
   defp share(version, [_version]) when version.percent != nil, do: 100
   defp share(%{number: number, percent: percent}, [%{number: number} | _]), do: percent
   defp share(_stable, [canary | _]), do: 100 - canary.percent

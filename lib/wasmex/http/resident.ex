@@ -1,10 +1,11 @@
 defmodule Wasmex.HTTP.Resident do
   @moduledoc false
-  # Keeps a resident server running (`convention: :resident`): a program that serves HTTP itself, with many requests at once in one
-  # instance. It accepts connections of `Wasmex.Socket` at descriptor 3; nobody else can connect.
+  # Keeps a resident server running (`convention: :resident`): a program that serves HTTP itself, with concurrent
+  # requests in one instance. It accepts connections of `Wasmex.Socket` on descriptor 3; no one else can connect.
   #
-  # A program that ends is started again, after a pause that doubles with each failure. The listener stays open meanwhile, so
-  # requests wait. This process ends with the one that loaded the function, and a while after a newer version has taken its place.
+  # A program that ends is restarted, after a pause that doubles with each failure. The listener stays open in between,
+  # so requests wait. This process ends with the process that loaded the function, and some time after a newer version
+  # has replaced it.
 
   use GenServer, restart: :transient
 
@@ -13,15 +14,15 @@ defmodule Wasmex.HTTP.Resident do
   alias Wasmex.{HTTP, Program, Socket}
   alias Wasmex.HTTP.Function
 
-  # Ms before a program that has ended is started again: at first, and at most.
+  # The pause before a restart in ms: initial and maximum.
   @first_pause 100
   @longest_pause 5_000
-  # A program that has run for so long had no failed start.
+  # A program that has run this long counts as started successfully.
   @settled 10_000
-  # Ms that requests under way have when another version takes over.
+  # Ms for running requests when another version takes over.
   @drain 5_000
 
-  # Those of a function's options that are its program's; its time is that of a request.
+  # The function's options that apply to its program; its timeout is per request.
   @program [
     :env,
     :dirs,
@@ -37,7 +38,7 @@ defmodule Wasmex.HTTP.Resident do
 
   defstruct [:function, :listener, :owner, :program, :started, pause: @first_pause]
 
-  @doc "The function with its server, which is started now; `owner` has loaded it."
+  @doc "Starts the function's server; `owner` has loaded it."
   @spec start(Function.t(), pid()) :: {:ok, Function.t()} | {:error, Exception.t()}
   def start(%Function{convention: :resident} = function, owner) do
     with {:ok, listener} <- Socket.listen(:pipe),
@@ -48,12 +49,12 @@ defmodule Wasmex.HTTP.Resident do
 
   def start(function, _owner), do: {:ok, function}
 
-  @doc "The function is no longer used: requests under way may end."
+  @doc "The function is no longer used: running requests may finish."
   @spec retire(Function.t()) :: :ok
   def retire(%Function{resident: {_listener, pid}}), do: GenServer.cast(pid, :retire)
   def retire(_function), do: :ok
 
-  @doc "Waits until the server of a process that has loaded the function, and is gone, has ended."
+  @doc "Waits until the server has ended, after its owner has."
   @spec await_end(Function.t()) :: :ok
   def await_end(%Function{resident: {_listener, pid}}) do
     ref = Process.monitor(pid)
@@ -132,7 +133,7 @@ defmodule Wasmex.HTTP.Resident do
   def handle_info({:DOWN, _, :process, owner, _}, %{owner: owner} = state),
     do: {:stop, :normal, state}
 
-  # Ours has said all before it ended, unless it was killed.
+  # Ours has reported everything before it ended, unless it was killed.
   def handle_info({:EXIT, program, reason}, %{program: program} = state) when reason != :normal,
     do: again(state, "its process ended: #{Exception.format_exit(reason)}")
 
@@ -150,7 +151,7 @@ defmodule Wasmex.HTTP.Resident do
     pause = if ran >= @settled, do: @first_pause, else: state.pause
 
     Logger.error(
-      "function #{state.function.name}: the server ended: #{why}; it starts again in #{pause} ms",
+      "function #{state.function.name}: the server ended: #{why}; it restarts in #{pause} ms",
       wasm: state.function.name
     )
 
@@ -161,7 +162,7 @@ defmodule Wasmex.HTTP.Resident do
   @impl true
   def terminate(_reason, %{program: nil}), do: :ok
 
-  # Whoever waits for this process may rely on the guest being over: its files and sockets are free.
+  # Processes that wait for this one may rely on the guest having ended: its files and sockets are closed.
   def terminate(_reason, %{program: program}) do
     ref = Process.monitor(program)
     Process.exit(program, :kill)

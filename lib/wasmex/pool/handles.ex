@@ -1,7 +1,7 @@
 defmodule Wasmex.Pool.Handles do
   @moduledoc false
-  # What each pool of this node shares with those who use it, in a table: nobody asks a pool for it. This process takes
-  # the rows of pools that ended away.
+  # The shared memory of each pool on this node, in a table, so that users need not ask the pool. This process removes
+  # the rows of pools that have ended.
 
   use GenServer
 
@@ -12,16 +12,16 @@ defmodule Wasmex.Pool.Handles do
   @spec start_link(term()) :: GenServer.on_start()
   def start_link(_opts), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
-  @doc "Says of a new pool, by its own process, how it is used."
+  @doc "Registers a new pool; called by its process."
   @spec put(Slots.t()) :: :ok
   def put(slots) do
     GenServer.call(__MODULE__, {:put, slots})
   catch
-    # The application is not started: then the pool itself is asked.
+    # The application is not started: ask the pool itself.
     :exit, {:noproc, _} -> :ok
   end
 
-  @doc "Of a pool by its process; the last one is kept in the dictionary of the process that asks."
+  @doc "The shared memory of a pool; the last one is cached in the caller's process dictionary."
   @spec fetch!(pid()) :: Slots.t()
   def fetch!(pid) do
     case Process.get(@cached) do

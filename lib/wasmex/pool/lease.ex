@@ -1,7 +1,7 @@
 defmodule Wasmex.Pool.Lease do
   @moduledoc false
-  # A worker that this process has for a while. Everything here happens in the process that uses it: taking a place,
-  # making the worker, closing it, giving the place back. The pool's process is asked only where no place is free.
+  # A worker checked out by this process. Everything here runs in the process that uses it: taking a place, creating the
+  # worker, closing it, freeing the place. The pool's process is only involved if no place is free.
 
   alias Wasmex.{Error, Telemetry}
   alias Wasmex.Call.Timeout
@@ -12,14 +12,14 @@ defmodule Wasmex.Pool.Lease do
 
   @type t :: %__MODULE__{}
 
-  @doc "A worker, waiting so many ms at most; `key` is nil for none."
+  @doc "Checks out a worker, waiting at most this many ms; `key` may be nil."
   @spec take(Slots.t(), timeout(), term()) :: {:ok, t()} | {:error, Exception.t()}
   def take(%Slots{} = slots, timeout, key) do
     span = Telemetry.start(:checkout, %{pool: slots.server, key: key})
     Telemetry.stop(span, admitted(slots, timeout, key))
   end
 
-  @doc "A worker where a place is free just now, and `:none` otherwise: nobody is asked, and nobody waits."
+  @doc "Checks out a worker if a place is free now, otherwise `:none`, without waiting or asking a process."
   @spec attempt(Slots.t()) :: {:ok, t()} | {:error, Exception.t()} | :none
   def attempt(%Slots{} = slots) do
     case not Slots.crowded?(slots) && Slots.claim(slots, Owner.me()) do
@@ -41,7 +41,7 @@ defmodule Wasmex.Pool.Lease do
   defp placed(slots, timeout, hash, key) do
     owner = Owner.me()
 
-    # Nobody passes those who wait.
+    # Waiting processes have priority.
     slot = if not Slots.crowded?(slots), do: claim(slots, owner, hash)
 
     case if(slot, do: {:ok, slot}, else: wait(slots, owner, hash, timeout)) do
@@ -52,7 +52,7 @@ defmodule Wasmex.Pool.Lease do
 
   defp claim(slots, owner, 0), do: Slots.claim(slots, owner)
 
-  # Counted with this one: of two that come at once both may find too many, and then the pool decides.
+  # Includes this one: two concurrent users may both exceed the limit; then the pool decides.
   defp claim(slots, owner, hash) do
     with slot when slot != nil <- Slots.claim(slots, owner) do
       Slots.put_key(slots, slot, hash)
@@ -66,7 +66,8 @@ defmodule Wasmex.Pool.Lease do
     end
   end
 
-  # As `GenServer.call/3`, but one who gives up says so, and learns whether a place is on its way.
+  # Like `GenServer.call/3`, except that a user that times out reports it, and learns whether it has been assigned a
+  # place.
   defp wait(%{server: server}, owner, hash, timeout) do
     ref = Process.monitor(server)
     send(server, {:"$gen_call", {self(), ref}, {:wait, owner, hash}})
@@ -85,7 +86,7 @@ defmodule Wasmex.Pool.Lease do
 
   defp give_up(server, ref, timeout) do
     case GenServer.call(server, {:give_up, ref}, :infinity) do
-      # It is here already: the pool had sent it before it answered.
+      # It has arrived: the pool sent it before its reply.
       :served ->
         receive do
           {^ref, reply} ->
@@ -118,7 +119,7 @@ defmodule Wasmex.Pool.Lease do
         error
     end
   rescue
-    # The table belongs to the pool: when it died meanwhile, this is the exit of any call of a process that died.
+    # The table belongs to the pool: if it died in the meantime, exit as any call of a dead process does.
     error in ArgumentError ->
       if Slots.gone?(slots), do: gone(slots), else: reraise(error, __STACKTRACE__)
   end
@@ -126,8 +127,8 @@ defmodule Wasmex.Pool.Lease do
   @spec gone(Slots.t()) :: no_return()
   defp gone(slots), do: exit({:noproc, {Wasmex.Pool, :checkout, [slots.server]}})
 
-  # What a fresh one has used of memory counts too. Fuel is given beforehand: a guest that is stopped in a loop has burnt
-  # what no counter shows.
+  # The memory of a fresh instance counts too. Fuel is granted beforehand: for a guest stopped in a loop, the counter is
+  # not exact.
   defp metered(%{key: nil} = lease), do: lease
   defp metered(%{slots: %{limits: %{metered?: false}}} = lease), do: lease
 
@@ -155,7 +156,7 @@ defmodule Wasmex.Pool.Lease do
     end
   end
 
-  # Written down before it is used: should this process be killed, the pool closes it.
+  # Recorded before it is used: if this process is killed, the pool closes it.
   defp made(slots, slot) do
     {generation, argument} = Slots.argument(slots)
     if argument == :"$ended", do: gone(slots)
@@ -175,8 +176,8 @@ defmodule Wasmex.Pool.Lease do
   end
 
   @doc """
-  Gives the place back, with its worker (`:keep`) or without (`:replace`); `:stopped` is one whose call was stopped, which
-  counts as if it had burnt all that it was given; `{:keep, worker}` is another one in the same place.
+  Frees the place and keeps (`:keep`) or discards (`:replace`) its worker; `:stopped` is a worker whose call was
+  stopped, which counts as if it had burnt all of its fuel; `{:keep, worker}` replaces the worker in the same place.
   """
   @spec give_back(t(), :keep | {:keep, term()} | :replace | :stopped) :: :ok
   def give_back(%__MODULE__{} = lease, {:keep, worker}) do
@@ -237,7 +238,7 @@ defmodule Wasmex.Pool.Lease do
     ArgumentError -> nil
   end
 
-  # In this order: who waits says so before it looks for a free place.
+  # In this order: a waiting process sets its flag before it looks for a free place.
   defp release(slots, slot) do
     key = if slots.limits, do: Slots.key(slots, slot), else: 0
     Slots.release(slots, slot)

@@ -1,11 +1,11 @@
 defmodule Wasmex.Pool.Limits do
   @moduledoc false
-  # What each key of a pool may use: places at a time, and calls, fuel and memory per second, as token buckets that hold
-  # what one second brings.
+  # Limits of each key of a pool: concurrent places, and calls, fuel and memory per second, as token buckets that hold
+  # one second's worth.
   #
-  # A bucket is one number, the time at which it will be full again (in ns of the monotonic clock): it is full when that is
-  # past, and empty when that is a second ahead. Taking is one atomic operation of the table. What a call used is known
-  # when it is over, so a bucket may be in debt: the next call waits until that is paid.
+  # A bucket is one number, the time at which it will be full (in ns of the monotonic clock): it is full if that is in
+  # the past, and empty if it is a second ahead. Taking is one atomic operation on the table. The use of a call is known
+  # when it ends, so a bucket may be in debt: the next call waits until it has recovered.
 
   alias Wasmex.{Error, Options}
 
@@ -13,7 +13,7 @@ defmodule Wasmex.Pool.Limits do
     places: [
       type: {:or, [nil], {:integer, 1..1_000_000}},
       default_doc: "all",
-      doc: "places that one key may have at a time; its further calls wait for one of these"
+      doc: "concurrent places of one key; its further calls wait for one of these"
     ],
     calls: [
       type: {:or, [nil], {:integer, 1..1_000_000_000}},
@@ -28,8 +28,7 @@ defmodule Wasmex.Pool.Limits do
     memory: [
       type: {:or, [nil], {:integer, 1..1_000_000_000_000_000}},
       default_doc: "any amount",
-      doc:
-        "bytes of memory per second: all of a fresh instance, and what one that is used again grew by"
+      doc: "bytes of memory per second: all of a fresh instance, and the growth of a reused one"
     ]
   ]
   @options Options.table(@rows, "per_key: of Wasmex.Pool.start_link/1")
@@ -45,11 +44,11 @@ defmodule Wasmex.Pool.Limits do
   # The columns of a key's row.
   @columns %{calls: 2, fuel: 3, memory: 4}
 
-  @doc "The table of the options in Markdown."
+  @doc "The options as a Markdown table."
   @spec docs() :: String.t()
   def docs, do: Options.Docs.table(@options)
 
-  @doc "Of the option `:per_key`; nil for none."
+  @doc "Validates the option `:per_key`; nil if there are no limits."
   @spec new!(keyword() | nil) :: t() | nil
   def new!(nil), do: nil
 
@@ -59,7 +58,7 @@ defmodule Wasmex.Pool.Limits do
 
     %__MODULE__{
       table: :ets.new(__MODULE__, [:public, write_concurrency: true]),
-      # Nobody outside can find keys that share a number.
+      # Seeded, so that users cannot choose colliding keys.
       salt: :crypto.strong_rand_bytes(16),
       places: places,
       rates: rates,
@@ -72,12 +71,12 @@ defmodule Wasmex.Pool.Limits do
   def hash(%__MODULE__{salt: salt}, key),
     do: Bitwise.bsl(:erlang.phash2({salt, key}), 27) + :erlang.phash2({key, salt}) + 1
 
-  @doc "Whether a key may have one more place, of which it has so many."
+  @doc "Whether a key with this number of places may have one more."
   @spec room?(t(), non_neg_integer()) :: boolean()
   def room?(%__MODULE__{places: nil}, _count), do: true
   def room?(%__MODULE__{places: places}, count), do: count < places
 
-  @doc "Takes one call; an error says when the key may come again."
+  @doc "Takes one call; the error says when the key may call again."
   @spec admit(t(), term()) :: :ok | {:error, Error.t()}
   def admit(%__MODULE__{rates: rates}, _key) when rates == %{}, do: :ok
 
@@ -89,7 +88,7 @@ defmodule Wasmex.Pool.Limits do
     end
   end
 
-  @doc "The fuel that a key has now; nil where that has no limit."
+  @doc "The fuel left for a key; nil if unlimited."
   @spec fuel(t(), term()) :: pos_integer() | nil
   def fuel(%__MODULE__{rates: %{fuel: rate}} = limits, key) do
     case :ets.lookup(limits.table, key) do
@@ -134,7 +133,7 @@ defmodule Wasmex.Pool.Limits do
 
   defp call(_limits, _key, _now), do: :ok
 
-  @doc "Takes what a call used."
+  @doc "Takes the use of a call."
   @spec used(t(), term(), meter()) :: :ok
   def used(%__MODULE__{rates: rates} = limits, key, used) do
     now = now()
@@ -146,7 +145,7 @@ defmodule Wasmex.Pool.Limits do
     :ok
   end
 
-  # A bucket that is full stays so: it begins now at the earliest.
+  # A full bucket stays full: it starts now at the earliest.
   defp charge(limits, key, name, amount, now) do
     column = @columns[name]
     operations = [{column, -1, now, now}, {column, cost(limits, name, amount)}]

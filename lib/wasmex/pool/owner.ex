@@ -1,19 +1,19 @@
 defmodule Wasmex.Pool.Owner do
   @moduledoc false
-  # A local process as a number, so that one atomic operation takes a place and says whose it is: whatever happens to the
-  # process afterwards, the place tells who has it. 0 is nobody.
+  # A local process as a number, so that one atomic operation takes a place and records its owner, whatever happens to
+  # the process afterwards. 0 means free.
   #
-  # A pid is two numbers (`<0.id.serial>`), which the external term format has at its end.
+  # A pid consists of two numbers (`<0.id.serial>`), which are at the end of its external term format.
 
   import Bitwise
 
-  # Bits of an id: a local pid is 60 bits in all, the id 28 of them.
+  # Bits of the id: a local pid has 60 bits, 28 of them for the id.
   @id 28
   @word :"$wasmex_owner"
 
   @type t :: pos_integer()
 
-  @doc "This process. Kept in its dictionary, for it takes half a microsecond."
+  @doc "The calling process's number, cached in its dictionary because it takes half a microsecond."
   @spec me() :: t()
   def me do
     case Process.get(@word) do
@@ -22,14 +22,14 @@ defmodule Wasmex.Pool.Owner do
     end
   end
 
-  @doc "A process of this node."
+  @doc "The number of a local process."
   @spec of(pid()) :: t()
   def of(pid) do
     {_head, <<id::32, serial::32, _creation::32>>} = split(pid)
     (serial <<< @id ||| id) + 1
   end
 
-  @doc "The process of a number."
+  @doc "The process with a number."
   @spec pid(t()) :: pid()
   def pid(word) do
     {head, <<_::64, creation::32>>} = split(self())

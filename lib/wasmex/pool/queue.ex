@@ -1,17 +1,17 @@
 defmodule Wasmex.Pool.Queue do
   @moduledoc false
-  # Who waits for a place, as a value: in the order of coming, or the last first where more than half of the room is taken,
-  # for then those who came first are most likely too late already. Who may not have a place because others with the same
-  # key have theirs is parked until one of them gives it back.
+  # The queue of waiting processes, as a value: first in, first out, or last in, first out when more than half full,
+  # since the oldest have then most likely missed their deadlines. A process whose key is at its limit is parked until
+  # another one with that key frees a place.
 
   @enforce_keys [:most]
   defstruct [
     :most,
     # By reference: `{from, owner, key}`; key is 0 for none.
     waiters: %{},
-    # References in the order of coming; those that left are still in it.
+    # References in order of arrival, including some that have left.
     order: :queue.new(),
-    # By key, references in the order of coming.
+    # Parked references by key, in order of arrival.
     parked: %{},
     parked_count: 0
   ]
@@ -25,7 +25,7 @@ defmodule Wasmex.Pool.Queue do
   @spec size(t()) :: non_neg_integer()
   def size(%__MODULE__{waiters: waiters}), do: map_size(waiters)
 
-  @doc "How many wait for any place."
+  @doc "The number of processes waiting for any place."
   @spec waiting(t()) :: non_neg_integer()
   def waiting(queue), do: size(queue) - queue.parked_count
 
@@ -38,7 +38,7 @@ defmodule Wasmex.Pool.Queue do
     %{queue | waiters: Map.put(queue.waiters, ref, waiter), order: order}
   end
 
-  @doc "One that gives up; whether it still waited."
+  @doc "Removes a process; returns whether it was still waiting."
   @spec delete(t(), reference()) :: {boolean(), t()}
   def delete(queue, ref) do
     case Map.pop(queue.waiters, ref) do
@@ -59,7 +59,7 @@ defmodule Wasmex.Pool.Queue do
     end
   end
 
-  # References of those that left take room; more than there are others is enough.
+  # References of processes that left are removed once they outnumber the others.
   defp tidy(queue) do
     if :queue.len(queue.order) > 2 * size(queue) + 16,
       do: %{queue | order: :queue.filter(&is_map_key(queue.waiters, &1), queue.order)},
@@ -67,7 +67,8 @@ defmodule Wasmex.Pool.Queue do
   end
 
   @doc """
-  The next that may have a place. `room?` says of a key whether it may have one more; those that may not are parked.
+  The next process that may have a place. `room?` says whether a key may have one more; processes of other keys are
+  parked.
   """
   @spec pop(t(), (pos_integer() -> boolean())) :: {reference(), waiter(), t()} | {nil, t()}
   def pop(queue, room?) do
@@ -100,7 +101,7 @@ defmodule Wasmex.Pool.Queue do
     %{queue | parked: Map.put(queue.parked, key, refs), parked_count: queue.parked_count + 1}
   end
 
-  @doc "A place of this key came free: the first that waits for one waits in front of all others. 0 is all keys."
+  @doc "A place of this key became free: its first parked process moves to the front. 0 means all keys."
   @spec unpark(t(), non_neg_integer()) :: t()
   def unpark(queue, 0), do: queue.parked |> Map.keys() |> Enum.reduce(queue, &unpark(&2, &1))
 
@@ -121,7 +122,7 @@ defmodule Wasmex.Pool.Queue do
     if :queue.is_empty(refs), do: Map.delete(parked, key), else: Map.put(parked, key, refs)
   end
 
-  @doc "All that wait."
+  @doc "All waiting processes."
   @spec waiters(t()) :: [waiter()]
   def waiters(queue), do: Map.values(queue.waiters)
 end

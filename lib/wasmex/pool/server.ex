@@ -1,32 +1,32 @@
 defmodule Wasmex.Pool.Server do
   @moduledoc false
-  # The process of a pool: keeps those who wait, and takes back the places of processes that died. While there is room
-  # nobody asks it anything.
+  # The process of a pool: queues waiting processes, and frees the places of dead ones. While there is room, no one
+  # calls it.
 
   use GenServer
 
   alias Wasmex.Error
   alias Wasmex.Pool.{Handles, Limits, Owner, Queue, Slots}
 
-  # ms between two looks at the places: while somebody waits, and else.
+  # Interval in ms between checks of the places: while a process waits, and otherwise.
   @hurry 50
   @rest 1_000
 
-  # The owner of places that this process has. Pid 0 is the VM's own, which uses no pool.
+  # The owner of places held by this process. Pid 0 belongs to the VM, which uses no pool.
   @mine 1
 
   @enforce_keys [:slots, :queue]
   defstruct [
     :slots,
     :queue,
-    # A process with which the pool ends.
+    # A process that the pool ends with.
     :owner,
-    # Owners whose death is told, while somebody waits: by pid their monitors.
+    # Monitored owners, while a process waits: their monitors by pid.
     watched: %{},
-    # ms after which a worker that nobody used is closed, and since when each was not used: `%{slot => {uses, since}}`.
+    # Workers unused for this many ms are closed; since when each was unused: `%{slot => {uses, since}}`.
     idle: :infinity,
     resting: %{},
-    # Who waits for the last lease to end, then `:told`; nobody gets a place any more.
+    # The process that waits for the last lease to end, then `:told`; no more places are assigned.
     drained: nil
   ]
 
@@ -37,9 +37,9 @@ defmodule Wasmex.Pool.Server do
 
   @impl true
   def init(opts) do
-    # `terminate/2` closes the workers.
+    # So that `terminate/2` closes the workers.
     Process.flag(:trap_exit, true)
-    # Who waits for a place waits for its few microseconds, which must not wait behind guests.
+    # Waiting processes depend on this one for a few microseconds, which must not wait for guests.
     Process.flag(:priority, :high)
     if opts.owner, do: Process.monitor(opts.owner)
     {module, argument} = opts.worker
@@ -73,7 +73,7 @@ defmodule Wasmex.Pool.Server do
     end
   end
 
-  # Made here, one after the other: a pool whose workers can't be made does not start.
+  # Created here, one after the other: a pool whose workers cannot be created does not start.
   defp warm(_slots, 0), do: :ok
 
   defp warm(slots, n) do
@@ -104,7 +104,7 @@ defmodule Wasmex.Pool.Server do
     if Queue.full?(state.queue) do
       {:reply, {:error, overloaded(state)}, state}
     else
-      # From now on those who give back say so; then it is looked whether somebody just did.
+      # From now on check-ins notify this process; then check again for a place that was just freed.
       state = %{state | queue: Queue.put(state.queue, ref, {from, owner, key})} |> announce()
       state = if map_size(state.watched) == 0, do: watch_all(state), else: state
       {:noreply, serve(state)}
@@ -130,7 +130,7 @@ defmodule Wasmex.Pool.Server do
     for {waiter, _, _} <- Queue.waiters(state.queue),
         do: GenServer.reply(waiter, {:error, closed(state)})
 
-    # Nobody gets past this any more, and those who give back say so.
+    # From now on no place can be taken without asking, and check-ins notify this process.
     Slots.put_waiting(state.slots, 1, 0)
     state = %{state | queue: Queue.new(state.queue.most), drained: from} |> watch_all()
     {:noreply, drained(state)}
@@ -164,12 +164,12 @@ defmodule Wasmex.Pool.Server do
 
   def handle_info(:look, state), do: {:noreply, state |> look() |> look_later()}
 
-  # Of what started it, or of something that a worker left behind.
+  # From the process that started it, or from something that a worker left behind.
   def handle_info({:EXIT, _pid, _reason}, state), do: {:noreply, state}
   def handle_info(_message, state), do: {:noreply, state}
 
-  # A place may be taken between two looks by a process that is not watched: one that read that nobody waits, just before
-  # somebody did. So the places are looked at from time to time too.
+  # A place may be taken between two checks by a process that is not monitored, because it read the flag just before
+  # another one started to wait. So the places are checked periodically too.
   defp look(state) do
     dead = for {slot, owner} <- owned(state.slots), not alive?(owner), do: {slot, owner}
     recover(state.slots, dead)
@@ -185,7 +185,7 @@ defmodule Wasmex.Pool.Server do
   defp owned_by(slots, owner), do: Enum.filter(Slots.owned(slots), &match?({_slot, ^owner}, &1))
   defp alive?(owner), do: owner |> Owner.pid() |> Process.alive?()
 
-  # Their workers may be in the middle of anything.
+  # Their workers may be in any state.
   defp recover(slots, places) do
     for {slot, dead} <- places, Slots.inherit(slots, slot, dead, @mine) do
       with {:ok, worker} <- Slots.take_worker(slots, slot), do: close(slots, worker)
@@ -193,7 +193,7 @@ defmodule Wasmex.Pool.Server do
     end
   end
 
-  # In a process of its own: this one waits for nobody.
+  # In a separate process, since this one must not wait.
   defp close(slots, worker), do: spawn(fn -> slots.module.close(worker) end)
 
   defp close_idle(slots, places) do
@@ -210,7 +210,7 @@ defmodule Wasmex.Pool.Server do
         do: slots.module.close(worker)
   end
 
-  # Those that nobody used since they were looked at so long ago.
+  # Workers unused since the previous check.
   defp retire(%{idle: :infinity} = state), do: state
 
   defp retire(state) do
@@ -251,7 +251,7 @@ defmodule Wasmex.Pool.Server do
     %{state | watched: %{}}
   end
 
-  # Gives places to those who wait, as long as there are both.
+  # Assigns places to waiting processes, as long as there are both.
   defp serve(%{drained: drained} = state) when drained != nil, do: drained(state)
 
   defp serve(state) do
@@ -275,7 +275,7 @@ defmodule Wasmex.Pool.Server do
 
         if Process.alive?(pid) do
           if key != 0, do: Slots.put_key(slots, slot, key)
-          # Ours until here, so this can't fail.
+          # Held by this process until here, so this cannot fail.
           true = Slots.inherit(slots, slot, @mine, owner)
           GenServer.reply(from, {:ok, slot})
           state |> watch(pid) |> serve()
@@ -285,7 +285,7 @@ defmodule Wasmex.Pool.Server do
     end
   end
 
-  # Told once; those who come after that still find it shut.
+  # Only the first time; later requests find it closed.
   defp drained(%{drained: :told} = state), do: state
 
   defp drained(state) do
@@ -299,17 +299,17 @@ defmodule Wasmex.Pool.Server do
 
   defp overloaded(state) do
     message =
-      "the pool is overloaded: #{state.slots.size} are in use and #{Queue.size(state.queue)} wait (max_queue)"
+      "the pool is overloaded: #{state.slots.size} places are in use and #{Queue.size(state.queue)} processes wait (max_queue)"
 
     %Error{reason: :overloaded, details: %{message: message}}
   end
 
   defp closed(state) do
-    message = "the pool is being drained and lends no more"
+    message = "the pool is being drained"
     %Error{reason: :closed, details: %{pool: state.slots.server, message: message}}
   end
 
-  # Those in use are closed by their users, who see that there is another generation.
+  # Workers in use are closed by their users, which notice the new generation.
   @impl true
   def terminate(_reason, state) do
     Slots.put_argument(state.slots, :"$ended")
@@ -324,7 +324,7 @@ defmodule Wasmex.Pool.Server do
   def format_status(_reason, [_dictionary, state]),
     do: [data: [{~c"State", readable(state)}]]
 
-  @doc "What a pool is doing, for people."
+  @doc "The state of a pool, for display."
   @spec readable(t()) :: map()
   def readable(%__MODULE__{slots: slots} = state) do
     %{

@@ -1,10 +1,10 @@
 defmodule Wasmex.Pool.Slots do
   @moduledoc false
-  # The places of a pool, in memory that all processes share: who has each, how often its worker was used, for which key.
-  # Taking and giving back is one atomic operation each, and asks no process.
+  # The places of a pool, in shared memory: their owners, the number of uses of each worker, and their keys. Taking and
+  # freeing are one atomic operation each, without asking a process.
   #
-  # Each place has 64 bytes of its own, so that schedulers do not fight for a cache line. The first 64 bytes are the
-  # pool's: who waits, and the generation of workers.
+  # Each place has its own 64 bytes, so that schedulers do not contend for a cache line. The first 64 bytes belong to
+  # the pool: flags of waiting processes, and the generation of workers.
 
   import Bitwise
 
@@ -15,22 +15,22 @@ defmodule Wasmex.Pool.Slots do
     # The pool's process.
     :server,
     :atomics,
-    # Rows: `{slot, generation, worker}`, and `{:worker, generation, {module, argument}}`, of which workers are made.
+    # Rows: `{slot, generation, worker}`, and `{:worker, generation, {module, argument}}`, which creates workers.
     :table,
     :size,
-    # How many schedulers begin at places of their own.
+    # The number of schedulers with a part of the places.
     :partitions,
     # The `Wasmex.Pool.Worker`.
     :module,
     :policy,
-    # `Wasmex.Pool.Limits` for each key, or nil.
+    # `Wasmex.Pool.Limits` of each key, or nil.
     :limits
   ]
 
   @type t :: %__MODULE__{}
   @type slot :: non_neg_integer()
 
-  # Words: of the pool, and of each place.
+  # Words of the pool, and of each place.
   @stride 8
   @waiting 1
   @generation 2
@@ -43,7 +43,7 @@ defmodule Wasmex.Pool.Slots do
   @compile {:inline,
             word: 2, claim_at: 3, release: 2, crowded?: 1, awaited?: 1, generation: 1, used: 2}
 
-  @doc "Places that are free; the fields are those of the struct."
+  @doc "Creates free places; the fields are those of the struct."
   @spec new(keyword()) :: t()
   def new(fields) do
     size = Keyword.fetch!(fields, :size)
@@ -60,7 +60,7 @@ defmodule Wasmex.Pool.Slots do
 
   defp word(slot, field), do: (slot + 1) * @stride + field
 
-  @doc "A free place for this owner, the first ones of this scheduler's own part first; nil where there is none."
+  @doc "Takes a free place for this owner, starting with this scheduler's part; nil if there is none."
   @spec claim(t(), Owner.t()) :: slot() | nil
   def claim(%__MODULE__{size: size, partitions: partitions} = slots, owner) do
     part = rem(:erlang.system_info(:scheduler_id), partitions)
@@ -76,28 +76,28 @@ defmodule Wasmex.Pool.Slots do
   defp claim(%{size: size, atomics: atomics} = slots, owner, at, last) do
     slot = if at >= size, do: at - size, else: at
 
-    # Read first: a failed exchange takes the cache line away from its owner.
+    # Read first: a failed exchange moves the cache line away from its owner.
     if :atomics.get(atomics, word(slot, @owner)) == 0 and claim_at(slots, slot, owner),
       do: slot,
       else: claim(slots, owner, at + 1, last)
   end
 
-  @doc "Whether this place was free, and now is this owner's."
+  @doc "Takes this place for the owner; false if it is not free."
   @spec claim_at(t(), slot(), Owner.t()) :: boolean()
   def claim_at(%__MODULE__{atomics: atomics}, slot, owner),
     do: :atomics.compare_exchange(atomics, word(slot, @owner), 0, owner) == :ok
 
-  @doc "Whether one is free and nobody waits for it."
+  @doc "Whether a place is free and no process waits."
   @spec room?(t()) :: boolean()
   def room?(%__MODULE__{size: size} = slots),
     do: not crowded?(slots) and Enum.any?(0..(size - 1), &(owner(slots, &1) == 0))
 
-  @doc "Takes a place from a dead owner; whether it still had it."
+  @doc "Takes a place from a dead owner; false if it did not have it any more."
   @spec inherit(t(), slot(), Owner.t(), Owner.t()) :: boolean()
   def inherit(%__MODULE__{atomics: atomics}, slot, dead, owner),
     do: :atomics.compare_exchange(atomics, word(slot, @owner), dead, owner) == :ok
 
-  @doc "The place is free from now on."
+  @doc "Frees the place."
   @spec release(t(), slot()) :: :ok
   def release(%__MODULE__{atomics: atomics, limits: nil}, slot),
     do: :atomics.put(atomics, word(slot, @owner), 0)
@@ -110,12 +110,12 @@ defmodule Wasmex.Pool.Slots do
   @spec owner(t(), slot()) :: Owner.t() | 0
   def owner(%__MODULE__{atomics: atomics}, slot), do: :atomics.get(atomics, word(slot, @owner))
 
-  @doc "Those that somebody has, with their owners."
+  @doc "The places in use, with their owners."
   @spec owned(t()) :: [{slot(), Owner.t()}]
   def owned(%__MODULE__{size: size} = slots),
     do: for(slot <- 0..(size - 1), owner = owner(slots, slot), owner != 0, do: {slot, owner})
 
-  @doc "Counts a use of the worker; how many there were."
+  @doc "Counts a use of the worker and returns their number."
   @spec used(t(), slot()) :: pos_integer()
   def used(%__MODULE__{atomics: atomics}, slot),
     do: :atomics.add_get(atomics, word(slot, @uses), 1)
@@ -123,7 +123,7 @@ defmodule Wasmex.Pool.Slots do
   @spec uses(t(), slot()) :: non_neg_integer()
   def uses(%__MODULE__{atomics: atomics}, slot), do: :atomics.get(atomics, word(slot, @uses))
 
-  @doc "Says for whom a place is used: a number of `Wasmex.Pool.Limits.hash/2`."
+  @doc "Sets the key of a place: a number from `Wasmex.Pool.Limits.hash/2`."
   @spec put_key(t(), slot(), pos_integer()) :: :ok
   def put_key(%__MODULE__{atomics: atomics}, slot, key),
     do: :atomics.put(atomics, word(slot, @key), key)
@@ -131,30 +131,30 @@ defmodule Wasmex.Pool.Slots do
   @spec key(t(), slot()) :: non_neg_integer()
   def key(%__MODULE__{atomics: atomics}, slot), do: :atomics.get(atomics, word(slot, @key))
 
-  @doc "How many places are used for a key. Counted anew each time, so nothing that dies can spoil it."
+  @doc "The number of places in use for a key. Counted each time, so dead processes cannot corrupt it."
   @spec count_key(t(), pos_integer()) :: non_neg_integer()
   def count_key(%__MODULE__{size: size} = slots, key) do
     Enum.count(0..(size - 1), fn slot -> key(slots, slot) == key and owner(slots, slot) != 0 end)
   end
 
-  @doc "How many wait for a place, and how many for a place of their key."
+  @doc "Sets the number of processes waiting for a place, and for a place of their key."
   @spec put_waiting(t(), non_neg_integer(), non_neg_integer()) :: :ok
   def put_waiting(%__MODULE__{atomics: atomics}, waiting, parked),
     do: :atomics.put(atomics, @waiting, parked <<< @parked ||| waiting)
 
-  @doc "Whether somebody waits for any place: nobody may pass them."
+  @doc "Whether a process waits for any place; it has priority."
   @spec crowded?(t()) :: boolean()
   def crowded?(%__MODULE__{atomics: atomics}),
     do: (:atomics.get(atomics, @waiting) &&& (1 <<< @parked) - 1) != 0
 
-  @doc "Whether somebody wants to hear of a place that came free."
+  @doc "Whether the pool must be notified of a free place."
   @spec awaited?(t()) :: boolean()
   def awaited?(%__MODULE__{atomics: atomics}), do: :atomics.get(atomics, @waiting) != 0
 
   @spec generation(t()) :: non_neg_integer()
   def generation(%__MODULE__{atomics: atomics}), do: :atomics.get(atomics, @generation)
 
-  @doc "From now on workers are made of this."
+  @doc "Sets the worker module and argument for new workers."
   @spec put_argument(t(), term()) :: :ok
   def put_argument(%__MODULE__{atomics: atomics, table: table} = slots, argument) do
     generation = generation(slots) + 1
@@ -168,7 +168,7 @@ defmodule Wasmex.Pool.Slots do
     {generation, argument}
   end
 
-  @doc "The worker of a place that this process has, with its generation."
+  @doc "The worker of a place held by this process, with its generation."
   @spec worker(t(), slot()) :: {non_neg_integer(), term()} | nil
   def worker(%__MODULE__{table: table}, slot) do
     case :ets.lookup(table, slot) do
@@ -183,12 +183,12 @@ defmodule Wasmex.Pool.Slots do
     :ets.insert(table, {slot, generation, worker})
   end
 
-  @doc "Another worker in the same place, which was used as often."
+  @doc "Replaces the worker of a place, keeping its number of uses."
   @spec change_worker(t(), slot(), non_neg_integer(), term()) :: true
   def change_worker(%__MODULE__{table: table}, slot, generation, worker),
     do: :ets.insert(table, {slot, generation, worker})
 
-  @doc "Forgets the worker of a place, which is the caller's to close."
+  @doc "Removes the worker of a place; the caller must close it."
   @spec take_worker(t(), slot()) :: {:ok, term()} | nil
   def take_worker(%__MODULE__{table: table}, slot) do
     case :ets.take(table, slot) do
@@ -197,7 +197,7 @@ defmodule Wasmex.Pool.Slots do
     end
   end
 
-  @doc "Counts: who has places is told by the places themselves, so this asks no process."
+  @doc "Statistics, read from the places without asking a process."
   @spec stats(t()) :: %{
           in_use: non_neg_integer(),
           idle: non_neg_integer(),
@@ -219,7 +219,7 @@ defmodule Wasmex.Pool.Slots do
   @spec gone?(t()) :: boolean()
   def gone?(%__MODULE__{table: table}), do: :ets.info(table, :id) == :undefined
 
-  @doc "Those that have a worker."
+  @doc "The places with a worker."
   @spec with_workers(t()) :: [slot()]
   def with_workers(%__MODULE__{table: table}),
     do: :ets.select(table, [{{:"$1", :_, :_}, [{:is_integer, :"$1"}], [:"$1"]}])

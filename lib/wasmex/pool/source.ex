@@ -1,6 +1,6 @@
 defmodule Wasmex.Pool.Source do
   @moduledoc false
-  # What the workers of a pool are made of: from a user's options to a `Wasmex.Pool.Worker` and its argument.
+  # Converts a user's options to a `Wasmex.Pool.Worker` and its argument.
 
   alias Wasmex.{
     Code,
@@ -23,21 +23,21 @@ defmodule Wasmex.Pool.Source do
   alias Wasmex.Program.Compiled
   alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
 
-  @doc "The options that say it."
+  @doc "The options for the source."
   @spec rows() :: keyword(keyword())
   def rows do
     [
       source: [
         type: :any,
         doc:
-          "what workers are made of: a path, `{:bytes, bytes}`, a `Wasmex.Code`, a compiled module or component, a template of one, or a `Wasmex.Plugin.Compiled`",
+          "the code of the workers: a path, `{:bytes, bytes}`, a `Wasmex.Code`, a compiled module or component, a template of one, or a `Wasmex.Plugin.Compiled`",
         example: ~s|"priv/rules.wasm"|
       ],
       as: [
         type: {:one_of, [:instance, :program, :plugin, :http]},
         default: :instance,
         doc:
-          "what it is: a library whose functions are called, a WASI program, a plug-in, or a function of `Wasmex.HTTP`"
+          "the kind of code: a library whose functions are called, a WASI program, a plug-in, or a function of `Wasmex.HTTP`"
       ],
       imports: [
         type: Type.Imports,
@@ -49,7 +49,7 @@ defmodule Wasmex.Pool.Source do
         type: :any,
         default: false,
         doc:
-          "what instances get of WASI: `true`, `%Wasmex.Wasi.WasiOptions{}`, or `%Wasmex.Wasi.WasiP2Options{}` for components"
+          "WASI for the instances: `true`, `%Wasmex.Wasi.WasiOptions{}`, or `%Wasmex.Wasi.WasiP2Options{}` for components"
       ],
       store_limits: [
         type: {:or, [nil], {:options, StoreLimits}},
@@ -58,14 +58,14 @@ defmodule Wasmex.Pool.Source do
       ],
       engine: [
         type: {:or, [nil], {:struct, Engine}},
-        default_doc: "the one that all share",
-        doc: "what a path or bytes are compiled for"
+        default_doc: "the shared default engine",
+        doc: "the engine for a path or bytes"
       ],
       prepare: [
         type: {:or, [nil], :string},
         default_doc: "none",
         doc:
-          "an exported function, without params, that is called once on each new instance: a snapshot's that seeds its randomness anew, say",
+          "an exported function, without params, called once on each new instance, for example to reseed the randomness of a snapshot",
         example: ~s|"reseed"|
       ],
       options: [
@@ -78,7 +78,7 @@ defmodule Wasmex.Pool.Source do
     ] ++ Options.Snapshot.row()
   end
 
-  @doc "The worker of checked options."
+  @doc "The worker for validated options."
   @spec worker(map()) :: {:ok, {module(), term()}} | {:error, Exception.t()}
   def worker(%{source: %Plugin.Compiled{} = compiled} = opts),
     do: {:ok, {Plugin.Pool, {compiled, opts.options}}}
@@ -99,7 +99,7 @@ defmodule Wasmex.Pool.Source do
          do: {:ok, {Plugin.Pool, {compiled, new}}}
   end
 
-  # Requests of a function are limited by its settings, whatever takes them.
+  # A function's own settings limit its requests, whoever sends them.
   def worker(%{as: :http, source: source, options: options}) do
     with {:ok, name, bytes} <- named(source),
          settings = Function.settings!(options, "options"),
@@ -168,7 +168,7 @@ defmodule Wasmex.Pool.Source do
     do: Options.misuse!("a path, {:bytes, bytes} or code as source, with as: :http", other)
 
   defp passing(%{convention: :resident}) do
-    message = "a resident server keeps running by itself, and is not lent (convention: :resident)"
+    message = "a resident server runs on its own and can't be pooled (convention: :resident)"
     {:error, %Error{reason: :not_a_program, details: %{message: message}}}
   end
 
@@ -181,7 +181,7 @@ defmodule Wasmex.Pool.Source do
   defp original(other),
     do: Options.misuse!("a path, {:bytes, bytes} or code as source, with snapshot:", other)
 
-  # Of a pool that counts fuel for its keys.
+  # For a pool that counts fuel per key.
   defp engine(%{engine: %Engine{} = engine}), do: engine
   defp engine(opts), do: Engine.shared(if fuel?(opts), do: [consume_fuel: true], else: [])
 

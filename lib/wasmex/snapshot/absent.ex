@@ -1,10 +1,10 @@
 defmodule Wasmex.Snapshot.Absent do
   @moduledoc false
-  # Functions that only raise, of any number of arguments that imports have.
+  # Functions that only raise, for each number of arguments of an import.
 
   @most 64
 
-  @doc "Of so many parameters, and a context."
+  @doc "A function with this number of parameters and a context."
   @spec function(0..64, String.t()) :: fun()
   for count <- 0..@most do
     args = for _ <- 0..count, do: {:_, [], nil}

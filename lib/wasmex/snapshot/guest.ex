@@ -1,6 +1,6 @@
 defmodule Wasmex.Snapshot.Guest do
   @moduledoc false
-  # Runs a guest that was instrumented to the end of its initialisation, and reads all of its state.
+  # Runs the initialisation of an instrumented guest, and reads its whole state.
 
   alias Wasmex.{
     Components,
@@ -19,14 +19,14 @@ defmodule Wasmex.Snapshot.Guest do
   alias Wasmex.Snapshot.{Absent, Refusal, State}
   alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
 
-  # What Wizer calls what it exports.
+  # The names of Wizer's exports.
   @module "__wizer_"
   @component "wasmtime:wizer/access"
 
-  # Read in parts, so that none takes long.
+  # Read in parts, so that each takes little time.
   @part 4 * 1024 * 1024
 
-  @doc "The state, and what it asked for that repeats."
+  @doc "The state, and the shared state that was read."
   @spec run(:module | :component, binary(), map(), Wasmex.Compiler.Options.t()) ::
           {:ok, [State.value()], [atom()] | :unknown} | {:error, Exception.t()}
   def run(kind, wasm, opts, compile) do
@@ -80,7 +80,7 @@ defmodule Wasmex.Snapshot.Guest do
     end
   end
 
-  # What nobody gives is there, and fails when it is called: the host of later may have it, now it must not be needed.
+  # Missing imports are defined, and fail when called: they may exist at run time, but must not be needed now.
   defp imports(module, given) do
     given =
       Map.new(given, fn {namespace, items} ->
@@ -99,9 +99,9 @@ defmodule Wasmex.Snapshot.Guest do
     end)
   end
 
-  # A function takes a context and so many arguments.
+  # A function of a context and this number of arguments.
   defp absent(namespace, name, count) do
-    message = "the guest calls #{namespace}.#{name} while it is initialised: give it in imports:"
+    message = "the guest calls #{namespace}.#{name} during initialisation: pass it in imports:"
     Absent.function(count, message)
   end
 
@@ -114,7 +114,7 @@ defmodule Wasmex.Snapshot.Guest do
 
       {:ok, other} ->
         Refusal.error(
-          "the function #{inspect(init)} returned #{inspect(other, limit: 5)}; one that initialises returns nothing"
+          "the function #{inspect(init)} returned #{inspect(other, limit: 5)}; an initialisation function must return nothing"
         )
 
       error ->
@@ -186,7 +186,7 @@ defmodule Wasmex.Snapshot.Guest do
     |> IO.iodata_to_binary()
   end
 
-  # Wizer has a function for each global and memory.
+  # Wizer exports a function for each global and memory.
   defp read(instance, exports) do
     {:instance, items} = Map.get(exports, @component, {:instance, %{}})
 

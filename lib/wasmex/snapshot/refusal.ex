@@ -1,6 +1,6 @@
 defmodule Wasmex.Snapshot.Refusal do
   @moduledoc false
-  # Why no snapshot can be taken.
+  # The error when no snapshot can be taken.
 
   alias Wasmex.Error
 

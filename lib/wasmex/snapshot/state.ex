@@ -1,11 +1,11 @@
 defmodule Wasmex.Snapshot.State do
   @moduledoc false
-  # The state of a guest as the helper reads it: see native/compiler/src/state.rs.
+  # Encodes the state of a guest for the helper: see native/compiler/src/state.rs.
 
-  @typedoc "A name that Wizer gave, a type, and the value: an integer, a float or bytes."
+  @typedoc "A name from Wizer, a type, and the value: an integer, a float or bytes."
   @type value :: {String.t(), :i32 | :i64 | :f32 | :f64 | :v128 | :memory, term()}
 
-  @doc "The code, what is to become of its functions, and the values."
+  @doc "Encodes the code, its functions' names, and the values."
   @spec encode(binary(), String.t(), map(), [value()]) :: iodata()
   def encode(code, init, opts, values) do
     keep = if opts.keep_init or component?(code), do: 1, else: 0
@@ -19,7 +19,7 @@ defmodule Wasmex.Snapshot.State do
     ]
   end
 
-  # Without it the output of Wizer is not valid.
+  # Required for valid output of Wizer.
   defp component?(<<0, "asm", _version::16, layer::little-16, _::binary>>), do: layer != 0
 
   defp text(text), do: [<<byte_size(text)::16>>, text]
@@ -32,7 +32,7 @@ defmodule Wasmex.Snapshot.State do
   defp bytes(:v128, value), do: [4, long(<<value::little-128>>)]
   defp bytes(:memory, value), do: [5, long(value)]
 
-  # Of NaNs there is one.
+  # There is only one NaN.
   defp float(:nan, 32), do: <<0x7FC0_0000::little-32>>
   defp float(:nan, 64), do: <<0x7FF8_0000_0000_0000::little-64>>
   defp float(:infinity, 32), do: <<0x7F80_0000::little-32>>

@@ -1,10 +1,10 @@
 defmodule Wasmex.Socket.Dialer do
   @moduledoc false
-  # Answers what guests dial (`dial: [{address, function_or_pid}]`): runs the function with each connection in a process of
-  # its own, or hands the connection to the pid.
+  # Handles connections of guests (`dial: [{address, function_or_pid}]`): runs the function with each connection in a
+  # separate process, or sends the connection to the pid.
   #
-  # It ends with the last store that needs it (`:wasmex_dial_over`), and with the process that made the store. The processes that run
-  # the function are linked to it and end with it.
+  # It ends with the last store that needs it (`:wasmex_dial_over`), and with the process that created the store. The
+  # processes that run the function are linked to it.
 
   use GenServer, restart: :temporary
 
@@ -45,7 +45,7 @@ defmodule Wasmex.Socket.Dialer do
     end
   end
 
-  # Like a task: whoever looks for the process behind it, such as a sandbox of a database, finds the store's.
+  # Like a task: code that looks up the parent process, such as a database sandbox, finds the store's.
   defp answer(function, socket, _address, callers) do
     pid =
       :proc_lib.spawn_link(fn ->

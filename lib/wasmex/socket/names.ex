@@ -1,13 +1,13 @@
 defmodule Wasmex.Socket.Names do
   @moduledoc false
-  # The names of listeners in memory (`listen: [{:pipe, name}]`). A name belongs to the process that made the store, and is free
-  # again when that ends.
+  # The names of in-memory listeners (`listen: [{:pipe, name}]`). A name is registered for the process that created the
+  # store, and is free again when that process ends.
 
   alias Wasmex.{Error, Native}
 
   @registry Wasmex.Socket.Registry
 
-  @doc "A new listener of this name, for one guest."
+  @doc "Registers a new listener with this name, for one guest."
   @spec register(term()) :: reference()
   def register(name) do
     case Native.socket_pipe(true) do
@@ -27,7 +27,7 @@ defmodule Wasmex.Socket.Names do
 
       {:error, {:already_registered, owner}} ->
         raise ArgumentError,
-              "listen: the pipe #{inspect(name)} is taken by #{inspect(owner)}; give it another name"
+              "listen: the pipe #{inspect(name)} is already used by #{inspect(owner)}; use another name"
     end
   rescue
     error in ArgumentError ->
@@ -37,7 +37,7 @@ defmodule Wasmex.Socket.Names do
             "listen: {:pipe, name} needs the application :wasmex to be started"
   end
 
-  @doc "The listener of this name."
+  @doc "The listener with this name."
   @spec find(term()) :: reference() | nil
   def find(name) do
     case Registry.lookup(@registry, name) do

@@ -1,14 +1,14 @@
 defmodule Wasmex.HTTP.Resident.Exchange do
   @moduledoc false
-  # One request to a resident server and its answer, over a connection of their own (HTTP/1.1, RFC 9112). The reply is that of
-  # `Wasmex.HTTP.Exchange`: up to 64 KiB are held back, a longer answer is handed on as it comes.
+  # One request to a resident server and its response, over its own connection (HTTP/1.1, RFC 9112). Replies like
+  # `Wasmex.HTTP.Exchange`: up to 64 KiB are buffered, longer responses are streamed.
 
   alias Wasmex.{Error, Socket}
   alias Wasmex.HTTP.{Function, Request, Response}
   alias Wasmex.HTTP.Resident.Wire
 
   @held 64 * 1024
-  # Ms between two looks at whether the client is still there.
+  # Interval in ms between checks for a disconnected client.
   @look 250
 
   defstruct [
@@ -35,7 +35,7 @@ defmodule Wasmex.HTTP.Resident.Exchange do
       case Socket.connect(listener, timeout: timeout) do
         {:ok, socket} -> connected(%{exchange | socket: socket}, request, timeout)
         {:error, :timeout} -> failed(exchange, 504, timed_out(timeout))
-        {:error, reason} -> failed(exchange, 502, broken("can't be connected to: #{reason}"))
+        {:error, reason} -> failed(exchange, 502, broken("can't be reached: #{reason}"))
       end
 
     {%{response | duration: System.monotonic_time(:microsecond) - started}, state}
@@ -65,7 +65,7 @@ defmodule Wasmex.HTTP.Resident.Exchange do
         {%Response{status: 499, error: %Error{reason: :cancelled}}, state}
 
       {:error, reason} ->
-        failed(exchange, 502, broken("broke off: #{inspect(reason)}"))
+        failed(exchange, 502, broken("closed the connection: #{inspect(reason)}"))
     end
   after
     Socket.close(exchange.socket)
@@ -78,7 +78,7 @@ defmodule Wasmex.HTTP.Resident.Exchange do
 
   defp left(%{deadline: deadline}), do: max(deadline - System.monotonic_time(:millisecond), 0)
 
-  # A server may answer before it has read all, and close: its answer counts.
+  # A server may respond before it has read all, and close: its response counts.
   defp send_all(exchange, bytes) do
     case Socket.send(exchange.socket, bytes, left(exchange)) do
       {:error, :closed} -> :ok
@@ -113,7 +113,7 @@ defmodule Wasmex.HTTP.Resident.Exchange do
     end
   end
 
-  # In short waits, so that a client that has gone is noticed.
+  # In short waits, to notice a disconnected client.
   defp read(exchange) do
     wait = min(left(exchange), @look)
 
@@ -157,8 +157,8 @@ defmodule Wasmex.HTTP.Resident.Exchange do
           case read(exchange) do
             {:ok, more} -> pieces(exchange, body, rest <> more)
             {:error, :closed} when body == :close -> {:ok, exchange}
-            {:error, :closed} -> {:broken, "ended in the middle of its answer", exchange}
-            {:error, :timeout} -> {:broken, "has no time left for its answer", exchange}
+            {:error, :closed} -> {:broken, "ended in the middle of its response", exchange}
+            {:error, :timeout} -> {:broken, "has no time left for its response", exchange}
             error -> error
           end
         end

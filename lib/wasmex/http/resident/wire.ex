@@ -1,16 +1,16 @@
 defmodule Wasmex.HTTP.Resident.Wire do
   @moduledoc false
-  # HTTP/1.1 as its client (RFC 9112): requests as bytes, answers from bytes. Pure functions.
+  # An HTTP/1.1 client's side of the protocol (RFC 9112): encoding requests, parsing responses. Pure functions.
 
   alias Wasmex.Error
   alias Wasmex.HTTP.Request
 
-  # What is about a connection and not about the request (RFC 9110, section 7.6.1), or said anew.
+  # Headers about the connection, not the request (RFC 9110, section 7.6.1), or set anew.
   @hop ~w(connection keep-alive proxy-connection proxy-authorization te trailer transfer-encoding upgrade expect) ++
          ~w(content-length x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-prefix)
   @hop_of_answers ~w(connection keep-alive proxy-connection proxy-authenticate te trailer transfer-encoding upgrade content-length)
 
-  # Bytes and fields of a head.
+  # Maximum bytes and fields of a head.
   @longest_head 65_536
   @most_fields 200
 
@@ -21,7 +21,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
         }
   @type body :: :none | :close | {:length, non_neg_integer()} | {:chunked, term()}
 
-  @doc "The head of a request, and its body: whole, or pieces with their framing."
+  @doc "The head of a request, and its body: complete, or parts with framing."
   @spec request(Request.t()) ::
           {:ok, iodata(), {:whole, iodata()} | {:plain | :chunked, Enumerable.t()}}
           | {:error, 400, Error.t()}
@@ -39,7 +39,10 @@ defmodule Wasmex.HTTP.Resident.Wire do
         {:error, 400,
          %Error{
            reason: :input,
-           details: %{status: 400, message: "the request has characters that no head may have"}
+           details: %{
+             status: 400,
+             message: "the request has characters that are not allowed in a head"
+           }
          }}
   end
 
@@ -54,7 +57,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
       else: [{"host", "#{request.host}:#{request.port}"} | headers]
   end
 
-  # For whom, and under which path (the de facto fields; RFC 7239 has another form that fewer read).
+  # The original host and prefix (de facto headers; few servers read RFC 7239's form).
   defp forwarded(request) do
     host = Request.header(request, "host") || "#{request.host}:#{request.port}"
 
@@ -73,7 +76,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
       length -> {[{"content-length", Integer.to_string(length)}], {:whole, body}}
     end
   rescue
-    # A list that is no iodata is an Enumerable of it.
+    # A list that is not iodata is treated as an Enumerable.
     ArgumentError -> {[{"transfer-encoding", "chunked"}], {:chunked, body}}
   end
 
@@ -85,12 +88,12 @@ defmodule Wasmex.HTTP.Resident.Wire do
       _ ->
         if Request.header(request, "transfer-encoding"),
           do: {[{"transfer-encoding", "chunked"}], {:chunked, body}},
-          # Neither: there is none (RFC 9112, section 6.3), whoever reads it.
+          # Neither: there is no body (RFC 9112, section 6.3).
           else: {[], {:plain, body}}
     end
   end
 
-  @doc "A piece of a body."
+  @doc "A part of a body."
   @spec piece(:plain | :chunked, iodata()) :: iodata()
   def piece(:plain, bytes), do: bytes
 
@@ -101,12 +104,12 @@ defmodule Wasmex.HTTP.Resident.Wire do
     end
   end
 
-  @doc "What ends a body."
+  @doc "The end of a body."
   @spec last(:plain | :chunked) :: iodata()
   def last(:plain), do: []
   def last(:chunked), do: "0\r\n\r\n"
 
-  @doc "The head of an answer, and what follows it."
+  @doc "The head of a response, and the rest."
   @spec head(binary()) :: {:ok, head(), binary()} | :more | {:error, String.t()}
   def head(bytes) do
     case :binary.split(bytes, "\r\n\r\n") do
@@ -125,7 +128,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
       headers = Enum.reject(fields, fn {name, _} -> name in @hop_of_answers end)
       {:ok, %{status: String.to_integer(status), headers: headers, framing: fields}, rest}
     else
-      _ -> {:error, "sent a head that is none of HTTP/1.1"}
+      _ -> {:error, "sent an invalid HTTP/1.1 head"}
     end
   end
 
@@ -139,7 +142,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
          else: (_ -> :error)
   end
 
-  @doc "How the body of an answer is told (RFC 9112, section 6.3)."
+  @doc "The framing of a response body (RFC 9112, section 6.3)."
   @spec body(head(), String.t()) :: body() | {:error, String.t()}
   def body(%{status: status}, method) when method == "HEAD" or status in [204, 304], do: :none
 
@@ -151,17 +154,17 @@ defmodule Wasmex.HTTP.Resident.Wire do
       {[], []} -> :close
       {["chunked"], _} -> {:chunked, :size}
       {[], [length]} -> of_length(length)
-      _ -> {:error, "sent an answer of unknown length"}
+      _ -> {:error, "sent a response of unknown length"}
     end
   end
 
   defp of_length(text) do
     if text =~ ~r/\A\d{1,18}\z/,
       do: {:length, String.to_integer(text)},
-      else: {:error, "sent an answer of unknown length"}
+      else: {:error, "sent a response of unknown length"}
   end
 
-  @doc "What of the body is there."
+  @doc "The available part of the body."
   @spec take(body(), binary()) ::
           {:done, iodata()} | {:more, iodata(), body(), binary()} | {:error, String.t()}
   def take(:none, _got), do: {:done, []}
@@ -206,7 +209,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
   defp chunks({:data, 0}, got, done) when byte_size(got) < 2,
     do: {:more, Enum.reverse(done), {:chunked, {:data, 0}}, got}
 
-  defp chunks({:data, 0}, _got, _done), do: {:error, "sent a chunk without an end"}
+  defp chunks({:data, 0}, _got, _done), do: {:error, "sent an unterminated chunk"}
 
   defp chunks({:data, left}, "", done),
     do: {:more, Enum.reverse(done), {:chunked, {:data, left}}, ""}
@@ -217,13 +220,13 @@ defmodule Wasmex.HTTP.Resident.Wire do
     chunks({:data, left - now}, rest, [bytes | done])
   end
 
-  # Its fields are of no use to anybody here.
+  # Trailer fields are ignored.
   defp chunks(:trailer, got, done) do
     case :binary.split(got, "\r\n") do
       ["", _rest] -> {:done, Enum.reverse(done)}
       [_field, rest] -> chunks(:trailer, rest, done)
       [_] when byte_size(got) < 65_536 -> {:more, Enum.reverse(done), {:chunked, :trailer}, got}
-      _ -> {:error, "sent fields without an end"}
+      _ -> {:error, "sent unterminated trailer fields"}
     end
   end
 end

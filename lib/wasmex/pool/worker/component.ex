@@ -1,6 +1,6 @@
 defmodule Wasmex.Pool.Worker.Component do
   @moduledoc false
-  # Instances of components, each in a store of its own. What is lent is a `Wasmex.Components.Instance`.
+  # Instances of components, each in its own store. The worker is a `Wasmex.Components.Instance`.
 
   @behaviour Wasmex.Pool.Worker
 

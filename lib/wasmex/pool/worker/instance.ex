@@ -1,6 +1,6 @@
 defmodule Wasmex.Pool.Worker.Instance do
   @moduledoc false
-  # Instances of modules, each in a store of its own. What is lent is a `Wasmex.Instance`.
+  # Instances of modules, each in its own store. The worker is a `Wasmex.Instance`.
 
   @behaviour Wasmex.Pool.Worker
 
@@ -49,7 +49,7 @@ defmodule Wasmex.Pool.Worker.Instance do
   defp store(%{wasi: wasi, engine: engine, limits: limits}),
     do: Store.make(wasi, limits, engine, [])
 
-  # Another instance in the same place: what the engine keeps for it is clean.
+  # Another instance in the same place: the engine has reset its memory.
   @impl true
   def reset(_instance), do: :replace
 

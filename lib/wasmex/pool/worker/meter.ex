@@ -1,26 +1,26 @@
 defmodule Wasmex.Pool.Worker.Meter do
   @moduledoc false
-  # What a store has used since it was made.
+  # The fuel and memory a store has used since it was created.
 
   alias Wasmex.{Native, Store, StoreOrCaller}
 
   # More than any guest can burn.
   @fuel 0x0FFF_FFFF_FFFF_FFFF
 
-  @doc "What a store is filled up with."
+  @doc "The initial fuel of a store."
   @spec full() :: pos_integer()
   def full, do: @fuel
 
-  @doc "Fills a new store up, so that what was burnt can be told."
+  @doc "Fills up a new store, so that the fuel burnt is known."
   @spec fill(StoreOrCaller.t()) :: :ok | {:error, String.t()}
   def fill(store), do: StoreOrCaller.set_fuel(store, @fuel)
 
-  @doc "Lets its guests burn so much."
+  @doc "Grants its guests this much fuel."
   @spec grant(reference(), pos_integer()) :: term()
   def grant(resource, fuel),
     do: resource |> StoreOrCaller.__wrap_resource__() |> StoreOrCaller.set_fuel(min(fuel, @fuel))
 
-  @doc "As if it had been full when it was filled."
+  @doc "Counts as if it had been full before."
   @spec read(reference()) :: %{
           optional(:fuel) => non_neg_integer(),
           memory: non_neg_integer()
@@ -31,7 +31,7 @@ defmodule Wasmex.Pool.Worker.Meter do
     memory =
       case Store.memory_peak(store) do
         {:ok, bytes} -> bytes
-        # A store that was closed under its user.
+        # The store was closed during the use.
         {:error, _} -> 0
       end
 

@@ -1,7 +1,7 @@
 defmodule Wasmex.Pool.Worker.Program do
   @moduledoc false
-  # WASI programs: each run is an instance of its own, whatever the policy, for a program ends with its run. What is lent
-  # is the right to run one.
+  # WASI programs: each run is a new instance, whatever the policy, since a program ends with its run. A worker is the
+  # permission to run one.
 
   @behaviour Wasmex.Pool.Worker
 

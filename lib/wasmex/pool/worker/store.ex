@@ -1,11 +1,11 @@
 defmodule Wasmex.Pool.Worker.Store do
   @moduledoc false
-  # What instances of modules and of components have in common as workers: a store of their own, which goes with them.
+  # Shared by workers for modules and components: their own store, which is closed with them.
 
   alias Wasmex.{Error, Store}
   alias Wasmex.Pool.Worker.Meter
 
-  @doc "An instance in this store, after the call that prepares it; the store is closed where there is none."
+  @doc "Creates an instance in this store and calls its `prepare:` function; closes the store on failure."
   @spec instance(
           Wasmex.StoreOrCaller.t(),
           boolean(),

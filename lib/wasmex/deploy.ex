@@ -124,7 +124,7 @@ defmodule Wasmex.Deploy do
   def deploy(_name, other, _opts), do: Options.misuse!("a %Wasmex.Code{}", other)
 
   @doc false
-  # The same of what is compiled already.
+  # The same for compiled code.
   @spec deploy_made(name(), Code.t(), {module(), term()}, keyword(), boolean()) ::
           {:ok, pos_integer()} | {:error, Exception.t()}
   def deploy_made(name, code, worker, given, replace? \\ true) do
@@ -133,7 +133,7 @@ defmodule Wasmex.Deploy do
   end
 
   @doc false
-  # Unless just this stands behind the name, or, without `replace?`, anything does.
+  # Unless the name has exactly this code, or, without `replace?`, any code.
   @spec deploy_absent(name(), Code.t(), keyword(), boolean()) :: :ok | {:error, Exception.t()}
   def deploy_absent(name, code, given, replace?) do
     with false <- there?(name, code, given, replace?),

@@ -69,7 +69,7 @@ defmodule Wasmex.Cluster.Remote do
   def lost(node, reason),
     do: down(node, "the call was ended there: #{inspect(reason, limit: 10)}")
 
-  @doc "On the other node, in a process of its own: a function whose bodies come and go as messages, see `Wasmex.Cluster.Talk`."
+  @doc "On the other node, in a separate process: runs a function with bodies sent as messages, see `Wasmex.Cluster.Talk`."
   @spec talk({module(), atom()}, [term()], timeout(), pid(), reference(), reference()) :: term()
   def talk({module, function}, args, left, caller, to, tag) do
     began = System.monotonic_time(:microsecond)
@@ -124,7 +124,7 @@ defmodule Wasmex.Cluster.Remote do
          do: {name, code, opts}
        )}
 
-  @doc "A program, whose input and output are bodies."
+  @doc "Runs a program, with bodies for input and output."
   @spec program(request(), Inlet.t(), Outlet.t(), integer() | :infinity) ::
           {:ok, term()} | {:error, Exception.t()}
   def program({name, function, params, opts}, inlet, outlet, deadline) do
@@ -132,7 +132,7 @@ defmodule Wasmex.Cluster.Remote do
     request |> here(deadline) |> without_output()
   end
 
-  # What was printed is on its way already.
+  # Its output was already sent.
   defp without_output({:ok, %Run{} = run}), do: {:ok, %{run | stdout: nil}}
 
   defp without_output({:error, %{run: %Run{} = run} = error}),

@@ -35,8 +35,8 @@ defmodule Wasmex.Cluster.Talk do
   @type event :: {:out, term(), t()} | {:over, term()} | :interrupted
 
   @doc """
-  Starts a function on a node; its arguments are followed by an inlet, an outlet and its deadline there. The interrupt is a message of
-  the user's.
+  Starts a function on a node; an inlet, an outlet and its deadline there are appended to its arguments. The interrupt is a
+  message from the user.
   """
   @spec open(node(), {module(), atom()}, [term()], Enumerable.t(), integer() | :infinity, term()) ::
           t()

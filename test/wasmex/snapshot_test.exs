@@ -70,7 +70,7 @@ defmodule Wasmex.SnapshotTest do
     assert {:error, %Wasmex.Trap{}} = take.(init: "fails")
     assert {:error, %Error{reason: :unknown_export}} = take.(init: "nothing")
     assert {:error, %Error{reason: :snapshot} = error} = take.(init: "one")
-    assert Exception.message(error) =~ "returns nothing"
+    assert Exception.message(error) =~ "must return nothing"
     assert {:error, %Error{reason: :snapshot} = error} = take.(init: "_start")
     assert Exception.message(error) =~ "ends with the program"
     # The memory that it may not have is not there.
@@ -109,7 +109,7 @@ defmodule Wasmex.SnapshotTest do
     assert {:error, %Error{reason: :import_raised} = error} =
              Snapshot.take({:bytes, wat}, init: "more")
 
-    assert Exception.message(error) =~ "env.g while it is initialised"
+    assert Exception.message(error) =~ "env.g during initialisation"
   end
 
   test "what repeats is told; open files are refused" do

@@ -163,7 +163,7 @@ defmodule Wasmex.SocketTest do
     Wasmex.Socket.Names.register(name)
 
     Task.async(fn ->
-      assert_raise ArgumentError, ~r/is taken/, fn ->
+      assert_raise ArgumentError, ~r/already used/, fn ->
         Wasmex.run(~s|(module (func (export "_start")))|, [], listen: [{:pipe, name}])
       end
     end)

@@ -48,8 +48,8 @@ defmodule Wasmex.Code do
   node has any more is an error. `pack/1` stores the bytes in the value itself, for nodes that start after this one has
   stopped.
 
-  Compiled code is remembered like that of files, see `Wasmex.run/3`; with `config :wasmex, code_cache:
-  "/var/cache/wasm"` it is also kept in the disk cache (the option `:cache` of `Wasmex.EngineConfig`).
+  Compiled code is remembered like that of files, see `Wasmex.run/3`, and kept in the application's disk cache (`config
+  :wasmex, cache:`, see `Wasmex.Compiler`).
 
   ## Errors
 
@@ -62,7 +62,7 @@ defmodule Wasmex.Code do
   from another node is machine code; `config :wasmex, code_artefacts: false` compiles on each node instead.
   """
 
-  alias Wasmex.{Artefact, Cache, Engine, Error, Module}
+  alias Wasmex.{Artefact, Cache, Compiler, Engine, Error, Module}
   alias Wasmex.Code.{Store, Transfer}
   alias Wasmex.Components.Component
   alias Wasmex.Program.Compiled
@@ -216,7 +216,7 @@ defmodule Wasmex.Code do
   defp make(code, engine) do
     with :none <- foreign(code, engine),
          {:ok, bytes} <- bytes(code),
-         do: Compiled.compile(bytes, engine)
+         do: Compiled.compile(bytes, engine, %Compiler.Options{cache: true})
   end
 
   # The artefact of another node, if it fits. If anything is wrong with it, compile here.
@@ -236,12 +236,7 @@ defmodule Wasmex.Code do
   @doc false
   # This node's engine with the code's settings.
   @spec engine(t()) :: Engine.t()
-  def engine(%__MODULE__{engine: settings}) do
-    case Application.get_env(:wasmex, :code_cache) do
-      nil -> Engine.shared(settings)
-      directory -> Engine.shared([cache: directory] ++ settings)
-    end
-  end
+  def engine(%__MODULE__{engine: settings}), do: Engine.shared(settings)
 
   defimpl Inspect do
     def inspect(code, _opts) do

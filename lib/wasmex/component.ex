@@ -18,6 +18,9 @@ defmodule Wasmex.Component do
     directory at run time instead. It may be one that `mix wasmex.compile` made, with `wit:` for its types.
   - `wit:`: a WIT file or folder (with `world:`) that defines the types. Pass the component itself to
     `start_link/1` as `path:` or `bytes:`; `path:` is then optional here.
+  - `snapshot: true`: instances begin in a snapshot that is taken when the module is compiled: what start functions do is done. A keyword list
+    has the options of `Wasmex.Snapshot.take/2`, such as `[init: "wizer-initialize"]`. What repeats in each instance then is said there.
+    Not with `otp_app:`, whose file is read at run time: snapshot that file with `mix wasmex.snapshot`
   - `structs: true`: records of exported interfaces become structs, each in its own module. Records of
     imported interfaces and of the world stay maps.
 
@@ -64,7 +67,7 @@ defmodule Wasmex.Component do
   `Wasmex.Components.HostResource`).
   """
 
-  alias Wasmex.{Artefact, Cache, Compiler, Engine, Error, Loader, Native, Options, WIT}
+  alias Wasmex.{Artefact, Cache, Compiler, Engine, Error, Loader, Native, Options, Snapshot, WIT}
   alias Wasmex.Call.Timeout
   alias Wasmex.Components.Bindgen.{Definition, Precompiled, Structs}
   alias Wasmex.Components
@@ -82,6 +85,11 @@ defmodule Wasmex.Component do
                  type: :atom,
                  doc: "the application that contains `:path`"
                ],
+               snapshot: [
+                 type: {:or, [false, true], :keyword},
+                 default: false,
+                 doc: "whether instances begin in a snapshot, or the options of one"
+               ],
                structs: [type: :boolean, default: false, doc: "records as structs"]
              ],
              "use Wasmex.Component"
@@ -96,8 +104,13 @@ defmodule Wasmex.Component do
     {opts, _} = Code.eval_quoted(opts, [], __CALLER__)
     opts = Options.new!(opts, @options)
     world = world!(opts)
-    precompiled = if opts[:path], do: Precompiled.make(__CALLER__.module, opts[:path], __CALLER__)
-    opts = Map.put(opts, :precompiled, precompiled)
+    snapshot = snapshot!(opts)
+
+    precompiled =
+      if opts[:path],
+        do: Precompiled.make(__CALLER__.module, opts[:path], snapshot, __CALLER__)
+
+    opts = Map.merge(opts, %{precompiled: precompiled, snapshot: snapshot})
     Definition.module(world, opts, __CALLER__.module)
   end
 
@@ -113,6 +126,25 @@ defmodule Wasmex.Component do
       {:ok, world} -> world
       {:error, error} -> raise CompileError, description: Exception.message(error)
     end
+  end
+
+  # Its bytes, or nil.
+  defp snapshot!(%{snapshot: false}), do: nil
+
+  defp snapshot!(%{path: path, otp_app: nil, snapshot: opts}) when path != nil do
+    opts = if opts == true, do: [], else: opts
+    # `mix compile` has not. The helper that rewrites the code is the application's.
+    {:ok, _} = Application.ensure_all_started(:wasmex)
+
+    case Snapshot.take({:bytes, component!(path)}, opts) do
+      {:ok, snapshot} -> snapshot.bytes
+      {:error, error} -> raise CompileError, description: "#{path}: #{Exception.message(error)}"
+    end
+  end
+
+  defp snapshot!(_opts) do
+    raise ArgumentError,
+          "snapshot: needs path:, and no otp_app:, whose file is read at run time; see mix wasmex.snapshot"
   end
 
   defp component!(path) do

@@ -53,10 +53,11 @@ defmodule Wasmex.Pool do
 
   - `:fresh` (default): created for each use and closed after it, so uses share no state
   - `{:reuse, n}`: used n times (or `:infinity`), keeping the guest's memory
-  - `:reset`: restored to its initial state after each use. For instances that means a new instance in the same place,
-    whose memory the engine resets, see `pooling` in `Wasmex.EngineConfig`
+  - `:reset`: restored to its initial state after each use. Plug-ins are reset in place. An instance is replaced by a new
+    one, because wasmtime cannot reset one in place (`lib/wasmex/pool/README.md` says why); with `pooling` in
+    `Wasmex.EngineConfig` the new one gets the old one's memory, reset by copy-on-write
 
-  # ## Limits per key
+  ## Limits per key
 
   With `per_key:` each key (for example a tenant) has its own limits:
 

@@ -72,8 +72,8 @@ defmodule Wasmex.Snapshot do
       {:ok, [42]}
 
   From the command line: `mix wasmex.snapshot guest.wasm -o guest.snapshot.wasm --init warm`; the result is an ordinary
-  file, also for `use Wasmex.Component`. `Wasmex.HTTP.load/2`, `Wasmex.Plugin.compile/2` and `Wasmex.Pool.start_link/1`
-  take `snapshot:` with the options of `take/2`.
+  file. `use Wasmex.Component`, `Wasmex.HTTP.load/2`, `Wasmex.Plugin.compile/2` and `Wasmex.Pool.start_link/1` take
+  `snapshot:` with the options of `take/2`.
 
   # ## How it works
 

@@ -224,6 +224,81 @@ defmodule Wasmex.SnapshotTest do
       assert Plugin.call(plugin, "go") == {:ok, "A"}
     end
 
+    # "warm" is exported, and counts how often it ran; "start" is what all instances do.
+    @component """
+    (component
+      (core module $m
+        (memory (export "memory") 1)
+        (global $n (mut i32) (i32.const 0))
+        (func $start (i32.store (i32.const 64) (i32.add (i32.load (i32.const 64)) (i32.const 1))))
+        (start $start)
+        (func (export "warm") (global.set $n (i32.add (global.get $n) (i32.const 40))))
+        (func (export "n") (result i32) (i32.add (global.get $n) (i32.load (i32.const 64)))))
+      (core instance $i (instantiate $m))
+      (func (export "warm") (canon lift (core func $i "warm")))
+      (func (export "n") (result s32) (canon lift (core func $i "n"))))
+    """
+
+    test "modules of components" do
+      path = Path.join(System.tmp_dir!(), "wasmex_#{System.unique_integer([:positive])}.wasm")
+      on_exit(fn -> File.rm(path) end)
+      {:ok, bytes} = Wasmex.Wat.parse(@component)
+      File.write!(path, bytes)
+
+      for {n, snapshot, value} <- [{0, false, 1}, {1, true, 1}, {2, [init: "warm"], 41}] do
+        module = define(n, path: path, snapshot: snapshot)
+        {:ok, pid} = module.start_link()
+        assert module.n(pid) == {:ok, value}
+        {:ok, store} = Components.Store.new()
+        {:ok, instance} = module.instantiate(store)
+        assert module.n(instance) == {:ok, value}
+      end
+
+      for {n, opts} <- [{3, path: path, otp_app: :wasmex}, {4, wit: "test/support/one.wit"}] do
+        assert_raise ArgumentError, ~r/snapshot:/, fn -> define(n, [snapshot: true] ++ opts) end
+      end
+
+      assert_raise CompileError, ~r/nothing/, fn ->
+        define(5, path: path, snapshot: [init: "nothing"])
+      end
+    end
+
+    defp define(n, opts) do
+      name = Module.concat(__MODULE__, "Component#{n}")
+
+      Elixir.Code.eval_quoted(
+        quote do
+          defmodule unquote(name) do
+            use Wasmex.Component, unquote(opts)
+          end
+        end
+      )
+
+      name
+    end
+
+    test "programs, and functions and plug-ins that are deployed" do
+      wat =
+        ~s|(module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 8) "cold")
+        (func (export "warm") (i32.store (i32.const 8) (i32.const 0x6d726177)))
+        (func (export "_start") (i32.store (i32.const 0) (i32.const 8)) (i32.store (i32.const 4) (i32.const 4))
+          (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))))|
+
+      source = [source: {:bytes, wat}, snapshot: [init: "warm"]]
+      {:ok, pool} = Pool.start_link([as: :program] ++ source)
+      assert {:ok, %{stdout: "warm"}} = Pool.call(pool, :run, [])
+
+      request = Wasmex.HTTP.Request.new("GET", "/")
+      {:ok, pool} = Pool.start_link([as: :http] ++ source)
+      assert {:ok, %{status: 200, body: "warm"}} = Pool.call(pool, :handle, request)
+      name = {:snapshot, make_ref()}
+      opts = [as: :http, options: [snapshot: [init: "warm"]]]
+      assert {:ok, 1} = Wasmex.Deploy.deploy(name, Code.new!({:bytes, wat}), opts)
+      assert {:ok, %{body: "warm"}} = Wasmex.Deploy.call(name, :handle, request)
+      Wasmex.Deploy.undeploy(name)
+    end
+
     test "HTTP functions" do
       {:ok, function} =
         Wasmex.HTTP.load("test/guests/component_http/component_http.wasm", snapshot: [])

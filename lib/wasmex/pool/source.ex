@@ -4,6 +4,7 @@ defmodule Wasmex.Pool.Source do
 
   alias Wasmex.{
     Code,
+    Compiler,
     Components,
     Engine,
     Error,
@@ -134,7 +135,7 @@ defmodule Wasmex.Pool.Source do
   end
 
   defp compiled({:bytes, bytes}, opts) when is_binary(bytes),
-    do: Compiled.compile(bytes, engine(opts))
+    do: Compiled.compile(bytes, engine(opts), %Compiler.Options{cache: true})
 
   defp compiled(path, opts) when is_binary(path) do
     with {:ok, bytes} <- read(path), do: compiled({:bytes, bytes}, opts)

@@ -74,6 +74,16 @@ defmodule Wasmex.Components.Bindgen.Definition do
 
   defp wits(path), do: path |> Path.join("**/*.wit") |> Path.wildcard()
 
+  defp bytes(%{snapshot: snapshot}) when snapshot != nil do
+    quote do
+      @doc false
+      def __bytes__, do: unquote(snapshot)
+
+      @doc false
+      def __path__, do: nil
+    end
+  end
+
   defp bytes(opts) do
     case {opts[:path], opts[:otp_app]} do
       {nil, _} ->

@@ -13,13 +13,13 @@ defmodule Wasmex.Components.Bindgen.Precompiled do
   @type t :: {name :: String.t(), digest :: binary()}
 
   @doc """
-  Compiles the component for the default engine, where the module becomes a beam file of a Mix project. nil elsewhere (in
+  Compiles the component, or these bytes of it, for the default engine, where the module becomes a beam file of a Mix project. nil elsewhere (in
   scripts, tests and iex), and for what is compiled already.
   """
-  @spec make(module(), Path.t(), Macro.Env.t()) :: t() | nil
-  def make(module, path, env) do
+  @spec make(module(), Path.t(), binary() | nil, Macro.Env.t()) :: t() | nil
+  def make(module, path, bytes, env) do
     with folder when folder != nil <- folder(env),
-         bytes = File.read!(path),
+         bytes = bytes || File.read!(path),
          false <- Artefact.artefact?(bytes) do
       digest = :crypto.hash(:sha256, bytes)
       name = "#{module}-#{hex(binary_part(digest, 0, 8))}"

@@ -66,6 +66,10 @@ defmodule Bench.Cluster do
     wat = ~s|(module (memory #{mib * 16 + 1}) (data (i32.const 0) "#{data}") (func (export "f")))|
     code = Code.new!({:bytes, wat})
 
+    # They share this machine's cache: the others would find in it what this node has compiled.
+    for node <- [node() | nodes],
+        do: :erpc.call(node, Application, :put_env, [:wasmex, :cache, false])
+
     for artefacts <- [false, true] do
       for node <- nodes,
           do: :erpc.call(node, Application, :put_env, [:wasmex, :code_artefacts, artefacts])
@@ -95,6 +99,30 @@ defmodule Bench.Cluster do
     )
 
     for n <- 0..count, do: Deploy.undeploy({:one, n})
+    functions(count)
+  end
+
+  # Of a folder. Each is other code.
+  defp functions(count) do
+    dir = Path.join(System.tmp_dir!(), "wasmex_bench_#{System.pid()}")
+    File.mkdir_p!(dir)
+
+    for n <- 1..count do
+      wat =
+        ~s|(module (memory (export "memory") 1) (data (i32.const 0) "#{n}") (func (export "_start")))|
+
+      File.write!(Path.join(dir, "f#{n}.wat"), wat)
+    end
+
+    before = memory()
+
+    {:ok, server} =
+      Wasmex.HTTP.Server.start_link(dir: dir, port: 0, defaults: [compile: :in_process])
+
+    each = Float.round((memory() - before) / count, 1)
+    row("memory of an HTTP function of a folder (of #{count})", "#{each} KiB", "")
+    Wasmex.HTTP.Server.stop(server)
+    File.rm_rf!(dir)
   end
 
   defp throughput(nodes, seconds) do

@@ -3,7 +3,9 @@ defmodule Bench.Snapshot do
 
   import Bench
   alias Wasmex.{Engine, Instance, Linker, Module, Snapshot, Store, Template}
-  alias Wasmex.Wasi.WasiOptions
+  alias Wasmex.Components
+  alias Wasmex.Components.Component
+  alias Wasmex.Wasi.{WasiOptions, WasiP2Options}
 
   @go "test/guests/go_greet/go_greet.wasm"
 
@@ -42,7 +44,90 @@ defmodule Bench.Snapshot do
         goal: "at most 100 µs",
         test: {:at_most, 100}
       )
-    ]
+    ] ++ script(n) ++ shared(if(quick?, do: {4, 100}, else: {20, 1_000}))
+  end
+
+  @js "test/guests/component_js/component_js.wasm"
+
+  # componentize-qjs and componentize-py snapshot the interpreter with its script loaded. The one with Python is measured where
+  # script/components has built it.
+  defp script(n) do
+    python =
+      Path.join([
+        System.get_env("XDG_CACHE_HOME") || Path.expand("~/.cache"),
+        "wasmex/components/python.wasm"
+      ])
+
+    for {what, path, interface, goal} <- [
+          {"QuickJS", @js, "test:js/texts@1.0.0", 100},
+          {"CPython", python, "example:texts/texts@1.0.0", 1_000}
+        ],
+        File.exists?(path) do
+      {:ok, component} = Component.compile(Engine.default(), File.read!(path))
+      {:ok, template} = Components.Template.new(component, %{})
+
+      row(
+        "a #{what} component with its script loaded: to its first answer",
+        per_op(max(div(n, 10), 2), &scripts(template, [interface, "words"], &1)),
+        "µs",
+        goal: "at most #{goal} µs",
+        test: {:at_most, goal}
+      )
+    end
+  end
+
+  defp scripts(_template, _path, 0), do: :ok
+
+  defp scripts(template, path, n) do
+    {:ok, store} = Components.Store.new_wasi(%WasiP2Options{})
+    {:ok, instance} = Components.Template.instantiate(template, store)
+    {:ok, _} = Components.Instance.call(instance, path, ["one two"])
+    Components.Store.close(store)
+    scripts(template, path, n - 1)
+  end
+
+  # All of them have been called. PSS counts a page that n mappings share as 1/n.
+  defp shared({mib, count}) do
+    wat = ~s|(module (memory #{mib * 16})
+      (func (export "warm") (memory.fill (i32.const 0) (i32.const 7) (i32.const #{mib * 1024 * 1024})))
+      (func (export "add") (param i32 i32) (result i32)
+        (i32.store (i32.const 0) (local.get 0)) (i32.add (local.get 0) (local.get 1))))|
+
+    {:ok, snapshot} = Snapshot.take({:bytes, wat}, init: "warm")
+    {template, engine} = prepared(snapshot.bytes)
+    before = pss()
+
+    kept =
+      for _ <- 1..count do
+        {:ok, store} = Store.new_wasi(%WasiOptions{}, nil, engine)
+        {:ok, instance} = Template.instantiate(template, store)
+        {:ok, [3]} = Instance.call(instance, "add", [1, 2])
+        {store, instance}
+      end
+
+    each = before && (pss() - before) / count
+    for {store, _instance} <- kept, do: Store.close(store)
+
+    if each do
+      [
+        row("PSS of an instance of a snapshot of #{mib} MiB (of #{count})", each, "KiB",
+          goal: "a hundredth of its memory",
+          test: {:at_most, mib * 1024 / 100}
+        )
+      ]
+    else
+      []
+    end
+  end
+
+  # KiB; nil where there is no such file.
+  defp pss do
+    with {:ok, text} <- File.read("/proc/self/smaps_rollup"),
+         [_, kib] <- Regex.run(~r/^Pss:\s+(\d+)/m, text) do
+      String.to_integer(kib)
+    else
+      _ -> nil
+    end
   end
 
   defp prepared(bytes, engine \\ Engine.default()) do

@@ -102,7 +102,7 @@ defmodule Wasmex.Cluster do
       {:ok, _} = Wasmex.Cluster.deploy("gzip", code, as: :program)
       Wasmex.Cluster.call("gzip", :run, ["-c"], stdin: File.stream!("large", [], 65_536), stdout: File.stream!("large.gz"))
 
-  # ## Outcomes of a call
+  ## Outcomes of a call
 
   Each call returns one result or one error. `:timeout`: the guest was stopped on its node. It is also stopped when the
   caller dies. `:node_down`: the node was lost, and it is unknown how far the call came; with `idempotent: true` the

@@ -67,7 +67,7 @@ defmodule Wasmex.Pool do
   gets `%Wasmex.Error{reason: :rate_limited}`, with `details.retry_after` in ms. A call that burns more fuel than its
   key has left traps (`:out_of_fuel`); one that is stopped by its timeout counts as if it had burnt all of it.
 
-  # ## When the pool is full
+  ## When the pool is full
 
   Callers of a full pool wait, at most `max_queue` of them; others get `:overloaded` at once. A caller that has waited
   for its `checkout_timeout` gets `:timeout`. If a user is killed, in whatever state, its place becomes free.

@@ -75,13 +75,13 @@ defmodule Wasmex.Snapshot do
   file. `use Wasmex.Component`, `Wasmex.HTTP.load/2`, `Wasmex.Plugin.compile/2` and `Wasmex.Pool.start_link/1` take
   `snapshot:` with the options of `take/2`.
 
-  # ## How it works
+  ## How it works
 
   A helper process (`Wasmex.Compiler`) exports all state of the code with [Wizer](https://docs.rs/wasmtime-wizer). The
   guest then runs in a store of this VM, under the limits above, like any guest. Its state is sent back to the helper,
   which writes it into the code. So untrusted bytes can do no more harm than in a compile and a call.
 
-  # ## Shared state
+  ## Shared state
 
   Every instance starts from the same bytes. So all instances have the same:
 
@@ -96,7 +96,7 @@ defmodule Wasmex.Snapshot do
   because it ends with the program; a program needs a function that initialises it (`:init`) and one that continues
   (`:start`).
 
-  # ## Unsupported code
+  ## Unsupported code
 
   Code that imports memories, tables or globals, changes tables, or has references in mutable globals; components with
   modules that are instantiated twice. The error says which.

@@ -32,7 +32,10 @@ defmodule Wasmex.ClusterStreamsTest do
     {:ok, _} = :erpc.call(node, ClusterGuest, :start, [[heartbeat: 20]])
     Guest.wait_until(fn -> length(Cluster.nodes()) == 2 end)
     name = {:cat, System.unique_integer([:positive])}
-    {:ok, _} = Cluster.deploy(name, Code.new!({:bytes, @cat}), as: :program, timeout: 60_000)
+    code = Code.new!({:bytes, @cat})
+    {:ok, _} = Cluster.deploy(name, code, as: :program, timeout: 60_000)
+    # It took what was compiled here, and gives the bytes to others when this node is gone.
+    {:ok, _} = :erpc.call(node, Code.Store, :size, [code.hash])
     Deploy.undeploy(name)
     Guest.wait_until(fn -> length(Cluster.Nodes.with_name(name)) == 1 end)
 

@@ -30,6 +30,10 @@ defmodule Wasmex.Cluster.Keyed do
           else: Remote.call(node, :keyed, [request, key], deadline)
 
       case result do
+        # Not there any more, which other nodes learn with its next heartbeat. The call has not begun.
+        {:error, %Error{reason: :not_deployed}} when moves > 0 ->
+          later(request, key, deadline, again?, moves)
+
         {:moved, _to} when moves > 0 ->
           later(request, key, deadline, again?, moves)
 

@@ -52,7 +52,11 @@ defmodule Wasmex.Deploy.Server do
 
   @doc "The worker for a pool of this code, compiled in the calling process."
   @spec worker(Code.t(), map()) :: {:ok, {module(), term()}} | {:error, Exception.t()}
-  def worker(code, opts), do: Source.worker(Map.merge(opts, %{source: code, engine: nil}))
+  def worker(code, opts) do
+    # The bytes too, where an artefact would do: this node gives them to others when the node they came from is gone.
+    with {:ok, _} <- Code.bytes(code),
+         do: Source.worker(Map.merge(opts, %{source: code, engine: nil}))
+  end
 
   @doc "Waits this many ms for the running calls of a pool, and ends it."
   @spec end_pool(pid(), timeout()) :: :ok

@@ -1,0 +1,351 @@
+# Started by script/cluster. This VM is in no cluster: it controls the nodes by their standard input and output (`:peer`), which no
+# cut of the network touches.
+
+{:module, member, beam, _} =
+  defmodule Proof.Member do
+    @moduledoc "What runs on each node."
+
+    alias Wasmex.{Cluster, Code, Deploy, Error, Pool}
+
+    @name "proof"
+    @callers 20
+    @kinds [:ok, :node_down, :timeout, :no_majority, :overloaded, :other]
+
+    @doc "Nodes in front have no guests of their own: all their calls go to others."
+    def start(nodes, front?) do
+      opts = [nodes: length(nodes), heartbeat: 100, follow: not front?]
+      owned(fn -> {:ok, _} = Cluster.start_link(opts) end)
+      # In the place of libcluster: connects again what came apart.
+      owned(fn -> spawn(fn -> connect(nodes) end) end)
+      :ok
+    end
+
+    defp owned(function) do
+      parent = self()
+
+      pid =
+        spawn(fn ->
+          function.()
+          send(parent, {self(), :started})
+          Process.sleep(:infinity)
+        end)
+
+      receive do
+        {^pid, :started} -> :ok
+      end
+    end
+
+    defp connect(nodes) do
+      for node <- nodes, node != node(), do: Node.connect(node)
+      Process.sleep(500)
+      connect(nodes)
+    end
+
+    def deploy(version) do
+      # It sleeps for 20 ms, so that some calls are always under way.
+      wat = ~s|(module
+        (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (global $n (mut i32) (i32.const 0))
+        (func $sleep
+          (i32.store (i32.const 16) (i32.const 1))
+          (i64.store (i32.const 24) (i64.const 20000000))
+          (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128))))
+        (func (export "version") (result i32) (call $sleep) (i32.const #{version}))
+        (func (export "count") (result i32) (call $sleep)
+          (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))|
+
+      opts = [wasi: true, size: 32, max_queue: 10_000, timeout: 5_000]
+      Cluster.deploy(@name, Code.new!({:bytes, wat}, version: "#{version}"), opts)
+    end
+
+    @doc "So many calls a second from this node, until `stop/0`."
+    def load(rate) do
+      counters = :counters.new(length(@kinds) + 1, [:write_concurrency])
+      pause = div(@callers * 1_000, rate)
+      callers = for n <- 1..@callers, do: spawn(fn -> call(counters, pause, n) end)
+      :persistent_term.put(__MODULE__, {counters, callers})
+      :ets.new(__MODULE__, [:named_table, :public])
+      :ets.give_away(__MODULE__, Process.whereis(:init), nil)
+      :ok
+    end
+
+    defp call(counters, pause, n) do
+      receive do
+        :stop -> :ok
+      after
+        pause ->
+          :counters.add(counters, length(@kinds) + 1, 1)
+          kind = kind(once(n))
+          :counters.add(counters, Enum.find_index(@kinds, &(&1 == kind)) + 1, 1)
+          call(counters, pause, n)
+      end
+    end
+
+    # Every fifth caller has a guest with state of its own. Half of the others may be called again.
+    defp once(n) when rem(n, 5) == 0,
+      do: Cluster.call(@name, "count", [], key: {node(), n}, timeout: 3_000)
+
+    defp once(n),
+      do: Cluster.call(@name, "version", [], timeout: 3_000, idempotent: rem(n, 2) == 0)
+
+    defp kind({:ok, [n]}) when is_integer(n), do: :ok
+
+    defp kind({:error, %Error{reason: reason}})
+         when reason in [:node_down, :timeout, :no_majority, :overloaded],
+         do: reason
+
+    defp kind(other) do
+      :ets.insert(__MODULE__, {other})
+      :other
+    end
+
+    @doc "Stops the load; what was asked and what came of it, once all are answered."
+    def stop do
+      {counters, callers} = :persistent_term.get(__MODULE__)
+      monitors = for pid <- callers, do: {Process.monitor(pid), send(pid, :stop)}
+
+      for {monitor, _} <- monitors do
+        receive do
+          {:DOWN, ^monitor, _, _, _} -> :ok
+        end
+      end
+
+      others = :ets.tab2list(__MODULE__)
+      :ets.delete(__MODULE__)
+
+      answered =
+        for {kind, n} <- Enum.with_index(@kinds, 1),
+            into: %{},
+            do: {kind, :counters.get(counters, n)}
+
+      {:counters.get(counters, length(@kinds) + 1), answered, others}
+    end
+
+    def undeploy, do: Deploy.undeploy(@name)
+    def nodes, do: length(Cluster.nodes())
+    def call, do: Cluster.call(@name, "version", [])
+
+    @doc "What nobody uses any more, and must be nothing."
+    def left do
+      versions = with {:ok, versions} <- Deploy.versions(@name), do: versions, else: (_ -> [])
+      in_use = for %{pool: pool} <- versions, pool != nil, do: Pool.stats(pool).in_use
+      %{callers: Cluster.Callers.count(), in_use: Enum.sum(in_use)}
+    end
+
+    def processes, do: length(Process.list())
+  end
+
+defmodule Proof do
+  @moduledoc "The phases."
+
+  @count 5
+  @rate 200
+  @front [1, 3]
+
+  def run(seconds, member, net?, netem?) do
+    nodes = for n <- 1..@count, do: name(n, net?)
+    state = %{nodes: nodes, member: member, net?: net?, peers: %{}, seconds: seconds}
+    state = Enum.reduce(1..@count, state, &boot(&2, &1))
+    wait("all nodes know of all", fn -> all(state, :nodes) == List.duplicate(@count, @count) end)
+    deploy(state, 1, 1)
+    wait("all have it", fn -> Enum.all?(1..@count, &(on(state, &1, :call) == {:ok, [1]})) end)
+    phase(state, "quiet", fn state -> pause(state) && state end)
+    before = all(state, :processes)
+
+    state = phase(state, "five rolling deploys", &deploys/1)
+    state = phase(state, "kill -9 of two nodes, which come back", &kills/1)
+    state = if net?, do: phase(state, "two nodes cut off, then healed", &cut/1), else: state
+
+    state =
+      if netem?,
+        do: phase(state, "30 ms delay, 10 ms jitter, 2 % loss", &rough/1),
+        else: state
+
+    left(state, before)
+    for {_n, peer} <- state.peers, do: :peer.stop(peer)
+
+    IO.puts(
+      "\neach call was answered once, with its result or an error that says what happened; nothing is left"
+    )
+  end
+
+  defp name(n, true), do: {~c"n#{n}", ~c"10.87.0.#{n}"}
+  defp name(n, false), do: {~c"n#{n}x#{System.pid()}", ~c"127.0.0.1"}
+
+  defp atom({name, host}), do: :"#{name}@#{host}"
+
+  # With a shorter time until a silent connection counts as lost: 8 s in place of 60.
+  defp boot(state, n) do
+    {name, host} = Enum.at(state.nodes, n - 1)
+    erl = System.find_executable("erl")
+
+    exec =
+      if state.net?,
+        do: {System.find_executable("ip"), ["netns", "exec", "wasmex-#{n}", erl]},
+        else: {erl, []}
+
+    {program, args} = exec
+    paths = Enum.flat_map(:code.get_path(), &[~c"-pa", &1])
+
+    kernel = [
+      ~c"-kernel",
+      ~c"net_ticktime",
+      ~c"8",
+      ~c"-kernel",
+      ~c"prevent_overlapping_partitions",
+      ~c"false"
+    ]
+
+    {:ok, peer, _node} =
+      :peer.start(%{
+        name: name,
+        host: host,
+        longnames: true,
+        connection: :standard_io,
+        exec: {to_charlist(program), Enum.map(args, &to_charlist/1)},
+        args: [~c"-setcookie", ~c"wasmex-proof", ~c"+S", ~c"1" | kernel] ++ paths,
+        wait_boot: 60_000
+      })
+
+    {module, beam} = state.member
+
+    for app <- [:elixir, :logger, :wasmex],
+        do: {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [app])
+
+    :ok = :peer.call(peer, Logger, :configure, [[level: :none]])
+    {:module, ^module} = :peer.call(peer, :code, :load_binary, [module, ~c"proof", beam])
+    :ok = :peer.call(peer, module, :start, [Enum.map(state.nodes, &atom/1), n in @front])
+    put_in(state.peers[n], peer)
+  end
+
+  # Load on all nodes, what happens meanwhile, and the account of those that are there from the beginning to the end.
+  defp phase(state, what, happens) do
+    for n <- 1..@count, do: :ok = on(state, n, :load, [@rate])
+    before = state.peers
+    state = happens.(state)
+
+    through =
+      for n <- 1..@count, state.peers[n] == before[n], do: on(state, n, :stop, [], :infinity)
+
+    asked = through |> Enum.map(&elem(&1, 0)) |> Enum.sum()
+
+    answers =
+      through
+      |> Enum.map(&elem(&1, 1))
+      |> Enum.reduce(&Map.merge(&1, &2, fn _, a, b -> a + b end))
+
+    others = Enum.flat_map(through, &elem(&1, 2))
+    told = for {kind, n} <- answers, n > 0, do: "#{n} #{kind}"
+    IO.puts("#{what}: #{asked} calls; #{Enum.join(told, ", ")}")
+
+    if asked != Enum.sum(Map.values(answers)),
+      do: fail("#{asked} calls, and other answers: #{inspect(answers)}")
+
+    if others != [], do: fail("answers that nobody expects: #{inspect(others, limit: 5)}")
+    if answers.ok < asked / 2, do: fail("most calls failed")
+
+    wait("all nodes know of all again", fn ->
+      all(state, :nodes) == List.duplicate(@count, @count)
+    end)
+
+    state
+  end
+
+  defp pause(state), do: Process.sleep(state.seconds * 1_000)
+
+  defp deploys(state) do
+    for version <- 2..6 do
+      deploy(state, 1 + rem(version, @count), version)
+      Process.sleep(div(state.seconds * 1_000, 5))
+    end
+
+    state
+  end
+
+  defp deploy(state, n, version) do
+    {:ok, versions} = on(state, n, :deploy, [version], :infinity)
+    if map_size(versions) != @count, do: fail("deployed on #{map_size(versions)} nodes only")
+    for n <- @front, do: on(state, n, :undeploy)
+  end
+
+  defp kills(state) do
+    state =
+      for n <- [2, 4], reduce: state do
+        state ->
+          Process.sleep(div(state.seconds * 1_000, 4))
+          pid = :peer.call(state.peers[n], System, :pid, [])
+          {_, 0} = System.cmd("kill", ["-9", pid])
+          Process.sleep(div(state.seconds * 1_000, 4))
+          boot(state, n)
+      end
+
+    state
+  end
+
+  # The other end of the cables of two nodes: they reach each other no more either.
+  defp cut(state) do
+    Process.sleep(1_000)
+    for n <- [2, 4], do: ip(["link", "set", "wasmex-v#{n}", "down"])
+    # Until both sides know, and some time after that.
+    wait("the others see three nodes", fn -> on(state, 3, :nodes) == 3 end)
+    Process.sleep(2_000)
+
+    for n <- 1..@count, {:ok, [6]} != (answer = on(state, n, :call)) do
+      fail("node #{n} has no answer in its part: #{inspect(answer)}")
+    end
+
+    for n <- [2, 4], do: ip(["link", "set", "wasmex-v#{n}", "up"])
+    wait("the cluster is healed", fn -> all(state, :nodes) == List.duplicate(@count, @count) end)
+    pause(state)
+    state
+  end
+
+  defp rough(state) do
+    for n <- 1..@count do
+      netem = ~w(delay 30ms 10ms loss 2%)
+      command = ["-n", "wasmex-#{n}", "qdisc", "add", "dev", "eth0", "root", "netem" | netem]
+      {_, 0} = System.cmd("tc", command)
+    end
+
+    pause(state)
+
+    for n <- 1..@count,
+        do: System.cmd("tc", ["-n", "wasmex-#{n}", "qdisc", "del", "dev", "eth0", "root"])
+
+    state
+  end
+
+  defp ip(args), do: {_, 0} = System.cmd("ip", args)
+
+  defp left(state, before) do
+    wait("nothing is in use", fn ->
+      Enum.all?(all(state, :left), &(&1 == %{callers: 0, in_use: 0}))
+    end)
+
+    # Each key has a process on one of the nodes; some of the first ones may be elsewhere now, and new nodes have helpers of their own.
+    most = Enum.max(before) + 60
+    wait("processes have ended", fn -> Enum.all?(all(state, :processes), &(&1 <= most)) end)
+  end
+
+  defp on(state, n, function, args \\ [], timeout \\ 30_000),
+    do: :peer.call(state.peers[n], elem(state.member, 0), function, args, timeout)
+
+  defp all(state, function), do: for(n <- 1..@count, do: on(state, n, function))
+
+  defp wait(what, done?, left \\ 600)
+  defp wait(what, _done?, 0), do: fail("a minute went by, and not: #{what}")
+
+  defp wait(what, done?, left),
+    do: done?.() || (Process.sleep(100) && wait(what, done?, left - 1))
+
+  defp fail(why) do
+    IO.puts(:stderr, "FAILED: #{why}")
+    System.halt(1)
+  end
+end
+
+seconds = with [seconds | _] <- System.argv(), do: String.to_integer(seconds), else: (_ -> 8)
+Logger.configure(level: :error)
+[net?, netem?] = for name <- ["CLUSTER_NET", "CLUSTER_NETEM"], do: System.get_env(name) == "1"
+Proof.run(seconds, {member, beam}, net?, netem?)

@@ -76,7 +76,8 @@ defmodule Mix.Tasks.Wasmex.Run do
 
   #{Flag.docs(@options, :granted)}
 
-  Network access, for components. Addresses look like `10.0.0.5:5432` and `*.internal:443`:
+  Sockets, for modules and components, and HTTP requests of components; see the guide to sockets. Addresses look like `10.0.0.5:5432` and
+  `*.internal:443`:
 
   #{Flag.docs(@options, :network)}
 

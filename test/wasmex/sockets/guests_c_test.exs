@@ -199,6 +199,31 @@ defmodule Wasmex.Sockets.GuestsCTest do
         refute unknown =~ "ok"
       end
 
+      test "services have names, too" do
+        lines = ["lookup 10.1.2.3 postgresql", "lookup 10.1.2.3 nonsense"]
+        assert ["ok 1 10.1.2.3 5432 any", "inval 0"] = script(@version, lines)
+      end
+
+      test "a number that is not open is an event with an error, beside others" do
+        assert script(@version, ["poll 0 999:r 998:w"]) == ["ok 3 999:r:badf 998:w:badf clock"]
+      end
+
+      test "who sent a datagram may be answered, and nobody else" do
+        pid = interactive(@version, bind: ["udp://127.0.0.1:0"])
+        assert say(pid, "open u inet dgram") == "ok"
+        assert say(pid, "bind u 127.0.0.1 0") == "ok"
+        "ok 127.0.0.1 " <> port = say(pid, "local u")
+        {:ok, peer} = :gen_udp.open(0, [:binary, active: false, ip: {127, 0, 0, 1}])
+        {:ok, own} = :inet.port(peer)
+        assert say(pid, "sendto u 127.0.0.1 #{own} x") == "acces 0"
+        :ok = :gen_udp.send(peer, {127, 0, 0, 1}, String.to_integer(port), "ask")
+        assert say(pid, "recvfrom u 10") =~ ~s|3 "ask"|
+        assert say(pid, "sendto u 127.0.0.1 #{own} answer") == "ok 6"
+        assert {:ok, {_, _, "answer"}} = :gen_udp.recv(peer, 0, 60_000)
+        assert say(pid, "sendto u 127.0.0.2 #{own} x") == "acces 0"
+        Program.stop(pid)
+      end
+
       test "what is not granted is refused, and nothing else happens" do
         port = echo_port()
 
@@ -237,7 +262,7 @@ defmodule Wasmex.Sockets.GuestsCTest do
           {"peer 999", "badf"},
           {"getopt 999 0 2", "badf"},
           {"setopt 999 0 0 1", "badf"},
-          {"poll 0 999:r", "badf"},
+          {"poll 60000 999:r", "ok"},
           {"accept x 1", "notsock"},
           {"recv 0 1", "notsock"},
           {"send 1 x", "notsock"},

@@ -62,6 +62,30 @@ defmodule Wasmex.Sockets.GuestsRustTest do
     assert ended(pid) == {:exit_status, 0}
   end
 
+  test "datagrams, as a server and as a client" do
+    port = free_port()
+    address = "127.0.0.1:#{port}"
+
+    {pid, _} =
+      start(@rust, ["udp-serve", address, "2"], ~r/(listening)\n/, bind: ["udp://#{address}"])
+
+    {:ok, run} = Wasmex.run(path(@rust), ["udp", address, "hello"], dial: ["udp://#{address}"])
+    assert {run.status, run.stdout} == {0, "sent 5\ngot hello from #{address}\n"}
+
+    {:ok, peer} = :gen_udp.open(0, [:binary, active: false, ip: {127, 0, 0, 1}])
+    :ok = :gen_udp.send(peer, {127, 0, 0, 1}, port, "")
+    assert {:ok, {{127, 0, 0, 1}, ^port, ""}} = :gen_udp.recv(peer, 0, 60_000)
+    assert ended(pid) == {:exit_status, 0}
+  end
+
+  test "a time limit of the guest's own" do
+    {:ok, listener} = :gen_tcp.listen(0, [:binary, active: false, ip: {127, 0, 0, 1}])
+    {:ok, port} = :inet.port(listener)
+    address = "127.0.0.1:#{port}"
+    run = Wasmex.run!(path(@rust), ["patience", address, "1250"], dial: [address])
+    assert run.stdout == "waits Some(1.25s) None\nerror 6\n"
+  end
+
   test "refused, taken and not granted have their numbers" do
     port = free_port()
 

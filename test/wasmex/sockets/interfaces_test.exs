@@ -38,6 +38,40 @@ defmodule Wasmex.Sockets.InterfacesTest do
     assert {:error, %Error{reason: :missing_import}} = run([sock_getpeeraddr: 9], :auto)
   end
 
+  # Looks up no name: family and flags as given; prints the port and the address.
+  defp nameless(family, flags) do
+    hints = for byte <- [flags, 0, family, 2], do: "\\0#{byte}"
+
+    wat = ~s"""
+    (module
+      (import "wasi_snapshot_preview1" "sock_getaddrinfo" (func $find (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 1)
+      (data (i32.const 8) "80")
+      (data (i32.const 16) "#{hints}")
+      (data (i32.const 32) "\\40")                                  ;; the first record
+      (data (i32.const 76) "\\80")                                  ;; its address
+      (data (i32.const 132) "\\1a\\00\\00\\00\\a0\\00\\00\\00")         ;; of 26 bytes at 160
+      (data (i32.const 200) "\\a0\\00\\00\\00\\12\\00\\00\\00")
+      (func (export "_start") (local $errno i32)
+        (local.set $errno (call $find (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 2) (i32.const 16) (i32.const 32) (i32.const 8) (i32.const 40)))
+        (drop (call $write (i32.const 1) (i32.const 200) (i32.const 1) (i32.const 220)))
+        (call $exit (local.get $errno))))
+    """
+
+    {:ok, %{status: 0, stdout: <<80::16, address::binary>>}} = Wasmex.run(wat)
+    address
+  end
+
+  test "no name is this machine: to listen at, or to connect to" do
+    assert nameless(1, 1) == <<0::128>>
+    assert nameless(0, 1) == <<0::128>>
+    assert nameless(1, 0) == <<127, 0, 0, 1, 0::96>>
+    assert nameless(2, 0) == <<1::128>>
+    assert nameless(2, 1) == <<0::128>>
+  end
+
   test "datagrams and their senders, wherever the results go" do
     lines = ["open a inet dgram", "bind a 127.0.0.1 0", "open b inet dgram", "bind b 127.0.0.1 0"]
 

@@ -22,5 +22,6 @@ pub mod places;
 pub mod resolve;
 mod rule_term;
 pub mod rules;
+mod senders;
 pub mod sockets;
 pub mod stdio;

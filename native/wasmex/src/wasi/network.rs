@@ -4,6 +4,7 @@ use crate::vm::options::Options;
 use crate::vm::resource::ResourceArc;
 use crate::wasi::places::{Listen, Paths, Place, Places};
 use crate::wasi::rules::{Rule, Rules, normal};
+use crate::wasi::senders::Senders;
 use crate::wasi::sockets::handle::AnswerResource;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,6 +34,8 @@ pub struct Network {
     stand_ins: Mutex<Vec<String>>,
     /// The names whose lookup returned an address.
     resolved: Mutex<HashMap<IpAddr, Vec<String>>>,
+    /// Who may be answered.
+    senders: Senders,
 }
 
 /// A guest may look up names endlessly, so memory is limited: this many addresses, this many names for each.
@@ -69,6 +72,7 @@ impl Network {
             answers: dial.answers,
             stand_ins: Mutex::default(),
             resolved: Mutex::default(),
+            senders: Senders::default(),
         })
     }
 
@@ -202,7 +206,9 @@ impl Network {
         let unspecified = address.ip().is_unspecified() && address.port() == 0;
         match reason {
             SocketAddrUse::TcpConnect => self.allows(&self.tcp, address),
-            SocketAddrUse::UdpSend => self.allows(&self.udp, address),
+            SocketAddrUse::UdpSend => {
+                self.allows(&self.udp, address) || self.senders.contains(address)
+            }
             SocketAddrUse::TcpBind => {
                 self.bind_tcp.allow_bind(address) || (unspecified && !self.tcp.is_empty())
             }
@@ -212,8 +218,12 @@ impl Network {
             SocketAddrUse::TcpListen => self.bind_tcp.allow_bind(address),
             // Incoming connections at an address where the guest may listen.
             SocketAddrUse::TcpAccept => !self.bind_tcp.is_empty(),
+            SocketAddrUse::UdpReceive if self.bind_udp.is_empty() => {
+                self.allows(&self.udp, address)
+            }
             SocketAddrUse::UdpReceive => {
-                !self.bind_udp.is_empty() || self.allows(&self.udp, address)
+                self.senders.remember(address);
+                true
             }
         }
     }

@@ -3,9 +3,13 @@
 //!     serve ADDRESS CONNECTIONS        echoes each connection, one after the other
 //!     dial ADDRESS TEXT                sends the text, closes its half, prints what comes back
 //!     lookup NAME                      prints the addresses of a name
+//!     udp-serve ADDRESS MESSAGES       sends each message back to its sender
+//!     udp ADDRESS TEXT                 sends the text, prints what comes back and from whom
+//!     patience ADDRESS MS              connects and waits so long for data, by an option of the socket
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use wasmedge_wasi_socket::{nslookup, TcpListener, TcpStream};
+use std::time::Duration;
+use wasmedge_wasi_socket::{nslookup, TcpListener, TcpStream, UdpSocket};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -14,6 +18,9 @@ fn main() {
         ["serve", address, times] => serve(address, times.parse().unwrap_or(1)),
         ["dial", address, text] => dial(address, text),
         ["lookup", name] => nslookup(name, "http").map(|found| println!("{found:?}")),
+        ["udp-serve", address, times] => udp_serve(address, times.parse().unwrap_or(1)),
+        ["udp", address, text] => udp(address, text),
+        ["patience", address, ms] => patience(address, ms.parse().unwrap_or(1)),
         _ => panic!("what to do?"),
     };
     if let Err(error) = result {
@@ -49,4 +56,33 @@ fn dial(address: &str, text: &str) -> std::io::Result<()> {
     stream.read_to_string(&mut got)?;
     println!("got {got}");
     Ok(())
+}
+
+fn udp_serve(address: &str, times: usize) -> std::io::Result<()> {
+    let socket = UdpSocket::bind(address)?;
+    println!("listening");
+    let mut buffer = [0u8; 2048];
+    for _ in 0..times {
+        let (n, peer) = socket.recv_from(&mut buffer)?;
+        println!("peer {} {n}", peer.ip());
+        socket.send_to(&buffer[..n], peer)?;
+    }
+    Ok(())
+}
+
+fn udp(address: &str, text: &str) -> std::io::Result<()> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    println!("sent {}", socket.send_to(text.as_bytes(), address)?);
+    let mut buffer = [0u8; 2048];
+    let (n, peer) = socket.recv_from(&mut buffer)?;
+    println!("got {} from {peer}", String::from_utf8_lossy(&buffer[..n]));
+    Ok(())
+}
+
+fn patience(address: &str, ms: u64) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    let socket = stream.as_ref();
+    socket.set_recv_timeout(Some(Duration::from_millis(ms)))?;
+    println!("waits {:?} {:?}", socket.get_recv_timeout()?, socket.get_send_timeout()?);
+    stream.read_exact(&mut [0u8; 1])
 }

@@ -1,7 +1,7 @@
 //! Opening and connecting sockets: `sock_open`, `sock_bind`, `sock_listen`, `sock_connect`, `sock_accept`.
 
 use crate::wasi::calls;
-use crate::wasi::errno::{Fail, INPROGRESS, INVAL, ISCONN, NOTCONN, TIMEDOUT, code};
+use crate::wasi::errno::{AGAIN, Fail, INPROGRESS, INVAL, ISCONN, NOTCONN, TIMEDOUT, code};
 use crate::wasi::sockets::address::{self, Address, INET, INET6, UNIX};
 use crate::wasi::sockets::descriptors::Descriptor;
 use crate::wasi::sockets::made;
@@ -164,6 +164,8 @@ pub async fn dial(p1: &mut P1, fd: i32, to: &Address) -> Result<(), Fail> {
     match tokio::time::timeout(p1.net.reach.timeout, connected).await {
         // A second call makes the system treat it as connected, so that another one fails.
         Ok(Ok(())) => to.with(|to| net::connect(socket.fd(), to)).or(Ok(())),
+        // The guest's own limit (`SO_SNDTIMEO`); the system goes on connecting.
+        Ok(Err(Fail::Errno(AGAIN))) => Err(INPROGRESS.into()),
         Ok(failed) => failed,
         Err(_elapsed) => Err(TIMEDOUT.into()),
     }
@@ -287,10 +289,15 @@ impl Address {
         &self,
         mut call: impl FnMut(&SocketAddrAny) -> rustix::io::Result<T>,
     ) -> Result<T, Fail> {
-        let address = match self {
+        let address = self.system()?;
+        Ok(uninterrupted(|| call(&address))?)
+    }
+
+    /// In the system's form.
+    pub fn system(&self) -> Result<SocketAddrAny, Fail> {
+        Ok(match self {
             Address::Net(net) => SocketAddrAny::from(*net),
             Address::Unix(path) => SocketAddrAny::from(SocketAddrUnix::new(path)?),
-        };
-        Ok(uninterrupted(|| call(&address))?)
+        })
     }
 }

@@ -11,12 +11,15 @@ use crate::wasi::names::Missing;
 use crate::wasi::sockets::address::{INET, INET6};
 use crate::wasi::sockets::memory::{bytes, little_endian, pointer, put, put_u32, read_u32};
 use crate::wasi::sockets::state::P1;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use wasmtime::Result;
 use wiggle::GuestMemory;
 
 /// Maximum length of a name, with its dots (RFC 1035).
 const MAX_NAME: i32 = 255;
+
+/// A flag of the hints: the address is for listening (`AI_PASSIVE`).
+const PASSIVE: u8 = 1;
 
 /// Looks up a name.
 pub async fn sock_getaddrinfo(
@@ -35,12 +38,26 @@ pub async fn sock_getaddrinfo(
         let name = text(memory, node, node_len)?;
         let port = port(&text(memory, service, service_len)?)?;
         let hints = bytes(memory, pointer(hints), 8)?.into_owned();
-        let found = find(p1, &name, i32::from(hints[2])).await?;
+        let family = i32::from(hints[2]);
+        let found = match name.is_empty() {
+            true => vec![own_address(family, hints[0] & PASSIVE != 0)],
+            false => find(p1, &name, family).await?,
+        };
         let found = found.iter().map(|ip| SocketAddr::new(*ip, port));
         let found: Vec<_> = found.take(pointer(most) as usize).collect();
         fill(memory, list, count, &found, &hints)
     };
     code(looked_up.await)
+}
+
+/// Without a name it is this machine: all its addresses to listen at, or its loopback to connect to.
+fn own_address(family: i32, passive: bool) -> IpAddr {
+    match (family, passive) {
+        (INET6, true) => Ipv6Addr::UNSPECIFIED.into(),
+        (INET6, false) => Ipv6Addr::LOCALHOST.into(),
+        (_, true) => Ipv4Addr::UNSPECIFIED.into(),
+        (_, false) => Ipv4Addr::LOCALHOST.into(),
+    }
 }
 
 fn text(memory: &GuestMemory<'_>, at: i32, len: i32) -> Result<String, Fail> {
@@ -53,13 +70,36 @@ fn text(memory: &GuestMemory<'_>, at: i32, len: i32) -> Result<String, Fail> {
     Ok(text.to_string())
 }
 
-/// Well-known services by name.
+/// Services that programs name (IANA's registry).
+const SERVICES: [(&str, u16); 18] = [
+    ("amqp", 5672),
+    ("domain", 53),
+    ("ftp", 21),
+    ("http", 80),
+    ("https", 443),
+    ("imap", 143),
+    ("imaps", 993),
+    ("ldap", 389),
+    ("ldaps", 636),
+    ("mqtt", 1883),
+    ("mysql", 3306),
+    ("ntp", 123),
+    ("pop3", 110),
+    ("postgresql", 5432),
+    ("redis", 6379),
+    ("smtp", 25),
+    ("ssh", 22),
+    ("submission", 587),
+];
+
 fn port(service: &str) -> Result<u16, Fail> {
-    match service {
-        "" => Ok(0),
-        "http" => Ok(80),
-        "https" => Ok(443),
-        number => number.parse().map_err(|_| Fail::Errno(INVAL)),
+    if service.is_empty() {
+        return Ok(0);
+    }
+    let known = SERVICES.iter().find(|(name, _)| *name == service);
+    match known {
+        Some((_, port)) => Ok(*port),
+        None => service.parse().map_err(|_| Fail::Errno(INVAL)),
     }
 }
 

@@ -62,6 +62,8 @@ struct Plan {
     clock: Option<(usize, Duration)>,
     /// Those polled by wasmtime, with its numbers.
     files: Vec<u8>,
+    /// Those of numbers that are not open: each is an event with an error.
+    errors: Vec<(usize, i32)>,
 }
 
 /// `None` if wasmtime can handle all of it.
@@ -82,12 +84,13 @@ fn plan(
         sockets: Vec::new(),
         clock: None,
         files: Vec::new(),
+        errors: Vec::new(),
     };
     let mut renumbered = false;
     for (index, subscription) in all.chunks_exact(SUBSCRIPTION).enumerate() {
         renumbered |= add(&mut plan, &p1.descriptors, index, subscription)?;
     }
-    if plan.sockets.is_empty() && !renumbered {
+    if plan.sockets.is_empty() && plan.errors.is_empty() && !renumbered {
         return Ok(None);
     }
     plan.all = all.into_owned();
@@ -119,12 +122,17 @@ fn add(
         WRITE => Direction::Write,
         _ => return Err(INVAL.into()),
     };
-    match descriptors.get(fd.cast_signed())? {
-        Descriptor::Socket(_) => {
+    match descriptors.get(fd.cast_signed()) {
+        Err(Fail::Errno(errno)) => {
+            plan.errors.push((index, errno));
+            Ok(false)
+        }
+        Err(trap) => Err(trap),
+        Ok(Descriptor::Socket(_)) => {
             plan.sockets.push((index, fd.cast_signed(), direction));
             Ok(false)
         }
-        Descriptor::File(file) => {
+        Ok(Descriptor::File(file)) => {
             let start = plan.files.len();
             plan.files.extend_from_slice(subscription);
             plan.files[start + 16..start + 20].copy_from_slice(&file.to_le_bytes());
@@ -198,13 +206,17 @@ fn now(plan: &Plan, sockets: &Watched<'_>) -> Found {
     let found = fds
         .iter()
         .zip(sockets)
-        .filter_map(|(fd, (index, socket, _))| {
+        .filter_map(|(fd, (index, socket, direction))| {
             let readiness = socket.corrected(Readiness::of(fd.revents()));
-            readiness
-                .ready
-                .then(|| (*index, event(plan, *index, readiness)))
+            let event = || socket_event(plan, *index, socket, *direction, readiness);
+            readiness.ready.then(|| (*index, event()))
         });
     let mut found: Found = found.collect();
+    for (index, errno) in &plan.errors {
+        let mut event = event(plan, *index, Readiness::default());
+        event[8..10].copy_from_slice(&errno.to_le_bytes()[..2]);
+        found.push((*index, event));
+    }
     if let Some((index, duration)) = plan.clock
         && duration.is_zero()
     {
@@ -259,7 +271,8 @@ fn ours(
 ) {
     for (index, socket, direction) in sockets {
         if let Poll::Ready(readiness) = socket.poll_ready(cx, *direction) {
-            found.push((*index, event(plan, *index, readiness)));
+            let event = socket_event(plan, *index, socket, *direction, readiness);
+            found.push((*index, event));
         }
     }
     if let (Some(clock), Some((index, _))) = (clock.as_pin_mut(), plan.clock)
@@ -273,9 +286,10 @@ fn ours(
 fn file_indices(plan: &Plan) -> Vec<usize> {
     let all = plan.all.chunks_exact(SUBSCRIPTION).enumerate();
     let mut sockets = plan.sockets.iter().map(|(index, ..)| *index).peekable();
+    let mut errors = plan.errors.iter().map(|(index, _)| *index).peekable();
     all.filter(|(index, subscription)| match subscription[8] {
         CLOCK => duration(subscription).is_none(),
-        _ => sockets.next_if_eq(index).is_none(),
+        _ => sockets.next_if_eq(index).is_none() && errors.next_if_eq(index).is_none(),
     })
     .map(|(index, _)| index)
     .collect()
@@ -312,6 +326,22 @@ async fn poll_files(
             (little_endian(&bytes[..4]) as usize, event)
         })
         .collect())
+}
+
+/// The event of a socket, with the bytes that can be read at once (wasi-libc's `FIONREAD`).
+fn socket_event(
+    plan: &Plan,
+    index: usize,
+    socket: &Socket,
+    direction: Direction,
+    readiness: Readiness,
+) -> [u8; EVENT] {
+    let mut event = event(plan, index, readiness);
+    if direction == Direction::Read && !socket.listening {
+        let bytes = rustix::io::ioctl_fionread(socket.fd()).unwrap_or_default();
+        event[16..24].copy_from_slice(&bytes.to_le_bytes());
+    }
+    event
 }
 
 /// An event without the guest's user data: no error, the kind, and for sockets whether the peer hung up.

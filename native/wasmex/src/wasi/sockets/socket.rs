@@ -11,6 +11,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -69,6 +70,12 @@ pub struct Socket {
     made: Option<Made>,
     /// Its connections come from Elixir and have no address.
     pub in_memory: bool,
+    /// How long reading and accepting may wait (`SO_RCVTIMEO`).
+    pub read_timeout: Option<Duration>,
+    /// How long writing may wait (`SO_SNDTIMEO`).
+    pub write_timeout: Option<Duration>,
+    /// What the guest has set as `SO_LINGER`, in seconds. Only 0 has an effect, a reset: closing never blocks.
+    pub linger: Option<u32>,
 }
 
 /// The path of a unix socket, removed with it.
@@ -113,6 +120,9 @@ impl Socket {
             path: None,
             made: None,
             in_memory: false,
+            read_timeout: None,
+            write_timeout: None,
+            linger: None,
         }
     }
 
@@ -179,14 +189,33 @@ impl Socket {
             INPROGRESS if nonblocking => return Err(Fail::Errno(AGAIN)),
             _ => self.connected().await?,
         }
+        let until = self.timeout(direction).map(|limit| Instant::now() + limit);
         loop {
             match uninterrupted(|| call(self.fd())) {
-                Err(Errno::AGAIN) if !nonblocking => {
-                    poll_fn(|cx| self.poll_ready(cx, direction)).await;
-                }
+                Err(Errno::AGAIN) if !nonblocking => self.ready(direction, until).await?,
                 done => return Ok(done?),
             }
         }
+    }
+
+    fn timeout(&self, direction: Direction) -> Option<Duration> {
+        match direction {
+            Direction::Read => self.read_timeout,
+            Direction::Write => self.write_timeout,
+        }
+    }
+
+    /// Waits until it is ready, for as long as the guest allows.
+    async fn ready(&self, direction: Direction, until: Option<Instant>) -> Result<(), Fail> {
+        let ready = poll_fn(|cx| self.poll_ready(cx, direction));
+        match until {
+            None => drop(ready.await),
+            Some(until) => {
+                let waited = tokio::time::timeout_at(until.into(), ready).await;
+                waited.map_err(|_elapsed| AGAIN)?;
+            }
+        }
+        Ok(())
     }
 
     /// The poll flags for a direction.

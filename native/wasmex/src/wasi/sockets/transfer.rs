@@ -4,7 +4,7 @@
 #![allow(clippy::too_many_arguments)]
 
 use crate::wasi::calls;
-use crate::wasi::errno::{ACCES, AGAIN, Fail, INVAL, ISCONN, code};
+use crate::wasi::errno::{AGAIN, Fail, INVAL, ISCONN, code};
 use crate::wasi::sockets::address::{self, Address};
 use crate::wasi::sockets::descriptors::Descriptor;
 use crate::wasi::sockets::memory::{Target, gather, pointer, put, put_count};
@@ -14,7 +14,6 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use std::borrow::Cow;
 use std::io::IoSlice;
 use wasmtime::Result;
-use wasmtime_wasi::sockets::SocketAddrUse;
 use wiggle::GuestMemory;
 
 /// Flags of `sock_recv` (`riflags`): peek, wait for all.
@@ -285,10 +284,8 @@ async fn send_to(
         // As POSIX: a connected stream takes no address.
         return Err(ISCONN.into());
     }
-    let Address::Net(to) = to else {
-        return Err(ACCES.into());
-    };
-    p1.net.check(to, SocketAddrUse::UdpSend)?;
+    p1.net.check_dial(&to, true)?;
+    let to = to.system()?;
     let buffers = gather(memory, list, count)?;
     let slices: Vec<_> = buffers.iter().map(|buffer| IoSlice::new(buffer)).collect();
     let len = socket.attempt(Direction::Write, socket.nonblocking(), |fd| {

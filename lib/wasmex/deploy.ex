@@ -349,5 +349,9 @@ defmodule Wasmex.Deploy do
       {:ok, %{server: server}} -> GenServer.call(server, request, :infinity)
       :error -> {:error, not_deployed(name)}
     end
+  catch
+    # It ended just now.
+    :exit, {reason, _} when reason in [:noproc, :normal, :shutdown, :killed] ->
+      {:error, not_deployed(name)}
   end
 end

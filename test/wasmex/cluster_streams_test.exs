@@ -59,6 +59,10 @@ defmodule Wasmex.ClusterStreamsTest do
       assert stdout == whole(20)
     end
 
+    file = File.stream!("mix.exs")
+    assert {:ok, %Run{stdout: stdout}} = Cluster.call(name, :run, [], stdin: file)
+    assert stdout == File.read!("mix.exs")
+
     me = self()
     take = &send(me, {:printed, &1})
     assert {:ok, %Run{}} = Cluster.call(name, :run, [], stdin: "abc", stdout: take)

@@ -53,17 +53,22 @@ defmodule Wasmex.Cluster.Nodes do
 
   @spec info() :: %{node() => map()}
   def info do
-    Map.new(:ets.match_object(__MODULE__, {{:node, :_}, :_}), fn {{:node, node}, known} ->
-      {node, known}
-    end)
+    Map.new(rows(), fn {{:node, node}, known} -> {node, known} end)
   end
 
   @doc "The nodes that have the name, for this node by its current state."
   @spec with_name(term()) :: [{node(), map()}]
   def with_name(name) do
-    for {{:node, node}, known} <- :ets.match_object(__MODULE__, {{:node, :_}, :_}),
+    for {{:node, node}, known} <- rows(),
         if(node == node(), do: here?(name), else: is_map_key(known.names, name)),
         do: {node, known}
+  end
+
+  # A cluster that is not started, or starts again, knows of nobody.
+  defp rows do
+    :ets.match_object(__MODULE__, {{:node, :_}, :_})
+  rescue
+    ArgumentError -> []
   end
 
   defp here?(name), do: Routes.fetch(name) != :error
@@ -83,13 +88,13 @@ defmodule Wasmex.Cluster.Nodes do
     if node() not in lost and room?(name) do
       node()
     else
-      # If no cluster was started, it consists of this node.
       others = for {node, known} <- with_name(name), node not in lost, do: {node, known}
-      others |> awake() |> two_of() |> least()
+      others |> awake() |> two_of() |> least() || alone(name, lost)
     end
-  rescue
-    ArgumentError -> if node() not in lost and here?(name), do: node()
   end
+
+  # If no cluster was started, it consists of this node.
+  defp alone(name, lost), do: if(node() not in lost and here?(name), do: node())
 
   # Here, with a free place.
   defp room?(name) do

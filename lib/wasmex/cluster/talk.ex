@@ -87,6 +87,22 @@ defmodule Wasmex.Cluster.Talk do
     ArgumentError -> list
   end
 
+  # Lines are there without waiting, so many of them go at once.
+  def parts(%File.Stream{} = stream) do
+    Stream.chunk_while(
+      stream,
+      {[], 0},
+      fn
+        bytes, {kept, size} when size + byte_size(bytes) < @part ->
+          {:cont, {[kept, bytes], size + byte_size(bytes)}}
+
+        bytes, {kept, _size} ->
+          {:cont, IO.iodata_to_binary([kept, bytes]), {[], 0}}
+      end,
+      fn {kept, _size} -> {:cont, IO.iodata_to_binary(kept), nil} end
+    )
+  end
+
   def parts(enumerable), do: Stream.flat_map(enumerable, &element/1)
 
   defp element(large) when is_binary(large) and byte_size(large) > @part, do: parts(large)

@@ -83,7 +83,7 @@ defmodule Wasmex.Deploy.Server do
     case add(state, code, opts) do
       {:ok, state} ->
         state = own(state, opts.owner)
-        what = if opts.canary, do: :canary, else: :deployed
+        what = if match?([_, _], state.versions), do: :canary, else: :deployed
         {:reply, {:ok, state.last}, note(state, hd(state.versions), what)}
 
       # A name without any version is removed.
@@ -236,10 +236,13 @@ defmodule Wasmex.Deploy.Server do
     %{state | before: before}
   end
 
-  defp own(%{owner: nil} = state, owner) when owner != nil,
-    do: %{state | owner: Process.monitor(owner)}
+  # The last one that was named.
+  defp own(state, nil), do: state
 
-  defp own(state, _owner), do: state
+  defp own(state, owner) do
+    if state.owner, do: Process.demonitor(state.owner, [:flush])
+    %{state | owner: Process.monitor(owner)}
+  end
 
   @pool [:size, :policy, :max_queue, :warm, :idle, :per_key]
 

@@ -1,4 +1,4 @@
-# Runs all measures and reports them beside the baseline's figures; started by bench/run.
+# Runs all measurements and reports them with the baseline's figures; started by bench/run.
 
 for file <-
       ~w(support report measures/call measures/pool measures/snapshot measures/instantiate measures/latency measures/many measures/programs measures/components measures/compile) do
@@ -7,7 +7,7 @@ end
 
 quick? = "--quick" in System.argv()
 
-# A flat object of numbers: no JSON library is needed, and OTP 25 has none.
+# A flat object of numbers: needs no JSON library, which OTP 25 lacks.
 figures = fn json ->
   Regex.scan(~r/"(\w+)": ([-0-9.]+)/, json)
   |> Map.new(fn [_, key, value] -> {key, String.to_float(value)} end)
@@ -30,12 +30,12 @@ rows =
     fn measure ->
       IO.puts(:stderr, "==> #{inspect(measure)}")
 
-      # In a process of its own: what one leaves behind, such as a large heap, is not the next one's.
+      # In a separate process: leftovers of one measurement, such as a large heap, do not affect the next.
       fn -> measure.run(quick?) end |> Task.async() |> Task.await(:infinity)
     end
   )
 
-# Once more at the end: load may come in between.
+# Again at the end: load may start in between.
 {share, 0} = System.cmd(System.fetch_env!("BASELINE"), ["--share"])
 rust = Map.put(rust, "share_after", figures.(share)["share"])
 Bench.Report.finish(rows, rust, quick?)

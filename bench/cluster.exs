@@ -2,7 +2,7 @@
 
 {:module, member, beam, _} =
   defmodule Bench.Member do
-    @moduledoc "In the place of a supervision tree on the other nodes."
+    @moduledoc "Replaces a supervision tree on the other nodes."
     def stay do
       {:ok, _} = Wasmex.Cluster.start_link()
       Process.sleep(:infinity)
@@ -32,7 +32,7 @@ defmodule Bench.Cluster do
     throughput(nodes, if(quick?, do: 1, else: 5))
   end
 
-  # The same node for both, in turns, so that what disturbs one disturbs the other.
+  # Alternates on the same node, so that disturbances affect both.
   defp overhead(node, n) do
     {:ok, _} = Cluster.deploy("add", Code.new!({:bytes, @wat}), policy: {:reuse, 1_000_000})
 
@@ -126,7 +126,7 @@ defmodule Bench.Cluster do
   end
 
   defp throughput(nodes, seconds) do
-    # One caller for each node, which has one core's worth of work.
+    # One caller per node, with one core's worth of work.
     for count <- 1..4 do
       used = Enum.take(nodes, count)
       name = {:work, count}

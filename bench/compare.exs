@@ -1,5 +1,5 @@
 defmodule Bench.Compare do
-  @moduledoc "Both ends of bench/compare: times the operations, and compares what the rounds have come to."
+  @moduledoc "Both parts of bench/compare: times the operations, and compares the rounds."
 
   def main(["measure"]) do
     {:ok, _} = Application.ensure_all_started(:wasmex)
@@ -23,7 +23,7 @@ defmodule Bench.Compare do
     end
   end
 
-  # Nanoseconds of one, in the best of seven runs of some milliseconds.
+  # Nanoseconds per operation, in the best of seven runs of some milliseconds.
   defp time(n, run) do
     run.(n)
     {once, _} = :timer.tc(fn -> run.(n) end)
@@ -44,7 +44,7 @@ defmodule Bench.Compare do
   defp median(sorted_or_not),
     do: sorted_or_not |> Enum.sort() |> Enum.at(div(length(sorted_or_not), 2))
 
-  # Whatever the distribution: the median lies beyond the k-th smallest with a chance of at most 2.5 % on each side.
+  # For any distribution: the median is beyond the k-th smallest with a probability of at most 2.5 % on each side.
   defp interval(ratios) do
     n = length(ratios)
 
@@ -54,7 +54,7 @@ defmodule Bench.Compare do
     end
   end
 
-  # The chance that at most k of n are below the median.
+  # The probability that at most k of n are below the median.
   defp below(n, k), do: Enum.sum(for i <- 0..k, do: choose(n, i)) / Integer.pow(2, n)
 
   defp choose(_n, 0), do: 1

@@ -1,4 +1,4 @@
-# Functions over HTTP; started by bench/http.
+# HTTP functions; started by bench/http.
 Code.require_file("support.exs", __DIR__)
 
 defmodule Bench.HTTP do
@@ -17,7 +17,7 @@ defmodule Bench.HTTP do
       else: IO.puts("no wrk here: no load test")
   end
 
-  # Without a socket, beside the guest's own run with the same imports on the same engine.
+  # Without a socket, compared with the guest's own run with the same imports on the same engine.
   defp pure(quick?) do
     IO.puts(
       "\n| call without a socket | Wasmex.HTTP.call | the guest's own run | ratio |\n| --- | --: | --: | --: |"
@@ -37,7 +37,7 @@ defmodule Bench.HTTP do
     end
   end
 
-  # A component's handler, in an instance of its own and in one that has answered before.
+  # A component's handler, in a new instance and in a reused one.
   defp component(quick?) do
     IO.puts("\n| a component's handler | µs |\n| --- | --: |")
 
@@ -56,7 +56,7 @@ defmodule Bench.HTTP do
     calls(function, request, n - 1)
   end
 
-  # What has to be done in any case: a store, an instance, `_start`, with output to a pipe.
+  # The minimum work: a store, an instance, `_start`, with output to a pipe.
   defp own(_function, _request, 0), do: :ok
 
   defp own(function, request, n) do
@@ -91,7 +91,7 @@ defmodule Bench.HTTP do
 
     for {name, _} <- @functions, do: row(name, wrk("#{url}/#{name}?foo=bar&id=1234", 4, seconds))
 
-    # Others call a function that spins until its time is up.
+    # Other clients call a function that spins until its timeout.
     alone = wrk("#{url}/rustenv?foo=bar", 4, seconds)
     others = Task.async(fn -> wrk("#{url}/spin", 4, seconds + 2) end)
     Process.sleep(500)

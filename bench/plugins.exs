@@ -1,9 +1,9 @@
-# Prints `name, wasmex, µs` for each measurement; bench/plugins.py is the same on the reference host.
+# Prints `name, wasmex, µs` for each measurement; bench/plugins.py does the same on the reference host.
 alias Wasmex.Plugin
 
 rounds = if System.get_env("QUICK"), do: 3, else: 15
 
-# Results are dropped at once: a list of them would keep a hundred outputs of 1 MiB alive, and measure the VM's allocator.
+# Results are dropped immediately: a list would keep a hundred outputs of 1 MiB alive, and measure the VM's allocator.
 best = fn count, fun ->
   for(_ <- 1..rounds, do: elem(:timer.tc(fn -> Enum.each(1..count, fn _ -> fun.() end) end), 0))
   |> Enum.min()

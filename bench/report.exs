@@ -11,7 +11,7 @@ defmodule Bench.Report do
     IO.puts(readme(rows, share, quick?))
   end
 
-  # Of what a loop of plain Rust on each core must get for a machine to count as idle.
+  # The minimum share of a core for a loop of plain Rust on an idle machine.
   @idle 0.97
 
   defp readme(_rows, _share, true), do: "README.md is written by full runs only"
@@ -60,7 +60,7 @@ defmodule Bench.Report do
   defp met({:ratio, most}, _value, ratio), do: ratio <= most
   defp met({:at_most, most}, value, _ratio), do: value <= most
 
-  # Ratios first: absolute times are those of one machine.
+  # Ratios first: absolute times depend on the machine.
   defp table(rows) do
     head = ["", "to plain Rust", "Wasmex", "its CPU time", "plain Rust", "goal", "met"]
     rule = ["---", "--:", "--:", "--:", "--:", "---", "---"]
@@ -103,7 +103,7 @@ defmodule Bench.Report do
   defp plain(nil), do: "null"
   defp plain(value), do: "#{Float.round(value / 1, 6)}"
 
-  # Bars of how many times plain Rust each measure takes.
+  # Bars of each ratio to plain Rust.
   defp svg(rows) do
     rows = Enum.filter(rows, & &1.ratio)
     largest = rows |> Enum.map(& &1.ratio) |> Enum.max() |> min(5.0)

@@ -1,7 +1,8 @@
-# Nodes that serve requests, each of which comes to one of them and is sent on by a policy; started by bench/simulate.
+# Nodes that serve requests; each request arrives at a node, and a policy decides where it runs; started by
+# bench/simulate.
 #
-# Service times are measured here, on a pool; all else is a model: what a node knows of the others is what they told with
-# their last heartbeat (every 200 ms, each at its own moment) and what it sent them since.
+# Service times are measured here, on a pool; everything else is a model: a node knows the others' last heartbeat (every
+# 200 ms, unsynchronised) and what it has sent there since.
 
 defmodule Simulate do
   @moduledoc "The model: one policy at one load."
@@ -19,9 +20,9 @@ defmodule Simulate do
   def run(policy, nodes, per_second, load, seconds, times) do
     :rand.seed(:exsss, {1, 2, 3})
     mean = Enum.sum(Tuple.to_list(times)) / tuple_size(times)
-    # So that the load is what it is to be, whatever the machine measures.
+    # So that the load is as stated, on any machine.
     scale = load * nodes * @places * 1_000_000 / per_second / mean
-    # Each place has the time at which it is free.
+    # Each place has the time at which it becomes free.
     places = for node <- 0..(nodes - 1), into: %{}, do: {node, List.duplicate(0, @places)}
     told = for node <- 0..(nodes - 1), into: %{}, do: {node, {0, 0}}
     beats = Enum.sort(for node <- 0..(nodes - 1), do: {:rand.uniform(@heartbeat), node})
@@ -67,7 +68,7 @@ defmodule Simulate do
     arrivals(state, now, gap, left - 1)
   end
 
-  # What nodes told by now.
+  # The last heartbeats of nodes.
   defp beat(state, now) do
     case :queue.peek(state.beats) do
       {:value, {at, node}} when at <= now ->
@@ -81,7 +82,7 @@ defmodule Simulate do
     end
   end
 
-  # Work in hand, in places.
+  # Work in progress, in places.
   defp busy(state, node, now) do
     mean = state.scale * elem(state.times, div(tuple_size(state.times), 2))
     Enum.reduce(state.places[node], 0, fn free, sum -> sum + max(free - now, 0) / mean end)
@@ -89,14 +90,14 @@ defmodule Simulate do
 
   defp pick(:random, state, _from, _now), do: :rand.uniform(state.nodes) - 1
 
-  # The least loaded of eight, by what all were told: everybody sees the same one.
+  # The least loaded of eight by heartbeat: all nodes see the same one.
   defp pick(:told_least, state, _from, _now) do
     Enum.min_by(for(_ <- 1..8, do: :rand.uniform(state.nodes) - 1), &elem(state.told[&1], 1))
   end
 
   defp pick(:two_choices, state, from, _now), do: two(state, from)
 
-  # As Wasmex.Cluster does.
+  # The policy of Wasmex.Cluster.
   defp pick(:here_or_two, state, from, now) do
     if Enum.any?(state.places[from], &(&1 <= now)), do: from, else: two(state, from)
   end
@@ -130,7 +131,7 @@ defmodule Simulate do
     %{state | sent: sent}
   end
 
-  # First come, first served: the place that is free first.
+  # First come, first served: the place that becomes free first.
   defp serve(state, node, now) do
     [free | others] = state.places[node]
     service = state.scale * elem(state.times, :rand.uniform(tuple_size(state.times)) - 1)
@@ -211,7 +212,7 @@ defmodule Simulate.Measure do
     |> List.to_tuple()
   end
 
-  # What took ten times the median waited for a machine that had something else to do.
+  # Outliers of ten times the median waited for other work on the machine.
   defp undisturbed(times) do
     median = times |> Enum.sort() |> Enum.at(div(length(times), 2))
     Enum.filter(times, &(&1 <= 10 * median))

@@ -16,7 +16,7 @@ defmodule Bench.Sockets do
 
   # ---- requests per second ----
 
-  # In turn, so that whatever else the machine does meets each of them; the best round counts.
+  # Alternately, so that disturbances affect all of them; the best round counts.
   defp load(quick?) do
     {seconds, rounds} = if quick?, do: {1, 1}, else: {5, 3}
     servers = [{"wasmex", &guest/0}, {"native Go", &native/0}, {"wasirun", &wasirun/0}]
@@ -89,7 +89,7 @@ defmodule Bench.Sockets do
          do: process(path, ["--dir", "/", server()])
   end
 
-  # A program of the system that listens at a port of our choice, and is ended with its process.
+  # A native program that listens on a given port, and ends with its process.
   defp process(path, args) do
     {:ok, socket} = :gen_tcp.listen(0, ip: @ip)
     {:ok, number} = :inet.port(socket)
@@ -123,7 +123,7 @@ defmodule Bench.Sockets do
 
   # ---- connections that do nothing ----
 
-  # The clients are another process of the system: descriptors are limited for each.
+  # The clients are a separate OS process: each has its own limit of descriptors.
   @clients """
   [port, count] = Enum.map(System.argv(), &String.to_integer/1)
   for _ <- 1..count, do: {:ok, _} = :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, active: false])
@@ -236,7 +236,7 @@ defmodule Bench.Sockets do
     )
   end
 
-  # Microseconds from setting a timer of 1 ms until its message is there.
+  # Microseconds from setting a 1 ms timer until its message arrives.
   defp timers(count) do
     for _ <- 1..count do
       started = System.monotonic_time(:microsecond)

@@ -1,5 +1,5 @@
 defmodule Bench do
-  @moduledoc "What the measures share: timing, the system's own figures, guests."
+  @moduledoc "Shared by the measurements: timing, system figures, guests."
 
   alias Wasmex.{Engine, Instance, Linker, Module, Store}
 
@@ -87,7 +87,7 @@ defmodule Bench do
       unit: unit,
       rust: opts[:rust],
       goal: opts[:goal],
-      # How the goal is met: {:ratio, 1.8}, {:at_most, 0.45}, or nil.
+      # The test for the goal: {:ratio, 1.8}, {:at_most, 0.45}, or nil.
       test: opts[:test]
     }
   end

@@ -61,12 +61,12 @@ defmodule Wasmex do
              [
                bytes: [
                  type: {:or, [nil], :string},
-                 doc: "wasm, WAT, or what `mix wasmex.compile` made of it",
+                 doc: "wasm, WAT, or an artefact of `mix wasmex.compile`",
                  example: ~s|"(module)"|
                ],
                path: [
                  type: {:or, [nil], :string},
-                 doc: "its file instead, which is compiled once until it changes",
+                 doc: "a file instead, which is compiled once until it changes",
                  example: ~s|"lib.wasm"|
                ],
                module: [
@@ -253,7 +253,7 @@ defmodule Wasmex do
     opts = Options.new!(opts, @call_options)
     terms = Terms.new(params, opts)
     result = call_server(server, name, terms || params, opts.timeout)
-    if terms, do: told(result, terms), else: result
+    if terms, do: decode(result, terms), else: result
   end
 
   def call_function(server, name, params, timeout) do
@@ -262,10 +262,10 @@ defmodule Wasmex do
       else: call_server(server, name, params, timeout)
   end
 
-  defp told(result, terms) do
+  defp decode(result, terms) do
     case Terms.result(result, terms) do
       {:error, %{__exception__: true} = error} -> {:error, Compat.text(error)}
-      told -> told
+      decoded -> decoded
     end
   end
 

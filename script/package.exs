@@ -1,8 +1,8 @@
 # The parts of script/package: archives, their checksums, the package.
 #
-#   host                     the kind of system that this machine is
-#   archive TARGET FOLDER    packs the library and the helper that are in the folder
-#   package                  makes the package of what is in dist/
+#   host                     this machine's platform
+#   archive TARGET FOLDER    packs the library and the helper in the folder
+#   package                  creates the package from dist/
 
 defmodule Package do
   alias Wasmex.Build.Prebuilt
@@ -18,7 +18,7 @@ defmodule Package do
     target
   end
 
-  # The library by the name that cargo gives it, and by that which the VM loads.
+  # The library under cargo's name, and under the name that the VM loads.
   def archive(target, folder) do
     {library, helper} =
       if target =~ "windows",
@@ -39,7 +39,7 @@ defmodule Package do
       for {from, name} <- [{built, library}, {helper, helper}],
           do: {String.to_charlist(name), File.read!(Path.join(folder, from))}
 
-    # Without times and owners: the same files make the same archive.
+    # Without times and owners: the same files result in the same archive.
     :ok = tar(path, files)
     IO.puts("#{path}: #{div(File.stat!(path).size, 1_000_000)} MB")
   end
@@ -79,7 +79,7 @@ defmodule Package do
     IO.write(["#{folder}: #{length(files())} files\n", checksums])
   end
 
-  # As Hex reads them: a folder is all that is in it.
+  # As in Hex: a folder includes everything in it.
   defp files do
     for entry <- project()[:package][:files],
         path <-

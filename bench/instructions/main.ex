@@ -25,8 +25,8 @@ defmodule Bench.Count do
     System.halt()
   end
 
-  # What is made once is made before. Of three rounds the least counts: something else may have run in the others, such as
-  # the loading of a module.
+  # One-time initialisation happens before. The minimum of three rounds counts: other work may have run in the others,
+  # such as loading a module.
   defp count({name, n, run}) do
     run.(n)
     run.(n)

@@ -1,5 +1,5 @@
 defmodule Bench.Operations do
-  @moduledoc "What is counted: a name, how often it runs, and a function that runs it so often."
+  @moduledoc "The counted operations: a name, the number of repetitions, and a function that repeats it."
 
   alias Wasmex.{
     Components,

@@ -1,5 +1,5 @@
 defmodule Bench.Call do
-  @moduledoc "Calls, imports, the server, memory: what an ordinary program does most."
+  @moduledoc "Calls, imports, the server, memory: the most frequent operations."
 
   import Bench
   alias Wasmex.{Instance, Memory}
@@ -88,7 +88,7 @@ defmodule Bench.Call do
   end
 
   defmodule Echo do
-    @moduledoc "The least that a GenServer call can cost."
+    @moduledoc "The minimum cost of a GenServer call."
     use GenServer
 
     @impl true

@@ -1,5 +1,5 @@
 defmodule Bench.Compile do
-  @moduledoc "Compiling in the VM, in a helper of its own for each compile, and in one that is used again."
+  @moduledoc "Compiling in the VM, in a new helper for each compile, and in a reused one."
 
   import Bench
 

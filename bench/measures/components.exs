@@ -1,5 +1,5 @@
 defmodule Bench.Components do
-  @moduledoc "Typed calls into a component, beside the same calls from Rust."
+  @moduledoc "Typed calls into a component, compared with the same calls from Rust."
 
   import Bench
   alias Wasmex.Components.{Component, GuestResource, Instance, Store, Template}

@@ -1,5 +1,5 @@
 defmodule Bench.Instantiate do
-  @moduledoc "Instances from a template, each with a store of its own, and pure computing."
+  @moduledoc "Instances from a template, each with its own store, and pure computation."
 
   import Bench
   alias Wasmex.{Engine, EngineConfig, Instance, Module, Store, Template}

@@ -1,5 +1,5 @@
 defmodule Bench.Latency do
-  @moduledoc "What guests do to others: timers of an unrelated process, and how fast a guest is stopped."
+  @moduledoc "Effects of guests on others: timers of an unrelated process, and how fast a guest is stopped."
 
   import Bench
   alias Wasmex.{Instance, Store}
@@ -46,7 +46,7 @@ defmodule Bench.Latency do
     spawn(fn -> Instance.call(instance, "spin", []) end)
   end
 
-  # From the signal until another process's call on the same store has its answer.
+  # From the signal until a call by another process on the same store returns.
   defp stops(:kill, quick?) do
     {store, instance} = guest()
 

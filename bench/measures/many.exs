@@ -53,7 +53,7 @@ defmodule Bench.Many do
 
   defp asleep(engine, count, seconds) do
     template = template(@sleeper, engine)
-    # One of each first, so that what is made once is not counted.
+    # One of each first, to exclude one-time initialisation.
     nap(template, engine, 0)
     for pid <- Process.list(), do: :erlang.garbage_collect(pid)
     {rss, threads} = {rss(), threads()}

@@ -1,5 +1,5 @@
 defmodule Bench.Pool do
-  @moduledoc "What a pool costs beside a direct call, and how it queues."
+  @moduledoc "The cost of a pool compared with a direct call, and its queue."
 
   import Bench
   alias Wasmex.{Instance, Pool}
@@ -50,7 +50,7 @@ defmodule Bench.Pool do
     calls(pool, n - 1)
   end
 
-  # All come at once. Who is served as the last but one in a hundred has 99 of a hundred in front, shared by the cores.
+  # All arrive at once. The 99th of a hundred has 99 % of the work in front of it, shared by the cores.
   defp queued(quick?) do
     callers = if quick?, do: 1_000, else: @callers
 

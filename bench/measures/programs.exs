@@ -1,5 +1,5 @@
 defmodule Bench.Programs do
-  @moduledoc "WASI programs: what a run costs beside the guest's own time, and bytes through pipes."
+  @moduledoc "WASI programs: the overhead of a run, and throughput of pipes."
 
   import Bench
 
@@ -63,7 +63,7 @@ defmodule Bench.Programs do
     runs(program, args, opts, n - 1)
   end
 
-  # Chunks of 1 MiB, so that the Enumerable costs nothing.
+  # Chunks of 1 MiB, so that the cost of the Enumerable is negligible.
   defp input(quick?), do: Stream.duplicate(:binary.copy("x", 1_048_576), megabytes(quick?))
   defp megabytes(quick?), do: if(quick?, do: 64, else: 1024)
 
@@ -80,7 +80,7 @@ defmodule Bench.Programs do
     |> per_kb(quick?)
   end
 
-  # Wall time of all of them over their number: two cores work on them.
+  # Elapsed time divided by their number: two cores work on them.
   defp concurrent(go, quick?) do
     n = if quick?, do: 100, else: 1000
 

@@ -1,5 +1,5 @@
 defmodule Bench.Snapshot do
-  @moduledoc "From nothing to the first answer, with a runtime that starts and with a snapshot of one."
+  @moduledoc "Time to the first result, with a starting runtime and with a snapshot."
 
   import Bench
   alias Wasmex.{Engine, Instance, Linker, Module, Snapshot, Store, Template}
@@ -133,7 +133,7 @@ defmodule Bench.Snapshot do
   defp prepared(bytes, engine \\ Engine.default()) do
     {:ok, module} = Module.compile(engine, bytes)
 
-    # What it imports besides is not called here.
+    # Its other imports are not called here.
     imports =
       for {namespace, items} <- Module.imports(module),
           namespace != "wasi_snapshot_preview1",

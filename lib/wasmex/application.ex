@@ -30,7 +30,7 @@ defmodule Wasmex.Application do
     )
   end
 
-  # Calls of other nodes end here before anything is stopped.
+  # Drain calls of other nodes here, before anything is stopped.
   @impl true
   def prep_stop(state) do
     Wasmex.Cluster.Members.stopping()

@@ -1,14 +1,14 @@
 defmodule Wasmex.AssemblyScript do
   @moduledoc false
-  # What AssemblyScript's compiler has every module import: `env.abort`, which is called by `throw`, `assert` and the checks
-  # of its library, with pointers to strings. https://www.assemblyscript.org/concepts.html#special-imports
+  # The import that AssemblyScript's compiler adds to every module: `env.abort`, called by `throw`, `assert` and runtime
+  # checks, with pointers to strings. https://www.assemblyscript.org/concepts.html#special-imports
 
   alias Wasmex.{Memory, Module, Native}
 
   @type_of_abort {:fn, [:i32, :i32, :i32, :i32], []}
   @longest 4096
 
-  @doc "The imports with `env.abort`, where the module asks for it and nobody has defined it."
+  @doc "Adds `env.abort` to the imports, if the module imports it and it is not defined."
   @spec provide(map(), Module.t()) :: map()
   def provide(imports, %Module{resource: module}) when is_map(imports) and is_reference(module) do
     with true <- {"env", "abort", @type_of_abort} in Native.module_imports(module),

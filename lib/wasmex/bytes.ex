@@ -1,6 +1,6 @@
 defmodule Wasmex.Bytes do
   @moduledoc false
-  # What bytes are that somebody gave as WebAssembly, told by how they begin.
+  # Recognises bytes by their beginning: code, and common mistakes.
 
   alias Wasmex.Artefact
 
@@ -18,7 +18,7 @@ defmodule Wasmex.Bytes do
 
   @doc "What bytes that are neither wasm nor WAT look like, as the end of an error message; \"\" if unknown."
   @spec hint(binary()) :: String.t()
-  def hint(""), do: "; there are no bytes: it is empty"
+  def hint(""), do: "; it is empty"
   def hint(<<0x7F, "ELF", _::binary>>), do: "; it is an ELF file, a native program"
   def hint(<<0x1F, 0x8B, _::binary>>), do: "; it is compressed with gzip"
   def hint(<<0x28, 0xB5, 0x2F, 0xFD, _::binary>>), do: "; it is compressed with zstd"

@@ -27,7 +27,7 @@ defmodule Wasmex.Case do
                  type: {:or, [true, false], :any},
                  default: true,
                  doc:
-                   "what is granted, as `%Wasmex.Wasi.WasiOptions{}` or `%Wasmex.Wasi.WasiP2Options{}`"
+                   "WASI grants, as `%Wasmex.Wasi.WasiOptions{}` or `%Wasmex.Wasi.WasiP2Options{}`"
                ],
                fuel: [
                  type: :boolean,
@@ -39,7 +39,7 @@ defmodule Wasmex.Case do
            )
 
   @moduledoc """
-  Tests of guests with ExUnit: compiled once for a module of tests, an instance of its own for each test.
+  Tests of guests with ExUnit: the guest is compiled once per test module, and each test has a new instance.
 
       defmodule GuestTest do
         use ExUnit.Case, async: true
@@ -57,8 +57,8 @@ defmodule Wasmex.Case do
 
   #{Options.Docs.table(@options)}
 
-  Each test gets `:instance` (of a module or a component), `:store` and `:stderr`, a pipe. What the guest prints to standard
-  error is logged after each `call/4`, and ExUnit shows the log of a test that fails (`capture_log`).
+  Each test gets `:instance` (of a module or a component), `:store` and `:stderr`, a pipe. The guest's standard error is
+  logged after each `call/4`, and ExUnit shows the log of a failed test (`capture_log`).
   """
 
   require Logger
@@ -140,8 +140,8 @@ defmodule Wasmex.Case do
   defp handle(store), do: store
 
   @doc """
-  As `Wasmex.Instance.call/4` (of a component `Wasmex.Components.Instance.call/4`); what the guest printed to standard
-  error meanwhile is logged.
+  Like `Wasmex.Instance.call/4` (for a component `Wasmex.Components.Instance.call/4`); the guest's standard error is
+  logged.
   """
   @spec call(Instance.t() | Components.Instance.t(), term(), [term()], keyword()) ::
           {:ok, term()} | {:error, Exception.t()}
@@ -168,7 +168,7 @@ defmodule Wasmex.Case do
   end
 
   @doc """
-  Asserts that the function has the guest execute at most so many instructions, about, and returns what it returns. Needs
+  Asserts that the function makes the guest execute at most about this many instructions, and returns its result. Needs
   `fuel: true`.
   """
   @spec assert_fuel(struct(), non_neg_integer(), (() -> result)) :: result when result: term()
@@ -187,12 +187,12 @@ defmodule Wasmex.Case do
 
   defp fuel!(fuel), do: fuel
 
-  # So that what is made once, and caches of the guest's own, are there.
+  # Warms up caches and one-time initialisation.
   @rounds 20
 
   @doc """
-  Asserts that the guest's memory does not grow while the function is called again and again: #{@rounds} times to warm
-  up, and as often once more. Of modules.
+  Asserts that the guest's memory does not grow during repeated calls of the function: #{@rounds} calls to warm up, then
+  as many again. Modules only.
   """
   @spec assert_no_growth(Instance.t(), (() -> term())) :: :ok
   def assert_no_growth(%Instance{} = instance, function) do

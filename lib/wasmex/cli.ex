@@ -15,10 +15,10 @@ defmodule Wasmex.CLI do
     :ok
   end
 
-  # As a shell has it for a program that SIGPIPE ended.
+  # The status that a shell reports for a program ended by SIGPIPE.
   @sigpipe 141
 
-  @doc "Prints the task's own output. Whoever closed the pipe has what they wanted: the task ends without a word."
+  @doc "Prints the task's own output. If its reader has closed the pipe, the task ends silently."
   @spec print(iodata()) :: :ok
   def print(text) do
     IO.puts(text)
@@ -29,7 +29,7 @@ defmodule Wasmex.CLI do
         else: reraise(error, __STACKTRACE__)
   end
 
-  @doc "Whether standard output is a terminal that wants colours (see https://no-color.org)."
+  @doc "Whether standard output is a terminal with colours enabled (see https://no-color.org)."
   @spec colours?() :: boolean()
   def colours?,
     do: System.get_env("NO_COLOR") in [nil, ""] and match?({:ok, _}, :io.columns(:standard_io))

@@ -36,22 +36,22 @@ defmodule Wasmex.Compiler do
 
   ## The disk cache
 
-  Compiled code is kept on disk, so that the next start of the VM only loads it. That holds for all that compiles on its
-  way to something else: `Wasmex.run/3`, `Wasmex.start_link/1`, `Wasmex.Components.start_link/1`, modules that `use
-  Wasmex.Component`, plug-ins, HTTP functions and the Mix tasks. `cache: false` is the option against it. `Wasmex.Module.compile/3`
-  and its like compile each time; `cache: true` is their option for it. Code of less than 16 KiB is not kept.
+  Compiled code is kept on disk, so that the next start of the VM only loads it. This applies to all functions that
+  compile implicitly: `Wasmex.run/3`, `Wasmex.start_link/1`, `Wasmex.Components.start_link/1`, `use Wasmex.Component`,
+  plug-ins, HTTP functions and the Mix tasks. `cache: false` disables it. `Wasmex.Module.compile/3` and similar
+  functions only use the cache with `cache: true`. Code of less than 16 KiB is not cached.
 
       config :wasmex,
         # the directory, or false; by default `wasmex/compiled` in the user's cache directory
         cache: "/var/cache/my_app/wasm",
-        # bytes in all; by default 512 MiB. What was not used for longest goes first
+        # the maximum size in bytes; by default 512 MiB. The least recently used code is removed first
         cache_size: 1_000_000_000
 
-  The environment variable `WASMEX_CACHE` (a directory, or `off`) has precedence. The directory is made with mode 0700. One
-  that others may write to, or whose place they may change, is refused, since its contents are run as machine code: of a
-  configured directory that is an error (`:cache`), without the default one everything is compiled each time, and a
-  warning says so once. Entries carry a digest, and are of one version of this library, one kind of machine and one set of
-  engine settings.
+  The environment variable `WASMEX_CACHE` (a directory, or `off`) takes precedence. The directory is created with mode
+  0700. It is refused if others may write to it or replace it, since its contents are run as machine code. For a
+  configured directory that is an error (`:cache`); without the default directory nothing is cached, and a warning is
+  logged once. Entries carry a digest, and depend on the version of this library, the kind of machine and the engine
+  settings.
 
   `mix compile` builds the helper, `wasmex-compiler` in `priv/native`. `WASMEX_COMPILER_PATH` selects another one. Without
   a helper, `:isolated` returns an error; it never falls back to `:in_process`.
@@ -145,10 +145,10 @@ defmodule Wasmex.Compiler do
   def artefact(kind, engine, code, options),
     do: engine |> cache(code, options) |> artefact(kind, engine, code, options)
 
-  # Code below this size is compiled faster than a cache is worth: a few milliseconds.
+  # For smaller code, caching does not pay off: it compiles in a few milliseconds.
   @least 16 * 1024
 
-  # The engine's own cache has everything; the configured one what was asked to be in it.
+  # The engine's own cache stores everything; the configured one only what was requested.
   defp cache(engine, code, options) do
     with nil <- Native.engine_cache(engine) do
       if options.cache and byte_size(code) >= @least, do: Disk.configured()
@@ -170,9 +170,9 @@ defmodule Wasmex.Compiler do
   def precompile(kind, engine, code, options), do: isolated(kind, engine, code, options)
 
   @doc false
-  # Code of which something else than machine code is made: `:instrument` exports all of its state, `:snapshot` (the
-  # code is followed by a state then, see native/compiler/src/state.rs) begins in one. Always in the helper: Wizer is not
-  # made for hostile bytes.
+  # Produces code other than machine code: `:instrument` exports all of its state, `:snapshot` (the code is followed by
+  # a state, see native/compiler/src/state.rs) starts from one. Always in the helper: Wizer is not made for untrusted
+  # bytes.
   @spec rewrite(:instrument | :snapshot, kind(), reference(), iodata(), Options.t()) ::
           {:ok, binary()} | {:error, Exception.t()}
   def rewrite(task, kind, engine, code, options),

@@ -24,16 +24,16 @@ defmodule Wasmex.Component do
   - `structs: true`: records of exported interfaces become structs, each in its own module. Records of
     imported interfaces and of the world stay maps.
 
-  `mix compile` compiles the component, too, into a file beside the module's own in `_build`, which releases
-  take along. A start loads that file and compiles nothing. It is for this version of the library, the machine and
-  the default engine; a start with another engine (`engine:`) or on another kind of machine compiles the
-  component, and keeps the result in the disk cache (see `Wasmex.Compiler`).
+  `mix compile` also compiles the component, into a file beside the module's own in `_build`, which releases include. A
+  start loads that file and compiles nothing. It depends on the version of the library, the machine and the default
+  engine; a start with another engine (`engine:`) or on another kind of machine compiles the component, and keeps the
+  result in the disk cache (see `Wasmex.Compiler`).
 
   The generated module defines:
 
   - `start_link/1`: starts a process around an instance. It takes the options of
     `Wasmex.Components.start_link/1`, and `host:`, the module that implements the component's imports. With `path:`,
-    `bytes:` or `component:` it starts another file, other bytes, or what is compiled already
+    `bytes:` or `component:` it uses another file, other bytes, or a compiled component
   - `instantiate/2`: creates an instance in an existing store, for calls without a process
   - one function per exported function, in snake case. It takes the process or instance, the arguments,
     and optionally `timeout:` in ms (5,000 by default for a process). It returns `{:ok, value}` or `{:error,
@@ -171,7 +171,7 @@ defmodule Wasmex.Component do
   end
 
   @doc false
-  # The compiled component of a generated module: its own, which is known by the module's version, or another one.
+  # The compiled component of a generated module: its own, identified by the module's version, or another one.
   @spec compiled(module(), {atom(), term()}, Wasmex.Engine.t() | nil, term()) ::
           {:ok, Component.t()} | {:error, Exception.t() | String.t()}
   def compiled(module, {:own, nil}, engine, options) do
@@ -184,7 +184,7 @@ defmodule Wasmex.Component do
     end)
   end
 
-  # Its own, in a file that may have changed since.
+  # Its own, from a file that may have changed.
   def compiled(module, {:own, path}, engine, options) do
     engine = Engine.resource(engine)
 
@@ -202,7 +202,7 @@ defmodule Wasmex.Component do
     Loader.load({:path, path}, {__MODULE__, module}, engine, load)
   end
 
-  # Names have atoms, whatever it was compiled with.
+  # Registers atoms for names, however it was compiled.
   def compiled(module, {:component, component}, _engine, _options) do
     names = Map.to_list(module.__names__())
 

@@ -46,12 +46,12 @@ defmodule Wasmex.Components do
              [
                bytes: [
                  type: {:or, [nil], :string},
-                 doc: "the component: bytes, text, or what `mix wasmex.compile` made of it",
+                 doc: "the component: bytes, text, or an artefact of `mix wasmex.compile`",
                  example: ~s|"(component)"|
                ],
                path: [
                  type: {:or, [nil], :string},
-                 doc: "its file instead, which is compiled once until it changes",
+                 doc: "a file instead, which is compiled once until it changes",
                  example: ~s|"app.wasm"|
                ],
                component: [

@@ -13,14 +13,14 @@ defmodule Wasmex.Error do
   | `:incompatible_import`, `:duplicate_import` | `:message` |
   | `:import_raised` | `:kind`, `:exception`, `:stacktrace` of the Elixir function, `:backtrace` of the guest |
   | `:bad_results` | `:message`: an imported function returned a value of the wrong type |
-  | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow`, `:no_threads`, `:module`, `:unsupported`, `:wave`, `:json` | `:message`; of `:parse` also `:offset` |
+  | `:compile`, `:parse`, `:component`, `:config`, `:artefact`, `:wasi`, `:guest`, `:grow`, `:no_threads`, `:module`, `:unsupported`, `:wave`, `:json` | `:message`; for `:parse` also `:offset` |
   | `:too_large`, `:nested_too_deep` | `:limit` (a field of `Wasmex.Limits`), `:value`, the maximum as `:most`, and `:offset` in bytes |
   | `:no_ticker` | the system has no thread left for the epoch ticker, which every guest needs |
   | `:call_depth` | `:limit`: calls into the store are nested deeper than this |
   | `:mapping_limit` | `:limit`: the guests of this VM use the maximum number of memory mappings |
   | `:compile_timeout`, `:compile_memory`, `:compile_queue_full` | `:limit` in ms, bytes or number of compiles, see `Wasmex.Compiler` |
   | `:cache` | `:path`, `:message`: what is wrong with the directory of a disk cache |
-  | `:compile_crash`, `:compiler` | `:message`: what happened to the helper that compiles, or what is wrong with it |
+  | `:compile_crash`, `:compiler` | `:message`: what happened to the compiler helper, or what is wrong with it |
   | `:out_of_bounds` | `:offset`, `:size`, `:limit` |
   | `:output_limit` | `:limit` in bytes |
   | `:input`, `:output` | `:message`: a source of input or a destination of output failed |
@@ -37,12 +37,12 @@ defmodule Wasmex.Error do
   | `:fuel_disabled`, `:immutable` | `:message` |
   | `:oom` | a plug-in exceeded its memory limit: `:pages` of growth, `:bytes` in total, or nil |
   | `:manifest`, `:schema`, `:signature`, `:wrong_type` | `:message`, for plug-ins |
-  | `:code_unavailable`, `:code_damaged` | a `Wasmex.Code` whose bytes no node has, or that are not those of its hash: `:hash`, `:message` |
-  | `:not_deployed`, `:not_allowed` | of `Wasmex.Deploy`: `:name`, `:message` |
+  | `:code_unavailable`, `:code_damaged` | a `Wasmex.Code` whose bytes no node has, or do not match its hash: `:hash`, `:message` |
+  | `:not_deployed`, `:not_allowed` | `Wasmex.Deploy`: `:name`, `:message` |
   | `:overloaded` | `:message`: the queue of a pool is full |
-  | `:snapshot` | `:message`: why a guest can't be snapshot |
-  | `:node_down`, `:no_majority` | of `Wasmex.Cluster`: `:message`, and `:node` or `:nodes` that were lost |
-  | `:rate_limited` | a key of a pool that used up what it has per second: `:key`, `:limit`, `:retry_after` in ms |
+  | `:snapshot` | `:message`: why no snapshot can be taken |
+  | `:node_down`, `:no_majority` | `Wasmex.Cluster`: `:message`, and the lost `:node` or `:nodes` |
+  | `:rate_limited` | a key of a pool has used up its limit per second: `:key`, `:limit`, `:retry_after` in ms |
 
   `run` is set for errors of `Wasmex.run/3`: the output and measurements up to the error.
 

@@ -29,7 +29,7 @@ defmodule Wasmex.Global do
            )
 
   @doc """
-  Makes a global variable with a value, which modules of the store can import:
+  Creates a global variable with a value. Modules of the store can import it:
 
       iex> {:ok, store} = Wasmex.Store.new()
       iex> {:ok, global} = Wasmex.Global.new(store, :i32, 7, mutable: true)

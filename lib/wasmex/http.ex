@@ -15,11 +15,11 @@ defmodule Wasmex.HTTP do
     standard input. The response starts with a header block, with `Status:` if it is not 200.
 
   - `:component`: a component that exports `wasi:http/incoming-handler@0.2`.
-  - `:resident`: a program that is an HTTP server itself, such as one with Go's `net/http`. It is started once, accepts connections at
-    file descriptor 3 (in Go `net.FileListener(os.NewFile(3, ""))`), and serves many requests at once in one instance. It speaks HTTP/1.1 and sees
-    the path behind its name, with `X-Forwarded-Prefix` and the other `X-Forwarded-…` fields. A server that ends is started again.
-    Only `Wasmex.HTTP.Server` and `Wasmex.Plug` keep one running, and only where `convention: :resident` is set. `:timeout` is that of a
-    request; the server may run for ever.
+  - `:resident`: a program that is an HTTP server itself, such as one with Go's `net/http`. It is started once, accepts
+    connections on file descriptor 3 (in Go `net.FileListener(os.NewFile(3, ""))`), and handles concurrent requests in
+    one instance. It speaks HTTP/1.1 and gets the path without its name, with `X-Forwarded-Prefix` and the other
+    `X-Forwarded-…` fields. It is restarted when it ends. Only `Wasmex.HTTP.Server` and `Wasmex.Plug` keep one running,
+    and only if `convention: :resident` is set. `:timeout` is per request; the server itself may run forever.
 
   The others are detected from the program, unless `convention:` is set.
 

@@ -1,15 +1,15 @@
-# `i handle` in IEx. IEx is an optional application: releases go without it.
+# `i handle` in IEx. IEx is an optional application: releases may not have it.
 if Code.ensure_loaded?(IEx.Info) do
   defmodule Wasmex.IExInfo do
     @moduledoc false
 
     alias Wasmex.Components
 
-    # What a handle is, and what is done with it.
+    # Each kind of handle, with a description and related modules.
     @about %{
       Wasmex.Engine => {"Compiler settings that modules and stores share", [Wasmex.EngineConfig]},
       Wasmex.Module =>
-        {"A compiled module: exports/1, imports/1 and info/1 tell more",
+        {"A compiled module: see exports/1, imports/1 and info/1",
          [Wasmex.Instance, Wasmex.Linker]},
       Wasmex.StoreOrCaller =>
         {"A store, which owns instances, or the caller in an imported function", [Wasmex.Store]},
@@ -21,16 +21,16 @@ if Code.ensure_loaded?(IEx.Info) do
       Wasmex.Memory => {"A linear memory: read/3 and write/3", [Wasmex.Instance]},
       Wasmex.Table => {"A table of references: get/2 and set/3", [Wasmex.Func]},
       Wasmex.Global => {"A global variable: get/1 and set/2", [Wasmex.Instance]},
-      Wasmex.Tag => {"A tag, which tells exceptions apart", [Wasmex.Instance]},
+      Wasmex.Tag => {"A tag, which identifies a kind of exception", [Wasmex.Instance]},
       Wasmex.Func => {"A function of a store: call/3", [Wasmex.Instance, Wasmex.Table]},
-      Wasmex.Reference => {"An object of a guest, to be given back to it", [Wasmex.Instance]},
+      Wasmex.Reference => {"An object of a guest, to pass back to it", [Wasmex.Instance]},
       Wasmex.Pipe =>
         {"A standard stream of a guest: read/1 and write/2", [Wasmex.Wasi.WasiOptions]},
       Wasmex.Plugin => {"A plug-in: call/4", [Wasmex.Plugin.Pool]},
       Wasmex.Plugin.Compiled =>
-        {"A plug-in, compiled: Wasmex.Plugin.new/2 makes one of it", [Wasmex.Plugin]},
+        {"A compiled plug-in: Wasmex.Plugin.new/2 creates a plug-in", [Wasmex.Plugin]},
       Components.Component =>
-        {"A compiled component: exports/1 and imports/1 tell more",
+        {"A compiled component: see exports/1 and imports/1",
          [Components.Instance, Wasmex.Component]},
       Components.Template =>
         {"A component with its imports resolved: instantiate/3", [Components.Component]},

@@ -1,16 +1,17 @@
 defmodule Wasmex.Inspect do
   @moduledoc false
-  # Handles as what they are: `#Wasmex.Memory<17 pages>`. Nothing here waits for a store or raises: what can't be told
-  # at once (the store is in use, the handle is of another node) is left out, and the reference tells handles apart.
+  # Inspects handles readably: `#Wasmex.Memory<17 pages>`. Never waits for a store or raises: properties that are
+  # unavailable (the store is in use, the handle belongs to another node) are omitted, and the reference identifies the
+  # handle.
 
   alias Wasmex.{Native, Printable}
   alias Wasmex.Call.Turn
 
-  # Of a name, and of exports that are named.
+  # Maximum length of a name, and number of exports shown.
   @longest 60
   @shown 3
 
-  @doc "The words between the angle brackets; nil where there are none to be had."
+  @doc "The text between the angle brackets; nil if unavailable."
   @spec words(struct()) :: String.t() | nil
   def words(handle) do
     describe(handle)
@@ -96,7 +97,7 @@ defmodule Wasmex.Inspect do
 
   defp plugin(compiled), do: some("functions", Wasmex.Plugin.functions(compiled))
 
-  # A store that somebody else uses is not waited for.
+  # Does not wait for a store that another process uses.
   defp quick(ask, store) do
     with {:busy, ref} <- ask.(nil) do
       Turn.leave(store.(), ref)

@@ -33,10 +33,10 @@ defmodule Wasmex.Instance do
   | `{:string, string}` | the same, checked to be UTF-8 |
   | `{:json, term}` | the term as JSON |
 
-  The memory comes from the guest's own allocator and goes back after the call. The function gets pointer and
-  length as two parameters, or as one i64 with the pointer in the high half. `returns: :bytes`, `:string` or `:json`
-  reads what the function returns the place of: pointer and length as two results or as one such i64, or, for
-  strings and JSON, the i32 pointer of a text that ends with a NUL.
+  The memory comes from the guest's own allocator and is freed after the call. The function gets pointer and length as
+  two parameters, or as one i64 with the pointer in the high half. `returns: :bytes`, `:string` or `:json` reads the
+  bytes that the function's result refers to: pointer and length as two results or as one such i64, or, for strings and
+  JSON, an i32 pointer to NUL-terminated text.
 
       {:ok, "HELLO"} = Wasmex.Instance.call(instance, "upcase", [{:string, "hello"}], returns: :string)
 
@@ -109,7 +109,7 @@ defmodule Wasmex.Instance do
   end
 
   @doc false
-  # An instance to be in this store. Its module's name is asked for where somebody wants to know it.
+  # Prepares an instance in this store. Its module's name is looked up when needed.
   @spec of(StoreOrCaller.t(), (() -> String.t() | nil)) :: t()
   def of(%{tags: tags}, name) do
     name = if Telemetry.on?(:call) or Telemetry.on?(:instantiate), do: name.()
@@ -117,7 +117,7 @@ defmodule Wasmex.Instance do
   end
 
   @doc false
-  # What telemetry tells of it.
+  # Its metadata for telemetry.
   @spec metadata(t()) :: map()
   def metadata(%__MODULE__{tags: tags, module: module}), do: %{tags: tags, module: module}
 
@@ -285,7 +285,7 @@ defmodule Wasmex.Instance do
     _store = Native.instance_store(instance.resource)
     timeout = Timeout.check!(timeout_ms || :infinity)
 
-    answer = fn ->
+    reply = fn ->
       case call_compat(instance, name, params, timeout) do
         {:error, %Error{reason: :timeout}} -> :ok
         result -> send(pid, {tag, Compat.call(result, instance, name)})
@@ -293,13 +293,13 @@ defmodule Wasmex.Instance do
     end
 
     if Native.store_driver(store) == self() do
-      answer.()
+      reply.()
     else
       callers = [self() | Process.get(:"$callers", [])]
 
       spawn(fn ->
         Process.put(:"$callers", callers)
-        answer.()
+        reply.()
       end)
     end
 
@@ -307,7 +307,7 @@ defmodule Wasmex.Instance do
   end
 
   @doc false
-  # Of a process's own instance: `params` may be `Wasmex.Call.Terms`.
+  # On the process's own instance: `params` may be `Wasmex.Call.Terms`.
   @spec call_compat(t(), String.t() | atom(), term(), timeout()) ::
           {:ok, [term()]} | {:error, Exception.t()}
   def call_compat(%__MODULE__{resource: resource} = instance, name, %Terms{} = terms, timeout) do

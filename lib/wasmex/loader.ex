@@ -1,7 +1,7 @@
 defmodule Wasmex.Loader do
   @moduledoc false
-  # Modules and components of processes that are started by bytes or by a path: compiled, or loaded from what was
-  # compiled. A file is compiled once until it changes, and what is compiled is kept in the disk cache.
+  # Loads the code of processes started with bytes or a path: compiles it, or loads the artefact. A file is compiled
+  # once until it changes, and compiled code is kept in the disk cache.
 
   alias Wasmex.{Artefact, Cache, Compat, Compiler, Engine, Error, Module, Native, StoreOrCaller}
   alias Wasmex.Components
@@ -9,7 +9,7 @@ defmodule Wasmex.Loader do
 
   @type source :: {:bytes, binary()} | {:path, Path.t()}
 
-  @doc "How to compile: of the options given to what starts a process, checked."
+  @doc "The compile options among the validated options of a process."
   @spec options(map()) :: Compiler.Options.t()
   def options(opts) do
     opts
@@ -19,7 +19,7 @@ defmodule Wasmex.Loader do
     |> Compiler.Options.new!()
   end
 
-  @doc "The module for a store. Errors are texts, as of `Wasmex.Module.compile/3`."
+  @doc "The module for a store. Errors are texts, as in `Wasmex.Module.compile/3`."
   @spec module(StoreOrCaller.t(), source(), Compiler.Options.t()) ::
           {:ok, Module.t()} | {:error, String.t()}
   def module(store, source, options) do
@@ -42,7 +42,7 @@ defmodule Wasmex.Loader do
     source |> load(:component, engine, &component_of(&1, engine, %{}, options)) |> text(source)
   end
 
-  @doc "The component of bytes, with atoms for names; errors are exceptions."
+  @doc "The component from bytes, with atoms for names; errors are exceptions."
   @spec component_of(binary(), reference(), map(), Compiler.Options.t()) ::
           {:ok, Component.t()} | {:error, Exception.t()}
   def component_of(bytes, engine, names, options) do
@@ -51,14 +51,14 @@ defmodule Wasmex.Loader do
       else: Component.make(engine, bytes, names, options)
   end
 
-  @doc "What is made of a source, of a file once until it changes; `kind` tells what is made from what others make of it."
+  @doc "Loads a source with a function, for a file once until it changes; `kind` distinguishes results for the same file."
   @spec load(source(), term(), reference(), (binary() -> {:ok, made} | {:error, Exception.t()})) ::
           {:ok, made} | {:error, Exception.t()}
         when made: term()
   def load({:bytes, bytes}, _kind, _engine, make), do: make.(bytes)
   def load({:path, path}, kind, engine, make), do: Cache.fetch(path, {kind, engine}, make)
 
-  # As Wasmex 0.15 has it.
+  # As in Wasmex 0.15.
   defp text({:error, %Error{reason: :file, details: %{posix: posix}}}, {:path, path}),
     do: {:error, "could not read #{path}: #{:file.format_error(posix)}"}
 

@@ -48,7 +48,7 @@ defmodule Wasmex.Memory do
                maximum: [
                  type: {:or, [nil], :natural},
                  default_doc: "none",
-                 doc: "the most pages that it may grow to"
+                 doc: "the maximum size in pages"
                ],
                memory64: [type: :boolean, default: false, doc: "whether addresses have 64 bits"]
              ],
@@ -56,7 +56,7 @@ defmodule Wasmex.Memory do
            )
 
   @doc """
-  Makes a memory of so many pages of 64 KiB, which modules of the store can import:
+  Creates a memory with this number of 64 KiB pages. Modules of the store can import it:
 
       iex> {:ok, store} = Wasmex.Store.new()
       iex> {:ok, memory} = Wasmex.Memory.new(store, 1, maximum: 4)

@@ -31,6 +31,7 @@ defmodule Wasmex.Native do
 
   @spec live_objects() :: keyword(non_neg_integer())
   def live_objects, do: error()
+  @spec vm_layout_use(boolean()) :: boolean()
   def vm_layout_use(_wanted), do: error()
 
   @spec engine_new(term()) :: result(reference())

@@ -40,9 +40,9 @@ defmodule Wasmex.Plug do
   `GET /f/goenv/rest?query` then runs `goenv.wasm` in the folder. With `file: "goenv.wasm"` instead of `dir:`, one
   function handles all paths.
 
-  A request that was handled is halted. What happens to one for a name that there is no function of says the plug's option
-  `:unknown`: `:pass` leaves it to the next plug, `:not_found` responds with 404. By default (`:auto`) it is passed on, except
-  behind `forward`, where no plug follows.
+  A handled request is halted. The plug's option `:unknown` controls requests for unknown names: `:pass` leaves them to
+  the next plug, `:not_found` responds with 404. By default (`:auto`) they are passed on, except behind `forward`, where
+  no plug follows.
 
   ## Options of the child
 
@@ -90,7 +90,7 @@ defmodule Wasmex.Plug do
     end
   end
 
-  @doc "The name of a function for `Wasmex.Deploy`: its versions, and the way back, see `Wasmex.HTTP.Server`."
+  @doc "The name of a function for `Wasmex.Deploy`, for its versions and rollbacks, see `Wasmex.HTTP.Server`."
   @spec deployed_as(term(), String.t()) :: Wasmex.Deploy.name()
   def deployed_as(name, function),
     do: Versions.name(:persistent_term.get({__MODULE__, name}).scope, function)

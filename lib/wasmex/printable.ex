@@ -41,7 +41,7 @@ defmodule Wasmex.Printable do
     )
   end
 
-  # Most texts are plain ASCII: a look at the bytes takes a hundredth of what the expression takes.
+  # Most texts are plain ASCII: checking the bytes takes a hundredth of the time of the regular expression.
   defp replace(text, pattern) do
     cond do
       plain?(text) ->

@@ -105,7 +105,7 @@ defmodule Wasmex.Program do
 
          ## Compiling
 
-         Of paths and bytes; `Wasmex.Compiler` tells more.
+         For paths and bytes; see `Wasmex.Compiler`.
 
          """ <>
          Docs.table(Options.__options__(), :compile) <>

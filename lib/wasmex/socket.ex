@@ -14,7 +14,7 @@ defmodule Wasmex.Socket do
       {:ok, _pid} = Wasmex.Program.start_link(program: "server.wasm", listen: [listener])
       {:ok, socket} = Wasmex.Socket.connect(listener)
       :ok = Wasmex.Socket.send(socket, "GET / HTTP/1.0\\r\\n\\r\\n")
-      {:ok, answer} = Wasmex.Socket.recv(socket)
+      {:ok, response} = Wasmex.Socket.recv(socket)
 
   ## Back-pressure
 

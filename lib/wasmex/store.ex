@@ -75,7 +75,7 @@ defmodule Wasmex.Store do
   defp made(engine, limits, options, observe),
     do: Native.store_new(engine, limits, options, observe)
 
-  # Most stores are made without limits or options: nothing is checked, and all such stores keep one copy.
+  # Most stores have neither limits nor options: nothing is validated, and all such stores share one copy.
   @no_limits %StoreLimits{}
   @no_options %WasiOptions{}
   @no_options_native {:shared, WasiOptions.to_native!(@no_options)}
@@ -83,7 +83,7 @@ defmodule Wasmex.Store do
   defp limits!(limits) when limits in [nil, @no_limits], do: nil
   defp limits!(limits), do: StoreLimits.validate!(limits)
 
-  # Not as a pattern: an empty map there matches any.
+  # Not a pattern match: an empty map matches any map.
   defp native!(options) when options === @no_options, do: @no_options_native
   defp native!(%kind{} = options), do: kind.to_native!(options)
 
@@ -91,7 +91,7 @@ defmodule Wasmex.Store do
   defp wrap({:error, native}), do: {:error, native |> Error.from_native() |> Compat.text()}
 
   @doc """
-  The store with tags: instances made in it carry them, and telemetry has them in the metadata of their calls.
+  The store with tags: its instances carry them, and telemetry has them in the metadata of their calls.
 
       iex> {:ok, store} = Wasmex.Store.new()
       iex> Wasmex.Store.tag(store, %{tenant: "a"}).tags

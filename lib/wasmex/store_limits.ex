@@ -2,12 +2,12 @@ defmodule Wasmex.StoreLimits do
   use Wasmex.Options, rows: Wasmex.Options.Store.rows()
 
   @moduledoc """
-  What the guests of one store may use at most. `nil` is the default.
+  Limits for the guests of one store. `nil` means the default.
 
   #{Wasmex.Options.Docs.table(@options)}
 
-  A guest that wants more at its start can't be instantiated; one that grows later sees its
-  `memory.grow` fail with -1 (core specification, section 4.4.7).
+  A guest that exceeds a limit at its start cannot be instantiated; if it grows later, its `memory.grow` returns -1
+  (core specification, section 4.4.7).
 
   ## Example
 

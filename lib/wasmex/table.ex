@@ -34,15 +34,15 @@ defmodule Wasmex.Table do
                maximum: [
                  type: {:or, [nil], {:integer, 0..0xFFFF_FFFF}},
                  default_doc: "none",
-                 doc: "the most elements that it may grow to"
+                 doc: "the maximum number of elements"
                ],
-               init: [type: :any, doc: "what each element is at first"]
+               init: [type: :any, doc: "the initial value of each element"]
              ],
              "Wasmex.Table.new/4"
            )
 
   @doc """
-  Makes a table of so many elements of a reference type, which modules of the store can import:
+  Creates a table with this number of elements of a reference type. Modules of the store can import it:
 
       iex> {:ok, store} = Wasmex.Store.new()
       iex> {:ok, table} = Wasmex.Table.new(store, :externref, 3, init: "term")

@@ -11,17 +11,17 @@ defmodule Wasmex.Telemetry do
   | `:instantiate` | `Wasmex.Instance.new/5`, `Wasmex.Template.instantiate/3`, and their counterparts in `Wasmex.Components` | |
   | `:call` | `Wasmex.Instance.call/4`, `Wasmex.call_function/4`, and their counterparts in `Wasmex.Components` | `:instance`, `:function` (a name or a path) |
   | `:import` | an Elixir function that a guest calls | `:namespace`, `:name` |
-  | `:checkout` | the wait for a place in a `Wasmex.Pool`, and the making of its worker where there is none | `:pool`, `:key` |
+  | `:checkout` | the wait for a place in a `Wasmex.Pool`, and creating its worker if needed | `:pool`, `:key` |
   | `:run` | a program: `Wasmex.run/3`, `Wasmex.stream!/3`, `Wasmex.Program` | `:program`, `:args` |
   | `:http` | a request to `Wasmex.HTTP.Server` or `Wasmex.Plug` | `:method`, `:path`; `:status` when it stops |
 
-  Spans `:instantiate`, `:call` and `:run` have also `:tags`, those of the store (`Wasmex.Store.tag/2`, the option `:tags` of
-  `Wasmex.start_link/1`, `Wasmex.Components.start_link/1` and `Wasmex.run/3`), and of modules `:module`, the name in its name
-  section. A call that hands over bytes is one span, without those of the guest's allocator.
+  The spans `:instantiate`, `:call` and `:run` also have `:tags`, those of the store (`Wasmex.Store.tag/2`, the option
+  `:tags` of `Wasmex.start_link/1`, `Wasmex.Components.start_link/1` and `Wasmex.run/3`), and for modules `:module`, the
+  name from the name section. A call that passes bytes is one span, without those of the guest's allocator.
 
   Measurements: `:start` has `:system_time` and `:monotonic_time`, the others `:duration` and
   `:monotonic_time`, all in native units (`System.convert_time_unit/3`). `:stop` has in its metadata
-  `:result`, `:ok` or `:error`, and then `:error`, the exception; `:exception` has `:kind`, `:reason`
+  `:result`, `:ok` or `:error`, and for an error `:error`, the exception; `:exception` has `:kind`, `:reason`
   and `:stacktrace`. `:run` has also the measurements `:fuel_used` and `:peak_memory`.
 
   ## Enabling spans
@@ -63,7 +63,7 @@ defmodule Wasmex.Telemetry do
   @type handler :: ([atom()], map(), map() -> any())
 
   @doc """
-  Enables spans in the whole VM; those that are enabled already stay. Option: `:handler`, a function of event, measurements
+  Enables spans in the whole VM; already enabled ones stay enabled. Option: `:handler`, a function of event, measurements
   and metadata (default: `:telemetry.execute/3`; raises if `:telemetry` is not available).
   """
   @spec enable([span()], keyword()) :: :ok
@@ -89,7 +89,7 @@ defmodule Wasmex.Telemetry do
 
   defp available?, do: Code.ensure_loaded?(:telemetry)
 
-  @doc "Disables all spans, or these."
+  @doc "Disables all spans, or the given ones."
   @spec disable([span()]) :: :ok
   def disable(spans \\ @spans) do
     known!(spans)
@@ -114,7 +114,7 @@ defmodule Wasmex.Telemetry do
   def on?(span), do: is_map_key(:persistent_term.get(__MODULE__, %{}), span)
 
   @doc false
-  # Starts a span and returns what `stop/3` takes, or `nil` if the span is disabled.
+  # Starts a span and returns the argument for `stop/3`, or `nil` if the span is disabled.
   @spec start(span(), map()) :: tuple() | nil
   def start(span, metadata) do
     case :persistent_term.get(__MODULE__, %{}) do
@@ -130,7 +130,7 @@ defmodule Wasmex.Telemetry do
   end
 
   @doc false
-  # With measurements and metadata that are known at the end alone.
+  # With measurements and metadata that are only known at the end.
   @spec stop(tuple() | nil, result, map(), map()) :: result when result: term()
   def stop(started, result, measurements \\ %{}, more \\ %{})
   def stop(nil, result, _measurements, _more), do: result

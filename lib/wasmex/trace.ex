@@ -9,8 +9,8 @@ defmodule Wasmex.Trace do
   - `:result`: `:ok` or the error's name (`:noent`, `:notcapable`, …), `{:exit, status}`, `:trap`,
     `:unfinished` if the program was stopped during the call; `{:returned, value}` or
     `{:raised, reason}` for Elixir functions
-  - `:outputs`: the results of a successful WASI call; `[refused: text]` where a socket may not do that, which tells the option
-    that has no rule for it
+  - `:outputs`: the results of a successful WASI call; `[refused: text]` if a socket operation was denied, which names
+    the option that has no rule for it
   - `:duration`: nanoseconds, including time spent waiting
 
   Events are delivered in the order of the calls, in the process that runs the program, at the end of the

@@ -15,8 +15,8 @@ defmodule Wasmex.Trap do
 
   `run` is set for traps of `Wasmex.run/3`: the output and measurements up to the trap.
 
-  `Exception.message/1` has the cause, the guest's own frames nearest to the trap, and the last lines of standard error if
-  `run` has them: that is where Rust and Go say why they panicked.
+  `Exception.message/1` has the cause, the guest's own frames nearest to the trap, and the last lines of standard error
+  if `run` has them, where Rust and Go report a panic.
 
   ## Example
 
@@ -46,12 +46,12 @@ defmodule Wasmex.Trap do
   def message(%__MODULE__{message: message} = trap),
     do: Enum.join([message] ++ frames(trap) ++ stderr(trap), "\n")
 
-  # What is told of a backtrace and of standard error: it has to fit a screen.
+  # Limits of the backtrace and standard error in a message, which has to fit on a screen.
   @frames 5
   @lines 5
   @tail 2_000
 
-  # What languages have between a panic and the trap.
+  # Frames of language runtimes between a panic and the trap.
   @machinery ~w(std:: core:: alloc:: __rust rust_ __rg_ abort panic_abort:: _ZN3std _ZN4core wasi:: __wasi runtime.
                 runtime/ wasm_export_ ~lib/ rt0_wasm)
 
@@ -63,7 +63,7 @@ defmodule Wasmex.Trap do
     lines ++ if more > 0, do: ["    … #{more} more frames in :backtrace"], else: []
   end
 
-  # With debug information the functions that were inlined have names, too.
+  # With debug information, inlined functions have names too.
   defp name(%{symbols: [%{name: name} | _]}) when is_binary(name), do: Printable.name(name)
   defp name(%{func_name: name}) when is_binary(name), do: Printable.name(name)
   defp name(frame), do: "function #{frame[:func_index]}"
@@ -94,7 +94,7 @@ defmodule Wasmex.Trap do
   defp stderr(_trap), do: []
 
   defimpl Inspect do
-    # On one line: a failed test shows it as it is.
+    # One line, because a failed test shows it unchanged.
     def inspect(trap, _opts) do
       [first | rest] = trap |> Exception.message() |> String.split("\n")
 

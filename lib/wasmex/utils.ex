@@ -53,7 +53,7 @@ defmodule Wasmex.Utils do
     do: Wasmex.Options.misuse!("a process or its name", other)
 
   @doc false
-  # `String.valid?/1` looks at each byte in Elixir before 1.17; this does so in C.
+  # `String.valid?/1` checks each byte in Elixir before 1.17; this does so in C.
   @spec utf8?(binary()) :: boolean()
   def utf8?(bytes), do: is_binary(:unicode.characters_to_binary(bytes))
 
@@ -70,7 +70,7 @@ defmodule Wasmex.Utils do
 
   def byte?(bytes, byte), do: find?(bytes, byte)
 
-  # Without a guard that needs the whole binary, the VM goes through it with one cursor.
+  # Without a guard that needs the whole binary, the VM scans it with one cursor.
   defp find?(<<byte, _::binary>>, byte), do: true
   defp find?(<<_, rest::binary>>, byte), do: find?(rest, byte)
   defp find?(<<>>, _byte), do: false

@@ -57,7 +57,7 @@ defmodule Wasmex.WIT do
   end
 
   @doc """
-  A world as text of WIT. Interfaces of WASI are named and not repeated.
+  Formats a world as WIT text. WASI interfaces are named but not included.
 
       iex> {:ok, world} = Wasmex.WIT.world({:text, "package a:b; world w { export add: func(a: s32, b: s32) -> s32; }"})
       iex> Wasmex.WIT.print(world) =~ "  export add: func(a: s32, b: s32) -> s32;"

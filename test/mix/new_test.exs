@@ -102,7 +102,7 @@ defmodule Mix.Tasks.Wasmex.NewTest do
     refute output =~ "Building"
     # Nothing is written over.
     assert {output, 1} = mix(dir, ["wasmex.new", "my_guest", "--lang", "rust"])
-    assert output =~ "is there already"
+    assert output =~ "already exists"
   end
 
   test "a build of one's own, a missing compiler, and names that make no sense", %{tmp_dir: tmp} do
@@ -133,7 +133,7 @@ defmodule Mix.Tasks.Wasmex.NewTest do
           {["wasmex.new", "x"], "--lang is missing"},
           {["wasmex.new", "x", "--lang", "cobol"], "--lang"},
           {["wasmex.new", "x", "--lang", "zig", "--kind", "component"], "zig has function"},
-          {["wasmex.new", "../x", "--lang", "zig"], "small letters"},
+          {["wasmex.new", "../x", "--lang", "zig"], "lower-case letters"},
           {["wasmex.new", "--lang", "zig"], "NAME"}
         ] do
       assert {output, 2} = mix(dir, args)

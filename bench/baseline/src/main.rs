@@ -1,4 +1,4 @@
-//! What the benches measure, in plain Rust on the same engine settings: one line of JSON.
+//! The measurements in plain Rust with the same engine settings: one line of JSON.
 
 mod components;
 
@@ -76,7 +76,7 @@ fn print(figures: &[(&str, f64)]) {
     println!("{{{}}}", fields.join(", "));
 }
 
-/// How much of its core a loop on each core gets: 1 on an idle machine.
+/// The share of its core that a loop on each core gets: 1 on an idle machine.
 fn share() -> f64 {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let loops: Vec<_> = (0..cores).map(|_| std::thread::spawn(spin)).collect();
@@ -84,7 +84,7 @@ fn share() -> f64 {
     shares.sum::<f64>() / cores as f64
 }
 
-/// The CPU time over the time that half a second of work took.
+/// CPU time divided by elapsed time, for half a second of work.
 fn spin() -> f64 {
     let (start, cpu) = (Instant::now(), thread_time());
     while start.elapsed() < Duration::from_millis(500) {
@@ -93,7 +93,7 @@ fn spin() -> f64 {
     (thread_time() - cpu).as_secs_f64() / start.elapsed().as_secs_f64()
 }
 
-/// CPU time of this thread; what has passed where the system does not tell.
+/// CPU time of this thread; elapsed time if the system does not provide it.
 fn thread_time() -> Duration {
     #[cfg(unix)]
     {
@@ -101,7 +101,7 @@ fn thread_time() -> Duration {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // SAFETY: `time` is written by the call.
+        // SAFETY: the call writes `time`.
         unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
         Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
     }
@@ -112,7 +112,7 @@ fn thread_time() -> Duration {
     }
 }
 
-/// As `Wasmex.Engine.default/0`.
+/// Like `Wasmex.Engine.default/0`.
 fn config(epochs: bool) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(epochs);
@@ -137,7 +137,7 @@ fn pooling() -> Config {
     config
 }
 
-/// Polls on this thread until the future is ready, as the NIF does.
+/// Polls on this thread until the future is ready, like the NIF.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -160,7 +160,7 @@ fn measure(n: u64, mut run: impl FnMut(u64) -> Result<()>) -> Result<f64> {
     Ok(rounds[2])
 }
 
-/// Suspends once, as a call into Elixir does.
+/// Suspends once, like a call into Elixir.
 async fn suspend_once() {
     let mut suspended = false;
     std::future::poll_fn(|_| {
@@ -268,7 +268,7 @@ fn memory(n: u64, figures: &mut Vec<(&str, f64)>) {
     }
 }
 
-/// A program from a template to its end, what it prints captured.
+/// A program from a template to its end, with captured output.
 fn program(engine: &Engine, path: &str, n: u64) -> Result<f64> {
     let module = Module::from_file(engine, path)?;
     let mut linker: Linker<WasiP1Ctx> = Linker::new(engine);
@@ -290,7 +290,7 @@ fn program(engine: &Engine, path: &str, n: u64) -> Result<f64> {
             let run = async {
                 let instance = template.instantiate_async(&mut store).await?;
                 let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
-                // A Go program always ends with an exit, which is an error to its caller.
+                // A Go program always ends with an exit, which is an error for the caller.
                 let _ = start.call_async(&mut store, ()).await;
                 Ok::<_, wasmtime::Error>(())
             };
@@ -301,7 +301,7 @@ fn program(engine: &Engine, path: &str, n: u64) -> Result<f64> {
     })
 }
 
-/// The same work without epochs: the limit for guests that are never interrupted.
+/// The same work without epochs: the optimum, for guests that are never interrupted.
 fn compute_ms(path: &str, rounds: i32) -> Result<f64> {
     let engine = Engine::new(&config(false))?;
     let module = Module::from_file(&engine, path)?;

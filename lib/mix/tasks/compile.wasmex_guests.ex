@@ -2,22 +2,22 @@ defmodule Mix.Tasks.Compile.WasmexGuests do
   @shortdoc "Builds the guests of a project"
 
   @moduledoc """
-  Builds the guests of a project: each folder of `guests/` becomes `priv/guests/NAME.wasm`, when its files have changed.
+  Builds the guests of a project: each folder of `guests/` becomes `priv/guests/NAME.wasm` when its files have changed.
 
       def project do
         [compilers: [:wasmex_guests] ++ Mix.compilers(), …]
       end
 
-  It stands before Elixir's compiler, so that `use Wasmex.Component, path: "priv/guests/NAME.wasm"` finds its file. In
-  `iex -S mix`, `recompile` builds the guests, too; processes that are started afterwards by `path:` have the new one.
+  It precedes Elixir's compiler, so that `use Wasmex.Component, path: "priv/guests/NAME.wasm"` finds its file. In `iex
+  -S mix`, `recompile` builds the guests too; processes started afterwards by `path:` use the new file.
 
   A folder may have a file `guest.exs`, a keyword list:
 
-    * `lang:` and `kind:`, as of `mix wasmex.new`; else they are told by the files in the folder
-    * `build:`, a command of its own for a shell in the folder, with `WASMEX_OUTPUT` as the file to write
+    * `lang:` and `kind:`, as in `mix wasmex.new`; detected from the files in the folder by default
+    * `build:`, a shell command to run in the folder instead, with `WASMEX_OUTPUT` as the file to write
 
-  Errors of a guest's compiler are errors of `mix compile`, with file and line. A missing compiler is one, too, unless
-  the built file is there (committed, say): then it is used, with a warning.
+  Errors of a guest's compiler are errors of `mix compile`, with file and line. A missing compiler is an error too,
+  unless the built file exists (because it is committed, for example): then it is used, with a warning.
   """
 
   use Mix.Task.Compiler
@@ -34,7 +34,7 @@ defmodule Mix.Tasks.Compile.WasmexGuests do
   @impl true
   def run(_args) do
     results = for name <- names(), do: build(name)
-    # What is new in priv has to be where releases and `Application.app_dir/2` look.
+    # Copy new files of priv to where releases and `Application.app_dir/2` look.
     if :built in Enum.map(results, &elem(&1, 0)), do: Mix.Project.build_structure()
     diagnostics = Enum.flat_map(results, &elem(&1, 1))
 
@@ -80,7 +80,7 @@ defmodule Mix.Tasks.Compile.WasmexGuests do
     case how(settings, folder, made, name) do
       {:ok, language, build} -> execute(name, folder, language, build)
       {:missing, how} -> missing(name, folder, how)
-      {:unknown, why} -> {:failed, [said(folder, 1, :error, why)]}
+      {:unknown, why} -> {:failed, [diagnostic(folder, 1, :error, why)]}
     end
   end
 
@@ -106,7 +106,7 @@ defmodule Mix.Tasks.Compile.WasmexGuests do
 
       language == nil ->
         {:unknown,
-         "the language can't be told: guest.exs in the folder may say it, as [lang: :rust]"}
+         "the language can't be detected: set it in guest.exs in the folder, such as [lang: :rust]"}
 
       true ->
         with {:ok, build} <- Toolchain.build(language, kind, folder, made, name),
@@ -132,13 +132,13 @@ defmodule Mix.Tasks.Compile.WasmexGuests do
 
     diagnostics =
       for {file, line, severity, message} <- Toolchain.diagnostics(language, printed),
-          do: said(Path.join(folder, file), line, severity, message)
+          do: diagnostic(Path.join(folder, file), line, severity, message)
 
     cond do
       status != 0 ->
         Mix.shell().error([printed, "#{folder}: #{Path.basename(tool)} failed (status #{status})"])
 
-        failed = said(folder, 1, :error, "#{Path.basename(tool)} failed (status #{status})")
+        failed = diagnostic(folder, 1, :error, "#{Path.basename(tool)} failed (status #{status})")
 
         {:failed,
          if(Enum.any?(diagnostics, &(&1.severity == :error)),
@@ -147,34 +147,35 @@ defmodule Mix.Tasks.Compile.WasmexGuests do
          )}
 
       not File.regular?(build.output) ->
-        {:failed, [said(folder, 1, :error, "#{Path.basename(tool)} left no #{build.output}")]}
+        {:failed,
+         [diagnostic(folder, 1, :error, "#{Path.basename(tool)} left no #{build.output}")]}
 
       true ->
         if diagnostics != [], do: Mix.shell().info(printed)
         File.mkdir_p!(@output)
-        # In one piece: a process may be about to read it.
+        # Atomically: another process may be about to read it.
         File.cp!(build.output, output(name) <> ".part")
         File.rename!(output(name) <> ".part", output(name))
-        # With what the build itself has written there, such as a lock file.
+        # Includes files that the build itself has written, such as a lock file.
         remember(name, digest(folder))
         {:built, diagnostics}
     end
   end
 
-  # The committed file is as good, as far as anybody can tell here.
+  # The committed file is assumed to be up to date.
   defp missing(name, folder, how) do
     if File.regular?(output(name)) do
-      message = "#{folder} is not built anew: its compiler is missing; get #{how}"
+      message = "#{folder} was not rebuilt: its compiler is missing; install #{how}"
       Mix.shell().error("warning: " <> message)
-      {:same, [said(folder, 1, :warning, message)]}
+      {:same, [diagnostic(folder, 1, :warning, message)]}
     else
-      message = "#{folder} needs a compiler that is missing; get #{how}"
+      message = "#{folder} needs a missing compiler; install #{how}"
       Mix.shell().error(message)
-      {:failed, [said(folder, 1, :error, message)]}
+      {:failed, [diagnostic(folder, 1, :error, message)]}
     end
   end
 
-  defp said(file, line, severity, message) do
+  defp diagnostic(file, line, severity, message) do
     struct!(Diagnostic,
       compiler_name: "wasmex_guests",
       file: Path.expand(file),

@@ -40,7 +40,7 @@ defmodule Mix.Tasks.Wasmex.Completion do
         do: {Mix.Task.task_name(task), Enum.map(Flag.all(task.__options__()), &Flag.name/1)}
   end
 
-  # zsh reads bash's completions once it is told to.
+  # zsh can read bash's completions.
   defp script("zsh", tasks),
     do: ["autoload -Uz bashcompinit && bashcompinit\n", script("bash", tasks)]
 

@@ -19,7 +19,7 @@ defmodule Mix.Tasks.Wasmex.New do
                kind: [
                  type: {:or, [nil], {:one_of, Enum.map(@kinds, &Names.identifier/1)}},
                  doc:
-                   "what it is: #{Enum.join(@kinds, ", ")}; by default the first that the language has",
+                   "the kind: #{Enum.join(@kinds, ", ")}; by default the first of the language",
                  flag: {:kind, "KIND"}
                ]
              ],
@@ -38,9 +38,9 @@ defmodule Mix.Tasks.Wasmex.New do
   |---|---|
   #{Enum.map_join(@languages, "\n", &"| #{&1} | #{Enum.join(Toolchain.kinds()[&1], ", ")} |")}
 
-  A function takes and returns strings, a program has arguments and standard streams, a component has types, a plug-in is
-  one of Extism, and `http` answers requests. `mix compile` builds it (`Mix.Tasks.Compile.WasmexGuests`). No file that
-  exists is written over.
+  A function takes and returns strings, a program has arguments and standard streams, a component has types, a plug-in
+  uses the ABI of Extism, and `http` handles requests. `mix compile` builds it (`Mix.Tasks.Compile.WasmexGuests`).
+  Existing files are never overwritten.
   """
 
   use Mix.Task
@@ -70,9 +70,13 @@ defmodule Mix.Tasks.Wasmex.New do
         )
 
     unless name =~ ~r/\A[a-z][a-z0-9_]*\z/,
-      do: CLI.misuse(__MODULE__, "#{name}: a name is of small letters, digits and underscores")
+      do:
+        CLI.misuse(
+          __MODULE__,
+          "#{name}: a name consists of lower-case letters, digits and underscores"
+        )
 
-    Mix.Project.get() || CLI.fail("there is no Mix project here: mix new makes one")
+    Mix.Project.get() || CLI.fail("there is no Mix project here: create one with mix new")
     write(name, language, kind)
     next(name, language, kind)
   end
@@ -96,7 +100,7 @@ defmodule Mix.Tasks.Wasmex.New do
     settings = "guests/#{name}/guest.exs"
 
     for path <- [settings | Enum.map(files, &elem(&1, 1))], File.exists?(path) do
-      CLI.fail("#{path} is there already")
+      CLI.fail("#{path} already exists")
     end
 
     for {from, to} <- files, do: create(to, from |> File.read!() |> fill(name))
@@ -113,7 +117,7 @@ defmodule Mix.Tasks.Wasmex.New do
     Mix.shell().info([:green, "* creating ", :reset, path])
   end
 
-  # Names of WIT have dashes.
+  # Names in WIT use dashes.
   defp fill(text, name) do
     text
     |> String.replace("@name@", name)
@@ -133,7 +137,7 @@ defmodule Mix.Tasks.Wasmex.New do
     end
 
     with {:missing, how} <- Toolchain.build(language, kind, "guests/#{name}", "_build", name),
-         do: Mix.shell().info("It is built once there is a compiler for it. Get #{how}")
+         do: Mix.shell().info("It will be built once its compiler is installed: #{how}")
 
     Mix.shell().info("\nThen: mix test test/#{name}_test.exs")
   end

@@ -41,15 +41,15 @@ defmodule Mix.Tasks.Wasmex.Serve do
 
   ## A cluster
 
-  With `--cluster` the functions are deployed on all nodes that this one is connected to, and whose part of the cluster runs:
-  those of other `mix wasmex.serve --cluster`, and of applications with `Wasmex.Cluster`. The VM needs a name; Erlang itself connects it to the others:
+  With `--cluster` the functions are deployed on all connected nodes of the cluster: those of other `mix wasmex.serve
+  --cluster`, and of applications with `Wasmex.Cluster`. The VM needs a name; Erlang connects it to the others:
 
       elixir --sname a -S mix wasmex.serve functions --cluster --port 8080
       elixir --sname b --erl "-kernel sync_nodes_optional ['a@$(hostname -s)'] -kernel sync_nodes_timeout 2000" \\
         -S mix wasmex.serve functions --cluster --port 8081
 
-  `GET /` shows the nodes, their loads, and the version of each function that each of them has. A request for which there is no room here
-  runs on another node. A changed file is deployed on all of them; what they have when a node joins stays.
+  `GET /` shows the nodes, their loads, and their versions of each function. A request for which this node has no room
+  runs on another node. A changed file is deployed on all of them; a joining node keeps its own versions.
 
   ## Flags
 
@@ -71,7 +71,7 @@ defmodule Mix.Tasks.Wasmex.Serve do
   def run(argv) do
     {opts, dir} = CLI.one_argument(__MODULE__, "the folder of the functions", argv, @options)
     CLI.start()
-    # For a listener with TLS, and Bandit's own processes; errors mean that the project has none.
+    # For a TLS listener and Bandit's processes; errors mean that the project does not have them.
     for application <- [:ssl, :bandit], do: Application.ensure_all_started(application)
     if opts[:cluster], do: cluster()
     serve(dir, opts)

@@ -23,13 +23,14 @@ defmodule Mix.Tasks.Wasmex.Snapshot do
                ],
                stdin: [
                  type: {:or, [nil], :string},
-                 doc: "a file that is its standard input meanwhile, a script say; for modules",
+                 doc:
+                   "a file for standard input during initialisation, such as a script; for modules",
                  flag: {:stdin, "FILE"}
                ],
                timeout: [
                  type: {:milliseconds, 1..0x7FFF_FFFF},
                  default: 30_000,
-                 doc: "the time that it may take",
+                 doc: "the time limit",
                  flag: {:timeout, "30s"}
                ]
              ] ++ Options.Compile.rows(:isolated),
@@ -37,15 +38,15 @@ defmodule Mix.Tasks.Wasmex.Snapshot do
            )
 
   @moduledoc """
-  Initialises a module or component and writes its state then as a file of its own, whose instances begin there.
+  Initialises a module or component and writes its state to a file, whose instances start from this state.
 
       mix wasmex.snapshot FILE [-o FILE.snapshot.wasm] [--init NAME] [--stdin SCRIPT]
 
-  See `Wasmex.Snapshot` for what repeats in each instance.
+  See `Wasmex.Snapshot` for what all instances then have in common.
 
   #{Flag.docs(@options)}
 
-  The exit status is 1 if there can be no snapshot, and 2 for an invalid command line.
+  The exit status is 1 if no snapshot can be taken, and 2 for an invalid command line.
   """
 
   use Mix.Task
@@ -101,5 +102,5 @@ defmodule Mix.Tasks.Wasmex.Snapshot do
   end
 
   defp repeats(uses) when uses in [[], :unknown], do: ""
-  defp repeats(uses), do: "; repeated in each instance: #{Enum.join(uses, ", ")}"
+  defp repeats(uses), do: "; shared by all instances: #{Enum.join(uses, ", ")}"
 end

@@ -1,24 +1,23 @@
 defmodule Wasmex.Build.Prebuilt do
   @moduledoc false
-  # The native library as a package has it: an archive for each kind of system, at an address that the project or the
-  # environment names, of the version of this package and no other. Its digest must be the one in the package's own list,
-  # `native/checksums.txt`: an archive that is not in it is never taken, one with another digest is an error.
+  # The prebuilt native library: an archive for each platform, at a location configured by the project or the
+  # environment, for exactly this version of the package. Its digest must be the one in the package's list,
+  # `native/checksums.txt`: an archive that is not listed is never used, and a different digest is an error.
   #
-  # It is used by the Mix compiler, in whose folder all paths are.
+  # Used by the Mix compiler; all paths are relative to its folder.
 
   # Of :inets, which only the build needs.
   @compile {:no_warn_undefined, :httpc}
 
   @checksums "native/checksums.txt"
 
-  # Of the NIFs' interface, see native/wasmex/Cargo.toml.
+  # The NIF version, see native/wasmex/Cargo.toml.
   @nif "2.16"
 
   @type product :: %{installed: String.t()}
 
   @doc """
-  The files of the archive by their names, from the cache or the address. `:none` where there is no archive to be had:
-  `{:none, why}`.
+  The files of the archive by name, from the cache or the location. `{:none, why}` if there is no archive.
   """
   @spec fetch() ::
           {:ok, digest :: String.t(), %{String.t() => binary()}}
@@ -32,20 +31,20 @@ defmodule Wasmex.Build.Prebuilt do
          do: {:ok, digest, files}
   end
 
-  @doc "The archive's name for this system."
+  @doc "The archive's name for this platform."
   @spec name() :: {:ok, String.t()} | {:none, String.t()}
   def name do
     with {:ok, target} <- target(:erlang.system_info(:system_architecture)),
          do: {:ok, name(target)}
   end
 
-  @doc "The archive's name for a kind of system."
+  @doc "The archive's name for a platform."
   @spec name(String.t()) :: String.t()
   def name(target), do: "wasmex-#{version()}-nif-#{@nif}-#{target}.tar.gz"
 
   defp version, do: Mix.Project.config()[:version]
 
-  @doc "The kind of system that Erlang's own name of it stands for."
+  @doc "The platform for Erlang's name of it."
   @spec target(charlist()) :: {:ok, String.t()} | {:none, String.t()}
   def target(architecture) do
     text = to_string(architecture)
@@ -55,7 +54,7 @@ defmodule Wasmex.Build.Prebuilt do
       case processor do
         "amd64" -> "x86_64"
         "arm64" -> "aarch64"
-        # Erlang on Windows says no more than this.
+        # Erlang on Windows reports no more than this.
         "win32" -> "x86_64"
         other -> other
       end
@@ -74,19 +73,19 @@ defmodule Wasmex.Build.Prebuilt do
       else: {:none, "there is no archive for #{text}"}
   end
 
-  @doc "The digest that the package has for an archive."
+  @doc "The digest of an archive in the package's list."
   @spec digest(String.t()) :: {:ok, String.t()} | {:none, String.t()}
   def digest(name) do
     with {:ok, text} <- File.read(@checksums),
          digest when digest != nil <- find(text, name) do
       {:ok, digest}
     else
-      {:error, _} -> {:none, "this is no package with prebuilt libraries (no #{@checksums})"}
+      {:error, _} -> {:none, "this package has no prebuilt libraries (no #{@checksums})"}
       nil -> {:none, "the package has no archive #{name}"}
     end
   end
 
-  # As `sha256sum` writes them.
+  # The format of `sha256sum`.
   defp find(text, name) do
     Enum.find_value(String.split(text, "\n", trim: true), fn line ->
       with [digest, ^name] <- String.split(line), do: digest, else: (_ -> nil)
@@ -113,7 +112,7 @@ defmodule Wasmex.Build.Prebuilt do
     end
   end
 
-  # A cache that can't be written costs the next download.
+  # If the cache cannot be written, the next build downloads again.
   defp keep(path, bytes) do
     temporary = "#{path}.#{System.pid()}.tmp"
 
@@ -133,7 +132,7 @@ defmodule Wasmex.Build.Prebuilt do
   defp get("https://" <> _ = base, name), do: request("#{base}/#{name}")
 
   defp get("http://" <> _ = base, _name),
-    do: {:error, "#{base}: only https: and file: addresses and folders are taken"}
+    do: {:error, "#{base}: only https: and file: URLs and folders are supported"}
 
   defp get(folder, name), do: read(folder, name)
 
@@ -159,7 +158,7 @@ defmodule Wasmex.Build.Prebuilt do
 
     request = [:get, {String.to_charlist(url), []}, options, [body_format: :binary]]
 
-    # Of an application that is started when it is needed, and otherwise not.
+    # Of an application that is only started when needed.
     case apply(:httpc, :request, request) do
       {:ok, {{_, 200, _}, _headers, body}} -> {:ok, body}
       {:ok, {{_, status, _}, _headers, _body}} -> {:none, "#{url}: status #{status}"}
@@ -167,7 +166,7 @@ defmodule Wasmex.Build.Prebuilt do
     end
   end
 
-  # Elixir 1.15 and later take applications out of the code path that a project does not name.
+  # Elixir 1.15 and later remove applications from the code path that a project does not list.
   defp start!(application) do
     if function_exported?(Mix, :ensure_application!, 1),
       do: apply(Mix, :ensure_application!, [application])

@@ -1,8 +1,8 @@
 defmodule Wasmex.Cache.Disk do
   @moduledoc false
-  # What was compiled, in a directory: that of the configuration, or the option `:cache` of `Wasmex.EngineConfig`. An entry is machine code, which the VM
-  # runs. So each carries a digest of itself, and the directory is the user's alone: one that others may write to, or
-  # whose place they may change, is refused. (wasmtime's own cache believes whatever it finds.)
+  # Compiled code in a directory: the configured one, or the option `:cache` of `Wasmex.EngineConfig`. An entry is
+  # machine code, which the VM runs. So each carries a digest, and the directory must belong to the user alone: it is
+  # refused if others can write to it or replace it. (wasmtime's own cache trusts any content.)
 
   import Bitwise
 
@@ -10,18 +10,18 @@ defmodule Wasmex.Cache.Disk do
 
   alias Wasmex.{Artefact, Error, Native}
 
-  # Bytes in all, after which those that were not used for longest go, until three quarters are left.
+  # Above this size the least recently used entries are removed, until three quarters are left.
   @most 512 * 1024 * 1024
 
   # Mode bits: writable by the group or by others. Parent directories may be writable by the group, which is common when
-  # each user has a group of their own. The last is the sticky bit of /tmp, where only the owner may rename an entry.
+  # each user has their own group. The last is the sticky bit of /tmp, where only the owner may rename an entry.
   @shared 0o022
   @shared_above 0o002
   @sticky 0o1000
 
   @doc """
-  The directory of `config :wasmex, cache:` or of `WASMEX_CACHE`; nil where it is off, and where the default one can't be
-  used, which is said once.
+  The directory of `config :wasmex, cache:` or of `WASMEX_CACHE`; nil if it is off, or if the default one is unusable,
+  which is logged once.
   """
   @spec configured() :: String.t() | nil
   def configured do
@@ -60,7 +60,7 @@ defmodule Wasmex.Cache.Disk do
     end
   end
 
-  # A user without a home is told nothing: there is nothing to be done about it.
+  # No warning for a user without a home, who cannot do anything about it.
   defp warn_once(%{details: %{posix: _}}), do: :ok
 
   defp warn_once(error) do
@@ -68,8 +68,8 @@ defmodule Wasmex.Cache.Disk do
       :persistent_term.put({__MODULE__, :warned}, true)
 
       Logger.warning(
-        "what Wasmex compiles is not kept: #{Exception.message(error)}. `config :wasmex, cache:` takes another " <>
-          "directory, or false"
+        "compiled code is not cached: #{Exception.message(error)}. Set `config :wasmex, cache:` to another " <>
+          "directory, or to false"
       )
     end
   end
@@ -183,7 +183,7 @@ defmodule Wasmex.Cache.Disk do
     with :ok <- own(directory, @shared, @shared), do: above(Path.dirname(directory))
   end
 
-  # Whoever can write to a parent directory can replace this one.
+  # Anyone who can write to a parent directory can replace this one.
   defp above(directory) do
     with :ok <- own(directory, @shared_above, 0) do
       if Path.dirname(directory) == directory, do: :ok, else: above(Path.dirname(directory))
@@ -211,7 +211,7 @@ defmodule Wasmex.Cache.Disk do
         :ok
 
       :error ->
-        refuse(directory, "cannot be examined")
+        refuse(directory, "cannot be inspected")
     end
   end
 

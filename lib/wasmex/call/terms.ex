@@ -1,8 +1,9 @@
 defmodule Wasmex.Call.Terms do
   @moduledoc false
   # Elixir terms as arguments and results of core functions: `{:bytes, iodata}`, `{:string, string}` and `{:json, term}`
-  # go into memory that the guest's allocator gives, and `returns:` reads what a pointer and a length lead to. The native
-  # side does all of that in one call (see native/wasmex/src/core/bytes.rs); here terms become bytes, and bytes terms.
+  # are copied into memory from the guest's allocator, and `returns:` reads the bytes that a pointer and a length refer
+  # to. The native side does all of that in one call (see native/wasmex/src/core/bytes/mod.rs); here terms become bytes,
+  # and bytes terms.
 
   alias Wasmex.{Error, JSON, Memory, Native, Options}
   alias Wasmex.Call.Access
@@ -35,13 +36,13 @@ defmodule Wasmex.Call.Terms do
             when is_tuple(param) and tuple_size(param) == 2 and
                    elem(param, 0) in [:bytes, :string, :json]
 
-  @doc "Whether some of the arguments are terms."
+  @doc "Whether any argument is a term."
   @spec any?([term()]) :: boolean()
   def any?([param | _]) when is_term(param), do: true
   def any?([_ | params]), do: any?(params)
   def any?(_end), do: false
 
-  @doc "The call with these options of `Wasmex.Options.Call.core/0`; nil for one that is a call of numbers."
+  @doc "The call with these options of `Wasmex.Options.Call.core/0`; nil for a call with numbers only."
   @spec new([term()], map()) :: t() | nil
   def new(params, %{returns: returns} = opts) do
     if returns != nil or any?(params) do
@@ -71,14 +72,14 @@ defmodule Wasmex.Call.Terms do
     ArgumentError -> Options.misuse!("iodata as argument ##{position} ({:bytes, _})", bytes)
   end
 
-  @doc "The bytes of one such term."
+  @doc "The bytes of a term."
   @spec bytes!({:bytes | :string | :json, term()}) :: binary()
   def bytes!(term), do: {term, 1} |> encode() |> elem(1)
 
-  @doc "The function that makes the first step of the call."
+  @doc "The function that starts the call and returns its first step."
   @spec begin(reference(), String.t(), t(), non_neg_integer() | nil) :: (() -> term())
   def begin(instance, name, %__MODULE__{params: params} = terms, fuel) do
-    # Text may end with a NUL instead of having a length.
+    # Text may be NUL-terminated instead of having a length.
     returns = if terms.returns == :json, do: :string, else: terms.returns || :values
     bits? = terms.floats == :bits
 
@@ -88,7 +89,7 @@ defmodule Wasmex.Call.Terms do
     fn -> Native.instance_call_bytes(instance, name, params, settings, fuel, nil) end
   end
 
-  @doc "The result as it was asked for."
+  @doc "The result as requested by `returns:`."
   @spec result({:ok, [term()]} | {:error, error}, t()) ::
           {:ok, term()} | {:error, error | Error.t()}
         when error: term()
@@ -96,7 +97,7 @@ defmodule Wasmex.Call.Terms do
   def result({:ok, [bytes]}, %__MODULE__{returns: returns}), do: decode(bytes, returns)
   def result(error, _terms), do: error
 
-  @doc "Bytes as what they were asked to be."
+  @doc "Converts bytes as requested."
   @spec decode(binary(), :bytes | :string | :json) :: {:ok, term()} | {:error, Error.t()}
   def decode(bytes, :bytes), do: {:ok, bytes}
   def decode(bytes, :json), do: JSON.decode(bytes)
@@ -112,7 +113,7 @@ defmodule Wasmex.Call.Terms do
     end
   end
 
-  @doc "The bytes at a pointer and a length that a function returned before."
+  @doc "The bytes at a pointer and a length returned by a function."
   @spec read(Wasmex.Instance.t(), {integer(), integer()} | integer(), keyword()) ::
           {:ok, binary()} | {:error, Exception.t()}
   def read(instance, packed, opts) when is_integer(packed) do
@@ -128,10 +129,10 @@ defmodule Wasmex.Call.Terms do
   end
 
   def read(_instance, other, _opts) do
-    Options.misuse!("{pointer, length} or one i64 with both, as a guest returned it", other)
+    Options.misuse!("{pointer, length} or one i64 with both, as returned by a guest", other)
   end
 
-  # 32-bit addresses come back signed.
+  # 32-bit addresses are returned signed.
   defp unsigned(value) when value < 0, do: value + 0x1_0000_0000
   defp unsigned(value), do: value
 

@@ -96,9 +96,9 @@ defmodule Wasmex.Cluster.Members do
 
   def handle_info(:changed, state), do: {:noreply, beat(state)}
 
-  def handle_info({:beat, pid, told}, state) do
+  def handle_info({:beat, pid, heartbeat}, state) do
     known? = is_map_key(state.monitors, pid)
-    Nodes.put(node(pid), told)
+    Nodes.put(node(pid), heartbeat)
 
     if known? do
       {:noreply, state}
@@ -131,9 +131,9 @@ defmodule Wasmex.Cluster.Members do
   defp beat(%{draining?: true} = state), do: state
 
   defp beat(state) do
-    told = own(state)
-    Nodes.put(node(), told)
-    tell({:beat, self(), told})
+    heartbeat = own(state)
+    Nodes.put(node(), heartbeat)
+    tell({:beat, self(), heartbeat})
     state
   end
 

@@ -16,10 +16,10 @@ defmodule Wasmex.Cluster.Nodes do
   end
 
   @spec put(node(), map()) :: true
-  def put(node, told) do
+  def put(node, heartbeat) do
     # Decays slowly: a node that was late once is tried again.
     delay = with [{_, known}] <- lookup(node), do: div(31 * known.delay, 32), else: (_ -> 0)
-    known = Map.merge(told, %{at: now(), delay: delay})
+    known = Map.merge(heartbeat, %{at: now(), delay: delay})
     # Earlier calls are included in its load from now on.
     :ets.insert(__MODULE__, [{{:node, node}, known}, {{:sent, node}, 0}])
   end

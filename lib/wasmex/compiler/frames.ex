@@ -14,7 +14,7 @@ defmodule Wasmex.Compiler.Frames do
   @typedoc "To compile, or another task for code of this kind."
   @type task :: :module | :component | {:instrument | :snapshot, :module | :component}
 
-  @doc "A request; code is longer than bytes where it is followed by a state."
+  @doc "A request; a state may follow the code."
   @spec request(task(), binary(), iodata()) :: iodata()
   def request(task, settings, code) do
     head = <<@version, task(task), byte_size(settings)::16, settings::binary>>

@@ -34,6 +34,7 @@ defmodule Wasmex.Components.ComponentServer do
         if unquote(wit), do: @external_resource(unquote(wit))
 
         @doc "Starts the process; options as for `Wasmex.Components.start_link/1`."
+        @spec start_link(keyword()) :: GenServer.on_start()
         def start_link(opts) when is_list(opts),
           do: Wasmex.Components.start_link(Keyword.put(opts, :imports, unquote(imports)))
 

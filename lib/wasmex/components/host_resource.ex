@@ -65,6 +65,7 @@ defmodule Wasmex.Components.HostResource do
       @before_compile Wasmex.Components.HostResource
 
       @doc "The imports for a component."
+      @spec imports() :: map()
       def imports do
         %{unquote(hd(info.interface_path)) => %{unquote_splicing(entries(info))}}
       end

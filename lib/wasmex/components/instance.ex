@@ -33,13 +33,13 @@ defmodule Wasmex.Components.Instance do
   | `list<T>`, `list<T, N>` | list; of numbers also `{:u32, binary}`, with the type's name and the numbers little-endian (`lists: :binary` returns one) |
   | `map<K, V>` | map |
   | `tuple<…>` | tuple |
-  | `record` | map with all fields; keys are strings as in WIT (`"first-name"`), or the atoms given by `names:`; as an argument also a struct, atoms, and atoms with underscores |
+  | `record` | map with all fields; keys are strings as in WIT (`"first-name"`), or the atoms from `names:`; as an argument also a struct, atoms, and atoms with underscores |
   | `option<T>` | `:none`, `{:some, value}` |
-  | `result<T, E>` | `{:ok, value}`, `{:error, value}`; `:ok`, `:error` where there is no payload |
+  | `result<T, E>` | `{:ok, value}`, `{:error, value}`; `:ok`, `:error` without a payload |
   | `variant` | `"case"` or `{"case", value}`; as an argument also atoms |
   | `enum` | `"case"`; as an argument also an atom |
   | `flags` | map of the flags that are set, `%{"read" => true}`; as an argument also a list of names |
-  | `own<R>`, `borrow<R>` | `%Wasmex.Components.GuestResource{}`; any term where Elixir implements the resource |
+  | `own<R>`, `borrow<R>` | `%Wasmex.Components.GuestResource{}`; any term if Elixir implements the resource |
 
   A component must not create atoms, so names in results are strings unless Elixir code provided the atoms
   (`names:` of `Wasmex.Components.Component.compile/3`, or a generated module).
@@ -200,7 +200,7 @@ defmodule Wasmex.Components.Instance do
 
   @doc false
   # The first step of a call, for processes that drive it themselves (the server).
-  # A call that is `extensible?` goes on when an imported function outlasts its deadline.
+  # An `extensible?` call continues when an imported function outlasts its deadline.
   @spec begin(t(), [String.t()], term(), timeout(), non_neg_integer(), boolean()) ::
           Call.outcome()
   def begin(%__MODULE__{} = instance, path, params, timeout, format, extensible?) do

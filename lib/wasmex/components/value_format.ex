@@ -17,7 +17,7 @@ defmodule Wasmex.Components.ValueFormat do
   def compat, do: @existing_atoms + @lenient
 
   @doc """
-  Of the options `:value_format` (`:direct`, `:compat`, or `:resource`, which refuses arguments too many), `:bytes` and
+  From the options `:value_format` (`:direct`, `:compat`, or `:resource`, which rejects extra arguments), `:bytes` and
   `:lists`, see `Wasmex.Options.Call.value_format/0`.
   """
   @spec bits(%{

@@ -1,7 +1,7 @@
 defmodule Wasmex.Guests.Toolchain do
   @moduledoc false
-  # How a guest is built in each language: the command, where it leaves the wasm file, how its errors read, and how to get
-  # the tools where they are missing.
+  # How to build a guest in each language: the command, its output file, the format of its errors, and how to install
+  # missing tools.
 
   @type build :: %{
           command: [String.t()],
@@ -19,12 +19,12 @@ defmodule Wasmex.Guests.Toolchain do
     "python" => ~w(component)
   }
 
-  @doc "The languages, and the kinds of guests that each can make, the usual one first."
+  @doc "The languages, and the kinds of guests of each, the default one first."
   @spec kinds() :: %{String.t() => [String.t()]}
   def kinds, do: @kinds
 
   @doc """
-  How the guest in a folder is built, with a folder for what is made meanwhile. The error is a line that says what is
+  How to build the guest in a folder, with a folder for intermediate files. The error is a line that says what is
   missing.
   """
   @spec build(String.t(), String.t(), Path.t(), Path.t(), String.t()) ::

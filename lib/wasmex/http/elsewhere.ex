@@ -1,7 +1,7 @@
 defmodule Wasmex.HTTP.Elsewhere do
   @moduledoc false
-  # The functions of a server on other nodes (`cluster: true`): they are deployed there too, and a request for which this node has no
-  # room, or no function, runs there. Bodies go in parts, both ways (`Wasmex.Cluster.Talk`).
+  # The functions of a server on other nodes (`cluster: true`): they are deployed there too, and a request runs there if
+  # this node has no room for it, or does not have the function. Bodies are sent in parts (`Wasmex.Cluster.Talk`).
 
   alias Wasmex.Call.Timeout
   alias Wasmex.Cluster.{Nodes, Remote, Talk}
@@ -10,10 +10,10 @@ defmodule Wasmex.HTTP.Elsewhere do
 
   require Logger
 
-  # ms for a node to take a function, compiling included.
+  # The timeout of deploying a function on a node in ms, including compiling.
   @patience 60_000
 
-  @doc "Deploys a function on the other nodes, one after the other; without `replace?` where there is none."
+  @doc "Deploys a function on the other nodes, one after the other; without `replace?` only where it is missing."
   @spec deploy(Deploy.name(), Code.t(), keyword(), boolean()) :: :ok
   def deploy(name, code, opts, replace?) do
     for node <- Nodes.all() -- [node()] do
@@ -21,7 +21,7 @@ defmodule Wasmex.HTTP.Elsewhere do
 
       with {:error, error} <-
              Remote.call(node, :deploy_absent, [name, code, opts, replace?], deadline) do
-        Logger.error("#{inspect(name)} is not on #{node}: #{Exception.message(error)}")
+        Logger.error("#{inspect(name)} was not deployed on #{node}: #{Exception.message(error)}")
       end
     end
 
@@ -40,7 +40,7 @@ defmodule Wasmex.HTTP.Elsewhere do
   @spec node_for(Deploy.name()) :: node() | nil
   def node_for(name), do: Nodes.pick(name, [node()])
 
-  @doc "Runs a request there; the arguments and the result are those of `Wasmex.HTTP.Exchange.run/5`."
+  @doc "Runs a request there, with the arguments and the result of `Wasmex.HTTP.Exchange.run/5`."
   @spec run(node(), Deploy.name(), Request.t(), fun(), term(), term()) :: {Response.t(), term()}
   def run(node, name, %Request{} = request, reply, state, closed) do
     body = Talk.parts(request.body)

@@ -34,7 +34,7 @@ defmodule Wasmex.HTTP.Exchange do
     slices: 0,
     # The remaining output in bytes, if the store does not count it.
     left: :infinity,
-    # The instance of a request that went well, to be used again.
+    # The instance of a successful request, for reuse.
     kept: nil
   ]
 
@@ -59,7 +59,7 @@ defmodule Wasmex.HTTP.Exchange do
     end
   end
 
-  @doc "The same with this source; the instance too where it is kept and all went well."
+  @doc "The same with this source; also returns the instance if it can be reused."
   @spec run(Function.t(), Source.t(), Request.t(), fun(), term(), term()) ::
           {Response.t(), term(), Source.instance() | nil}
   def run(%Function{} = function, source, %Request{} = request, reply, state, closed) do

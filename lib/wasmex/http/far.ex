@@ -1,7 +1,7 @@
 defmodule Wasmex.HTTP.Far do
   @moduledoc false
-  # A request that another node has passed on: it takes a place in the pool of the function's version, so that a node does no more for
-  # others than for itself, and sends the response in parts.
+  # A request forwarded by another node: it takes a place in the pool of the function's version, so that a node does no
+  # more for others than for itself, and sends the response in parts.
 
   alias Wasmex.Call.Timeout
   alias Wasmex.{Deploy, Error, HTTP, Pool}
@@ -9,10 +9,10 @@ defmodule Wasmex.HTTP.Far do
   alias Wasmex.Deploy.Routes
   alias Wasmex.HTTP.{Exchange, Request, Response, Reuse}
 
-  # ms that a request may wait for a place.
+  # How long a request may wait for a place, in ms.
   @patience 1_000
 
-  @doc "By `Wasmex.Cluster.Talk`, on the node that runs it."
+  @doc "Called by `Wasmex.Cluster.Talk`, on the node that runs the request."
   @spec serve(Deploy.name(), Request.t(), Inlet.t(), Outlet.t(), integer() | :infinity) ::
           {:ok, Response.t()} | {:error, Exception.t()}
   def serve(name, request, inlet, outlet, deadline) do
@@ -40,7 +40,7 @@ defmodule Wasmex.HTTP.Far do
   end
 
   defp place(nil, _deadline),
-    do: {:error, %Error{reason: :overloaded, details: %{message: "the pool is made anew"}}}
+    do: {:error, %Error{reason: :overloaded, details: %{message: "the pool is being restarted"}}}
 
   defp place(pool, deadline),
     do: Pool.checkout(pool, timeout: min(@patience, Timeout.left(deadline)))
@@ -62,7 +62,7 @@ defmodule Wasmex.HTTP.Far do
     end
   end
 
-  # By what the client says; what it sends is counted.
+  # Limited by the client's stated length; the received bytes are counted too.
   defp too_long(%{max_body: most}, request) do
     with text when text != nil <- Request.header(request, "content-length"),
          {length, ""} when length > most <- Integer.parse(text) do

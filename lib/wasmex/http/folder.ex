@@ -19,8 +19,9 @@ defmodule Wasmex.HTTP.Folder do
   defstruct [:dir, :only, :table, :settings, :stats, :scope, :owner, files: %{}, loading: %{}]
 
   @doc """
-  Options: `:dir` or `:file`, `:functions` (settings by name), `:defaults` (settings for all), `:stats`. Raises for invalid
-  settings. Functions are deployed in the `:scope`, by default of this folder alone, and go with the `:owner`, by default the folder.
+  Options: `:dir` or `:file`, `:functions` (settings by name), `:defaults` (settings for all), `:stats`. Raises for
+  invalid settings. Functions are deployed in the `:scope`, by default of this folder alone, and end with the `:owner`,
+  by default the folder.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(opts) do
@@ -103,7 +104,7 @@ defmodule Wasmex.HTTP.Folder do
     {:ok, state, @every}
   end
 
-  # After a crash: what the process before this one started may hold files and ports that its successor needs.
+  # After a crash: processes of the previous one may hold files and ports that this one needs.
   defp await_before(table) do
     for {_name, {:ok, function}, _error} <- list(table), do: Resident.await_end(function)
   end
@@ -252,7 +253,7 @@ defmodule Wasmex.HTTP.Folder do
     end
   end
 
-  # A resident server has its own way to take over.
+  # A resident server takes over in its own way.
   defp deploy(state, name, bytes, settings, opts) do
     with {:ok, %{convention: convention} = function} when convention != :resident <-
            Function.load(name, bytes, settings),
@@ -274,12 +275,12 @@ defmodule Wasmex.HTTP.Folder do
     %{state | loading: loading, files: Map.put(state.files, file, Map.put(now, :digest, digest))}
   end
 
-  # A resident server runs from now on, and the one before it ends.
+  # The new resident server is running now; the previous one ends.
   defp put(state, name, {:ok, %{convention: :resident, resident: nil} = function}),
     do: put(state, name, Resident.start(function, self()))
 
   defp put(state, name, {:ok, function}) do
-    # The one before goes when none can find it any more.
+    # The previous one ends once it can no longer be found.
     before = find(state.table, name)
     :ets.insert(state.table, {name, {:ok, function}, nil})
     retire(before)

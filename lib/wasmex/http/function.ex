@@ -17,7 +17,7 @@ defmodule Wasmex.HTTP.Function do
             # The allowed methods, or nil for all.
             methods: nil,
             max_body: 0,
-            # How many instances are kept for further requests, and the memory of their pool, once it is started.
+            # The number of instances kept for reuse, and the shared memory of their pool, once it is started.
             reuse: 0,
             pool: nil,
             # The listener and the process of a resident server, once it is started.

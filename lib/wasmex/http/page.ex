@@ -74,7 +74,7 @@ defmodule Wasmex.HTTP.Page do
     end
   end
 
-  # Of a cluster: what each node has told of itself.
+  # For a cluster: the last heartbeat of each node.
   defp nodes(%{scope: :cluster}) do
     nodes =
       for {node, known} <- Enum.sort(Wasmex.Cluster.info()) do
@@ -117,7 +117,7 @@ defmodule Wasmex.HTTP.Page do
     <h2>Nodes</h2>
     <table id="nodes"><thead><tr><th>Node</th><th class="n">Load</th><th class="n">Delay</th><th>Functions and versions</th></tr></thead>
     <tbody>#{for row <- rows, do: ["<tr>", row, "</tr>\n"]}</tbody></table>
-    <p class="faint">Load: processes that run or want to, for each scheduler. Delay: what an answer takes beside the work.</p>
+    <p class="faint">Load: running and runnable processes per scheduler. Delay: latency beyond the work.</p>
     """
   end
 

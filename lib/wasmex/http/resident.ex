@@ -18,7 +18,7 @@ defmodule Wasmex.HTTP.Resident do
   @first_pause 100
   @longest_pause 5_000
   # A program that has run this long counts as started successfully.
-  @settled 10_000
+  @started_well 10_000
   # Ms for running requests when another version takes over.
   @drain 5_000
 
@@ -148,7 +148,7 @@ defmodule Wasmex.HTTP.Resident do
 
   defp again(state, why) do
     ran = if state.started, do: now() - state.started, else: 0
-    pause = if ran >= @settled, do: @first_pause, else: state.pause
+    pause = if ran >= @started_well, do: @first_pause, else: state.pause
 
     Logger.error(
       "function #{state.function.name}: the server ended: #{why}; it restarts in #{pause} ms",

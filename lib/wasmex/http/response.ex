@@ -45,7 +45,7 @@ defmodule Wasmex.HTTP.Response do
   def gather(:broken, _state), do: []
 
   @doc false
-  # The response with what was streamed of it.
+  # The response, with the streamed body.
   @spec gathered(t(), list()) :: t()
   def gathered(response, []), do: response
 

@@ -1,14 +1,14 @@
 defmodule Wasmex.HTTP.Reuse do
   @moduledoc false
-  # Instances that serve more than one request (`reuse:`), in a `Wasmex.Pool` of their function. A request takes a place there
-  # if one is free, without asking a process, and else gets an instance of its own.
+  # Instances that serve more than one request (`reuse:`), in a `Wasmex.Pool` of their function. A request takes a place
+  # there if one is free, without asking a process, otherwise it gets a new instance.
 
   alias Wasmex.HTTP.{Function, Worker}
   alias Wasmex.Pool
   alias Wasmex.Pool.{Handles, Lease}
   alias Wasmex.Program.Source
 
-  @doc "The function with its pool, which ends with the owner. Without the application nothing is kept."
+  @doc "Starts the function's pool, which ends with the owner. Without the application no instances are kept."
   @spec start(Function.t(), pid()) :: Function.t()
   def start(%Function{reuse: 0} = function, _owner), do: function
 
@@ -25,7 +25,7 @@ defmodule Wasmex.HTTP.Reuse do
     :exit, {:noproc, _} -> function
   end
 
-  @doc "Of the pool of a function, for `Wasmex.Pool.start_link/1`."
+  @doc "The options of a function's pool, for `Wasmex.Pool.start_link/1`."
   @spec options(Function.t()) :: keyword()
   def options(function),
     do: [worker: {Worker, function}, size: function.reuse, policy: {:reuse, :infinity}]
@@ -38,14 +38,14 @@ defmodule Wasmex.HTTP.Reuse do
     with {:ok, lease} <- Lease.attempt(pool), do: lease, else: (_ -> nil)
   end
 
-  @doc "What a request with this lease runs."
+  @doc "The source for a request with this lease."
   @spec source(Function.t(), Lease.t() | nil) :: Source.t()
   def source(function, nil), do: function.source
 
   def source(function, %Lease{worker: {_function, instance}}),
     do: %{function.source | instance: instance, keep?: true}
 
-  @doc "After the request: the instance to be used again, or nil."
+  @doc "Ends a request, with the instance to reuse, or nil."
   @spec give_back(Lease.t() | nil, Source.instance() | nil) :: :ok
   def give_back(nil, _kept), do: :ok
   def give_back(lease, nil), do: Lease.give_back(lease, :replace)

@@ -28,14 +28,15 @@ defmodule Wasmex.HTTP.Server do
   Changed files are loaded within a second; running requests finish with the old version. If a changed file does not
   compile, the old version stays active.
 
-  Each function is deployed (`Wasmex.Deploy`): a changed file is a new version beside the old one. With `deploy: [canary: 10]` it gets a tenth of the
-  requests, until `Wasmex.Deploy.promote/1`. One that fails too often goes away by itself, as `deploy: [rollback: …]` says; a response of
-  500 or above has failed. `deployed_as/2` is the name for `Wasmex.Deploy.versions/1`, `rollback/1`, `history/1` and the others:
+  Each function is deployed (`Wasmex.Deploy`): a changed file is a new version beside the old one. With `deploy:
+  [canary: 10]` it gets a tenth of the requests, until `Wasmex.Deploy.promote/1`. A version that fails too often is
+  rolled back automatically, as `deploy: [rollback: …]` says; a response of 500 or above counts as a failure.
+  `deployed_as/2` returns the name for `Wasmex.Deploy.versions/1`, `rollback/1`, `history/1` and others:
 
       name = Wasmex.HTTP.Server.deployed_as(server, "goenv")
       {:ok, _version} = Wasmex.Deploy.rollback(name)
 
-  After a rollback the file's next change is the next version. Resident servers have no versions beside each other.
+  After a rollback, the next change of the file is the next version. Resident servers have only one version at a time.
 
   ## Example
 
@@ -43,8 +44,8 @@ defmodule Wasmex.HTTP.Server do
       iex> port = Wasmex.HTTP.Server.port(server)
       iex> {:ok, socket} = :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, active: false])
       iex> :gen_tcp.send(socket, "GET /rustenv?b=2&a=1 HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
-      iex> {:ok, answer} = :gen_tcp.recv(socket, 0)
-      iex> answer =~ "HTTP/1.1 200 OK" and answer =~ "http_query=a=1&b=2"
+      iex> {:ok, response} = :gen_tcp.recv(socket, 0)
+      iex> response =~ "HTTP/1.1 200 OK" and response =~ "http_query=a=1&b=2"
       true
       iex> Wasmex.HTTP.Server.stop(server)
       :ok
@@ -125,7 +126,7 @@ defmodule Wasmex.HTTP.Server do
   @spec refresh(Supervisor.supervisor()) :: :ok
   def refresh(server), do: server |> part(Folder) |> Folder.refresh()
 
-  @doc "The name of a function for `Wasmex.Deploy`: its versions, and the way back."
+  @doc "The name of a function for `Wasmex.Deploy`, for its versions and rollbacks."
   @spec deployed_as(Supervisor.supervisor(), String.t()) :: Wasmex.Deploy.name()
   def deployed_as(server, function) do
     scope = server |> part(Folder) |> Folder.scope()

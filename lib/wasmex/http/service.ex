@@ -86,6 +86,7 @@ defmodule Wasmex.HTTP.Service do
   end
 
   @doc "Handles a request and responds through `reply`, see `Exchange.run/5`. Returns `{response, state}`."
+  @spec serve(t(), Request.t(), fun(), term(), term()) :: {Response.t(), term()}
   def serve(%__MODULE__{} = service, %Request{} = request, reply, state, closed \\ nil) do
     span = Telemetry.start(:http, %{method: request.method, path: request.path})
     {response, state} = route(service, request, reply, state, closed)
@@ -174,7 +175,7 @@ defmodule Wasmex.HTTP.Service do
 
   defp other(_service, _name), do: nil
 
-  # ms that a body of a function that this node has not may take. Its size is limited where it is read.
+  # The time limit in ms of a body for a function that this node does not have. Its size is limited where it is read.
   @patience 60_000
 
   defp unlimited(%{body: {:stream, _length, stream}} = request),

@@ -1,22 +1,22 @@
 defmodule Wasmex.HTTP.Versions do
   @moduledoc false
-  # The functions of a server as deploys (`Wasmex.Deploy`): a changed file is a new version beside the old one, with a canary,
-  # and the way back, as its settings say. Requests read the table of routes, and no process is asked.
+  # The functions of a server as deploys (`Wasmex.Deploy`): a changed file is a new version beside the old one, with
+  # canaries and rollbacks as set. Requests read the table of routes and involve no process.
 
   alias Wasmex.{Code, Deploy}
   alias Wasmex.Deploy.Routes
   alias Wasmex.HTTP.{Elsewhere, Function, Worker}
 
-  @typedoc "What a request counts for: the process of the name, and the counts of the version."
+  @typedoc "For counting a request: the process of the name, and the counts of the version."
   @type counted :: {pid(), :counters.counters_ref()} | nil
 
-  @doc "What a function is deployed as. The scope is that of its server, `:cluster` for all nodes of one."
+  @doc "The deployed name of a function. The scope is that of its server, `:cluster` for all nodes of one."
   @spec name(term(), String.t()) :: Deploy.name()
   def name(scope, function), do: {:http, scope, function}
 
   @doc """
-  Puts a loaded function behind its name, unless it is there already; the owner is the process with which it goes. In a cluster
-  the other nodes get it too; what they have stays unless the file has changed here.
+  Deploys a loaded function under its name, unless it is deployed already; it ends with the owner. In a cluster it is
+  also deployed on the other nodes, which keep their version unless the file has changed here.
   """
   @spec deploy(map(), Function.t(), binary(), Function.settings(), keyword(), boolean()) ::
           :ok | {:error, Exception.t()}
@@ -37,11 +37,11 @@ defmodule Wasmex.HTTP.Versions do
     end
   end
 
-  # A pool lends instances that are used again; others are made for each request, and the gate limits them.
+  # A pool keeps reusable instances; others are created per request, limited by the gate.
   defp pool(%{reuse: 0}), do: [size: 64]
   defp pool(%{reuse: reuse}), do: [size: reuse, policy: {:reuse, :infinity}]
 
-  @doc "Takes the function away, in a process of its own: requests under way may end."
+  @doc "Undeploys the function, in a separate process: running requests may finish."
   @spec undeploy(term(), String.t()) :: pid()
   def undeploy(scope, function) do
     name = name(scope, function)
@@ -61,13 +61,13 @@ defmodule Wasmex.HTTP.Versions do
     end
   end
 
-  @doc "Counts a response for its version. A client that went away says nothing of it."
+  @doc "Counts a response for its version. A disconnected client does not count as a failure."
   @spec count(counted(), pos_integer()) :: term()
   def count(nil, _status), do: :ok
   def count(_counted, 499), do: :ok
   def count({server, counts}, status), do: Routes.count(server, counts, status >= 500)
 
-  @doc "Those that get requests, the newest first, for people."
+  @doc "The versions that get requests, newest first, for display."
   @spec list(term(), String.t()) :: [map()]
   def list(scope, name) do
     case Deploy.versions(name(scope, name)) do

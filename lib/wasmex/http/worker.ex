@@ -1,7 +1,7 @@
 defmodule Wasmex.HTTP.Worker do
   @moduledoc false
-  # What the pool of a function lends: the function, and the instance in its place, nil at first. Instances are made by the first
-  # request that has the place, which is stopped when its time is over or its client is gone, as any.
+  # The worker of a function's pool: the function, and the instance in its place, nil at first. Instances are created by
+  # the first request that has the place, which is stopped at its timeout or when its client disconnects, as usual.
 
   @behaviour Wasmex.Pool.Worker
 
@@ -21,7 +21,7 @@ defmodule Wasmex.HTTP.Worker do
   def close({_function, nil}), do: :ok
   def close({_function, {store, _instance, _stderr}}), do: Store.close(store)
 
-  # The response gathered in memory; those of servers are streamed, and do not come here.
+  # Collects the response in memory; servers stream theirs and do not use this.
   @impl true
   def call({function, instance}, :handle, %Request{} = request, _opts) do
     source = %{function.source | instance: instance, keep?: function.reuse > 0}

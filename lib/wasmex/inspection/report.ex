@@ -4,7 +4,7 @@ defmodule Wasmex.Inspection.Report do
 
   alias Wasmex.{Printable, Quantity}
 
-  @doc "Text of several lines, with titles that stand out where `colours?`."
+  @doc "Text of several lines, with highlighted titles if `colours?`."
   @spec text(Wasmex.Inspection.t(), String.t(), boolean()) :: String.t()
   def text(inspection, file, colours? \\ false) do
     inspection
@@ -110,7 +110,7 @@ defmodule Wasmex.Inspection.Report do
 
   defp sections(%{kind: :artefact}), do: nil
 
-  # Of a component many have the same name.
+  # In a component many have the same name.
   defp sections(%{sections: sections, size: size}) do
     folded =
       for {name, same} <- Enum.group_by(sections, & &1.name) do

@@ -34,7 +34,7 @@ defmodule Wasmex.Options.Call do
       allocator: [
         type: {:or, [nil], :name},
         default_doc: "the first export among `malloc`, `cabi_realloc`, `allocate`, `alloc`",
-        doc: "the exported function that gives memory for arguments that are bytes"
+        doc: "the exported function that allocates memory for bytes as arguments"
       ],
       deallocator: [
         type: {:or, [nil], :name},
@@ -43,19 +43,19 @@ defmodule Wasmex.Options.Call do
       ],
       memory: [
         type: {:or, [nil], :name},
-        default_doc: "`memory`, else the first that is exported",
+        default_doc: "`memory`, otherwise the first exported memory",
         doc: "the exported memory that bytes are written to and read from"
       ],
       returns: [
         type: {:or, [nil], {:one_of, [:bytes, :string, :json]}},
         default_doc: "the list of results",
         doc:
-          "the bytes, the string or the JSON that the function returns the place of. The result is then `{:ok, value}`"
+          "read the bytes, string or JSON that the function returns a pointer to. The result is then `{:ok, value}`"
       ],
       free_result: [
         type: :boolean,
         default: false,
-        doc: "whether the memory that `:returns` was read from is given to the deallocator"
+        doc: "whether to free the memory that `:returns` was read from"
       ]
     ]
   end
@@ -73,7 +73,7 @@ defmodule Wasmex.Options.Call do
         type: {:one_of, [:list, :binary]},
         default: :list,
         doc:
-          "what lists of numbers are: `:binary` is `{:u32, binary}` with the type's name, little-endian, without a cell for each number"
+          "the representation of lists of numbers: `:binary` is `{:u32, binary}` with the type's name, little-endian, without a cell for each number"
       ],
       # `:compat` is for the API of Wasmex 0.15, `:resource` is the same but rejects extra arguments.
       value_format: [type: {:one_of, [:direct, :compat, :resource]}, default: :direct, doc: false]
@@ -106,7 +106,7 @@ defmodule Wasmex.Options.Call do
     ] ++ genserver()
   end
 
-  # As `GenServer.start_link/3` takes them.
+  # Options of `GenServer.start_link/3`.
   @genserver [:name, :timeout, :hibernate_after, :debug, :spawn_opt]
 
   defp genserver do

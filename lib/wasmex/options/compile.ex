@@ -47,7 +47,7 @@ defmodule Wasmex.Options.Compile do
         default: cache?,
         doc: "whether compiled code is kept in the disk cache, see `Wasmex.Compiler`",
         flag: :cache,
-        flag_doc: "keep compiled code in the disk cache; `--no-cache` compiles anew",
+        flag_doc: "keep compiled code in the disk cache; `--no-cache` always compiles",
         group: :compile
       ]
     ]

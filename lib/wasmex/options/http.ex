@@ -116,7 +116,7 @@ defmodule Wasmex.Options.HTTP do
       functions: [
         type: :keyword,
         default: %{},
-        doc: "settings by function name, `deploy:` among them",
+        doc: "settings by function name, including `deploy:`",
         example: ~s|%{"goenv" => [timeout: 100]}|
       ],
       deploy: [
@@ -130,10 +130,10 @@ defmodule Wasmex.Options.HTTP do
         type: :boolean,
         default: false,
         doc:
-          "whether the functions are deployed on all nodes of the `Wasmex.Cluster`, and requests that this node has no room for run on others; one folder for a cluster",
+          "deploy the functions on all nodes of the `Wasmex.Cluster`, and run requests that this node has no room for on others; one folder per cluster",
         flag: :cluster,
         flag_doc:
-          "deploy the functions on all nodes of the cluster, and pass requests on for which there is no room here, see above"
+          "deploy the functions on all nodes of the cluster, and forward requests that this node has no room for, see above"
       ],
       log: [type: :boolean, default: false, doc: "log a line for each request"]
     ]

@@ -63,7 +63,7 @@ defmodule Wasmex.Options.Plugin do
       snapshot: [
         type: {:or, [nil], :keyword},
         doc:
-          "instances begin in a snapshot, of a plug-in of one module; the options of `Wasmex.Snapshot.take/2`",
+          "start instances from a snapshot, for a plug-in of one module; the options of `Wasmex.Snapshot.take/2`",
         default_doc: "none",
         example: ~s|[init: "warm"]|
       ],
@@ -164,7 +164,7 @@ defmodule Wasmex.Options.Plugin do
       returns: [
         type: {:one_of, [:bytes, :string, :json]},
         default: :bytes,
-        doc: "what the output is; JSON becomes a term"
+        doc: "the kind of output; JSON is decoded"
       ]
     ]
   end

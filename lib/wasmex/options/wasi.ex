@@ -36,7 +36,7 @@ defmodule Wasmex.Options.WASI do
     ]
   end
 
-  @doc "What the files and streams of a module are limited to."
+  @doc "Limits of a module's files and streams."
   @spec files() :: keyword(keyword())
   def files do
     [
@@ -45,7 +45,7 @@ defmodule Wasmex.Options.WASI do
       non_blocking_stdio: [
         type: :boolean,
         default: false,
-        doc: "reading standard input does not wait, as if the module had asked for that itself",
+        doc: "reading standard input does not block, as if the module had requested that itself",
         flag: :non_blocking_stdio,
         group: :limits
       ]
@@ -56,13 +56,13 @@ defmodule Wasmex.Options.WASI do
     [
       type: {:or, [nil], :natural},
       default_doc: "1,000 files, directories and the like together",
-      doc: "the maximum number of #{what} that a module has open",
+      doc: "the maximum number of #{what} a module may have open",
       flag: flag,
       group: :limits
     ]
   end
 
-  @doc "What the sockets of a guest may reach, and their limits."
+  @doc "Permissions and limits of a guest's sockets."
   @spec network() :: keyword(keyword())
   def network do
     [
@@ -70,39 +70,39 @@ defmodule Wasmex.Options.WASI do
         type: {:list, Type.Dial},
         default: [],
         doc:
-          "what it may connect and send to. The host encrypts where it is `tls://`, and Elixir answers `{address, function or pid}`",
+          "addresses it may connect and send to. The host adds TLS for `tls://`, and Elixir handles `{address, function or pid}`",
         example: ~s|["10.0.0.5:5432", "udp://10.0.0.53:53", "unix:///run/db.sock"]|,
         flag: {:dial, "ADDRESS"},
-        flag_doc: "an address that it may connect and send to",
+        flag_doc: "an address it may connect and send to",
         group: :network
       ],
       listen: [
         type: {:list, Type.Listen},
         default: [],
         doc:
-          "listeners that it is handed, open, as file descriptors from 3 on, after its directories; an address without `tcp://` is one that it may bind and listen at itself",
+          "open listeners for it, as file descriptors from 3 on, after its directories; at an address without `tcp://` it may bind and listen itself",
         example: ~s|["tcp://127.0.0.1:0", {:pipe, :http}]|,
         flag: {:listen, "ADDRESS"},
         flag_doc:
-          "a listener that it is handed, such as `tcp://127.0.0.1:8080`, or an address that it may listen at itself",
+          "an open listener for it, such as `tcp://127.0.0.1:8080`, or an address where it may listen itself",
         group: :network
       ],
       bind: [
         type: {:list, Type.Place},
         default: [],
-        doc: "addresses that its own sockets may have, to listen and to receive at",
+        doc: "addresses where its own sockets may listen and receive",
         example: ~s|["127.0.0.1:8000-8999"]|,
         flag: {:bind, "ADDRESS"},
-        flag_doc: "an address that its own sockets may have",
+        flag_doc: "an address where its own sockets may listen and receive",
         group: :network
       ],
       dns: [
         type: {:list, Type.Address},
         default: [],
-        doc: "names that it may look up, besides those in the other lists",
+        doc: "names it may look up, in addition to those in the other lists",
         example: ~s|["*.internal"]|,
         flag: {:dns, "NAME"},
-        flag_doc: "a name that it may look up",
+        flag_doc: "a name it may look up",
         group: :network
       ],
       tcp: addresses("connect to", ~s|["10.0.0.5:5432"]|, {:tcp, "ADDRESS"}),
@@ -117,35 +117,34 @@ defmodule Wasmex.Options.WASI do
         type: {:one_of, [:auto, :v1, :v2, :none]},
         default: :auto,
         doc:
-          "which version of WasmEdge's functions a module may import; `:auto` goes by the types of its imports",
+          "the version of WasmEdge's functions a module may import; `:auto` detects it from the types of its imports",
         flag: {:sockets, "auto|v1|v2|none"},
         group: :network
       ],
       max_sockets: [
         type: {:integer, 0..1_000_000},
         default: 1_000,
-        doc: "sockets that a module may have open at once",
+        doc: "the maximum number of open sockets of a module",
         flag: {:max_sockets, "N"},
         group: :network
       ],
       socket_buffer: [
         type: {:bytes, 0..0x7FFF_FFFF},
         default: 1_048_576,
-        doc:
-          "the largest buffer of the system that a module may ask for, for each direction of a socket",
+        doc: "the largest system buffer a module may request, per direction of a socket",
         group: :network
       ],
       dial_timeout: [
         type: {:milliseconds, 1..0x7FFF_FFFF},
         default: 30_000,
         doc:
-          "how long it waits at most for a name and for a connection; a component, for those that the host makes",
+          "the time limit of a lookup and of connecting; for components, of connections made by the host",
         group: :network
       ],
       dial_cacerts: [
         type: {:or, [nil], Type.Certificates},
         default_doc: "the system's",
-        doc: "the certificates that are trusted where the host encrypts",
+        doc: "the trusted certificates for `tls://`",
         group: :network
       ]
     ]
@@ -163,7 +162,7 @@ defmodule Wasmex.Options.WASI do
       ],
       allowed_hosts: [
         type: {:or, [nil], {:list, Type.Address}},
-        doc: "outgoing HTTP requests to these hosts alone, also without `:allow_http`",
+        doc: "outgoing HTTP requests to these hosts only, also without `:allow_http`",
         example: ~s|["*.example.com"]|,
         flag: {:allow_host, "HOST"},
         flag_doc: "a host that a component may send HTTP requests to",

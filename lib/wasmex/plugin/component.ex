@@ -85,7 +85,7 @@ defmodule Wasmex.Plugin.Component do
          do: {:ok, {store, instance}}
   end
 
-  # Those of the ABI may have more patterns.
+  # Patterns of the ABI may be more general.
   defp hosts(%Manifest{allowed_hosts: hosts}) do
     case Enum.find(hosts, &(not match?({:ok, _}, Address.cast(&1)))) do
       nil ->
@@ -131,7 +131,7 @@ defmodule Wasmex.Plugin.Component do
     |> struct!(http(manifest, compiled.options))
   end
 
-  # Requests of wasi:http under the same rules as those of the ABI, as far as the patterns are theirs too.
+  # Requests of wasi:http follow the same rules as those of the ABI, if the patterns are valid for it too.
   defp http(%Manifest{allowed_hosts: []}, _options), do: []
   defp http(_manifest, %{http: false}), do: []
 

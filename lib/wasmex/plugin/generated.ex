@@ -79,19 +79,23 @@ defmodule Wasmex.Plugin.Generated do
       @plugin_structs unquote(Macro.escape(structs))
 
       @doc "Compiles the plug-in. Options: see `Wasmex.Plugin.compile/2`."
+      @spec compile(keyword()) :: {:ok, Wasmex.Plugin.Compiled.t()} | {:error, Exception.t()}
       def compile(opts \\ []),
         do: Wasmex.Plugin.Generated.compile(unquote(opts), @plugin_schema, @plugin_structs, opts)
 
       @doc "Creates a plug-in. Options: see `Wasmex.Plugin.compile/2` and `Wasmex.Plugin.new/2`."
+      @spec new(keyword()) :: {:ok, Wasmex.Plugin.t()} | {:error, Exception.t()}
       def new(opts \\ []),
         do: Wasmex.Plugin.Generated.new(unquote(opts), @plugin_schema, @plugin_structs, opts)
 
       @doc "Starts a process that owns a plug-in, see `Wasmex.Plugin.start_link/1`."
+      @spec start_link(keyword()) :: GenServer.on_start()
       def start_link(opts \\ []),
         do:
           Wasmex.Plugin.Generated.start_link(unquote(opts), @plugin_schema, @plugin_structs, opts)
 
       @doc false
+      @spec child_spec(keyword()) :: Supervisor.child_spec()
       def child_spec(opts),
         do: %{id: unquote(module), start: {unquote(module), :start_link, [opts]}}
     end

@@ -34,6 +34,7 @@ defmodule Wasmex.Plugin.Pool do
   @own [:source, :reload | @pool]
 
   @doc false
+  @spec child_spec(keyword()) :: Supervisor.child_spec()
   def child_spec(opts),
     do: %{id: opts[:name] || __MODULE__, start: {__MODULE__, :start_link, [opts]}}
 
@@ -78,13 +79,13 @@ defmodule Wasmex.Plugin.Pool do
   @impl Wasmex.Pool.Worker
   def make({compiled, opts}) do
     with {:ok, plugin} <- Plugin.new(compiled, opts) do
-      # Where fuel is counted, from here on.
+      # Counts fuel from here on, if enabled.
       _ = Native.store_set_fuel(store(plugin), Meter.full(), nil)
       {:ok, plugin}
     end
   end
 
-  # A component has no variables to forget: another one is made.
+  # A component has no variables to clear: it is replaced.
   @impl Wasmex.Pool.Worker
   def reset(%Plugin{compiled: %{kind: :component}}), do: :replace
 

@@ -52,6 +52,7 @@ defmodule Wasmex.Plugin.PubSub do
   @namespace "wasmex:host/pubsub"
 
   @doc false
+  @spec child_spec(term()) :: Supervisor.child_spec()
   def child_spec(_opts), do: %{id: __MODULE__, start: {__MODULE__, :start_link, [[]]}}
 
   @doc "Starts the `:pg` scope of the topics."

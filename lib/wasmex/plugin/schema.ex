@@ -68,7 +68,7 @@ defmodule Wasmex.Plugin.Schema do
   @doc "Parses a schema of at most 1 MiB."
   @spec parse(String.t()) :: {:ok, t()} | {:error, Error.t()}
   def parse(text) when byte_size(text) > @longest,
-    do: error("it has #{byte_size(text)} bytes, and #{@longest} are the most that one may have")
+    do: error("it has #{byte_size(text)} bytes, more than the maximum of #{@longest}")
 
   def parse(text) when is_binary(text) do
     with {:ok, map} <- read(text), do: build(map)

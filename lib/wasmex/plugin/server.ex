@@ -1,12 +1,13 @@
 defmodule Wasmex.Plugin.Server do
   @moduledoc false
-  # The process of `Wasmex.Plugin.start_link/1`: it owns a plug-in, and frees it when it ends. Calls run in their callers.
+  # The process of `Wasmex.Plugin.start_link/1`: it owns a plug-in, and frees it when it ends. Calls run in their
+  # callers.
 
   use GenServer
 
   @type make :: (() -> {:ok, term()} | {:error, Exception.t()})
 
-  @doc "Owns what `make` makes until it ends; then `close` frees it."
+  @doc "Owns the result of `make` until it ends; then `close` frees it."
   @spec start_link(make(), (term() -> :ok), GenServer.options()) :: GenServer.on_start()
   def start_link(make, close, options),
     do: GenServer.start_link(__MODULE__, {make, close}, options)

@@ -101,7 +101,7 @@ defmodule Wasmex.Plugin.Source do
   defp compiler(%{compile: nil} = opts, {:fetched, _bytes}),
     do: Compiler.Options.from!(%{opts | compile: :isolated})
 
-  # The limits are for what is isolated.
+  # The limits only apply to isolated compiles.
   defp compiler(%{compile: nil} = opts, _source), do: %Compiler.Options{cache: opts.cache}
   defp compiler(opts, _source), do: Compiler.Options.from!(opts)
 
@@ -153,13 +153,13 @@ defmodule Wasmex.Plugin.Source do
          do: {:ok, {name, compiled}}
   end
 
-  @doc "A snapshot of the only module in the place of that, by the options of `Wasmex.Snapshot.take/2`."
+  @doc "Replaces the only module by its snapshot, with options of `Wasmex.Snapshot.take/2`."
   @spec snapshot([module_source()], keyword() | nil) ::
           {:ok, [module_source()]} | {:error, Exception.t()}
   def snapshot(wasm, nil), do: {:ok, wasm}
 
   def snapshot([%{source: source} = module], opts) do
-    # Bytes that came from elsewhere stay what they are.
+    # Fetched bytes are used unchanged.
     kind = if match?({:fetched, _}, source), do: :fetched, else: :bytes
 
     with {:ok, bytes} <- bytes(source),

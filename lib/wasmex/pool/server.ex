@@ -26,7 +26,7 @@ defmodule Wasmex.Pool.Server do
     # Workers unused for this many ms are closed; since when each was unused: `%{slot => {uses, since}}`.
     idle: :infinity,
     resting: %{},
-    # The process that waits for the last lease to end, then `:told`; no more places are assigned.
+    # The process that waits for the last lease to end, then `:notified`; no more places are assigned.
     drained: nil
   ]
 
@@ -286,12 +286,12 @@ defmodule Wasmex.Pool.Server do
   end
 
   # Only the first time; later requests find it closed.
-  defp drained(%{drained: :told} = state), do: state
+  defp drained(%{drained: :notified} = state), do: state
 
   defp drained(state) do
     if Slots.owned(state.slots) == [] do
       GenServer.reply(state.drained, :ok)
-      unwatch(%{state | drained: :told})
+      unwatch(%{state | drained: :notified})
     else
       state
     end

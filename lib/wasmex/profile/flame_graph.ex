@@ -45,7 +45,7 @@ defmodule Wasmex.Profile.FlameGraph do
   defp depth(%{children: children}),
     do: 1 + (children |> Map.values() |> Enum.map(&depth/1) |> Enum.max())
 
-  # The boxes of a node's children side by side, and where the next one would start.
+  # The boxes of a node's children side by side, and the start of the next one.
   defp children(tree, x, level, {scale, _total} = frame) do
     tree.children
     |> Enum.sort()

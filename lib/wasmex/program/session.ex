@@ -7,8 +7,8 @@ defmodule Wasmex.Program.Session do
   #
   #     {:again, session}        the guest can continue
   #     {:wait, ref, session}    wait for the message {:wasmex_wake, ref} or {:wasmex_turn, ref}
-  #     {:over, result}          `{:ok, %Run{}}`, `{:error, exception}` or `{:raised, raised}`; where the source
-  #                              says `keep?`, `{:kept, %Run{}, instance}` in place of ok
+  #     {:over, result}          `{:ok, %Run{}}`, `{:error, exception}` or `{:raised, raised}`; if the source
+  #                              has `keep?`, `{:kept, %Run{}, instance}` instead of ok
   #
   # `Wasmex.Program.Driver` drives sessions. However a session ends, `finish/2` has released all its resources.
 

@@ -51,7 +51,7 @@ defmodule Wasmex.Program.Sink do
 
   defp device(device), do: {new_pipe(@capacity), {:device, DeviceSink.new(device)}}
 
-  # As `Pipe.new/1` with `mode: :stream`: there is nothing to check.
+  # As `Pipe.new/1` with `mode: :stream`, without validation.
   defp new_pipe(capacity), do: Pipe.__wrap_resource__(Native.pipe_new(:stream, capacity))
 
   @doc """

@@ -18,10 +18,10 @@ defmodule Wasmex.Program.Source do
             name: nil,
             # The instance to use, or nil for a new one.
             instance: nil,
-            # Whether the instance comes back with the result of a run that went well, to be used again.
+            # Whether to return the instance of a successful run, for reuse.
             keep?: false
 
-  @typedoc "A store with an instance in it, and where it prints its errors."
+  @typedoc "A store with an instance, and its error stream."
   @type instance :: {StoreOrCaller.t(), reference(), Sink.t()}
 
   @type t :: %__MODULE__{

@@ -81,9 +81,9 @@ defmodule Wasmex.Snapshot.Guest do
   end
 
   # Missing imports are defined, and fail when called: they may exist at run time, but must not be needed now.
-  defp imports(module, given) do
-    given =
-      Map.new(given, fn {namespace, items} ->
+  defp imports(module, provided) do
+    provided =
+      Map.new(provided, fn {namespace, items} ->
         {Utils.stringify(namespace), Utils.stringify_keys(items)}
       end)
 
@@ -91,10 +91,10 @@ defmodule Wasmex.Snapshot.Guest do
       for {namespace, items} <- Wasmex.Module.imports(module),
           namespace != "wasi_snapshot_preview1",
           {name, {:fn, params, results}} <- items,
-          not is_map_key(Map.get(given, namespace, %{}), name),
+          not is_map_key(Map.get(provided, namespace, %{}), name),
           do: {namespace, name, {:fn, params, results, absent(namespace, name, length(params))}}
 
-    Enum.reduce(missing, given, fn {namespace, name, function}, imports ->
+    Enum.reduce(missing, provided, fn {namespace, name, function}, imports ->
       Map.update(imports, namespace, %{name => function}, &Map.put(&1, name, function))
     end)
   end

@@ -12,23 +12,23 @@ defmodule Wasmex.Socket.Dialer do
 
   @doc "Starts one for the stores of this process."
   @spec start((Socket.t() -> term()) | pid(), pid()) :: pid()
-  def start(answerer, owner) do
+  def start(handler, owner) do
     callers = [owner | Process.get(:"$callers", [])]
-    {:ok, pid} = GenServer.start(__MODULE__, {answerer, owner, callers})
+    {:ok, pid} = GenServer.start(__MODULE__, {handler, owner, callers})
     pid
   end
 
   @impl true
-  def init({answerer, owner, callers}) do
+  def init({handler, owner, callers}) do
     Process.flag(:trap_exit, true)
     Process.monitor(owner)
-    {:ok, {answerer, callers}}
+    {:ok, {handler, callers}}
   end
 
   @impl true
-  def handle_info({:wasmex_dial, connection, fd, address}, {answerer, callers} = state) do
+  def handle_info({:wasmex_dial, connection, fd, address}, {handler, callers} = state) do
     with {:ok, socket} <- Socket.adopt(connection, fd),
-         do: answer(answerer, socket, address, callers)
+         do: serve(handler, socket, address, callers)
 
     {:noreply, state}
   end
@@ -38,7 +38,7 @@ defmodule Wasmex.Socket.Dialer do
   def handle_info({:EXIT, _pid, _reason}, state), do: {:noreply, state}
   def handle_info(_message, state), do: {:noreply, state}
 
-  defp answer(pid, socket, address, _callers) when is_pid(pid) do
+  defp serve(pid, socket, address, _callers) when is_pid(pid) do
     case Socket.controlling_process(socket, pid) do
       :ok -> send(pid, {:wasmex_dial, socket, address})
       {:error, _dead} -> Socket.close(socket)
@@ -46,7 +46,7 @@ defmodule Wasmex.Socket.Dialer do
   end
 
   # Like a task: code that looks up the parent process, such as a database sandbox, finds the store's.
-  defp answer(function, socket, _address, callers) do
+  defp serve(function, socket, _address, callers) do
     pid =
       :proc_lib.spawn_link(fn ->
         Process.put(:"$callers", callers)

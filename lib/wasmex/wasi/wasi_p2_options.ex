@@ -58,11 +58,11 @@ defmodule Wasmex.Wasi.WasiP2Options do
     })
   end
 
-  # What is no list is told by its type.
+  # Values other than lists are reported by their type.
   defp refuse_open!(%{listen: listen}) do
     for entry <- List.wrap(listen), Options.Type.Listen.opens?(entry) do
       raise ArgumentError,
-            "listen: #{inspect(entry)} is for modules, which are handed open listeners; a component opens its own, at an address such as \"127.0.0.1:8080\""
+            "listen: #{inspect(entry)} is for modules, which get open listeners; a component opens its own, at an address such as \"127.0.0.1:8080\""
     end
   end
 

@@ -1,8 +1,8 @@
 defmodule Wasmex.WIT.Printer do
   @moduledoc false
-  # A world as text of WIT, interfaces in packages of their own; those of WASI are named and not repeated.
+  # Formats a world as WIT text, with interfaces in packages of their own; WASI interfaces are named but not included.
 
-  @doc "The text, with a line break at its end."
+  @doc "The text, with a trailing line break."
   @spec print(Wasmex.WIT.world()) :: String.t()
   def print(world) do
     interfaces =
@@ -25,7 +25,7 @@ defmodule Wasmex.WIT.Printer do
     |> IO.iodata_to_binary()
   end
 
-  # Those with a package; others are written where they are imported or exported.
+  # Interfaces with a package; others are written where they are imported or exported.
   defp own?(name), do: String.contains?(name, ":") and not String.starts_with?(name, "wasi:")
 
   # `ns:pkg/iface@1.0.0` is `iface` of `ns:pkg@1.0.0`.
@@ -82,7 +82,7 @@ defmodule Wasmex.WIT.Printer do
     ]
   end
 
-  # Names from other interfaces: a type that is an alias of one is written as a `use`.
+  # A type that is an alias of a type in another interface is written as a `use`.
   defp uses(interface, indent, name) do
     taken = for {_, %{type: type}} <- interface.types, foreign <- foreign(type, name), do: foreign
 
@@ -135,7 +135,7 @@ defmodule Wasmex.WIT.Printer do
     if functions == [], do: [head, ";\n"], else: [head, " {\n", inner, "#{indent}}\n"]
   end
 
-  # The same name of another interface.
+  # The same name in another interface.
   defp type_definition(name, %{type: {:alias, {:named, from, name}}}, indent, _interface)
        when from != nil,
        do: "#{indent}use #{from}.{#{word(name)}};\n"
@@ -217,7 +217,7 @@ defmodule Wasmex.WIT.Printer do
 
   defp type(other), do: "/* #{inspect(other)} */"
 
-  # Words of the language are escaped by a percent sign.
+  # Keywords are escaped by a percent sign.
   @words ~w(as async bool borrow char constructor enum export f32 f64 flags from func future import include interface list
             map option own package record resource result s16 s32 s64 s8 static stream string tuple type u16 u32 u64 u8
             use variant with world)

@@ -122,8 +122,8 @@ defmodule Wasmex.Cache.ConfiguredTest do
         else: System.delete_env("XDG_CACHE_HOME")
     end)
 
-    assert capture_log(fn -> assert Disk.configured() == nil end) =~ "is not kept"
-    refute capture_log(fn -> assert Disk.configured() == nil end) =~ "is not kept"
+    assert capture_log(fn -> assert Disk.configured() == nil end) =~ "is not cached"
+    refute capture_log(fn -> assert Disk.configured() == nil end) =~ "is not cached"
     assert {:ok, _} = Wasmex.run(fresh(@rust), ["exit", "0"])
   end
 

@@ -42,7 +42,7 @@ defmodule Wasmex.Components.Bindgen.Definition do
       @spec start_link(keyword()) :: GenServer.on_start()
       def start_link(opts \\ []), do: Wasmex.Component.start_link(__MODULE__, opts)
 
-      @doc "An instance in a store. Options: `:host`, `:imports`, `:timeout`, `:fuel`, `:path` or `:bytes` for another file."
+      @doc "Creates an instance in a store. Options: `:host`, `:imports`, `:timeout`, `:fuel`, `:path` or `:bytes` for another file."
       @spec instantiate(Wasmex.Components.Store.t(), keyword()) ::
               {:ok, Wasmex.Components.Instance.t()} | {:error, Exception.t() | String.t()}
       def instantiate(store, opts \\ []),

@@ -19,7 +19,7 @@ defmodule Wasmex.Components.Bindgen.Functions do
     structs = structs_of(function.result, context)
     bang = Names.identifier("#{name}!")
 
-    # Not by its name: one like `spawn` is Kernel's, too.
+    # Not by name: a name such as `spawn` also exists in Kernel.
     call =
       quote do
         Wasmex.Component.method(
@@ -34,7 +34,7 @@ defmodule Wasmex.Components.Bindgen.Functions do
 
     quote do
       @doc unquote(
-             "As `#{name}/#{length(args) + 2}`, but returns the value or raises the exception."
+             "Like `#{name}/#{length(args) + 2}`, but returns the value or raises the exception."
            )
       @spec unquote(bang)(
               Wasmex.Components.GuestResource.t(),

@@ -51,7 +51,7 @@ defmodule Wasmex.Components.Bindgen.Names do
   @spec module(module(), String.t()) :: module()
   def module(base, name), do: make("#{base}.#{camel(name)}", name)
 
-  @doc "The modules for WIT names in `base`. Names that give the same module, such as `a-b` and `AB`, get a number."
+  @doc "The modules for WIT names in `base`. Names that result in the same module, such as `a-b` and `AB`, get a number."
   @spec modules(module(), [String.t()]) :: %{String.t() => module()}
   def modules(base, names) do
     {modules, _counts} =

@@ -1,15 +1,15 @@
 defmodule Wasmex.Components.Bindgen.Precompiled do
   @moduledoc false
-  # The compiled component of a generated module, a file beside the module's own beam file: made by `mix compile`, taken
-  # along by releases, mapped into memory at a start without compiling, copying or hashing anything. It is believed as the
-  # beam file is. Its name has the digest of the component and the fingerprint of the engine, so one of another version,
-  # machine or engine is not found, and the component is compiled.
+  # The compiled component of a generated module, in a file beside the module's beam file: created by `mix compile`,
+  # included in releases, and memory-mapped at a start without compiling, copying or hashing. It is trusted like the
+  # beam file. Its name contains the digest of the component and the fingerprint of the engine, so a file of another
+  # version, machine or engine is not found, and the component is compiled.
 
   alias Wasmex.{Artefact, CLI, Compiler, Engine, Native}
   alias Wasmex.CLI.Progress
   alias Wasmex.Components.Component
 
-  @typedoc "The file's name without the fingerprint, and the digest of the component that it was made of."
+  @typedoc "The file's name without the fingerprint, and the digest of its component."
   @type t :: {name :: String.t(), digest :: binary()}
 
   @doc """
@@ -61,7 +61,7 @@ defmodule Wasmex.Components.Bindgen.Precompiled do
 
     with {:ok, artefact} <- made,
          :ok <- File.mkdir_p!(Path.dirname(file)),
-         # In one piece: a VM that runs the older file keeps it.
+         # Atomically: a VM that has mapped the older file keeps it.
          :ok <- CLI.write(file, artefact) do
       for old <- Path.wildcard(Path.join(Path.dirname(file), "#{module}-*.cwasm")),
           old != file,
@@ -75,7 +75,7 @@ defmodule Wasmex.Components.Bindgen.Precompiled do
     end
   end
 
-  @doc "The component, of the file beside the module's own; nil where there is none for this engine."
+  @doc "The component from the file beside the module's own; nil if there is none for this engine."
   @spec load(module(), t() | nil, reference(), map()) :: Component.t() | nil
   def load(_module, nil, _engine, _names), do: nil
 

@@ -27,6 +27,8 @@ defmodule Wasmex.Components.GuestResource.Macro do
   defp drop do
     quote do
       @doc "Runs the guest's destructor."
+      @spec drop(Wasmex.Components.GuestResource.t(), keyword()) ::
+              :ok | {:error, String.t() | :timeout}
       def drop(resource, opts \\ []) do
         timeout = Keyword.get(opts, :timeout, 5000)
         Wasmex.Components.GuestResource.drop(resource, timeout)

@@ -193,16 +193,17 @@ defmodule Wasmex.HTTP.Resident.Exchange do
   end
 
   defp finish(%{phase: :streaming} = exchange) do
-    with {_, state} <- told(exchange, :done), do: {%Response{status: exchange.head.status}, state}
+    with {_, state} <- reply(exchange, :done),
+         do: {%Response{status: exchange.head.status}, state}
   end
 
   defp finish(%{head: %{status: status, headers: headers}} = exchange) do
     body = IO.iodata_to_binary(exchange.held)
-    {_, state} = told(exchange, {:whole, status, headers, body})
+    {_, state} = reply(exchange, {:whole, status, headers, body})
     {%Response{status: status, headers: headers, body: body}, state}
   end
 
-  defp told(exchange, event) do
+  defp reply(exchange, event) do
     case exchange.reply.(event, exchange.state) do
       {:gone, state} -> {:gone, state}
       state -> {:ok, state}
@@ -210,13 +211,13 @@ defmodule Wasmex.HTTP.Resident.Exchange do
   end
 
   defp failed(%{phase: :streaming} = exchange, status, error) do
-    {_, state} = told(exchange, :broken)
+    {_, state} = reply(exchange, :broken)
     {%Response{status: status, error: error}, state}
   end
 
   defp failed(exchange, status, error) do
     response = Response.plain(status, "#{status} #{Response.reason(status)}")
-    {_, state} = told(exchange, {:whole, status, response.headers, response.body})
+    {_, state} = reply(exchange, {:whole, status, response.headers, response.body})
     {%{response | error: error}, state}
   end
 end

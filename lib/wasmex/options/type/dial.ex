@@ -1,8 +1,8 @@
 defmodule Wasmex.Options.Type.Dial do
   @moduledoc false
-  # What a guest may connect to: a place as in `Wasmex.Options.Type.Place`; `"tls://db.example.com:5432"`, where the host
-  # encrypts; or `{address, function_or_pid}`, which Elixir answers. The native side (`wasi/places.rs`) reads `{:tls, rule}` and
-  # `{:answer, rule, process}` besides.
+  # An address that a guest may connect to: a place as in `Wasmex.Options.Type.Place`; `"tls://db.example.com:5432"`, to
+  # which the host adds TLS; or `{address, function_or_pid}`, handled by Elixir. The native side (`wasi/places.rs`) also
+  # reads `{:tls, rule}` and `{:answer, rule, process}`.
 
   use Wasmex.Options.Type
 
@@ -15,7 +15,7 @@ defmodule Wasmex.Options.Type.Dial do
     with {:ok, _} <- Address.cast(address), do: {:ok, text}
   end
 
-  def cast({address, answerer} = pair) when is_function(answerer, 1) or is_pid(answerer) do
+  def cast({address, handler} = pair) when is_function(handler, 1) or is_pid(handler) do
     with {:ok, _} <- address |> without_scheme() |> Address.cast(), do: {:ok, pair}
   end
 
@@ -41,8 +41,8 @@ defmodule Wasmex.Options.Type.Dial do
   @impl true
   def native("tls://" <> address), do: {:tls, Address.native(address)}
 
-  def native({address, answerer}) do
-    dialer = Dialer.start(answerer, self())
+  def native({address, handler}) do
+    dialer = Dialer.start(handler, self())
     {:answer, address |> without_scheme() |> Address.native(), Native.socket_answer(dialer)}
   end
 

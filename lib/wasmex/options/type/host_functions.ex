@@ -1,7 +1,7 @@
 defmodule Wasmex.Options.Type.HostFunctions do
   @moduledoc false
-  # Host functions of plug-ins. What is in the map, and what the modules have, is checked by `Wasmex.Plugin.Functions`,
-  # which says which function is wrong.
+  # Host functions of plug-ins. `Wasmex.Plugin.Functions` validates the contents of the map and of the modules, and
+  # names the invalid function.
 
   use Wasmex.Options.Type
 

@@ -1,6 +1,6 @@
 defmodule Wasmex.Options.Type.Invoke do
   @moduledoc false
-  # A function and its parameters, or nil. Options of a module's function may follow: `returns:` and its like.
+  # A function and its parameters, or nil. Options of a module's function may follow, such as `returns:`.
 
   use Wasmex.Options.Type
 

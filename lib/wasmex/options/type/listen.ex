@@ -1,8 +1,8 @@
 defmodule Wasmex.Options.Type.Listen do
   @moduledoc false
-  # A listener for the guest: `"tcp://127.0.0.1:8080"` and `"unix:///run/app.sock"` are opened by the host, `{:pipe, name}` is in
-  # memory, a `Wasmex.Socket.Listener` is open already. An address without a scheme is one that the guest may bind and listen
-  # at itself. The native side is `wasi/places.rs`.
+  # A listener for the guest: `"tcp://127.0.0.1:8080"` and `"unix:///run/app.sock"` are opened by the host, `{:pipe,
+  # name}` is in memory, a `Wasmex.Socket.Listener` is already open. An address without a scheme is one where the guest
+  # may bind and listen itself. The native side is `wasi/places.rs`.
 
   use Wasmex.Options.Type
 
@@ -28,7 +28,7 @@ defmodule Wasmex.Options.Type.Listen do
   def cast(text) when is_binary(text), do: Place.cast(text)
   def cast(other), do: {:error, "", expected(), other}
 
-  # No names but that of this machine: which of several addresses would it be?
+  # No names except for this machine's: they could have several addresses.
   defp tcp(text) do
     with [_, host, port] <- Regex.run(~r/\A(\[[^\]]+\]|[^:]+):(\d{1,5})\z/, text),
          {port, ""} when port <= 65_535 <- Integer.parse(port),
@@ -47,7 +47,7 @@ defmodule Wasmex.Options.Type.Listen do
       else: :error
   end
 
-  @doc "Whether the guest gets a listener, and not only the right to make one."
+  @doc "Whether the guest gets a listener, rather than the permission to open one."
   @spec opens?(term()) :: boolean()
   def opens?("tcp://" <> _), do: true
   def opens?("unix://" <> _), do: true

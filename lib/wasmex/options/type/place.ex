@@ -1,7 +1,7 @@
 defmodule Wasmex.Options.Type.Place do
   @moduledoc false
-  # Where a socket may go: an address as in `Wasmex.Options.Type.Address`, for TCP and UDP or, after `tcp://` or `udp://`, for
-  # one of them; or the path of a unix socket after `unix://`. The native side (`wasi/places.rs`) reads
+  # An allowed socket address: an address as in `Wasmex.Options.Type.Address`, for TCP and UDP or, after `tcp://` or
+  # `udp://`, for one of them; or the path of a unix socket after `unix://`. The native side (`wasi/places.rs`) reads
   # `{:any | :tcp | :udp, rule}` or `{:unix, path}`.
 
   use Wasmex.Options.Type
@@ -25,7 +25,7 @@ defmodule Wasmex.Options.Type.Place do
     with {:ok, _} <- Address.cast(address), do: {:ok, text}
   end
 
-  # What the guest names is compared with it as it is.
+  # It is compared literally with the guest's path.
   @doc false
   @spec absolute?(String.t()) :: boolean()
   def absolute?(path) do

@@ -209,7 +209,7 @@ defmodule Wasmex.Plugin.Schema.YAML do
     {word |> String.trim() |> scalar(number), rest}
   end
 
-  # Not by a regular expression, which would go through all of the rest for each word.
+  # Not a regular expression, which would scan the whole rest for each word.
   defp until(text, marks) do
     case :binary.match(text, marks) do
       {at, 1} -> :erlang.split_binary(text, at)

@@ -72,7 +72,7 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
       File.write!(Path.join(context.cargo.target, "release/libwasmex.so"), "another's")
       assert {_, 0} = mix(context.wasmex, ["clean"], context)
       assert {output, 1} = mix(context.wasmex, ["compile"], context)
-      assert output =~ "cargo left no native library"
+      assert output =~ "cargo produced no native library"
       assert installed(context.wasmex) == nil
     end
 

@@ -1,43 +1,42 @@
 defmodule Mix.Tasks.Compile.WasmexNif do
   @moduledoc """
-  Installs the native library and the helper that compiles in a process of its own: prebuilt, or built with cargo.
+  Installs the native library and the compiler that runs as a separate process: prebuilt, or built with cargo.
 
-  A package has a list of archives with their SHA-256, `native/checksums.txt`. Where the project or the environment names
-  the address that they are at, the one for this system is downloaded, compared with the list, and used:
+  A package lists archives with their SHA-256 in `native/checksums.txt`. If the project or the environment configures
+  their location, the archive for this platform is downloaded, verified, and used:
 
       config :wasmex, prebuilt: "https://example.com/wasmex"     # or "file:///srv/wasmex", or a folder
 
-  A machine without a network uses a folder, or a copy of `wasmex/prebuilt` in the user's cache directory of another
-  machine. An archive with another digest ends the compilation. Where there is none for this system, or no address, cargo
-  builds the library.
+  A machine without a network uses a folder, or a copy of `wasmex/prebuilt` from another machine's user cache directory.
+  An archive with a different digest is an error. If there is no archive for this platform, or no location, cargo builds
+  the library.
 
-  Both land in `priv/native/`, where `Wasmex.Native` loads the one and `Wasmex.Compiler` starts the other. Beside them
-  a stamp holds a digest of all they were built from; while that digest stays the same neither cargo nor rustc is
-  started. `mix clean` removes all, `mix compile --force` does not: cargo knows best what is stale.
+  Both are installed in `priv/native/`, where `Wasmex.Native` loads the library and `Wasmex.Compiler` starts the
+  compiler. A stamp next to them holds a digest of their sources; while it matches, neither cargo nor rustc is started.
+  `mix clean` removes all, `mix compile --force` does not: cargo decides what to rebuild.
 
   ## Environment
 
-    * `WASMEX_NIF_PATH` - a prebuilt library to load. Nothing is built, no Rust is needed.
+    * `WASMEX_NIF_PATH` - a prebuilt library to load. Nothing is built, and Rust is not needed.
     * `WASMEX_COMPILER_PATH` - a prebuilt helper of the same build, by default `wasmex-compiler` beside the library.
       The helper is not built then.
-    * `WASMEX_PREBUILT` - the address of the archives: `https:`, `file:` or a folder. Before `config :wasmex, prebuilt:`.
-    * `WASMEX_BUILD` - `1` builds with cargo, whatever there is.
+    * `WASMEX_PREBUILT` - the location of the archives: `https:`, `file:` or a folder. Takes precedence over `config :wasmex, prebuilt:`.
+    * `WASMEX_BUILD` - `1` always builds with cargo.
     * `CARGO_TARGET_DIR` - where cargo keeps what it compiles. Default: `wasmex/target` in the
       user's cache, so that wasmtime is compiled once for all projects and Mix environments.
     * `CARGO_BUILD_TARGET`, `RUSTFLAGS` - as cargo has them. A change builds the library again.
 
   ## Errors
 
-  A missing cargo, or one that fails, stops the compilation with one sentence; what cargo had to say
-  stands above it.
+  If cargo is missing or fails, compilation stops with one sentence, after cargo's own output.
   """
 
   use Mix.Task.Compiler
 
   alias Wasmex.Build.Prebuilt
 
-  # Mix runs a compiler in the folder of its own project, also when that is somebody's dependency,
-  # so every path here is relative to it.
+  # Mix runs a compiler in its project's folder, also if the project is a dependency, so every path here is relative to
+  # it.
   @native "priv/native"
   @stamp "priv/native/wasmex.stamp"
   @sources ["Cargo.toml", "native/**/*.{rs,toml}"]
@@ -54,7 +53,7 @@ defmodule Mix.Tasks.Compile.WasmexNif do
     end
   end
 
-  # Without a network or an archive there is still cargo; an archive that is not the package's own ends it all.
+  # Without a network or an archive, use cargo; an archive that does not match is an error.
   defp prebuilt do
     case Prebuilt.fetch() do
       {:ok, digest, files} -> take(digest, files)
@@ -91,7 +90,7 @@ defmodule Mix.Tasks.Compile.WasmexNif do
       File.read(@stamp) in [{:ok, digest()} | prebuilt_now()]
   end
 
-  # What the stamp is when the archive of this package's list is installed.
+  # The stamp after installing an archive from this package's list.
   defp prebuilt_now do
     with true <- env("WASMEX_BUILD") != "1",
          {:ok, name} <- Prebuilt.name(),
@@ -101,16 +100,16 @@ defmodule Mix.Tasks.Compile.WasmexNif do
   end
 
   defp build(why_no_archive) do
-    # Taken before cargo runs: a file saved meanwhile is then seen by the next compilation.
+    # Taken before cargo runs, so that a file saved in the meantime is noticed by the next compilation.
     digest = digest()
     cargo = System.find_executable("cargo") || Mix.raise(missing_cargo(why_no_archive))
 
     Mix.shell().info(
       "Compiling the native library with cargo (wasmtime included): " <>
-        "some minutes the first time, kept in #{target_dir()}"
+        "takes some minutes the first time, cached in #{target_dir()}"
     )
 
-    # One at a time: together cargo would build wasmtime once for both, and the helper with all of its runtime.
+    # One after the other: together cargo would build wasmtime once for both, and the compiler with its whole runtime.
     for product <- products() do
       cargo!(cargo, product)
       install!(product, &copy!(product, &1))
@@ -118,7 +117,7 @@ defmodule Mix.Tasks.Compile.WasmexNif do
 
     File.write!(@stamp, digest)
 
-    # Where links are not to be had (Windows), Mix copies priv, and it did so before cargo ran.
+    # Without links (Windows), Mix copies priv, before cargo runs.
     Mix.Project.build_structure()
     {:ok, []}
   end
@@ -138,13 +137,12 @@ defmodule Mix.Tasks.Compile.WasmexNif do
   end
 
   defp cargo!(cargo, product) do
-    # cargo gives no hash to the file name of what it links: another checkout that shares the target
-    # folder writes the same file, and cargo would hand it to us as fresh. Without it, cargo must
-    # link ours.
+    # cargo adds no hash to the names of linked files: another checkout with the same target folder writes the same
+    # file, and cargo would treat it as fresh. Remove it, so that cargo links ours.
     Enum.each([built(product), Path.join([built_dir(), "deps", product.built])], &File.rm/1)
 
-    # cargo reports on stderr. It is left alone, so that cargo itself sees what it writes to: a
-    # progress bar and colours on a terminal, one plain line per crate in a pipe or a log.
+    # cargo reports on stderr. It is inherited, so that cargo detects its destination: a progress bar and colours on a
+    # terminal, a plain line per crate in a pipe or a log.
     case System.cmd(cargo, cargo_args(product), env: cargo_env(), into: IO.stream()) do
       {_, 0} ->
         :ok
@@ -163,14 +161,14 @@ defmodule Mix.Tasks.Compile.WasmexNif do
     [{"CARGO_TARGET_DIR", target_dir()}] ++ rustflags()
   end
 
-  # On musl rustc links statically unless told otherwise, and then there is no shared library.
+  # On musl rustc links statically by default, which produces no shared library.
   defp rustflags do
     if architecture() =~ "musl" and env("RUSTFLAGS") == nil,
       do: [{"RUSTFLAGS", "-C target-feature=-crt-static"}],
       else: []
   end
 
-  # A running VM may have the old file mapped: it keeps the old file, the name gets the new one.
+  # A running VM may have the old file mapped: it keeps that file, and the name refers to the new one.
   defp install!(product, write) do
     File.mkdir_p!(@native)
     temporary = "#{installed(product)}.#{System.pid()}"
@@ -185,7 +183,7 @@ defmodule Mix.Tasks.Compile.WasmexNif do
 
   defp copy!(product, path) do
     File.regular?(built(product)) ||
-      Mix.raise("cargo left no #{product.description} at #{built(product)}")
+      Mix.raise("cargo produced no #{product.description} at #{built(product)}")
 
     File.cp!(built(product), path)
   end
@@ -213,8 +211,8 @@ defmodule Mix.Tasks.Compile.WasmexNif do
     end
   end
 
-  # The architecture is in it because a checkout gets copied, from a Mac into a container say, and
-  # the library with it.
+  # Includes the architecture because a checkout may be copied, for example from a Mac into a container, with the
+  # library.
   defp digest do
     files =
       for pattern <- [@lock | @sources], path <- Path.wildcard(pattern), do: {path, hash!(path)}
@@ -227,7 +225,7 @@ defmodule Mix.Tasks.Compile.WasmexNif do
 
   defp hash!(path), do: path |> File.read!() |> hash()
 
-  # Not a matter of security, and MD5 needs no application beside erts.
+  # Not security relevant, and MD5 needs no application besides erts.
   defp hash(binary), do: binary |> :erlang.md5() |> Base.encode16(case: :lower)
 
   defp architecture, do: to_string(:erlang.system_info(:system_architecture))

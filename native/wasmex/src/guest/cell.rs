@@ -120,9 +120,9 @@ host_error! {
 }
 
 host_error! {
-    /// A handle of another node is used.
+    /// A handle of another node was used.
     pub struct ForeignNode = foreign_node {
-        /// Of what.
+        /// The kind of handle.
         kind: Atom,
     }
 }
@@ -358,7 +358,7 @@ impl StoreCell {
         self.wake.polling()
     }
 
-    /// Whether it is closed, or will be when the process that uses it lets go.
+    /// Whether it is closed, or will be when the process that uses it leaves.
     pub fn is_closed(&self) -> bool {
         let inner = self.lock();
         inner.closing || matches!(inner.phase, Phase::Closed)

@@ -17,7 +17,7 @@ fn guest<T>(result: wasmtime::Result<T>) -> Result<T> {
     result.map_err(Error::Guest)
 }
 
-/// `{length, bytes}` of a block: at most one piece of its bytes from `from` on; nil if none begins at this offset.
+/// `{length, bytes}` of a block: at most one chunk of its bytes, from `from` on; nil if none begins at this offset.
 #[rustler::nif]
 fn plugin_block_read<'a>(env: Env<'a>, cell: Cell, offset: u64, from: usize, via: Via) -> Term<'a> {
     access::reply(env, &cell, via, |mut cx| {
@@ -67,7 +67,7 @@ fn plugin_block_free<'a>(env: Env<'a>, cell: Cell, offset: u64, via: Via) -> Ter
     })
 }
 
-/// The block that begins here is the text of the error.
+/// Makes the block at this offset the text of the error.
 #[rustler::nif]
 fn plugin_set_error<'a>(env: Env<'a>, cell: Cell, offset: u64, via: Via) -> Term<'a> {
     access::reply(env, &cell, via, |mut cx| {

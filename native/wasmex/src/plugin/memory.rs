@@ -62,7 +62,7 @@ pub fn write(cx: Cx, offset: u64, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// As [`put`], for any number of bytes, a piece at a time.
+/// As [`put`], for any number of bytes, a chunk at a time.
 pub async fn put_all(cx: Cx<'_, '_>, bytes: &[u8]) -> Result<u64> {
     if bytes.len() <= PIECE {
         return put(cx, bytes);

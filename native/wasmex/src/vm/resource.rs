@@ -1,13 +1,13 @@
-//! Handles of native objects. One that can't be used here says why.
+//! Handles of native objects, with errors that say why one cannot be used.
 //!
-//! A handle that was sent to another node is a plain reference there. rustler's own type makes a bare `badarg` of it; the one
-//! of this file, which all NIFs use in its place, raises an `ArgumentError` with a sentence.
+//! A handle sent to another node is a plain reference there, for which rustler's own type returns a bare `badarg`. The
+//! type in this file, used by all NIFs instead, raises an `ArgumentError` with a message.
 
 use crate::vm::atoms;
 use rustler::{Decoder, Encoder, Env, LocalPid, Monitor, NifResult, Resource, Term};
 use std::ops::Deref;
 
-/// A native object that Elixir has handles of.
+/// A native object with handles in Elixir.
 pub trait Named: Resource {
     /// Its name in messages.
     const NAME: &'static str;
@@ -32,28 +32,28 @@ macro_rules! named {
 
 pub(crate) use {named, named_resource};
 
-/// A counted reference to a native object, as rustler's of the same name.
+/// A counted reference to a native object, like rustler's type of the same name.
 #[repr(transparent)]
 pub struct ResourceArc<T: Named>(rustler::ResourceArc<T>);
 
 impl<T: Named> ResourceArc<T> {
-    /// A new object.
+    /// Creates an object.
     pub fn new(data: T) -> Self {
         ResourceArc(rustler::ResourceArc::new(data))
     }
 
-    /// The object of a handle, if it is one of this type.
+    /// The object of a handle, if it has this type.
     pub fn find(term: Term) -> Option<Self> {
         term.decode().ok().map(ResourceArc)
     }
 
-    /// Has the object's `down` called when the process ends; `None` where it has ended. The environment is that of the calling
-    /// process, on threads of schedulers.
+    /// Monitors a process: the object's `down` is called when it ends; `None` if it has ended. On scheduler threads the
+    /// environment is that of the calling process.
     pub fn monitor(&self, env: Option<Env>, pid: &LocalPid) -> Option<Monitor> {
         self.0.monitor(env, pid)
     }
 
-    /// Ends a monitor; false where it has ended.
+    /// Ends a monitor; false if it has fired.
     pub fn demonitor(&self, env: Option<Env>, monitor: &Monitor) -> bool {
         self.0.demonitor(env, monitor)
     }
@@ -85,7 +85,7 @@ impl<'a, T: Named> Decoder<'a> for ResourceArc<T> {
     }
 }
 
-/// Raises an `ArgumentError` that says why the term, or the struct around it, is not the handle of a `name` here.
+/// Raises an `ArgumentError` that says why the term, or the struct around it, is not a usable handle of a `name`.
 #[cold]
 pub fn misuse(name: &str, term: Term) -> rustler::Error {
     rustler::Error::RaiseTerm(Box::new(ArgumentError(reason(name, inner(term)))))
@@ -93,7 +93,7 @@ pub fn misuse(name: &str, term: Term) -> rustler::Error {
 
 fn reason(name: &str, term: Term) -> String {
     match origin(term) {
-        // The same sentence as in `Wasmex.Options.here!/2`.
+        // The same message as in `Wasmex.Options.here!/2`.
         Some(Origin::Elsewhere(node)) => format!(
             "this {name} belongs to the node {node}: handles can only be used on their own node. Send a Wasmex.Code and make \
              one here, or call a function there, for example with :erpc"
@@ -109,7 +109,7 @@ fn reason(name: &str, term: Term) -> String {
     }
 }
 
-/// A term of a caller may be of any size, so only its kind is told.
+/// A caller's term may have any size, so only its kind is shown.
 fn kind(term: Term) -> String {
     match atoms::nil().eq(&term) {
         true => "nil, which is an empty handle".to_string(),
@@ -136,7 +136,7 @@ pub fn is_elsewhere(term: Term) -> bool {
     matches!(origin(inner(term)), Some(Origin::Elsewhere(_)))
 }
 
-/// What is in the struct of a handle.
+/// The handle in a struct.
 fn inner(term: Term) -> Term {
     let field = atoms::resource().encode(term.get_env());
     term.map_get(field).unwrap_or(term)
@@ -145,11 +145,11 @@ fn inner(term: Term) -> Term {
 enum Origin {
     /// Another node.
     Elsewhere(String),
-    /// A node with the name of this one.
+    /// An earlier node with this node's name.
     Earlier,
 }
 
-/// Where a reference was made, if not by this VM.
+/// The node that created a reference, if it was not this VM.
 fn origin(term: Term) -> Option<Origin> {
     if !term.is_ref() {
         return None;
@@ -163,8 +163,8 @@ fn origin(term: Term) -> Option<Origin> {
     }
 }
 
-/// The node and its run in an encoded reference (external term format, NEWER_REFERENCE_EXT): a length of two bytes, an atom, four bytes
-/// that differ between runs.
+/// The node and its creation in an encoded reference (external term format, NEWER_REFERENCE_EXT): a length of two
+/// bytes, an atom, and the creation, four bytes that differ between restarts.
 fn maker(encoded: &[u8]) -> Option<(String, Vec<u8>)> {
     let (tag, rest) = encoded.get(4..)?.split_first()?;
     let (size, rest) = match tag {

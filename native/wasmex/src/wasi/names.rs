@@ -1,5 +1,5 @@
-//! Looks names up for guests, the same for preview 1 and for components: which names are allowed, how many lookups may be
-//! under way, how long one may take, and what is remembered of the addresses.
+//! Name lookup for guests, the same for preview 1 and components: it checks the rules, limits the number of lookups and
+//! their duration, and remembers the addresses.
 
 use crate::wasi::network::Network;
 use crate::wasi::resolve::Resolver;
@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use url::Host;
 
-/// Looks names up for the guests of a store.
+/// Looks up names for the guests of a store.
 #[derive(Clone)]
 pub struct Names {
     network: Arc<Network>,
@@ -16,12 +16,12 @@ pub struct Names {
     timeout: Duration,
 }
 
-/// Why there is no address.
+/// Why a lookup failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// It is not a name.
     Invalid,
-    /// No rule allows to look it up.
+    /// No rule allows it.
     Refused,
     /// It has no address.
     Unknown,
@@ -30,7 +30,7 @@ pub enum Missing {
 }
 
 impl Names {
-    /// By the rules of this network; a lookup may take so long.
+    /// With the rules of this network, and this timeout.
     pub fn new(network: Arc<Network>, timeout: Duration) -> Self {
         Names {
             network,
@@ -39,7 +39,7 @@ impl Names {
         }
     }
 
-    /// The addresses of a name, at least one. An IPv4 address in IPv6's clothes is that IPv4 address.
+    /// The addresses of a name, at least one. An IPv4-mapped IPv6 address becomes that IPv4 address.
     pub fn find(
         &self,
         name: &str,
@@ -86,7 +86,7 @@ fn parse(name: &str) -> Result<Host, Missing> {
     Host::parse(name).map_err(|_| Missing::Invalid)
 }
 
-/// Whether this machine has IPv6 at all: its addresses are of no use without.
+/// Whether this machine has IPv6 at all; otherwise its addresses are useless.
 fn has_ipv6() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok())

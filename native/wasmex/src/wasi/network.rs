@@ -34,7 +34,7 @@ pub struct Network {
     stand_ins: Mutex<Vec<String>>,
     /// The names whose lookup returned an address.
     resolved: Mutex<HashMap<IpAddr, Vec<String>>>,
-    /// Who may be answered.
+    /// The senders that may get a reply.
     senders: Senders,
 }
 

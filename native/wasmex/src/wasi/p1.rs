@@ -147,13 +147,13 @@ fn build(options: &Options) -> Result<(P2, P1)> {
     ))
 }
 
-/// The largest buffer of a socket.
+/// The maximum size of a socket buffer.
 fn buffer(options: &Options) -> Result<usize> {
     let bytes: Option<u64> = options.get_or_default("socket_buffer")?;
     Ok(bytes.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)))
 }
 
-/// Whom the guests may reach.
+/// The addresses that guests may reach.
 fn reach(options: &Options) -> Result<Reach> {
     let timeout: Option<u64> = options.get_or_default("dial_timeout")?;
     let timeout = Duration::from_millis(timeout.unwrap_or_default());

@@ -1,4 +1,5 @@
-//! Who has sent a datagram to a guest that may receive from anybody: it may answer them, as it may on a connection that it accepted.
+//! The senders of datagrams to guests that may receive from any address: a guest may reply to them, as on an accepted
+//! connection.
 
 use crate::wasi::address::{Class, canonical};
 use std::collections::HashSet;
@@ -6,10 +7,10 @@ use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
-/// Senders of one generation. Two are kept, so that at least so many can be answered.
+/// Senders per generation. Two generations are kept, so at least this many may get replies.
 const GENERATION: usize = 1024;
 
-/// The last senders.
+/// The most recent senders.
 #[derive(Default)]
 pub struct Senders(Mutex<Generations>);
 
@@ -20,7 +21,7 @@ struct Generations {
 }
 
 impl Senders {
-    /// This address has sent a datagram. What nobody answers is not remembered: a sender is easily forged.
+    /// Records the sender of a datagram, except for special addresses: a sender is easily forged.
     pub fn remember(&self, sender: SocketAddr) {
         let sender = canonical(sender);
         if matches!(
@@ -36,7 +37,7 @@ impl Senders {
         generations.now.insert(sender);
     }
 
-    /// Whether it was one of the last.
+    /// Whether it is a recent sender.
     pub fn contains(&self, address: SocketAddr) -> bool {
         let address = canonical(address);
         let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);

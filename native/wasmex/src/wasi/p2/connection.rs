@@ -1,4 +1,4 @@
-//! One connection of a component that the host makes: until it is there, and as two streams.
+//! A connection that the host makes for a component: its state while connecting, and its two streams.
 
 use crate::vm::runtime;
 use crate::wasi::errno;
@@ -19,23 +19,23 @@ use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, InputStream, OutputStream, Pollable, StreamError, StreamResult,
 };
 
-/// Bytes that the guest may write before the other side takes them.
+/// Bytes that the guest may write ahead of the peer.
 const WRITE_BUFFER: usize = 64 * 1024;
 
-/// A stream, until it is shut down. The socket and the guest's handle both have it.
+/// A stream, until it is shut down; shared by the socket and the guest's handle.
 type Half<T> = Arc<Mutex<Option<T>>>;
 
 /// A connection.
 pub struct Connection {
     made: Arc<Made>,
-    /// Until the guest has its streams.
+    /// Until the guest has taken its streams.
     end: Option<OwnedFd>,
     input: Half<AsyncReadStream>,
     output: Half<AsyncWriteStream>,
 }
 
 impl Connection {
-    /// Under way.
+    /// Connecting.
     pub fn new((end, made): Ends) -> Self {
         Connection {
             made: Arc::new(made),
@@ -45,7 +45,7 @@ impl Connection {
         }
     }
 
-    /// Why the socket can't be connected again.
+    /// Why the socket cannot connect again.
     pub fn busy(&self) -> ErrorCode {
         match self.end {
             Some(_) => ErrorCode::ConcurrencyConflict,
@@ -78,7 +78,7 @@ impl Connection {
         ))
     }
 
-    /// Whom the guest believes to be connected to.
+    /// The peer address shown to the guest.
     pub fn peer(&self) -> Result<SocketAddr, ErrorCode> {
         match (&self.end, self.made.state()) {
             (None, 0) => Ok(self.made.peer),
@@ -91,7 +91,7 @@ impl Connection {
         Waiting(self.made.clone())
     }
 
-    /// Ends one direction, or both: what was written is sent before.
+    /// Shuts down one direction, or both, after sending all written data.
     pub fn shutdown(&self, how: ShutdownType) -> Result<(), ErrorCode> {
         self.peer()?;
         if let ShutdownType::Receive | ShutdownType::Both = how {
@@ -107,7 +107,7 @@ impl Connection {
     }
 }
 
-/// Nobody else has it locked: a guest does one thing at a time.
+/// Never contended: a guest does one thing at a time.
 fn take<T>(half: &Half<T>) -> Option<T> {
     half.try_lock().ok()?.take()
 }
@@ -126,7 +126,7 @@ fn code(errno: i32) -> ErrorCode {
     }
 }
 
-/// Until a connection is there.
+/// Waits until it is connected.
 pub struct Waiting(Arc<Made>);
 
 #[wasmtime_wasi::async_trait]
@@ -194,7 +194,7 @@ impl OutputStream for Output {
         self.with(AsyncWriteStream::check_write)
     }
 
-    /// The guest drops it: what it has written is still sent.
+    /// The guest drops it: data already written is still sent.
     async fn cancel(&mut self) {
         if let Some(output) = &mut *self.0.lock().await {
             drain(output).await;

@@ -1,5 +1,5 @@
-//! `wasi:sockets/ip-name-lookup` on the names that preview 1 has too, in place of wasmtime's, which asks on threads that
-//! files need.
+//! `wasi:sockets/ip-name-lookup` with the same resolver as preview 1. It replaces wasmtime's, which uses threads that
+//! file calls need.
 
 use crate::wasi::context::View;
 use crate::wasi::names::Missing;
@@ -66,7 +66,7 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>) -> Result<()> {
 
 type Answer<T> = Result<(std::result::Result<T, ErrorCode>,)>;
 
-/// What is known at once is told at once.
+/// Immediate results are returned at once.
 fn resolve<T: View>(
     mut cx: StoreContextMut<T>,
     (network, name): (Resource<Network>, String),

@@ -24,7 +24,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 /// A store's state for components besides the WASI context.
 #[derive(Default)]
 pub struct P2 {
-    /// Whom its guests may reach, the same as for preview 1.
+    /// The addresses that its guests may reach, the same as for preview 1.
     pub reach: Reach,
     /// Outgoing HTTP requests.
     pub http: HttpState,
@@ -47,7 +47,7 @@ impl Default for HttpState {
 }
 
 impl P2 {
-    /// Nothing else was asked for yet.
+    /// Nothing was requested yet.
     pub fn new(reach: Reach) -> Self {
         P2 {
             reach,

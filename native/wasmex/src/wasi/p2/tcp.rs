@@ -1,6 +1,6 @@
-//! Connections of components that the host makes: to an Elixir process, or to a server that it speaks TLS with.
+//! Connections that the host makes for components: to an Elixir process, or to a TLS server.
 //!
-//! wasmtime's sockets can't be those, so each function of a socket that may be one asks here first.
+//! wasmtime's sockets do not support them, so each socket function that may concern one checks here first.
 
 use crate::wasi::context::View;
 use crate::wasi::errno::Fail;
@@ -20,7 +20,7 @@ use wasmtime_wasi::p2::{
 };
 use wasmtime_wasi::sockets::WasiSocketsView;
 
-/// The connections that the host makes, by the handles of their sockets.
+/// The connections made by the host, by the handles of their sockets.
 pub type Connections = HashMap<u32, Connection>;
 
 type Answer<T> = Result<(StdResult<T, ErrorCode>,)>;
@@ -112,7 +112,7 @@ fn finish<T: View>(mut cx: StoreContextMut<T>, (socket,): (Socket,)) -> Answer<S
     Ok((Ok((input, output)),))
 }
 
-/// The address that preview 1 tells of such a connection, too.
+/// The peer address, the same as preview 1 returns for such a connection.
 fn local<T: View>(mut cx: StoreContextMut<T>, (socket,): (Socket,)) -> Answer<IpSocketAddress> {
     let (wasi, p2) = cx.data_mut().wasi_and_p2();
     if let Some(connection) = p2.connections.get(&socket.rep()) {

@@ -164,7 +164,7 @@ pub async fn dial(p1: &mut P1, fd: i32, to: &Address) -> Result<(), Fail> {
     match tokio::time::timeout(p1.net.reach.timeout, connected).await {
         // A second call makes the system treat it as connected, so that another one fails.
         Ok(Ok(())) => to.with(|to| net::connect(socket.fd(), to)).or(Ok(())),
-        // The guest's own limit (`SO_SNDTIMEO`); the system goes on connecting.
+        // The guest's own timeout (`SO_SNDTIMEO`); the system continues connecting.
         Ok(Err(Fail::Errno(AGAIN))) => Err(INPROGRESS.into()),
         Ok(failed) => failed,
         Err(_elapsed) => Err(TIMEDOUT.into()),

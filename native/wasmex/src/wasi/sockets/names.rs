@@ -50,7 +50,7 @@ pub async fn sock_getaddrinfo(
     code(looked_up.await)
 }
 
-/// Without a name it is this machine: all its addresses to listen at, or its loopback to connect to.
+/// Without a name it is this machine: all its addresses for listening, or its loopback addresses for connecting.
 fn own_address(family: i32, passive: bool) -> IpAddr {
     match (family, passive) {
         (INET6, true) => Ipv6Addr::UNSPECIFIED.into(),
@@ -70,7 +70,7 @@ fn text(memory: &GuestMemory<'_>, at: i32, len: i32) -> Result<String, Fail> {
     Ok(text.to_string())
 }
 
-/// Services that programs name (IANA's registry).
+/// Well-known services by name (IANA's registry).
 const SERVICES: [(&str, u16); 18] = [
     ("amqp", 5672),
     ("domain", 53),

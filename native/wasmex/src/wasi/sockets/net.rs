@@ -83,7 +83,7 @@ impl Net {
         }
     }
 
-    /// Whether messages of this sender are handed to the guest.
+    /// Whether messages from this sender are passed to the guest.
     pub fn allows_sender(&self, from: SocketAddr) -> bool {
         self.reach.network.check(from, SocketAddrUse::UdpReceive)
     }

@@ -1,6 +1,6 @@
 //! `sock_getsockopt` and `sock_setsockopt`, with the numbers of the interface.
 //!
-//! Most values are a number of four bytes. `SO_LINGER` is two of them, `{on, seconds}`; the timeouts are a `timeval` of wasi-libc:
+//! Most values are four-byte numbers. `SO_LINGER` is two of them, `{on, seconds}`; timeouts are wasi-libc's `timeval`:
 //! seconds and microseconds of eight bytes each.
 
 use crate::wasi::errno::{self, Fail, INVAL, NOPROTOOPT, code};
@@ -29,11 +29,11 @@ const RECEIVE_TIMEOUT: i32 = 11;
 const SEND_TIMEOUT: i32 = 12;
 const ACCEPTS: i32 = 13;
 
-/// As Linux numbers it, and as wasi-go does.
+/// The numbers of Linux, which wasi-go uses too.
 const NO_DELAY: i32 = 1;
 const NO_DELAY_WASI_GO: i32 = 15;
 
-/// The largest value of an option.
+/// The maximum size of an option's value.
 const MAX_VALUE: u32 = 16;
 
 /// The size of an option's value.
@@ -88,7 +88,7 @@ fn get(socket: &Socket, level: i32, name: i32) -> Result<Vec<u8>, Fail> {
     })
 }
 
-/// No limit is zero.
+/// Zero means no limit.
 fn timeval(limit: Option<Duration>) -> Vec<u8> {
     let limit = limit.unwrap_or_default();
     let micros = u64::from(limit.subsec_micros());
@@ -176,7 +176,7 @@ fn set(
         (SOCKET, OUT_OF_BAND_INLINE) => sockopt::set_socket_oobinline(fd, number != 0)?,
         (SOCKET, LINGER) => {
             let linger = (number != 0).then(|| little_endian(&value[4..]));
-            // With seconds, closing would block a thread; the system sends what is left without.
+            // With seconds, closing would block a thread; the system sends remaining data without it.
             let reset = (linger == Some(0)).then_some(Duration::ZERO);
             sockopt::set_socket_linger(fd, reset)?;
             socket.linger = linger;
@@ -190,7 +190,7 @@ fn set(
     Ok(())
 }
 
-/// Zero is no limit; what is no time is an error.
+/// Zero means no limit; an invalid time is an error.
 fn duration(value: &[u8]) -> Result<Option<Duration>, Fail> {
     let part = |at: usize| {
         let bytes = value.get(at..at + 8).and_then(|part| part.try_into().ok());
@@ -200,7 +200,7 @@ fn duration(value: &[u8]) -> Result<Option<Duration>, Fail> {
     if i64::try_from(seconds).is_err() || micros >= 1_000_000 {
         return Err(INVAL.into());
     }
-    // More than a year is as good as for ever, and no clock overflows.
+    // More than a year counts as forever, which avoids overflows.
     let limit = Duration::from_secs(seconds.min(MAX_SECONDS)) + Duration::from_micros(micros);
     Ok((!limit.is_zero()).then_some(limit))
 }

@@ -62,7 +62,7 @@ struct Plan {
     clock: Option<(usize, Duration)>,
     /// Those polled by wasmtime, with its numbers.
     files: Vec<u8>,
-    /// Those of numbers that are not open: each is an event with an error.
+    /// Subscriptions of descriptors that are not open: each results in an error event.
     errors: Vec<(usize, i32)>,
 }
 
@@ -328,7 +328,7 @@ async fn poll_files(
         .collect())
 }
 
-/// The event of a socket, with the bytes that can be read at once (wasi-libc's `FIONREAD`).
+/// The event of a socket, with the number of bytes that can be read at once (wasi-libc's `FIONREAD`).
 fn socket_event(
     plan: &Plan,
     index: usize,

@@ -1,4 +1,4 @@
-//! What preview 1 and components share: whom the guests of a store may reach, and how the host gets there.
+//! Shared by preview 1 and components: the addresses that a store's guests may reach, and connections made by the host.
 
 use crate::wasi::errno::Fail;
 use crate::wasi::http::tls::{Connector, Roots};
@@ -9,21 +9,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Rules, names, and connections that the host makes.
+/// Rules, name lookup, and connections made by the host.
 #[derive(Clone)]
 pub struct Reach {
-    /// Whom the guests may reach.
+    /// The addresses that guests may reach.
     pub network: Arc<Network>,
-    /// Looks names up.
+    /// Looks up names.
     pub names: Names,
-    /// How long connecting may take.
+    /// The timeout of connecting.
     pub timeout: Duration,
-    /// Encrypts where the rules say so.
+    /// Adds TLS where the rules say so.
     tls: Arc<Connector>,
 }
 
 impl Reach {
-    /// By the rules of this network. Servers that the host encrypts for are checked with these certificates.
+    /// With the rules of this network. These certificates are trusted for TLS added by the host.
     pub fn new(network: Network, roots: Roots, timeout: Duration) -> Self {
         let network = Arc::new(network);
         Reach {
@@ -34,7 +34,7 @@ impl Reach {
         }
     }
 
-    /// The end of a connection that a process answers, or that the host encrypts.
+    /// The end of a connection that an Elixir process handles, or to which the host adds TLS.
     pub fn elsewhere(&self, to: SocketAddr) -> Result<Option<made::Ends>, Fail> {
         if let Some(answer) = self.network.answer(to) {
             return made::to_elixir(answer, to).map(Some);
@@ -47,7 +47,7 @@ impl Reach {
 }
 
 impl Default for Reach {
-    /// Nobody.
+    /// No addresses.
     fn default() -> Self {
         Reach::new(Network::default(), Roots::System, Duration::ZERO)
     }

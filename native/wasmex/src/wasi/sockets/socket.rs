@@ -70,11 +70,11 @@ pub struct Socket {
     made: Option<Made>,
     /// Its connections come from Elixir and have no address.
     pub in_memory: bool,
-    /// How long reading and accepting may wait (`SO_RCVTIMEO`).
+    /// The timeout of reading and accepting (`SO_RCVTIMEO`).
     pub read_timeout: Option<Duration>,
-    /// How long writing may wait (`SO_SNDTIMEO`).
+    /// The timeout of writing (`SO_SNDTIMEO`).
     pub write_timeout: Option<Duration>,
-    /// What the guest has set as `SO_LINGER`, in seconds. Only 0 has an effect, a reset: closing never blocks.
+    /// The guest's `SO_LINGER` in seconds. Only 0 has an effect, a reset: closing never blocks.
     pub linger: Option<u32>,
 }
 
@@ -205,7 +205,7 @@ impl Socket {
         }
     }
 
-    /// Waits until it is ready, for as long as the guest allows.
+    /// Waits until it is ready, within the guest's timeout.
     async fn ready(&self, direction: Direction, until: Option<Instant>) -> Result<(), Fail> {
         let ready = poll_fn(|cx| self.poll_ready(cx, direction));
         match until {

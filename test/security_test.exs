@@ -513,6 +513,8 @@ defmodule Wasmex.SecurityTest do
 
       for {bytes, limit} <- [
             {Wasmex.HostileBytes.table_bomb(100), :table_elements},
+            {Wasmex.HostileBytes.nested_loops(500, 500), :function_work},
+            {Wasmex.HostileBytes.globals_in_blocks(1600), :function_work},
             {"(module #{String.duplicate("(memory 1)", 1001)})", :memories}
           ] do
         assert {:error, text} = Module.compile(store, bytes)

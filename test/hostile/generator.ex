@@ -8,7 +8,7 @@ defmodule Wasmex.Hostile.Generator do
   @guests Path.wildcard("test/guests/**/*.wasm")
 
   @kinds ~w(nested_types nested_components tables memories doubling tuples chain names locals calls branches blocks
-    loops structures globals types imports exports elements data segments custom wit wat mutated shuffled)a
+    loops nest aliases structures globals types imports exports elements data segments custom wit wat mutated shuffled)a
 
   @doc "All kinds of input."
   def kinds, do: @kinds ++ Texts.kinds()
@@ -122,6 +122,36 @@ defmodule Wasmex.Hostile.Generator do
     count = size(5_000)
     nested = :binary.copy(<<3, 0x40>>, count) <> :binary.copy(<<0x0B>>, count)
     wasm(function(one([nested, :binary.copy(<<3, 0x40, 0x0B>>, count)])))
+  end
+
+  # Loops or conditions in one another, and many locals that are written inside.
+  defp make(:nest) do
+    count = size(3_000)
+    depth = size(3_000)
+    open = one([<<3, 0x40>>, <<0x20, 0, 4, 0x40>>, <<2, 0x40>>])
+    close = one([<<0x0B>>, <<0x20, 0, 0x0D, 0, 0x0B>>])
+    sets = for local <- 0..(count - 1), do: [0x20, uleb(local), 0x45, 0x21, uleb(local)]
+    gets = for local <- 0..(count - 1), do: [0x20, uleb(local), 0x1A]
+    body = [:binary.copy(open, depth), sets, :binary.copy(close, depth), gets, 0x0B]
+    locals = vec([uleb(count) <> <<0x7F>>])
+    wasm(functions([name(locals <> IO.iodata_to_binary(body))]))
+  end
+
+  # Many globals, each of them used in another block.
+  defp make(:aliases) do
+    count = size(20_000)
+    global = one([<<0x7F, 1, 0x41, 0, 0x0B>>, <<0x6F, 1, 0xD0, 0x6F, 0x0B>>])
+    value = if match?(<<0x7F, _::binary>>, global), do: <<0x41, 1>>, else: <<0xD0, 0x6F>>
+    {open, close} = one([{<<0x41, 0, 4, 0x40>>, <<0x0B>>}, {<<3, 0x40>>, <<0x0B>>}, {"", ""}])
+    nested? = one([true, false])
+
+    blocks =
+      for at <- 0..(count - 1),
+          do: [open, value, 0x24, uleb(at), if(nested?, do: "", else: close)]
+
+    closes = if nested?, do: :binary.copy(close, count), else: ""
+    body = IO.iodata_to_binary([0, blocks, closes, 0x0B])
+    wasm(functions([name(body)], [section(6, vec(List.duplicate(global, count)))]))
   end
 
   defp make(:structures) do

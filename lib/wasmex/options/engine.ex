@@ -42,7 +42,8 @@ defmodule Wasmex.Options.Engine do
       ],
       limits: [
         type: {:options, Wasmex.Limits},
-        default: %Wasmex.Limits{},
+        # No literal: a change of its fields reaches those who compile with these rows.
+        default: struct(Wasmex.Limits),
         default_doc: "`%Wasmex.Limits{}`",
         doc: "limits for the bytes to compile, see `Wasmex.Limits`"
       ],

@@ -34,7 +34,12 @@ defmodule Wasmex.Options.Limits do
       function_work:
         count(
           1_500_000,
-          "instructions of one function; loops, calls, and instructions that pass many values count as several"
+          "instructions of one function; loops, calls, and instructions that pass many values count as several, and blocks in which many globals, locals or references meet as more"
+        ),
+      work:
+        count(
+          20_000_000,
+          "instructions of all functions that blocks and loops count as which keep many globals, locals or references apart"
         ),
       locals: count(10_000_000, "local variables of all functions"),
       globals: count(100_000, "globals"),

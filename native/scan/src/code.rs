@@ -1,6 +1,7 @@
 //! Function bodies: their size, their locals, and the cost of compiling their instructions.
 
 use crate::Limit;
+use crate::growth::Counts;
 use crate::instructions::{Instruction, next};
 use crate::module::Module;
 use crate::reader::{Read, Reader, Stop};
@@ -14,9 +15,10 @@ pub fn bodies(section: &mut Reader, tally: &mut Tally, module: &Module) -> Read<
         let size = section.u32()?.into();
         tally.check(Limit::FunctionSize, size, at)?;
         let mut body = section.take(size)?;
-        locals(&mut body, tally)?;
+        let locals = locals(&mut body, tally)?;
         let passed = module.own_function(index);
-        match instructions(&mut body, tally, module, passed) {
+        let counts = Counts::new(locals.saturating_add(passed));
+        match instructions(&mut body, tally, module, (passed, counts), at) {
             // The parser stops here, before anything is compiled.
             Ok(()) | Err(Stop::Malformed(_)) => {}
             Err(refused) => return Err(refused),
@@ -25,13 +27,17 @@ pub fn bodies(section: &mut Reader, tally: &mut Tally, module: &Module) -> Read<
     Ok(())
 }
 
-fn locals(body: &mut Reader, tally: &mut Tally) -> Read<()> {
+/// How many locals there are.
+fn locals(body: &mut Reader, tally: &mut Tally) -> Read<u64> {
+    let mut sum: u64 = 0;
     for _ in 0..body.u32()? {
         let at = body.at();
-        tally.add(Limit::Locals, body.u32()?.into(), at)?;
+        let count = body.u32()?.into();
+        tally.add(Limit::Locals, count, at)?;
+        sum = sum.saturating_add(count);
         value(body)?;
     }
-    Ok(())
+    Ok(sum)
 }
 
 // Memory and time that wasmtime 48 needs to compile each kind, alone and at the limit, in units of a plain instruction.
@@ -43,15 +49,23 @@ const MAKE: u64 = 500;
 /// For each value passed through a block: each block has its own copies.
 const BLOCK_VALUE: u64 = 8;
 
-/// `passed` is the number of parameters and results of the function.
-fn instructions(body: &mut Reader, tally: &Tally, module: &Module, passed: u64) -> Read<()> {
+/// `passed` is the number of parameters and results of the function, `start` its place.
+fn instructions(
+    body: &mut Reader,
+    tally: &mut Tally,
+    module: &Module,
+    (passed, mut counts): (u64, Counts),
+    start: usize,
+) -> Read<()> {
     let mut work: u64 = 0;
     // The maximum number of values a branch may carry.
     let mut carried = passed;
     while !body.is_empty() {
         let at = body.at();
-        let weight = match next(body)? {
-            Instruction::Plain => 1,
+        let instruction = next(body)?;
+        counts.add(&instruction, module);
+        let weight = match instruction {
+            Instruction::Plain | Instruction::Global | Instruction::Set | Instruction::End => 1,
             Instruction::Block(ty) | Instruction::Loop(ty) if ty.is_some() => {
                 let values = module.type_of(ty);
                 carried = carried.max(values);
@@ -68,5 +82,7 @@ fn instructions(body: &mut Reader, tally: &Tally, module: &Module, passed: u64) 
         work = work.saturating_add(weight);
         tally.check(Limit::FunctionWork, work, at)?;
     }
-    Ok(())
+    let growth = counts.growth(module);
+    tally.check(Limit::FunctionWork, work.saturating_add(growth), start)?;
+    Ok(tally.add(Limit::Work, growth, start)?)
 }

@@ -17,13 +17,19 @@ pub enum Instruction {
     Call(u32),
     /// An indirect call, with the index of its type.
     Indirect(u32),
+    /// Reads or writes a global.
+    Global,
+    /// Writes a local.
+    Set,
+    /// Ends a block or a loop.
+    End,
     /// Creates a structure or an array of a type.
     Make(u32),
     /// Creates an array from this many operands.
     Fixed(u64),
 }
 
-use Instruction::{Block, Branch, Call, Fixed, Indirect, Loop, Make, Plain};
+use Instruction::{Block, Branch, Call, End, Fixed, Global, Indirect, Loop, Make, Plain, Set};
 
 /// The next instruction.
 pub fn next(body: &mut Reader) -> Read<Instruction> {
@@ -50,14 +56,17 @@ pub fn next(body: &mut Reader) -> Read<Instruction> {
             Ok(())
         })?,
         0x1f => try_table(body)?,
-        0x07 | 0x20..=0x26 | 0x3f | 0x40 | 0xd2 => plain_of(body, number)?,
+        0x23 | 0x24 => number(body).map(|()| Global)?,
+        0x21 | 0x22 => number(body).map(|()| Set)?,
+        0x0b => End,
+        0x07 | 0x20 | 0x25 | 0x26 | 0x3f | 0x40 | 0xd2 => plain_of(body, number)?,
         0x28..=0x3e => plain_of(body, memory)?,
         0x41 => plain_of(body, |body| body.i32().map(|_| ()))?,
         0x42 => plain_of(body, |body| body.i64().map(|_| ()))?,
         0x43 => plain_of(body, |body| body.skip(4))?,
         0x44 => plain_of(body, |body| body.skip(8))?,
         0xd0 => plain_of(body, heap)?,
-        0x00 | 0x01 | 0x05 | 0x0b | 0x19..=0x1b | 0x45..=0xc4 | 0xd1 | 0xd3 | 0xd4 => Plain,
+        0x00 | 0x01 | 0x05 | 0x19..=0x1b | 0x45..=0xc4 | 0xd1 | 0xd3 | 0xd4 => Plain,
         0xfb => aggregate(body)?,
         0xfc => plain_of(body, bulk)?,
         0xfd => plain_of(body, vector)?,

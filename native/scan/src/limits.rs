@@ -56,6 +56,8 @@ limits! {
     FunctionSize "function_size" = 2 * MIB;
     /// Instructions of one function. Loops, calls and instructions that pass many values count as several.
     FunctionWork "function_work" = 1_500_000;
+    /// Instructions of all functions that blocks and loops count as which keep many globals, locals or references apart.
+    Work "work" = 20_000_000;
     /// Local variables of all functions.
     Locals "locals" = 10_000_000;
     /// Globals.

@@ -5,6 +5,7 @@ use crate::image::{LARGEST_TABLE, Tables};
 use crate::names::{custom, name};
 use crate::reader::{Read, Reader, Stop};
 use crate::tally::Tally;
+use crate::types::Type;
 use crate::{Limit, code, segments, types};
 
 /// What later sections need to know about earlier ones.
@@ -20,7 +21,14 @@ pub struct Module {
     pub widest: u64,
     /// The number of tables imported or defined so far.
     tables: u32,
+    /// Globals that are not imported.
+    pub globals: u64,
+    /// Structures and arrays that are made when the module is instantiated.
+    pub made: u64,
 }
+
+/// Marks types and functions that return references, beside the number of their members.
+const REFERENCE: u16 = 1 << 15;
 
 impl Module {
     /// The number of fields of a type.
@@ -33,30 +41,42 @@ impl Module {
         members_at(&self.functions, Some(function))
     }
 
-    /// The same for a function defined in this module.
+    /// Whether a type is that of functions that return references.
+    pub fn type_returns_reference(&self, ty: u32) -> bool {
+        entry(&self.types, ty) & REFERENCE != 0
+    }
+
+    /// Whether a function returns references.
+    pub fn returns_reference(&self, function: u32) -> bool {
+        entry(&self.functions, function) & REFERENCE != 0
+    }
+
+    /// The parameters and results of a function defined in this module.
     pub fn own_function(&self, index: u32) -> u64 {
         self.function(self.imported.saturating_add(index))
     }
 
-    fn add_type(&mut self, members: u64) {
-        self.widest = self.widest.max(members);
-        self.types.push(u16::try_from(members).unwrap_or(u16::MAX));
+    fn add_type(&mut self, ty: Type) {
+        self.widest = self.widest.max(ty.members);
+        let members = u16::try_from(ty.members).unwrap_or(REFERENCE);
+        let mark = if ty.returns_reference { REFERENCE } else { 0 };
+        self.types.push(members.min(REFERENCE - 1) | mark);
     }
 
     fn add_function(&mut self, ty: u32) {
-        let members = self.type_of(Some(ty));
-        self.functions
-            .push(u16::try_from(members).unwrap_or(u16::MAX));
+        self.functions.push(entry(&self.types, ty));
     }
 }
 
 fn members_at(table: &[u16], index: Option<u32>) -> u64 {
-    let index = index.and_then(|index| usize::try_from(index).ok());
-    index
-        .and_then(|index| table.get(index))
-        .copied()
-        .unwrap_or(0)
-        .into()
+    let entry = index.map_or(0, |index| entry(table, index));
+    (entry & !REFERENCE).into()
+}
+
+fn entry(table: &[u16], index: u32) -> u16 {
+    let index = usize::try_from(index).ok();
+    let entry = index.and_then(|index| table.get(index));
+    entry.copied().unwrap_or(0)
 }
 
 /// Scans a module that ends with the bytes.
@@ -105,7 +125,7 @@ fn scan_section(
 
 fn all_types(section: &mut Reader, tally: &mut Tally, module: &mut Module) -> Read<()> {
     for _ in 0..section.u32()? {
-        types::group(section, tally, |members| module.add_type(members))?;
+        types::group(section, tally, |ty| module.add_type(ty))?;
     }
     Ok(())
 }
@@ -151,7 +171,7 @@ fn own_tables(
         }
         let least = types::table(section)?;
         let fill = match filled {
-            true => Some(expression(section, tally, module.widest)?),
+            true => Some(expression(section, tally, module)?),
             false => None,
         };
         let by_function = fill == Some(Value::Function);
@@ -165,12 +185,13 @@ fn own_tables(
     Ok(())
 }
 
-fn globals(section: &mut Reader, tally: &mut Tally, module: &Module) -> Read<()> {
+fn globals(section: &mut Reader, tally: &mut Tally, module: &mut Module) -> Read<()> {
     for _ in 0..section.u32()? {
         tally.add(Limit::Globals, 1, section.at())?;
+        module.globals = module.globals.saturating_add(1);
         types::value(section)?;
         section.byte()?;
-        expression(section, tally, module.widest)?;
+        expression(section, tally, module)?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ const NAMED: u64 = 4;
 pub fn elements(
     section: &mut Reader,
     tally: &mut Tally,
-    module: &Module,
+    module: &mut Module,
     tables: &mut Tables,
 ) -> Read<()> {
     for _ in 0..section.u32()? {
@@ -29,7 +29,7 @@ pub fn elements(
             0
         };
         let offset = match active {
-            true => Some(expression(section, tally, module.widest)?),
+            true => Some(expression(section, tally, module)?),
             false => None,
         };
         let size = entries(section, tally, module, flags)?;
@@ -51,7 +51,7 @@ pub fn elements(
 }
 
 /// Skips the functions or expressions of a segment and returns their number.
-fn entries(section: &mut Reader, tally: &mut Tally, module: &Module, flags: u32) -> Read<u64> {
+fn entries(section: &mut Reader, tally: &mut Tally, module: &mut Module, flags: u32) -> Read<u64> {
     let expressions = flags & 4 != 0;
     match (flags & 3 != 0, expressions) {
         (true, true) => value(section)?,
@@ -64,7 +64,7 @@ fn entries(section: &mut Reader, tally: &mut Tally, module: &Module, flags: u32)
             // Each is code that runs at instantiation.
             true => {
                 tally.add(Limit::Constants, 1, section.at())?;
-                expression(section, tally, module.widest).map(|_| ())?
+                expression(section, tally, module).map(|_| ())?
             }
             false => section.u32().map(|_| ())?,
         }
@@ -73,7 +73,7 @@ fn entries(section: &mut Reader, tally: &mut Tally, module: &Module, flags: u32)
 }
 
 /// Scans the data section.
-pub fn data(section: &mut Reader, tally: &mut Tally, module: &Module) -> Read<()> {
+pub fn data(section: &mut Reader, tally: &mut Tally, module: &mut Module) -> Read<()> {
     let at = section.at();
     let mut memories = Memories::new();
     for _ in 0..section.u32()? {
@@ -82,7 +82,7 @@ pub fn data(section: &mut Reader, tally: &mut Tally, module: &Module) -> Read<()
         let memory = if flags == 2 { section.u32()? } else { 0 };
         let offset = match flags {
             1 => None,
-            _ => Some(expression(section, tally, module.widest)?),
+            _ => Some(expression(section, tally, module)?),
         };
         let size = section.u32()?.into();
         section.skip(size)?;

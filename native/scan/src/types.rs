@@ -5,8 +5,26 @@ use crate::names::name;
 use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 
-/// One entry of a type section: a type or a group of types. `each` gets the number of fields of each type.
-pub fn group(reader: &mut Reader, tally: &mut Tally, mut each: impl FnMut(u64)) -> Read<()> {
+/// A type of core WebAssembly, reduced to its cost for the compiler.
+#[derive(Clone, Copy, Default)]
+pub struct Type {
+    /// The number of its fields, or of its parameters and results.
+    pub members: u64,
+    /// Whether it is that of a function that returns a reference that the garbage collector knows.
+    pub returns_reference: bool,
+}
+
+impl Type {
+    fn of(members: u64) -> Self {
+        Type {
+            members,
+            returns_reference: false,
+        }
+    }
+}
+
+/// One entry of a type section: a type or a group of types. `each` gets each type.
+pub fn group(reader: &mut Reader, tally: &mut Tally, mut each: impl FnMut(Type)) -> Read<()> {
     let mut count = 1;
     if reader.peek()? == 0x4e {
         reader.byte()?;
@@ -18,7 +36,7 @@ pub fn group(reader: &mut Reader, tally: &mut Tally, mut each: impl FnMut(u64)) 
     Ok(())
 }
 
-fn sub(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
+fn sub(reader: &mut Reader, tally: &mut Tally) -> Read<Type> {
     tally.add(Limit::Types, 1, reader.at())?;
     if matches!(reader.peek()?, 0x4f | 0x50) {
         reader.byte()?;
@@ -29,22 +47,25 @@ fn sub(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
     composite(reader, tally)
 }
 
-fn composite(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
+fn composite(reader: &mut Reader, tally: &mut Tally) -> Read<Type> {
     match reader.byte()? {
         0x60 => {
-            let params = values(reader, tally)?;
-            let results = values(reader, tally)?;
-            Ok(params.saturating_add(results))
+            let (params, _) = values(reader, tally)?;
+            let (results, returns_reference) = values(reader, tally)?;
+            Ok(Type {
+                members: params.saturating_add(results),
+                returns_reference,
+            })
         }
         0x5f => {
             let fields = members(reader, tally)?;
             for _ in 0..fields {
                 field(reader)?;
             }
-            Ok(fields)
+            Ok(Type::of(fields))
         }
-        0x5e => field(reader).map(|()| 1),
-        0x5d => reader.index().map(|()| 1),
+        0x5e => field(reader).map(|()| Type::of(1)),
+        0x5d => reader.index().map(|()| Type::of(1)),
         // Shared types.
         0x65 => match reader.peek()? {
             0x5d..=0x60 => composite_of(reader, tally),
@@ -55,19 +76,23 @@ fn composite(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
 }
 
 /// A composite type after its optional prefix.
-fn composite_of(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
+fn composite_of(reader: &mut Reader, tally: &mut Tally) -> Read<Type> {
     match reader.peek()? {
         0x65 => reader.malformed(),
         _ => composite(reader, tally),
     }
 }
 
-fn values(reader: &mut Reader, tally: &mut Tally) -> Read<u64> {
+/// How many values there are, and whether one of them is a reference that the garbage collector knows.
+fn values(reader: &mut Reader, tally: &mut Tally) -> Read<(u64, bool)> {
     let count = members(reader, tally)?;
+    let mut references = false;
     for _ in 0..count {
+        // All but those to functions.
+        references |= matches!(reader.peek()?, 0x63..=0x6f | 0x71 | 0x72 | 0x74);
         value(reader)?;
     }
-    Ok(count)
+    Ok((count, references))
 }
 
 /// Reads a number of fields.

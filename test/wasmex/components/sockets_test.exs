@@ -15,6 +15,77 @@ defmodule Wasmex.Components.SocketsTest do
     end
   end
 
+  @guest "test/guests/sockets/component/component.wasm"
+
+  defp start(args, opts) do
+    {:ok, pid} = Wasmex.Program.start_link([program: @guest, args: args] ++ opts)
+    assert_receive {^pid, {:data, "on 127.0.0.1:" <> port}}, 60_000
+    {pid, port |> String.trim() |> String.to_integer()}
+  end
+
+  describe "a listener" do
+    test "at a port that the system chose" do
+      {pid, port} = start(["serve", "127.0.0.1:0", "2"], bind: ["127.0.0.1:0"])
+
+      for text <- ["one", String.duplicate("two", 100_000)] do
+        {:ok, socket} = :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, active: false])
+        sender = Task.async(fn -> :ok = :gen_tcp.send(socket, text) end)
+        assert {:ok, ^text} = :gen_tcp.recv(socket, byte_size(text), 60_000)
+        Task.await(sender)
+        :gen_tcp.close(socket)
+      end
+
+      assert_receive {^pid, {:exit_status, 0}}, 60_000
+    end
+
+    test "is its own rule: neither another address nor what dial: allows" do
+      for opts <- [
+            [],
+            [dial: ["127.0.0.1"]],
+            [bind: ["127.0.0.2:0"]],
+            [bind: ["udp://127.0.0.1:0"]]
+          ] do
+        assert {:ok, %{status: 1, stdout: "PermissionDenied\n"}} =
+                 Wasmex.run(@guest, ["serve", "127.0.0.1:0", "1"], opts)
+      end
+
+      # To connect, the guest may let the system choose an address; that is none to listen at.
+      assert {:ok, %{status: 1, stdout: "PermissionDenied\n"}} =
+               Wasmex.run(@guest, ["serve", "0.0.0.0:0", "1"], dial: ["127.0.0.1"])
+    end
+
+    test "and who dials it are one program" do
+      opts = [bind: ["127.0.0.1:0"], dial: ["127.0.0.1"]]
+      assert {:ok, %{stdout: "there and back\n"}} = Wasmex.run(@guest, ["both"], opts)
+    end
+  end
+
+  test "who sent a datagram may be answered" do
+    {pid, port} = start(["udp-serve", "127.0.0.1:0", "1"], bind: ["udp://127.0.0.1:0"])
+    {:ok, peer} = :gen_udp.open(0, [:binary, active: false, ip: {127, 0, 0, 1}])
+    :ok = :gen_udp.send(peer, {127, 0, 0, 1}, port, "hello")
+    assert {:ok, {_, ^port, "hello"}} = :gen_udp.recv(peer, 0, 60_000)
+    assert_receive {^pid, {:exit_status, 0}}, 60_000
+  end
+
+  test "a connection that the host makes is one like others: without waiting, and with much to say" do
+    count = fn socket -> Socket.send(socket, "got #{total(socket, 0)}") end
+
+    assert {:ok, %{status: 0, stdout: stdout}} =
+             Wasmex.run(@guest, ["dial", "db.internal:80", "3000000"],
+               dial: [{"db.internal:80", count}]
+             )
+
+    assert stdout == "127.0.0.1:0 240.0.0.1:80\nErr(WouldBlock)\ngot 3000000\n"
+  end
+
+  defp total(socket, bytes) do
+    case Socket.recv(socket, 0, 60_000) do
+      {:ok, more} -> total(socket, bytes + byte_size(more))
+      {:error, :closed} -> bytes
+    end
+  end
+
   describe "a name" do
     test "that no rule allows, that is none, and that has no address" do
       for {name, said} <- [

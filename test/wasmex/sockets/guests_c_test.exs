@@ -54,6 +54,10 @@ defmodule Wasmex.Sockets.GuestsCTest do
         outcomes = script(@version, lines, bind: ["127.0.0.1:0"])
         assert outcomes == ["ok", "ok", "ok", "ok", "acces"]
         assert script(@version, Enum.take(lines, 2), bind: ["127.0.0.2:0"]) == ["ok", "acces"]
+
+        # To connect, the guest may let the system choose an address; that is none to listen at.
+        lines = ["open s inet stream", "bind s 0.0.0.0 0", "listen s"]
+        assert script(@version, lines, dial: ["127.0.0.1"]) == ["ok", "ok", "acces"]
       end
 
       test "a connection to itself" do

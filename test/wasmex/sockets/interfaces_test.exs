@@ -105,4 +105,67 @@ defmodule Wasmex.Sockets.InterfacesTest do
     {:ok, run} = Wasmex.run(@script <> "v2.wasm", lines, dial: ["127.0.0.1"])
     assert run.stdout =~ ~r/ok\n.* ok\n.* isconn\n/
   end
+
+  describe "what is refused" do
+    defp refusals(lines, opts) do
+      test = self()
+      trace = fn event -> if event.outputs[:refused], do: send(test, {:refused, event}) end
+      {:ok, %{status: 0}} = Wasmex.run(@script <> "v2.wasm", lines, [trace: trace] ++ opts)
+      collect()
+    end
+
+    defp collect do
+      receive do
+        # The system chose that port.
+        {:refused, %{name: "sock_listen"} = event} ->
+          assert event.outputs[:refused] =~ ~r"^no rule of bind: allows tcp://0.0.0.0:\d+$"
+          [{event.name, event.result, :port} | collect()]
+
+        {:refused, event} ->
+          [{event.name, event.result, event.outputs[:refused]} | collect()]
+      after
+        0 -> []
+      end
+    end
+
+    test "tells the trace which option has no rule for it" do
+      lines = [
+        "open c inet stream",
+        "connect c 10.1.2.3 80",
+        "bind c 127.0.0.1 81",
+        "open l inet stream",
+        "bind l 0.0.0.0 0",
+        "listen l",
+        "open u inet dgram",
+        "open x unix stream",
+        "connect x unix:/run/other.sock 0",
+        "bind x unix:/run/own.sock 0",
+        "lookup db.internal 80",
+        "pathopen p 3 tcp+dial://10.1.2.4:80"
+      ]
+
+      opts = [dial: ["tcp://127.0.0.1", "unix:///run/app.sock"]]
+
+      assert refusals(lines, opts) == [
+               {"sock_connect", :acces, "no rule of dial: allows tcp://10.1.2.3:80"},
+               {"sock_bind", :acces, "no rule of bind: allows tcp://127.0.0.1:81"},
+               {"sock_listen", :acces, :port},
+               {"sock_open", :acces, "neither dial: nor bind: allows UDP sockets"},
+               {"sock_connect", :acces, "no rule of dial: allows unix:///run/other.sock"},
+               {"sock_bind", :acces, "no rule of bind: allows unix:///run/own.sock"},
+               {"sock_getaddrinfo", :acces,
+                "no rule of dns: or dial: allows the name \"db.internal\""},
+               {"path_open", :acces, "no rule of dial: allows tcp://10.1.2.4:80"}
+             ]
+    end
+
+    test "tells it for datagrams, too" do
+      lines = ["open u inet dgram", "sendto u 127.0.0.1 9 x", "bind u 127.0.0.1 9"]
+
+      assert refusals(lines, dial: ["udp://10.0.0.1"]) == [
+               {"sock_send_to", :acces, "no rule of dial: allows udp://127.0.0.1:9"},
+               {"sock_bind", :acces, "no rule of bind: allows udp://127.0.0.1:9"}
+             ]
+    end
+  end
 end

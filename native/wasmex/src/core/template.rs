@@ -43,7 +43,11 @@ impl TemplateResource {
             .into());
         }
         if let Some(name) = self.hosts.missing_from(cell.hosts) {
-            let message = format!("the template imports {name}, which the store does not grant");
+            let message = match name.starts_with("wasmedge") {
+                true => "it imports functions for sockets that the option :sockets does not allow"
+                    .into(),
+                false => format!("the template imports {name}, which the store does not grant"),
+            };
             return Err(Error::text(atoms::wasi(), message));
         }
         Ok(())

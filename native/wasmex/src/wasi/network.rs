@@ -215,7 +215,11 @@ impl Network {
             SocketAddrUse::UdpBind => {
                 self.bind_udp.allow_bind(address) || (unspecified && !self.udp.is_empty())
             }
-            SocketAddrUse::TcpListen => self.bind_tcp.allow_bind(address),
+            // With a rule for port 0, the system has chosen the port: another one could not have been bound.
+            SocketAddrUse::TcpListen => {
+                let any_port = SocketAddr::new(address.ip(), 0);
+                self.bind_tcp.allow_bind(address) || self.bind_tcp.allow_bind(any_port)
+            }
             // Incoming connections at an address where the guest may listen.
             SocketAddrUse::TcpAccept => !self.bind_tcp.is_empty(),
             SocketAddrUse::UdpReceive if self.bind_udp.is_empty() => {

@@ -83,7 +83,6 @@ pub async fn sock_bind(
         let socket = p1.descriptors.socket_mut(fd)?;
         p1.net.check_bind(&at, socket.datagrams)?;
         at.with(|at| net::bind(socket.fd(), at))?;
-        socket.bound = true;
         Ok(())
     };
     code(bind())
@@ -98,10 +97,8 @@ pub async fn sock_listen(
 ) -> Result<i32> {
     let mut listen = || {
         let socket = p1.descriptors.socket_mut(fd)?;
-        if !socket.bound
-            && let Ok(Some(Address::Net(at))) = net::getsockname(socket.fd()).map(address::of_any)
-        {
-            // An unbound socket gets some port, on every address of the machine.
+        // Binding may have been allowed in order to connect; and an unbound socket gets some port, on every address.
+        if let Ok(Some(Address::Net(at))) = net::getsockname(socket.fd()).map(address::of_any) {
             p1.net.check(at, SocketAddrUse::TcpListen)?;
         }
         net::listen(socket.fd(), backlog.clamp(1, MAX_BACKLOG))?;

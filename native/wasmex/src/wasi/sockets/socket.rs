@@ -58,8 +58,6 @@ pub struct Socket {
     pub datagrams: bool,
     /// The flags set by the guest.
     pub flags: u16,
-    /// Its address was checked when the guest bound it; the system may have chosen the port.
-    pub bound: bool,
     /// It accepts connections.
     pub listening: bool,
     /// Where accepted connections come from.
@@ -114,7 +112,6 @@ impl Socket {
             family,
             datagrams,
             flags: 0,
-            bound: false,
             listening: false,
             accepts: Accepts::System,
             path: None,

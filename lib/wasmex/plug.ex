@@ -61,7 +61,7 @@ defmodule Wasmex.Plug do
 
   @type options :: %{name: term(), unknown: :auto | :pass | :not_found}
 
-  # The connection after the last read of the body.
+  # The adapter after the last read or write.
   @key :"$wasmex_plug_conn"
   # The write timeout for a part of a response while other requests need the place, in ms.
   @hurry 250
@@ -123,6 +123,7 @@ defmodule Wasmex.Plug do
 
   defp serve(conn, request, service) do
     {_response, {conn, ended}} = Service.serve(service, request, &reply/2, {conn, :ok})
+    conn = current(conn)
     Process.delete(@key)
 
     if ended == :broken, do: break_off(conn), else: conn
@@ -202,7 +203,7 @@ defmodule Wasmex.Plug do
 
       left ->
         patience = min(@read[:read_timeout], left)
-        Plug.Conn.read_body(conn, [{:read_timeout, patience} | @read])
+        Plug.Conn.read_body(current(conn), [{:read_timeout, patience} | @read])
     end
   end
 
@@ -211,7 +212,7 @@ defmodule Wasmex.Plug do
   defp read({:error, _}, _read, _most), do: {[Request.body_error(400)], :end}
 
   defp read({more, bytes, conn}, read, most) do
-    Process.put(@key, conn)
+    kept(conn)
     read = read + byte_size(bytes)
 
     cond do
@@ -221,12 +222,18 @@ defmodule Wasmex.Plug do
     end
   end
 
-  # Reading returns a new connection, which is kept in the process dictionary.
+  # Reading and writing both return a new connection, whose adapter is the state of the socket. A body may be read while its response
+  # is being written, so the last one is kept in the process dictionary.
   defp current(conn) do
-    case Process.delete(@key) do
+    case Process.get(@key) do
       nil -> conn
-      %{adapter: adapter} -> %{conn | adapter: adapter}
+      adapter -> %{conn | adapter: adapter}
     end
+  end
+
+  defp kept(%{adapter: adapter} = conn) do
+    Process.put(@key, adapter)
+    conn
   end
 
   # Web servers wait much longer for a client that does not read. When this process dies, its place becomes free and its
@@ -240,17 +247,17 @@ defmodule Wasmex.Plug do
 
   defp reply({:whole, status, headers, body}, {conn, _}) do
     conn = conn |> current() |> put(headers)
-    {Plug.Conn.send_resp(conn, status, body), :ok}
+    {kept(Plug.Conn.send_resp(conn, status, body)), :ok}
   end
 
   defp reply({:head, status, headers}, {conn, _}) do
     conn = conn |> current() |> put(headers)
-    {Plug.Conn.send_chunked(conn, status), :ok}
+    {kept(Plug.Conn.send_chunked(conn, status)), :ok}
   end
 
   defp reply({:chunk, bytes}, {conn, _}) do
     case Plug.Conn.chunk(current(conn), IO.iodata_to_binary(bytes)) do
-      {:ok, conn} -> {conn, :ok}
+      {:ok, conn} -> {kept(conn), :ok}
       {:error, _} -> {:gone, {conn, :ok}}
     end
   end

@@ -19,27 +19,28 @@ unless Code.ensure_loaded?(Plug.Conn) do
               state: :unset,
               halted: false
 
-    # `adapter` is `{pieces of the body, who is told}`.
-    def read_body(%{adapter: {[], to}} = conn, _opts), do: {:ok, "", %{conn | adapter: {[], to}}}
-    def read_body(%{adapter: {[{:error, reason} | _], _}}, _opts), do: {:error, reason}
-
-    def read_body(%{adapter: {[last], to}} = conn, _opts),
-      do: {:ok, last, %{conn | adapter: {[], to}}}
-
-    def read_body(%{adapter: {[piece | rest], to}} = conn, _opts),
-      do: {:more, piece, %{conn | adapter: {rest, to}}}
+    # `adapter` is `{pieces of the body, who is told}`, and `:chunked` behind these once the response has begun: as that of a
+    # web server it is another one after each read and write.
+    def read_body(%{adapter: adapter} = conn, _opts) do
+      case elem(adapter, 0) do
+        [] -> {:ok, "", conn}
+        [{:error, reason} | _] -> {:error, reason}
+        [last] -> {:ok, last, %{conn | adapter: put_elem(adapter, 0, [])}}
+        [piece | rest] -> {:more, piece, %{conn | adapter: put_elem(adapter, 0, rest)}}
+      end
+    end
 
     def send_resp(%{adapter: {_, to}} = conn, status, body) do
       send(to, {:resp, status, conn.resp_headers, body})
       %{conn | status: status, state: :sent}
     end
 
-    def send_chunked(%{adapter: {_, to}} = conn, status) do
+    def send_chunked(%{adapter: {pieces, to}} = conn, status) do
       send(to, {:chunked, status, conn.resp_headers})
-      %{conn | status: status, state: :chunked}
+      %{conn | status: status, state: :chunked, adapter: {pieces, to, :chunked}}
     end
 
-    def chunk(%{adapter: {_, to}} = conn, bytes) do
+    def chunk(%{adapter: {_, to, :chunked}} = conn, bytes) do
       send(to, {:chunk, bytes})
 
       receive do

@@ -100,6 +100,29 @@ defmodule Wasmex.PlugTest do
     assert {:shutdown, _} = catch_exit(call(conn("GET", "/breaks"), name))
   end
 
+  test "reads on while it streams the answer", %{dir: dir} do
+    File.cp!("test/guests/component_http/component_http.wasm", Path.join(dir, "echo.wasm"))
+
+    for reuse <- [0, 1] do
+      start_supervised!(
+        {Wasmex.Plug, name: {:echo, reuse}, dir: dir, defaults: [timeout: 60_000, reuse: reuse]}
+      )
+
+      body = for n <- 1..40, do: String.duplicate(<<n>>, 32_768)
+      assert %{state: :chunked} = call(conn("POST", "/echo/echo", body: body), {:echo, reuse})
+      assert_received {:chunked, 200, _}
+      assert chunks([]) == IO.iodata_to_binary(body)
+    end
+  end
+
+  defp chunks(read) do
+    receive do
+      {:chunk, bytes} -> chunks([read, bytes])
+    after
+      0 -> IO.iodata_to_binary(read)
+    end
+  end
+
   test "one function can have the whole path", %{dir: dir} do
     start_supervised!({Wasmex.Plug, name: :one, file: Path.join(dir, "rustenv.wasm")})
     call(conn("GET", "/any/path"), :one)

@@ -33,7 +33,8 @@ defmodule Wasmex.HTTP.Resident do
     :udp,
     :lookup,
     :max_sockets,
-    :dial_timeout
+    :dial_timeout,
+    :dial_cacerts
   ]
 
   defstruct [:function, :listener, :owner, :program, :started, pause: @first_pause]

@@ -94,6 +94,24 @@ defmodule Wasmex.Sockets.DialTest do
     end
   end
 
+  test "a function over HTTP and a stream dial as any program does" do
+    answer = fn socket -> Socket.send(socket, "hello") end
+    dial = [dial: [{"10.1.2.3:80", answer}]]
+    lines = ["open a inet stream", "connect a 10.1.2.3 80", "recv a 5 2"]
+    last = ~s|recv a 5 2 -> ok 5 "hello"\n|
+
+    assert @script |> Wasmex.stream!(lines, dial) |> Enum.join() =~ last
+
+    {:ok, function} = Wasmex.HTTP.load(@script, [convention: :env, dial_cacerts: nil] ++ dial)
+    body = Enum.map_join(lines, &(&1 <> "\n"))
+
+    for _ <- 1..2 do
+      request = Wasmex.HTTP.Request.new("POST", "/", [], body)
+      assert %{status: 200, body: body} = Wasmex.HTTP.call(function, request)
+      assert body =~ last
+    end
+  end
+
   test "a process is handed the connection, or it is refused when it is gone" do
     lines = ["open a inet stream", "connect a 10.1.2.3 80", "recv a 5"]
 

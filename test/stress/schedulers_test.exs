@@ -1,0 +1,188 @@
+defmodule Wasmex.Stress.SchedulersTest do
+  # What works on much, and must not hold a scheduler: in pieces, on dirty schedulers, or elsewhere.
+  use ExUnit.Case, async: false
+
+  @moduletag :stress
+  @moduletag timeout: :infinity
+
+  alias Wasmex.{Instance, Memory, Module, Pipe, Store}
+
+  # Other programs have the cores, too: what is held is compared with a process of plain Elixir at the same time. In ms.
+  @most 10
+  @times 3
+  @tries 6
+
+  defp held(fun) do
+    me = self()
+    {watch, ref} = spawn_monitor(fn -> watch(%{}) end)
+    :erlang.system_monitor(watch, [{:long_schedule, 1}])
+    plain = spawn_link(fn -> plain(0) end)
+    worker = Task.async(fun)
+    result = Task.await(worker, :infinity)
+    Process.unlink(plain)
+    Process.exit(plain, :kill)
+    :erlang.system_monitor(:undefined)
+    send(watch, {:tell, me})
+    longest = receive do: ({:longest, longest} -> longest)
+    Process.demonitor(ref, [:flush])
+    {result, Map.get(longest, worker.pid, 0), Map.get(longest, plain, 0)}
+  end
+
+  defp watch(longest) do
+    receive do
+      {:monitor, pid, :long_schedule, info} when is_pid(pid) ->
+        watch(Map.update(longest, pid, info[:timeout], &max(&1, info[:timeout])))
+
+      {:tell, pid} ->
+        send(pid, {:longest, longest})
+
+      _port ->
+        watch(longest)
+    end
+  end
+
+  defp plain(n), do: plain(rem(n * 7 + 1, 1_000_003))
+
+  # Each time, not now and then.
+  defp assert_not_held(fun, tries \\ @tries, seen \\ [])
+
+  defp assert_not_held(_fun, 0, seen),
+    do: flunk("a scheduler was held each time, {ours, plain Elixir} in ms: #{inspect(seen)}")
+
+  defp assert_not_held(fun, tries, seen) do
+    {result, ours, plain} = held(fun)
+
+    if ours > @times * plain + @most,
+      do: assert_not_held(fun, tries - 1, [{ours, plain} | seen]),
+      else: result
+  end
+
+  defp instance(wat, imports \\ %{}) do
+    {:ok, store} = Store.new()
+    {:ok, module} = Module.compile(store, wat)
+    {:ok, instance} = Instance.new(store, module, imports)
+    {instance, store}
+  end
+
+  defp memory do
+    {instance, store} = instance(~s|(module (memory (export "memory") 4000))|)
+    {:ok, memory} = Memory.from_instance(store, instance)
+    {memory, store}
+  end
+
+  @size 200_000_000
+
+  test "the check finds a function that holds a scheduler" do
+    # The copy of a message is made in one go.
+    term = Enum.to_list(1..3_000_000)
+    pid = spawn(fn -> Process.sleep(:infinity) end)
+    {_, ours, _plain} = held(fn -> send(pid, term) end)
+    assert ours > 0
+    Process.exit(pid, :kill)
+  end
+
+  test "reading, writing and searching a large memory" do
+    {memory, _store} = memory()
+    assert_not_held(fn -> {:ok, _} = Memory.read(memory, 0, @size) end)
+    bytes = :binary.copy("x", @size)
+    assert_not_held(fn -> :ok = Memory.write(memory, 0, bytes) end)
+    assert_not_held(fn -> {:ok, _} = Memory.read_cstring(memory, 0, 2 * @size) end)
+  end
+
+  test "closing and losing a store with a large memory" do
+    fill = fn ->
+      {memory, store} = memory()
+      :ok = Memory.write(memory, 0, :binary.copy("x", @size))
+      {memory, store}
+    end
+
+    for _ <- 1..3 do
+      {_memory, store} = fill.()
+      assert_not_held(fn -> Store.close(store) end)
+    end
+
+    fill.()
+    assert_not_held(fn -> :erlang.garbage_collect() end)
+  end
+
+  test "growing a memory by one page, often" do
+    {memory, store} = memory()
+    assert_not_held(fn -> for _ <- 1..500, do: Memory.grow(store, memory, 1) end)
+  end
+
+  test "an unknown name among 100,000 exports" do
+    exports = Enum.map_join(1..99_000, "\n", &~s|(export "name-number-#{&1}" (func 0))|)
+    {instance, _store} = instance("(module (func) #{exports})")
+
+    assert_not_held(fn ->
+      for _ <- 1..20, do: {:error, _} = Instance.call(instance, "name-number-x", [])
+    end)
+
+    assert_not_held(fn ->
+      for _ <- 1..20, do: {:ok, []} = Instance.call(instance, "name-number-500", [])
+    end)
+  end
+
+  test "a pipe of 100 MB" do
+    {:ok, pipe} = Pipe.new()
+    bytes = :binary.copy("x", div(@size, 2))
+    assert_not_held(fn -> {:ok, _} = Pipe.write(pipe, bytes) end)
+    Pipe.seek(pipe, 0)
+    assert_not_held(fn -> Pipe.read(pipe) end)
+  end
+
+  test "an endless guest, and one that calls Elixir and itself" do
+    {endless, _store} = instance(~s|(module (func (export "f") (loop br 0)))|)
+    assert_not_held(fn -> {:error, _} = Instance.call(endless, "f", [], timeout: 300) end)
+
+    import = {:fn, [:i32], [:i32], fn context, n -> again(context, n) end}
+
+    {nested, _store} =
+      instance(
+        ~s|(module (import "env" "again" (func $again (param i32) (result i32)))
+          (func (export "f") (param i32) (result i32) (call $again (local.get 0))))|,
+        %{env: %{again: import}}
+      )
+
+    assert_not_held(fn -> for _ <- 1..50, do: {:ok, [0]} = Instance.call(nested, "f", [50]) end)
+  end
+
+  defp again(_context, 0), do: 0
+
+  defp again(context, n) do
+    {:ok, [0]} = Instance.call(context.instance, "f", [n - 1])
+    0
+  end
+
+  test "a name of a function that is a bomb for demanglers, in a trap" do
+    name = "_Z1f" <> String.duplicate("N1aS_", 10) <> String.duplicate("S_", 100)
+    {:ok, store} = Store.new()
+    {:ok, module} = Module.compile(store, Wasmex.HostileBytes.named(name))
+    {:ok, instance} = Instance.new(store, module, %{})
+
+    assert_not_held(fn -> for _ <- 1..50, do: {:error, _} = Instance.call(instance, "f", [30]) end)
+  end
+
+  test "compiling, in the VM and in a helper" do
+    bytes = Wasmex.Guest.bytes("go_main")
+
+    for compile <- [:in_process, :isolated] do
+      assert_not_held(fn ->
+        {:ok, _} = Module.compile(Wasmex.Engine.default(), bytes, compile: compile)
+      end)
+    end
+  end
+
+  test "what a program prints" do
+    wat =
+      ~s|(module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 200)
+      (func (export "_start") (local $i i32)
+        (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 10000000))
+        (loop (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (br_if 0 (i32.lt_u (local.get $i) (i32.const 5))))))|
+
+    assert_not_held(fn -> {:ok, _} = Wasmex.run(wat) end)
+  end
+end

@@ -631,7 +631,7 @@ defmodule Wasmex.SecurityTest do
       end
       reads.(reads)
       System.cmd("kill", ["-ABRT", to_string(helper)])
-      IO.inspect(Task.await(asked))
+      IO.inspect(Task.await(asked, 60_000))
       IO.inspect(elem(Wasmex.Module.compile(engine, "(module)", compile: :isolated), 0))
       """
 

@@ -15,12 +15,12 @@ defmodule Wasmex.Component do
 
   - `path:`: the component's file, relative to the project. Its bytes are embedded in the module, so a
     release does not need the file. With `otp_app: :my_app` the file is read from that application's
-    directory at run time instead. It may be one that `mix wasmex.compile` made, with `wit:` for its types.
+    directory at run time instead. It may be an artefact of `mix wasmex.compile`, with `wit:` for its types.
   - `wit:`: a WIT file or folder (with `world:`) that defines the types. Pass the component itself to
     `start_link/1` as `path:` or `bytes:`; `path:` is then optional here.
-  - `snapshot: true`: instances begin in a snapshot that is taken when the module is compiled: what start functions do is done. A keyword list
-    has the options of `Wasmex.Snapshot.take/2`, such as `[init: "wizer-initialize"]`. What repeats in each instance then is said there.
-    Not with `otp_app:`, whose file is read at run time: snapshot that file with `mix wasmex.snapshot`
+  - `snapshot: true`: instances start from a snapshot taken when the module is compiled, after the start functions have run. A
+    keyword list has the options of `Wasmex.Snapshot.take/2`, such as `[init: "wizer-initialize"]`; see there for the state that all
+    instances share. Not with `otp_app:`, whose file is read at run time: snapshot that file with `mix wasmex.snapshot`
   - `structs: true`: records of exported interfaces become structs, each in its own module. Records of
     imported interfaces and of the world stay maps.
 

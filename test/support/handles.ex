@@ -123,6 +123,7 @@ defmodule Wasmex.Handles do
   defp special({Wasmex.Global, :new}, good), do: [good[Wasmex.StoreOrCaller], :i32, 1, []]
   defp special({Wasmex.Table, :new}, good), do: [good[Wasmex.StoreOrCaller], :funcref, 1, []]
   defp special({Wasmex.Linker, _}, good), do: [Wasmex.Linker.new(), good[Wasmex.Module], []]
+  defp special({Wasmex.Func, :call}, _good), do: [nil, [1], []]
   defp special({Wasmex.Instance, :read_bytes}, good), do: [good[Wasmex.Instance], {0, 1}, []]
   defp special({Components.GuestResource, :new}, _good), do: [nil, @counter, [1], 1_000]
 
@@ -177,7 +178,11 @@ defmodule Wasmex.Handles do
   defp types({:ann_type, _, [_, type]}, module), do: types(type, module)
   defp types(_type, _module), do: []
 
-  defp structs(module), do: if(function_exported?(module, :__struct__, 0), do: [module], else: [])
+  # A module that is not loaded exports nothing yet.
+  defp structs(module) do
+    struct? = Code.ensure_loaded?(module) and function_exported?(module, :__struct__, 0)
+    if struct?, do: [module], else: []
+  end
 
   defp value({:ann_type, _, [_, type]}, module, good), do: value(type, module, good)
 

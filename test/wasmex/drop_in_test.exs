@@ -348,13 +348,13 @@ defmodule Wasmex.DropInTest do
           ] do
         caller = Task.async(call)
         assert_receive {:waiting, server}
-        result = Task.await(caller)
+        result = Task.await(caller, 60_000)
         if is_pid(result), do: wait_for_exit(result), else: assert({:timeout, _} = result)
         send(server, :go)
         next = Task.async(fn -> Components.call_function(pid, "run", []) end)
         assert_receive {:waiting, ^server}
         send(server, :go)
-        assert Task.await(next) == {:ok, 1}
+        assert Task.await(next, 60_000) == {:ok, 1}
       end
     end
 

@@ -115,7 +115,7 @@ defmodule Wasmex.HandlesTest do
                     [{Wasmex.Plugin, :functions}, {Wasmex.Plugin, :function_exists?}] ++
                     [{Store, :close}, {Components.Store, :close}, {Wasmex.Plugin, :close}] ++
                     [{Instance, :call_exported_function}, {Components.Instance, :call_function}] ++
-                    [{Components.GuestResource, :alive?}] ++ @elixir_only
+                    [{Components.GuestResource, :alive?}, {Wasmex.Func, :type}] ++ @elixir_only
 
   test "a handle of a closed store says so in every public function that takes one" do
     handles = Handles.make()

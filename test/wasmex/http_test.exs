@@ -157,7 +157,7 @@ defmodule Wasmex.HTTPTest do
     tasks =
       for _ <- 1..50, do: Task.async(fn -> HTTP.call(function, Request.new("GET", "/")).body end)
 
-    assert tasks |> Task.await_many() |> Enum.uniq() == ["11"]
+    assert tasks |> Task.await_many(60_000) |> Enum.uniq() == ["11"]
   end
 
   test "failures are 5xx with nothing of the inside in the body" do

@@ -27,7 +27,7 @@ defmodule Wasmex.PluginTest do
     test "of many processes wait for their turn" do
       plugin = kit("echo")
       tasks = for n <- 1..100, do: Task.async(fn -> Plugin.call(plugin, "echo", "#{n}") end)
-      assert Task.await_many(tasks) == for(n <- 1..100, do: {:ok, "#{n}"})
+      assert Task.await_many(tasks, 60_000) == for(n <- 1..100, do: {:ok, "#{n}"})
     end
 
     test "a plug-in is stopped in time and can be called again" do
@@ -157,7 +157,7 @@ defmodule Wasmex.PluginTest do
       pid = start_supervised!({Plugin, source: Path.join(@kits, "stop.wasm")})
       task = Task.async(fn -> Plugin.call(pid, "forever", "", timeout: 200) end)
       assert Plugin.function_exists?(pid, "count")
-      assert {:error, %Error{reason: :timeout}} = Task.await(task)
+      assert {:error, %Error{reason: :timeout}} = Task.await(task, 60_000)
     end
 
     test "that can't be started says why" do

@@ -114,7 +114,7 @@ defmodule Wasmex.PoolTest do
       Guest.wait_until(fn -> Pool.stats(pool).waiting == 1 end)
       assert {:error, %Error{reason: :overloaded}} = Pool.call(pool, "count", [])
       assert Pool.checkin(lease) == :ok
-      assert Task.await(waits) == {:ok, [1]}
+      assert Task.await(waits, 60_000) == {:ok, [1]}
       assert Pool.stats(pool) == empty()
     end
 
@@ -254,7 +254,7 @@ defmodule Wasmex.PoolTest do
     drains = Task.async(fn -> Pool.drain(pool) end)
     Guest.wait_until(fn -> match?({:error, %Error{reason: :closed}}, Pool.checkout(pool)) end)
     Pool.checkin(lease)
-    assert Task.await(drains) == :ok
+    assert Task.await(drains, 60_000) == :ok
   end
 
   test "a stopped pool closes its workers; users exit as with any process that is gone" do
@@ -297,7 +297,7 @@ defmodule Wasmex.PoolTest do
       assert Pool.call(pool, "count", [], key: "b") == {:ok, [1]}
       assert Pool.call(pool, "count", []) == {:ok, [1]}
       Pool.checkin(lease)
-      assert Task.await(waits) == {:ok, [1]}
+      assert Task.await(waits, 60_000) == {:ok, [1]}
       assert Pool.stats(pool) == empty()
     end
 

@@ -161,7 +161,7 @@ defmodule Wasmex.RunTest do
         end)
 
       assert {:ok, %Run{stdout: "from elsewhere"}} = rust(["echo"], stdin: pipe)
-      Task.await(task)
+      Task.await(task, 60_000)
     end
   end
 

@@ -4,7 +4,7 @@ defmodule Wasmex.Call.Deadlock do
   # example is an imported function that awaits a task which calls into the same store.
   #
   # The NIF detects cycles between stores. This module follows processes: `Task.await/2` and `GenServer.call/3` monitor
-  # the process that they wait for. Which of a process's monitors that is cannot be told, so the wait is only certain never
+  # the process that they wait for. Which of a process's monitors that is cannot be determined, so the wait is only certain never
   # to end if all monitored processes wait for this one. Waits that end by themselves, such as `Task.yield/2`, do not count.
   # It is only used once a wait has become long.
 

@@ -64,7 +64,7 @@ defmodule Wasmex.Cluster.Nodes do
         do: {node, known}
   end
 
-  # A cluster that is not started, or starts again, knows of nobody.
+  # A cluster that is not started, or is restarting, knows no nodes.
   defp rows do
     :ets.match_object(__MODULE__, {{:node, :_}, :_})
   rescue

@@ -87,7 +87,7 @@ defmodule Wasmex.Cluster.Talk do
     ArgumentError -> list
   end
 
-  # Lines are there without waiting, so many of them go at once.
+  # Lines are available without waiting, so send many of them at once.
   def parts(%File.Stream{} = stream) do
     Stream.chunk_while(
       stream,

@@ -15,7 +15,7 @@ defmodule Wasmex.Compiler.Options do
             memory: 2 * 1024 * 1024 * 1024,
             timeout: 120_000,
             reuse: nil,
-            # Whether the disk cache of the configuration is used, where the engine has none of its own.
+            # Whether the configured disk cache is used, if the engine has no cache.
             cache: false
 
   @type t :: %__MODULE__{

@@ -53,7 +53,7 @@ defmodule Wasmex.Deploy.Server do
   @doc "The worker for a pool of this code, compiled in the calling process."
   @spec worker(Code.t(), map()) :: {:ok, {module(), term()}} | {:error, Exception.t()}
   def worker(code, opts) do
-    # The bytes too, where an artefact would do: this node gives them to others when the node they came from is gone.
+    # Fetches the bytes even if an artefact is sufficient: other nodes may need them when the node of origin is gone.
     with {:ok, _} <- Code.bytes(code),
          do: Source.worker(Map.merge(opts, %{source: code, engine: nil}))
   end

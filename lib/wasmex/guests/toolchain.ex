@@ -108,7 +108,7 @@ defmodule Wasmex.Guests.Toolchain do
     end
   end
 
-  @doc "The language of a folder without `guest.exs`, by what is in it."
+  @doc "The language of a folder without `guest.exs`, by its files."
   @spec guess(Path.t()) :: {String.t(), String.t()} | nil
   def guess(folder) do
     has? = &(Path.wildcard(Path.join(folder, &1)) != [])

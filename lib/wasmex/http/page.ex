@@ -225,7 +225,7 @@ defmodule Wasmex.HTTP.Page do
       trouble |> to_string() |> String.slice(0, 200) |> escape()
     ]
 
-    # Labels stand beside the values where the screen is too narrow for a table.
+    # Labels are shown beside the values if the screen is too narrow for a table.
     cells =
       for {{title, class}, content} <- Enum.zip(@columns, cells),
           do: ~s|<td data-label="#{title}" class="#{class}">#{content}</td>|

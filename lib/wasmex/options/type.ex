@@ -107,7 +107,7 @@ defmodule Wasmex.Options.Type do
   defp valid?(:bytes, value), do: valid?(:natural, value)
   defp valid?(:timeout, :infinity), do: true
   defp valid?(:timeout, value), do: is_integer(value) and value >= 0
-  # Not `in`, which asks a protocol.
+  # Not `in`, which uses a protocol.
   defp valid?({:integer, first..last//1}, value),
     do: is_integer(value) and value >= first and value <= last
 

@@ -9,7 +9,7 @@ defmodule Wasmex.Compiler.InProcessTest do
 
     1..20
     |> Enum.map(fn _ -> Task.async(fn -> Module.compile(Engine.default(), "(module)") end) end)
-    |> Task.await_many()
+    |> Task.await_many(60_000)
     |> Enum.each(&assert {:ok, %Module{}} = &1)
 
     assert {:ok, _} = Module.compile(Engine.default(), "(module)")

@@ -220,7 +220,7 @@ defmodule Wasmex.Compiler.IsolatedTest do
       for pid <- waiting, do: Process.exit(pid, :kill)
       wait(fn -> Compiler.info().waiting == 1 end)
       for pid <- busy, do: Process.exit(pid, :kill)
-      assert {:ok, %Module{}} = Task.await(task)
+      assert {:ok, %Module{}} = Task.await(task, 60_000)
       idle()
     end
 
@@ -261,7 +261,7 @@ defmodule Wasmex.Compiler.IsolatedTest do
     other = Task.async(fn -> compile(@rust) end)
     {_, 0} = System.cmd("kill", ["-9", "#{pid}"])
 
-    assert {:error, %Error{reason: :compile_crash} = error} = Task.await(victim)
+    assert {:error, %Error{reason: :compile_crash} = error} = Task.await(victim, 60_000)
     assert Exception.message(error) =~ "SIGKILL"
     assert {:ok, _} = Task.await(other, 60_000)
 
@@ -269,7 +269,7 @@ defmodule Wasmex.Compiler.IsolatedTest do
     pid = os_pid()
     wait(fn -> rss(pid) > 30_000 end)
     {_, 0} = System.cmd("kill", ["-ABRT", "#{pid}"])
-    assert {:error, %Error{reason: :compile_crash} = error} = Task.await(victim)
+    assert {:error, %Error{reason: :compile_crash} = error} = Task.await(victim, 60_000)
     assert Exception.message(error) =~ "SIGABRT"
     idle()
   end

@@ -140,7 +140,7 @@ defmodule Wasmex.Components.ResourcesTest do
 
     test "a handle that is lost is dropped before the next call", %{instance: instance} do
       task = Task.async(fn -> for _ <- 1..10, do: counters(instance, "make", [1]) end)
-      Task.await(task)
+      Task.await(task, 60_000)
       wait_until(fn -> live(instance) == 0 end)
     end
 

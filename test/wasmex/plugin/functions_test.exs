@@ -280,7 +280,7 @@ defmodule Wasmex.Plugin.FunctionsTest do
       send(pid, {:go, "#{n}"})
     end
 
-    for {n, task} <- tasks, do: assert(Task.await(task) == {:ok, "#{n}"})
+    for {n, task} <- tasks, do: assert(Task.await(task, 60_000) == {:ok, "#{n}"})
   end
 
   test "invalid declarations raise with their place" do

@@ -59,7 +59,7 @@ defmodule Wasmex.Plugin.PoolTest do
     Wasmex.Guest.wait_until(fn -> Pool.stats(pool).waiting == 1 end)
     assert {:error, %Error{reason: :overloaded}} = Plugin.Pool.call(pool, "count")
     for pid <- holders, do: send(pid, :out)
-    assert Task.await(waits) == {:ok, "1"}
+    assert Task.await(waits, 60_000) == {:ok, "1"}
     Wasmex.Guest.wait_until(fn -> Pool.stats(pool) == %{in_use: 0, idle: 0, waiting: 0} end)
   end
 

@@ -238,7 +238,7 @@ defmodule Wasmex.Sockets.DialTest do
       assert ["ok", "ok 5", "ok 5", "ok", "ok 127.0.0.1 " <> _, "again", "acces", "acces"] =
                script(lines, dial: ["127.0.0.1"], bind: ["127.0.0.1"])
 
-      Task.await(task)
+      Task.await(task, 60_000)
 
       # Without them a path is a file's, and the functions can't be imported.
       assert {:error, %Wasmex.Error{reason: :wasi}} = Wasmex.run(@script, [], sockets: :none)

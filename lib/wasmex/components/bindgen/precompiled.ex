@@ -13,8 +13,8 @@ defmodule Wasmex.Components.Bindgen.Precompiled do
   @type t :: {name :: String.t(), digest :: binary()}
 
   @doc """
-  Compiles the component, or these bytes of it, for the default engine, where the module becomes a beam file of a Mix project. nil elsewhere (in
-  scripts, tests and iex), and for what is compiled already.
+  Compiles the component, or these bytes of it, for the default engine, if the module becomes a beam file of a Mix project.
+  Otherwise nil (in scripts, tests and iex), and for code that is already compiled.
   """
   @spec make(module(), Path.t(), binary() | nil, Macro.Env.t()) :: t() | nil
   def make(module, path, bytes, env) do

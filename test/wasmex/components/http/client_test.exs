@@ -310,7 +310,7 @@ defmodule Wasmex.Components.HTTP.ClientTest do
         assert_receive {:got, "POST / HTTP/1.1\r\n" <> got}
         assert got =~ "half"
         refute got =~ "\r\n0\r\n"
-        Task.await(call)
+        Task.await(call, 60_000)
       end
 
       # The store ends with the process that has it.
@@ -490,7 +490,7 @@ defmodule Wasmex.Components.HTTP.ClientTest do
       assert_receive {:asked, two}
       refute_receive {:asked, _}, 100
       for pid <- [one, two], do: send(pid, :go)
-      assert {:ok, {:ok, 200}} = Task.await(call)
+      assert {:ok, {:ok, 200}} = Task.await(call, 60_000)
 
       slow = instance(http_max_exchanges: 1, http_timeout: 300)
       assert {:ok, {:error, _}} = Instance.call(slow, "hold", [request(once("")), 2])

@@ -8,7 +8,7 @@ defmodule Wasmex.MixProject do
       app: :wasmex,
       version: @version,
       elixir: "~> 1.14",
-      description: "WebAssembly guests as citizens of the BEAM, on wasmtime",
+      description: "Runs WebAssembly inside the BEAM, on wasmtime",
       elixirc_paths: elixirc_paths(Mix.env()),
       # Ours is a module of this project: it can only run after :elixir has compiled it.
       compilers: Mix.compilers() ++ [:wasmex_nif],

@@ -10,6 +10,7 @@ use crate::types::value;
 
 /// Scans the code section.
 pub fn bodies(section: &mut Reader, tally: &mut Tally, module: &Module) -> Read<()> {
+    let mut counts = Counts::new();
     for index in 0..section.u32()? {
         let at = section.at();
         let size = section.u32()?.into();
@@ -17,8 +18,8 @@ pub fn bodies(section: &mut Reader, tally: &mut Tally, module: &Module) -> Read<
         let mut body = section.take(size)?;
         let locals = locals(&mut body, tally)?;
         let passed = module.own_function(index);
-        let counts = Counts::new(locals.saturating_add(passed));
-        match instructions(&mut body, tally, module, (passed, counts), at) {
+        counts.begin(locals.saturating_add(passed));
+        match instructions(&mut body, tally, module, (passed, &mut counts), at) {
             // The parser stops here, before anything is compiled.
             Ok(()) | Err(Stop::Malformed(_)) => {}
             Err(refused) => return Err(refused),
@@ -54,7 +55,7 @@ fn instructions(
     body: &mut Reader,
     tally: &mut Tally,
     module: &Module,
-    (passed, mut counts): (u64, Counts),
+    (passed, counts): (u64, &mut Counts),
     start: usize,
 ) -> Read<()> {
     let mut work: u64 = 0;

@@ -8,7 +8,7 @@ use crate::instructions::Instruction;
 use crate::module::Module;
 
 /// Nested loops that are told apart. There are a handful in what compilers make.
-const DEEPEST: usize = 512;
+const DEEPEST: usize = 4096;
 
 /// What was met in a function.
 pub struct Counts {
@@ -43,8 +43,8 @@ const AROUND: u64 = 4;
 const NESTED: u64 = 1_150_000;
 
 impl Counts {
-    /// For a function with so many locals, parameters included.
-    pub fn new(locals: u64) -> Self {
+    /// Nothing so far.
+    pub fn new() -> Self {
         Counts {
             instructions: 0,
             blocks: 0,
@@ -52,7 +52,7 @@ impl Counts {
             made: 0,
             references: 0,
             loops: 0,
-            locals,
+            locals: 0,
             sets: 0,
             around: 0,
             depth: 0,
@@ -60,6 +60,22 @@ impl Counts {
             nested: 0,
             deepest: 0,
         }
+    }
+
+    /// A function with so many locals begins, parameters included. The places of loops stay: they are written before they are read.
+    pub fn begin(&mut self, locals: u64) {
+        self.instructions = 0;
+        self.blocks = 0;
+        self.globals = 0;
+        self.made = 0;
+        self.references = 0;
+        self.loops = 0;
+        self.locals = locals;
+        self.sets = 0;
+        self.around = 0;
+        self.depth = 0;
+        self.nested = 0;
+        self.deepest = 0;
     }
 
     /// One instruction more.

@@ -232,11 +232,27 @@ defmodule Wasmex.Sockets.DialTest do
         "local b",
         "accept c b",
         "pathopen d 3 tcp+dial://10.0.0.1:80",
-        "pathopen e 3 tcp+listen://0.0.0.0:80"
+        "pathopen e 3 tcp+listen://0.0.0.0:80",
+        "pathopen f 3 tcp+listen://:80",
+        "pathopen g -1 tcp4+listen://localhost:0?nonblock=1&backlog=9",
+        "accept h g",
+        "pathopen i -1 tcp6+dial://127.0.0.1:80"
       ]
 
-      assert ["ok", "ok 5", "ok 5", "ok", "ok 127.0.0.1 " <> _, "again", "acces", "acces"] =
-               script(lines, dial: ["127.0.0.1"], bind: ["127.0.0.1"])
+      assert [
+               "ok",
+               "ok 5",
+               "ok 5",
+               "ok",
+               "ok 127.0.0.1 " <> _,
+               "again",
+               "acces",
+               "acces",
+               "acces",
+               "ok",
+               "again",
+               "noent"
+             ] = script(lines, dial: ["127.0.0.1"], bind: ["127.0.0.1"], dns: ["localhost"])
 
       Task.await(task, 60_000)
 

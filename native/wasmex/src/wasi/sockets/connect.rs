@@ -109,12 +109,13 @@ pub async fn sock_listen(
 }
 
 /// Binds and listens in one step.
-pub fn listen_at(p1: &mut P1, fd: i32, at: &Address) -> Result<(), Fail> {
+pub fn listen_at(p1: &mut P1, fd: i32, at: &Address, backlog: Option<i32>) -> Result<(), Fail> {
     let socket = p1.descriptors.socket_mut(fd)?;
     p1.net.check_bind(at, false)?;
     let _ = sockopt::set_socket_reuseaddr(socket.fd(), true);
     at.with(|at| net::bind(socket.fd(), at))?;
-    net::listen(socket.fd(), DEFAULT_BACKLOG)?;
+    let backlog = backlog.unwrap_or(DEFAULT_BACKLOG).clamp(1, MAX_BACKLOG);
+    net::listen(socket.fd(), backlog)?;
     socket.listening = true;
     Ok(())
 }

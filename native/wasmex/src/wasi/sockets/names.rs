@@ -51,7 +51,7 @@ pub async fn sock_getaddrinfo(
 }
 
 /// Without a name it is this machine: all its addresses for listening, or its loopback addresses for connecting.
-fn own_address(family: i32, passive: bool) -> IpAddr {
+pub fn own_address(family: i32, passive: bool) -> IpAddr {
     match (family, passive) {
         (INET6, true) => Ipv6Addr::UNSPECIFIED.into(),
         (INET6, false) => Ipv6Addr::LOCALHOST.into(),

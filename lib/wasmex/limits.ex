@@ -12,8 +12,8 @@ defmodule Wasmex.Limits do
 
   Counts apply to a whole file, including all modules of a component.
 
-  The option `:limits` of `Wasmex.EngineConfig` sets the limits for everything compiled for an engine. Functions without an
-  engine, such as `Wasmex.WIT.world/2`, use the defaults. `Wasmex.Inspection` has other limits and also reads files that
+  The option `:limits` of `Wasmex.EngineConfig` sets the limits for everything compiled for an engine. `Wasmex.WIT.world/2` and
+  `Wasmex.Wat.to_wasm/2` have the same option; other functions without an engine use the defaults. `Wasmex.Inspection` has other limits and also reads files that
   exceed these.
 
   ## Errors
@@ -28,4 +28,9 @@ defmodule Wasmex.Limits do
       iex> Wasmex.Module.compile(engine, "(module (func) (func))")
       {:error, "the bytes have more than 1 functions (2 at offset 0x11); for trusted bytes, raise `functions` in the `limits:` of %Wasmex.EngineConfig{}"}
   """
+
+  @doc false
+  # As the native side takes it.
+  @spec native(t()) :: map()
+  def native(%__MODULE__{} = limits), do: Wasmex.Options.native!(limits, __options__())
 end

@@ -9,14 +9,32 @@ defmodule Wasmex.Wat do
       <<0, 97, 115, 109, 1, 0, 0, 0>>
   """
 
-  alias Wasmex.{Bytes, Error, Native, Printable}
+  alias Wasmex.{Bytes, Error, Limits, Native, Options, Printable}
 
   @magic <<0, "asm">>
 
-  @doc "Converts the text of a module or component to wasm bytes."
-  @spec to_wasm(binary()) :: {:ok, binary()} | {:error, String.t()}
-  def to_wasm(text) when is_binary(text) do
-    case Native.wat_to_wasm(text) do
+  @options Options.table(
+             [
+               limits: [
+                 type: {:options, Limits},
+                 default: struct(Limits),
+                 default_doc: "`%Wasmex.Limits{}`",
+                 doc: "limits for the text, of which `text_size` counts"
+               ]
+             ],
+             "Wasmex.Wat.to_wasm/2"
+           )
+
+  @doc """
+  Converts the text of a module or component to wasm bytes.
+
+  #{Options.Docs.table(@options)}
+  """
+  @spec to_wasm(binary(), keyword()) :: {:ok, binary()} | {:error, String.t()}
+  def to_wasm(text, opts \\ []) when is_binary(text) do
+    %{limits: limits} = Options.new!(opts, @options)
+
+    case Native.wat_to_wasm(text, Limits.native(limits)) do
       {:ok, wasm} ->
         {:ok, wasm}
 
@@ -34,7 +52,7 @@ defmodule Wasmex.Wat do
   @spec parse(binary()) :: {:ok, binary()} | {:error, Exception.t()}
   def parse(text) do
     with {:ok, text} <- check(text),
-         {:error, native} <- Native.wat_to_wasm(text),
+         {:error, native} <- Native.wat_to_wasm(text, Limits.native(%Limits{})),
          do: {:error, native |> Error.from_native() |> hinted(text)}
   end
 

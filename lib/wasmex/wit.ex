@@ -23,7 +23,7 @@ defmodule Wasmex.WIT do
   Source: [WIT](https://github.com/WebAssembly/component-model/blob/main/design/mvp/WIT.md).
   """
 
-  alias Wasmex.{Error, Native, Options}
+  alias Wasmex.{Error, Limits, Native, Options}
 
   @type source ::
           {:text, String.t()}
@@ -37,20 +37,27 @@ defmodule Wasmex.WIT do
                world: [
                  type: {:or, [nil], :text},
                  doc: "the name of the world, if there are several"
+               ],
+               limits: [
+                 type: {:options, Limits},
+                 default: struct(Limits),
+                 default_doc: "`%Wasmex.Limits{}`",
+                 doc: "limits for the text or the component"
                ]
              ],
              "Wasmex.WIT.world/2"
            )
 
   @doc """
-  Reads a world. In `{:text, label, text}`, the label is used in error messages. Option `:world` selects a
-  world if there are several.
+  Reads a world. In `{:text, label, text}`, the label is used in error messages.
+
+  #{Options.Docs.table(@options)}
   """
   @spec world(source(), keyword()) :: {:ok, world()} | {:error, Exception.t()}
   def world(source, opts \\ []) do
-    %{world: world} = Options.new!(opts, @options)
+    %{world: world, limits: limits} = Options.new!(opts, @options)
 
-    case Native.wit_world(source(source), world) do
+    case Native.wit_world(source(source), world, Limits.native(limits)) do
       {:ok, world} -> {:ok, world}
       {:error, native} -> {:error, Error.from_native(native)}
     end

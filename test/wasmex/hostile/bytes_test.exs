@@ -240,6 +240,20 @@ defmodule Wasmex.Hostile.BytesTest do
     end
   end
 
+  test "limits are an option for texts without an engine" do
+    few = %Limits{text_size: 5, nesting: 200}
+
+    wit =
+      "package a:b; world w { type t = #{String.duplicate("list<", 40)}u8#{String.duplicate(">", 40)}; }"
+
+    assert {:error, %Error{reason: :nested_too_deep}} = WIT.world({:text, wit})
+    assert {:ok, _} = WIT.world({:text, wit}, limits: %Limits{nesting: 100})
+    assert {:error, %Error{reason: :too_large}} = WIT.world({:text, wit}, limits: few)
+    assert {:error, text} = Wasmex.Wat.to_wasm("(module)", limits: few)
+    assert text =~ "5 bytes" or text =~ "text_size"
+    assert_raise ArgumentError, fn -> Wasmex.Wat.to_wasm("(module)", limits: 5) end
+  end
+
   test "text has a size" do
     text = "(module)" <> String.duplicate(" ", 17_000_000)
     assert {:error, "the size of 17000008 bytes" <> _} = Wasmex.Wat.to_wasm(text)

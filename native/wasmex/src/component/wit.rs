@@ -3,6 +3,7 @@
 use crate::core::door;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
+use crate::vm::options::Options;
 use crate::vm::terms;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
 use scan::Limits;
@@ -15,10 +16,18 @@ use wit_parser::{
 
 /// `source` is `{:text, label, text}`, `{:path, path}` or `{:component, bytes}`.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn wit_world<'a>(env: Env<'a>, source: Term<'a>, world: Option<String>) -> NifResult<Term<'a>> {
+fn wit_world<'a>(
+    env: Env<'a>,
+    source: Term<'a>,
+    world: Option<String>,
+    limits: Options,
+) -> NifResult<Term<'a>> {
     let source = Source::decode(source)?;
+    let limits = door::limits_of(&limits)?;
     let read = || resolve(&source, world.as_deref());
-    let resolved = source.check().and_then(|()| door::on_deep_stack(read));
+    let resolved = source
+        .check(&limits)
+        .and_then(|()| door::on_deep_stack(read));
     Ok(match resolved.and_then(|resolved| resolved) {
         Ok((resolve, world)) => {
             let describer = Describer {
@@ -52,11 +61,11 @@ impl Source {
         Ok(Source::Text { label, text })
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, limits: &Limits) -> Result<()> {
         match self {
-            Source::Text { text, .. } => door::wit(text.as_bytes()),
-            Source::Path(path) => check_path(path, DEPS),
-            Source::Component(bytes) => door::binary(bytes, &Limits::default()),
+            Source::Text { text, .. } => door::wit(text.as_bytes(), limits),
+            Source::Path(path) => check_path(path, DEPS, limits),
+            Source::Component(bytes) => door::binary(bytes, limits),
         }
     }
 }
@@ -65,11 +74,11 @@ impl Source {
 const DEPS: usize = 2;
 
 /// The files that the parser would read, in a folder and below. Unreadable ones are left to the parser to report.
-fn check_path(path: &Path, deeper: usize) -> Result<()> {
+fn check_path(path: &Path, deeper: usize, limits: &Limits) -> Result<()> {
     if path.is_dir() {
         let entries = path.read_dir().into_iter().flatten().flatten();
         for entry in entries.filter(|entry| deeper > 0 || entry.path().is_file()) {
-            check_path(&entry.path(), deeper.saturating_sub(1))?;
+            check_path(&entry.path(), deeper.saturating_sub(1), limits)?;
         }
         return Ok(());
     }
@@ -78,8 +87,8 @@ fn check_path(path: &Path, deeper: usize) -> Result<()> {
         _ => return Ok(()),
     };
     match bytes.starts_with(b"\0asm") {
-        true => door::binary(&bytes, &Limits::default()),
-        false => door::wit(&bytes),
+        true => door::binary(&bytes, limits),
+        false => door::wit(&bytes, limits),
     }
 }
 

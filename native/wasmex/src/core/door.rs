@@ -4,7 +4,7 @@ use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::host_error::{Details, HostError};
 use crate::vm::options::Options;
-use rustler::{Atom, Encoder, Env};
+use rustler::{Atom, Encoder, Env, NifResult};
 use scan::{Limit, Limits, Refusal};
 use std::thread;
 
@@ -18,6 +18,11 @@ pub fn limits(options: &Options) -> wasmtime::Result<Limits> {
         limits.set(*limit, options.get(limit.name())?);
     }
     Ok(limits)
+}
+
+/// The same as an argument of a NIF.
+pub fn limits_of(options: &Options) -> NifResult<Limits> {
+    limits(options).map_err(|_| rustler::Error::BadArg)
 }
 
 /// Input that exceeds a limit or cannot be measured.
@@ -63,13 +68,13 @@ pub fn binary(bytes: &[u8], limits: &Limits) -> Result<()> {
 }
 
 /// Checks WAT.
-pub fn wat(text: &[u8]) -> Result<()> {
-    scan::wat(text, &Limits::default()).map_err(Error::from)
+pub fn wat(text: &[u8], limits: &Limits) -> Result<()> {
+    scan::wat(text, limits).map_err(Error::from)
 }
 
 /// Checks WIT.
-pub fn wit(text: &[u8]) -> Result<()> {
-    scan::wit(text, &Limits::default()).map_err(Error::from)
+pub fn wit(text: &[u8], limits: &Limits) -> Result<()> {
+    scan::wit(text, limits).map_err(Error::from)
 }
 
 /// Runs recursive code on a thread with a large stack, while this one waits.

@@ -3,6 +3,7 @@
 use crate::core::door;
 use crate::vm::atoms;
 use crate::vm::error::Error;
+use crate::vm::options::Options;
 use crate::vm::terms::binary;
 use rustler::{Binary, Encoder, Env, NifResult, Term};
 
@@ -20,10 +21,11 @@ pub fn accept_older_text() {
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn wat_to_wasm<'a>(env: Env<'a>, text: Binary) -> NifResult<Term<'a>> {
+fn wat_to_wasm<'a>(env: Env<'a>, text: Binary, limits: Options) -> NifResult<Term<'a>> {
+    let limits = door::limits_of(&limits)?;
     let text = text.as_slice();
     let parse = || wat::parse_bytes(text).map_err(|error| Error::text(atoms::parse(), error));
-    let parsed = door::wat(text).and_then(|()| door::on_deep_stack(parse));
+    let parsed = door::wat(text, &limits).and_then(|()| door::on_deep_stack(parse));
     Ok(match parsed.and_then(|parsed| parsed) {
         Ok(bytes) => (atoms::ok(), binary(env, &bytes)).encode(env),
         Err(error) => error.to_term(env),

@@ -2,7 +2,7 @@
 
 use crate::vm::slots::Slots;
 use crate::wasi::p1::WasiSpec;
-use crate::wasi::p2::P2;
+use crate::wasi::p2::state::P2;
 use crate::wasi::sockets::descriptors::Descriptors;
 use crate::wasi::sockets::net::Net;
 use crate::wasi::sockets::state::{Interfaces, P1};

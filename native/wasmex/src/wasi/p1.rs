@@ -9,7 +9,7 @@ use crate::wasi::host::HostModule;
 use crate::wasi::http::tls::Roots;
 use crate::wasi::link;
 use crate::wasi::network::Network;
-use crate::wasi::p2::P2;
+use crate::wasi::p2::state::P2;
 use crate::wasi::pipe::PipeResource;
 use crate::wasi::pipe::stream::PipeStream;
 use crate::wasi::places::Listen;

@@ -2,14 +2,13 @@
 
 mod connection;
 mod lookup;
+pub mod state;
 mod tcp;
 
 use crate::wasi::context::View;
 use crate::wasi::host::HostModule;
 use crate::wasi::http;
-use crate::wasi::http::outgoing::{Hooks, Outgoing};
-use crate::wasi::p2::tcp::Connections;
-use crate::wasi::sockets::reach::Reach;
+use crate::wasi::http::outgoing::Outgoing;
 use std::sync::Arc;
 use wasmtime::Result;
 use wasmtime::component::{Linker, Resource};
@@ -19,43 +18,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
     self as files, Descriptor, DescriptorFlags, DescriptorType, HostDescriptor, OpenFlags,
     PathFlags,
 };
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
-
-/// A store's state for components besides the WASI context.
-#[derive(Default)]
-pub struct P2 {
-    /// The addresses that its guests may reach, the same as for preview 1.
-    pub reach: Reach,
-    /// Outgoing HTTP requests.
-    pub http: HttpState,
-    connections: Connections,
-}
-
-/// The `wasi:http` state of a store.
-pub struct HttpState {
-    ctx: WasiHttpCtx,
-    hooks: Hooks,
-}
-
-impl Default for HttpState {
-    fn default() -> Self {
-        HttpState {
-            ctx: WasiHttpCtx::new(),
-            hooks: Hooks::default(),
-        }
-    }
-}
-
-impl P2 {
-    /// Nothing was requested yet.
-    pub fn new(reach: Reach) -> Self {
-        P2 {
-            reach,
-            http: HttpState::default(),
-            connections: Connections::new(),
-        }
-    }
-}
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 /// WASI 0.2 for components. Grants are checked when a guest calls.
 pub const fn host_module<T: View + WasiView + WasiHttpView>() -> HostModule<T> {

@@ -5,7 +5,6 @@
 use crate::wasi::context::View;
 use crate::wasi::errno::Fail;
 use crate::wasi::p2::connection::Connection;
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::result::Result as StdResult;
 use wasmtime::component::{Linker, Resource, ResourceType};
@@ -19,9 +18,6 @@ use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, DynPollable, SocketError, SocketResult, subscribe,
 };
 use wasmtime_wasi::sockets::WasiSocketsView;
-
-/// The connections made by the host, by the handles of their sockets.
-pub type Connections = HashMap<u32, Connection>;
 
 type Answer<T> = Result<(StdResult<T, ErrorCode>,)>;
 type Socket = Resource<TcpSocket>;

@@ -223,7 +223,7 @@ defmodule Wasmex.CallTest do
 
       {_, instance} = guest(fn _, _ -> "no number" end)
       assert {:error, %Error{reason: :bad_results} = error} = Instance.call(instance, "f", [1])
-      assert Exception.message(error) =~ "the result is no i32"
+      assert Exception.message(error) =~ "the result is not i32"
     end
 
     test "leave a caller that is of no use afterwards or elsewhere" do

@@ -19,7 +19,7 @@ use vm::host_error;
 use wasi::host::HostModule;
 
 /// Host modules that guests may import.
-static HOST_MODULES: [HostModule<StoreData>; 7] = [
+static HOST_MODULES: &[HostModule<StoreData>] = &[
     wasi::p1::host_module().traced(observe::wasi_trace::add_to_linker),
     wasi::sockets::host_module().traced(observe::wasi_trace::add_sockets),
     wasi::sockets::host_module_v1().traced(observe::wasi_trace::add_sockets_v1),
@@ -50,7 +50,7 @@ static EXTENSIONS: [&dyn Extension; 3] = [
 fn load(env: Env, _info: Term) -> bool {
     core::wat::accept_older_text();
     vm::layout::check(env);
-    guest::hosts::register(&HOST_MODULES);
+    guest::hosts::register(HOST_MODULES);
     guest::extension::register(&EXTENSIONS);
     host_error::register(&GUEST_ERRORS);
     env.register::<vm::child::ChildResource>().is_ok()

@@ -182,7 +182,7 @@ async fn copy(response: oneshot::Receiver<Outcome>, pipe: &Pipe) -> Result<()> {
             if body::write(pipe, Bytes::from(block(&head))).await && body::copy(body, pipe).await {
                 return Ok(());
             }
-            broken("the body of the response broke off")
+            broken("the body of the response was aborted")
         }
         Ok(Err(code)) => broken(&format!("the component answered with an error: {code:?}")),
         Err(_) => broken("the component never answered: it dropped its response-outparam"),

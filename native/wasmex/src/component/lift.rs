@@ -149,8 +149,9 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
 
     fn char(&self, bytes: &[u8]) -> Result<Term<'e>> {
         let code = numbers::read(bytes, 4) as u32;
-        let character = char::from_u32(code)
-            .ok_or_else(|| wasmtime::Error::msg(format!("{code:#x} is no character")))?;
+        let character = char::from_u32(code).ok_or_else(|| {
+            wasmtime::Error::msg(format!("{code:#x} is not a Unicode scalar value"))
+        })?;
         let mut buffer = [0; 4];
         Ok(self.binary(character.encode_utf8(&mut buffer).as_bytes()))
     }

@@ -83,7 +83,7 @@ pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
         let builder = thread::Builder::new().name("wasmex-parse".into());
         let thread = builder.stack_size(STACK).spawn_scoped(scope, work);
         let joined = thread.map(|thread| thread.join()).map_err(|error| {
-            let text = format!("the system gives no thread for parsing: {error}");
+            let text = format!("the operating system refused a thread for parsing: {error}");
             Error::text(atoms::no_threads(), text)
         })?;
         joined.map_err(|_| Error::text(atoms::parse(), "the parser failed on these bytes"))

@@ -169,7 +169,7 @@ fn bad_result(error: &Error, position: Option<usize>) -> wasmtime::Error {
         format!("result {}", position + 1)
     });
     BadResults::of(if let Some(mismatch) = error.as_host::<Mismatch>() {
-        format!("{place} is no {}", mismatch.expected)
+        format!("{place} is not {}", mismatch.expected)
     } else if error.as_host::<ForeignStore>().is_some() {
         format!("{place} belongs to another store")
     } else {

@@ -60,7 +60,7 @@ fn new(
     if reactor && runtime::get().is_none() {
         return Err(Error::text(
             atoms::wasi(),
-            "the system gives no thread for I/O",
+            "the operating system refused a thread for I/O",
         ));
     }
     let outgoing = match &wasi {

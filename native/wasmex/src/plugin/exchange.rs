@@ -45,7 +45,7 @@ pub async fn perform(
         }
         polled.map(|response| match response {
             Some(response) => response.map_err(Error::msg),
-            None => Err(Error::msg("the system gives no threads for HTTP")),
+            None => Err(Error::msg("the operating system refused a thread for HTTP")),
         })
     })
     .await

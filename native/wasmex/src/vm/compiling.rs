@@ -124,7 +124,7 @@ fn push(env: Env, job: Job, most: usize) -> Result<bool> {
         match start() {
             Ok(()) => queue.threads += 1,
             Err(error) if queue.threads == 0 => {
-                let text = format!("the system gives no threads for compiling: {error}");
+                let text = format!("the operating system refused threads for compiling: {error}");
                 return Err(Error::text(atoms::no_threads(), text));
             }
             // The existing threads do the work.

@@ -74,7 +74,11 @@ fn http_fetch<'a>(env: Env<'a>, reference: Term<'a>, fetch: Fetch<'a>) -> Term<'
         Err(text) => return (atoms::error(), text).encode(env),
     };
     let Some(runtime) = runtime::get() else {
-        return VmError::text(atoms::no_threads(), "the system gives no threads").to_term(env);
+        return VmError::text(
+            atoms::no_threads(),
+            "the operating system refused a thread for HTTP",
+        )
+        .to_term(env);
     };
     let policy = policy(&fetch, target);
     let (pid, reference, most) = (env.pid(), TermBox::new(reference), fetch.most);

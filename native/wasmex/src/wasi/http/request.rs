@@ -58,7 +58,7 @@ pub struct Broken;
 
 impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the request broke off")
+        f.write_str("the request was aborted")
     }
 }
 

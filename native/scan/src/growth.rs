@@ -34,12 +34,13 @@ pub struct Counts {
 
 // Measured with wasmtime 48 and as many of each as one another: 1,600 blocks and globals take 11 s, 1,600 blocks and references
 // 0.5 s, 4,000 globals before 4,000 instructions that may trap 0.1 s; 2,000 loops in a row and 1,000 locals 1.3 s and 250 MB, 200
-// nested loops and 100 locals 0.5 s, 500 and 500 of them 159 s; 2,000 nested blocks and 2,000 locals 1.3 s and 370 MB. The units are instructions, of which some 150,000 take a second.
+// nested loops and 100 locals 0.5 s, 500 and 500 of them 159 s, 2,364 and 2 of them 13 s; 2,000 nested blocks and 2,000 locals 1.3 s and 370 MB. The units are instructions, of which some 150,000 take a second.
 const CUBE: u64 = 1_200;
 const REFERENCES: u64 = 32;
 const TRAPS: u64 = 2_000;
 const LOOPS: u64 = 2;
 const AROUND: u64 = 4;
+const DEPTH: u64 = 8_000;
 const NESTED: u64 = 1_150_000;
 
 impl Counts {
@@ -143,6 +144,7 @@ impl Counts {
             self.blocks.saturating_mul(self.references) / REFERENCES,
             self.instructions.saturating_mul(regions) / TRAPS,
             self.loops.saturating_mul(values) / LOOPS,
+            self.deepest.saturating_pow(3) / DEPTH,
             self.around.min(values.saturating_mul(self.blocks)) / AROUND,
             self.deepest
                 .saturating_pow(3)

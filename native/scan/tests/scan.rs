@@ -386,6 +386,7 @@ fn locals_that_are_written_in_nested_blocks_count_with_their_number() {
     assert_eq!(refusal(500, loops, 500), expected);
     assert_eq!(refusal(1581, loops, 36), expected);
     assert_eq!(refusal(5000, loops, 36), expected);
+    assert_eq!(refusal(2364, loops, 2), expected);
     // In a row, with all of the locals before and after.
     let row = |count: usize| [loops, &[0x41, 0, 0x21, 0, 0x0b]].concat().repeat(count);
     let mut sets = written_inside(0, ifs, 2000);

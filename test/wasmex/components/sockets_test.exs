@@ -152,7 +152,7 @@ defmodule Wasmex.Components.SocketsTest do
       %{port: port, cacerts: cacerts}
     end
 
-    # It speaks first: OTP ends both directions when the other side ends one.
+    # It speaks first, and the guest waits for that: OTP ends both directions when the other side ends one.
     defp serve(listener, test) do
       {:ok, socket} = :ssl.transport_accept(listener)
 
@@ -168,7 +168,8 @@ defmodule Wasmex.Components.SocketsTest do
 
     test "and the guest speaks plain text", %{port: port, cacerts: cacerts} do
       opts = [dial: ["tls://localhost:#{port}"], dial_cacerts: cacerts]
-      assert run(["tcp", "localhost:#{port}", "hello"], opts).stdout == "WELCOME\n"
+      run = Wasmex.run!(@guest, ["greeted", "localhost:#{port}", "hello"], opts)
+      assert run.stdout == "WELCOME\n"
       assert_receive {:encrypted, "hello"}, 60_000
     end
 

@@ -4,6 +4,7 @@
 //!     udp-serve ADDRESS MESSAGES   sends each message back to its sender
 //!     both                         is its own server and client
 //!     dial ADDRESS BYTES           tries to read, sends so many bytes, closes its half, counts what comes back
+//!     greeted ADDRESS TEXT         waits for bytes, sends the text, closes its half, prints all that came
 use std::io::{Read, Result, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 
@@ -14,6 +15,7 @@ fn main() {
         ["serve", address, times] => serve(address, times.parse().unwrap_or(1)),
         ["udp-serve", address, times] => udp_serve(address, times.parse().unwrap_or(1)),
         ["both"] => both(),
+        ["greeted", address, text] => greeted(address, text),
         ["dial", address, bytes] => dial(address, bytes.parse().unwrap_or(1)),
         _ => panic!("what to do?"),
     };
@@ -74,5 +76,17 @@ fn dial(address: &str, bytes: usize) -> Result<()> {
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     println!("{text}");
+    Ok(())
+}
+
+fn greeted(address: &str, text: &str) -> Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    let mut first = [0; 1024];
+    let length = stream.read(&mut first)?;
+    stream.write_all(text.as_bytes())?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest)?;
+    println!("{}{rest}", String::from_utf8_lossy(&first[..length]));
     Ok(())
 }

@@ -27,13 +27,13 @@ defmodule Wasmex.Call.Access do
   end
 
   @doc "Like `run/2`, for a memory."
-  @spec memory(%{resource: reference()}, (() -> term())) ::
+  @spec memory(Wasmex.Memory.t(), (() -> term())) ::
           {:ok, term()} | {:error, Exception.t()}
   def memory(%{resource: resource}, operation),
     do: run(operation, fn -> Native.memory_store(resource) end)
 
   @doc "Like `complete/3`, for a memory."
-  @spec memory(term(), %{resource: reference()}, (() -> term())) ::
+  @spec memory(term(), Wasmex.Memory.t(), (() -> term())) ::
           {:ok, term()} | {:error, Exception.t()}
   def memory(step, %{resource: resource}, operation),
     do: complete(step, operation, fn -> Native.memory_store(resource) end)

@@ -166,8 +166,8 @@ defmodule Wasmex.Stress.FaultsTest do
 
     assert {status, output} == {0, output}
     assert output =~ "survived"
-    assert output =~ "no thread for parsing"
-    assert output =~ "no thread for I/O"
+    assert output =~ "refused a thread for parsing"
+    assert output =~ "refused a thread for I/O"
     assert output =~ "no thread left for the epoch ticker"
   end
 

@@ -34,7 +34,7 @@ defmodule Bench.Operations do
   @values "test:bench/values@1.0.0"
   @counters "test:bench/counters@1.0.0"
 
-  def all, do: core() ++ instances() ++ programs() ++ components()
+  def all, do: core() ++ instances() ++ components() ++ programs()
 
   defp core do
     imports = %{env: %{id: {:fn, [:i32], [:i32], fn _context, n -> n end}}}

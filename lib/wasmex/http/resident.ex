@@ -23,19 +23,7 @@ defmodule Wasmex.HTTP.Resident do
   @drain 5_000
 
   # The function's options that apply to its program; its timeout is per request.
-  @program [
-    :env,
-    :dirs,
-    :max_memory,
-    :dial,
-    :dns,
-    :tcp,
-    :udp,
-    :lookup,
-    :max_sockets,
-    :dial_timeout,
-    :dial_cacerts
-  ]
+  @program [:env, :dirs, :max_memory] ++ Wasmex.Options.WASI.outgoing()
 
   defstruct [:function, :listener, :owner, :program, :started, pause: @first_pause]
 

@@ -7,17 +7,7 @@ defmodule Wasmex.Options.HTTP do
 
   # The WASI options of a function. Clocks and randomness are always the system's.
   @granted [:env]
-  @network [
-    :dial,
-    :dns,
-    :tcp,
-    :udp,
-    :lookup,
-    :max_sockets,
-    :dial_timeout,
-    :dial_cacerts,
-    :allowed_hosts
-  ]
+  @network WASI.outgoing() ++ [:allowed_hosts]
 
   @doc "The settings of a function."
   @spec function() :: keyword(keyword())

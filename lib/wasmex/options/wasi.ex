@@ -150,6 +150,11 @@ defmodule Wasmex.Options.WASI do
     ]
   end
 
+  @doc "The names of the rows of `network/0` for a guest that connects to others, but does not listen."
+  @spec outgoing() :: [atom()]
+  def outgoing,
+    do: [:dial, :dns, :tcp, :udp, :lookup, :max_sockets, :dial_timeout, :dial_cacerts]
+
   @doc "Outgoing HTTP, which only components may be granted."
   @spec http() :: keyword(keyword())
   def http do

@@ -198,17 +198,18 @@ defmodule Wasmex.Memory do
   defp read_via(memory, offset, length, via) do
     # All or nothing: check the end before copying.
     with {:ok, _} <- read_via(memory, offset + length, 0, via),
-         do: read_chunks(memory, offset, length, via, [])
+         do: read_chunks(memory, offset, length, via, <<>>)
   end
 
-  defp read_chunks(_memory, _offset, 0, _via, chunks),
-    do: {:ok, chunks |> Enum.reverse() |> IO.iodata_to_binary()}
+  # Appended, not collected: the chunks are freed one by one, where hundreds at once would block a scheduler.
+  defp read_chunks(_memory, _offset, 0, _via, read), do: {:ok, read}
 
-  defp read_chunks(memory, offset, length, via, chunks) do
+  defp read_chunks(memory, offset, length, via, read) do
     size = min(length, @chunk)
 
     with {:ok, chunk} <- read_via(memory, offset, size, via),
-         do: read_chunks(memory, offset + size, length - size, via, [chunk | chunks])
+         do:
+           read_chunks(memory, offset + size, length - size, via, <<read::binary, chunk::binary>>)
   end
 
   defp write_via(%{resource: resource} = memory, offset, binary, via)

@@ -9,6 +9,7 @@ defmodule Wasmex.Application do
   @impl true
   def start(_type, _args) do
     Wasmex.Telemetry.configure()
+    Wasmex.Call.Slices.start()
 
     children = [
       Wasmex.Cache,

@@ -17,7 +17,7 @@ defmodule Wasmex.Call do
   # `Wasmex.Server` and `Wasmex.Program` return to their mailboxes.
 
   alias Wasmex.{Error, Native, StoreOrCaller, Telemetry}
-  alias Wasmex.Call.{Request, Timeout, Turn}
+  alias Wasmex.Call.{Request, Slices, Timeout, Turn}
 
   # These are on the path of every import.
   @compile {:inline, with_imports: 4, with_caller: 3, expired?: 1}
@@ -107,7 +107,11 @@ defmodule Wasmex.Call do
   def advance({:error, native}, call),
     do: {:done, {:error, Error.from_native(native, call.raised)}}
 
-  def advance(:yield, call), do: {:yield, call}
+  def advance(:yield, call) do
+    Slices.count()
+    {:yield, call}
+  end
+
   def advance({:wait, ref}, call), do: {:wait, ref, call}
   def advance({:busy, ref}, call), do: {:busy, ref, call}
 

@@ -46,6 +46,15 @@ defmodule Wasmex.Pool.Handles do
     end
   end
 
+  @doc "The pools of this node."
+  @spec all() :: [{pid(), Slots.t()}]
+  def all do
+    :ets.tab2list(__MODULE__)
+  rescue
+    # The application is not started.
+    ArgumentError -> []
+  end
+
   @spec gone(pid()) :: no_return()
   defp gone(pid) do
     Process.delete(@cached)

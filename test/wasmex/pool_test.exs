@@ -240,6 +240,21 @@ defmodule Wasmex.PoolTest do
     assert Pool.run(pool, &{:keep, elem(&1, 1)}) == {:ok, :new}
   end
 
+  test "a process that used a worker before gets the one that is in its place now" do
+    pool = counters(policy: {:reuse, 3})
+    other = fn fun -> Task.await(Task.async(fun), 60_000) end
+    assert Pool.call(pool, "count", []) == {:ok, [1]}
+    assert other.(fn -> Pool.call(pool, "count", []) end) == {:ok, [2]}
+    assert Pool.call(pool, "count", []) == {:ok, [3]}
+    # Its three uses are over.
+    assert Pool.call(pool, "count", []) == {:ok, [1]}
+    assert {:error, %Wasmex.Trap{}} = other.(fn -> Pool.call(pool, "trap", []) end)
+    assert Pool.call(pool, "count", []) == {:ok, [1]}
+    # The same place of another pool.
+    assert Pool.call(counters(policy: {:reuse, 3}), "count", []) == {:ok, [1]}
+    assert Pool.call(pool, "count", []) == {:ok, [2]}
+  end
+
   test "workers that nobody uses are closed" do
     pool = pool(worker: {Told, {self(), nil}}, size: 2, policy: {:reuse, 100}, idle: 1)
     {:ok, ref} = Pool.run(pool, &{:keep, elem(&1, 1)})

@@ -15,8 +15,12 @@ defmodule Wasmex.Pool.Lease do
   @doc "Checks out a worker, waiting at most this many ms; `key` may be nil."
   @spec take(Slots.t(), timeout(), term()) :: {:ok, t()} | {:error, Exception.t()}
   def take(%Slots{} = slots, timeout, key) do
-    span = Telemetry.start(:checkout, %{pool: slots.server, key: key})
-    Telemetry.stop(span, admitted(slots, timeout, key))
+    if Telemetry.on?(:checkout) do
+      span = Telemetry.start(:checkout, %{pool: slots.server, key: key})
+      Telemetry.stop(span, admitted(slots, timeout, key))
+    else
+      admitted(slots, timeout, key)
+    end
   end
 
   @doc "Checks out a worker if a place is free now, otherwise `:none`, without waiting or asking a process."

@@ -37,6 +37,10 @@ defmodule Wasmex.Pool.Slots do
   @owner 1
   @uses 2
   @key 3
+  @stamp 4
+
+  # The caller's last worker, with its stamp.
+  @cached :"$wasmex_worker"
 
   @parked 32
 
@@ -168,29 +172,57 @@ defmodule Wasmex.Pool.Slots do
     {generation, argument}
   end
 
-  @doc "The worker of a place held by this process, with its generation."
+  @doc """
+  The worker of a place held by this process, with its generation.
+
+  Reading the table copies the worker, which takes as long as the rest of a checkout. So the last one stays in the
+  caller's process dictionary, for as long as the place has the same stamp: each worker's is different, in all pools.
+  """
   @spec worker(t(), slot()) :: {non_neg_integer(), term()} | nil
-  def worker(%__MODULE__{table: table}, slot) do
+  def worker(%__MODULE__{atomics: atomics} = slots, slot) do
+    case :atomics.get(atomics, word(slot, @stamp)) do
+      0 ->
+        nil
+
+      stamp ->
+        case Process.get(@cached) do
+          {^stamp, found} -> found
+          _ -> read_worker(slots, slot, stamp)
+        end
+    end
+  end
+
+  defp read_worker(%{table: table}, slot, stamp) do
     case :ets.lookup(table, slot) do
-      [{_slot, generation, worker}] -> {generation, worker}
-      [] -> nil
+      [{_slot, generation, worker}] ->
+        found = {generation, worker}
+        Process.put(@cached, {stamp, found})
+        found
+
+      [] ->
+        nil
     end
   end
 
   @spec put_worker(t(), slot(), non_neg_integer(), term()) :: true
-  def put_worker(%__MODULE__{table: table, atomics: atomics}, slot, generation, worker) do
+  def put_worker(%__MODULE__{atomics: atomics} = slots, slot, generation, worker) do
     :atomics.put(atomics, word(slot, @uses), 0)
-    :ets.insert(table, {slot, generation, worker})
+    change_worker(slots, slot, generation, worker)
   end
 
   @doc "Replaces the worker of a place, keeping its number of uses."
   @spec change_worker(t(), slot(), non_neg_integer(), term()) :: true
-  def change_worker(%__MODULE__{table: table}, slot, generation, worker),
-    do: :ets.insert(table, {slot, generation, worker})
+  def change_worker(%__MODULE__{table: table, atomics: atomics}, slot, generation, worker) do
+    :ets.insert(table, {slot, generation, worker})
+    :atomics.put(atomics, word(slot, @stamp), :erlang.unique_integer([:positive]))
+    true
+  end
 
   @doc "Removes the worker of a place; the caller must close it."
   @spec take_worker(t(), slot()) :: {:ok, term()} | nil
-  def take_worker(%__MODULE__{table: table}, slot) do
+  def take_worker(%__MODULE__{table: table, atomics: atomics}, slot) do
+    :atomics.put(atomics, word(slot, @stamp), 0)
+
     case :ets.take(table, slot) do
       [{_slot, _generation, worker}] -> {:ok, worker}
       [] -> nil

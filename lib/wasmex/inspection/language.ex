@@ -61,10 +61,8 @@ defmodule Wasmex.Inspection.Language do
     if Enum.any?(sections, &(&1.name in ["custom go:buildid", "custom go.buildid"])), do: "Go"
   end
 
-  defp from_signatures(%{kind: :module} = inspection) do
-    imports = Map.new(inspection.imports, &{{&1.namespace, &1.name}, &1.type})
-    exports = Map.new(inspection.exports, &{&1.name, &1.type})
-
+  # Lists, not maps: building a map of 100,000 names blocks a scheduler.
+  defp from_signatures(%{kind: :module, imports: imports, exports: exports}) do
     cond do
       Enum.any?(imports, &go_runtime?/1) -> "Go"
       assembly_script?(imports, exports) -> "AssemblyScript"
@@ -76,20 +74,28 @@ defmodule Wasmex.Inspection.Language do
   defp from_signatures(_component), do: nil
 
   # Go's runtime calls JavaScript with its stack pointer as the only argument.
-  defp go_runtime?({{"gojs", "runtime." <> _}, {:fn, [:i32], []}}), do: true
+  defp go_runtime?(%{namespace: "gojs", name: "runtime." <> _, type: {:fn, [:i32], []}}), do: true
   defp go_runtime?(_import), do: false
 
   # `abort(message, fileName, line, column)`; the exports are those of `--exportRuntime`.
   defp assembly_script?(imports, exports) do
-    imports[{"env", "abort"}] == {:fn, [:i32, :i32, :i32, :i32], []} or
-      (exports["__new"] == {:fn, [:i32, :i32], [:i32]} and
-         exports["__pin"] == {:fn, [:i32], [:i32]} and
-         exports["__unpin"] == {:fn, [:i32], []})
+    Enum.any?(imports, &abort?/1) or
+      (export?(exports, "__new", {:fn, [:i32, :i32], [:i32]}) and
+         export?(exports, "__pin", {:fn, [:i32], [:i32]}) and
+         export?(exports, "__unpin", {:fn, [:i32], []}))
   end
+
+  @abort %{namespace: "env", name: "abort", type: {:fn, [:i32, :i32, :i32, :i32], []}}
+  defp abort?(import), do: Map.take(import, [:namespace, :name, :type]) == @abort
 
   # rustc exports the entry symbol of a WASI program; C exports it only with everything else (--export-all).
   defp rust?(exports) do
-    exports["__main_void"] == {:fn, [], [:i32]} and is_map_key(exports, "_start") and
-      not is_map_key(exports, "__wasm_call_ctors")
+    export?(exports, "__main_void", {:fn, [], [:i32]}) and exported?(exports, "_start") and
+      not exported?(exports, "__wasm_call_ctors")
   end
+
+  defp export?(exports, name, type),
+    do: Enum.any?(exports, &(&1.name == name and &1.type == type))
+
+  defp exported?(exports, name), do: Enum.any?(exports, &(&1.name == name))
 end

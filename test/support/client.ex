@@ -11,15 +11,24 @@ defmodule Wasmex.Client do
   def raw(port, pieces, enough? \\ fn _ -> false end) do
     socket = connect(port)
 
-    for piece <- List.wrap(pieces) do
-      :gen_tcp.send(socket, piece)
-      Process.sleep(if is_list(pieces), do: 20, else: 0)
-    end
-
+    # In a process of its own: a server that has had enough answers and closes. Pieces sent then fail, and what was not
+    # read before that is lost.
+    sender = spawn_link(fn -> send_all(socket, pieces) end)
     answer = read(socket, "", enough?)
+    Process.unlink(sender)
+    Process.exit(sender, :kill)
     :gen_tcp.close(socket)
     answer
   end
+
+  defp send_all(socket, pieces) when is_list(pieces) do
+    for piece <- pieces do
+      :gen_tcp.send(socket, piece)
+      Process.sleep(20)
+    end
+  end
+
+  defp send_all(socket, bytes), do: :gen_tcp.send(socket, bytes)
 
   def connect(port) do
     {:ok, socket} = :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, active: false])

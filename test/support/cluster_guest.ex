@@ -32,6 +32,18 @@ defmodule Wasmex.ClusterGuest do
   @doc "Starts this node's part of a cluster, which nobody owns."
   def start(opts), do: owned(fn -> Wasmex.Cluster.start_link(opts) end)
 
+  @doc "Joins the members of a cluster, and only passes on what they send."
+  def spy(to) do
+    {:ok, _} = :pg.start(Wasmex.Cluster.Members.scope())
+    :ok = :pg.join(Wasmex.Cluster.Members.scope(), :members, self())
+    pass_on(to)
+  end
+
+  defp pass_on(to) do
+    receive do: (message -> send(to, {self(), message}))
+    pass_on(to)
+  end
+
   @doc "Starts a server of this node, which nobody owns."
   def serve(opts), do: owned(fn -> Wasmex.HTTP.Server.start_link(opts) end)
 

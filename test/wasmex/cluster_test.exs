@@ -2,6 +2,7 @@ defmodule Wasmex.ClusterTest do
   use ExUnit.Case, async: false
 
   alias Wasmex.{Cluster, ClusterGuest, Deploy, Error, Guest, Peers}
+  alias Wasmex.Deploy.Routes
 
   @moduletag :capture_log
 
@@ -222,6 +223,87 @@ defmodule Wasmex.ClusterTest do
     {:ok, _} = :erpc.call(a, ClusterGuest, :start, [[heartbeat: 20, follow: true]])
 
     Guest.wait_until(fn -> :erpc.call(a, Deploy, :call, [name, "version", ""]) == {:ok, <<7>>} end)
+  end
+
+  describe "10,000 names" do
+    @many 10_000
+
+    # Rows as deploys write them.
+    defp named(range, number) do
+      for n <- range do
+        version = {100, number, nil, :counters.new(2, []), nil}
+
+        route = %Routes{
+          server: self(),
+          functions: nil,
+          timeout: 1,
+          state: nil,
+          versions: [version]
+        }
+
+        Routes.put({:many, n}, route)
+      end
+    end
+
+    setup do
+      on_exit(fn -> for n <- 1..@many, do: Routes.delete({:many, n}) end)
+    end
+
+    test "are sent once, and then what changes" do
+      [{_, a}, {_, b}] = Peers.start(2)
+      {:ok, _} = ClusterGuest.start(heartbeat: 20)
+      # One of the nodes only shows what this one sends.
+      spy = Node.spawn(a, ClusterGuest, :spy, [self()])
+      assert_receive {^spy, {:beat, _, 0, _}}, 30_000
+      {:ok, _} = :erpc.call(b, ClusterGuest, :start, [[heartbeat: 20]])
+      everybody_else = fn n -> :erpc.call(b, Cluster.Nodes, :with_name, [{:many, n}]) end
+      named(1..@many, 1)
+      Guest.wait_until(fn -> Enum.all?([1, @many], &(everybody_else.(&1) == [node()])) end)
+      last = version(spy, 0, @many)
+
+      # Heartbeats do not grow with the names.
+      for _ <- 1..5 do
+        assert_receive {^spy, {:beat, _, ^last, _} = beat}, 30_000
+        assert :erlang.external_size(beat) < 200
+      end
+
+      # One that changes is sent alone, and a node that missed it has it after the next heartbeat.
+      named([7], 2)
+      assert_receive {^spy, {:names, _, ^last, _, %{{:many, 7} => 2} = changes}}, 30_000
+      assert map_size(changes) == 1
+      send({Cluster.Members, node()}, {:ask, spy})
+      assert_receive {^spy, {:names, _, nil, _, all}}, 30_000
+      assert map_size(all) == @many and all[{:many, 7}] == 2
+
+      # A removed one is nowhere, and all are gone with the node.
+      Routes.delete({:many, 8})
+      Guest.wait_until(fn -> everybody_else.(8) == [] end)
+      assert everybody_else.(9) == [node()]
+      Supervisor.stop(Cluster)
+      rows = fn -> :erpc.call(b, :ets, :match_object, [Cluster.Nodes, {{:name, :_}, :_}]) end
+      Guest.wait_until(fn -> rows.() == [] end)
+    end
+
+    # Until all have been sent; the changes add up.
+    defp version(_spy, version, left) when left <= 0, do: version
+
+    defp version(spy, version, left) do
+      receive do
+        {^spy, {:names, _, ^version, next, changes}} ->
+          version(spy, next, left - map_size(changes))
+      after
+        30_000 -> flunk("#{left} names were not sent after version #{version}")
+      end
+    end
+  end
+
+  test "names come back when the table of routes fails", %{name: name} do
+    {:ok, _} = deploy(name, 1)
+    routes = Process.whereis(Routes)
+    Guest.kill(routes)
+    Guest.wait_until(fn -> Cluster.call(name, "version", "") == {:ok, <<1>>} end)
+    assert Deploy.undeploy(name) == :ok
+    assert {:error, %Error{reason: :not_deployed}} = Cluster.call(name, "version", "")
   end
 
   test "without a cluster a name is called here" do

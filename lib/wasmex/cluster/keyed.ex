@@ -177,7 +177,7 @@ defmodule Wasmex.Cluster.Keyed do
   end
 
   defp elsewhere(name, key) do
-    nodes = for {node, _} <- Nodes.with_name(name), node != node(), do: node
+    nodes = Nodes.with_name(name) -- [node()]
     if nodes != [], do: Enum.max_by(nodes, &:erlang.phash2({name, key, &1}))
   end
 

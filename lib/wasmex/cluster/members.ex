@@ -1,19 +1,37 @@
 defmodule Wasmex.Cluster.Members do
   @moduledoc false
-  # Cluster membership: this process sends the node's names and load to the others, and stores what they send. Calls
+  # Cluster membership: this process sends the node's load and names to the others, and stores what they send. Calls
   # read the table (`Wasmex.Cluster.Nodes`) and involve no process.
+  #
+  # Messages between them:
+  #
+  #     {:beat, pid, version, load}              regularly, and to greet; the version is that of the names
+  #     {:names, pid, since, version, changes}   when names have changed; all of them if since is nil
+  #     {:ask, pid}                              for all names, after a beat with another version
+  #     {:leaves, pid}
 
   use GenServer
 
-  alias Wasmex.Cluster.{Keyed, Nodes, Remote}
+  alias Wasmex.Cluster.{Keyed, Names, Nodes, Remote}
   alias Wasmex.{Deploy, Error}
+  alias Wasmex.Deploy.Routes
 
   require Logger
 
   @group :members
 
+  # How long to wait for an answer to `:ask`, in ms.
+  @patience 2_000
+
   @enforce_keys [:heartbeat]
-  defstruct [:heartbeat, :drain, :follow, draining?: false, monitors: %{}]
+  defstruct [:heartbeat, :drain, :follow, draining?: false, own: %Names{}, peers: %{}]
+
+  defmodule Peer do
+    @moduledoc false
+    # Another node's process; `asked`: when its names were asked for, in ms of the monotonic clock.
+    @enforce_keys [:pid, :monitor]
+    defstruct [:pid, :monitor, :asked, names: %Names{}]
+  end
 
   @doc "The scope of `:pg` for discovery."
   @spec scope() :: atom()
@@ -22,11 +40,14 @@ defmodule Wasmex.Cluster.Members do
   @spec start_link(map()) :: GenServer.on_start()
   def start_link(opts), do: GenServer.start_link(__MODULE__, opts, name: __MODULE__)
 
-  @doc "The deployed names have changed: notifies the others now."
-  @spec changed() :: :ok
-  def changed do
-    if Process.whereis(__MODULE__), do: send(__MODULE__, :changed)
+  @doc "This name was deployed, changed or undeployed: notifies the others now."
+  @spec changed(term()) :: :ok
+  def changed(name) do
+    if Process.whereis(__MODULE__), do: send(__MODULE__, {:changed, name})
     :ok
+  rescue
+    # It ended just now.
+    ArgumentError -> :ok
   end
 
   @doc "See `Wasmex.Cluster.drain/1`."
@@ -74,16 +95,17 @@ defmodule Wasmex.Cluster.Members do
   def handle_continue(:greet, state) do
     :net_kernel.monitor_nodes(true)
     send(self(), :beat)
-    {:noreply, state}
+    # Changes from now on are in the mailbox.
+    {:noreply, %{state | own: Names.new(Routes.versions())}}
   end
 
   @impl true
   def handle_call(:drain, _from, state) do
-    state = %{state | draining?: true}
     :pg.leave(scope(), @group, self())
     tell({:leaves, self()})
-    Nodes.put(node(), own(state))
-    {:reply, :ok, state}
+    # Keys of this node belong to others from now on.
+    Nodes.delete(node())
+    {:reply, :ok, %{state | draining?: true}}
   end
 
   def handle_call(:patience, _from, state), do: {:reply, state.drain, state}
@@ -91,71 +113,140 @@ defmodule Wasmex.Cluster.Members do
   @impl true
   def handle_info(:beat, state) do
     Process.send_after(self(), :beat, state.heartbeat)
-    {:noreply, beat(state)}
-  end
 
-  def handle_info(:changed, state), do: {:noreply, beat(state)}
-
-  def handle_info({:beat, pid, heartbeat}, state) do
-    known? = is_map_key(state.monitors, pid)
-    Nodes.put(node(pid), heartbeat)
-
-    if known? do
-      {:noreply, state}
-    else
-      # It may not know this node yet.
-      send(pid, {:beat, self(), own(state)})
-      if state.follow, do: follow(node(pid))
-      {:noreply, put_in(state.monitors[pid], Process.monitor(pid))}
+    unless state.draining? do
+      Nodes.put(node(), load())
+      tell(beat(state))
     end
-  end
 
-  def handle_info({:leaves, pid}, state) do
-    Nodes.delete(node(pid))
     {:noreply, state}
   end
 
-  def handle_info({:DOWN, _monitor, :process, pid, _reason}, state) do
-    Nodes.delete(node(pid))
-    {:noreply, %{state | monitors: Map.delete(state.monitors, pid)}}
+  def handle_info({:changed, name}, state) do
+    {own, changes} = Names.change(state.own, current(queued([name])))
+
+    if changes != %{} and not state.draining?,
+      do: tell({:names, self(), state.own.version, own.version, changes})
+
+    {:noreply, %{state | own: own}}
   end
 
-  # A new connection, perhaps a repeated one: send it the state at once.
+  def handle_info({:beat, pid, version, load}, state) do
+    Nodes.put(node(pid), load)
+    {peer, state} = peer(state, pid)
+    {:noreply, put_peer(state, asked(peer, version))}
+  end
+
+  def handle_info({:names, pid, since, version, changes}, state) do
+    {peer, state} = peer(state, pid)
+
+    case Names.merge(peer.names, since, version, changes) do
+      {:ok, names, changes} ->
+        Nodes.change_names(node(pid), changes)
+        {:noreply, put_peer(state, %{peer | names: names, asked: nil})}
+
+      :missed ->
+        {:noreply, put_peer(state, asked(peer, version))}
+
+      :old ->
+        {:noreply, state}
+    end
+  end
+
+  def handle_info({:ask, pid}, %{own: own} = state) do
+    unless state.draining?, do: tell(pid, {:names, self(), nil, own.version, own.names})
+    {:noreply, state}
+  end
+
+  def handle_info({:leaves, pid}, state), do: {:noreply, forget(state, pid)}
+  def handle_info({:DOWN, _, :process, pid, _}, state), do: {:noreply, forget(state, pid)}
+
+  # A new connection, perhaps a repeated one: greet it at once.
   def handle_info({:nodeup, node}, state) do
-    unless state.draining?, do: send({__MODULE__, node}, {:beat, self(), own(state)})
+    unless state.draining?, do: tell({__MODULE__, node}, beat(state))
     {:noreply, state}
   end
 
   def handle_info(_message, state), do: {:noreply, state}
 
-  defp beat(%{draining?: true} = state), do: state
+  # Many deploys in a row are one message to the others.
+  defp queued(names) do
+    receive do
+      {:changed, name} -> queued([name | names])
+    after
+      0 -> names
+    end
+  end
 
-  defp beat(state) do
-    heartbeat = own(state)
-    Nodes.put(node(), heartbeat)
-    tell({:beat, self(), heartbeat})
-    state
+  defp current(names), do: Map.new(names, &{&1, Routes.version(&1)})
+
+  defp beat(state), do: {:beat, self(), state.own.version, load()}
+
+  defp load, do: :erlang.statistics(:total_active_tasks) / System.schedulers_online()
+
+  # The process of another node, monitored. It may not know this one yet, so a new one is greeted.
+  defp peer(state, pid) do
+    case state.peers do
+      %{^pid => peer} ->
+        {peer, state}
+
+      _ ->
+        unless state.draining?, do: tell(pid, beat(state))
+        if state.follow, do: follow(node(pid))
+        peer = %Peer{pid: pid, monitor: Process.monitor(pid)}
+        {peer, put_peer(replaced(state, pid), peer)}
+    end
+  end
+
+  # A process before it on the same node has ended, which is not reported yet.
+  defp replaced(state, pid) do
+    old = for {other, _} <- state.peers, node(other) == node(pid), do: other
+    Enum.reduce(old, state, &without(&2, &1))
+  end
+
+  defp put_peer(state, peer), do: put_in(state.peers[peer.pid], peer)
+
+  defp forget(state, pid) when not is_map_key(state.peers, pid), do: state
+
+  defp forget(state, pid) do
+    Nodes.delete(node(pid))
+    without(state, pid)
+  end
+
+  defp without(state, pid) do
+    {%{monitor: monitor, names: %{names: names}}, peers} = Map.pop!(state.peers, pid)
+    Process.demonitor(monitor, [:flush])
+    Nodes.change_names(node(pid), Map.new(names, fn {name, _} -> {name, nil} end))
+    %{state | peers: peers}
+  end
+
+  # Asks for the names, if they are another version than those known here, and not with each beat.
+  defp asked(%{names: %{version: version}} = peer, version), do: %{peer | asked: nil}
+
+  defp asked(peer, _version) do
+    now = System.monotonic_time(:millisecond)
+
+    if peer.asked != nil and now - peer.asked < @patience do
+      peer
+    else
+      tell(peer.pid, {:ask, self()})
+      %{peer | asked: now}
+    end
+  end
+
+  defp tell(message) do
+    for pid <- :pg.get_members(scope(), @group), node(pid) != node(), do: tell(pid, message)
+    :ok
   end
 
   # Without waiting for a connection that is busy or gone.
-  defp tell(message) do
-    for pid <- :pg.get_members(scope(), @group),
-        node(pid) != node(),
-        do: Process.send(pid, message, [:nosuspend, :noconnect])
-  end
-
-  defp own(%{draining?: true}), do: %{names: %{}, load: 0.0}
-
-  defp own(_state) do
-    tasks = :erlang.statistics(:total_active_tasks)
-    %{names: Deploy.Routes.versions(), load: tasks / System.schedulers_online()}
-  end
+  defp tell(to, message), do: Process.send(to, message, [:nosuspend, :noconnect])
 
   # Deploys names that others have and this node does not. In a separate process, because it compiles.
   defp follow(node) do
     spawn(fn ->
       with {:ok, deploys} <- Remote.call(node, :deploys, [], Wasmex.Call.Timeout.deadline(15_000)) do
-        for {name, code, opts} <- deploys, Deploy.Routes.fetch(name) == :error do
+        for {name, code, opts} <- deploys, Routes.fetch(name) == :error do
           with {:error, error} <- Deploy.deploy_absent(name, code, opts, false) do
             Logger.error(
               "could not deploy #{inspect(name)} of #{node} here: #{Exception.message(error)}"

@@ -8,6 +8,16 @@ defmodule Wasmex.Cluster.Nodes do
   # A node without a heartbeat for this many ms counts as slow.
   @silent 2_000
 
+  # Rows: a node's state, and for each name the other nodes that have it:
+  #
+  #     {{:node, node}, load, at, delay, sent}
+  #     {{:name, name}, %{node => number of the version}}
+  @at 3
+  @delay 4
+  @sent 5
+
+  @typep state :: {{:node, node()}, number(), integer(), non_neg_integer(), non_neg_integer()}
+
   @doc "Creates the table, owned by the calling process, with the normal number of nodes, or nil."
   @spec open(pos_integer() | nil) :: true
   def open(expected) do
@@ -15,58 +25,101 @@ defmodule Wasmex.Cluster.Nodes do
     :ets.insert(__MODULE__, {:expected, expected})
   end
 
-  @spec put(node(), map()) :: true
-  def put(node, heartbeat) do
+  @doc "Stores a node's load. Earlier calls are included in it from now on. Called by `Members` only, like the next two."
+  @spec put(node(), number()) :: true
+  def put(node, load) do
     # Decays slowly: a node that was late once is tried again.
-    delay = with [{_, known}] <- lookup(node), do: div(31 * known.delay, 32), else: (_ -> 0)
-    known = Map.merge(heartbeat, %{at: now(), delay: delay})
-    # Earlier calls are included in its load from now on.
-    :ets.insert(__MODULE__, [{{:node, node}, known}, {{:sent, node}, 0}])
+    delay = with [row] <- lookup(node), do: div(31 * elem(row, @delay - 1), 32), else: (_ -> 0)
+    :ets.insert(__MODULE__, {{:node, node}, load, now(), delay, 0})
   end
 
-  @doc "Counts a call sent to the node."
-  @spec sent(node()) :: integer()
-  def sent(node), do: :ets.update_counter(__MODULE__, {:sent, node}, 1, {{:sent, node}, 0})
+  @doc "Stores which names a node has now, and which not any more (nil)."
+  @spec change_names(node(), Wasmex.Cluster.Names.changes()) :: :ok
+  def change_names(node, changes) do
+    for {name, number} <- changes do
+      key = {:name, name}
+      nodes = with [{_key, nodes}] <- :ets.lookup(__MODULE__, key), do: nodes, else: (_ -> %{})
 
+      case if(number, do: Map.put(nodes, node, number), else: Map.delete(nodes, node)) do
+        none when none == %{} -> :ets.delete(__MODULE__, key)
+        nodes -> :ets.insert(__MODULE__, {key, nodes})
+      end
+    end
+
+    :ok
+  end
+
+  @doc "Removes a node; its names are removed with `change_names/2`."
   @spec delete(node()) :: true
-  def delete(node) do
-    :ets.delete(__MODULE__, {:sent, node})
-    :ets.delete(__MODULE__, {:node, node})
+  def delete(node), do: :ets.delete(__MODULE__, {:node, node})
+
+  @doc "Counts a call sent to the node, if it is known."
+  @spec sent(node()) :: integer()
+  def sent(node) do
+    :ets.update_counter(__MODULE__, {:node, node}, {@sent, 1})
+  rescue
+    # It was removed, or this node's part was stopped.
+    ArgumentError -> 0
   end
 
   @doc "Records a latency in µs, without the work, into the running mean."
-  @spec answered(node(), non_neg_integer()) :: true
+  @spec answered(node(), non_neg_integer()) :: boolean()
   def answered(node, delay) do
-    with [{key, known}] <- lookup(node) do
-      delay = if known.delay == 0, do: delay, else: div(7 * known.delay + delay, 8)
-      :ets.insert(__MODULE__, {key, %{known | delay: delay}})
+    with [row] <- lookup(node) do
+      known = elem(row, @delay - 1)
+      mean = if known == 0, do: delay, else: div(7 * known + delay, 8)
+      :ets.update_element(__MODULE__, {:node, node}, {@delay, mean})
+    else
+      [] -> false
     end
   rescue
     # This node's part was stopped in the meantime.
-    ArgumentError -> true
+    ArgumentError -> false
   end
 
   defp lookup(node), do: :ets.lookup(__MODULE__, {:node, node})
 
   @spec all() :: [node()]
-  def all, do: info() |> Map.keys() |> then(&Enum.sort(Enum.uniq([node() | &1])))
+  def all, do: [node() | known()] |> Enum.uniq() |> Enum.sort()
 
+  # A cluster that is not started, or is restarting, knows no nodes.
+  defp known do
+    :ets.select(__MODULE__, [{{{:node, :"$1"}, :_, :_, :_, :_}, [], [:"$1"]}])
+  rescue
+    ArgumentError -> []
+  end
+
+  @doc "The state of all nodes with their names, for display."
   @spec info() :: %{node() => map()}
   def info do
-    Map.new(rows(), fn {{:node, node}, known} -> {node, known} end)
+    names = Map.put(names(), node(), Routes.versions())
+
+    for node <- known(), [row] <- [lookup(node)], into: %{} do
+      {_key, load, at, delay, _sent} = row
+      {node, %{load: load, at: at, delay: delay, names: Map.get(names, node, %{})}}
+    end
+  rescue
+    ArgumentError -> %{}
+  end
+
+  defp names do
+    for {{:name, name}, nodes} <- :ets.match_object(__MODULE__, {{:name, :_}, :_}),
+        {node, number} <- nodes,
+        reduce: %{} do
+      names -> Map.update(names, node, %{name => number}, &Map.put(&1, name, number))
+    end
   end
 
   @doc "The nodes that have the name, for this node by its current state."
-  @spec with_name(term()) :: [{node(), map()}]
+  @spec with_name(term()) :: [node()]
   def with_name(name) do
-    for {{:node, node}, known} <- rows(),
-        if(node == node(), do: here?(name), else: is_map_key(known.names, name)),
-        do: {node, known}
-  end
+    others =
+      case :ets.lookup(__MODULE__, {:name, name}) do
+        [{_key, nodes}] -> Map.keys(nodes)
+        [] -> []
+      end
 
-  # A cluster that is not started, or is restarting, knows no nodes.
-  defp rows do
-    :ets.match_object(__MODULE__, {{:node, :_}, :_})
+    if here?(name) and lookup(node()) != [], do: [node() | others], else: others
   rescue
     ArgumentError -> []
   end
@@ -77,7 +130,7 @@ defmodule Wasmex.Cluster.Nodes do
   @spec majority?() :: boolean()
   def majority? do
     case :ets.lookup(__MODULE__, :expected) do
-      [{:expected, expected}] when expected != nil -> 2 * map_size(info()) > expected
+      [{:expected, expected}] when expected != nil -> 2 * length(known()) > expected
       _ -> true
     end
   end
@@ -88,9 +141,15 @@ defmodule Wasmex.Cluster.Nodes do
     if node() not in lost and room?(name) do
       node()
     else
-      others = for {node, known} <- with_name(name), node not in lost, do: {node, known}
-      others |> awake() |> two_of() |> least() || alone(name, lost)
+      (with_name(name) -- lost) |> states() |> awake() |> two_of() |> least() || alone(name, lost)
     end
+  end
+
+  @spec states([node()]) :: [state()]
+  defp states(nodes) do
+    for node <- nodes, [row] <- [lookup(node)], do: row
+  rescue
+    ArgumentError -> []
   end
 
   # If no cluster was started, it consists of this node.
@@ -106,40 +165,39 @@ defmodule Wasmex.Cluster.Nodes do
     end
   end
 
-  defp awake(nodes) do
+  defp awake(states) do
     now = now()
 
-    case Enum.filter(nodes, fn {node, known} -> node == node() or now - known.at < @silent end) do
-      [] -> nodes
+    case Enum.filter(states, &(node_of(&1) == node() or now - elem(&1, @at - 1) < @silent)) do
+      [] -> states
       awake -> awake
     end
   end
 
+  defp node_of({{:node, node}, _load, _at, _delay, _sent}), do: node
+
   # Two at random: if all chose the least loaded node, they would choose the same one.
-  defp two_of([_, _, _ | _] = nodes) do
-    count = length(nodes)
+  defp two_of([_, _, _ | _] = states) do
+    count = length(states)
     first = :rand.uniform(count) - 1
     second = rem(first + :rand.uniform(count - 1), count)
-    [Enum.at(nodes, first), Enum.at(nodes, second)]
+    [Enum.at(states, first), Enum.at(states, second)]
   end
 
-  defp two_of(nodes), do: nodes
+  defp two_of(states), do: states
 
   defp least([]), do: nil
-  defp least(nodes), do: nodes |> Enum.min_by(&cost/1) |> elem(0)
+  defp least(states), do: states |> Enum.min_by(&cost/1) |> node_of()
 
   # Load by its last heartbeat plus the calls sent since; a millisecond of latency counts like one more task.
-  defp cost({node, known}) do
-    sent = with [{_, sent}] <- :ets.lookup(__MODULE__, {:sent, node}), do: sent, else: (_ -> 0)
-    known.load + sent + known.delay / 1000
-  end
+  defp cost({_key, load, _at, delay, sent}), do: load + sent + delay / 1000
 
   @doc "The node of a key, by rendezvous hashing: few keys move when nodes join or leave."
   @spec of_key(term(), term()) :: node() | nil
   def of_key(name, key) do
     case with_name(name) do
       [] -> nil
-      nodes -> nodes |> Enum.map(&elem(&1, 0)) |> Enum.max_by(&:erlang.phash2({name, key, &1}))
+      nodes -> Enum.max_by(nodes, &:erlang.phash2({name, key, &1}))
     end
   end
 

@@ -4,6 +4,7 @@ defmodule Wasmex.Deploy.Routes do
 
   use GenServer
 
+  alias Wasmex.Cluster.Members
   alias Wasmex.HTTP.Function
 
   @enforce_keys [:server, :functions, :timeout, :state, :versions]
@@ -32,6 +33,9 @@ defmodule Wasmex.Deploy.Routes do
       [{_name, route}] -> {:ok, route}
       [] -> :error
     end
+  rescue
+    # The application is not started, or the table is being restored.
+    ArgumentError -> :error
   end
 
   @spec names() :: [term()]
@@ -40,12 +44,20 @@ defmodule Wasmex.Deploy.Routes do
   @doc "The stable version's number, by name, of the names that other nodes may call; empty if the application is not started."
   @spec versions() :: %{term() => pos_integer()}
   def versions do
-    for {name, route} <- :ets.tab2list(__MODULE__), shared?(name), into: %{} do
-      {_threshold, number, _pool, _counts, _function} = List.last(route.versions)
-      {name, number}
-    end
+    for name <- names(), number = version(name), into: %{}, do: {name, number}
   rescue
     ArgumentError -> %{}
+  end
+
+  @doc "The same of one name; nil if it is not deployed, or not for other nodes."
+  @spec version(term()) :: pos_integer() | nil
+  def version(name) do
+    with true <- shared?(name), {:ok, route} <- fetch(name) do
+      {_threshold, number, _pool, _counts, _function} = List.last(route.versions)
+      number
+    else
+      _ -> nil
+    end
   end
 
   @doc "Whether other nodes may call it: all names except functions of a server on this node only."
@@ -71,20 +83,36 @@ defmodule Wasmex.Deploy.Routes do
     Enum.find(versions, fn {threshold, _, _, _, _} -> percent <= threshold end)
   end
 
-  @doc "Called by the name's process, which removes the row when it ends."
-  @spec put(term(), t()) :: true
+  @doc "Called by the name's process, which removes the row when it ends. The cluster is notified."
+  @spec put(term(), t()) :: :ok
   def put(name, route) do
     unless :ets.member(__MODULE__, name), do: GenServer.cast(__MODULE__, {:watch, name, self()})
     :ets.insert(__MODULE__, {name, route})
+    Members.changed(name)
   end
 
-  @spec delete(term()) :: true
-  def delete(name), do: :ets.delete(__MODULE__, name)
+  @spec delete(term()) :: :ok
+  def delete(name) do
+    :ets.delete(__MODULE__, name)
+    Members.changed(name)
+  end
 
   @impl true
   def init(nil) do
     :ets.new(__MODULE__, [:named_table, :public, read_concurrency: true])
-    {:ok, %{}}
+    {:ok, %{}, {:continue, :restore}}
+  end
+
+  # After a failure: the processes of the names write their rows again.
+  @impl true
+  def handle_continue(:restore, watched) do
+    for pid <- Registry.select(Wasmex.Deploy.Registry, [{{:_, :"$1", :_}, [], [:"$1"]}]),
+        do: send(pid, :route)
+
+    {:noreply, watched}
+  rescue
+    # The application is just being started.
+    ArgumentError -> {:noreply, watched}
   end
 
   # A killed process removes nothing itself.

@@ -5,7 +5,6 @@ defmodule Wasmex.Deploy.Server do
   use GenServer, restart: :temporary
 
   alias Wasmex.{Code, Error, HTTP, Pool}
-  alias Wasmex.Cluster.Members
   alias Wasmex.Code.Store
   alias Wasmex.Deploy.Routes
   alias Wasmex.Pool.Source
@@ -140,7 +139,6 @@ defmodule Wasmex.Deploy.Server do
 
   def handle_call(:undeploy, _from, state) do
     Routes.delete(state.name)
-    Members.changed()
     pools = for %{pool: pool} <- state.versions, do: pool
     for pool when pool != nil <- pools, do: Process.unlink(pool)
     {:stop, :normal, {:ok, Enum.reject(pools, &is_nil/1)}, %{state | versions: []}}
@@ -172,6 +170,9 @@ defmodule Wasmex.Deploy.Server do
       version -> {:noreply, revive(state, version, reason)}
     end
   end
+
+  # The table of routes was lost.
+  def handle_info(:route, %{versions: [_ | _]} = state), do: {:noreply, route(state)}
 
   def handle_info({:revive, number}, state) do
     case Enum.find(state.versions, &(&1.number == number)) do
@@ -326,7 +327,6 @@ defmodule Wasmex.Deploy.Server do
       versions: routes
     })
 
-    Members.changed()
     state
   end
 

@@ -209,7 +209,7 @@ defmodule Wasmex.Plugin do
   end
 
   defp start(plugin, store, fuel) do
-    span = Telemetry.start(:instantiate, %{})
+    span = Telemetry.start(:instantiate, %{tags: plugin.options.tags})
     again = fn -> Native.plugin_start(plugin.resource, fuel) end
 
     result =
@@ -322,7 +322,8 @@ defmodule Wasmex.Plugin do
   defp decoded(result, _opts), do: result
 
   defp spanned(plugin, function, input, opts) do
-    span = Telemetry.start(:call, %{instance: plugin, function: function})
+    metadata = %{instance: plugin, function: function, tags: plugin.options.tags}
+    span = Telemetry.start(:call, metadata)
     timeout = opts.timeout || plugin.timeout
     step = Native.plugin_call(plugin.resource, function, input, opts.fuel)
     Telemetry.stop(span, finish(step, plugin, function, input, opts.fuel, opts.context, timeout))

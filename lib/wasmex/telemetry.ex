@@ -13,16 +13,18 @@ defmodule Wasmex.Telemetry do
   | `:import` | an Elixir function that a guest calls | `:namespace`, `:name` |
   | `:checkout` | the wait for a place in a `Wasmex.Pool`, and creating its worker if needed | `:pool`, `:key` |
   | `:run` | a program: `Wasmex.run/3`, `Wasmex.stream!/3`, `Wasmex.Program` | `:program`, `:args` |
-  | `:http` | a request to `Wasmex.HTTP.Server` or `Wasmex.Plug` | `:method`, `:path`; `:status` when it stops |
+  | `:http` | a request to `Wasmex.HTTP.Server` or `Wasmex.Plug` | `:method`, `:path` and `:mount` (the path of the plug before it), `:scheme`, `:remote_addr`, `:function` (nil if there is none of this name); `:status` when it stops |
 
-  The spans `:instantiate`, `:call` and `:run` also have `:tags`, those of the store (`Wasmex.Store.tag/2`, the option
-  `:tags` of `Wasmex.start_link/1`, `Wasmex.Components.start_link/1` and `Wasmex.run/3`), and for modules `:module`, the
-  name from the name section. A call that passes bytes is one span, without those of the guest's allocator.
+  The spans `:instantiate`, `:call` and `:run` also have `:tags`, those of the store (`Wasmex.Store.tag/2`) or of the
+  option `:tags` of `Wasmex.start_link/1`, `Wasmex.Components.start_link/1`, `Wasmex.Pool.start_link/1`,
+  `Wasmex.Plugin.new/2` and `Wasmex.run/3`, and for modules `:module`, the name from the name section (of
+  instances created while such a span is enabled). A call that passes bytes is one span, without those of the guest's allocator.
 
   Measurements: `:start` has `:system_time` and `:monotonic_time`, the others `:duration` and
   `:monotonic_time`, all in native units (`System.convert_time_unit/3`). `:stop` has in its metadata
   `:result`, `:ok` or `:error`, and for an error `:error`, the exception; `:exception` has `:kind`, `:reason`
-  and `:stacktrace`. `:run` has also the measurements `:fuel_used` and `:peak_memory`.
+  and `:stacktrace`. `:run` has also the measurements `:fuel_used` and `:peak_memory`. All events of a span have the same
+  `:telemetry_span_context`, as those of `:telemetry.span/3`.
 
   ## Enabling spans
 
@@ -32,6 +34,38 @@ defmodule Wasmex.Telemetry do
       config :wasmex, telemetry: [:compile, :instantiate, :run, :call]   # or true, or false
 
   or at run time with `enable/2`. A disabled span costs one `:persistent_term` read.
+
+  ## Metrics
+
+  With `:telemetry_metrics`, for example for the charts of Phoenix.LiveDashboard:
+
+      [
+        summary("wasmex.call.stop.duration", unit: {:native, :microsecond}, tags: [:function]),
+        counter("wasmex.run.stop.duration", tags: [:program, :result]),
+        last_value("wasmex.run.stop.peak_memory", unit: :byte),
+        distribution("wasmex.http.stop.duration", unit: {:native, :millisecond}, tags: [:function, :status])
+      ]
+
+  `Wasmex.LiveDashboard` is a page for the same dashboard.
+
+  ## OpenTelemetry
+
+  `open_telemetry/2` gives the name and the attributes of a span after its semantic conventions, for a handler that uses
+  the package `opentelemetry_telemetry`:
+
+      def handle_event([:wasmex, span, :start], _measurements, metadata, _config) do
+        {name, attributes} = Wasmex.Telemetry.open_telemetry(span, metadata)
+        OpentelemetryTelemetry.start_telemetry_span(:my_app, name, metadata, %{attributes: attributes})
+      end
+
+      def handle_event([:wasmex, span, _stop_or_exception], _measurements, metadata, _config) do
+        {name, attributes} = Wasmex.Telemetry.open_telemetry(span, metadata)
+        context = OpentelemetryTelemetry.set_current_telemetry_span(:my_app, metadata)
+        OpenTelemetry.Span.update_name(context, name)
+        OpenTelemetry.Span.set_attributes(context, attributes)
+        if attributes["error.type"], do: OpenTelemetry.Span.set_status(context, OpenTelemetry.status(:error))
+        OpentelemetryTelemetry.end_telemetry_span(:my_app, metadata)
+      end
 
   ## Example
 
@@ -45,6 +79,8 @@ defmodule Wasmex.Telemetry do
   """
 
   @compile {:inline, on?: 1}
+
+  alias Wasmex.Telemetry.Attributes
 
   @spans [:compile, :instantiate, :call, :import, :checkout, :run, :http]
   @default [:compile, :instantiate, :run, :http]
@@ -97,6 +133,33 @@ defmodule Wasmex.Telemetry do
     :persistent_term.put(__MODULE__, Map.drop(enabled, spans))
   end
 
+  @doc """
+  The name of a span and its attributes, after the semantic conventions of OpenTelemetry: `http.request.method`,
+  `http.route`, `code.function.name`, `process.executable.name`, `error.type`, and `wasmex.tag.NAME` for the tags.
+
+      iex> Wasmex.Telemetry.open_telemetry(:http, %{method: "GET", path: "/goenv/x", mount: "/f", function: "goenv", status: 200})
+      {"GET /f/goenv",
+       %{
+         "http.request.method" => "GET",
+         "http.response.status_code" => 200,
+         "http.route" => "/f/goenv",
+         "url.path" => "/f/goenv/x"
+       }}
+
+      iex> Wasmex.Telemetry.open_telemetry(:call, %{module: "enrich", function: "add", tags: %{tenant: "a"}})
+      {"enrich.add",
+       %{
+         "code.function.name" => "enrich.add",
+         "wasmex.module" => "enrich",
+         "wasmex.tag.tenant" => "a"
+       }}
+  """
+  @spec open_telemetry(span(), map()) :: {String.t(), %{String.t() => term()}}
+  def open_telemetry(span, metadata) do
+    known!([span])
+    {Attributes.name(span, metadata), Attributes.attributes(span, metadata)}
+  end
+
   @doc false
   # Applies the project's configuration when the application starts.
   @spec configure() :: :ok
@@ -121,6 +184,7 @@ defmodule Wasmex.Telemetry do
       %{^span => handler} ->
         now = System.monotonic_time()
         times = %{monotonic_time: now, system_time: System.system_time()}
+        metadata = Map.put(metadata, :telemetry_span_context, make_ref())
         handler.([:wasmex, span, :start], times, metadata)
         {handler, span, now, metadata}
 

@@ -88,11 +88,23 @@ defmodule Wasmex.HTTP.Service do
   @doc "Handles a request and responds through `reply`, see `Exchange.run/5`. Returns `{response, state}`."
   @spec serve(t(), Request.t(), fun(), term(), term()) :: {Response.t(), term()}
   def serve(%__MODULE__{} = service, %Request{} = request, reply, state, closed \\ nil) do
-    span = Telemetry.start(:http, %{method: request.method, path: request.path})
+    span = if Telemetry.on?(:http), do: Telemetry.start(:http, metadata(service, request))
     {response, state} = route(service, request, reply, state, closed)
     Telemetry.stop(span, outcome(response), %{}, %{status: response.status})
     if service.log, do: log(request, response)
     {response, state}
+  end
+
+  defp metadata(service, request) do
+    function =
+      case service do
+        %{only: nil} -> if knows?(service, request), do: request |> Request.shift() |> elem(0)
+        %{only: only} -> only
+      end
+
+    request
+    |> Map.take([:method, :path, :mount, :scheme, :remote_addr])
+    |> Map.put(:function, if(function != "", do: function))
   end
 
   defp outcome(%{error: nil}), do: :ok

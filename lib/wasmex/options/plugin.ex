@@ -120,6 +120,13 @@ defmodule Wasmex.Options.Plugin do
         default_doc: "the name of its file",
         doc: "any term, the value of `plugin:` in the metadata of its log lines"
       ],
+      tags: [
+        type: :map,
+        default: %{},
+        default_doc: "none",
+        doc: "for the metadata of telemetry",
+        example: ~s|%{tenant: "a"}|
+      ],
       http_response_headers: [
         type: :boolean,
         default: false,

@@ -81,7 +81,10 @@ defmodule Wasmex.Plugin.Component do
     with :ok <- hosts(manifest),
          {:ok, store} <- store(compiled, manifest, options),
          {:ok, instance} <-
-           Template.instantiate(template, store, timeout: timeout, fuel: options.fuel),
+           Template.instantiate(template, Components.Store.tag(store, options.tags),
+             timeout: timeout,
+             fuel: options.fuel
+           ),
          do: {:ok, {store, instance}}
   end
 

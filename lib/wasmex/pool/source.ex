@@ -69,6 +69,14 @@ defmodule Wasmex.Pool.Source do
           "an exported function, without params, called once on each new instance, for example to reseed the randomness of a snapshot",
         example: ~s|"reseed"|
       ],
+      tags: [
+        type: :map,
+        default: %{},
+        default_doc: "none",
+        doc:
+          "of instances, for the metadata of telemetry; programs and plug-ins have them in `options:`",
+        example: ~s|%{tenant: "a"}|
+      ],
       options: [
         type: :keyword,
         default: [],
@@ -209,7 +217,7 @@ defmodule Wasmex.Pool.Source do
 
     template
     |> Worker.Instance.new(wasi, opts.store_limits, fuel?(opts))
-    |> Map.put(:prepare, opts.prepare)
+    |> Map.merge(%{prepare: opts.prepare, tags: opts.tags})
   end
 
   defp component(template, opts) do
@@ -223,6 +231,6 @@ defmodule Wasmex.Pool.Source do
 
     template
     |> Worker.Component.new(wasi, opts.store_limits, fuel?(opts))
-    |> Map.put(:prepare, opts.prepare)
+    |> Map.merge(%{prepare: opts.prepare, tags: opts.tags})
   end
 end

@@ -11,7 +11,7 @@ defmodule Wasmex.Pool.Worker.Component do
   alias Wasmex.Wasi.WasiP2Options
 
   @enforce_keys [:template, :engine, :wasi, :limits, :fuel?]
-  defstruct [:template, :engine, :wasi, :limits, :fuel?, prepare: nil]
+  defstruct [:template, :engine, :wasi, :limits, :fuel?, prepare: nil, tags: %{}]
 
   @type t :: %__MODULE__{}
 
@@ -33,7 +33,8 @@ defmodule Wasmex.Pool.Worker.Component do
   def make(%__MODULE__{} = made) do
     with {:ok, store} <- Store.make(made.wasi, made.limits, made.engine, []) do
       instantiate = fn ->
-        Template.instantiate(made.template, Components.Store.__wrap_resource__(store.resource))
+        store = Components.Store.__wrap_resource__(store.resource)
+        Template.instantiate(made.template, Components.Store.tag(store, made.tags))
       end
 
       Worker.Store.instance(store, made.fuel?, instantiate, &prepared(&1, made.prepare))

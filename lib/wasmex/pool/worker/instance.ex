@@ -10,7 +10,7 @@ defmodule Wasmex.Pool.Worker.Instance do
   alias Wasmex.Wasi.WasiOptions
 
   @enforce_keys [:template, :engine, :wasi, :limits, :fuel?]
-  defstruct [:template, :engine, :wasi, :limits, :fuel?, prepare: nil]
+  defstruct [:template, :engine, :wasi, :limits, :fuel?, prepare: nil, tags: %{}]
 
   @type t :: %__MODULE__{}
 
@@ -31,6 +31,7 @@ defmodule Wasmex.Pool.Worker.Instance do
   @impl true
   def make(%__MODULE__{} = made) do
     with {:ok, store} <- store(made) do
+      store = Store.tag(store, made.tags)
       instantiate = fn -> Template.instantiate(made.template, store) end
       Worker.Store.instance(store, made.fuel?, instantiate, &prepared(&1, made.prepare))
     end

@@ -118,7 +118,7 @@ defmodule Wasmex.Cluster do
   use Supervisor
 
   alias Wasmex.{Call, Code, Deploy, Error}
-  alias Wasmex.Cluster.{Callers, Keyed, Members, Nodes, Remote, Taker, Talk}
+  alias Wasmex.Cluster.{Callers, Keyed, Members, Nodes, Remote, Output, StreamedCall}
 
   @doc """
   Starts this node's part of the cluster. Each node starts one.
@@ -173,7 +173,7 @@ defmodule Wasmex.Cluster do
     unless stdin == nil or is_binary(stdin) or Enumerable.impl_for(stdin) != nil,
       do: Options.misuse!("a binary or an Enumerable as stdin", stdin)
 
-    {Talk.parts(stdin), stdout}
+    {StreamedCall.parts(stdin), stdout}
   end
 
   # A body can be read only once, so such a call is not repeated.
@@ -187,7 +187,9 @@ defmodule Wasmex.Cluster do
         Remote.here({name, function, params, streams ++ opts}, deadline)
 
       node ->
-        node |> Talk.open({Remote, :program}, [request], stdin, deadline) |> Taker.run(stdout)
+        node
+        |> StreamedCall.open({Remote, :program}, [request], stdin, deadline)
+        |> Output.run(stdout)
     end
   end
 
@@ -206,10 +208,10 @@ defmodule Wasmex.Cluster do
     open = fn ->
       deadline = Call.Timeout.deadline(min(opts.timeout, Call.time_left()))
       node = Nodes.pick(name, []) || raise Nodes.nowhere(name, [])
-      Talk.open(node, {Remote, :program}, [{name, :run, args, []}], stdin, deadline)
+      StreamedCall.open(node, {Remote, :program}, [{name, :run, args, []}], stdin, deadline)
     end
 
-    Stream.resource(open, &Taker.next!/1, &Taker.close/1)
+    Stream.resource(open, &Output.next!/1, &Output.close/1)
   end
 
   defp anywhere({name, _, _, _} = request, deadline, again?, lost) do

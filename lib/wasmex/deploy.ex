@@ -118,37 +118,30 @@ defmodule Wasmex.Deploy do
 
     # Compiled here, so that the name's process can serve others.
     with {:ok, worker} <- Server.worker(code, opts),
-         do: deploy_made(name, code, worker, given)
+         do: Server.deploy(name, code, Map.merge(opts, %{worker: worker, replace?: true}))
   end
 
   def deploy(_name, other, _opts), do: Options.misuse!("a %Wasmex.Code{}", other)
 
   @doc false
-  # The same for compiled code.
-  @spec deploy_made(name(), Code.t(), {module(), term()}, keyword(), boolean()) ::
-          {:ok, pos_integer()} | {:error, Exception.t()}
-  def deploy_made(name, code, worker, given, replace? \\ true) do
-    opts = given |> checked!() |> Map.merge(%{worker: worker, replace?: replace?})
-    Server.deploy(name, code, opts)
-  end
+  # Unless the name has exactly this code, or, without `replace?`, any code. `worker` is the code compiled already.
+  @spec deploy_absent(name(), Code.t(), keyword(), boolean(), {module(), term()} | nil) ::
+          {:ok, :deployed | :present} | {:error, Exception.t()}
+  def deploy_absent(name, code, given, replace?, worker \\ nil) do
+    opts = checked!(given)
 
-  @doc false
-  # Unless the name has exactly this code, or, without `replace?`, any code.
-  @spec deploy_absent(name(), Code.t(), keyword(), boolean()) :: :ok | {:error, Exception.t()}
-  def deploy_absent(name, code, given, replace?) do
-    with false <- there?(name, code, given, replace?),
-         {:ok, worker} <- Server.worker(code, checked!(given)),
-         {:ok, _version} <- deploy_made(name, code, worker, given, replace?) do
-      :ok
+    with false <- present?(name, code, given, replace?),
+         {:ok, worker} <- if(worker, do: {:ok, worker}, else: Server.worker(code, opts)),
+         opts = Map.merge(opts, %{worker: worker, replace?: replace?}),
+         {:ok, _version} <- Server.deploy(name, code, opts) do
+      {:ok, :deployed}
     else
-      true -> :ok
+      true -> {:ok, :present}
       error -> error
     end
   end
 
-  @doc false
-  @spec there?(name(), Code.t(), keyword(), boolean()) :: boolean()
-  def there?(name, code, given, replace?) do
+  defp present?(name, code, given, replace?) do
     case deployed(name) do
       {:ok, %{hash: hash}, opts} ->
         not replace? or (hash == code.hash and opts == Keyword.drop(given, [:canary, :owner]))

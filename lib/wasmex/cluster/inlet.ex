@@ -1,7 +1,7 @@
 defmodule Wasmex.Cluster.Inlet do
   @moduledoc false
   # A body on another node, read one element at a time: the next one is requested when the guest wants it, so nothing is
-  # sent before it is needed. `Wasmex.Cluster.Talk` replies.
+  # sent before it is needed. `Wasmex.Cluster.StreamedCall` replies.
 
   @enforce_keys [:to, :tag]
   defstruct [:to, :tag]

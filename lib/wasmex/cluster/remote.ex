@@ -69,9 +69,10 @@ defmodule Wasmex.Cluster.Remote do
   def lost(node, reason),
     do: down(node, "the call was ended there: #{inspect(reason, limit: 10)}")
 
-  @doc "On the other node, in a separate process: runs a function with bodies sent as messages, see `Wasmex.Cluster.Talk`."
-  @spec talk({module(), atom()}, [term()], timeout(), pid(), reference(), reference()) :: term()
-  def talk({module, function}, args, left, caller, to, tag) do
+  @doc "On the other node, in a separate process: runs a function with bodies sent as messages, see `Wasmex.Cluster.StreamedCall`."
+  @spec streamed({module(), atom()}, [term()], timeout(), pid(), reference(), reference()) ::
+          term()
+  def streamed({module, function}, args, left, caller, to, tag) do
     began = System.monotonic_time(:microsecond)
     Callers.enter(caller)
     result = apply(module, function, args ++ [Timeout.deadline(left)])

@@ -8,7 +8,7 @@ defmodule Wasmex.HTTP.Service do
   require Logger
 
   alias Wasmex.{Options, Telemetry}
-  alias Wasmex.HTTP.{Elsewhere, Exchange, Folder, Gate, Page, Request, Resident, Response}
+  alias Wasmex.HTTP.{OtherNodes, Exchange, Folder, Gate, Page, Request, Resident, Response}
   alias Wasmex.HTTP.{Stats, Versions}
 
   # `only` is the function of a service with a single file, `scope` that of `Wasmex.HTTP.Versions`.
@@ -181,7 +181,7 @@ defmodule Wasmex.HTTP.Service do
 
   # Another node of the cluster that has the function.
   defp other(%{scope: :cluster}, name) do
-    node = name |> then(&Versions.name(:cluster, &1)) |> Elsewhere.node_for()
+    node = name |> then(&Versions.name(:cluster, &1)) |> OtherNodes.node_for()
     if node, do: {:elsewhere, node}
   end
 
@@ -198,7 +198,7 @@ defmodule Wasmex.HTTP.Service do
   defp elsewhere(service, node, name, request, reply, state, closed) do
     deployed = Versions.name(:cluster, name)
     began = System.monotonic_time(:microsecond)
-    {response, state} = Elsewhere.run(node, deployed, request, reply, state, closed)
+    {response, state} = OtherNodes.run(node, deployed, request, reply, state, closed)
     response = %{response | duration: System.monotonic_time(:microsecond) - began}
     done(service, name, response)
     {response, state}

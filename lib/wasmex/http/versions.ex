@@ -5,7 +5,7 @@ defmodule Wasmex.HTTP.Versions do
 
   alias Wasmex.{Code, Deploy}
   alias Wasmex.Deploy.Routes
-  alias Wasmex.HTTP.{Elsewhere, Function, Worker}
+  alias Wasmex.HTTP.{OtherNodes, Function, Worker}
 
   @typedoc "For counting a request: the process of the name, and the counts of the version."
   @type counted :: {pid(), :counters.counters_ref()} | nil
@@ -26,13 +26,11 @@ defmodule Wasmex.HTTP.Versions do
     opts = [as: :http, options: Map.to_list(settings)] ++ pool(function) ++ opts
     replace? = changed? or scope != :cluster
 
-    with false <- Deploy.there?(name, code, opts, replace?),
-         {:ok, _version} <-
-           Deploy.deploy_made(name, code, {Worker, function}, [owner: owner] ++ opts, replace?) do
-      if scope == :cluster, do: Elsewhere.deploy(name, code, opts, replace?)
-      :ok
-    else
-      true -> :ok
+    worker = {Worker, function}
+
+    case Deploy.deploy_absent(name, code, [owner: owner] ++ opts, replace?, worker) do
+      {:ok, :deployed} when scope == :cluster -> OtherNodes.deploy(name, code, opts, replace?)
+      {:ok, _} -> :ok
       error -> error
     end
   end
@@ -48,7 +46,7 @@ defmodule Wasmex.HTTP.Versions do
 
     spawn(fn ->
       Deploy.undeploy(name)
-      if scope == :cluster, do: Elsewhere.undeploy(name)
+      if scope == :cluster, do: OtherNodes.undeploy(name)
     end)
   end
 

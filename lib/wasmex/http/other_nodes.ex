@@ -1,12 +1,12 @@
-defmodule Wasmex.HTTP.Elsewhere do
+defmodule Wasmex.HTTP.OtherNodes do
   @moduledoc false
   # The functions of a server on other nodes (`cluster: true`): they are deployed there too, and a request runs there if
-  # this node has no room for it, or does not have the function. Bodies are sent in parts (`Wasmex.Cluster.Talk`).
+  # this node has no room for it, or does not have the function. Bodies are sent in parts (`Wasmex.Cluster.StreamedCall`).
 
   alias Wasmex.Call.Timeout
-  alias Wasmex.Cluster.{Nodes, Remote, Talk}
+  alias Wasmex.Cluster.{Nodes, Remote, StreamedCall}
   alias Wasmex.{Code, Deploy, Error}
-  alias Wasmex.HTTP.{Far, Request, Response}
+  alias Wasmex.HTTP.{Forwarded, Request, Response}
 
   require Logger
 
@@ -43,24 +43,24 @@ defmodule Wasmex.HTTP.Elsewhere do
   @doc "Runs a request there, with the arguments and the result of `Wasmex.HTTP.Exchange.run/5`."
   @spec run(node(), Deploy.name(), Request.t(), fun(), term(), term()) :: {Response.t(), term()}
   def run(node, name, %Request{} = request, reply, state, closed) do
-    body = Talk.parts(request.body)
+    body = StreamedCall.parts(request.body)
     args = [name, %{request | body: nil}]
 
     node
-    |> Talk.open({Far, :serve}, args, body, :infinity, closed)
+    |> StreamedCall.open({Forwarded, :serve}, args, body, :infinity, closed)
     |> take(reply, state, false)
   end
 
-  defp take(talk, reply, state, begun?) do
-    case Talk.next(talk) do
-      {:out, event, talk} ->
-        case written(talk, reply, event, state) do
+  defp take(call, reply, state, begun?) do
+    case StreamedCall.next(call) do
+      {:out, event, call} ->
+        case written(call, reply, event, state) do
           {:gone, state} ->
-            Talk.close(talk)
+            StreamedCall.close(call)
             {gone(), state}
 
           state ->
-            take(talk, reply, state, true)
+            take(call, reply, state, true)
         end
 
       {:over, {:ok, %Response{} = response}} ->
@@ -74,11 +74,11 @@ defmodule Wasmex.HTTP.Elsewhere do
     end
   end
 
-  defp written(talk, reply, event, state) do
+  defp written(call, reply, event, state) do
     reply.(event, state)
   catch
     kind, reason ->
-      Talk.close(talk)
+      StreamedCall.close(call)
       :erlang.raise(kind, reason, __STACKTRACE__)
   end
 

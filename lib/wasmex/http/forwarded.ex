@@ -1,4 +1,4 @@
-defmodule Wasmex.HTTP.Far do
+defmodule Wasmex.HTTP.Forwarded do
   @moduledoc false
   # A request forwarded by another node: it takes a place in the pool of the function's version, so that a node does no
   # more for others than for itself, and sends the response in parts.
@@ -12,7 +12,7 @@ defmodule Wasmex.HTTP.Far do
   # How long a request may wait for a place, in ms.
   @patience 1_000
 
-  @doc "Called by `Wasmex.Cluster.Talk`, on the node that runs the request."
+  @doc "Called by `Wasmex.Cluster.StreamedCall`, on the node that runs the request."
   @spec serve(Deploy.name(), Request.t(), Inlet.t(), Outlet.t(), integer() | :infinity) ::
           {:ok, Response.t()} | {:error, Exception.t()}
   def serve(name, request, inlet, outlet, deadline) do

@@ -1,4 +1,4 @@
-defmodule Wasmex.Cluster.Talk do
+defmodule Wasmex.Cluster.StreamedCall do
   @moduledoc false
   # A call on another node with bodies: this process holds the guest's input and receives its output, an element at a
   # time. Neither node holds more of a body than the parts in transit.
@@ -48,7 +48,7 @@ defmodule Wasmex.Cluster.Talk do
     args = args ++ [%Inlet{to: to, tag: tag}, %Outlet{to: to, tag: tag}]
 
     {pid, monitor} =
-      Node.spawn_monitor(node, Remote, :talk, [function, args, left, self(), to, tag])
+      Node.spawn_monitor(node, Remote, :streamed, [function, args, left, self(), to, tag])
 
     %__MODULE__{
       node: node,
@@ -113,88 +113,88 @@ defmodule Wasmex.Cluster.Talk do
   is raised here; `close/1` then ends the other side, as it does when the caller stops reading.
   """
   @spec next(t()) :: event()
-  def next(talk) do
-    talk |> paid() |> await()
+  def next(call) do
+    call |> paid() |> await()
   catch
     kind, reason ->
-      close(talk)
+      close(call)
       :erlang.raise(kind, reason, __STACKTRACE__)
   end
 
   # The last element was used: there is room for another one.
-  defp paid(%{owed: nil} = talk), do: talk
+  defp paid(%{owed: nil} = call), do: call
 
-  defp paid(%{owed: {pid, size}, tag: tag} = talk) do
+  defp paid(%{owed: {pid, size}, tag: tag} = call) do
     send(pid, {tag, {:taken, size}})
-    %{talk | owed: nil}
+    %{call | owed: nil}
   end
 
-  defp await(%{tag: tag, monitor: monitor, interrupt: interrupt} = talk) do
+  defp await(%{tag: tag, monitor: monitor, interrupt: interrupt} = call) do
     receive do
       {^tag, :out, pid, size, element} ->
-        {:out, element, %{talk | owed: {pid, size}}}
+        {:out, element, %{call | owed: {pid, size}}}
 
       {^tag, :more, pid} ->
-        talk |> more(pid) |> await()
+        call |> more(pid) |> await()
 
       {^tag, :over, result, worked} ->
         Nodes.answered(
-          talk.node,
-          max(System.monotonic_time(:microsecond) - talk.began - worked, 0)
+          call.node,
+          max(System.monotonic_time(:microsecond) - call.began - worked, 0)
         )
 
-        over(talk, result)
+        over(call, result)
 
       {^tag, :raised, kind, reason, stack} ->
-        close(talk)
+        close(call)
         :erlang.raise(kind, reason, stack)
 
       {:DOWN, ^monitor, :process, _pid, reason} ->
-        over(talk, Remote.lost(talk.node, reason))
+        over(call, Remote.lost(call.node, reason))
 
       ^interrupt when interrupt != nil ->
-        close(talk)
+        close(call)
         :interrupted
     after
-      Remote.patience(Timeout.left(talk.deadline)) ->
-        over(talk, {:error, %Error{reason: :timeout, details: %{timeout: talk.left}}})
+      Remote.patience(Timeout.left(call.deadline)) ->
+        over(call, {:error, %Error{reason: :timeout, details: %{timeout: call.left}}})
     end
   end
 
-  defp over(talk, result) do
-    close(talk)
+  defp over(call, result) do
+    close(call)
     {:over, result}
   end
 
-  defp more(%{body: nil, tag: tag} = talk, pid) do
+  defp more(%{body: nil, tag: tag} = call, pid) do
     send(pid, {tag, :ended})
-    talk
+    call
   end
 
-  defp more(%{body: body, tag: tag} = talk, pid) do
+  defp more(%{body: body, tag: tag} = call, pid) do
     case body.({:cont, nil}) do
       {:suspended, {:ok, element}, rest} ->
         send(pid, {tag, {:element, element}})
-        %{talk | body: rest}
+        %{call | body: rest}
 
       # Some streams end with their last element.
       {_done_or_halted, {:ok, element}} ->
         send(pid, {tag, {:element, element}})
-        %{talk | body: nil}
+        %{call | body: nil}
 
       {_done_or_halted, nil} ->
-        more(%{talk | body: nil}, pid)
+        more(%{call | body: nil}, pid)
     end
   end
 
   @doc "Ends the other side and the body; no more messages arrive afterwards."
   @spec close(t()) :: :ok
-  def close(%__MODULE__{tag: tag} = talk) do
-    Process.exit(talk.pid, :kill)
-    Process.demonitor(talk.monitor, [:flush])
-    :erlang.unalias(talk.alias)
+  def close(%__MODULE__{tag: tag} = call) do
+    Process.exit(call.pid, :kill)
+    Process.demonitor(call.monitor, [:flush])
+    :erlang.unalias(call.alias)
     flush(tag)
-    if talk.body, do: talk.body.({:halt, nil})
+    if call.body, do: call.body.({:halt, nil})
     :ok
   end
 

@@ -1,18 +1,40 @@
 defmodule Wasmex.CLI do
   @moduledoc false
-  # Shared by the Mix tasks, which parse, call one public function, and print.
+  # Shared by the Mix tasks, which parse, call one public function, and print. They also run without Mix, as the commands
+  # of `wasmex` (`Wasmex.CLI.Main`).
 
   alias Wasmex.Compiler
 
-  @doc "Compiles and loads the project without printing: standard output belongs to the task."
+  @doc "From now on the tasks run without Mix."
+  @spec standalone() :: :ok
+  def standalone, do: :persistent_term.put({__MODULE__, :standalone}, true)
+
+  @spec standalone?() :: boolean()
+  def standalone?, do: :persistent_term.get({__MODULE__, :standalone}, false)
+
+  @doc ~s|The program and the command of a task: `{"mix", "wasmex.run"}`, or `{"wasmex", "run"}`.|
+  @spec command(module()) :: {String.t(), String.t()}
+  def command(task) do
+    name = task |> Module.split() |> List.last() |> Macro.underscore()
+    if standalone?(), do: {"wasmex", name}, else: {"mix", "wasmex.#{name}"}
+  end
+
+  @doc """
+  Starts the application. Under Mix, first compiles and loads the project without printing: standard output belongs to
+  the task.
+  """
   @spec start() :: :ok
   def start do
+    unless standalone?(), do: load_project()
+    {:ok, _} = Application.ensure_all_started(:wasmex)
+    :ok
+  end
+
+  defp load_project do
     shell = Mix.shell()
     Mix.shell(Mix.Shell.Quiet)
     Mix.Task.run("app.config")
     Mix.shell(shell)
-    {:ok, _} = Application.ensure_all_started(:wasmex)
-    :ok
   end
 
   # The status that a shell reports for a program ended by SIGPIPE.
@@ -46,8 +68,10 @@ defmodule Wasmex.CLI do
 
   @doc "Ends the task because of an invalid command line."
   @spec misuse(module(), String.t()) :: no_return()
-  def misuse(task, text),
-    do: fail("#{text}\nSee mix help #{Mix.Task.task_name(task)}.", 2)
+  def misuse(task, text) do
+    {program, name} = command(task)
+    fail("#{text}\nSee #{program} help #{name}.", 2)
+  end
 
   @doc """
   Parses the command line of a task, see `Wasmex.CLI.Options.parse/3`. `--help`, `--version` and errors end the task.
@@ -65,12 +89,23 @@ defmodule Wasmex.CLI do
 
   @spec help(module()) :: no_return()
   defp help(task) do
-    Mix.Task.rerun("help", [Mix.Task.task_name(task)])
+    if standalone?(),
+      do: print_docs(task),
+      else: Mix.Task.rerun("help", [Mix.Task.task_name(task)])
+
     exit({:shutdown, 0})
   end
 
+  # As `mix help` prints them.
+  defp print_docs(task) do
+    {:docs_v1, _, _, format, %{"en" => docs}, _, _} = Code.fetch_docs(task)
+    docs = Regex.replace(~r/\bmix wasmex\.(?!new|install)(?=\w)/, docs, "wasmex ")
+    IO.ANSI.Docs.print(docs, format, enabled: colours?(), width: 100)
+  end
+
+  @doc "Prints the version and ends the task."
   @spec version() :: no_return()
-  defp version do
+  def version do
     Application.load(:wasmex)
     IO.puts("wasmex #{Application.spec(:wasmex, :vsn)}")
     exit({:shutdown, 0})

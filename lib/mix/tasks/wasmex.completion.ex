@@ -14,6 +14,8 @@ defmodule Mix.Tasks.Wasmex.Completion do
       mix wasmex.completion zsh >> ~/.zshrc
       mix wasmex.completion fish > ~/.config/fish/completions/mix.wasmex.fish
 
+  `wasmex completion SHELL` does the same for the command `wasmex` (see `mix wasmex.install`).
+
   Shells: #{Enum.join(@shells, ", ")}.
   """
 
@@ -22,7 +24,15 @@ defmodule Mix.Tasks.Wasmex.Completion do
   alias Mix.Tasks.Wasmex, as: Tasks
   alias Wasmex.CLI
 
-  @tasks [Tasks.Call, Tasks.Compile, Tasks.Inspect, Tasks.New, Tasks.Run, Tasks.Serve]
+  @tasks [
+    Tasks.Call,
+    Tasks.Compile,
+    Tasks.Inspect,
+    Tasks.New,
+    Tasks.Run,
+    Tasks.Serve,
+    Tasks.Snapshot
+  ]
 
   @impl true
   def run(argv) do
@@ -34,11 +44,15 @@ defmodule Mix.Tasks.Wasmex.Completion do
       else: CLI.misuse(__MODULE__, "#{shell}: the shells are #{Enum.join(@shells, ", ")}")
   end
 
-  # Names and their flags.
+  # Names and their flags. `wasmex.new` needs a Mix project.
   defp tasks do
-    for task <- @tasks,
-        do: {Mix.Task.task_name(task), Enum.map(Flag.all(task.__options__()), &Flag.name/1)}
+    for task <- @tasks, task != Tasks.New or not CLI.standalone?() do
+      {_program, name} = CLI.command(task)
+      {name, Enum.map(Flag.all(task.__options__()), &Flag.name/1)}
+    end
   end
+
+  defp program, do: if(CLI.standalone?(), do: "wasmex", else: "mix")
 
   # zsh can read bash's completions.
   defp script("zsh", tasks),
@@ -49,7 +63,7 @@ defmodule Mix.Tasks.Wasmex.Completion do
     names = Enum.map_join(tasks, " ", &elem(&1, 0))
 
     """
-    _mix_wasmex() {
+    _#{program()}_wasmex() {
       local word="${COMP_WORDS[COMP_CWORD]}" words=''
       if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W '#{names}' -- "$word"))
@@ -62,7 +76,7 @@ defmodule Mix.Tasks.Wasmex.Completion do
         *) COMPREPLY=($(compgen -f -- "$word")) ;;
       esac
     }
-    complete -o default -F _mix_wasmex mix
+    complete -o default -F _#{program()}_wasmex #{program()}
     """
     |> String.trim_trailing()
   end
@@ -70,10 +84,10 @@ defmodule Mix.Tasks.Wasmex.Completion do
   defp script("fish", tasks) do
     for {name, flags} <- tasks do
       [
-        "complete -c mix -n __fish_use_subcommand -a #{name}\n",
+        "complete -c #{program()} -n __fish_use_subcommand -a #{name}\n",
         for(
           "--" <> flag <- flags,
-          do: "complete -c mix -n '__fish_seen_subcommand_from #{name}' -l #{flag}\n"
+          do: "complete -c #{program()} -n '__fish_seen_subcommand_from #{name}' -l #{flag}\n"
         )
       ]
     end

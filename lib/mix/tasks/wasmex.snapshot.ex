@@ -51,6 +51,10 @@ defmodule Mix.Tasks.Wasmex.Snapshot do
 
   use Mix.Task
 
+  @doc false
+  @spec __options__() :: Options.t()
+  def __options__, do: @options
+
   alias Wasmex.{CLI, Compiler, Pipe, Quantity, Snapshot}
   alias Wasmex.CLI.Progress
   alias Wasmex.Wasi.WasiOptions

@@ -5,7 +5,7 @@
 #   package                  creates the package from dist/
 
 defmodule Package do
-  alias Wasmex.Build.Prebuilt
+  alias Wasmex.Build.{Platform, Prebuilt}
 
   @version Mix.Project.config()[:version]
 
@@ -14,7 +14,7 @@ defmodule Package do
   def dist, do: System.get_env("WASMEX_DIST") || "dist"
 
   def host do
-    {:ok, target} = Prebuilt.target(:erlang.system_info(:system_architecture))
+    {:ok, target} = Platform.host()
     target
   end
 

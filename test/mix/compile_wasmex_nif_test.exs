@@ -162,6 +162,7 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
 
     for path <-
           ~w(mix.exs Cargo.toml Cargo.lock lib/mix/tasks/compile.wasmex_nif.ex lib/wasmex/build/prebuilt.ex
+                   lib/wasmex/build/platform.ex lib/wasmex/build/download.ex
                    native/wasmex/Cargo.toml native/wasmex/src/lib.rs priv/native/.gitkeep) do
       File.mkdir_p!(Path.join(wasmex, Path.dirname(path)))
       File.cp!(Path.join(@root, path), Path.join(wasmex, path))

@@ -160,22 +160,4 @@ defmodule Wasmex.PackageTest do
 
     refute Enum.any?(names, &(&1 =~ ~r/\.so$|_build|\.beam$/))
   end
-
-  test "systems have the names of the archives" do
-    alias Wasmex.Build.Prebuilt
-
-    for {architecture, target} <- [
-          {~c"x86_64-pc-linux-gnu", "x86_64-linux-gnu"},
-          {~c"aarch64-unknown-linux-gnu", "aarch64-linux-gnu"},
-          {~c"x86_64-alpine-linux-musl", "x86_64-linux-musl"},
-          {~c"aarch64-apple-darwin23.5.0", "aarch64-macos"},
-          {~c"x86_64-apple-darwin22.6.0", "x86_64-macos"},
-          {~c"win32", "x86_64-windows-gnu"},
-          {~c"x86_64-pc-windows", "x86_64-windows-gnu"}
-        ],
-        do: assert(Prebuilt.target(architecture) == {:ok, target})
-
-    for other <- [~c"riscv64-unknown-linux-gnu", ~c"x86_64-unknown-freebsd14.0"],
-        do: assert({:none, _} = Prebuilt.target(other))
-  end
 end

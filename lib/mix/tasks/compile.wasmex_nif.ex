@@ -5,11 +5,11 @@ defmodule Mix.Tasks.Compile.WasmexNif do
   A package lists archives with their SHA-256 in `native/checksums.txt`. If the project or the environment configures
   their location, the archive for this platform is downloaded, verified, and used:
 
-      config :wasmex, prebuilt: "https://example.com/wasmex"     # or "file:///srv/wasmex", or a folder
+      config :wasmex, prebuilt: "https://example.com/wasmex"     # or "file:///srv/wasmex", or an absolute path
 
   A machine without a network uses a folder, or a copy of `wasmex/prebuilt` from another machine's user cache directory.
   An archive with a different digest is an error. If there is no archive for this platform, or no location, cargo builds
-  the library.
+  the library. See the [installation guide](installation.md).
 
   Both are installed in `priv/native/`, where `Wasmex.Native` loads the library and `Wasmex.Compiler` starts the
   compiler. A stamp next to them holds a digest of their sources; while it matches, neither cargo nor rustc is started.
@@ -21,10 +21,15 @@ defmodule Mix.Tasks.Compile.WasmexNif do
     * `WASMEX_COMPILER_PATH` - a prebuilt helper of the same build, by default `wasmex-compiler` beside the library.
       The helper is not built then.
     * `WASMEX_PREBUILT` - the location of the archives: `https:`, `file:` or a folder. Takes precedence over `config :wasmex, prebuilt:`.
+    * `WASMEX_CACERTS_PATH` - a PEM file with the certificates to trust for `https:`, by default the system's. Takes
+      precedence over `config :wasmex, prebuilt_cacerts:`, and that over `HEX_CACERTS_PATH`.
+    * `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` - as usual, also in lower case.
     * `WASMEX_BUILD` - `1` always builds with cargo.
     * `CARGO_TARGET_DIR` - where cargo keeps what it compiles. Default: `wasmex/target` in the
       user's cache, so that wasmtime is compiled once for all projects and Mix environments.
     * `CARGO_BUILD_TARGET`, `RUSTFLAGS` - as cargo has them. A change builds the library again.
+    * `TARGET_ARCH`, `TARGET_OS`, `TARGET_ABI` - the platform whose archive is used, as Nerves sets them; by default
+      `CARGO_BUILD_TARGET`, or this VM's.
 
   ## Errors
 
@@ -57,9 +62,15 @@ defmodule Mix.Tasks.Compile.WasmexNif do
   defp prebuilt do
     case Prebuilt.fetch() do
       {:ok, digest, files} -> take(digest, files)
-      {:none, why} -> build(why)
+      {:none, why} -> build(tell(why))
       {:error, why} -> Mix.raise("the prebuilt native library: #{why}")
     end
+  end
+
+  # A configured location that has no archive costs minutes of cargo, so the reason is shown.
+  defp tell(why) do
+    if Prebuilt.configured?(), do: Mix.shell().info("No prebuilt native library: #{why}")
+    why
   end
 
   defp take(digest, files) do

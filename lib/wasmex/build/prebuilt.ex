@@ -6,8 +6,7 @@ defmodule Wasmex.Build.Prebuilt do
   #
   # Used by the Mix compiler; all paths are relative to its folder.
 
-  # Of :inets, which only the build needs.
-  @compile {:no_warn_undefined, :httpc}
+  alias Wasmex.Build.{Download, Platform}
 
   @checksums "native/checksums.txt"
 
@@ -31,47 +30,19 @@ defmodule Wasmex.Build.Prebuilt do
          do: {:ok, digest, files}
   end
 
+  @doc "Whether the project or the environment says where archives are."
+  @spec configured?() :: boolean()
+  def configured?, do: location() != nil
+
   @doc "The archive's name for this platform."
   @spec name() :: {:ok, String.t()} | {:none, String.t()}
-  def name do
-    with {:ok, target} <- target(:erlang.system_info(:system_architecture)),
-         do: {:ok, name(target)}
-  end
+  def name, do: with({:ok, target} <- Platform.target(), do: {:ok, name(target)})
 
   @doc "The archive's name for a platform."
   @spec name(String.t()) :: String.t()
   def name(target), do: "wasmex-#{version()}-nif-#{@nif}-#{target}.tar.gz"
 
   defp version, do: Mix.Project.config()[:version]
-
-  @doc "The platform for Erlang's name of it."
-  @spec target(charlist()) :: {:ok, String.t()} | {:none, String.t()}
-  def target(architecture) do
-    text = to_string(architecture)
-    [processor | _] = String.split(text, "-")
-
-    processor =
-      case processor do
-        "amd64" -> "x86_64"
-        "arm64" -> "aarch64"
-        # Erlang on Windows reports no more than this.
-        "win32" -> "x86_64"
-        other -> other
-      end
-
-    system =
-      cond do
-        text =~ "linux" and text =~ "musl" -> "linux-musl"
-        text =~ "linux" and text =~ "gnu" -> "linux-gnu"
-        text =~ "darwin" -> "macos"
-        text =~ "windows" or text == "win32" -> "windows-gnu"
-        true -> nil
-      end
-
-    if system != nil and processor in ["x86_64", "aarch64"],
-      do: {:ok, "#{processor}-#{system}"},
-      else: {:none, "there is no archive for #{text}"}
-  end
 
   @doc "The digest of an archive in the package's list."
   @spec digest(String.t()) :: {:ok, String.t()} | {:none, String.t()}
@@ -122,66 +93,46 @@ defmodule Wasmex.Build.Prebuilt do
   end
 
   defp base do
-    case System.get_env("WASMEX_PREBUILT") || Application.get_env(:wasmex, :prebuilt) do
-      base when is_binary(base) and base != "" -> {:ok, String.trim_trailing(base, "/")}
-      _ -> {:none, "no address is configured (config :wasmex, prebuilt: or WASMEX_PREBUILT)"}
+    case location() do
+      nil -> {:none, "no address is configured (config :wasmex, prebuilt: or WASMEX_PREBUILT)"}
+      base -> {:ok, String.trim_trailing(base, "/")}
     end
   end
 
-  defp get("file://" <> folder, name), do: read(URI.decode(folder), name)
-  defp get("https://" <> _ = base, name), do: request("#{base}/#{name}")
+  defp location do
+    case System.get_env("WASMEX_PREBUILT") || Application.get_env(:wasmex, :prebuilt) do
+      base when is_binary(base) and base != "" -> base
+      _ -> nil
+    end
+  end
+
+  defp get("https://" <> _ = base, name),
+    do: Download.get("#{base}/#{name}", Download.settings(), &Mix.shell().info/1)
 
   defp get("http://" <> _ = base, _name),
     do: {:error, "#{base}: only https: and file: URLs and folders are supported"}
 
-  defp get(folder, name), do: read(folder, name)
+  defp get("file:" <> _ = url, name), do: get(folder(url), name)
 
-  defp read(folder, name) do
-    path = Path.join(folder, name)
+  # Mix compiles a dependency in its own folder, which is not the one that a relative path was written for.
+  defp get(folder, name) do
+    if Path.type(folder) == :absolute,
+      do: read(Path.join(folder, name)),
+      else:
+        {:error,
+         "#{folder}: a folder must have an absolute path, for example " <>
+           ~s|Path.expand("../native", __DIR__) in config/config.exs|}
+  end
 
+  # file:///srv/archives, file:/srv/archives, file://localhost/srv/archives; file:///C:/archives on Windows.
+  defp folder(url) do
+    path = URI.decode(URI.parse(url).path || "/")
+    if path =~ ~r"^/[A-Za-z]:", do: String.trim_leading(path, "/"), else: path
+  end
+
+  defp read(path) do
     with {:error, posix} <- File.read(path),
          do: {:none, "can't read #{path}: #{:file.format_error(posix)}"}
-  end
-
-  defp request(url) do
-    for application <- [:inets, :ssl], do: start!(application)
-    proxy()
-
-    tls = [
-      verify: :verify_peer,
-      cacerts: :public_key.cacerts_get(),
-      depth: 4,
-      customize_hostname_check: [match_fun: :public_key.pkix_verify_hostname_match_fun(:https)]
-    ]
-
-    options = [ssl: tls, timeout: 300_000, connect_timeout: 20_000, autoredirect: true]
-
-    request = [:get, {String.to_charlist(url), []}, options, [body_format: :binary]]
-
-    # Of an application that is only started when needed.
-    case apply(:httpc, :request, request) do
-      {:ok, {{_, 200, _}, _headers, body}} -> {:ok, body}
-      {:ok, {{_, status, _}, _headers, _body}} -> {:none, "#{url}: status #{status}"}
-      {:error, reason} -> {:none, "#{url}: #{inspect(reason, limit: 10)}"}
-    end
-  end
-
-  # Elixir 1.15 and later remove applications from the code path that a project does not list.
-  defp start!(application) do
-    if function_exported?(Mix, :ensure_application!, 1),
-      do: apply(Mix, :ensure_application!, [application])
-
-    {:ok, _} = Application.ensure_all_started(application)
-  end
-
-  defp proxy do
-    with address when address not in [nil, ""] <-
-           System.get_env("HTTPS_PROXY") || System.get_env("https_proxy"),
-         %URI{host: host, port: port} when is_binary(host) <- URI.parse(address),
-         do:
-           apply(:httpc, :set_options, [
-             [https_proxy: {{String.to_charlist(host), port || 80}, []}]
-           ])
   end
 
   defp verify(what, bytes, digest) do

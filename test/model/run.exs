@@ -3,12 +3,12 @@
 #
 #   mix run test/model/run.exs SECONDS [NAME…]
 
-alias Wasmex.Model.{Calls, KeyValues, Pipes, PropEr, Values}
+alias Wasmex.Model.{Calls, KeyValues, Pipes, Pools, PropEr, Values}
 
 {:ok, _} = Application.ensure_all_started(:wasmex)
 Logger.configure(level: :none)
 
-models = [calls: Calls, pipes: Pipes, values: Values, key_values: KeyValues]
+models = [calls: Calls, pipes: Pipes, pools: Pools, values: Values, key_values: KeyValues]
 [seconds | only] = System.argv()
 
 models =

@@ -185,6 +185,18 @@ defmodule Wasmex.PoolTest do
       Guest.wait_until(fn -> Pool.stats(pool) == %{empty() | idle: 1} end)
     end
 
+    test "in the queue come back when those who waited are killed, though nobody's turn comes" do
+      pool = counters(max_queue: 3)
+      {:ok, lease} = Pool.checkout(pool)
+      waiting = for _ <- 1..3, do: spawn(fn -> Pool.checkout(pool, timeout: :infinity) end)
+      Guest.wait_until(fn -> Pool.stats(pool).waiting == 3 end)
+      assert {:error, %Error{reason: :overloaded}} = Pool.checkout(pool)
+      Enum.each(waiting, &Guest.kill/1)
+      Guest.wait_until(fn -> Pool.stats(pool).waiting == 0 end)
+      assert {:error, %Error{reason: :timeout}} = Pool.checkout(pool, timeout: 0)
+      Pool.checkin(lease)
+    end
+
     test "a killed user's worker is closed" do
       pool = pool(worker: {Told, {self(), nil}}, size: 1, policy: {:reuse, 100})
       test = self()
@@ -238,6 +250,16 @@ defmodule Wasmex.PoolTest do
     Pool.checkin(lease)
     assert_receive {:closed, ^idle}
     assert Pool.run(pool, &{:keep, elem(&1, 1)}) == {:ok, :new}
+  end
+
+  test "replace: a worker that would be reset is closed too" do
+    pool = pool(worker: {Told, {self(), nil}}, size: 1, policy: :reset)
+    {:ok, lease} = Pool.checkout(pool)
+    :ok = Pool.replace(pool, {self(), nil})
+    assert Pool.checkin(lease) == :ok
+    {_, ref} = lease.worker
+    assert_received {:closed, ^ref}
+    assert Pool.stats(pool) == empty()
   end
 
   test "a process that used a worker before gets the one that is in its place now" do

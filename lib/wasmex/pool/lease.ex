@@ -218,15 +218,16 @@ defmodule Wasmex.Pool.Lease do
   defp kept?(%{slots: %{policy: {:reuse, n}} = slots} = lease),
     do: Slots.used(slots, lease.slot) < n and lease.generation == Slots.generation(slots)
 
-  defp kept?(%{slots: %{policy: :reset} = slots, worker: worker} = lease) do
-    if lease.generation == Slots.generation(slots) do
-      Slots.used(slots, lease.slot)
+  defp kept?(%{slots: %{policy: :reset} = slots} = lease),
+    do: lease.generation == Slots.generation(slots) and reset?(lease)
 
-      case slots.module.reset(worker) do
-        {:ok, ^worker} -> true
-        {:ok, other} -> Slots.put_worker(slots, lease.slot, lease.generation, other)
-        _ -> false
-      end
+  defp reset?(%{slots: slots, slot: slot, worker: worker} = lease) do
+    Slots.used(slots, slot)
+
+    case slots.module.reset(worker) do
+      {:ok, ^worker} -> true
+      {:ok, other} -> Slots.put_worker(slots, slot, lease.generation, other)
+      _ -> false
     end
   end
 

@@ -174,11 +174,22 @@ defmodule Wasmex.Pool.Server do
     dead = for {slot, owner} <- owned(state.slots), not alive?(owner), do: {slot, owner}
     recover(state.slots, dead)
     if state.slots.limits, do: Limits.sweep(state.slots.limits)
-    state = retire(state)
+    state = state |> retire() |> forget_dead()
 
     if Queue.size(state.queue) > 0 or state.drained,
       do: %{state | queue: Queue.unpark(state.queue, 0)} |> watch_all() |> serve(),
       else: state
+  end
+
+  # Processes that died while they waited would count as waiting until their turn came, and others find the queue full.
+  defp forget_dead(%{queue: queue} = state) do
+    dead =
+      for {{pid, ref}, _owner, _key} <- Queue.waiters(queue), not Process.alive?(pid), do: ref
+
+    if dead == [],
+      do: state,
+      else:
+        announce(%{state | queue: Enum.reduce(dead, queue, &(&2 |> Queue.delete(&1) |> elem(1)))})
   end
 
   defp owned(slots), do: Enum.reject(Slots.owned(slots), &match?({_slot, @mine}, &1))

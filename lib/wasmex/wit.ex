@@ -56,8 +56,17 @@ defmodule Wasmex.WIT do
   @spec world(source(), keyword()) :: {:ok, world()} | {:error, Exception.t()}
   def world(source, opts \\ []) do
     %{world: world, limits: limits} = Options.new!(opts, @options)
+    read(source(source), world, limits)
+  end
 
-    case Native.wit_world(source(source), world, Limits.native(limits)) do
+  # As `Wasmex.Components.Component.compile/2` has it. The parser would allocate what the module's sections claim.
+  defp read({:component, <<0, "asm", 1, 0, 0, 0, _::binary>>}, _world, _limits) do
+    message = "expected a component, got a core module (see Wasmex.Module)"
+    {:error, %Error{reason: :module, details: %{message: message}}}
+  end
+
+  defp read(source, world, limits) do
+    case Native.wit_world(source, world, Limits.native(limits)) do
       {:ok, world} -> {:ok, world}
       {:error, native} -> {:error, Error.from_native(native)}
     end

@@ -240,6 +240,24 @@ defmodule Wasmex.Hostile.BytesTest do
     end
   end
 
+  test "a section that claims to be longer than the file takes no memory" do
+    code = """
+    for version <- [<<1, 0, 0, 0>>, <<13, 0, 1, 0>>], id <- [0, 1, 7, 12, 65] do
+      bytes = <<0, "asm", version::binary, id, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F>>
+      {:error, %Wasmex.Error{}} = Wasmex.WIT.world({:component, bytes})
+      {:error, _} = Wasmex.Components.Component.compile(Wasmex.Engine.default(), bytes)
+      {:error, _} = Wasmex.Module.compile(Wasmex.Engine.default(), bytes)
+      {:error, _} = Wasmex.Inspection.from_bytes(bytes)
+      {:error, _} = Wasmex.run(bytes)
+    end
+
+    [_, kib] = Regex.run(~r/VmHWM:\\s+(\\d+) kB/, File.read!("/proc/self/status"))
+    IO.puts("below 500 MB: \#{String.to_integer(kib) < 500_000}")
+    """
+
+    assert ChildVM.run(code) == {"below 500 MB: true\n", 0}
+  end
+
   test "limits are an option for texts without an engine" do
     few = %Limits{text_size: 5, nesting: 200}
 

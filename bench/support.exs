@@ -63,6 +63,7 @@ defmodule Bench do
   @doc "KiB of resident memory, threads, and mappings of this VM; nil where there is no /proc."
   def rss, do: status("VmRSS:")
   def threads, do: status("Threads:")
+  def page_tables, do: status("VmPTE:")
 
   def mappings do
     with {:ok, maps} <- File.read("/proc/self/maps"), do: length(String.split(maps, "\n")) - 1

@@ -44,8 +44,11 @@ defmodule Wasmex.Call do
   @type outcome ::
           {:done, {:ok, term()} | {:error, Exception.t()}}
           | {:yield, t()}
-          | {:wait, reference(), t()}
+          | {:wait, pos_integer(), t()}
           | {:busy, reference(), t()}
+
+  # A wait is long after this many ms.
+  @rest 100
 
   # Limits how long a guest can run by calling slow functions.
   @extensions 100
@@ -254,7 +257,7 @@ defmodule Wasmex.Call do
     receive do
       {:wasmex_wake, ^ref} -> call.store |> Native.call_poll() |> advance(call) |> await()
     after
-      remaining(call) -> call |> cancel(ref) |> await()
+      min(remaining(call), @rest) -> rest(ref, call)
     end
   end
 
@@ -266,11 +269,25 @@ defmodule Wasmex.Call do
     end
   end
 
+  @doc "How long to wait for a guest before `Wasmex.Native.call_rest/1`, after which it needs less memory, in ms."
+  @spec rests_after() :: pos_integer()
+  def rests_after, do: @rest
+
+  defp rest(ref, call) do
+    Native.call_rest(call.store)
+
+    receive do
+      {:wasmex_wake, ^ref} -> call.store |> Native.call_poll() |> advance(call) |> await()
+    after
+      remaining(call) -> call |> cancel(ref) |> await()
+    end
+  end
+
   @doc """
   Ends the innermost call that this process drives in the store. `ref` identifies the wait it was in; the message for it
   is removed from the mailbox.
   """
-  @spec cancel(t(), reference() | nil) :: outcome()
+  @spec cancel(t(), pos_integer() | nil) :: outcome()
   def cancel(call, ref) do
     {owed?, _step} = Native.call_cancel(call.store)
 

@@ -118,6 +118,10 @@ defmodule Wasmex.Native do
 
   @spec call_poll(reference()) :: step()
   def call_poll(_store), do: error()
+  @spec call_rest(reference()) :: :ok
+  def call_rest(_store), do: error()
+  @spec stacks_move(boolean()) :: boolean()
+  def stacks_move(_wanted), do: error()
   @spec call_resume(reference(), non_neg_integer(), term()) :: step()
   def call_resume(_store, _serial, _results), do: error()
   @spec call_raise(reference(), non_neg_integer()) :: step()

@@ -4,7 +4,7 @@ defmodule Wasmex.Server do
   #
   # *begin* starts a queued call, *handle_step* handles the result of a step, *finish* replies to the caller.
 
-  alias Wasmex.{Call, Compat, Error, Instance, Telemetry}
+  alias Wasmex.{Call, Compat, Error, Instance, Native, Telemetry}
   alias Wasmex.Call.{Terms, Timeout, Turn}
 
   @enforce_keys [:store, :module, :instance]
@@ -23,6 +23,8 @@ defmodule Wasmex.Server do
             # Called with the server and the timeout before each call, to replace a spent instance.
             prepare: nil,
             current: nil,
+            # Whether the timer for a long wait is running.
+            resting?: false,
             queue: :queue.new()
 
   @type t :: %__MODULE__{}
@@ -131,10 +133,18 @@ defmodule Wasmex.Server do
   end
 
   defp handle_step(%{current: current} = server, {:wait, ref, call}),
-    do: %{server | current: %{current | call: call, waiting: {:wake, ref}}}
+    do: rest_later(%{server | current: %{current | call: call, waiting: {:wake, ref}}}, ref)
 
   defp handle_step(%{current: current} = server, {:busy, ref, call}),
     do: %{server | current: %{current | call: call, waiting: {:turn, ref}}}
+
+  # One timer for successive short waits.
+  defp rest_later(%{resting?: true} = server, _ref), do: server
+
+  defp rest_later(server, ref) do
+    Process.send_after(self(), {:wasmex_rest, ref}, Call.rests_after())
+    %{server | resting?: true}
+  end
 
   defp finish(%{current: current} = server) do
     Process.demonitor(current.monitor, [:flush])
@@ -175,6 +185,22 @@ defmodule Wasmex.Server do
 
   def info({:wasmex_wake, ref}, %{current: %{waiting: {:wake, ref}}} = server), do: poll(server)
 
+  def info({:wasmex_rest, ref}, server) do
+    server = %{server | resting?: false}
+
+    case server.current do
+      %{waiting: {:wake, ^ref}, call: call} ->
+        Native.call_rest(call.store)
+        server
+
+      %{waiting: {:wake, later}} ->
+        rest_later(server, later)
+
+      _ ->
+        server
+    end
+  end
+
   def info({:wasmex_turn, ref}, %{current: %{waiting: {:turn, ref}}} = server) do
     %{call: call} = server.current
     handle_step(server, Call.advance(call.again.(), call))
@@ -195,7 +221,7 @@ defmodule Wasmex.Server do
   defp poll(%{current: %{call: call}} = server) do
     if Call.expired?(call),
       do: cancel(server),
-      else: handle_step(server, call.store |> Wasmex.Native.call_poll() |> Call.advance(call))
+      else: handle_step(server, call.store |> Native.call_poll() |> Call.advance(call))
   end
 
   # The caller has died or timed out. Stop the guest, so that the store is free again.

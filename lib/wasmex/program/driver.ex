@@ -4,7 +4,7 @@ defmodule Wasmex.Program.Driver do
   # handles the output and decides whether to continue. `Wasmex.Program` returns to its mailbox: it calls `schedule/2` to
   # request the next message, and passes each message to `handle/2`.
 
-  alias Wasmex.Call
+  alias Wasmex.{Call, Native}
   alias Wasmex.Program.{Session, Stdin}
 
   # The message that `schedule/2` sends to continue after a slice.
@@ -44,7 +44,17 @@ defmodule Wasmex.Program.Driver do
       else: session |> Session.go_on() |> run(state, hook, interrupt)
   end
 
-  defp next({:wait, ref, session}, state, hook, interrupt) do
+  defp next({:wait, _, session} = outcome, state, hook, interrupt) do
+    wait(outcome, state, hook, interrupt, fn ->
+      Native.call_rest(session.store.resource)
+      wait(outcome, state, hook, interrupt, nil)
+    end)
+  end
+
+  # `rest`: called if the wait becomes long.
+  defp wait({:wait, ref, session}, state, hook, interrupt, rest) do
+    remaining = Call.remaining(session.call)
+
     receive do
       {message, ^ref} when message in [:wasmex_wake, :wasmex_turn] ->
         session |> Session.go_on() |> run(state, hook, interrupt)
@@ -52,7 +62,10 @@ defmodule Wasmex.Program.Driver do
       ^interrupt when interrupt != nil ->
         {:interrupted, session, state}
     after
-      Call.remaining(session.call) -> session |> Session.stop() |> run(state, hook, interrupt)
+      if(rest, do: min(remaining, Call.rests_after()), else: remaining) ->
+        if rest && remaining > Call.rests_after(),
+          do: rest.(),
+          else: session |> Session.stop() |> run(state, hook, interrupt)
     end
   end
 

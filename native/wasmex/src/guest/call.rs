@@ -3,6 +3,7 @@
 use crate::guest::cell::StoreCell;
 use crate::guest::drive::{self, Resume};
 use crate::guest::handoff::Command;
+use crate::vm::atoms;
 use crate::vm::fast_nif::fast_nif;
 use crate::vm::resource::ResourceArc;
 use rustler::{Encoder, Env, NifResult, Term};
@@ -18,6 +19,13 @@ fn call_resume<'a>(env: Env<'a>, [cell, serial, results]: [Term<'a>; 3]) -> NifR
     let (cell, serial) = (cell.decode()?, serial.decode()?);
     let command = Command::Resume(results.as_c_arg());
     Ok(drive::resume(env, &cell, Resume::Import(serial, command)))
+}
+
+/// The call has waited for long: its memory is given up as far as possible until the next poll.
+#[rustler::nif]
+fn call_rest(env: Env, cell: ResourceArc<StoreCell>) -> rustler::Atom {
+    cell.rest(env.pid());
+    atoms::ok()
 }
 
 /// The import with this serial failed.

@@ -20,6 +20,7 @@ use crate::vm::live::{Kind, Live};
 use crate::vm::resource::{ResourceArc, named};
 use crate::vm::slots::SharedSlots;
 use crate::vm::term_box::TermBox;
+use crate::vm::trim;
 use crate::vm::waker::WakeCell;
 use crate::wasi::http::outgoing::Outgoing;
 use rustler::{Atom, Decoder, Env, LocalPid, Monitor, NifResult, Resource, Term};
@@ -194,12 +195,14 @@ impl Drop for StoreCell {
         let inner = self.inner.get_mut();
         let inner = inner.unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut inner.phase, Phase::Closed).free();
+        trim::freed();
     }
 }
 
 impl StoreCell {
     /// An idle store.
     pub fn new(new: NewStore, ticks: Arc<Ticks>) -> Self {
+        trim::made();
         let store = new.store;
         let wake = WakeCell::new();
         if let Some(outgoing) = new.shared.get::<Outgoing>() {
@@ -299,6 +302,15 @@ impl StoreCell {
             Phase::Closed => Err(Error::Closed),
             Phase::Broken(why) => Err(Error::broken(why.clone())),
             _ => Err(Error::Cancelled),
+        }
+    }
+
+    /// The call that this process drives has waited for long.
+    pub fn rest(&self, me: LocalPid) {
+        if let Phase::Suspended(execution) = &mut self.lock().phase
+            && execution.driver == me
+        {
+            execution.rest();
         }
     }
 

@@ -173,7 +173,7 @@ fn pending<'a>(
             let parked = cell.wake.park(env);
             cell.leave(env, Phase::Suspended(execution));
             match parked {
-                Some(reference) => (atoms::wait(), reference).encode(env),
+                Some(number) => (atoms::wait(), number).encode(env),
                 None => {
                     // A slice uses up the whole time slice: other processes get the scheduler next.
                     rustler::schedule::consume_timeslice(env, 100);

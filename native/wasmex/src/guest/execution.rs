@@ -1,5 +1,6 @@
 //! A guest call in progress: a future that owns its store and returns it at the end.
 
+use crate::guest::away::{self, Away};
 use crate::guest::cell::{Phase, StoreCell};
 use crate::guest::data::StoreData;
 use crate::guest::handoff::{Ended, Handoff};
@@ -8,6 +9,7 @@ use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::recycled::Recycled;
 use crate::vm::resource::ResourceArc;
+use crate::vm::resting;
 use crate::vm::runtime;
 use crate::vm::term_box::TermBox;
 use rustler::{Env, LocalPid};
@@ -34,6 +36,10 @@ pub struct State<F: ?Sized> {
     pub watched: bool,
     /// The result of a component's function, kept while the guest's `post-return` takes more than one poll.
     result: Option<TermBox>,
+    /// Where on its stack the guest rests, if it does.
+    place: Option<usize>,
+    /// Its stack, if it was moved away.
+    away: Option<Away>,
     _live: Live,
     /// Pinned: never moved out of its box.
     future: F,
@@ -56,6 +62,8 @@ pub fn new(future: impl Future<Output = Finished> + Send + 'static, driver: Loca
         suspended: Suspended::default(),
         watched: false,
         result: None,
+        place: None,
+        away: None,
         _live: Live::new(Kind::Execution),
         future,
     };
@@ -73,6 +81,7 @@ impl State<dyn Future<Output = Finished> + Send> {
         handoff: &mut Handoff,
         handle: *const ResourceArc<StoreCell>,
     ) -> Polled {
+        self.restore();
         cell.wake.polling();
         let running = cell.ticks.enter();
         let reactor = cell
@@ -83,6 +92,8 @@ impl State<dyn Future<Output = Finished> + Send> {
         let waker = unsafe { Arc::from_raw(Arc::as_ptr(&cell.wake)) };
         let waker = ManuallyDrop::new(Waker::from(waker));
         handoff.bring_result(&mut self.result);
+        // Of another call, which panicked.
+        resting::take();
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::from_waker(&waker);
             // SAFETY: an execution only exists in its box, which is dropped as a whole.
@@ -95,11 +106,35 @@ impl State<dyn Future<Output = Finished> + Send> {
         match polled {
             Ok(Poll::Ready(finished)) => Polled::Finished(finished),
             Ok(Poll::Pending) => {
+                self.place = resting::take();
                 self.result = handoff.keep_result();
                 Polled::Pending
             }
             Err(panic) => Polled::Panicked(panic_text(&*panic)),
         }
+    }
+}
+
+impl<F: ?Sized> State<F> {
+    /// The wait has become long: its stack is moved away until the next poll.
+    pub fn rest(&mut self) {
+        if let Some(place) = self.place.take() {
+            // SAFETY: the last poll ended in this wait, and each poll restores the stack first, as does `drop`.
+            self.away = unsafe { away::move_away(place) };
+        }
+    }
+
+    fn restore(&mut self) {
+        if let Some(away) = self.away.take() {
+            away.restore();
+        }
+    }
+}
+
+impl<F: ?Sized> Drop for State<F> {
+    /// Dropping the future unwinds the stack.
+    fn drop(&mut self) {
+        self.restore();
     }
 }
 

@@ -4,6 +4,7 @@
 //! attached to it ([`extension::Extension`]).
 
 pub mod access;
+pub mod away;
 pub mod call;
 pub mod cell;
 pub mod data;

@@ -7,7 +7,7 @@ use crate::vm::error::{Error, Result};
 use crate::vm::terms;
 use rustler::sys::ErlNifTerm;
 use rustler::{Env, Term};
-use wasmtime::{AsContext, AsContextMut, Func, FuncType, StoreContextMut, TypedFunc, Val, ValType};
+use wasmtime::{AsContext, AsContextMut, Func, FuncType, StoreContextMut, TypedFunc, Val};
 
 /// A function with its prepared signature.
 pub struct Signature {
@@ -15,10 +15,6 @@ pub struct Signature {
     pub func: Func,
     /// Its type.
     pub ty: FuncType,
-    /// The types of its parameters.
-    pub params: Box<[ValType]>,
-    /// The types of its results.
-    pub results: Box<[ValType]>,
     numbers: Option<Numbers>,
 }
 
@@ -35,6 +31,7 @@ const MAX_RAW: usize = 6;
 
 /// The types of a function with at most [`MAX_RAW`] number parameters and at most one result.
 struct Numbers {
+    arity: usize,
     params: [Number; MAX_RAW],
     result: Option<Number>,
     call: RawCall,
@@ -90,16 +87,8 @@ impl Signature {
     /// Queries wasmtime for the function's types.
     pub fn new(cx: impl AsContext, func: Func) -> Self {
         let ty = func.ty(&cx);
-        let params: Box<[ValType]> = ty.params().collect();
-        let results: Box<[ValType]> = ty.results().collect();
-        let numbers = Numbers::new(cx, func, &params, &results);
-        Signature {
-            func,
-            ty,
-            params,
-            results,
-            numbers,
-        }
+        let numbers = Numbers::new(cx, func, &ty);
+        Signature { func, ty, numbers }
     }
 
     /// Decodes the arguments as far as possible without the store.
@@ -109,7 +98,7 @@ impl Signature {
                 .check_arity(values::count(list)?)
                 .map(|()| Args::Terms(list.as_c_arg()));
         };
-        let arity = self.params.len();
+        let arity = numbers.arity;
         let mut raw = [0; MAX_RAW];
         let mut got = 0;
         let mut rest = list;
@@ -118,7 +107,7 @@ impl Signature {
         {
             raw[got] = numbers.params[got]
                 .decode(term)
-                .ok_or_else(|| values::mismatch(Some(got), &self.params[got], term))?;
+                .ok_or_else(|| self.mismatch(got, term))?;
             got += 1;
             rest = tail;
         }
@@ -128,8 +117,15 @@ impl Signature {
         Ok(Args::Raw(raw))
     }
 
+    fn mismatch(&self, position: usize, term: Term) -> Error {
+        match self.ty.param(position) {
+            Some(ty) => values::mismatch(Some(position), &ty, term),
+            None => Error::broken("a parameter without a type"),
+        }
+    }
+
     fn check_arity(&self, got: usize) -> Result<()> {
-        let expected = self.params.len();
+        let expected = self.ty.params().len();
         if expected == got {
             Ok(())
         } else {
@@ -165,7 +161,7 @@ impl Signature {
         // References made for this call are unrooted when it ends.
         let mut scope = wasmtime::RootScope::new(&mut cx);
         let params = self.decode_terms(scope.as_context_mut(), list)?;
-        let mut results = vec![Val::I32(0); self.results.len()];
+        let mut results = vec![Val::I32(0); self.ty.results().len()];
         self.func
             .call_async(&mut scope, &params, &mut results)
             .await
@@ -184,10 +180,10 @@ impl Signature {
             terms::list(list)
                 .into_iter()
                 .flat_map(|(terms, _)| terms)
-                .zip(&self.params)
+                .zip(self.ty.params())
                 .enumerate()
                 .map(|(position, (term, ty))| {
-                    values::decode(cx.as_context_mut(), term, ty)
+                    values::decode(cx.as_context_mut(), term, &ty)
                         .map_err(|error| values::at(error, position))
                 })
                 .collect()
@@ -202,26 +198,23 @@ fn encode(f: impl FnOnce(Env<'_>) -> Result<Term<'_>>) -> Result<ErlNifTerm> {
 }
 
 impl Numbers {
-    fn new(
-        cx: impl AsContext,
-        func: Func,
-        params: &[ValType],
-        results: &[ValType],
-    ) -> Option<Self> {
-        if params.len() > MAX_RAW || results.len() > 1 {
+    fn new(cx: impl AsContext, func: Func, ty: &FuncType) -> Option<Self> {
+        let arity = ty.params().len();
+        if arity > MAX_RAW || ty.results().len() > 1 {
             return None;
         }
         let mut kinds = [Number::I32; MAX_RAW];
-        for (kind, ty) in kinds.iter_mut().zip(params) {
-            *kind = Number::of(ty)?;
+        for (kind, ty) in kinds.iter_mut().zip(ty.params()) {
+            *kind = Number::of(&ty)?;
         }
-        let result = match results.first() {
-            Some(ty) => Some(Number::of(ty)?),
+        let result = match ty.result(0) {
+            Some(ty) => Some(Number::of(&ty)?),
             None => None,
         };
         // SAFETY: only numbers, of the number just checked.
-        let call = unsafe { RawCall::new(cx, func, params.len(), result.is_some())? };
+        let call = unsafe { RawCall::new(cx, func, arity, result.is_some())? };
         Some(Numbers {
+            arity,
             params: kinds,
             result,
             call,

@@ -2,14 +2,32 @@
 //!
 //! A guard page splits a mapping in two, and the kernel allows a process about 65,000 mappings. wasmtime's explicit
 //! stack limit catches overflows of the guest and leaves the rest of the stack to host functions. Stacks are carved
-//! from large mappings and reused.
+//! from large mappings and reused. See `guest/away.rs` for stacks of guests that wait for long.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use wasmtime::{Result, StackCreator, StackMemory, bail};
 
 /// Stacks per mapping.
 const PER_SLAB: usize = 64;
+
+/// All mappings, by address, with the size of their stacks. They are never unmapped.
+static SLABS: RwLock<BTreeMap<usize, usize>> = RwLock::new(BTreeMap::new());
+
+/// The stack that contains an address.
+pub fn around(address: usize) -> Option<Range<usize>> {
+    let slabs = SLABS.read().unwrap_or_else(PoisonError::into_inner);
+    let (slab, size) = slabs.range(..=address).next_back()?;
+    let index = (address - slab) / size;
+    let base = slab + index * size;
+    (index < PER_SLAB).then(|| base..base + size)
+}
+
+/// Returns the memory of whole pages to the system. They are zero, or unchanged, when used again.
+pub fn release(pages: Range<usize>) {
+    pages::release(pages.start, pages.len());
+}
 
 /// Allocates the stacks of an engine.
 pub struct Stacks {
@@ -49,7 +67,7 @@ mod pages {
         address.ok().map(|address| address as usize)
     }
 
-    /// Unmaps a stack.
+    /// Returns the memory of a stack.
     pub fn release(address: usize, length: usize) {
         // SAFETY: the range is an unused stack of ours; its contents are no longer needed. On failure the memory stays
         // as it was, which is safe.
@@ -78,6 +96,8 @@ unsafe impl StackCreator for Stacks {
             let Some(slab) = pages::map(size * PER_SLAB) else {
                 bail!("no memory for the stack of a guest");
             };
+            let mut slabs = SLABS.write().unwrap_or_else(PoisonError::into_inner);
+            slabs.insert(slab, size);
             free.extend((0..PER_SLAB).map(|index| slab + index * size));
         }
         match free.pop() {

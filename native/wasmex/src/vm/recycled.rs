@@ -9,10 +9,10 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::{NonNull, drop_in_place};
 
 /// Block sizes are multiples of this.
-const BLOCK: usize = 512;
+const BLOCK: usize = 128;
 
 /// Larger blocks are not kept.
-const LARGEST: usize = 8 * BLOCK;
+const LARGEST: usize = 32 * BLOCK;
 
 thread_local! {
     /// The block freed last, and its layout. The VM has few schedulers and they never end, so it is never freed.

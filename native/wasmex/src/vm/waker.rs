@@ -14,10 +14,14 @@ use rustler::sys::{
 };
 use rustler::{Encoder, Env, LocalPid, Term};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Wake;
 
 /// One per store, reused by successive executions. A wake meant for an earlier one only causes a needless poll.
-pub struct WakeCell(Wakeup<(LocalPid, TermBox)>);
+pub struct WakeCell(Wakeup<(LocalPid, u64)>);
+
+/// Identifies one wait. A number, because a reference would need an environment of its own, a kilobyte.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl WakeCell {
     /// No process waits.
@@ -30,16 +34,15 @@ impl WakeCell {
         self.0.polling()
     }
 
-    /// Called after a pending poll: the reference of the future wake-up message, or `None` if the future was woken
+    /// Called after a pending poll: the number in the future wake-up message, or `None` if the future was woken
     /// already.
     pub fn park<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
         if self.0.is_woken() {
             return None;
         }
-        let reference: Term = *env.make_ref();
-        self.0
-            .park((env.pid(), TermBox::new(reference)))
-            .then_some(reference)
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let parked = self.0.park((env.pid(), number));
+        parked.then(|| number.encode(env))
     }
 }
 
@@ -49,8 +52,8 @@ impl Wake for WakeCell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if let Some((pid, reference)) = self.0.wake() {
-            notify(pid, Tag::Wake, reference);
+        if let Some((pid, number)) = self.0.wake() {
+            notify(pid, Tag::Wake, Key::Number(number));
         }
     }
 }
@@ -58,7 +61,7 @@ impl Wake for WakeCell {
 /// The event, which is the first element of the message.
 #[derive(Clone, Copy)]
 pub enum Tag {
-    /// The guest can continue: `{:wasmex_wake, reference}`.
+    /// The guest can continue: `{:wasmex_wake, number}`.
     Wake,
     /// It is the process's turn to use the store: `{:wasmex_turn, reference}`.
     Turn,
@@ -68,8 +71,30 @@ pub enum Tag {
     Interrupt,
 }
 
-/// Sends `{tag, reference}` to `pid` from any thread.
-pub fn notify(pid: LocalPid, tag: Tag, reference: TermBox) {
+/// Identifies the wait that a message ends.
+pub enum Key {
+    Number(u64),
+    Reference(TermBox),
+}
+
+impl Key {
+    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
+        match self {
+            Key::Number(number) => number.encode(env),
+            Key::Reference(reference) => reference.get(env),
+        }
+    }
+}
+
+impl From<TermBox> for Key {
+    fn from(reference: TermBox) -> Self {
+        Key::Reference(reference)
+    }
+}
+
+/// Sends `{tag, key}` to `pid` from any thread.
+pub fn notify(pid: LocalPid, tag: Tag, key: impl Into<Key>) {
+    let key = key.into();
     // SAFETY: takes no arguments and reads a thread-local of the VM.
     let thread = unsafe { enif_thread_type() };
     let on_scheduler = thread != 0;
@@ -78,7 +103,7 @@ pub fn notify(pid: LocalPid, tag: Tag, reference: TermBox) {
         // On a scheduler the VM needs the environment of the running NIF. A destructor has none, and with that of a
         // killed process it sends nothing. So another thread sends the message.
         if let Some(runtime) = runtime::get() {
-            runtime.spawn(async move { send(std::ptr::null_mut(), pid, tag, &reference) });
+            runtime.spawn(async move { send(std::ptr::null_mut(), pid, tag, &key) });
         }
     } else {
         send(
@@ -89,7 +114,7 @@ pub fn notify(pid: LocalPid, tag: Tag, reference: TermBox) {
             },
             pid,
             tag,
-            &reference,
+            &key,
         );
     }
 }
@@ -100,7 +125,7 @@ fn is_left_over(thread: i32, caller: *mut ErlNifEnv) -> bool {
     thread != ERL_NIF_THR_NORMAL_SCHEDULER && unsafe { enif_is_current_process_alive(caller) } == 0
 }
 
-fn send(caller: *mut ErlNifEnv, pid: LocalPid, tag: Tag, reference: &TermBox) {
+fn send(caller: *mut ErlNifEnv, pid: LocalPid, tag: Tag, key: &Key) {
     // SAFETY: the message environment is made and freed here; `caller` is the environment of the NIF running on this
     // thread, or null on a thread that the VM does not manage.
     unsafe {
@@ -113,7 +138,7 @@ fn send(caller: *mut ErlNifEnv, pid: LocalPid, tag: Tag, reference: &TermBox) {
             Tag::Pipe => atoms::wasmex_pipe(),
             Tag::Interrupt => atoms::wasmex_interrupt(),
         };
-        let parts = [tag.encode(env).as_c_arg(), reference.get(env).as_c_arg()];
+        let parts = [tag.encode(env).as_c_arg(), key.encode(env).as_c_arg()];
         let message = enif_make_tuple_from_array(message_env, parts.as_ptr(), 2);
         enif_send(caller, pid.as_c_arg(), message_env, message);
         enif_free_env(message_env);

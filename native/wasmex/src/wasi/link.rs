@@ -1,9 +1,11 @@
 //! Adds the functions of preview 1 to a linker, on the guest's own descriptors for both files and sockets.
 
+use crate::vm::resting::Resting;
 use crate::wasi::calls;
 use crate::wasi::context::View;
 use crate::wasi::p1::NAMESPACE;
 use crate::wasi::sockets::functions;
+use crate::wasi::sockets::poll::Nap;
 use crate::wasi::sockets::state::P1;
 use wasmtime::{AsContextMut, Caller, Extern, Linker, Result};
 use wasmtime_wasi::p1;
@@ -20,11 +22,11 @@ macro_rules! define {
             NAMESPACE,
             stringify!($name),
             |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
-                Box::new(async move {
+                Box::new(Resting::new(async move {
                     let memory = memory(&mut caller)?;
                     let (p1, mut memory) = parts(&mut caller, &memory);
                     functions::$($path)+(p1, &mut memory, $($arg),*).await
-                })
+                }))
             },
         )?;
     };
@@ -79,7 +81,6 @@ pub fn preview1<T: View>(linker: &mut Linker<T>) -> Result<()> {
         fd path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32
         fd path_symlink(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
         fd path_unlink_file(a: i32, b: i32, c: i32) -> i32
-        fd poll_oneoff(a: i32, b: i32, c: i32, d: i32) -> i32
         call proc_exit(a: i32) -> ()
         call proc_raise(a: i32) -> i32
         fd sock_accept(a: i32, b: i32, c: i32) -> i32
@@ -87,7 +88,32 @@ pub fn preview1<T: View>(linker: &mut Linker<T>) -> Result<()> {
         fd sock_send(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
         fd sock_shutdown(a: i32, b: i32) -> i32
     }
+    poll_oneoff(linker)?;
     linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn poll_oneoff<T: View>(linker: &mut Linker<T>) -> Result<()> {
+    linker.func_wrap_async(
+        NAMESPACE,
+        "poll_oneoff",
+        |mut caller: Caller<'_, T>, (subscriptions, events, count, happened)| {
+            Box::new(Resting::new(async move {
+                let memory = memory(&mut caller)?;
+                let (guest, _) = apart(&mut caller, &memory);
+                if let Some(nap) = Nap::new(&guest, subscriptions, events, count) {
+                    nap.sleep().await;
+                    let (mut guest, _) = apart(&mut caller, &memory);
+                    return nap.report(&mut guest, events, happened);
+                }
+                let (p1, mut guest) = parts(&mut caller, &memory);
+                // Boxed: it is large, and would enlarge the state of every nap.
+                let polled =
+                    functions::poll_oneoff(p1, &mut guest, subscriptions, events, count, happened);
+                Box::pin(polled).await
+            }))
+        },
+    )?;
     Ok(())
 }
 
@@ -155,15 +181,23 @@ fn parts<'a, T: View>(
     memory: &'a Extern,
 ) -> (&'a mut P1, GuestMemory<'a>) {
     let fuel = caller.as_context_mut().hostcall_fuel();
-    let (memory, data) = match memory {
+    let (memory, data) = apart(caller, memory);
+    let p1 = data.p1();
+    p1.ctx.set_hostcall_fuel(fuel);
+    (p1, memory)
+}
+
+/// The memory and the store's data.
+fn apart<'a, T: View>(
+    caller: &'a mut Caller<'_, T>,
+    memory: &'a Extern,
+) -> (GuestMemory<'a>, &'a mut T) {
+    match memory {
         Extern::Memory(memory) => {
             let (bytes, data) = memory.data_and_store_mut(caller);
             (GuestMemory::Unshared(bytes), data)
         }
         Extern::SharedMemory(memory) => (GuestMemory::Shared(memory.data()), caller.data_mut()),
         _ => (GuestMemory::Unshared(&mut []), caller.data_mut()),
-    };
-    let p1 = data.p1();
-    p1.ctx.set_hostcall_fuel(fuel);
-    (p1, memory)
+    }
 }

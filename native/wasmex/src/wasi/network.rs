@@ -76,6 +76,11 @@ impl Network {
         })
     }
 
+    /// Whether nothing can be reached, bound or looked up.
+    pub fn is_empty(&self) -> bool {
+        !self.any_tcp() && !self.any_udp() && !self.any_unix() && self.lookup.is_empty()
+    }
+
     /// Whether TCP can be used at all.
     pub fn any_tcp(&self) -> bool {
         !self.tcp.is_empty()

@@ -20,10 +20,11 @@ use crate::wasi::sockets::reach::Reach;
 use crate::wasi::sockets::socket::NONBLOCK;
 use crate::wasi::sockets::state::{Interfaces, P1};
 use crate::wasi::stdio::{Inherited, Which};
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{SeedableRng, TryCryptoRng, TryRng};
 use rustler::{Atom, Binary, Decoder, NifResult, Term};
 use rustls::pki_types::CertificateDer;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use wasmtime::Result;
@@ -115,10 +116,12 @@ fn build(options: &Options) -> Result<(P2, P1)> {
         let clock = StoppedClock(Duration::from_nanos(nanoseconds));
         builder.wall_clock(clock).monotonic_clock(clock);
     }
-    if let Some(seed) = options.get::<Option<u64>>("seed")? {
-        builder.secure_random(StdRng::seed_from_u64(seed));
-        builder.insecure_random(StdRng::seed_from_u64(seed));
-        builder.insecure_random_seed(u128::from(seed));
+    match options.get::<Option<u64>>("seed")? {
+        Some(seed) => seeded(&mut builder, seed),
+        // wasmtime's default is a generator per store, 320 bytes.
+        None => {
+            builder.secure_random(ThreadRandom);
+        }
     }
     if let Some(cwd) = options.get_or_default::<Option<String>>("cwd")? {
         builder.initial_cwd(cwd);
@@ -163,7 +166,11 @@ fn reach(options: &Options) -> Result<Reach> {
         None => Roots::System,
         Some(own) => Roots::Own(own.iter().map(certificate).collect()),
     };
-    Ok(Reach::new(Network::new(options)?, roots, timeout))
+    let network = Network::new(options)?;
+    Ok(match network.is_empty() {
+        true => Reach::nothing(),
+        false => Reach::new(network, roots, timeout),
+    })
 }
 
 /// The standard streams, directories, and listeners passed in by the host.
@@ -228,6 +235,33 @@ fn streams(options: &Options, builder: &mut WasiCtxBuilder) -> Result<()> {
     }
     Ok(())
 }
+
+fn seeded(builder: &mut WasiCtxBuilder, seed: u64) {
+    builder.secure_random(StdRng::seed_from_u64(seed));
+    builder.insecure_random(StdRng::seed_from_u64(seed));
+    builder.insecure_random_seed(u128::from(seed));
+}
+
+/// The generator of the thread, cryptographically secure, from which wasmtime would seed one for each store.
+struct ThreadRandom;
+
+impl TryRng for ThreadRandom {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> std::result::Result<u32, Infallible> {
+        rand::rng().try_next_u32()
+    }
+
+    fn try_next_u64(&mut self) -> std::result::Result<u64, Infallible> {
+        rand::rng().try_next_u64()
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> std::result::Result<(), Infallible> {
+        rand::rng().try_fill_bytes(bytes)
+    }
+}
+
+impl TryCryptoRng for ThreadRandom {}
 
 #[derive(Clone, Copy)]
 struct StoppedClock(Duration);

@@ -156,20 +156,20 @@ impl BytesCall {
         mut cx: StoreContextMut<'_, StoreData>,
         signature: &Signature,
     ) -> Result<Vec<Slot>> {
-        let one_each = self.args.len() == signature.params.len();
-        let mut types = signature.params.iter();
+        let one_each = self.args.len() == signature.ty.params().len();
+        let mut types = signature.ty.params();
         let mut slots = Vec::with_capacity(self.args.len());
         for (index, arg) in self.args.iter().enumerate() {
             let ty = types.next().ok_or_else(|| self.arity(signature))?;
             let slot = match arg {
-                Arg::Value(term) => Slot::Value(value(cx.as_context_mut(), *term, ty, index)?),
+                Arg::Value(term) => Slot::Value(value(cx.as_context_mut(), *term, &ty, index)?),
                 Arg::Bytes(_) if one_each && matches!(ty, ValType::I64) => Slot::Packed(index),
                 Arg::Bytes(bytes) if one_each && ty.is_ref() => {
-                    Slot::Value(tagged(cx.as_context_mut(), bytes, ty, index)?)
+                    Slot::Value(tagged(cx.as_context_mut(), bytes, &ty, index)?)
                 }
                 Arg::Bytes(_) => {
                     let length = types.next().ok_or_else(|| self.arity(signature))?;
-                    Slot::Pair(index, ty.clone(), length.clone())
+                    Slot::Pair(index, ty, length)
                 }
             };
             slots.push(slot);
@@ -183,7 +183,7 @@ impl BytesCall {
     fn arity(&self, signature: &Signature) -> Error {
         let bytes = self.args.iter().filter(|arg| matches!(arg, Arg::Bytes(_)));
         Arity {
-            expected: signature.params.len(),
+            expected: signature.ty.params().len(),
             got: self.args.len() + bytes.count(),
         }
         .into()
@@ -196,7 +196,7 @@ impl BytesCall {
         slots: Vec<Slot>,
         blocks: &mut Vec<Block>,
     ) -> Result<Made> {
-        let mut params = Vec::with_capacity(signature.params.len());
+        let mut params = Vec::with_capacity(signature.ty.params().len());
         for slot in slots {
             match slot {
                 Slot::Value(value) => params.push(value),
@@ -212,7 +212,7 @@ impl BytesCall {
                 }
             }
         }
-        let mut results = vec![Val::I32(0); signature.results.len()];
+        let mut results = vec![Val::I32(0); signature.ty.results().len()];
         signature
             .func
             .call_async(&mut cx, &params, &mut results)
@@ -256,7 +256,7 @@ impl BytesCall {
         let name = self.allocator()?;
         let signature = self.instance.signature(cx.as_context_mut(), name)?;
         // realloc(old_pointer, old_size, alignment, new_size) of the canonical ABI.
-        let params = match signature.params.len() {
+        let params = match signature.ty.params().len() {
             4 => call_params(&signature, &[0, 0, 1, size]),
             _ => call_params(&signature, &[size]),
         };
@@ -279,7 +279,7 @@ impl BytesCall {
         };
         let signature = self.instance.signature(cx.as_context_mut(), name)?;
         let (pointer, size) = (block.pointer, block.size);
-        let params = match signature.params.len() {
+        let params = match signature.ty.params().len() {
             4 => call_params(&signature, &[pointer, size, 1, 0]),
             2 => call_params(&signature, &[pointer, size]),
             _ => call_params(&signature, &[pointer]),

@@ -59,13 +59,14 @@ pub fn number(value: u64, ty: &ValType, index: usize) -> Result<Val> {
 
 /// The parameters of an allocator or deallocator.
 pub fn call_params(signature: &Signature, values: &[u64]) -> Result<Vec<Val>> {
-    if values.len() != signature.params.len() {
-        let (expected, got) = (signature.params.len(), values.len());
+    let types = signature.ty.params();
+    if values.len() != types.len() {
+        let (expected, got) = (types.len(), values.len());
         return Err(Arity { expected, got }.into());
     }
-    let typed = values.iter().zip(&signature.params).enumerate();
+    let typed = values.iter().zip(types).enumerate();
     typed
-        .map(|(index, (value, ty))| number(*value, ty, index))
+        .map(|(index, (value, ty))| number(*value, &ty, index))
         .collect()
 }
 
@@ -75,7 +76,7 @@ pub async fn call_numbers(
     signature: &Signature,
     params: Vec<Val>,
 ) -> Result<Option<u64>> {
-    let mut results = vec![Val::I32(0); signature.results.len()];
+    let mut results = vec![Val::I32(0); signature.ty.results().len()];
     signature
         .func
         .call_async(&mut cx, &params, &mut results)
@@ -103,7 +104,8 @@ pub fn no_memory(name: &str, size: u64) -> Error {
 /// Whether results of these types can refer to bytes.
 pub fn returned_form(signature: &Signature, returns: Returns) -> Result<()> {
     let integer = |ty: &ValType| matches!(ty, ValType::I32 | ValType::I64);
-    match &*signature.results {
+    let results: Vec<ValType> = signature.ty.results().collect();
+    match &*results {
         [ValType::I64] => Ok(()),
         [ValType::I32] if returns == Returns::Text => Ok(()),
         [pointer, length] if integer(pointer) && integer(length) => Ok(()),

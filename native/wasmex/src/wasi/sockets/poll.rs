@@ -52,6 +52,50 @@ pub async fn poll_oneoff(
     }
 }
 
+/// A call with one subscription, a duration: how programs sleep. It needs no context and little memory.
+pub struct Nap {
+    duration: Duration,
+    /// The guest's data, returned in the event.
+    user: [u8; 8],
+}
+
+impl Nap {
+    /// `None` for any other call.
+    pub fn new(
+        memory: &GuestMemory<'_>,
+        subscriptions: i32,
+        events: i32,
+        count: i32,
+    ) -> Option<Self> {
+        if count != 1 {
+            return None;
+        }
+        // If the event cannot be written, the call fails immediately.
+        bytes(memory, pointer(events), EVENT as u32).ok()?;
+        let subscription = bytes(memory, pointer(subscriptions), SUBSCRIPTION as u32).ok()?;
+        let user = subscription[..8].try_into().ok()?;
+        let duration = (subscription[8] == CLOCK).then(|| duration(&subscription))??;
+        Some(Nap { duration, user })
+    }
+
+    /// Waits.
+    pub async fn sleep(&self) {
+        // tokio's timers would take up to a millisecond.
+        if !self.duration.is_zero() {
+            tokio::time::sleep(self.duration).await;
+        }
+    }
+
+    /// Writes the event.
+    pub fn report(&self, memory: &mut GuestMemory<'_>, events: i32, happened: i32) -> Result<i32> {
+        let mut event = [0; EVENT];
+        event[..8].copy_from_slice(&self.user);
+        event[10] = CLOCK;
+        let put = put(memory, pointer(events), &event);
+        code(put.and_then(|()| put_u32(memory, happened, 1)))
+    }
+}
+
 /// The subscriptions of a call, by kind.
 struct Plan {
     /// The subscriptions as written by the guest.

@@ -6,7 +6,7 @@ use crate::wasi::names::Names;
 use crate::wasi::network::Network;
 use crate::wasi::sockets::made;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Rules, name lookup, and connections made by the host.
@@ -34,6 +34,13 @@ impl Reach {
         }
     }
 
+    /// Without any rules. Shared by all stores: they learn no addresses.
+    pub fn nothing() -> Self {
+        static NOTHING: OnceLock<Reach> = OnceLock::new();
+        let new = || Reach::new(Network::default(), Roots::System, Duration::ZERO);
+        NOTHING.get_or_init(new).clone()
+    }
+
     /// The end of a connection that an Elixir process handles, or to which the host adds TLS.
     pub fn elsewhere(&self, to: SocketAddr) -> Result<Option<made::Ends>, Fail> {
         if let Some(answer) = self.network.answer(to) {
@@ -49,6 +56,6 @@ impl Reach {
 impl Default for Reach {
     /// No addresses.
     fn default() -> Self {
-        Reach::new(Network::default(), Roots::System, Duration::ZERO)
+        Reach::nothing()
     }
 }

@@ -1,6 +1,8 @@
 # Started by script/cluster. This VM is in no cluster: it controls the nodes by their standard input and output (`:peer`), which no
 # cut of the network touches.
 
+Code.require_file("cluster_network.exs", __DIR__)
+
 {:module, member, beam, _} =
   defmodule Proof.Member do
     @moduledoc "What runs on each node."
@@ -59,28 +61,41 @@
       Cluster.deploy(@name, Code.new!({:bytes, wat}, version: "#{version}"), opts)
     end
 
-    @doc "So many calls a second from this node, until `stop/0`."
+    @doc "So many calls a second from this node, until `stop/0`, however long the answers take."
     def load(rate) do
       counters = :counters.new(length(@kinds) + 1, [:write_concurrency])
-      pause = div(@callers * 1_000, rate)
-      callers = for n <- 1..@callers, do: spawn(fn -> call(counters, pause, n) end)
+      period = @callers * 1_000_000 / rate
+      now = System.monotonic_time(:microsecond)
+
+      callers =
+        for n <- 1..@callers do
+          first = now + round(period * n / @callers)
+          spawn(fn -> call(counters, period, first, 0, n) end)
+        end
+
       :persistent_term.put(__MODULE__, {counters, callers})
       :ets.new(__MODULE__, [:named_table, :public])
       :ets.give_away(__MODULE__, Process.whereis(:init), nil)
       :ok
     end
 
-    defp call(counters, pause, n) do
+    # The next call is due a period after the one before was, whether it was late or not.
+    defp call(counters, period, first, nth, n) do
+      due = first + round(period * nth) - System.monotonic_time(:microsecond)
+
       receive do
-        :stop -> :ok
+        :stop -> :ets.insert(__MODULE__, for(message <- more(), do: {{:message, message}}))
       after
-        pause ->
+        max(div(due, 1_000), 0) ->
           :counters.add(counters, length(@kinds) + 1, 1)
           kind = kind(once(n))
           :counters.add(counters, Enum.find_index(@kinds, &(&1 == kind)) + 1, 1)
-          call(counters, pause, n)
+          call(counters, period, first, nth + 1, n)
       end
     end
+
+    # A second answer would be a message that nobody has taken.
+    defp more, do: self() |> Process.info(:messages) |> elem(1)
 
     # Every fifth caller has a guest with state of its own. Half of the others may be called again.
     defp once(n) when rem(n, 5) == 0,
@@ -123,6 +138,7 @@
     end
 
     def undeploy, do: Deploy.undeploy(@name)
+    def deployed?, do: match?({:ok, _}, Deploy.versions(@name))
     def nodes, do: length(Cluster.nodes())
     def call, do: Cluster.call(@name, "version", [])
 
@@ -140,12 +156,21 @@ defmodule Proof do
   @moduledoc "The phases."
 
   @count 5
-  @rate 200
   @front [1, 3]
 
-  def run(seconds, member, net?, netem?) do
+  def run(seconds, rate, member, net?, netem?) do
     nodes = for n <- 1..@count, do: name(n, net?)
-    state = %{nodes: nodes, member: member, net?: net?, peers: %{}, seconds: seconds}
+
+    state = %{
+      nodes: nodes,
+      member: member,
+      net?: net?,
+      netem?: netem?,
+      peers: %{},
+      seconds: seconds,
+      rate: rate
+    }
+
     state = Enum.reduce(1..@count, state, &boot(&2, &1))
     wait("all nodes know of all", fn -> all(state, :nodes) == List.duplicate(@count, @count) end)
     deploy(state, 1, 1)
@@ -158,8 +183,8 @@ defmodule Proof do
     state = if net?, do: phase(state, "two nodes cut off, then healed", &cut/1), else: state
 
     state =
-      if netem?,
-        do: phase(state, "30 ms delay, 10 ms jitter, 2 % loss", &rough/1),
+      if net?,
+        do: phase(state, "30 ms delay, 10 ms jitter, 2 % loss, a cut node", &rough/1),
         else: state
 
     left(state, before)
@@ -211,7 +236,7 @@ defmodule Proof do
     {module, beam} = state.member
 
     for app <- [:elixir, :logger, :wasmex],
-        do: {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [app])
+        do: {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [app], 60_000)
 
     :ok = :peer.call(peer, Logger, :configure, [[level: :none]])
     {:module, ^module} = :peer.call(peer, :code, :load_binary, [module, ~c"proof", beam])
@@ -221,9 +246,12 @@ defmodule Proof do
 
   # Load on all nodes, what happens meanwhile, and the account of those that are there from the beginning to the end.
   defp phase(state, what, happens) do
-    for n <- 1..@count, do: :ok = on(state, n, :load, [@rate])
+    for n <- 1..@count, do: :ok = on(state, n, :load, [div(state.rate, @count)])
+    began = System.monotonic_time(:millisecond)
     before = state.peers
     state = happens.(state)
+
+    seconds = (System.monotonic_time(:millisecond) - began) / 1_000
 
     through =
       for n <- 1..@count, state.peers[n] == before[n], do: on(state, n, :stop, [], :infinity)
@@ -237,7 +265,8 @@ defmodule Proof do
 
     others = Enum.flat_map(through, &elem(&1, 2))
     told = for {kind, n} <- answers, n > 0, do: "#{n} #{kind}"
-    IO.puts("#{what}: #{asked} calls; #{Enum.join(told, ", ")}")
+    rate = "#{asked} calls in #{round(seconds)} s, #{round(asked / seconds)}/s"
+    IO.puts("#{what}: #{rate} from #{length(through)} nodes; #{Enum.join(told, ", ")}")
 
     if asked != Enum.sum(Map.values(answers)),
       do: fail("#{asked} calls, and other answers: #{inspect(answers)}")
@@ -280,6 +309,10 @@ defmodule Proof do
           boot(state, n)
       end
 
+    wait("those that came back have what the others have", fn ->
+      on(state, 2, :deployed?) and on(state, 4, :deployed?)
+    end)
+
     state
   end
 
@@ -302,18 +335,36 @@ defmodule Proof do
   end
 
   defp rough(state) do
+    network = disturb(state)
+    Process.sleep(div(state.seconds * 1_000, 2))
+    ip(["link", "set", "wasmex-v4", "down"])
+    Process.sleep(div(state.seconds * 1_000, 4))
+    ip(["link", "set", "wasmex-v4", "up"])
+    Process.sleep(div(state.seconds * 1_000, 2))
+    calm(state, network)
+    state
+  end
+
+  defp disturb(%{netem?: true}) do
     for n <- 1..@count do
       netem = ~w(delay 30ms 10ms loss 2%)
       command = ["-n", "wasmex-#{n}", "qdisc", "add", "dev", "eth0", "root", "netem" | netem]
       {_, 0} = System.cmd("tc", command)
     end
+  end
 
-    pause(state)
+  defp disturb(_state),
+    do: Proof.Network.start(for(n <- 1..@count, do: "wasmex-v#{n}"), "wasmex-br", 30, 10, 0.02)
 
+  defp calm(%{netem?: true}, _) do
     for n <- 1..@count,
         do: System.cmd("tc", ["-n", "wasmex-#{n}", "qdisc", "del", "dev", "eth0", "root"])
+  end
 
-    state
+  defp calm(_state, network) do
+    {sent, lost} = Proof.Network.stop(network)
+    IO.puts("  (the switch forwarded #{sent} frames and lost #{lost})")
+    if lost == 0, do: fail("the switch has lost no frame")
   end
 
   defp ip(args), do: {_, 0} = System.cmd("ip", args)
@@ -345,7 +396,13 @@ defmodule Proof do
   end
 end
 
-seconds = with [seconds | _] <- System.argv(), do: String.to_integer(seconds), else: (_ -> 8)
+[seconds, rate] =
+  case Enum.map(System.argv(), &String.to_integer/1) do
+    [] -> [8, 1_000]
+    [seconds] -> [seconds, 1_000]
+    [seconds, rate] -> [seconds, rate]
+  end
+
 Logger.configure(level: :error)
 [net?, netem?] = for name <- ["CLUSTER_NET", "CLUSTER_NETEM"], do: System.get_env(name) == "1"
-Proof.run(seconds, {member, beam}, net?, netem?)
+Proof.run(seconds, rate, {member, beam}, net?, netem?)

@@ -23,6 +23,9 @@ defmodule Wasmex.Cluster.Members do
   # How long to wait for an answer to `:ask`, in ms.
   @patience 2_000
 
+  # How often a node is asked for its deploys, if it does not answer.
+  @tries 5
+
   @enforce_keys [:heartbeat]
   defstruct [:heartbeat, :drain, :follow, draining?: false, own: %Names{}, peers: %{}]
 
@@ -243,9 +246,11 @@ defmodule Wasmex.Cluster.Members do
   defp tell(to, message), do: Process.send(to, message, [:nosuspend, :noconnect])
 
   # Deploys names that others have and this node does not. In a separate process, because it compiles.
-  defp follow(node) do
-    spawn(fn ->
-      with {:ok, deploys} <- Remote.call(node, :deploys, [], Wasmex.Call.Timeout.deadline(15_000)) do
+  defp follow(node), do: spawn(fn -> follow(node, @tries) end)
+
+  defp follow(node, tries) do
+    case Remote.call(node, :deploys, [], Wasmex.Call.Timeout.deadline(15_000)) do
+      {:ok, deploys} ->
         for {name, code, opts} <- deploys, Routes.fetch(name) == :error do
           with {:error, error} <- Deploy.deploy_absent(name, code, opts, false) do
             Logger.error(
@@ -253,7 +258,13 @@ defmodule Wasmex.Cluster.Members do
             )
           end
         end
-      end
-    end)
+
+      {:error, error} when tries == 1 ->
+        Logger.error("could not learn what #{node} has deployed: #{Exception.message(error)}")
+
+      {:error, _} ->
+        Process.sleep(1_000)
+        follow(node, tries - 1)
+    end
   end
 end

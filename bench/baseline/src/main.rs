@@ -1,6 +1,7 @@
 //! The measurements in plain Rust with the same engine settings: one line of JSON.
 
 mod components;
+mod peers;
 
 use std::future::Future;
 use std::pin::pin;
@@ -36,6 +37,9 @@ const SMALL_WASI: &str = r#"
 fn main() -> Result<()> {
     let quick = std::env::args().any(|arg| arg == "--quick");
     let flag = |name: &str| std::env::args().skip_while(|arg| arg != name).nth(1);
+    if std::env::args().any(|arg| arg == "--peers") {
+        return peers::peers();
+    }
     let mut figures = vec![("share", share())];
     if std::env::args().any(|arg| arg == "--share") {
         print(&figures);

@@ -1,0 +1,3 @@
+module wazero
+
+go 1.24

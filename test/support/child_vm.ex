@@ -1,10 +1,11 @@
 defmodule Wasmex.ChildVM do
   @moduledoc "Another VM, for what one can't be asked to survive or to say of itself."
 
-  # All code is there from the start, as in a release: without it nothing that was never called can be
-  # loaded once there are no files left to open.
-  @prelude """
-  {:ok, _} = Application.ensure_all_started(:wasmex)
+  @start "{:ok, _} = Application.ensure_all_started(:wasmex)\n"
+
+  # Under limits all code is there from the start, as in a release: without it nothing that was never called can be
+  # loaded once there are no files left to open. That takes as long as most of these VMs live.
+  @load """
   for app <- [:kernel, :stdlib, :elixir, :logger, :wasmex],
       {:ok, modules} = :application.get_key(app, :modules),
       module <- modules -- [Wasmex.Native],
@@ -16,8 +17,10 @@ defmodule Wasmex.ChildVM do
     ebin = :wasmex |> :code.lib_dir() |> to_string() |> Path.join("ebin")
     unique = "#{System.pid()}-#{System.unique_integer([:positive])}"
     file = Path.join(System.tmp_dir!(), "wasmex-child-#{unique}.exs")
-    File.write!(file, @prelude <> code)
-    command = "#{limits}; exec #{runner} timeout 120 elixir -pa #{ebin} #{file}"
+    load = if limits == "true", do: "", else: @load
+    File.write!(file, [@start, load, code])
+    # A bound for one that hangs, below that of a test.
+    command = "#{limits}; exec #{runner} timeout 480 elixir -pa #{ebin} #{file}"
     {output, status} = System.cmd("sh", ["-c", command], stderr_to_stdout: true)
     File.rm!(file)
     {output, status}

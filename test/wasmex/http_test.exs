@@ -131,7 +131,10 @@ defmodule Wasmex.HTTPTest do
             "Content-Type: a\nX: b\rSet-Cookie: evil\n\nx",
             "Content-Type: a\nX: \0\n\nx",
             ": empty\n\nx",
-            String.duplicate("a", 70_000)
+            String.duplicate("a", 70_000),
+            "Status: 2000\n\nx",
+            "Status: #{String.duplicate("2", 60_000)}\n\nx",
+            "Content-Type: a\nX: #{String.duplicate("x", 70_000)}\n\nx"
           ] do
         assert %Response{status: 502, body: "502 Bad Gateway\n", error: %Error{}} = cgi.(bad)
       end

@@ -95,9 +95,14 @@ defmodule Wasmex.HTTP.CGI do
           {:ok, [{String.t(), binary()}], binary()} | :more | {:error, String.t()}
   def fields(printed) do
     case :binary.split(printed, ["\r\n\r\n", "\n\n"]) do
-      [block, rest] -> with {:ok, fields} <- block(block), do: {:ok, fields, rest}
-      [_] when byte_size(printed) > @longest -> {:error, "no header block in the first 64 KiB"}
-      [_] -> :more
+      [block, rest] when byte_size(block) <= @longest ->
+        with {:ok, fields} <- block(block), do: {:ok, fields, rest}
+
+      [_] when byte_size(printed) <= @longest ->
+        :more
+
+      _ ->
+        {:error, "no header block in the first 64 KiB"}
     end
   end
 
@@ -144,12 +149,10 @@ defmodule Wasmex.HTTP.CGI do
   end
 
   defp status(text, headers) do
-    case Integer.parse(text) do
-      {status, rest} when status in 200..599 and (rest == "" or binary_part(rest, 0, 1) == " ") ->
-        {:ok, status, headers}
-
-      _ ->
-        {:error, "#{inspect(text)} is not a status"}
+    # Three digits, and no more of what may be megabytes of them.
+    case Regex.run(~r/\A([2-5]\d\d)(?: |\z)/, text) do
+      [_, status] -> {:ok, String.to_integer(status), headers}
+      nil -> {:error, "#{inspect(text, printable_limit: 60)} is not a status"}
     end
   end
 end

@@ -47,6 +47,7 @@ defmodule Wasmex.SecurityTest do
       http = Map.new(Options.HTTP.service() ++ Options.HTTP.function())
       requests = Map.new(Options.WASI.component())
       plugin = Map.new(Options.Plugin.new())
+      network = Map.new(Options.WASI.network())
       mib = 1024 * 1024
 
       for {row, text, options, key, value} <- [
@@ -67,7 +68,12 @@ defmodule Wasmex.SecurityTest do
             {"processes waiting for a pool", "| 1,000", Map.new(Options.Pool.rows()), :max_queue,
              1_000},
             {"stack of a guest", "| 512 KiB", Map.new(Options.Engine.rows()), :max_wasm_stack,
-             512 * 1024}
+             512 * 1024},
+            {"redirects that a component's", "| none", requests, :http_redirects, 0},
+            {"sockets of a module", "| 1,000; 1 MiB; 30 s", network, :max_sockets, 1_000},
+            {"sockets of a module", "| 1,000; 1 MiB; 30 s", network, :socket_buffer, mib},
+            {"sockets of a module", "| 1,000; 1 MiB; 30 s", network, :dial_timeout, 30_000},
+            {"time that an unused worker", "| 60 s", Map.new(Options.Pool.rows()), :idle, 60_000}
           ] do
         assert options[key][:default] == value
         assert line(row) =~ text

@@ -7,7 +7,7 @@ defmodule Wasmex.Model.Users do
 
   # Ms that everything may take to come to rest: less once something went wrong, when the commands are made fewer.
   @patience 10_000
-  @hurry 1_500
+  @hurry 1_200
 
   # A worker is a number. Of each: whether it is open, how often it was used, and the argument it was made with.
   @impl true

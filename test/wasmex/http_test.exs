@@ -4,6 +4,8 @@ defmodule Wasmex.HTTPTest do
   alias Wasmex.{Answers, Error, Exit, HTTP, Trap}
   alias Wasmex.HTTP.{Request, Response}
 
+  import ExUnit.CaptureLog
+
   @moduletag :capture_log
 
   doctest HTTP
@@ -53,6 +55,23 @@ defmodule Wasmex.HTTPTest do
       assert %Response{status: 200, body: "", log: ["4294967295", "grüß"]} = get(wat)
       lies = String.replace(wat, "(i32.const 6)", "(i32.const -1)")
       assert %Response{status: 500, error: %Error{reason: :import_raised}} = get(lies)
+    end
+
+    test "logs so much for a request, and no more" do
+      wat = ~S"""
+      (module (import "env" "log_string" (func $s (param i32 i32))) (memory (export "memory") 1)
+        (data (i32.const 0) "LINE")
+        (func (export "_start") (local $i i32)
+          (loop (call $s (i32.const 0) (i32.const 1000))
+            (br_if 0 (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 3000))))))
+      """
+
+      wat = String.replace(wat, "LINE", String.duplicate("x", 1000))
+      {response, log} = with_log(fn -> get(wat) end)
+      assert %Response{status: 200, log: lines} = response
+      assert length(lines) == 100
+      assert byte_size(log) < 2_000_000
+      assert log =~ "the rest is left out"
     end
 
     test "bytes that are no text are said to be bytes" do

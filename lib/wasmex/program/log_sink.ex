@@ -17,7 +17,7 @@ defmodule Wasmex.Program.LogSink do
   @spec put(t(), binary()) :: t()
   def put(log, bytes) do
     {lines, [rest]} = (log.rest <> bytes) |> String.split("\n") |> Enum.split(-1)
-    Enum.each(lines, &line(log, &1))
+    Enum.each(lines, &line(log, cut(log, &1)))
     %{log | rest: cut(log, rest)}
   end
 

@@ -33,6 +33,13 @@ defmodule Wasmex.Program.LogSinkTest do
 
     log =
       capture_log(fn ->
+        Wasmex.run(Wasmex.Cat.template(), [], stdin: long <> "\nend\n", stdout: :logger)
+      end)
+
+    assert length(String.split(log, "[info]")) == 5
+
+    log =
+      capture_log(fn ->
         Wasmex.run(Wasmex.Cat.template(), [], stdin: <<255, 10>>, stdout: :logger)
       end)
 

@@ -1,11 +1,12 @@
 # The parts of script/package: archives, their checksums, the package.
 #
 #   host                     this machine's platform
+#   features                 cargo's arguments for the selected features
 #   archive TARGET FOLDER    packs the library and the helper in the folder
 #   package                  creates the package from dist/
 
 defmodule Package do
-  alias Wasmex.Build.{Platform, Prebuilt}
+  alias Wasmex.Build.{Features, Platform, Prebuilt}
 
   @version Mix.Project.config()[:version]
 
@@ -16,6 +17,11 @@ defmodule Package do
   def host do
     {:ok, target} = Platform.host()
     target
+  end
+
+  def features do
+    {:ok, features} = Features.selected()
+    Enum.join(Features.cargo(features), " ")
   end
 
   # The library under cargo's name, and under the name that the VM loads.
@@ -33,7 +39,8 @@ defmodule Package do
 
     built || raise "there is no library in #{folder}"
     File.mkdir_p!(dist())
-    path = Path.join(dist(), Prebuilt.name(target))
+    {:ok, features} = Features.selected()
+    path = Path.join(dist(), Prebuilt.name(target, features))
 
     files =
       for {from, name} <- [{built, library}, {helper, helper}],
@@ -154,6 +161,7 @@ end
 
 case System.argv() do
   ["host"] -> IO.puts(Package.host())
+  ["features"] -> IO.puts(Package.features())
   ["archive", target, folder] -> Package.archive(target, folder)
   ["package"] -> Package.package()
 end

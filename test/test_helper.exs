@@ -5,4 +5,8 @@ System.at_exit(fn _status -> File.rm_rf(cache) end)
 
 # Kills, floods and races take their time: `mix test --include stress`.
 # Waits end when what they wait for is there; these bounds are for machines that have much else to do.
-ExUnit.start(assert_receive_timeout: 10_000, timeout: 600_000, exclude: [:stress, :package])
+ExUnit.start(
+  assert_receive_timeout: 10_000,
+  timeout: 600_000,
+  exclude: [:stress, :package, :lean]
+)

@@ -216,7 +216,7 @@ defmodule Wasmex.Code do
   defp make(code, engine) do
     with :none <- foreign(code, engine),
          {:ok, bytes} <- bytes(code),
-         do: Compiled.compile(bytes, engine, %Compiler.Options{cache: true})
+         do: Compiled.compile(bytes, engine, Compiler.Options.default(true))
   end
 
   # The artefact of another node, if it fits. If anything is wrong with it, compile here.

@@ -24,6 +24,9 @@ defmodule Wasmex.Compiler do
   share no state. With it, a helper stays for ten seconds, which saves the next compile a few milliseconds. Use the same
   name only for code with the same level of trust, such as that of one tenant.
 
+  A native library without the feature `:compiler` (see the [installation guide](installation.md)) always uses
+  `:isolated`.
+
   ## Configuration
 
       config :wasmex,

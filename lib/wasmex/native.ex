@@ -18,6 +18,12 @@ defmodule Wasmex.Native do
   @compile {:autoload, false}
   @on_load :load
 
+  # A function that is still a stub after loading belongs to a feature that the library was built without.
+  defmacrop error do
+    {function, _arity} = __CALLER__.function
+    quote do: :erlang.nif_error(Wasmex.Native.Features.left_out(unquote(function)))
+  end
+
   # The library does not support upgrades: loading the module again fails and keeps the running code.
   @spec load() :: :ok | {:error, term()}
   def load, do: :erlang.load_nif(path(), 0)
@@ -29,6 +35,8 @@ defmodule Wasmex.Native do
     end
   end
 
+  @spec features() :: [String.t()]
+  def features, do: :erlang.nif_error(:nif_not_loaded)
   @spec live_objects() :: keyword(non_neg_integer())
   def live_objects, do: error()
   @spec vm_layout_use(boolean()) :: boolean()
@@ -371,6 +379,4 @@ defmodule Wasmex.Native do
   def child_kill(_child), do: error()
   @spec child_gone(reference()) :: boolean()
   def child_gone(_child), do: error()
-
-  defp error, do: :erlang.nif_error(:nif_not_loaded)
 end

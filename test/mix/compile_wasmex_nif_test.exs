@@ -12,7 +12,7 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
 
   # What a developer may have exported and what `mix test` itself exports.
   @cleared ~w(MIX_ENV MIX_EXS MIX_TARGET MIX_BUILD_PATH MIX_BUILD_ROOT MIX_DEPS_PATH
-              WASMEX_NIF_PATH WASMEX_COMPILER_PATH WASMEX_PREBUILT WASMEX_BUILD CARGO_BUILD_TARGET)
+              WASMEX_NIF_PATH WASMEX_COMPILER_PATH WASMEX_PREBUILT WASMEX_BUILD WASMEX_FEATURES CARGO_BUILD_TARGET)
 
   describe "the build" do
     setup %{tmp_dir: dir} do
@@ -62,6 +62,27 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
                "build --release --package wasmex",
                "build --release --package wasmex-compiler"
              ]
+    end
+
+    test "leaves out the features that are not selected, and builds again when that changes",
+         context do
+      lean = [{"WASMEX_FEATURES", "components wat"}]
+      assert {_, 0} = mix(context.wasmex, ["compile"], context, lean)
+
+      assert cargo_calls(context) == [
+               "build --release --package wasmex --locked --no-default-features --features components,wat",
+               "build --release --package wasmex-compiler --locked"
+             ]
+
+      assert {_, 0} = mix(context.wasmex, ["compile"], context, lean)
+      assert length(cargo_calls(context)) == 2
+      assert {_, 0} = mix(context.wasmex, ["compile"], context)
+      assert Enum.at(cargo_calls(context), 2) == "build --release --package wasmex --locked"
+
+      assert {output, 1} =
+               mix(context.wasmex, ["compile"], context, [{"WASMEX_FEATURES", "threads"}])
+
+      assert output =~ "unknown features: threads; there are compiler, components, plugins, wat"
     end
 
     test "never takes another checkout's library from a shared target folder", context do
@@ -162,7 +183,7 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
 
     for path <-
           ~w(mix.exs Cargo.toml Cargo.lock lib/mix/tasks/compile.wasmex_nif.ex lib/wasmex/build/prebuilt.ex
-                   lib/wasmex/build/platform.ex lib/wasmex/build/download.ex
+                   lib/wasmex/build/platform.ex lib/wasmex/build/download.ex lib/wasmex/build/features.ex
                    native/wasmex/Cargo.toml native/wasmex/src/lib.rs priv/native/.gitkeep) do
       File.mkdir_p!(Path.join(wasmex, Path.dirname(path)))
       File.cp!(Path.join(@root, path), Path.join(wasmex, path))

@@ -2,7 +2,7 @@ defmodule Wasmex.Build.PrebuiltTest do
   # `mix compile` with an archive at each kind of address: a copy of the build, where a file stands for the library.
   use ExUnit.Case, async: true
 
-  alias Wasmex.Build.Prebuilt
+  alias Wasmex.Build.{Features, Prebuilt}
   alias Wasmex.Origin
 
   # Each test starts Mix several times.
@@ -13,7 +13,7 @@ defmodule Wasmex.Build.PrebuiltTest do
   @root Path.expand("../..", __DIR__)
   @cleared ~w(MIX_ENV MIX_EXS MIX_TARGET MIX_BUILD_PATH MIX_BUILD_ROOT MIX_DEPS_PATH WASMEX_NIF_PATH
               WASMEX_COMPILER_PATH WASMEX_PREBUILT WASMEX_BUILD WASMEX_CACERTS_PATH HEX_CACERTS_PATH
-              HTTPS_PROXY https_proxy ALL_PROXY all_proxy NO_PROXY no_proxy
+              WASMEX_FEATURES HTTPS_PROXY https_proxy ALL_PROXY all_proxy NO_PROXY no_proxy
               CARGO_BUILD_TARGET TARGET_ARCH TARGET_OS TARGET_ABI)
 
   setup %{tmp_dir: dir} do
@@ -170,7 +170,7 @@ defmodule Wasmex.Build.PrebuiltTest do
   end
 
   test "another machine's archive, as Nerves names it", context do
-    name = Prebuilt.name("aarch64-linux-musl")
+    name = Prebuilt.name("aarch64-linux-musl", Features.all())
     archive = archive(context.tmp_dir, "for the other")
     list = Path.join(context.wasmex, "native/checksums.txt")
     File.write!(list, "#{sha256(archive)}  #{name}\n", [:append])

@@ -25,6 +25,8 @@ defmodule Mix.Tasks.Compile.WasmexNif do
       precedence over `config :wasmex, prebuilt_cacerts:`, and that over `HEX_CACERTS_PATH`.
     * `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` - as usual, also in lower case.
     * `WASMEX_BUILD` - `1` always builds with cargo.
+    * `WASMEX_FEATURES` - the parts of the library to build, such as `compiler,wat`; empty for the smallest. Takes
+      precedence over `config :wasmex, features:`.
     * `CARGO_TARGET_DIR` - where cargo keeps what it compiles. Default: `wasmex/target` in the
       user's cache, so that wasmtime is compiled once for all projects and Mix environments.
     * `CARGO_BUILD_TARGET`, `RUSTFLAGS` - as cargo has them. A change builds the library again.
@@ -38,7 +40,7 @@ defmodule Mix.Tasks.Compile.WasmexNif do
 
   use Mix.Task.Compiler
 
-  alias Wasmex.Build.Prebuilt
+  alias Wasmex.Build.{Features, Prebuilt}
 
   # Mix runs a compiler in its project's folder, also if the project is a dependency, so every path here is relative to
   # it.
@@ -60,7 +62,7 @@ defmodule Mix.Tasks.Compile.WasmexNif do
 
   # Without a network or an archive, use cargo; an archive that does not match is an error.
   defp prebuilt do
-    case Prebuilt.fetch() do
+    case Prebuilt.fetch(features()) do
       {:ok, digest, files} -> take(digest, files)
       {:none, why} -> build(tell(why))
       {:error, why} -> Mix.raise("the prebuilt native library: #{why}")
@@ -104,7 +106,7 @@ defmodule Mix.Tasks.Compile.WasmexNif do
   # The stamp after installing an archive from this package's list.
   defp prebuilt_now do
     with true <- env("WASMEX_BUILD") != "1",
-         {:ok, name} <- Prebuilt.name(),
+         {:ok, name} <- Prebuilt.name(features()),
          {:ok, digest} <- Prebuilt.digest(name),
          do: [{:ok, prebuilt_stamp(digest)}],
          else: (_ -> [])
@@ -139,12 +141,26 @@ defmodule Mix.Tasks.Compile.WasmexNif do
   # `:erlang.load_nif/2` appends the extension itself: `.dll` on Windows, `.so` elsewhere, macOS too.
   defp library do
     name = if windows?(), do: "wasmex.dll", else: "wasmex.so"
-    %{package: "wasmex", description: "native library", built: built_name(), installed: name}
+
+    %{
+      package: "wasmex",
+      description: "native library",
+      built: built_name(),
+      installed: name,
+      features: Features.cargo(features())
+    }
   end
 
   defp helper do
     name = if windows?(), do: "wasmex-compiler.exe", else: "wasmex-compiler"
-    %{package: "wasmex-compiler", description: "compiler helper", built: name, installed: name}
+
+    %{
+      package: "wasmex-compiler",
+      description: "compiler helper",
+      built: name,
+      installed: name,
+      features: []
+    }
   end
 
   defp cargo!(cargo, product) do
@@ -165,7 +181,14 @@ defmodule Mix.Tasks.Compile.WasmexNif do
 
   defp cargo_args(product) do
     locked = if File.regular?(@lock), do: ["--locked"], else: []
-    ["build", "--release", "--package", product.package] ++ locked
+    ["build", "--release", "--package", product.package] ++ locked ++ product.features
+  end
+
+  defp features do
+    case Features.selected() do
+      {:ok, features} -> features
+      {:error, why} -> Mix.raise("config :wasmex, #{why}")
+    end
   end
 
   defp cargo_env do

@@ -6,7 +6,7 @@ defmodule Wasmex.Build.Prebuilt do
   #
   # Used by the Mix compiler; all paths are relative to its folder.
 
-  alias Wasmex.Build.{Download, Platform}
+  alias Wasmex.Build.{Download, Features, Platform}
 
   @checksums "native/checksums.txt"
 
@@ -18,12 +18,12 @@ defmodule Wasmex.Build.Prebuilt do
   @doc """
   The files of the archive by name, from the cache or the location. `{:none, why}` if there is no archive.
   """
-  @spec fetch() ::
+  @spec fetch([atom()]) ::
           {:ok, digest :: String.t(), %{String.t() => binary()}}
           | {:none, String.t()}
           | {:error, String.t()}
-  def fetch do
-    with {:ok, name} <- name(),
+  def fetch(features \\ Features.all()) do
+    with {:ok, name} <- name(features),
          {:ok, digest} <- digest(name),
          {:ok, bytes} <- bytes(name, digest),
          {:ok, files} <- unpack(name, bytes),
@@ -34,13 +34,15 @@ defmodule Wasmex.Build.Prebuilt do
   @spec configured?() :: boolean()
   def configured?, do: location() != nil
 
-  @doc "The archive's name for this platform."
-  @spec name() :: {:ok, String.t()} | {:none, String.t()}
-  def name, do: with({:ok, target} <- Platform.target(), do: {:ok, name(target)})
+  @doc "The name of the archive for this platform, with these features."
+  @spec name([atom()]) :: {:ok, String.t()} | {:none, String.t()}
+  def name(features \\ Features.all()),
+    do: with({:ok, target} <- Platform.target(), do: {:ok, name(target, features)})
 
-  @doc "The archive's name for a platform."
-  @spec name(String.t()) :: String.t()
-  def name(target), do: "wasmex-#{version()}-nif-#{@nif}-#{target}.tar.gz"
+  @doc "The same for a platform."
+  @spec name(String.t(), [atom()]) :: String.t()
+  def name(target, features),
+    do: "wasmex-#{version()}-nif-#{@nif}-#{target}#{Features.suffix(features)}.tar.gz"
 
   defp version, do: Mix.Project.config()[:version]
 

@@ -3,6 +3,7 @@ defmodule Wasmex.Compiler.Options do
   # The options of a compile, see `Wasmex.Compiler`.
 
   alias Wasmex.{Error, Options}
+  alias Wasmex.Native.Features
 
   @rows Options.Compile.rows(:in_process, false)
   @options Options.table(@rows, "functions that compile")
@@ -35,9 +36,19 @@ defmodule Wasmex.Compiler.Options do
   def new!(opts, where \\ :in_process),
     do: opts |> Options.new!(@options, compile: where) |> from!()
 
+  @doc "The defaults, with or without the disk cache."
+  @spec default(boolean()) :: t()
+  def default(cache? \\ false), do: from!(%{compile: :in_process, cache: cache?})
+
   @doc "From validated options, which may contain others."
   @spec from!(map()) :: t()
   def from!(%{compile: :in_process} = options) do
+    if Features.has?(:compiler), do: in_process!(options), else: isolated(options)
+  end
+
+  def from!(options), do: isolated(options)
+
+  defp in_process!(options) do
     for key <- @limits, Map.get(options, key) != nil do
       raise ArgumentError,
             "#{key}: requires compile: :isolated; a compile in the VM cannot be stopped or limited"
@@ -46,12 +57,13 @@ defmodule Wasmex.Compiler.Options do
     %__MODULE__{cache: Map.get(options, :cache, false)}
   end
 
-  def from!(%{compile: where} = options) do
+  # Also what `:in_process` means for a library that was built without a compiler.
+  defp isolated(options) do
     defaults = %__MODULE__{}
 
     %{
       defaults
-      | where: where,
+      | where: :isolated,
         memory: Map.get(options, :compile_memory) || defaults.memory,
         timeout: Map.get(options, :compile_timeout) || defaults.timeout,
         reuse: Map.get(options, :compile_reuse),

@@ -4,7 +4,9 @@
 //! this crate; settings that only matter at run time stay in the library.
 
 use serde::{Deserialize, Serialize};
-use wasmtime::{Config, OptLevel, Result, WasmBacktraceDetails};
+#[cfg(feature = "compiler")]
+use wasmtime::OptLevel;
+use wasmtime::{Config, Result, WasmBacktraceDetails};
 
 /// How hard the compiler tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,11 +68,6 @@ impl Settings {
         let mut config = Config::new();
         config.epoch_interruption(true);
         config.consume_fuel(self.fuel);
-        config.cranelift_opt_level(match self.optimize {
-            Optimize::None => OptLevel::None,
-            Optimize::Speed => OptLevel::Speed,
-            Optimize::SpeedAndSize => OptLevel::SpeedAndSize,
-        });
         // Always set explicitly: wasmtime's default reads an environment variable.
         config.wasm_backtrace_details(if self.backtrace_details {
             WasmBacktraceDetails::Enable
@@ -78,10 +75,21 @@ impl Settings {
             WasmBacktraceDetails::Disable
         });
         config.debug_info(self.debug_info);
-        config.cranelift_nan_canonicalization(self.nan_canonicalization);
+        #[cfg(feature = "compiler")]
+        self.compiler(&mut config);
         self.proposals.apply(&mut config);
         self.memories.apply(&mut config);
         config
+    }
+
+    #[cfg(feature = "compiler")]
+    fn compiler(&self, config: &mut Config) {
+        config.cranelift_opt_level(match self.optimize {
+            Optimize::None => OptLevel::None,
+            Optimize::Speed => OptLevel::Speed,
+            Optimize::SpeedAndSize => OptLevel::SpeedAndSize,
+        });
+        config.cranelift_nan_canonicalization(self.nan_canonicalization);
     }
 
     /// Serialises the settings for the compiler process.

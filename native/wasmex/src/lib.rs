@@ -4,10 +4,23 @@
 //! runs guests, `core` has the resources of core WebAssembly, `observe` has traces and profiles, `component` is the
 //! component model, `plugin` is the ABI of Extism.
 
+// What only serves a feature that is left out stays, as dead code that the linker removes.
+#![cfg_attr(
+    not(all(
+        feature = "compiler",
+        feature = "components",
+        feature = "plugins",
+        feature = "wat"
+    )),
+    allow(dead_code, unused_imports)
+)]
+
+#[cfg(feature = "components")]
 mod component;
 mod core;
 mod guest;
 mod observe;
+#[cfg(feature = "plugins")]
 mod plugin;
 mod vm;
 mod wasi;
@@ -26,17 +39,19 @@ static HOST_MODULES: &[HostModule<StoreData>] = &[
     wasi::sockets::host_module_v2().traced(observe::wasi_trace::add_sockets_v2),
     wasi::sockets::recv_from().traced(observe::wasi_trace::add_recv_from),
     wasi::sockets::recv_from_v1().traced(observe::wasi_trace::add_recv_from_v1),
+    #[cfg(feature = "components")]
     wasi::p2::host_module(),
 ];
 
 /// Errors that host functions leave in a guest.
-static GUEST_ERRORS: [host_error::Find; 7] = [
+static GUEST_ERRORS: &[host_error::Find] = &[
     host_error::find::<wasmtime_wasi::I32Exit>,
     host_error::find::<wasi::budget::OutputLimit>,
     host_error::find::<vm::mappings::MappingLimit>,
     host_error::find::<guest::data::OverLimit>,
     host_error::find::<guest::suspension::ImportRaised>,
     host_error::find::<core::import::BadResults>,
+    #[cfg(feature = "components")]
     host_error::find::<component::problem::BadValue>,
 ];
 
@@ -48,13 +63,14 @@ static EXTENSIONS: [&dyn Extension; 3] = [
 ];
 
 fn load(env: Env, _info: Term) -> bool {
+    #[cfg(feature = "wat")]
     core::wat::accept_older_text();
     vm::layout::check(env);
     guest::hosts::register(HOST_MODULES);
     guest::extension::register(&EXTENSIONS);
-    host_error::register(&GUEST_ERRORS);
+    host_error::register(GUEST_ERRORS);
     env.register::<vm::child::ChildResource>().is_ok()
-        && env.register::<vm::compiling::CompileResource>().is_ok()
+        && register_compiler(env)
         && env.register::<core::engine::EngineResource>().is_ok()
         && env.register::<core::module::ModuleResource>().is_ok()
         && env.register::<guest::cell::StoreCell>().is_ok()
@@ -74,8 +90,52 @@ fn load(env: Env, _info: Term) -> bool {
             .register::<wasi::http::function::ExchangeResource>()
             .is_ok()
         && env.register::<wasi::http::fetch::FetchResource>().is_ok()
-        && component::resource::register(env)
-        && plugin::register(env)
+        && register_components(env)
+        && register_plugins(env)
+}
+
+#[cfg(feature = "compiler")]
+fn register_compiler(env: Env) -> bool {
+    env.register::<vm::compiling::CompileResource>().is_ok()
+}
+
+#[cfg(feature = "components")]
+fn register_components(env: Env) -> bool {
+    component::resource::register(env)
+}
+
+#[cfg(feature = "plugins")]
+fn register_plugins(env: Env) -> bool {
+    plugin::register(env)
+}
+
+#[cfg(not(feature = "compiler"))]
+fn register_compiler(_env: Env) -> bool {
+    true
+}
+
+#[cfg(not(feature = "components"))]
+fn register_components(_env: Env) -> bool {
+    true
+}
+
+#[cfg(not(feature = "plugins"))]
+fn register_plugins(_env: Env) -> bool {
+    true
+}
+
+/// The features that this library was built with.
+#[rustler::nif]
+fn features() -> Vec<&'static str> {
+    [
+        (cfg!(feature = "compiler"), "compiler"),
+        (cfg!(feature = "components"), "components"),
+        (cfg!(feature = "plugins"), "plugins"),
+        (cfg!(feature = "wat"), "wat"),
+    ]
+    .into_iter()
+    .filter_map(|(built, name)| built.then_some(name))
+    .collect()
 }
 
 rustler::init!("Elixir.Wasmex.Native", load = load);

@@ -51,7 +51,7 @@ defmodule Wasmex.Components.Bindgen.Precompiled do
   end
 
   defp write(module, path, bytes, file) do
-    options = %Compiler.Options{cache: true}
+    options = Compiler.Options.default(true)
 
     made =
       Progress.run("compiling #{path} for #{inspect(module)}", fn ->

@@ -3,6 +3,8 @@
 use crate::component::types::describe;
 use crate::component::types::shared::Shared;
 use crate::core::artefact;
+#[cfg(feature = "compiler")]
+use crate::core::compile;
 use crate::core::engine::EngineResource;
 use crate::vm::atoms;
 use crate::vm::error::Error;
@@ -58,6 +60,7 @@ fn resource<'a>(
 
 /// The bytes of a component: Elixir has already parsed text and rejected modules. The component arrives as a message,
 /// see `vm/compiling.rs`.
+#[cfg(feature = "compiler")]
 #[rustler::nif]
 fn component_compile<'a>(
     env: Env<'a>,
@@ -67,7 +70,7 @@ fn component_compile<'a>(
     reference: Term<'a>,
     most: usize,
 ) -> Term<'a> {
-    artefact::compile(
+    compile::compile(
         env,
         engine,
         bytes,
@@ -76,9 +79,10 @@ fn component_compile<'a>(
     )
 }
 
+#[cfg(feature = "compiler")]
 #[rustler::nif(schedule = "DirtyCpu")]
 fn component_serialize<'a>(env: Env<'a>, component: ResourceArc<ComponentResource>) -> Term<'a> {
-    artefact::serialize(env, &component.component)
+    compile::serialize(env, &component.component)
 }
 
 /// The bytes must be unaltered output of `component_serialize`: they are executed as machine code.

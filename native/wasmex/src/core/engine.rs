@@ -2,19 +2,24 @@
 
 use crate::core::door;
 use crate::core::engine_config;
+use crate::core::fingerprint;
 use crate::guest::data::StoreData;
 use crate::guest::hosts::{Hosts, Linkers};
 use crate::guest::ticker::Ticks;
 use crate::vm::atoms;
+#[cfg(feature = "compiler")]
 use crate::vm::compiling;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::mappings::Cost;
 use crate::vm::options::Options;
 use crate::vm::resource::{ResourceArc, named_resource};
+#[cfg(feature = "compiler")]
 use crate::vm::term_box::TermBox;
 use crate::vm::terms;
-use rustler::{Atom, Binary, Encoder, Env, Term};
+#[cfg(feature = "compiler")]
+use rustler::{Atom, Binary};
+use rustler::{Encoder, Env, Term};
 use scan::{Limit, Limits};
 use std::sync::{Arc, OnceLock};
 use wasmtime::{Engine, Linker, component};
@@ -30,6 +35,8 @@ pub struct EngineResource {
     /// Number of mappings that its guests need.
     pub cost: Cost,
     linkers: Linkers,
+    /// Identifies its artefacts.
+    fingerprint: u64,
     /// The compiler settings, for the compiler process.
     settings: Vec<u8>,
     /// Elixir's directory for compiled code. wasmtime's own cache trusts anyone who can write there.
@@ -53,6 +60,7 @@ impl EngineResource {
             engine,
             cost: engine_config::cost(options)?,
             linkers: Linkers::default(),
+            fingerprint: fingerprint::of(&settings),
             settings: settings.to_bytes(),
             cache: options.get("cache")?,
             _live: Live::new(Kind::Engine),
@@ -98,6 +106,7 @@ fn engine_default<'a>(env: Env<'a>, config: Options<'a>) -> Term<'a> {
 }
 
 /// An artefact of a module or a component, sent as a message: see `vm/compiling.rs`.
+#[cfg(feature = "compiler")]
 #[rustler::nif]
 fn engine_precompile<'a>(
     env: Env<'a>,
@@ -127,13 +136,7 @@ fn engine_precompile<'a>(
 /// Differs whenever artefacts of one engine do not fit the other.
 #[rustler::nif]
 fn engine_fingerprint(engine: ResourceArc<EngineResource>) -> u64 {
-    use std::hash::{Hash, Hasher};
-    let mut hasher = std::collections::hash_map::DefaultHasher::new();
-    engine
-        .engine
-        .precompile_compatibility_hash()
-        .hash(&mut hasher);
-    hasher.finish()
+    engine.fingerprint
 }
 
 /// The settings for the compiler process, as bytes.

@@ -4,10 +4,13 @@
 
 pub mod artefact;
 pub mod bytes;
+#[cfg(feature = "compiler")]
+pub mod compile;
 pub mod door;
 pub mod engine;
 pub mod engine_config;
 pub mod export;
+pub mod fingerprint;
 pub mod func;
 pub mod global;
 pub mod import;
@@ -21,4 +24,5 @@ pub mod table;
 pub mod tag;
 pub mod template;
 pub mod types;
+#[cfg(feature = "wat")]
 pub mod wat;

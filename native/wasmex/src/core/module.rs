@@ -1,6 +1,8 @@
 //! Compiled modules.
 
 use crate::core::artefact;
+#[cfg(feature = "compiler")]
+use crate::core::compile;
 use crate::core::engine::EngineResource;
 use crate::core::types;
 use crate::vm::atoms;
@@ -40,6 +42,7 @@ fn resource<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, module: Modul
 
 /// Binary only: Elixir has already parsed text and rejected components. The module arrives as a message, see
 /// `vm/compiling.rs`.
+#[cfg(feature = "compiler")]
 #[rustler::nif]
 fn module_compile<'a>(
     env: Env<'a>,
@@ -48,12 +51,13 @@ fn module_compile<'a>(
     reference: Term<'a>,
     most: usize,
 ) -> Term<'a> {
-    artefact::compile(env, engine, bytes, (reference, most), resource)
+    compile::compile(env, engine, bytes, (reference, most), resource)
 }
 
+#[cfg(feature = "compiler")]
 #[rustler::nif(schedule = "DirtyCpu")]
 fn module_serialize<'a>(env: Env<'a>, module: ResourceArc<ModuleResource>) -> Term<'a> {
-    artefact::serialize(env, &module.module)
+    compile::serialize(env, &module.module)
 }
 
 /// The bytes must be unaltered output of `module_serialize`: they are executed as machine code.

@@ -5,6 +5,7 @@
 pub mod atoms;
 pub mod backtrace;
 pub mod child;
+#[cfg(feature = "compiler")]
 pub mod compiling;
 mod cpp_name;
 pub mod demangle;

@@ -2,7 +2,7 @@
 #
 #   host                     this machine's platform
 #   features                 cargo's arguments for the selected features
-#   archive TARGET FOLDER    packs the library and the helper in the folder
+#   archive TARGET FOLDER [FILE]   packs the library and the helper in the folder, and the licences in the file
 #   package                  creates the package from dist/
 
 defmodule Package do
@@ -25,7 +25,7 @@ defmodule Package do
   end
 
   # The library under cargo's name, and under the name that the VM loads.
-  def archive(target, folder) do
+  def archive(target, folder, notices \\ nil) do
     {library, helper} =
       if target =~ "windows",
         do: {"wasmex.dll", "wasmex-compiler.exe"},
@@ -44,27 +44,26 @@ defmodule Package do
 
     files =
       for {from, name} <- [{built, library}, {helper, helper}],
-          do: {String.to_charlist(name), File.read!(Path.join(folder, from))}
+          do: {Path.join(folder, from), name, 0o755}
 
-    # Without times and owners: the same files result in the same archive.
-    :ok = tar(path, files)
+    licences = for path <- List.wrap(notices), do: {path, "licences.txt", 0o644}
+    :ok = tar(path, files ++ licences)
     IO.puts("#{path}: #{div(File.stat!(path).size, 1_000_000)} MB")
   end
 
+  # Without times and owners: the same files result in the same archive. Only files on disk have a mode in it, so they
+  # are copied.
   defp tar(path, files) do
     {:ok, tar} = :erl_tar.open(String.to_charlist(path), [:write, :compressed])
 
-    for {name, bytes} <- files,
-        do:
-          :ok =
-            :erl_tar.add(tar, bytes, name,
-              mode: 0o755,
-              mtime: 0,
-              atime: 0,
-              ctime: 0,
-              uid: 0,
-              gid: 0
-            )
+    for {from, name, mode} <- files do
+      copy = "#{path}.#{name}"
+      File.cp!(from, copy)
+      File.chmod!(copy, mode)
+      fixed = [mtime: 0, atime: 0, ctime: 0, uid: 0, gid: 0]
+      :ok = :erl_tar.add(tar, String.to_charlist(copy), String.to_charlist(name), fixed)
+      File.rm!(copy)
+    end
 
     :erl_tar.close(tar)
   end
@@ -163,5 +162,6 @@ case System.argv() do
   ["host"] -> IO.puts(Package.host())
   ["features"] -> IO.puts(Package.features())
   ["archive", target, folder] -> Package.archive(target, folder)
+  ["archive", target, folder, notices] -> Package.archive(target, folder, notices)
   ["package"] -> Package.package()
 end

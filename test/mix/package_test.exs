@@ -92,7 +92,15 @@ defmodule Wasmex.PackageTest do
         System.get_env("WASMEX_NIF_PATH") || Application.app_dir(:wasmex, "priv/native/wasmex.so")
       )
 
-    package(context, ["archive", target, library])
+    package(context, ["archive", target, library, "LICENSE"])
+    assert [archive] = Path.wildcard(context.dist <> "/*.tar.gz")
+    {:ok, files} = :erl_tar.table(String.to_charlist(archive), [:compressed, :verbose])
+
+    # The library, the program that compiles, which must be executable, and the licences of what is linked.
+    assert [{~c"wasmex.so", :regular, size, _, 0o100755, 0, 0}, helper, licences] = files
+    assert size == File.stat!(Path.join(library, "wasmex.so")).size
+    assert {~c"wasmex-compiler", :regular, _, _, 0o100755, 0, 0} = helper
+    assert {~c"licences.txt", :regular, _, _, 0o100644, 0, 0} = licences
     assert package(context, ["package"]) =~ "wasmex-"
     {dir, package} = project(context, "shop")
     {code, printed} = snippet()

@@ -69,34 +69,30 @@ fn load(env: Env, _info: Term) -> bool {
     guest::hosts::register(HOST_MODULES);
     guest::extension::register(&EXTENSIONS);
     host_error::register(GUEST_ERRORS);
-    env.register::<vm::child::ChildResource>().is_ok()
+    vm::resource::register::<vm::child::ChildResource>(env)
         && register_compiler(env)
-        && env.register::<core::engine::EngineResource>().is_ok()
-        && env.register::<core::module::ModuleResource>().is_ok()
-        && env.register::<guest::cell::StoreCell>().is_ok()
-        && env.register::<core::instance::InstanceResource>().is_ok()
-        && env.register::<core::template::TemplateResource>().is_ok()
-        && env.register::<core::memory::MemoryResource>().is_ok()
-        && env.register::<core::table::TableResource>().is_ok()
-        && env.register::<core::global::GlobalResource>().is_ok()
-        && env.register::<core::tag::TagResource>().is_ok()
-        && env.register::<guest::funcref::FuncResource>().is_ok()
-        && env
-            .register::<guest::reference::ReferenceResource>()
-            .is_ok()
-        && env.register::<wasi::pipe::PipeResource>().is_ok()
+        && vm::resource::register::<core::engine::EngineResource>(env)
+        && vm::resource::register::<core::module::ModuleResource>(env)
+        && vm::resource::register::<guest::cell::StoreCell>(env)
+        && vm::resource::register::<core::instance::InstanceResource>(env)
+        && vm::resource::register::<core::template::TemplateResource>(env)
+        && vm::resource::register::<core::memory::MemoryResource>(env)
+        && vm::resource::register::<core::table::TableResource>(env)
+        && vm::resource::register::<core::global::GlobalResource>(env)
+        && vm::resource::register::<core::tag::TagResource>(env)
+        && vm::resource::register::<guest::funcref::FuncResource>(env)
+        && vm::resource::register::<guest::reference::ReferenceResource>(env)
+        && vm::resource::register::<wasi::pipe::PipeResource>(env)
         && wasi::sockets::register(env)
-        && env
-            .register::<wasi::http::function::ExchangeResource>()
-            .is_ok()
-        && env.register::<wasi::http::fetch::FetchResource>().is_ok()
+        && vm::resource::register::<wasi::http::function::ExchangeResource>(env)
+        && vm::resource::register::<wasi::http::fetch::FetchResource>(env)
         && register_components(env)
         && register_plugins(env)
 }
 
 #[cfg(feature = "compiler")]
 fn register_compiler(env: Env) -> bool {
-    env.register::<vm::compiling::CompileResource>().is_ok()
+    vm::resource::register::<vm::compiling::CompileResource>(env)
 }
 
 #[cfg(feature = "components")]

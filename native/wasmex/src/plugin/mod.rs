@@ -24,7 +24,7 @@ use rustler::Env;
 
 /// Registers the resources of this layer.
 pub fn register(env: Env) -> bool {
-    env.register::<template::PluginTemplate>().is_ok()
-        && env.register::<instance::PluginResource>().is_ok()
-        && env.register::<held::HeldTerm>().is_ok()
+    crate::vm::resource::register::<template::PluginTemplate>(env)
+        && crate::vm::resource::register::<instance::PluginResource>(env)
+        && crate::vm::resource::register::<held::HeldTerm>(env)
 }

@@ -18,6 +18,7 @@ pub mod janitor;
 pub mod layout;
 pub mod live;
 pub mod mappings;
+pub mod misuse;
 pub mod names;
 pub mod options;
 pub mod owner;

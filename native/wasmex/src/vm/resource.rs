@@ -1,16 +1,31 @@
-//! Handles of native objects, with errors that say why one cannot be used.
+//! Native objects with handles in Elixir, counted by the VM.
 //!
-//! A handle sent to another node is a plain reference there, for which rustler's own type returns a bare `badarg`. The
-//! type in this file, used by all NIFs instead, raises an `ArgumentError` with a message.
+//! Like rustler's type of the same name, except that each type keeps the VM's in a static variable (rustler looks it up in
+//! a map for every handle, a twentieth of a short call), and that errors say why a handle cannot be used.
 
-use crate::vm::atoms;
+pub use crate::vm::misuse::{is_elsewhere, misuse};
+use rustler::sys::{
+    ErlNifEnv, ErlNifMonitor, ErlNifPid, ErlNifResourceDown, ErlNifResourceDtor,
+    ErlNifResourceFlags, ErlNifResourceType, ErlNifResourceTypeInit, enif_alloc_resource,
+    enif_demonitor_process, enif_get_resource, enif_init_resource_type, enif_keep_resource,
+    enif_make_resource, enif_monitor_process, enif_release_resource, enif_thread_type,
+};
 use rustler::{Decoder, Encoder, Env, LocalPid, Monitor, NifResult, Resource, Term};
+use std::ffi::{CString, c_void};
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A native object with handles in Elixir.
 pub trait Named: Resource {
     /// Its name in messages.
     const NAME: &'static str;
+
+    /// The VM's type of these objects; null until [`register`].
+    fn kind() -> &'static AtomicPtr<ErlNifResourceType>;
 }
 
 /// Makes a type a [`Resource`] with this name.
@@ -26,36 +41,155 @@ macro_rules! named {
     ($type:ty, $name:literal) => {
         impl $crate::vm::resource::Named for $type {
             const NAME: &'static str = $name;
+
+            fn kind() -> &'static std::sync::atomic::AtomicPtr<rustler::sys::ErlNifResourceType> {
+                static KIND: std::sync::atomic::AtomicPtr<rustler::sys::ErlNifResourceType> =
+                    std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
+                &KIND
+            }
         }
     };
 }
 
 pub(crate) use {named, named_resource};
 
-/// A counted reference to a native object, like rustler's type of the same name.
-#[repr(transparent)]
-pub struct ResourceArc<T: Named>(rustler::ResourceArc<T>);
+/// Registers a type with the VM; only while the library is loaded.
+pub fn register<T: Named>(env: Env) -> bool {
+    let Ok(name) = CString::new(std::any::type_name::<T>()) else {
+        return false;
+    };
+    let down = match T::IMPLEMENTS_DOWN {
+        true => down::<T> as *const ErlNifResourceDown,
+        false => ptr::null(),
+    };
+    let init = ErlNifResourceTypeInit {
+        dtor: destroy::<T> as *const ErlNifResourceDtor,
+        stop: ptr::null(),
+        down,
+        // Of this struct.
+        members: 3,
+        dyncall: ptr::null(),
+    };
+    let mut tried = MaybeUninit::uninit();
+    // SAFETY: the environment of the load callback, a text that ends with a NUL, and callbacks for this type.
+    let kind = unsafe {
+        let create = ErlNifResourceFlags::ERL_NIF_RT_CREATE;
+        enif_init_resource_type(
+            env.as_c_arg(),
+            name.as_ptr(),
+            &init,
+            create,
+            tried.as_mut_ptr(),
+        )
+    };
+    T::kind().store(kind.cast_mut(), Ordering::Release);
+    !kind.is_null()
+}
+
+/// The value in the memory of an object.
+///
+/// # Safety
+/// The memory must be of an object of this type.
+unsafe fn value<T>(object: *mut c_void) -> *mut T {
+    // SAFETY: `ResourceArc::new` allocates room for this.
+    unsafe { object.byte_add(object.align_offset(align_of::<T>())).cast() }
+}
+
+unsafe extern "C" fn destroy<T: Named>(_env: *mut ErlNifEnv, object: *mut c_void) {
+    // SAFETY: the VM passes an object of this type that nobody uses any more.
+    let _ = catch_unwind(AssertUnwindSafe(|| unsafe {
+        value::<T>(object).drop_in_place()
+    }));
+}
+
+unsafe extern "C" fn down<T: Named>(
+    env: *mut ErlNifEnv,
+    object: *mut c_void,
+    pid: *const ErlNifPid,
+    monitor: *const ErlNifMonitor,
+) {
+    let lifetime = ();
+    // SAFETY: the VM passes the environment of this callback, an object of this type, and the process.
+    let _ = catch_unwind(AssertUnwindSafe(|| unsafe {
+        let env = Env::new(&lifetime, env);
+        let (pid, monitor) = (LocalPid::from_c_arg(*pid), Monitor::from_c_arg(*monitor));
+        (*value::<T>(object)).down(env, pid, monitor);
+    }));
+}
+
+/// A counted reference to a native object.
+pub struct ResourceArc<T: Named> {
+    object: *mut c_void,
+    _value: PhantomData<T>,
+}
+
+// SAFETY: `Resource` types are `Send` and `Sync`, and the VM counts references atomically.
+unsafe impl<T: Named> Send for ResourceArc<T> {}
+// SAFETY: as above.
+unsafe impl<T: Named> Sync for ResourceArc<T> {}
 
 impl<T: Named> ResourceArc<T> {
     /// Creates an object.
     pub fn new(data: T) -> Self {
-        ResourceArc(rustler::ResourceArc::new(data))
+        let kind = T::kind().load(Ordering::Acquire);
+        // SAFETY: a registered type; room for the value and its alignment.
+        let object = unsafe {
+            let object = enif_alloc_resource(kind, size_of::<T>() + align_of::<T>());
+            value::<T>(object).write(data);
+            object
+        };
+        ResourceArc {
+            object,
+            _value: PhantomData,
+        }
     }
 
     /// The object of a handle, if it has this type.
     pub fn find(term: Term) -> Option<Self> {
-        term.decode().ok().map(ResourceArc)
+        let kind = T::kind().load(Ordering::Acquire);
+        let mut object = MaybeUninit::uninit();
+        let env = term.get_env().as_c_arg();
+        // SAFETY: a term of its environment, and a registered type. The object is counted before the term can go.
+        unsafe {
+            if enif_get_resource(env, term.as_c_arg(), kind, object.as_mut_ptr()) == 0 {
+                return None;
+            }
+            let object = object.assume_init();
+            enif_keep_resource(object);
+            Some(ResourceArc {
+                object: object.cast_mut(),
+                _value: PhantomData,
+            })
+        }
     }
 
     /// Monitors a process: the object's `down` is called when it ends; `None` if it has ended. On scheduler threads the
     /// environment is that of the calling process.
     pub fn monitor(&self, env: Option<Env>, pid: &LocalPid) -> Option<Monitor> {
-        self.0.monitor(env, pid)
+        let mut monitor = MaybeUninit::uninit();
+        // SAFETY: the VM writes the monitor if it returns 0; types without `down` get an error.
+        unsafe {
+            let env = calling(env);
+            let failed =
+                enif_monitor_process(env, self.object, pid.as_c_arg(), monitor.as_mut_ptr());
+            (failed == 0).then(|| Monitor::from_c_arg(monitor.assume_init()))
+        }
     }
 
     /// Ends a monitor; false if it has fired.
     pub fn demonitor(&self, env: Option<Env>, monitor: &Monitor) -> bool {
-        self.0.demonitor(env, monitor)
+        // SAFETY: a monitor of this object.
+        unsafe { enif_demonitor_process(calling(env), self.object, monitor.as_c_arg()) == 0 }
+    }
+}
+
+/// The environment for the VM: none on threads that it does not manage.
+fn calling(env: Option<Env>) -> *mut ErlNifEnv {
+    // SAFETY: takes no arguments.
+    let on_scheduler = unsafe { enif_thread_type() } > 0;
+    match env {
+        Some(env) if on_scheduler => env.as_c_arg(),
+        _ => ptr::null_mut(),
     }
 }
 
@@ -63,19 +197,33 @@ impl<T: Named> Deref for ResourceArc<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0
+        // SAFETY: this counts as a reference to the object.
+        unsafe { &*value::<T>(self.object) }
     }
 }
 
 impl<T: Named> Clone for ResourceArc<T> {
     fn clone(&self) -> Self {
-        ResourceArc(self.0.clone())
+        // SAFETY: the object is alive.
+        unsafe { enif_keep_resource(self.object) };
+        ResourceArc {
+            object: self.object,
+            _value: PhantomData,
+        }
+    }
+}
+
+impl<T: Named> Drop for ResourceArc<T> {
+    fn drop(&mut self) {
+        // SAFETY: this counted as one.
+        unsafe { enif_release_resource(self.object) };
     }
 }
 
 impl<T: Named> Encoder for ResourceArc<T> {
     fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
-        self.0.encode(env)
+        // SAFETY: the object is alive; the term counts as another reference.
+        unsafe { Term::new(env, enif_make_resource(env.as_c_arg(), self.object)) }
     }
 }
 
@@ -83,101 +231,4 @@ impl<'a, T: Named> Decoder<'a> for ResourceArc<T> {
     fn decode(term: Term<'a>) -> NifResult<Self> {
         Self::find(term).ok_or_else(|| misuse(T::NAME, term))
     }
-}
-
-/// Raises an `ArgumentError` that says why the term, or the struct around it, is not a usable handle of a `name`.
-#[cold]
-pub fn misuse(name: &str, term: Term) -> rustler::Error {
-    rustler::Error::RaiseTerm(Box::new(ArgumentError(reason(name, inner(term)))))
-}
-
-fn reason(name: &str, term: Term) -> String {
-    match origin(term) {
-        // The same message as in `Wasmex.Options.here!/2`.
-        Some(Origin::Elsewhere(node)) => format!(
-            "this {name} belongs to the node {node}: handles can only be used on their own node. Send a Wasmex.Code and make \
-             one here, or call a function there, for example with :erpc"
-        ),
-        Some(Origin::Earlier) => {
-            format!("this {name} belongs to an earlier run of this node: handles end with their VM")
-        }
-        None if term.is_ref() => format!(
-            "expected the handle of: {name}, got a reference to something else, or to one that was freed while only other \
-             nodes had its handle"
-        ),
-        None => format!("expected the handle of: {name}, got: {}", kind(term)),
-    }
-}
-
-/// A caller's term may have any size, so only its kind is shown.
-fn kind(term: Term) -> String {
-    match atoms::nil().eq(&term) {
-        true => "nil, which is an empty handle".to_string(),
-        false => format!("a term of the type {:?}", term.get_type()),
-    }
-}
-
-/// `%ArgumentError{}`
-struct ArgumentError(String);
-
-impl Encoder for ArgumentError {
-    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
-        let pairs = [
-            (atoms::struct_(), atoms::argument_error().encode(env)),
-            (atoms::exception_(), true.encode(env)),
-            (atoms::message(), self.0.as_str().encode(env)),
-        ];
-        crate::vm::terms::map(env, &pairs)
-    }
-}
-
-/// Whether the term, or the struct around it, is a handle of another node.
-pub fn is_elsewhere(term: Term) -> bool {
-    matches!(origin(inner(term)), Some(Origin::Elsewhere(_)))
-}
-
-/// The handle in a struct.
-fn inner(term: Term) -> Term {
-    let field = atoms::resource().encode(term.get_env());
-    term.map_get(field).unwrap_or(term)
-}
-
-enum Origin {
-    /// Another node.
-    Elsewhere(String),
-    /// An earlier node with this node's name.
-    Earlier,
-}
-
-/// The node that created a reference, if it was not this VM.
-fn origin(term: Term) -> Option<Origin> {
-    if !term.is_ref() {
-        return None;
-    }
-    let (node, run) = maker(&term.to_binary())?;
-    let own: Term = *term.get_env().make_ref();
-    match maker(&own.to_binary())? {
-        own if own == (node.clone(), run.clone()) => None,
-        (own, _) if own == node => Some(Origin::Earlier),
-        _ => Some(Origin::Elsewhere(node)),
-    }
-}
-
-/// The node and its creation in an encoded reference (external term format, NEWER_REFERENCE_EXT): a length of two
-/// bytes, an atom, and the creation, four bytes that differ between restarts.
-fn maker(encoded: &[u8]) -> Option<(String, Vec<u8>)> {
-    let (tag, rest) = encoded.get(4..)?.split_first()?;
-    let (size, rest) = match tag {
-        // ATOM_EXT, ATOM_UTF8_EXT
-        b'd' | b'v' => (
-            usize::from(u16::from_be_bytes([*rest.first()?, *rest.get(1)?])),
-            rest.get(2..)?,
-        ),
-        // SMALL_ATOM_EXT, SMALL_ATOM_UTF8_EXT
-        b's' | b'w' => (usize::from(*rest.first()?), rest.get(1..)?),
-        _ => return None,
-    };
-    let node = String::from_utf8_lossy(rest.get(..size)?).into_owned();
-    let run = rest.get(size..size.checked_add(4)?)?;
-    Some((node, run.to_vec()))
 }

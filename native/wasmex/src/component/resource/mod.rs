@@ -92,8 +92,8 @@ async fn drop_resource(
 
 /// Registers the resource types of components with the VM.
 pub fn register(env: Env) -> bool {
-    env.register::<ComponentResource>().is_ok()
-        && env.register::<ComponentInstance>().is_ok()
-        && env.register::<ComponentTemplate>().is_ok()
-        && env.register::<HandleResource>().is_ok()
+    crate::vm::resource::register::<ComponentResource>(env)
+        && crate::vm::resource::register::<ComponentInstance>(env)
+        && crate::vm::resource::register::<ComponentTemplate>(env)
+        && crate::vm::resource::register::<HandleResource>(env)
 }

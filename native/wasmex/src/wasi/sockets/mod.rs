@@ -127,9 +127,9 @@ fn has_params(import: &ImportType<'_>, count: usize) -> bool {
 
 /// Registers the resources.
 pub fn register(env: rustler::Env) -> bool {
-    env.register::<handle::ListenerResource>().is_ok()
-        && env.register::<handle::EndResource>().is_ok()
-        && env.register::<handle::AnswerResource>().is_ok()
+    crate::vm::resource::register::<handle::ListenerResource>(env)
+        && crate::vm::resource::register::<handle::EndResource>(env)
+        && crate::vm::resource::register::<handle::AnswerResource>(env)
 }
 
 /// The functions called by guests, by the names of the interfaces.

@@ -65,26 +65,45 @@ defmodule Wasmex.MixProject do
     ]
   end
 
-  # For ex_doc, where it is installed.
+  # For script/docs.
   defp docs do
     [
       main: "readme",
       source_ref: "v#{@version}",
-      extras:
-        ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"] ++
-          Path.wildcard("guides/*.{md,livemd}"),
-      groups_for_extras: [Guides: ~r"guides/"],
+      extras: extras(),
+      groups_for_extras: [
+        "Start here": ~r"guides/(cheatsheet|coming-from|.*livemd)",
+        Guides: ~r"guides/",
+        "How it works": ~r"lib/|native/",
+        Project: ~r"(CHANGELOG|CONTRIBUTING|SECURITY)"
+      ],
       groups_for_modules: [
-        Programs: [~r"^Wasmex.(Program|Run|Trace|Profile)$"],
-        Components: [~r"^Wasmex.(Component|Components|WIT|Wave)"],
-        WASI: [~r"^Wasmex.(Wasi|Pipe)"],
-        HTTP: [~r"^Wasmex.(HTTP|Plug)"],
-        "Plug-ins": [~r"^Wasmex.Plugin"],
+        Components: [~r"^Wasmex.(Component$|Components|WIT$|Wave$)"],
+        Programs: [~r"^Wasmex.(Program|Run$)"],
+        "WASI and streams": [~r"^Wasmex.(Wasi|Pipe|Socket)"],
+        HTTP: [~r"^Wasmex.(HTTP|Plug$)"],
+        "Plug-ins": [~r"^Wasmex.(Plugin|JSON)"],
         Scale: [~r"^Wasmex.(Pool|Code|Deploy|Cluster|Snapshot)"],
+        "Compiling and limits": [~r"^Wasmex.(Compiler|Cache|Limits|Wat|Inspection)"],
+        Observing: [~r"^Wasmex.(Telemetry|Trace|Profile|LiveDashboard)"],
+        Testing: [Wasmex.Case],
         Errors: [~r"^Wasmex.(Error|Trap|Exit)$"],
-        Core:
-          ~r"^Wasmex(.(Engine|EngineConfig|Module|Store|StoreLimits|StoreOrCaller|Instance|Memory|Table|Global|Func|Tag|Linker|Template|Reference|Wat))?$"
+        Core: [~r"^Wasmex"]
       ]
     ]
+  end
+
+  # Each needs a name of its own.
+  defp extras do
+    how =
+      for path <- Path.wildcard("{lib,native}/**/README.md") do
+        folder =
+          path |> Path.dirname() |> String.replace(~r"^lib/wasmex/|wasmex/src/|/wasmex$", "")
+
+        {String.to_atom(path), filename: "how-#{String.replace(folder, "/", "-")}-works"}
+      end
+
+    ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"] ++
+      Path.wildcard("guides/*.{md,livemd}") ++ how
   end
 end

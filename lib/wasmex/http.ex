@@ -61,10 +61,13 @@ defmodule Wasmex.HTTP do
   @name [type: {:or, [nil], :string}, doc: "its name in logs"]
   @options Options.table([name: @name] ++ Options.HTTP.function(), "Wasmex.HTTP.load/2")
 
+  @typedoc "A loaded function: its code and settings."
+  @type loaded :: %Function{}
+
   @doc """
   Loads a function from a path, wasm bytes or WAT. Options: `:name`, and the settings above.
   """
-  @spec load(Path.t() | binary(), keyword()) :: {:ok, Function.t()} | {:error, Exception.t()}
+  @spec load(Path.t() | binary(), keyword()) :: {:ok, loaded()} | {:error, Exception.t()}
   def load(path_or_bytes, opts \\ []) when is_binary(path_or_bytes) do
     {name, settings} = opts |> Options.explicit!(@options) |> Map.pop(:name)
 
@@ -93,7 +96,7 @@ defmodule Wasmex.HTTP do
   end
 
   @doc "Handles a request in this process. Always returns a response; failures are in its field `:error`."
-  @spec call(Function.t(), Request.t()) :: Response.t()
+  @spec call(loaded(), Request.t()) :: Response.t()
   def call(%Function{convention: :resident, resident: nil}, _request) do
     raise ArgumentError,
           "convention: :resident needs a server that keeps running: Wasmex.HTTP.Server or Wasmex.Plug"
@@ -112,7 +115,7 @@ defmodule Wasmex.HTTP do
 
   @doc false
   # The response if the function does not accept the request; nil otherwise.
-  @spec refuse(Function.t(), Request.t()) :: Response.t() | nil
+  @spec refuse(loaded(), Request.t()) :: Response.t() | nil
   def refuse(function, request) do
     cond do
       function.methods != nil and request.method not in function.methods ->

@@ -83,7 +83,7 @@ defmodule Wasmex.Pool do
 
   @type policy :: :fresh | {:reuse, pos_integer() | :infinity} | :reset
   @type t :: GenServer.server()
-  @type lease :: Lease.t()
+  @type lease :: %Lease{}
 
   @doc false
   @spec child_spec(keyword()) :: Supervisor.child_spec()
@@ -247,8 +247,8 @@ defmodule Wasmex.Pool do
     do: Lease.give_back(lease, how)
 
   @doc """
-  Creates workers with this argument from now on; current uses of existing ones finish. For a pool of a `source:`, see
-  `Wasmex.Pool.Source`.
+  Creates workers with this argument from now on; current uses of existing ones finish. For a pool with its own `worker:`,
+  the argument is that of `c:Wasmex.Pool.Worker.make/1`.
   """
   @spec replace(t(), term()) :: :ok
   def replace(pool, argument),

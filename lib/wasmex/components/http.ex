@@ -76,7 +76,7 @@ defmodule Wasmex.Components.HTTP do
       iex> {response.status, response.body}
       {200, "hello from a component"}
   """
-  @spec handle(Component.t() | Function.t() | Instance.t(), Request.t(), keyword()) ::
+  @spec handle(Component.t() | Wasmex.HTTP.loaded() | Instance.t(), Request.t(), keyword()) ::
           Response.t()
   def handle(handler, request, opts \\ [])
 

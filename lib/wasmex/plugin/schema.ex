@@ -14,7 +14,7 @@ defmodule Wasmex.Plugin.Schema do
   | an export `placeOrder` | `Shop.Plugin.place_order(plugin, order, opts)`, `{:ok, result}` or `{:error, exception}` |
   | a schema `Order` with properties | the struct `Shop.Plugin.Order` |
   | a schema with `enum` | one of its strings |
-  | an import `findPrice` | `c:find_price/2` of the behaviour `Shop.Plugin.Imports`, called with a `Wasmex.Plugin.Context` and the input |
+  | an import `findPrice` | the callback `find_price` of the behaviour `Shop.Plugin.Imports`, called with a `Wasmex.Plugin.Context` and the input |
 
   It also defines `compile/1`, `new/1`, `start_link/1` and `child_spec/1` with the options of `Wasmex.Plugin`. Names in camel
   case become snake case.

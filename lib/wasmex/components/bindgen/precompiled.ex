@@ -40,7 +40,12 @@ defmodule Wasmex.Components.Bindgen.Precompiled do
     if mix?() and compiled_by_mix?(env.file), do: Mix.Project.compile_path()
   end
 
-  defp mix?, do: Code.ensure_loaded?(Mix.Project) and Mix.Project.get() != nil
+  # Scripts run by `elixir` have Mix, but it is not started.
+  defp mix?,
+    do:
+      Code.ensure_loaded?(Mix.Project) and
+        List.keymember?(Application.started_applications(), :mix, 0) and
+        Mix.Project.get() != nil
 
   defp compiled_by_mix?(file) do
     folders =

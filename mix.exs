@@ -71,6 +71,8 @@ defmodule Wasmex.MixProject do
       main: "readme",
       source_ref: "v#{@version}",
       extras: extras(),
+      # Named where it says what is loaded, and hidden.
+      skip_code_autolink_to: ["Wasmex.Native"],
       groups_for_extras: [
         "Start here": ~r"guides/(cheatsheet|coming-from|.*livemd)",
         Guides: ~r"guides/",

@@ -11,7 +11,7 @@ defmodule Mix.Tasks.Compile.WasmexNif do
   An archive with a different digest is an error. If there is no archive for this platform, or no location, cargo builds
   the library. See the [installation guide](installation.md).
 
-  Both are installed in `priv/native/`, where the VM loads the library from and `Wasmex.Compiler` starts the
+  Both are installed in `priv/native/`, where `Wasmex.Native` loads the library and `Wasmex.Compiler` starts the
   compiler. A stamp next to them holds a digest of their sources; while it matches, neither cargo nor rustc is started.
   `mix clean` removes all, `mix compile --force` does not: cargo decides what to rebuild.
 

@@ -12,9 +12,12 @@ defmodule Bench.HTTP do
     pure(quick?)
     component(quick?)
 
-    if System.find_executable("wrk"),
-      do: served(quick?),
-      else: IO.puts("no wrk here: no load test")
+    if System.find_executable("wrk") do
+      served(quick?)
+      beside_go(quick?)
+    else
+      IO.puts("no wrk here: no load test")
+    end
   end
 
   # Without a socket, compared with the guest's own run with the same imports on the same engine.
@@ -101,6 +104,94 @@ defmodule Bench.HTTP do
     row("rustenv beside 4 clients of a spinning function", beside)
     Server.stop(server)
     File.rm_rf!(dir)
+  end
+
+  # ---- a Go server with wazero ----
+
+  # Both serve the same files, compiled once, in turns on the same cores; the medians count. With logs, both write the
+  # guests' lines and a line for each request to a file.
+  defp beside_go(quick?) do
+    go = System.get_env("WAZERO_HOST", "")
+
+    if File.exists?(go) do
+      IO.puts("\n| server, 4 connections | Wasmex | Go with wazero | ratio |")
+      IO.puts("| --- | --: | --: | --: |")
+
+      for {name, file} <- @functions,
+          log? <- [false, true],
+          do: beside(go, name, file, log?, quick?)
+    else
+      IO.puts("no server in Go here: bench/peers builds it")
+    end
+  end
+
+  defp beside(go, name, file, log?, quick?) do
+    path = Path.join(System.tmp_dir!(), "wasmex-bench-#{System.pid()}.log")
+    {seconds, rounds} = if quick?, do: {1, 1}, else: {5, 5}
+    {ours, stop_ours} = ours(log?, path)
+    {theirs, stop_theirs} = theirs(go, name, file, log?, path)
+
+    [ours, theirs] =
+      for _ <- 1..rounds, port <- [ours, theirs] do
+        url = "http://127.0.0.1:#{port}/#{name}?foo=bar&id=1234"
+        [rate, _p50, _p99] = wrk(url, 4, seconds)
+        {port, rate |> Float.parse() |> elem(0)}
+      end
+      |> Enum.group_by(&elem(&1, 0), &elem(&1, 1))
+      |> then(&for port <- [ours, theirs], do: Bench.median(&1[port]))
+
+    stop_ours.()
+    stop_theirs.()
+    File.rm(path)
+    what = if log?, do: "#{name}, with logs", else: name
+
+    IO.puts(
+      "| #{what} | #{round(ours)} requests/s | #{round(theirs)} | #{Float.round(ours / theirs, 2)}x |"
+    )
+  end
+
+  defp ours(log?, path) do
+    if log?, do: log_to(path)
+    {:ok, server} = Server.start_link(dir: "examples/faas", port: 0, log: log?)
+
+    {Server.port(server),
+     fn ->
+       Server.stop(server)
+       :logger.set_primary_config(:level, :none)
+       :logger.remove_handler(:bench)
+     end}
+  end
+
+  # In place of Elixir's own handler, which prints.
+  defp log_to(path) do
+    for handler <- [:default, Logger], do: :logger.remove_handler(handler)
+    config = %{file: to_charlist(path)}
+    :ok = :logger.add_handler(:bench, :logger_std_h, %{config: config})
+    :logger.set_primary_config(:level, :info)
+  end
+
+  defp theirs(go, name, file, log?, path) do
+    wasm = "#{path}.wasm"
+    {:ok, bytes} = Wasmex.Wat.to_wasm(File.read!("examples/faas/#{file}"))
+    File.write!(wasm, bytes)
+    command = ~s(exec "$0" serve "$1" 2>>"$2")
+
+    port =
+      Port.open({:spawn_executable, "/bin/sh"}, [
+        :binary,
+        args: ["-c", command, go, "#{name}=#{wasm}", path],
+        env: if(log?, do: [{~c"LOG", ~c"1"}], else: [])
+      ])
+
+    {:os_pid, pid} = Port.info(port, :os_pid)
+    number = receive do: ({^port, {:data, line}} -> String.trim(line))
+
+    {number,
+     fn ->
+       System.cmd("/bin/kill", ["#{pid}"])
+       Port.close(port)
+       File.rm(wasm)
+     end}
   end
 
   defp row(name, [rate, p50, p99]), do: IO.puts("| #{name} | #{rate} | #{p50} | #{p99} |")

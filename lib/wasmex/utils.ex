@@ -63,6 +63,15 @@ defmodule Wasmex.Utils do
   def text?(bytes), do: utf8?(bytes) and not byte?(bytes, 0)
 
   @doc false
+  # Whether a path has only letters, digits, `-`, `_`, `/` and `=`: no percent encoding, no dots.
+  @spec plain?(binary()) :: boolean()
+  def plain?(<<byte, rest::binary>>)
+      when byte in ?a..?z or byte in ?A..?Z or byte in ?0..?9 or byte in [?-, ?_, ?/, ?=],
+      do: plain?(rest)
+
+  def plain?(rest), do: rest == ""
+
+  @doc false
   # Whether the bytes contain this byte. `:binary.match/2` takes a microsecond to prepare, which is slow for names.
   @spec byte?(binary(), byte()) :: boolean()
   def byte?(bytes, byte) when byte_size(bytes) > 256,

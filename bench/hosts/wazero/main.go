@@ -143,6 +143,9 @@ func compute() float64 {
 func main() {
 	machine = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
 	wasi_snapshot_preview1.MustInstantiate(ctx, machine)
+	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		serve(os.Args[2:])
+	}
 	_, err := machine.NewHostModuleBuilder("env").NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
 			// The argument's place is also the result's.

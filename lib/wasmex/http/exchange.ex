@@ -39,7 +39,8 @@ defmodule Wasmex.HTTP.Exchange do
   ]
 
   @doc """
-  `closed` is the message that reports that the client has disconnected, or nil. Returns `{response, state}`. The body of
+  `closed` is the message that reports that the client has disconnected, a function that returns it (see
+  `Wasmex.Program.Driver.run/4`), or nil. Returns `{response, state}`. The body of
   the response is empty if it was streamed.
   """
   @spec run(Function.t(), Request.t(), fun(), term(), term()) :: {Response.t(), term()}
@@ -140,6 +141,7 @@ defmodule Wasmex.HTTP.Exchange do
 
     with {:ok, exchange} <- count(exchange, [stdout, stderr]),
          {:ok, exchange} <- exchange |> log(stderr) |> printed(stdout) do
+      GuestLog.flush()
       {:cont, session, {:ok, slice(next, exchange)}}
     else
       failure -> {:halt, session, failure}

@@ -86,12 +86,25 @@ defmodule Wasmex.HTTP.Request do
   end
 
   defp host_and_port(host) do
-    with [_, name, port] <- Regex.run(~r/\A(.*):(\d{1,5})\z/, host) do
+    with [name, port] <- :binary.split(host, ":"),
+         true <- byte_size(port) in 1..5 and digits?(port) do
+      {name, String.to_integer(port)}
+    else
+      _ -> bracketed(host)
+    end
+  end
+
+  # An IPv6 address has colons of its own.
+  defp bracketed(host) do
+    with [_, name, port] <- Regex.run(~r/\A(.*:.*):(\d{1,5})\z/, host) do
       {name, String.to_integer(port)}
     else
       _ -> {host, 80}
     end
   end
+
+  defp digits?(<<byte, rest::binary>>) when byte in ?0..?9, do: digits?(rest)
+  defp digits?(rest), do: rest == ""
 
   @doc "The value of a header, or nil. The name must be in lower case."
   @spec header(t(), String.t()) :: String.t() | nil

@@ -7,7 +7,7 @@ defmodule Wasmex.HTTP.Service do
 
   require Logger
 
-  alias Wasmex.{Options, Telemetry}
+  alias Wasmex.{Options, Telemetry, Utils}
   alias Wasmex.HTTP.{OtherNodes, Exchange, Folder, Gate, Page, Request, Resident, Response}
   alias Wasmex.HTTP.{Stats, Versions}
 
@@ -128,7 +128,12 @@ defmodule Wasmex.HTTP.Service do
       (Folder.find(service.table, name) != :unknown or other(service, name) != nil)
   end
 
-  defp printable(text), do: text |> String.slice(0, 200) |> String.replace(~r/[^ -~]/, "?")
+  # A character for each byte that is not printable ASCII.
+  defp printable(text) do
+    for <<byte <- binary_part(text, 0, min(byte_size(text), 200))>>,
+      into: "",
+      do: if(byte in ?\s..?~, do: <<byte>>, else: "?")
+  end
 
   defp route(
          %{page: true} = service,
@@ -163,7 +168,10 @@ defmodule Wasmex.HTTP.Service do
     end
   end
 
-  defp dots?(path) do
+  # Regular expressions take most of the time of this check, and most paths have none of these characters.
+  defp dots?(path), do: not Utils.plain?(path) and dots_in?(path)
+
+  defp dots_in?(path) do
     decoded = path |> String.replace(~r/%2e/i, ".") |> String.replace(~r/%2f/i, "/")
     String.contains?(path, [<<0>>, "%00", "\\"]) or ".." in String.split(decoded, "/")
   end
@@ -197,6 +205,7 @@ defmodule Wasmex.HTTP.Service do
 
   defp elsewhere(service, node, name, request, reply, state, closed) do
     deployed = Versions.name(:cluster, name)
+    closed = message(closed)
     began = System.monotonic_time(:microsecond)
     {response, state} = OtherNodes.run(node, deployed, request, reply, state, closed)
     response = %{response | duration: System.monotonic_time(:microsecond) - began}
@@ -228,6 +237,7 @@ defmodule Wasmex.HTTP.Service do
       :ok ->
         try do
           reply = outside(service.gate, request.remote_addr, reply)
+          closed = if function.resident, do: message(closed), else: closed
           {response, state} = exchange(function).run(function, request, reply, state, closed)
           done(service, function.name, response)
           Versions.count(counted, response.status)
@@ -247,6 +257,10 @@ defmodule Wasmex.HTTP.Service do
         end
     end
   end
+
+  # See `Exchange.run/5`.
+  defp message(closed) when is_function(closed), do: closed.()
+  defp message(closed), do: closed
 
   defp exchange(%{resident: nil}), do: Exchange
   defp exchange(_function), do: Resident.Exchange

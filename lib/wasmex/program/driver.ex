@@ -20,7 +20,8 @@ defmodule Wasmex.Program.Driver do
 
   @doc """
   Drives a session in this process until it is over, its hook halts, or the message `interrupt` arrives (nil for none).
-  The caller must continue a returned session, or end it with `Session.abort/2`.
+  A function as `interrupt` returns the message. It is only called if the program needs more than one step, and can
+  arrange that the message is sent. The caller must continue a returned session, or end it with `Session.abort/2`.
   """
   @spec run(Session.outcome(), state, hook(state), term()) ::
           {:over, Session.result(), state}
@@ -30,6 +31,9 @@ defmodule Wasmex.Program.Driver do
   def run(outcome, state, hook, interrupt \\ nil)
 
   def run({:over, result}, state, _hook, _interrupt), do: {:over, result, state}
+
+  def run(outcome, state, hook, interrupt) when is_function(interrupt, 0),
+    do: run(outcome, state, hook, interrupt.())
 
   def run(outcome, state, hook, interrupt) do
     case hook.(elem(outcome, 0), session(outcome), state) do

@@ -82,7 +82,8 @@ defmodule Wasmex.Program.Options do
 
     granted = Map.take(options, @granted ++ @files)
 
-    struct!(
+    # All of these are fields of it, as above.
+    Map.merge(
       %WasiOptions{
         args: argv,
         stdin: stdin,

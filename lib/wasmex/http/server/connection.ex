@@ -64,9 +64,9 @@ defmodule Wasmex.HTTP.Server.Connection do
       keep?: head.keep?
     }
 
-    # Without a request body, further bytes are the next request or the end of the connection. Listen for the latter.
-    if head.body == 0, do: :inet.setopts(wire.socket, active: :once)
-    closed = if head.body == 0, do: {:tcp_closed, wire.socket}
+    # Without a request body, further bytes are the next request or the end of the connection. Listen for the latter, but
+    # only if the function takes long: it takes two system calls.
+    closed = if head.body == 0, do: fn -> closed(wire.socket) end
 
     {_response, state} =
       Service.serve(context.service, request(head, context), &reply/2, state, closed)
@@ -79,6 +79,12 @@ defmodule Wasmex.HTTP.Server.Connection do
       :unread -> linger(wire.socket)
       :closed -> :ok
     end
+  end
+
+  # The message that reports the end of the connection.
+  defp closed(socket) do
+    :inet.setopts(socket, active: :once)
+    {:tcp_closed, socket}
   end
 
   # Back to passive mode. Bytes that have arrived belong to the next request.

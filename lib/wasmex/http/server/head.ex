@@ -75,12 +75,25 @@ defmodule Wasmex.HTTP.Server.Head do
     end
   end
 
-  defp host?(host),
-    do:
-      String.match?(
-        host,
-        ~r/\A(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::\d{0,5})?\z/
-      )
+  defp host?(host), do: simple?(host) or valid?(host)
+
+  defp valid?(host) do
+    String.match?(
+      host,
+      ~r/\A(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::\d{0,5})?\z/
+    )
+  end
+
+  # Most hosts are names or addresses with a port, which need no regular expression.
+  defp simple?(<<byte, rest::binary>>)
+       when byte in ?a..?z or byte in ?A..?Z or byte in ?0..?9 or byte in [?-, ?.],
+       do: simple?(rest)
+
+  defp simple?(<<?:, port::binary>>), do: byte_size(port) <= 5 and digits?(port)
+  defp simple?(rest), do: rest == ""
+
+  defp digits?(<<byte, rest::binary>>) when byte in ?0..?9, do: digits?(rest)
+  defp digits?(rest), do: rest == ""
 
   # Origin form, or absolute form, whose authority replaces the field `Host` (section 3.2.2).
   defp target("/" <> _ = path, headers), do: path(path, headers)
@@ -98,8 +111,10 @@ defmodule Wasmex.HTTP.Server.Head do
   defp path(path, _headers) when byte_size(path) > @target, do: 414
 
   # A fragment is never sent (section 3.2).
-  defp path(path, headers),
-    do: if(String.match?(path, ~r/[\x00-\x20\x7f#]/), do: 400, else: {:ok, path, headers})
+  defp path(path, headers), do: if(path?(path), do: {:ok, path, headers}, else: 400)
+
+  defp path?(<<byte, rest::binary>>) when byte > 0x20 and byte not in [0x7F, ?#], do: path?(rest)
+  defp path?(rest), do: rest == ""
 
   # The length of the body (section 6.3). A request with both fields is rejected as request smuggling. HTTP/1.0 has no
   # transfer codings (section 6.1).

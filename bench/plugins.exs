@@ -1,4 +1,4 @@
-# Prints `name, wasmex, µs` for each measurement; bench/plugins.py does the same on the reference host.
+# Prints `name, wasmex, µs` (or KiB) for each measurement; bench/plugins.py does the same on the reference host.
 alias Wasmex.Plugin
 
 rounds = if System.get_env("QUICK"), do: 3, else: 15
@@ -23,6 +23,27 @@ kv = %{"extism:host/user" => %{"kv_read" => {:fn, [:string], [:bytes], fn _, _ -
 {:ok, vars} = Plugin.compile("test/guests/plugins/vars.wasm")
 new = fn compiled -> compiled |> Plugin.new() |> elem(1) end
 [k, m] = for size <- [1024, 1024 * 1024], do: String.duplicate("abcdefgh", div(size, 8))
+
+# Memory of plug-ins that were called; first, because later ones would use what earlier ones have left.
+
+resident = fn ->
+  [_, kib] = Regex.run(~r/VmRSS:\s+(\d+)/, File.read!("/proc/self/status"))
+  String.to_integer(kib)
+end
+
+Process.sleep(500)
+before = resident.()
+
+plugins =
+  for _ <- 1..1_000 do
+    plugin = new.(echo)
+    {:ok, _} = Plugin.call(plugin, "echo", "x")
+    plugin
+  end
+
+print.("KiB of an instance, of 1,000", max(resident.() - before, 1) / length(plugins))
+
+Enum.each(plugins, &Plugin.close/1)
 
 plugin = new.(echo)
 call.("empty call", 10_000, plugin, "silent", "")
@@ -50,3 +71,18 @@ for {name, compiled, function} <- [{"echo", echo, "silent"}, {"vowels", vowels, 
     end)
   )
 end
+
+# ---- with memories from a pool ----
+
+{:ok, pool} = Wasmex.Engine.new(%Wasmex.EngineConfig{pooling: 200})
+{:ok, pooled} = Plugin.compile("test/guests/plugins/echo.wasm", engine: pool)
+print.("new echo, pooling", best.(200, fn -> pooled |> new.() |> Plugin.close() end))
+
+print.(
+  "new, first call echo, pooling",
+  best.(200, fn ->
+    plugin = new.(pooled)
+    {:ok, _} = Plugin.call(plugin, "silent", "x")
+    Plugin.close(plugin)
+  end)
+)

@@ -1,4 +1,4 @@
-"""Prints `name, extism, µs` for each measurement of bench/plugins.exs on the reference host, PyPI's extism."""
+"""Prints `name, extism, µs` (or KiB) for each measurement of bench/plugins.exs on the reference host, PyPI's extism."""
 import os
 import time
 
@@ -41,6 +41,24 @@ def new(path, functions=None):
 
 ECHO, VOWELS = "test/guests/plugins/echo.wasm", "examples/plugins/rust/vowels.wasm"
 K, M = b"abcdefgh" * 128, b"abcdefgh" * 131072
+
+
+def resident():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+
+
+def called():
+    fresh = extism.Plugin(source)
+    fresh.call("echo", b"x", lambda out: bytes(out))
+    return fresh
+
+
+source = compiled(ECHO)
+before = resident()
+plugins = [called() for _ in range(1_000)]
+put("KiB of an instance, of 1,000", max(resident() - before, 1) / len(plugins))
+del plugins
 
 plugin = new(ECHO)
 call("empty call", 10000, plugin, "silent", b"")

@@ -116,6 +116,17 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
       assert installed(context.wasmex) == "library 4"
     end
 
+    test "links dynamically for musl, unless RUSTFLAGS are set", context do
+      stub = stub_cargo(context.tmp_dir, ~s|echo "flags: $RUSTFLAGS"; exit 1|)
+      musl = [{"CARGO_BUILD_TARGET", "x86_64-unknown-linux-musl"}, {"RUSTFLAGS", nil}]
+      assert {output, 1} = mix(context.wasmex, ["compile"], %{context | cargo: stub}, musl)
+      assert output =~ "flags: -C target-feature=-crt-static\n"
+
+      own = List.keyreplace(musl, "RUSTFLAGS", 0, {"RUSTFLAGS", "-C debuginfo=1"})
+      assert {output, 1} = mix(context.wasmex, ["compile"], %{context | cargo: stub}, own)
+      assert output =~ "flags: -C debuginfo=1\n"
+    end
+
     test "says in one sentence how to install a missing cargo", context do
       # The VM's own PATH: the shell scripts that start it still need theirs.
       options = "#{System.get_env("ELIXIR_ERL_OPTIONS")} -env PATH #{context.tmp_dir}"

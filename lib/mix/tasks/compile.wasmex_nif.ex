@@ -40,7 +40,7 @@ defmodule Mix.Tasks.Compile.WasmexNif do
 
   use Mix.Task.Compiler
 
-  alias Wasmex.Build.{Features, Prebuilt}
+  alias Wasmex.Build.{Features, Platform, Prebuilt}
 
   # Mix runs a compiler in its project's folder, also if the project is a dependency, so every path here is relative to
   # it.
@@ -197,7 +197,7 @@ defmodule Mix.Tasks.Compile.WasmexNif do
 
   # On musl rustc links statically by default, which produces no shared library.
   defp rustflags do
-    if architecture() =~ "musl" and env("RUSTFLAGS") == nil,
+    if (env("CARGO_BUILD_TARGET") || libc()) =~ "musl" and env("RUSTFLAGS") == nil,
       do: [{"RUSTFLAGS", "-C target-feature=-crt-static"}],
       else: []
   end
@@ -263,6 +263,9 @@ defmodule Mix.Tasks.Compile.WasmexNif do
   defp hash(binary), do: binary |> :erlang.md5() |> Base.encode16(case: :lower)
 
   defp architecture, do: to_string(:erlang.system_info(:system_architecture))
+
+  # A VM linked to musl may report another system.
+  defp libc, do: with({_, target} <- Platform.host(), do: target)
 
   defp windows?, do: match?({:win32, _}, :os.type())
 

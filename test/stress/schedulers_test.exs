@@ -123,6 +123,16 @@ defmodule Wasmex.Stress.SchedulersTest do
     end)
   end
 
+  test "inspecting a module with 99,000 imports" do
+    imports = Enum.map_join(1..99_000, "\n", &~s|(import "e" "name-number-#{&1}" (func))|)
+    {:ok, bytes} = Wasmex.Wat.to_wasm("(module #{imports})")
+
+    assert_not_held(fn ->
+      {:ok, inspection} = Wasmex.Inspection.from_bytes(bytes)
+      Wasmex.Inspection.Report.text(inspection, "file")
+    end)
+  end
+
   test "a pipe of 100 MB" do
     {:ok, pipe} = Pipe.new()
     bytes = :binary.copy("x", div(@size, 2))

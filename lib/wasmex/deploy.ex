@@ -231,7 +231,7 @@ defmodule Wasmex.Deploy do
   defp pooled(pool, function, params, opts) do
     Pool.call(pool, function, params, opts)
   catch
-    :exit, {reason, {Wasmex.Pool, :checkout, _}} when reason in [:noproc, :normal, :shutdown] ->
+    :exit, {_reason, {Wasmex.Pool, :checkout, _}} ->
       {:error, %Error{reason: :closed, details: %{pool: pool, message: "the pool has ended"}}}
   end
 

@@ -25,12 +25,17 @@ defmodule Wasmex.Cluster.Callers do
     if :ets.member(__MODULE__, {:monitored, caller}),
       do: :ok,
       else: GenServer.cast(__MODULE__, {:monitor, caller})
+  rescue
+    # This node's part is not started, or is restarting.
+    ArgumentError -> :ok
   end
 
   @spec leave(pid()) :: :ok
   def leave(caller) do
     :ets.delete_object(__MODULE__, {caller, self()})
     :ok
+  rescue
+    ArgumentError -> :ok
   end
 
   @doc "The number of processes that run for others."

@@ -44,6 +44,9 @@ defmodule Wasmex.Pool.Handles do
       %Slots{} = slots -> slots
       _other -> Wasmex.Options.misuse!("a pool", pid)
     end
+  catch
+    # It ended before, or just now.
+    :exit, {_reason, {GenServer, :call, _}} -> gone(pid)
   end
 
   @doc "The pools of this node."

@@ -57,6 +57,12 @@ defmodule Wasmex.Cluster.CallersTest do
     Guest.wait_until(fn -> not Process.alive?(pid) end)
   end
 
+  test "calls of a node that is not in a cluster need nothing" do
+    stop_supervised!(Callers)
+    assert Callers.enter(self()) == :ok
+    assert Callers.leave(self()) == :ok
+  end
+
   test "a caller that is dead already ends its call" do
     caller = sleeper()
     Guest.kill(caller)

@@ -42,8 +42,10 @@ defmodule Wasmex.CLI do
 
   @doc "Prints the task's own output. If its reader has closed the pipe, the task ends silently."
   @spec print(iodata()) :: :ok
-  def print(text) do
-    IO.puts(text)
+  def print(text), do: printing(fn -> IO.puts(text) end)
+
+  defp printing(function) do
+    function.()
   rescue
     error in ErlangError ->
       if error.original in [:terminated, :epipe],
@@ -89,9 +91,11 @@ defmodule Wasmex.CLI do
 
   @spec help(module()) :: no_return()
   defp help(task) do
-    if standalone?(),
-      do: print_docs(task),
-      else: Mix.Task.rerun("help", [Mix.Task.task_name(task)])
+    printing(fn ->
+      if standalone?(),
+        do: print_docs(task),
+        else: Mix.Task.rerun("help", [Mix.Task.task_name(task)])
+    end)
 
     exit({:shutdown, 0})
   end

@@ -36,7 +36,7 @@ defmodule Bench.Peers do
       %{
         name: "wazero",
         command: [Path.join(peers, "wazero-host")],
-        env: [{"WAZERO_VERSION", wazero()}]
+        env: [{"WAZERO_VERSION", wazero(peers)}]
       },
       %{name: "Node", command: ["node", "--no-warnings", "--expose-gc", "bench/hosts/node.mjs"]},
       %{name: "wasmtime-py", command: [python, "bench/hosts/wasmtime_host.py"]},
@@ -57,11 +57,11 @@ defmodule Bench.Peers do
   defp cc, do: version("cc", ["-dumpfullversion"], ~r/()([\d.]+)/)
   defp go, do: version("go", ["version"], ~r/()go([\d.]+)/)
 
-  defp wazero do
-    commit =
-      version("git", ["-C", System.get_env("WAZERO", "."), "describe", "--always"], ~r/()(.+)/)
-
-    System.get_env("WAZERO_VERSION") || if(System.get_env("WAZERO"), do: commit, else: "1.12.0")
+  defp wazero(peers) do
+    case File.read(Path.join(peers, "wazero-host.version")) do
+      {:ok, version} -> String.trim(version)
+      {:error, _} -> ""
+    end
   end
 
   defp version(command, args, pattern) do

@@ -30,7 +30,7 @@ defmodule Mix.Tasks.Wasmex.Install do
 
   #{Flag.docs(@options)}
 
-  `lib/wasmex` gets what the command needs: Elixir, this library and its native parts, about 45 MB. Only Erlang/OTP must
+  `lib/wasmex` gets what the command needs: Elixir, this library and its native parts, about 60 MB. Only Erlang/OTP must
   be installed to run it, the version that the task ran on or a newer one. Both folders can be moved or copied together, to
   a machine of the same kind. An existing installation is replaced; `rm -r DIR/bin/wasmex DIR/lib/wasmex` removes it.
 

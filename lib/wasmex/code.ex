@@ -90,10 +90,10 @@ defmodule Wasmex.Code do
   @spec new(source(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
   def new(source, opts \\ []) do
     opts = Options.new!(opts, @options)
-    _ = settings!(opts.engine)
+    %{limits: limits} = settings!(opts.engine)
 
     with {:ok, bytes} <- read(source),
-         {:ok, bytes} <- wasm(bytes) do
+         {:ok, bytes} <- wasm(bytes, limits) do
       hash = Store.put(bytes)
 
       {:ok,
@@ -153,16 +153,17 @@ defmodule Wasmex.Code do
 
   defp read(other), do: Options.misuse!("a path or {:bytes, bytes} as code", other)
 
-  defp wasm(<<0, "asm", _version::16, _layer::16, _::binary>> = bytes), do: {:ok, bytes}
+  defp wasm(<<0, "asm", _version::16, _layer::16, _::binary>> = bytes, _limits),
+    do: {:ok, bytes}
 
-  defp wasm(bytes) do
+  defp wasm(bytes, limits) do
     if Artefact.artefact?(bytes) do
       message =
         "an artefact can't be used as code: it depends on the version and the processor; use the wasm file"
 
       {:error, %Error{reason: :artefact, details: %{message: message}}}
     else
-      Wasmex.Wat.parse(bytes)
+      Wasmex.Wat.parse(bytes, limits)
     end
   end
 

@@ -104,13 +104,17 @@ defmodule Wasmex.Compiler do
 
   @doc false
   # The code for the compiler. The helper parses text itself.
-  @spec code(kind(), binary(), Options.t()) :: {:ok, binary()} | {:error, Exception.t()}
-  def code(kind, code, options)
-  def code(:module, <<0, "asm", _::binary>> = wasm, _options), do: Wat.module(wasm)
-  def code(:component, <<0, "asm", _::binary>> = wasm, _options), do: Component.to_component(wasm)
-  def code(_kind, text, %{where: :isolated}), do: Wat.check(text)
-  def code(:module, text, _options), do: Wat.module(text)
-  def code(:component, text, _options), do: Component.to_component(text)
+  @spec code(kind(), reference(), binary(), Options.t()) ::
+          {:ok, binary()} | {:error, Exception.t()}
+  def code(kind, engine, code, options)
+  def code(:module, engine, <<0, "asm", _::binary>> = wasm, _), do: Wat.module(wasm, engine)
+
+  def code(:component, engine, <<0, "asm", _::binary>> = wasm, _),
+    do: Component.to_component(wasm, engine)
+
+  def code(_kind, _engine, text, %{where: :isolated}), do: Wat.check(text)
+  def code(:module, engine, text, _options), do: Wat.module(text, engine)
+  def code(:component, engine, text, _options), do: Component.to_component(text, engine)
 
   @doc false
   # Compiles a module from bytes, or from text if isolated, and returns its resource.

@@ -150,7 +150,7 @@ defmodule Wasmex.Component do
   defp component!(path) do
     with {:ok, bytes} <- File.read(path),
          :ok <- not_compiled(path, bytes),
-         {:ok, bytes} <- Component.to_component(bytes) do
+         {:ok, bytes} <- Component.to_component(bytes, %Wasmex.Limits{}) do
       bytes
     else
       {:error, reason} when is_atom(reason) ->

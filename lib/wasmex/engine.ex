@@ -53,7 +53,7 @@ defmodule Wasmex.Engine do
   def precompile_module(%__MODULE__{resource: engine}, bytes, opts \\ []) when is_binary(bytes) do
     options = Compiler.Options.new!(opts)
 
-    with {:ok, code} <- Compiler.code(:module, bytes, options),
+    with {:ok, code} <- Compiler.code(:module, engine, bytes, options),
          {:ok, artefact} <- Compiler.artefact(:module, engine, code, options) do
       {:ok, Artefact.pack(engine, artefact)}
     else
@@ -72,7 +72,7 @@ defmodule Wasmex.Engine do
       when is_binary(bytes) do
     options = Compiler.Options.new!(opts)
 
-    with {:ok, code} <- Compiler.code(:component, bytes, options),
+    with {:ok, code} <- Compiler.code(:component, engine, bytes, options),
          {:ok, artefact} <- Compiler.artefact(:component, engine, code, options),
          do: {:ok, Artefact.pack(engine, artefact)}
   end

@@ -20,7 +20,8 @@ defmodule Wasmex.Inspection do
   ## Errors
 
   `{:error, %Wasmex.Error{reason: :parse}}` for a malformed file, with the `:offset` in `details`. Lists
-  with more than 100,000 entries are an error, too. `reason: :file` for a file that cannot be read.
+  with more than 100,000 entries are an error, too. `reason: :file` for a file that cannot be read, `:too_large` or
+  `:nested_too_deep` for one that exceeds the given `limits:`.
 
   ## Example
 
@@ -34,7 +35,7 @@ defmodule Wasmex.Inspection do
       [%{name: "memory", type: {:memory, %{minimum: 1, shared: false, memory64: false}}}]
   """
 
-  alias Wasmex.{Artefact, Bytes, Error, Native, Wat}
+  alias Wasmex.{Artefact, Bytes, Error, Limits, Native, Options, Wat}
   alias Wasmex.Inspection.Language
 
   defstruct kind: :module,
@@ -71,16 +72,33 @@ defmodule Wasmex.Inspection do
 
   @magic <<0, "asm">>
 
-  @doc "Reads a file or bytes: wasm, WAT or an artefact."
-  @spec read(Path.t() | binary()) :: {:ok, t()} | {:error, Exception.t()}
-  def read(path_or_bytes) when is_binary(path_or_bytes) do
-    if Bytes.code?(path_or_bytes), do: from_bytes(path_or_bytes), else: read_file(path_or_bytes)
+  @options Options.table(
+             [
+               limits: [
+                 type: {:or, [nil], {:options, Limits}},
+                 doc:
+                   "limits for the bytes, see `Wasmex.Limits`. By default only those of text apply, so that files can be read that may not be compiled"
+               ]
+             ],
+             "Wasmex.Inspection.read/2"
+           )
+
+  @doc """
+  Reads a file or bytes: wasm, WAT or an artefact.
+
+  #{Options.Docs.table(@options)}
+  """
+  @spec read(Path.t() | binary(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
+  def read(path_or_bytes, opts \\ []) when is_binary(path_or_bytes) do
+    if Bytes.code?(path_or_bytes),
+      do: from_bytes(path_or_bytes, opts),
+      else: read_file(path_or_bytes, opts)
   end
 
-  defp read_file(path) do
+  defp read_file(path, opts) do
     case File.read(path) do
       {:ok, bytes} ->
-        from_bytes(bytes)
+        from_bytes(bytes, opts)
 
       {:error, posix} ->
         message = "cannot read #{path}: #{:file.format_error(posix)}"
@@ -88,16 +106,21 @@ defmodule Wasmex.Inspection do
     end
   end
 
-  @doc "Like `read/1`, for bytes only."
-  @spec from_bytes(binary()) :: {:ok, t()} | {:error, Exception.t()}
-  def from_bytes(@magic <> _ = bytes) do
-    with {:ok, fields} <- native(bytes) do
+  @doc "Like `read/2`, for bytes only."
+  @spec from_bytes(binary(), keyword()) :: {:ok, t()} | {:error, Exception.t()}
+  def from_bytes(bytes, opts \\ []) when is_binary(bytes) do
+    %{limits: limits} = Options.new!(opts, @options)
+    inspect_bytes(bytes, limits)
+  end
+
+  defp inspect_bytes(@magic <> _ = bytes, limits) do
+    with {:ok, fields} <- native(bytes, limits) do
       inspection = from_native(fields, byte_size(bytes))
       {:ok, %{inspection | language: Language.guess(inspection)}}
     end
   end
 
-  def from_bytes(bytes) when is_binary(bytes) do
+  defp inspect_bytes(bytes, limits) do
     cond do
       Artefact.artefact?(bytes) ->
         {:ok, %__MODULE__{kind: :artefact, size: byte_size(bytes)}}
@@ -108,15 +131,18 @@ defmodule Wasmex.Inspection do
         )
 
       true ->
-        case Wat.to_wasm(bytes) do
-          {:ok, wasm} -> from_bytes(wasm)
+        case Wat.to_wasm(bytes, limits: limits || %Limits{}) do
+          {:ok, wasm} -> inspect_bytes(wasm, limits)
           {:error, text} -> error(text)
         end
     end
   end
 
-  defp native(bytes) do
-    with {:error, error} <- Native.wasm_inspect(bytes), do: {:error, Error.from_native(error)}
+  defp native(bytes, limits) do
+    limits = limits && Limits.native(limits)
+
+    with {:error, error} <- Native.wasm_inspect(bytes, limits),
+         do: {:error, Error.from_native(error)}
   end
 
   defp from_native(%{kind: :module} = fields, size) do

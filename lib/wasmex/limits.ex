@@ -12,9 +12,9 @@ defmodule Wasmex.Limits do
 
   Counts apply to a whole file, including all modules of a component.
 
-  The option `:limits` of `Wasmex.EngineConfig` sets the limits for everything compiled for an engine. `Wasmex.WIT.world/2` and
-  `Wasmex.Wat.to_wasm/2` have the same option; other functions without an engine use the defaults. `Wasmex.Inspection` has other limits and also reads files that
-  exceed these.
+  The option `:limits` of `Wasmex.EngineConfig` sets the limits for everything compiled for an engine, as text too. `Wasmex.WIT.world/2`,
+  `Wasmex.Wat.to_wasm/2` and `Wasmex.Inspection.read/2` have the same option; other functions without an engine use the defaults.
+  Without it, `Wasmex.Inspection` has other limits and also reads files that exceed these.
 
   ## Errors
 

@@ -51,7 +51,7 @@ defmodule Wasmex.Module do
   # Like `compile/3`, but takes the engine's resource and returns an exception as the error.
   @spec make(reference(), binary(), Compiler.Options.t()) :: {:ok, t()} | {:error, Exception.t()}
   def make(engine, bytes, options \\ Compiler.Options.default()) do
-    with {:ok, code} <- Compiler.code(:module, bytes, options) do
+    with {:ok, code} <- Compiler.code(:module, engine, bytes, options) do
       span = Telemetry.start(:compile, %{size: byte_size(code)})
 
       case Telemetry.stop(span, Compiler.module(engine, code, options)) do

@@ -59,8 +59,12 @@ defmodule Wasmex.Native do
   @spec engine_cache(reference()) :: binary() | nil
   def engine_cache(_engine), do: error()
 
-  @spec wasm_inspect(binary()) :: result(map())
-  def wasm_inspect(_bytes), do: error()
+  @spec store_wait_forever(reference()) :: boolean()
+  def store_wait_forever(_store), do: error()
+  @spec term_is_large(term()) :: boolean()
+  def term_is_large(_term), do: error()
+  @spec wasm_inspect(binary(), term()) :: result(map())
+  def wasm_inspect(_bytes, _limits), do: error()
   @spec stdio_finish() :: [term()]
   def stdio_finish, do: error()
   @spec wave_parse(binary(), term()) :: result(term())

@@ -141,7 +141,7 @@ defmodule Wasmex.Snapshot do
     engine = Engine.resource(opts.engine)
 
     with {:ok, bytes} <- bytes(source),
-         {:ok, wasm} <- wasm(bytes),
+         {:ok, wasm} <- wasm(bytes, engine),
          kind = kind(wasm),
          :ok <- startable(kind, opts),
          {:ok, instrumented} <- Compiler.rewrite(:instrument, kind, engine, wasm, compile),
@@ -183,8 +183,8 @@ defmodule Wasmex.Snapshot do
 
   defp bytes(other), do: Options.misuse!("a path, {:bytes, bytes} or a Wasmex.Code", other)
 
-  defp wasm(<<0, "asm", _::32, _::binary>> = wasm), do: {:ok, wasm}
-  defp wasm(text), do: Wat.parse(text)
+  defp wasm(<<0, "asm", _::32, _::binary>> = wasm, _engine), do: {:ok, wasm}
+  defp wasm(text, engine), do: Wat.parse(text, engine)
 
   defp kind(<<0, "asm", _version::16, 0::16, _::binary>>), do: :module
   defp kind(_component), do: :component

@@ -48,11 +48,13 @@ defmodule Wasmex.Wat do
   end
 
   @doc false
-  # Converts input that does not start with the wasm magic number.
-  @spec parse(binary()) :: {:ok, binary()} | {:error, Exception.t()}
-  def parse(text) do
+  # Converts input that does not start with the wasm magic number, within the limits of an engine, or these.
+  @spec parse(binary(), reference() | Limits.t()) :: {:ok, binary()} | {:error, Exception.t()}
+  def parse(text, limits) do
+    limits = if is_reference(limits), do: limits, else: Limits.native(limits)
+
     with {:ok, text} <- check(text),
-         {:error, native} <- Native.wat_to_wasm(text, Limits.native(%Limits{})),
+         {:error, native} <- Native.wat_to_wasm(text, limits),
          do: {:error, native |> Error.from_native() |> hinted(text)}
   end
 
@@ -82,17 +84,20 @@ defmodule Wasmex.Wat do
 
   @doc false
   # The bytes of a core module, from bytes or text.
-  @spec module(binary()) :: {:ok, binary()} | {:error, Exception.t()}
-  def module(@magic <> <<1::little-32, _::binary>> = wasm), do: {:ok, wasm}
+  @spec module(binary(), reference() | Limits.t()) :: {:ok, binary()} | {:error, Exception.t()}
+  def module(bytes_or_text, limits)
+  def module(@magic <> <<1::little-32, _::binary>> = wasm, _limits), do: {:ok, wasm}
 
-  def module(@magic <> <<_version::16, layer::little-16, _::binary>>) when layer != 0,
+  def module(@magic <> <<_version::16, layer::little-16, _::binary>>, _limits) when layer != 0,
     do: {:error, not_a_module()}
 
-  def module(@magic <> <<rest::binary>>) when byte_size(rest) < 4,
+  def module(@magic <> <<rest::binary>>, _limits) when byte_size(rest) < 4,
     do: error(:compile, "failed to parse WebAssembly module: the bytes end within the header")
 
-  def module(@magic <> _ = wasm), do: {:ok, wasm}
-  def module(text), do: with({:ok, wasm} <- parse(text), do: module(wasm))
+  def module(@magic <> _ = wasm, _limits), do: {:ok, wasm}
+
+  def module(text, limits),
+    do: with({:ok, wasm} <- parse(text, limits), do: module(wasm, limits))
 
   @doc false
   # The error for a component where a module is expected.

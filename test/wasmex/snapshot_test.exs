@@ -242,7 +242,7 @@ defmodule Wasmex.SnapshotTest do
     test "modules of components" do
       path = Path.join(System.tmp_dir!(), "wasmex_#{System.unique_integer([:positive])}.wasm")
       on_exit(fn -> File.rm(path) end)
-      {:ok, bytes} = Wasmex.Wat.parse(@component)
+      {:ok, bytes} = Wasmex.Wat.parse(@component, %Wasmex.Limits{})
       File.write!(path, bytes)
 
       for {n, snapshot, value} <- [{0, false, 1}, {1, true, 1}, {2, [init: "warm"], 41}] do

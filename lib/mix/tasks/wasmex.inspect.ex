@@ -61,7 +61,7 @@ defmodule Mix.Tasks.Wasmex.Inspect do
   end
 
   defp text(bytes, _file, wit: true) do
-    with {:ok, component} <- Component.to_component(bytes),
+    with {:ok, component} <- Component.to_component(bytes, %Wasmex.Limits{}),
          {:ok, world} <- WIT.world({:component, component}),
          do: {:ok, String.trim_trailing(WIT.print(world))}
   end

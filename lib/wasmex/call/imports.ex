@@ -5,6 +5,7 @@ defmodule Wasmex.Call.Imports do
   #
   #     %{"env" => %{"add" => {:fn, [:i32, :i32], [:i32], fun}, "memory" => %Wasmex.Memory{}}}
 
+  alias Wasmex.Call.Functions
   alias Wasmex.{Func, Global, Memory, Options, Table, Tag, Utils}
 
   @types [:i32, :i64, :f32, :f64, :v128] ++
@@ -15,7 +16,7 @@ defmodule Wasmex.Call.Imports do
   calling it fails, as in Wasmex 0.15.
   """
   @spec prepare(map(), :exact_arity | :any_arity) ::
-          {[{String.t(), String.t(), tuple()}], tuple()}
+          {[{String.t(), String.t(), tuple()}], tuple() | {:large, tuple()}}
   def prepare(imports, arity \\ :exact_arity)
 
   def prepare(imports, arity) when is_map(imports) and not is_struct(imports) do
@@ -30,7 +31,7 @@ defmodule Wasmex.Call.Imports do
           function != nil,
           do: {function, namespace, name}
 
-    {Enum.map(entries, &elem(&1, 0)), List.to_tuple(functions)}
+    {Enum.map(entries, &elem(&1, 0)), Functions.table(functions)}
   end
 
   def prepare(other, _arity), do: Options.misuse!("imports as a map of namespaces", other)

@@ -10,22 +10,36 @@ defmodule Wasmex.Call.Turn do
   @long_wait 200
 
   @doc "Waits in the queue of a store. Leaves it after the timeout, and when the wait is a deadlock."
-  @spec wait(store :: reference(), reference(), timeout()) :: :ok | :timeout | :deadlock
-  def wait(store, ref, timeout) do
+  @spec wait(store :: reference(), reference(), timeout() | {timeout(), non_neg_integer()}) ::
+          :ok | :timeout | :deadlock
+  def wait(store, ref, timeout)
+
+  # Of the milliseconds that are left, and that it has waited.
+  def wait(store, ref, {timeout, waited}) do
     slice = min(timeout, @long_wait)
 
     receive do
       {:wasmex_turn, ^ref} -> :ok
     after
       slice ->
+        waited = waited + slice
+
         cond do
-          Deadlock.certain?(store) -> give_up(store, ref, :deadlock)
-          timeout == :infinity -> wait(store, ref, :infinity)
-          timeout > slice -> wait(store, ref, timeout - slice)
+          Deadlock.certain?(store, waited) -> give_up(store, ref, :deadlock)
+          timeout == :infinity -> wait(store, ref, {:infinity, waited})
+          timeout > slice -> wait(store, ref, {timeout - slice, waited})
           true -> give_up(store, ref, :timeout)
         end
     end
   end
+
+  def wait(store, ref, :infinity) do
+    if Native.store_wait_forever(store),
+      do: wait(store, ref, {:infinity, 0}),
+      else: give_up(store, ref, :deadlock)
+  end
+
+  def wait(store, ref, timeout), do: wait(store, ref, {timeout, 0})
 
   defp give_up(store, ref, why) do
     leave(store, ref)

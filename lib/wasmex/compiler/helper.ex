@@ -302,7 +302,10 @@ defmodule Wasmex.Compiler.Helper do
 
   # Must match native/wasmex/src/vm/error.rs, which reports these errors for compiles in the VM.
   defp refused({:refused, nil, _value, _most, offset}),
-    do: %Error{reason: :parse, details: %{message: "malformed component", offset: offset}}
+    do: %Error{
+      reason: :parse,
+      details: %{message: "malformed component or debug information", offset: offset}
+    }
 
   defp refused({:refused, index, value, most, offset}) do
     {limit, _default} = Enum.at(Native.limits_default(), index, {nil, 0})

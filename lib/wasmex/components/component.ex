@@ -83,7 +83,7 @@ defmodule Wasmex.Components.Component do
   @spec make(reference(), binary(), map(), Compiler.Options.t()) ::
           {:ok, t()} | {:error, Exception.t()}
   def make(engine, bytes, names, options) do
-    with {:ok, code} <- Compiler.code(:component, bytes, options) do
+    with {:ok, code} <- Compiler.code(:component, engine, bytes, options) do
       span = Telemetry.start(:compile, %{size: byte_size(code)})
 
       case Telemetry.stop(span, Compiler.component(engine, code, Map.to_list(names), options)) do
@@ -101,15 +101,18 @@ defmodule Wasmex.Components.Component do
 
   @doc false
   # Component bytes from bytes or text.
-  @spec to_component(binary()) :: {:ok, binary()} | {:error, Exception.t()}
-  def to_component(@magic <> <<_version::16, layer::little-16, _::binary>> = wasm)
+  @spec to_component(binary(), reference() | Wasmex.Limits.t()) ::
+          {:ok, binary()} | {:error, Exception.t()}
+  def to_component(bytes_or_text, limits)
+
+  def to_component(@magic <> <<_version::16, layer::little-16, _::binary>> = wasm, _limits)
       when layer != 0,
       do: {:ok, wasm}
 
-  def to_component(@magic <> _), do: {:error, not_a_component()}
+  def to_component(@magic <> _, _limits), do: {:error, not_a_component()}
 
-  def to_component(text) do
-    with {:ok, wasm} <- Wasmex.Wat.parse(text), do: to_component(wasm)
+  def to_component(text, limits) do
+    with {:ok, wasm} <- Wasmex.Wat.parse(text, limits), do: to_component(wasm, limits)
   end
 
   @doc false

@@ -21,7 +21,7 @@ defmodule Wasmex.Components.Imports do
       end)
 
     {entries, {functions, _count}} = Enum.map_reduce(entries, {[], 0}, &number/2)
-    {entries, functions |> Enum.reverse() |> List.to_tuple()}
+    {entries, functions |> Enum.reverse() |> Wasmex.Call.Functions.table()}
   end
 
   def prepare(other),

@@ -52,6 +52,11 @@ defmodule Wasmex.Options.Engine do
         default: false,
         doc: "keep the state of a guest at its trap, see `Wasmex.run/3`"
       ],
+      core_dump_size: [
+        type: {:bytes, 0..0x100_0000_0000},
+        default: 256 * 1024 * 1024,
+        doc: "the size of all memories of a store up to which a core dump is written"
+      ],
       cache: [
         type: {:or, [nil], :text},
         doc:

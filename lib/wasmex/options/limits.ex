@@ -60,7 +60,17 @@ defmodule Wasmex.Options.Limits do
           64 * @mib,
           "between the data segments of memories whose contents are known when the module is compiled"
         ),
-      segments: count(200_000, "segments of data and of elements")
+      segments: count(200_000, "segments of data and of elements"),
+      debug_nesting:
+        count(
+          128,
+          "nesting of entries in debug information; it and the next only count for engines that read it, with `wasm_backtrace_details` or `debug_info`"
+        ),
+      debug_work:
+        count(
+          1024 * @mib,
+          "bytes that its parser may need for debug information: entries, attributes, lines and paths, each as often as they are used"
+        )
     ]
   end
 

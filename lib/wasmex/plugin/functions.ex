@@ -65,7 +65,8 @@ defmodule Wasmex.Plugin.Functions do
       {http, "extism:host/env", "http_request"}
     ]
 
-    {Enum.map(entries, &elem(&1, 0)), List.to_tuple(own ++ Enum.map(entries, &elem(&1, 1)))}
+    {Enum.map(entries, &elem(&1, 0)),
+     Wasmex.Call.Functions.table(own ++ Enum.map(entries, &elem(&1, 1)))}
   end
 
   defp merge(list) when is_list(list) do

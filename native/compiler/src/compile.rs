@@ -99,6 +99,7 @@ impl Compiler {
         {
             let read = Settings::from_bytes(settings)?;
             let mut limits = Limits::default();
+            limits.read_debug(read.reads_debug());
             for (limit, most) in Limit::ALL.iter().zip(&read.limits) {
                 limits.set(*limit, *most);
             }

@@ -13,6 +13,7 @@
 mod code;
 mod component;
 mod constants;
+mod dwarf;
 mod growth;
 mod image;
 mod instructions;

@@ -74,20 +74,32 @@ limits! {
     MemoryGaps "memory_gaps" = 64 * MIB;
     /// Data and element segments.
     Segments "segments" = 200_000;
+    /// Nesting of entries in debug information.
+    DebugNesting "debug_nesting" = 128;
+    /// Entries, attributes, rows and paths of debug information, each as often as it is used, in about the bytes that its
+    /// parser needs for them.
+    DebugWork "debug_work" = GIB;
 }
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
 
 const COUNT: usize = Limit::ALL.len();
 
 /// The maximum of each quantity.
 #[derive(Clone, Debug)]
-pub struct Limits([u64; COUNT]);
+pub struct Limits {
+    most: [u64; COUNT],
+    debug: bool,
+}
 
 impl Default for Limits {
     fn default() -> Self {
-        let mut limits = Limits([0; COUNT]);
+        let mut limits = Limits {
+            most: [0; COUNT],
+            debug: false,
+        };
         for limit in Limit::ALL {
             limits.set(*limit, limit.default());
         }
@@ -98,12 +110,22 @@ impl Default for Limits {
 impl Limits {
     /// The maximum of this quantity.
     pub fn get(&self, limit: Limit) -> u64 {
-        self.0.get(limit as usize).copied().unwrap_or(0)
+        self.most.get(limit as usize).copied().unwrap_or(0)
+    }
+
+    /// Whether debug information is read, and so must be scanned.
+    pub fn reads_debug(&self) -> bool {
+        self.debug
+    }
+
+    /// Sets whether debug information is read; by default it is not.
+    pub fn read_debug(&mut self, debug: bool) {
+        self.debug = debug;
     }
 
     /// Sets the maximum of this quantity.
     pub fn set(&mut self, limit: Limit, most: u64) {
-        if let Some(slot) = self.0.get_mut(limit as usize) {
+        if let Some(slot) = self.most.get_mut(limit as usize) {
             *slot = most;
         }
     }

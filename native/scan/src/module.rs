@@ -6,7 +6,7 @@ use crate::names::{custom, name};
 use crate::reader::{Read, Reader, Stop};
 use crate::tally::Tally;
 use crate::types::Type;
-use crate::{Limit, code, segments, types};
+use crate::{Limit, code, dwarf, segments, types};
 
 /// What later sections need to know about earlier ones.
 #[derive(Default)]
@@ -83,18 +83,26 @@ fn entry(table: &[u16], index: u32) -> u16 {
 pub fn scan(bytes: &mut Reader, tally: &mut Tally) -> Read<()> {
     let mut module = Module::default();
     let mut tables = Tables::new();
+    let mut debug = dwarf::Sections::default();
     bytes.skip(8)?;
     while !bytes.is_empty() {
         let id = bytes.byte()?;
         let size = bytes.u32()?;
         let mut section = bytes.take(size.into())?;
-        match scan_section(id, &mut section, tally, &mut module, &mut tables) {
+        let scanned = match id {
+            0 => custom(&mut section, tally, &mut debug),
+            id => scan_section(id, &mut section, tally, &mut module, &mut tables),
+        };
+        match scanned {
             // The parser stops here, so nothing after it is compiled; it counts anyway.
             Ok(()) | Err(Stop::Malformed(_)) => {}
             Err(refused) => return Err(refused),
         }
     }
-    Ok(())
+    match tally.reads_debug() {
+        true => dwarf::scan(&debug, tally),
+        false => Ok(()),
+    }
 }
 
 fn scan_section(
@@ -105,7 +113,6 @@ fn scan_section(
     tables: &mut Tables,
 ) -> Read<()> {
     match id {
-        0 => custom(section, tally),
         1 => all_types(section, tally, module),
         2 => imports(section, tally, module),
         3 => functions(section, tally, module),

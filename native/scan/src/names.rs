@@ -1,6 +1,7 @@
 //! Names, and the custom section with the names of functions.
 
 use crate::Limit;
+use crate::dwarf;
 use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 
@@ -12,13 +13,20 @@ pub fn name(reader: &mut Reader, tally: &Tally) -> Read<()> {
     reader.skip(size)
 }
 
-/// The content of a custom section. In unknown ones only the name is read.
-pub fn custom(section: &mut Reader, tally: &Tally) -> Read<()> {
+/// The content of a custom section. In unknown ones only the name is read; those of debug information are remembered.
+pub fn custom<'a>(
+    section: &mut Reader<'a>,
+    tally: &Tally,
+    debug: &mut dwarf::Sections<'a>,
+) -> Read<()> {
     let size = section.u32()?;
     let name = section.take(size.into())?;
     match name.rest() {
         b"name" => subsections(section, tally),
-        _ => Ok(()),
+        name => {
+            debug.add(name, section);
+            Ok(())
+        }
     }
 }
 

@@ -86,6 +86,16 @@ impl<'a> Reader<'a> {
         self.take(count).map(|_| ())
     }
 
+    /// A number of so many bytes, at most 8, the lowest first.
+    pub fn fixed(&mut self, bytes: u64) -> Read<u64> {
+        if bytes > 8 {
+            return self.malformed();
+        }
+        let taken = self.take(bytes)?;
+        let number = taken.rest().iter().rev();
+        Ok(number.fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+
     /// The bytes of an item.
     pub fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or(&[])

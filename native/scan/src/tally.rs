@@ -15,6 +15,11 @@ impl<'a> Tally<'a> {
         Tally { limits, sums }
     }
 
+    /// Whether debug information must be scanned.
+    pub fn reads_debug(&self) -> bool {
+        self.limits.reads_debug()
+    }
+
     /// Adds to a total.
     pub fn add(&mut self, limit: Limit, more: u64, offset: usize) -> Result<(), Refusal> {
         let Some(sum) = self.sums.get_mut(limit as usize) else {

@@ -63,6 +63,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether the debug information of modules is read.
+    pub fn reads_debug(&self) -> bool {
+        self.backtrace_details || self.debug_info
+    }
+
     /// A configuration with these settings, and wasmtime's defaults otherwise.
     pub fn config(&self) -> Config {
         let mut config = Config::new();

@@ -81,6 +81,7 @@ fn load(env: Env, _info: Term) -> bool {
         && vm::resource::register::<core::global::GlobalResource>(env)
         && vm::resource::register::<core::tag::TagResource>(env)
         && vm::resource::register::<guest::funcref::FuncResource>(env)
+        && vm::resource::register::<guest::host_term::Withheld>(env)
         && vm::resource::register::<guest::reference::ReferenceResource>(env)
         && vm::resource::register::<wasi::pipe::PipeResource>(env)
         && wasi::sockets::register(env)

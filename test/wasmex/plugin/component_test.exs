@@ -38,7 +38,7 @@ defmodule Wasmex.Plugin.ComponentTest do
     (func (export "other") (param "n" u32) (result u32) (canon lift (core func $i "other"))))|
 
   setup_all do
-    {:ok, wasm} = Wasmex.Wat.parse(@component)
+    {:ok, wasm} = Wasmex.Wat.parse(@component, %Wasmex.Limits{})
     {:ok, wasm: wasm}
   end
 

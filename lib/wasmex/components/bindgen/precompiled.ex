@@ -57,11 +57,12 @@ defmodule Wasmex.Components.Bindgen.Precompiled do
 
   defp write(module, path, bytes, file) do
     options = Compiler.Options.default(true)
+    engine = Engine.resource(nil)
 
     made =
       Progress.run("compiling #{path} for #{inspect(module)}", fn ->
-        with {:ok, code} <- Compiler.code(:component, bytes, options),
-             do: Compiler.artefact(:component, Engine.resource(nil), code, options)
+        with {:ok, code} <- Compiler.code(:component, engine, bytes, options),
+             do: Compiler.artefact(:component, engine, code, options)
       end)
 
     with {:ok, artefact} <- made,

@@ -7,7 +7,7 @@ mod types;
 use crate::names::{custom, name};
 use crate::reader::{Read, Reader, Stop};
 use crate::tally::Tally;
-use crate::{Limit, module};
+use crate::{Limit, dwarf, module};
 use scopes::Scopes;
 
 /// Scans a component that ends with the bytes.
@@ -40,7 +40,7 @@ pub fn scan(bytes: &mut Reader, tally: &mut Tally) -> Read<()> {
 
 fn scan_section(id: u8, section: &mut Reader, tally: &mut Tally, scopes: &mut Scopes) -> Read<()> {
     match id {
-        0 => forgiving(custom(section, tally)),
+        0 => forgiving(custom(section, tally, &mut dwarf::Sections::default())),
         1 => {
             tally.add(Limit::Parts, 1, section.at())?;
             forgiving(module::scan(section, tally))

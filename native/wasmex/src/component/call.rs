@@ -11,9 +11,11 @@ use crate::component::state::Underway;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::handoff;
+use crate::guest::host_term;
 use crate::guest::job::{Job, Work};
 use crate::guest::values::{self, Arity};
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::{self, fast_nif};
@@ -42,10 +44,8 @@ host_error! {
 
 fast_nif!(component_call / 6);
 /// `path` is a name or a list of names. Returns a step; its result is a list of at most one term.
-fn component_call<'a>(
-    env: Env<'a>,
-    [instance, path, params, mapping, fuel, via]: [Term<'a>; 6],
-) -> NifResult<Term<'a>> {
+fn component_call<'a>(env: Env<'a>, args: [Term<'a>; 6]) -> NifResult<Term<'a>> {
+    let [instance, path, params, mapping, fuel, via] = args;
     let instance: ResourceArc<ComponentInstance> = instance.decode()?;
     let mapping: Mapping = mapping.decode()?;
     let fuel = fast_nif::option(fuel)?;
@@ -62,7 +62,7 @@ fn component_call<'a>(
         };
         Ok(Job::new(call, fuel))
     };
-    Ok(match instance.signatures.get(&key) {
+    let step = match instance.signatures.get(&key) {
         Some(signature) => match job(instance, signature) {
             Ok(job) => drive::begin(env, &cell, via, job),
             Err(error) => error.to_term(env),
@@ -78,7 +78,12 @@ fn component_call<'a>(
                 job(instance, signature)
             })
         }
-    })
+    };
+    // Its error: nothing else happened.
+    if host_term::is_refused() {
+        return Ok(dirty::again(env, c"component_call", &args));
+    }
+    Ok(step)
 }
 
 /// The names, joined by NUL, which no name contains.
@@ -244,6 +249,7 @@ impl Call {
         let cell = &self.instance.cell;
         let resources = &self.signature.params.resources;
         let mut decoder = Decoder::new(shape.size, self.mapping, resources, cell.id);
+        decoder.may_move = true;
         let terms = terms::list(list).into_iter().flat_map(|(terms, _)| terms);
         for (index, (term, item)) in terms.zip(shape.items()).enumerate() {
             decoder
@@ -257,6 +263,10 @@ impl Call {
     }
 
     fn wrong(&self, problem: Box<Problem>, index: usize) -> Error {
+        if problem.is_large() {
+            host_term::refuse();
+            return Error::Large;
+        }
         let name = self.signature.param(index).into();
         Conversion(problem.at(Step::Param(index, name))).into()
     }

@@ -15,6 +15,9 @@ use std::sync::Arc;
 use wasmtime::component::{LinkerInstance, ResourceType};
 use wasmtime::{AsContextMut, Result, StoreContextMut};
 
+/// Words of a result that is decoded on a normal scheduler.
+const RESULT: u64 = 128 * 1024;
+
 /// An Elixir function that a component imports.
 pub struct ComponentImport {
     import: Import,
@@ -80,7 +83,9 @@ fn pending(
     params: ErlNifTerm,
 ) -> PendingImport {
     let serial = cx.data_mut().next_serial();
-    PendingImport::new(&import.import, serial, params, None, 0)
+    let mut pending = PendingImport::new(&import.import, serial, params, None, 0);
+    pending.most = RESULT;
+    pending
 }
 
 /// A resource type implemented in Elixir. `dropped`, if any, is called with the term of a dropped resource.

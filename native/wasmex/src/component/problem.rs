@@ -4,6 +4,7 @@ use crate::vm::atoms;
 use crate::vm::host_error::{Details, HostError};
 use crate::vm::term_box::TermBox;
 use crate::vm::terms;
+use crate::vm::weight;
 use rustler::{Atom, Encoder, Env, Term};
 
 /// A conversion error with its path.
@@ -40,6 +41,8 @@ pub enum ProblemKind {
     Utf8 { offset: usize },
     /// A resource handle that cannot be used here.
     Handle(&'static str),
+    /// Too large for a normal scheduler. This does not get to Elixir.
+    Large,
 }
 
 /// One element of the path.
@@ -70,8 +73,13 @@ impl Problem {
     pub fn kind(expected: impl Into<String>, got: Term) -> Box<Self> {
         Problem::new(ProblemKind::Type {
             expected: expected.into(),
-            got: TermBox::new(got),
+            got: weight::shown(got),
         })
+    }
+
+    /// Whether the value must be decoded on a dirty scheduler.
+    pub fn is_large(&self) -> bool {
+        matches!(self.kind, ProblemKind::Large)
     }
 
     /// Adds a path element, from the inside out.
@@ -136,6 +144,7 @@ impl Problem {
                 pairs.push((atoms::message(), why.encode(env)));
                 atoms::resource()
             }
+            ProblemKind::Large => atoms::limit(),
         };
         let path: Vec<Term> = self
             .path

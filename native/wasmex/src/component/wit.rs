@@ -3,7 +3,6 @@
 use crate::core::door;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
-use crate::vm::options::Options;
 use crate::vm::terms;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
 use scan::Limits;
@@ -20,10 +19,10 @@ fn wit_world<'a>(
     env: Env<'a>,
     source: Term<'a>,
     world: Option<String>,
-    limits: Options,
+    limits: Term,
 ) -> NifResult<Term<'a>> {
     let source = Source::decode(source)?;
-    let limits = door::limits_of(&limits)?;
+    let limits = door::limits_of(limits)?;
     let read = || resolve(&source, world.as_deref());
     let resolved = source
         .check(&limits)

@@ -1,10 +1,12 @@
 //! Every untrusted input is checked here before it is parsed or compiled, see `native/scan`.
 
+use crate::core::engine::EngineResource;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::host_error::{Details, HostError};
 use crate::vm::options::Options;
-use rustler::{Atom, Encoder, Env, NifResult};
+use crate::vm::resource::ResourceArc;
+use rustler::{Atom, Encoder, Env, NifResult, Term};
 use scan::{Limit, Limits, Refusal};
 use std::thread;
 
@@ -20,9 +22,12 @@ pub fn limits(options: &Options) -> wasmtime::Result<Limits> {
     Ok(limits)
 }
 
-/// The same as an argument of a NIF.
-pub fn limits_of(options: &Options) -> NifResult<Limits> {
-    limits(options).map_err(|_| rustler::Error::BadArg)
+/// The same as an argument of a NIF, or an engine, whose limits they are.
+pub fn limits_of(term: Term) -> NifResult<Limits> {
+    match ResourceArc::<EngineResource>::find(term) {
+        Some(engine) => Ok(engine.limits.clone()),
+        None => limits(&term.decode()?).map_err(|_| rustler::Error::BadArg),
+    }
 }
 
 /// Input that exceeds a limit or cannot be measured.
@@ -55,7 +60,10 @@ impl HostError for Refusal {
                 (atoms::offset(), offset.encode(env)),
             ],
             Refusal::Malformed { offset } => vec![
-                (atoms::message(), "malformed component".encode(env)),
+                (
+                    atoms::message(),
+                    "malformed component or debug information".encode(env),
+                ),
                 (atoms::offset(), offset.encode(env)),
             ],
         }

@@ -3,7 +3,7 @@
 use crate::core::door;
 use crate::core::engine_config;
 use crate::core::fingerprint;
-use crate::guest::data::StoreData;
+use crate::guest::data::{StoreData, Traps};
 use crate::guest::hosts::{Hosts, Linkers};
 use crate::guest::ticker::Ticks;
 use crate::vm::atoms;
@@ -34,6 +34,8 @@ pub struct EngineResource {
     pub limits: Limits,
     /// Number of mappings that its guests need.
     pub cost: Cost,
+    /// What its guests' traps do.
+    pub traps: Traps,
     linkers: Linkers,
     /// Identifies its artefacts.
     fingerprint: u64,
@@ -50,8 +52,9 @@ impl std::panic::RefUnwindSafe for EngineResource {}
 impl EngineResource {
     /// From the options of `Wasmex.EngineConfig`.
     fn new(options: &Options) -> wasmtime::Result<Self> {
-        let limits = door::limits(&options.get("limits")?)?;
+        let mut limits = door::limits(&options.get("limits")?)?;
         let mut settings = engine_config::settings(options)?;
+        limits.read_debug(settings.reads_debug());
         settings.limits = Limit::ALL.iter().map(|limit| limits.get(*limit)).collect();
         let engine = Engine::new(&engine_config::build(options, &settings)?)?;
         Ok(EngineResource {
@@ -59,6 +62,7 @@ impl EngineResource {
             ticks: Arc::new(Ticks::of(engine.weak())),
             engine,
             cost: engine_config::cost(options)?,
+            traps: engine_config::traps(options)?,
             linkers: Linkers::default(),
             fingerprint: fingerprint::of(&settings),
             settings: settings.to_bytes(),

@@ -1,5 +1,6 @@
 //! `Wasmex.EngineConfig` as a wasmtime configuration.
 
+use crate::guest::data::Traps;
 #[cfg(unix)]
 use crate::guest::memories::Memories;
 use crate::guest::stacks::Stacks;
@@ -16,6 +17,9 @@ use wasmtime::{
 
 /// Frames that wasmtime captures for a backtrace: as many as profiles use. Errors show fewer, see `vm/error.rs`.
 pub const MAX_FRAMES: usize = 512;
+
+/// The same with debug information, which wasmtime parses anew for each frame.
+const MAX_DETAILED: usize = 64;
 
 /// Room on a fiber's stack beyond the guest's limit, for the host functions it calls.
 const HOST_STACK: usize = 1024 * 1024;
@@ -38,7 +42,11 @@ pub fn settings(options: &Options) -> Result<Settings> {
 /// time.
 pub fn build(options: &Options, settings: &Settings) -> Result<Config> {
     let mut config = settings.config();
-    config.wasm_backtrace_max_frames(NonZeroUsize::new(MAX_FRAMES));
+    let frames = match settings.backtrace_details {
+        true => MAX_DETAILED,
+        false => MAX_FRAMES,
+    };
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(frames));
     let stack: usize = options.get("max_wasm_stack")?;
     if !(16 * 1024..=64 * 1024 * 1024).contains(&stack) {
         bail!("max_wasm_stack must be between 16 KiB and 64 MiB, got {stack} bytes");
@@ -73,6 +81,14 @@ pub fn cost(options: &Options) -> Result<Cost> {
         Cost::POOLED
     } else {
         Cost::RESERVED
+    })
+}
+
+/// What a trap does in an engine with these options.
+pub fn traps(options: &Options) -> Result<Traps> {
+    Ok(Traps {
+        details: options.get("wasm_backtrace_details")?,
+        core_dump_size: options.get("core_dump_size")?,
     })
 }
 

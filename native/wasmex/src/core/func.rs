@@ -7,8 +7,10 @@ use crate::guest::funcref::FuncResource;
 use crate::guest::job::Job;
 use crate::guest::values::Floats;
 use crate::vm::atoms;
+use crate::vm::dirty;
+use crate::vm::error::Error;
 use crate::vm::resource::ResourceArc;
-use rustler::{Env, NifResult, Term};
+use rustler::{Encoder, Env, NifResult, Term};
 
 /// Begins a call. With `bits`, floats are returned as bits.
 #[rustler::nif]
@@ -24,6 +26,10 @@ fn func_call<'a>(
         Ok(args) => {
             let job = Job::call(func.signature.clone(), args, floats, fuel);
             drive::begin(env, &func.cell, Via::Store, job)
+        }
+        Err(Error::Large) => {
+            let args = [func.encode(env), params, bits.encode(env), fuel.encode(env)];
+            dirty::again(env, c"func_call", &args)
         }
         Err(error) => error.to_term(env),
     }

@@ -3,8 +3,10 @@
 use crate::core::types;
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
+use crate::guest::host_term;
 use crate::guest::values;
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::resource::{ResourceArc, named_resource};
@@ -46,6 +48,11 @@ fn global_new<'a>(
     mutable: bool,
     via: Via,
 ) -> NifResult<Term<'a>> {
+    if host_term::is_large(value) {
+        let (mutable, via) = (mutable.encode(env), via.encode(env));
+        let args = [cell.encode(env), ty, value, mutable, via];
+        return Ok(dirty::again(env, c"global_new", &args));
+    }
     let ty = types::decode_value(ty)?;
     Ok(access::reply_rooted(env, &cell, via, |mut cx| {
         let value = values::decode(cx.as_context_mut(), value, &ty)?;
@@ -70,6 +77,10 @@ fn global_get<'a>(env: Env<'a>, global: Handle, via: Via) -> Term<'a> {
 
 #[rustler::nif]
 fn global_set<'a>(env: Env<'a>, global: Handle, value: Term<'a>, via: Via) -> Term<'a> {
+    if host_term::is_large(value) {
+        let args = [global.encode(env), value, via.encode(env)];
+        return dirty::again(env, c"global_set", &args);
+    }
     access::reply_rooted(env, &global.cell, via, |mut cx| {
         let ty = global.global.ty(&cx);
         if ty.mutability() == Mutability::Const {

@@ -8,11 +8,13 @@ use crate::guest::data::StoreData;
 use crate::guest::suspension::{self, Import, ImportRaised, ImportTable, PendingImport};
 use crate::guest::values::{self, Floats, Mismatch};
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::env;
 use crate::vm::error::{Error, kind_of};
 use crate::vm::host_error::host_error;
 use crate::vm::resource::{self, ResourceArc};
 use crate::vm::terms;
+use crate::vm::weight;
 use rustler::sys::ErlNifTerm;
 use rustler::{Atom, Encoder, Env, NifResult, Term};
 use std::sync::Arc;
@@ -48,6 +50,8 @@ impl BadResults {
 struct Typed {
     import: Import,
     results: Box<[ValType]>,
+    /// Whether one of them is a reference.
+    references: bool,
 }
 
 /// Defines function `index` of the table as `namespace.name`.
@@ -62,6 +66,7 @@ pub fn define(
     let import = Arc::new(Typed {
         import: table.function(index),
         results: ty.results().collect(),
+        references: ty.results().any(|result| result.is_ref()),
     });
     linker.func_new_async(namespace, name, ty, move |caller, params, slots| {
         Box::new(call(caller, import.clone(), params, slots))
@@ -86,7 +91,10 @@ async fn call(
     };
     let (memory, memory_key) = calling_memory(&mut caller);
     let serial = caller.data_mut().next_serial();
-    let pending = PendingImport::new(&import.import, serial, params, memory, memory_key);
+    let mut pending = PendingImport::new(&import.import, serial, params, memory, memory_key);
+    if import.references {
+        pending.most = weight::MOST;
+    }
     let results = suspension::suspend(caller.as_context_mut(), pending).await?;
     store_results(caller.as_context_mut(), results, &import.results, slots)
 }
@@ -170,6 +178,8 @@ fn bad_result(error: &Error, position: Option<usize>) -> wasmtime::Error {
     });
     BadResults::of(if let Some(mismatch) = error.as_host::<Mismatch>() {
         format!("{place} is not {}", mismatch.expected)
+    } else if let Error::Text(_, text) = error {
+        format!("{place}: {text}")
     } else if error.as_host::<ForeignStore>().is_some() {
         format!("{place} belongs to another store")
     } else {
@@ -180,6 +190,11 @@ fn bad_result(error: &Error, position: Option<usize>) -> wasmtime::Error {
 /// `{functions, memory | nil}` of the import with this serial while it waits for its result; otherwise nil.
 #[rustler::nif]
 fn import_context<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, serial: u64) -> Term<'a> {
+    let is_large = cell.pending(serial, PendingImport::has_large_functions);
+    if is_large == Some(true) && dirty::is_normal() {
+        let args = [cell.encode(env), serial.encode(env)];
+        return dirty::again(env, c"import_context", &args);
+    }
     let context = cell.pending(serial, |import| (import.functions(env), import.memory));
     let wrap = |memory| MemoryResource::new(cell.clone(), memory);
     let context = context.map(|(functions, memory)| (functions, memory.map(wrap)));

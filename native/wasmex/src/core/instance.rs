@@ -14,6 +14,7 @@ use crate::guest::job::{Call, Job};
 use crate::guest::signature::Signature;
 use crate::guest::values::Floats;
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::host_error::host_error;
@@ -21,6 +22,7 @@ use crate::vm::live::{Kind, Live};
 use crate::vm::names::Names;
 use crate::vm::resource::{ResourceArc, named_resource};
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::{Extern, ExternType, Instance, Module, StoreContextMut};
@@ -133,36 +135,31 @@ fn text<'a>(name: &'a Binary<'_>) -> &'a str {
 }
 
 fast_nif!(instance_call / 5);
-fn instance_call<'a>(
+fn instance_call<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> NifResult<Term<'a>> {
+    called(env, args, Floats::Values, c"instance_call")
+}
+
+fast_nif!(instance_call_bits / 5);
+/// The same, with floats in the results as `{:bits, n}`.
+fn instance_call_bits<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> NifResult<Term<'a>> {
+    called(env, args, Floats::Bits, c"instance_call_bits")
+}
+
+fn called<'a>(
     env: Env<'a>,
-    [instance, name, params, fuel, via]: [Term<'a>; 5],
+    args: [Term<'a>; 5],
+    floats: Floats,
+    nif: &'static CStr,
 ) -> NifResult<Term<'a>> {
+    let [instance, name, params, fuel, via] = args;
     let instance: ResourceArc<InstanceResource> = instance.decode()?;
     let name: Binary = name.decode()?;
-    Ok(call(
-        env,
-        &instance,
-        &name,
-        params,
-        fast_nif::option(fuel)?,
-        via.decode()?,
-        Floats::Values,
-    ))
+    let fuel = fast_nif::option(fuel)?;
+    let called = call(env, &instance, &name, params, fuel, via.decode()?, floats);
+    Ok(called.unwrap_or_else(|| dirty::again(env, nif, &args)))
 }
 
-/// The same, with floats in the results as `{:bits, n}`.
-#[rustler::nif]
-fn instance_call_bits<'a>(
-    env: Env<'a>,
-    instance: ResourceArc<InstanceResource>,
-    name: Binary<'a>,
-    params: Term<'a>,
-    fuel: Option<u64>,
-    via: Via,
-) -> Term<'a> {
-    call(env, &instance, &name, params, fuel, via, Floats::Bits)
-}
-
+/// `None` if the arguments are too large for this scheduler.
 fn call<'a>(
     env: Env<'a>,
     instance: &ResourceArc<InstanceResource>,
@@ -171,7 +168,7 @@ fn call<'a>(
     fuel: Option<u64>,
     via: Via,
     floats: Floats,
-) -> Term<'a> {
+) -> Option<Term<'a>> {
     let started =
         || name.as_slice() == b"_initialize" && instance.initialized.swap(false, Ordering::Relaxed);
     let job = |signature: Arc<Signature>| -> Result<Job<Call>> {
@@ -179,14 +176,21 @@ fn call<'a>(
         Ok(Job::call(signature, args, floats, fuel))
     };
     match instance.signatures.get(name) {
-        _ if started() => (atoms::ok(), Term::list_new_empty(env)).encode(env),
+        _ if started() => Some((atoms::ok(), Term::list_new_empty(env)).encode(env)),
         Some(signature) => match job(signature) {
-            Ok(job) => drive::begin(env, &instance.cell, via, job),
-            Err(error) => error.to_term(env),
+            Ok(job) => Some(drive::begin(env, &instance.cell, via, job)),
+            Err(Error::Large) => None,
+            Err(error) => Some(error.to_term(env)),
         },
-        None => drive::begin_found(env, &instance.cell, via, |cx| {
-            job(instance.look_up(cx, text(name))?)
-        }),
+        None => {
+            let mut large = false;
+            let step = drive::begin_found(env, &instance.cell, via, |cx| {
+                let job = job(instance.look_up(cx, text(name))?);
+                large = matches!(job, Err(Error::Large));
+                job
+            });
+            (!large).then_some(step)
+        }
     }
 }
 

@@ -10,7 +10,9 @@ use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::handoff;
 use crate::guest::job::{Job, Running, Task};
+use crate::guest::suspension::ImportTable;
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::resource::ResourceArc;
@@ -29,6 +31,12 @@ fn instance_new<'a>(
     links: Vec<(String, ResourceArc<ModuleResource>)>,
     via: Via,
 ) -> NifResult<Term<'a>> {
+    if ImportTable::is_elsewhere(functions) {
+        let (cell, module) = (cell.encode(env), module.encode(env));
+        let (links, via) = (links.encode(env), via.encode(env));
+        let args = [cell, module, declarations, functions, links, via];
+        return Ok(dirty::again(env, c"instance_new", &args));
+    }
     let engine = &cell.engine;
     let modules = links.iter().map(|(_, module)| module).chain([&module]);
     if modules

@@ -70,7 +70,8 @@ fn new(
     let wasi = wasi.as_ref().map(WasiSpec::new).transpose();
     let context = wasi.and_then(Context::new).map_err(of_wasi)?;
     let hostcall_fuel = limits.hostcall_fuel;
-    let data = StoreData::new(cell::next_id(), Limits::new(limits, engine.cost), context);
+    let mut data = StoreData::new(cell::next_id(), Limits::new(limits, engine.cost), context);
+    data.traps = engine.traps;
     let mut store = Store::new(&engine.engine, data);
     store.limiter(|data| &mut data.limits);
     if let Some(fuel) = hostcall_fuel {

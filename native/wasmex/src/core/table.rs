@@ -5,8 +5,10 @@ use crate::core::types;
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
+use crate::guest::host_term;
 use crate::guest::values;
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
 use crate::vm::resource::{ResourceArc, named_resource};
@@ -47,6 +49,12 @@ fn table_new<'a>(
     (minimum, maximum): (u32, Option<u32>),
     via: Via,
 ) -> NifResult<Term<'a>> {
+    if host_term::is_large(value) {
+        let (contents, sizes) = ((element, value), (minimum, maximum));
+        let (contents, sizes) = (contents.encode(env), sizes.encode(env));
+        let args = [cell.encode(env), contents, sizes, via.encode(env)];
+        return Ok(dirty::again(env, c"table_new", &args));
+    }
     let ValType::Ref(element) = types::decode_value(element)? else {
         return Err(rustler::Error::BadArg);
     };
@@ -83,6 +91,10 @@ fn table_get<'a>(env: Env<'a>, table: Handle, index: u64, via: Via) -> Term<'a> 
 
 #[rustler::nif]
 fn table_set<'a>(env: Env<'a>, table: Handle, index: u64, value: Term<'a>, via: Via) -> Term<'a> {
+    if host_term::is_large(value) {
+        let args = [table.encode(env), index.encode(env), value, via.encode(env)];
+        return dirty::again(env, c"table_set", &args);
+    }
     access::reply_rooted(env, &table.cell, via, |mut cx| {
         let element = element(&table, cx.as_context_mut(), value)?;
         if index >= table.table.size(&cx) {
@@ -99,6 +111,10 @@ fn table_set<'a>(env: Env<'a>, table: Handle, index: u64, value: Term<'a>, via: 
 /// Returns the previous size.
 #[rustler::nif]
 fn table_grow<'a>(env: Env<'a>, table: Handle, delta: u64, value: Term<'a>, via: Via) -> Term<'a> {
+    if host_term::is_large(value) {
+        let args = [table.encode(env), delta.encode(env), value, via.encode(env)];
+        return dirty::again(env, c"table_grow", &args);
+    }
     access::reply_rooted(env, &table.cell, via, |mut cx| {
         let element = element(&table, cx.as_context_mut(), value)?;
         let before = table.table.grow(&mut cx, delta, element);

@@ -3,7 +3,6 @@
 use crate::core::door;
 use crate::vm::atoms;
 use crate::vm::error::Error;
-use crate::vm::options::Options;
 use crate::vm::terms::binary;
 use rustler::{Binary, Encoder, Env, NifResult, Term};
 
@@ -21,8 +20,8 @@ pub fn accept_older_text() {
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn wat_to_wasm<'a>(env: Env<'a>, text: Binary, limits: Options) -> NifResult<Term<'a>> {
-    let limits = door::limits_of(&limits)?;
+fn wat_to_wasm<'a>(env: Env<'a>, text: Binary, limits: Term) -> NifResult<Term<'a>> {
+    let limits = door::limits_of(limits)?;
     let text = text.as_slice();
     let parse = || wat::parse_bytes(text).map_err(|error| Error::text(atoms::parse(), error));
     let parsed = door::wat(text, &limits).and_then(|()| door::on_deep_stack(parse));

@@ -4,6 +4,7 @@ use crate::guest::cell::{Entry, Phase, StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::execution::{self, Execution, Polled, panic_text};
 use crate::guest::handoff::{CellScope, Command, Handoff, Visit};
+use crate::guest::host_term;
 use crate::vm::atoms;
 use crate::vm::env::EnvScope;
 use crate::vm::error::{Error, Result};
@@ -76,9 +77,10 @@ pub fn reply_rooted<'a>(
     via: Via,
     f: impl FnOnce(StoreContextMut<'_, StoreData>) -> Result<Term<'a>>,
 ) -> Term<'a> {
-    reply(env, cell, via, |mut cx| {
+    let reply = reply(env, cell, via, |mut cx| {
         f(RootScope::new(&mut cx).as_context_mut())
-    })
+    });
+    host_term::finish(env, reply)
 }
 
 /// Runs `f` inside the import that the guest is suspended in.

@@ -2,23 +2,32 @@
 
 use crate::guest::cell::StoreCell;
 use crate::guest::drive::{self, Resume};
-use crate::guest::handoff::Command;
+use crate::guest::host_term;
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::fast_nif::fast_nif;
 use crate::vm::resource::ResourceArc;
 use rustler::{Encoder, Env, NifResult, Term};
 
-#[rustler::nif]
-fn call_poll<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
-    drive::resume(env, &cell, Resume::Poll)
+fast_nif!(call_poll / 1);
+fn call_poll<'a>(env: Env<'a>, [handle]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
+    let cell: ResourceArc<StoreCell> = handle.decode()?;
+    if cell.is_elsewhere() {
+        return Ok(dirty::again(env, c"call_poll", &[handle]));
+    }
+    Ok(drive::resume(env, &cell, Resume::Poll))
 }
 
 fast_nif!(call_resume / 3);
 /// Passes the results of the import with this serial to the guest.
-fn call_resume<'a>(env: Env<'a>, [cell, serial, results]: [Term<'a>; 3]) -> NifResult<Term<'a>> {
-    let (cell, serial) = (cell.decode()?, serial.decode()?);
-    let command = Command::Resume(results.as_c_arg());
-    Ok(drive::resume(env, &cell, Resume::Import(serial, command)))
+fn call_resume<'a>(env: Env<'a>, args: [Term<'a>; 3]) -> NifResult<Term<'a>> {
+    let [cell, serial, results] = args;
+    let (cell, serial): (ResourceArc<StoreCell>, u64) = (cell.decode()?, serial.decode()?);
+    if cell.is_elsewhere() {
+        return Ok(dirty::again(env, c"call_resume", &args));
+    }
+    let results = Resume::Results(serial, results);
+    Ok(drive::resume(env, &cell, results))
 }
 
 /// The call has waited for long: its memory is given up as far as possible until the next poll.
@@ -28,10 +37,15 @@ fn call_rest(env: Env, cell: ResourceArc<StoreCell>) -> rustler::Atom {
     atoms::ok()
 }
 
+fast_nif!(call_raise / 2);
 /// The import with this serial failed.
-#[rustler::nif]
-fn call_raise<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, serial: u64) -> Term<'a> {
-    drive::resume(env, &cell, Resume::Import(serial, Command::Raise))
+fn call_raise<'a>(env: Env<'a>, args: [Term<'a>; 2]) -> NifResult<Term<'a>> {
+    let [cell, serial] = args;
+    let (cell, serial): (ResourceArc<StoreCell>, u64) = (cell.decode()?, serial.decode()?);
+    if cell.is_elsewhere() {
+        return Ok(dirty::again(env, c"call_raise", &args));
+    }
+    Ok(drive::resume(env, &cell, Resume::Raise(serial)))
 }
 
 /// `{owed, step}`: owed says that a wake-up message was sent that the caller has not received yet.
@@ -39,5 +53,6 @@ fn call_raise<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, serial: u64) -> Te
 fn call_cancel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
     // A wake-up for another process's call is not for this one to discard.
     let owed = cell.driver() == Some(env.pid()) && cell.forget_wake();
-    (owed, drive::resume(env, &cell, Resume::Cancel)).encode(env)
+    let step = drive::cancel(env, &cell);
+    host_term::finish(env, (owed, step).encode(env))
 }

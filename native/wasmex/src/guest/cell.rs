@@ -12,6 +12,8 @@ use crate::guest::suspension::PendingImport;
 use crate::guest::ticker::Ticks;
 use crate::guest::turns::{Turns, Waiter};
 use crate::guest::waits;
+use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::env::EnvScope;
 use crate::vm::error::{Error, Result};
 use crate::vm::host_error::host_error;
@@ -23,8 +25,8 @@ use crate::vm::term_box::TermBox;
 use crate::vm::trim;
 use crate::vm::waker::WakeCell;
 use crate::wasi::http::outgoing::Outgoing;
-use rustler::{Atom, Decoder, Env, LocalPid, Monitor, NifResult, Resource, Term};
-use std::sync::atomic::{AtomicU64, Ordering};
+use rustler::{Atom, Decoder, Encoder, Env, LocalPid, Monitor, NifResult, Resource, Term};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::{Engine, Store};
 
@@ -47,6 +49,10 @@ pub struct StoreCell {
     pub hosts: Hosts,
     /// Whether polls need tokio's context.
     pub reactor: bool,
+    /// Whether its guests run on dirty schedulers, because a trap parses their debug information.
+    pub details: bool,
+    /// Whether the next poll does long work.
+    long: AtomicBool,
     /// Attached by extensions, see [`crate::guest::extension`].
     pub slots: SharedSlots,
     /// Wakes the process that drives a call.
@@ -109,6 +115,15 @@ impl<'a> Decoder<'a> for Via {
             true => Via::Store,
             false => Via::Caller(term.decode()?),
         })
+    }
+}
+
+impl Encoder for Via {
+    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
+        match self {
+            Via::Store => atoms::nil().encode(env),
+            Via::Caller(serial) => serial.encode(env),
+        }
     }
 }
 
@@ -214,6 +229,8 @@ impl StoreCell {
             ticks,
             hosts: Hosts::granted(store.data(), new.traced),
             reactor: new.reactor,
+            details: store.data().traps.details,
+            long: AtomicBool::new(false),
             slots: new.shared,
             wake,
             inner: Mutex::new(Inner {
@@ -363,6 +380,17 @@ impl StoreCell {
         if let Some(phase) = dropped {
             phase.free();
         }
+    }
+
+    /// The next poll does long work: it belongs on a dirty scheduler.
+    pub fn poll_elsewhere(&self) {
+        self.long.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a poll must move to a dirty scheduler.
+    pub fn is_elsewhere(&self) -> bool {
+        let long = self.long.load(Ordering::Relaxed) && self.long.swap(false, Ordering::Relaxed);
+        (self.details || long) && dirty::is_normal()
     }
 
     /// Whether a wake-up message is on its way to the driver.

@@ -17,6 +17,8 @@ pub struct StoreData {
     pub id: u64,
     /// The limits of its guests, and their use.
     pub limits: Limits,
+    /// What their traps do.
+    pub traps: Traps,
     wasi: Context,
     serial: u64,
     instances: u64,
@@ -30,6 +32,15 @@ pub struct StoreData {
     pub slots: Slots,
 }
 
+/// What a trap does besides ending its call.
+#[derive(Clone, Copy, Default)]
+pub struct Traps {
+    /// It parses the debug information of its module.
+    pub details: bool,
+    /// Bytes of the largest core dump that it writes, if the engine makes any.
+    pub core_dump_size: u64,
+}
+
 /// Maximum number of remembered memory names: each language has one.
 const MEMORY_NAMES: usize = 16;
 
@@ -39,6 +50,7 @@ impl StoreData {
         StoreData {
             id,
             limits,
+            traps: Traps::default(),
             wasi,
             serial: 0,
             instances: 0,

@@ -5,9 +5,11 @@ use crate::guest::cell::{Entry, Phase, StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::execution::{self, Execution, Polled};
 use crate::guest::handoff::{CellScope, Command, Ended, Event, Handoff};
+use crate::guest::host_term;
 use crate::guest::job::{Job, Work};
 use crate::guest::ticker;
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::resource::ResourceArc;
@@ -31,7 +33,7 @@ pub fn begin<'a, W: Work>(
         Ok(Entry::Import(mut execution, serial)) => {
             job.level = execution.suspended.nest();
             let command = Command::Nest(Box::new(job));
-            drive(env, cell, execution, Handoff::command(env, serial, command))
+            poll(env, cell, execution, Handoff::command(env, serial, command))
         }
         Ok(Entry::Busy(reference)) => (atoms::busy(), reference).encode(env),
         Err(error) => error.to_term(env),
@@ -88,37 +90,67 @@ fn start<'a, W: Work>(
         (store, result)
     };
     let execution = execution::new(future, env.pid());
-    drive(env, cell, execution, Handoff::poll(env))
+    poll(env, cell, execution, Handoff::poll(env))
 }
 
 /// The next action of the call's driver.
-pub enum Resume {
+pub enum Resume<'a> {
     /// Continue.
     Poll,
     /// Pass results to the import with this serial.
-    Import(u64, Command),
-    /// Cancel it, or at least the innermost job.
-    Cancel,
+    Results(u64, Term<'a>),
+    /// The import with this serial failed.
+    Raise(u64),
 }
 
 /// Polls the call that this process drives.
-pub fn resume<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, what: Resume) -> Term<'a> {
+pub fn resume<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, what: Resume<'a>) -> Term<'a> {
     let mut execution = match cell.take_call(env.pid()) {
         Ok(execution) => execution,
         Err(error) => return error.to_term(env),
     };
-    let handoff = match what {
-        Resume::Poll => Handoff::poll(env),
-        Resume::Import(serial, command) => {
-            if let Err(error) = execution.suspended.answer(serial) {
+    let (serial, command) = match what {
+        Resume::Poll => return poll(env, cell, execution, Handoff::poll(env)),
+        Resume::Raise(serial) => (serial, Command::Raise),
+        Resume::Results(serial, results) => {
+            let most = execution.suspended.find(serial).map(|import| import.most);
+            if most.is_some_and(|most| host_term::is_larger(results, most)) {
                 cell.leave(env, Phase::Suspended(execution));
-                return error.to_term(env);
+                let args = [cell.encode(env), serial.encode(env), results];
+                return dirty::again(env, c"call_resume", &args);
             }
-            Handoff::command(env, serial, command)
+            (serial, Command::Resume(results.as_c_arg()))
         }
-        Resume::Cancel => Handoff::cancel(env, execution.suspended.level()),
     };
-    drive(env, cell, execution, handoff)
+    if let Err(error) = execution.suspended.answer(serial) {
+        cell.leave(env, Phase::Suspended(execution));
+        return error.to_term(env);
+    }
+    let handoff = Handoff::command(env, serial, command);
+    poll(env, cell, execution, handoff)
+}
+
+/// Cancels the call that this process drives, or at least its innermost job. The result goes through
+/// [`host_term::finish`].
+pub fn cancel<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>) -> Term<'a> {
+    match cell.take_call(env.pid()) {
+        Ok(execution) => {
+            let handoff = Handoff::cancel(env, execution.suspended.level());
+            drive(env, cell, execution, handoff)
+        }
+        Err(error) => error.to_term(env),
+    }
+}
+
+/// As [`drive`], for the end of a NIF.
+fn poll<'a>(
+    env: Env<'a>,
+    cell: &ResourceArc<StoreCell>,
+    execution: Execution,
+    handoff: Handoff,
+) -> Term<'a> {
+    let step = drive(env, cell, execution, handoff);
+    host_term::finish(env, step)
 }
 
 /// Polls once and returns the outcome as a step.

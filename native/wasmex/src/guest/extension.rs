@@ -16,6 +16,11 @@ pub trait Extension: Sync {
         Ok(())
     }
 
+    /// Whether [`Extension::failed`] does long work for this error. It is then called on a dirty scheduler.
+    fn is_long(&self, _error: &wasmtime::Error) -> bool {
+        false
+    }
+
     /// A job in the store failed; the store is still in the state the guest left.
     fn failed(&self, _cx: &mut StoreContextMut<'_, StoreData>, _error: &wasmtime::Error) {}
 }

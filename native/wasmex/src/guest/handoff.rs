@@ -7,6 +7,7 @@
 use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
 use crate::guest::suspension::PendingImport;
+use crate::vm::dirty;
 use crate::vm::env::{self, EnvScope};
 use crate::vm::error::Error;
 use crate::vm::resource::ResourceArc;
@@ -205,6 +206,17 @@ pub fn current_cell() -> Option<ResourceArc<StoreCell>> {
     let cell = with(|handoff| handoff.cell).unwrap_or_else(|| CELL.get());
     // SAFETY: set by `during` or by a `CellScope`, whose caller keeps it alive on this thread's stack.
     (!cell.is_null()).then(|| unsafe { (*cell).clone() })
+}
+
+/// Asks for the next poll on a dirty scheduler; false if this thread is none that may not be held, or if no poll follows.
+pub fn continue_elsewhere() -> bool {
+    let cell = with(|handoff| handoff.cell).unwrap_or(ptr::null());
+    if cell.is_null() || !dirty::is_normal() {
+        return false;
+    }
+    // SAFETY: set by `during`, whose caller keeps it alive on this thread's stack.
+    unsafe { (*cell).poll_elsewhere() };
+    true
 }
 
 /// Not inlined: a fiber may move to another thread between two calls, so the address of a

@@ -102,20 +102,30 @@ impl<W: Work> Job<W> {
             let before = swap_fuel(&mut cx, fuel).map_err(Box::new)?;
             cx.data_mut().fuel_before.push(before);
         }
-        cx.set_epoch_deadline(1);
+        // With details, the guest yields before its first instruction, and continues on a dirty scheduler.
+        cx.set_epoch_deadline(u64::from(!cx.data().traps.details));
         let result = UntilCancelled {
             level,
             future: self.work.run(cx.as_context_mut()),
         }
         .await;
         if let Err(Error::Guest(error)) = &result {
-            for extension in extension::all() {
-                extension.failed(&mut cx, error);
-            }
+            failed(&mut cx, error).await;
         }
         restore_fuel(&mut cx, outer);
         cx.data_mut().limits.leave_call(level);
         result.map_err(Box::new)
+    }
+}
+
+/// Tells the extensions that a job failed, on a dirty scheduler if that takes long.
+async fn failed(cx: &mut StoreContextMut<'_, StoreData>, error: &wasmtime::Error) {
+    let is_long = extension::all().iter().any(|one| one.is_long(error));
+    if is_long && handoff::continue_elsewhere() {
+        pause().await;
+    }
+    for extension in extension::all() {
+        extension.failed(cx, error);
     }
 }
 

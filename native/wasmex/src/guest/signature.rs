@@ -1,6 +1,7 @@
 //! The signature of a function, prepared once so that calls need not query wasmtime.
 
 use crate::guest::data::StoreData;
+use crate::guest::host_term;
 use crate::guest::values::{self, Arity, Floats, Number};
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
@@ -15,6 +16,8 @@ pub struct Signature {
     pub func: Func,
     /// Its type.
     pub ty: FuncType,
+    /// Whether a parameter is a reference, which may be a term of any size.
+    references: bool,
     numbers: Option<Numbers>,
 }
 
@@ -88,12 +91,22 @@ impl Signature {
     pub fn new(cx: impl AsContext, func: Func) -> Self {
         let ty = func.ty(&cx);
         let numbers = Numbers::new(cx, func, &ty);
-        Signature { func, ty, numbers }
+        let references = numbers.is_none() && ty.params().any(|ty| ty.is_ref());
+        Signature {
+            func,
+            ty,
+            references,
+            numbers,
+        }
     }
 
-    /// Decodes the arguments as far as possible without the store.
+    /// Decodes the arguments as far as possible without the store. [`Error::Large`] if that is to be done on a dirty
+    /// scheduler.
     pub fn args(&self, list: Term) -> Result<Args> {
         let Some(numbers) = &self.numbers else {
+            if self.references && host_term::is_large(list) {
+                return Err(Error::Large);
+            }
             return self
                 .check_arity(values::count(list)?)
                 .map(|()| Args::Terms(list.as_c_arg()));

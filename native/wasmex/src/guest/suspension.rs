@@ -7,13 +7,14 @@ use crate::guest::cell::Via;
 use crate::guest::data::StoreData;
 use crate::guest::handoff::{self, Command, Event};
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::term_box::TermBox;
 use rustler::sys::ErlNifTerm;
-use rustler::{Encoder, Env, Term};
+use rustler::{Atom, Encoder, Env, Term};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::{AsContextMut, Memory, StoreContextMut};
@@ -25,17 +26,26 @@ pub struct ImportTable {
     /// Lets the driving process fetch the functions once for any number of calls.
     id: u64,
     functions: TermBox,
+    /// Whether they hold so much that they are copied on dirty schedulers.
+    is_large: bool,
     _live: Live,
 }
 
 impl ImportTable {
-    /// A table of this tuple of functions.
+    /// A table of this tuple of functions, or of `{:large, functions}`.
     pub fn new(functions: Term) -> Arc<Self> {
+        let large = large(functions);
         Arc::new(ImportTable {
             id: NEXT_TABLE.fetch_add(1, Ordering::Relaxed),
-            functions: TermBox::new(functions),
+            functions: TermBox::new(large.unwrap_or(functions)),
+            is_large: large.is_some(),
             _live: Live::new(Kind::Term),
         })
+    }
+
+    /// Whether a NIF that makes a table of these must move to a dirty scheduler.
+    pub fn is_elsewhere(functions: Term) -> bool {
+        large(functions).is_some() && dirty::is_normal()
     }
 
     /// One of the functions, by index in the tuple.
@@ -45,6 +55,11 @@ impl ImportTable {
             index,
         }
     }
+}
+
+fn large(functions: Term) -> Option<Term> {
+    let (tag, functions) = functions.decode::<(Atom, Term)>().ok()?;
+    (tag == atoms::large()).then_some(functions)
 }
 
 /// One function of a table.
@@ -61,6 +76,8 @@ pub struct PendingImport {
     serial: u64,
     /// A list of terms of the polling NIF.
     params: ErlNifTerm,
+    /// Words of results that may be read on a normal scheduler; `u64::MAX` if their types are small.
+    pub most: u64,
     /// The calling instance's `memory`.
     pub memory: Option<Memory>,
     /// Distinguishes the memories of a store, so that Elixir notices an outdated one.
@@ -80,6 +97,7 @@ impl PendingImport {
             import: import.clone(),
             serial,
             params,
+            most: u64::MAX,
             memory,
             memory_key,
         }
@@ -98,6 +116,11 @@ impl PendingImport {
             params,
         )
             .encode(env)
+    }
+
+    /// Whether the tuple is copied on dirty schedulers.
+    pub fn has_large_functions(&self) -> bool {
+        self.import.table.is_large
     }
 
     /// The tuple that contains the import's function.

@@ -11,12 +11,12 @@
 
 use crate::guest::data::StoreData;
 use crate::guest::funcref;
+use crate::guest::host_term::HostTerm;
 use crate::guest::reference;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result, kind_of};
 use crate::vm::host_error::host_error;
 use crate::vm::layout;
-use crate::vm::term_box::TermBox;
 use rustler::{Atom, Encoder, Env, Term, TermType};
 use wasmtime::{
     AnyRef, AsContextMut, ExternRef, HeapType, I31, Ref, StoreContextMut, Val, ValType,
@@ -213,7 +213,7 @@ fn decode_reference(
     let value = if is_nil {
         Val::null_top(&heap.top())
     } else if matches!(heap.top(), HeapType::Extern) {
-        let reference = ExternRef::new(&mut cx, TermBox::new(term)).map_err(Error::Guest)?;
+        let reference = ExternRef::new(&mut cx, HostTerm::new(term)?).map_err(Error::Guest)?;
         Val::ExternRef(Some(reference))
     } else if matches!(heap.top(), HeapType::Func) {
         Val::FuncRef(Some(funcref::decode(&cx, term, ty)?))
@@ -221,7 +221,7 @@ fn decode_reference(
         && tag == atoms::extern_()
     {
         // A host term as an anyref, as `any.convert_extern` makes it.
-        let reference = ExternRef::new(&mut cx, TermBox::new(host)).map_err(Error::Guest)?;
+        let reference = ExternRef::new(&mut cx, HostTerm::new(host)?).map_err(Error::Guest)?;
         let any = AnyRef::convert_extern(&mut cx, reference).map_err(Error::Guest)?;
         Val::AnyRef(Some(any))
     } else if let Ok((tag, number)) = term.decode::<(Atom, i64)>() {
@@ -267,7 +267,7 @@ pub fn encode<'a>(
         Val::FuncRef(Some(func)) => funcref::encode(env, &cx, *func)?,
         Val::ExternRef(Some(reference)) => {
             let data = reference.data(&cx).map_err(Error::Guest)?;
-            match data.and_then(|data| data.downcast_ref::<TermBox>()) {
+            match data.and_then(|data| data.downcast_ref::<HostTerm>()) {
                 Some(term) => term.get(env),
                 None => reference::encode(env, &mut cx, value)?,
             }

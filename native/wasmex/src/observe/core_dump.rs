@@ -1,4 +1,7 @@
 //! Core dumps: the state of a guest at its trap, for engines with core dumps enabled.
+//!
+//! A dump contains all memories, so a job that ends in a trap writes it in a poll on a dirty scheduler, see
+//! [`Extension::is_long`].
 
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
@@ -17,9 +20,20 @@ struct Kept(Vec<u8>);
 pub struct CoreDumps;
 
 impl Extension for CoreDumps {
-    /// Serialised at once: the guest may run again in this store and change its state.
+    fn is_long(&self, error: &wasmtime::Error) -> bool {
+        error.downcast_ref::<WasmCoreDump>().is_some()
+    }
+
+    /// Serialised before the job ends: the guest may run again in this store and change its state.
     fn failed(&self, cx: &mut StoreContextMut<'_, StoreData>, error: &wasmtime::Error) {
-        if let Some(dump) = error.downcast_ref::<WasmCoreDump>() {
+        let Some(dump) = error.downcast_ref::<WasmCoreDump>() else {
+            return;
+        };
+        // That of an earlier trap would be mistaken for this one's.
+        cx.data_mut().slots.take::<Kept>();
+        let sizes = dump.memories().iter().map(|memory| memory.data_size(&cx));
+        let size = sizes.fold(0, usize::saturating_add) as u64;
+        if size <= cx.data().traps.core_dump_size {
             let bytes = dump.serialize(&mut *cx, "wasmex");
             cx.data_mut().slots.insert::<Kept>(Kept(bytes));
         }

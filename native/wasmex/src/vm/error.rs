@@ -29,6 +29,8 @@ pub enum Error {
     CallerElsewhere,
     /// The system refuses the thread that interrupts guests.
     NoTicker,
+    /// Terms are too large for a normal scheduler. The NIF moves to a dirty one; this does not get to Elixir.
+    Large,
 }
 
 /// The result of an operation that may fail.
@@ -84,6 +86,7 @@ impl Error {
             Error::CallerExpired => (atoms::caller_expired(), Vec::new()),
             Error::CallerElsewhere => (atoms::caller_elsewhere(), Vec::new()),
             Error::NoTicker => (atoms::no_ticker(), Vec::new()),
+            Error::Large => (atoms::limit(), Vec::new()),
         };
         (atoms::error(), (kind, terms::map(env, &details))).encode(env)
     }

@@ -127,6 +127,17 @@ pub fn integer(value: i64) -> ErlNifTerm {
     term((value << SMALL_BITS) as usize | SMALL)
 }
 
+/// The number of cells of a list if it is less than `most`, otherwise `most`. Requires [`is_used`].
+pub fn length_up_to(list: Term, most: usize) -> usize {
+    let (mut rest, mut length) = (word(list.as_c_arg()), 0);
+    while length < most && rest & CELL_MASK == CELL {
+        // SAFETY: terms of this environment are alive and immutable.
+        rest = unsafe { cell(rest) }.1;
+        length += 1;
+    }
+    length
+}
+
 /// Calls `each` with the small integers of a list, until another term or until it returns false. False unless all were
 /// visited. Requires [`is_used`].
 pub fn all_small(list: Term, mut each: impl FnMut(i64) -> bool) -> bool {

@@ -1,6 +1,7 @@
 //! Compound terms: maps, binaries, lists, and structs that hold a resource.
 
 use crate::vm::atoms;
+use crate::vm::layout;
 use crate::vm::resource::{Named, ResourceArc};
 use rustler::sys::{ErlNifTerm, enif_make_list_from_array};
 use rustler::{Atom, Binary, Encoder, Env, ListIterator, NewBinary, Term};
@@ -21,6 +22,21 @@ pub fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
 pub fn list(term: Term) -> Option<(ListIterator, usize)> {
     let length = term.list_length().ok()?;
     Some((term.decode().ok()?, length))
+}
+
+/// The length of a list if it is less than `most`, otherwise `most`.
+pub fn length_up_to(list: Term, most: usize) -> usize {
+    if layout::is_used() {
+        return layout::length_up_to(list, most);
+    }
+    let (mut rest, mut length) = (list, 0);
+    while length < most
+        && let Ok((_, tail)) = rest.list_get_cell()
+    {
+        rest = tail;
+        length += 1;
+    }
+    length
 }
 
 /// A list of these terms.

@@ -6,6 +6,7 @@
 
 use crate::component::internal::InterfaceType;
 use crate::component::resource::handle::Passed;
+use crate::guest::host_term::HostTerm;
 use crate::vm::term_box::TermBox;
 use smallvec::{SmallVec, smallvec};
 
@@ -71,7 +72,7 @@ pub enum Chunk {
 /// A term that becomes a resource.
 pub struct Hosted {
     /// The term, until it is in the store's table.
-    pub term: Option<TermBox>,
+    pub term: Option<HostTerm>,
     /// wasmtime's id of its type.
     pub id: u32,
     /// Whether ownership passes to the guest.

@@ -1,6 +1,6 @@
 //! Resources implemented in Elixir: terms that a guest knows by index.
 
-use crate::vm::term_box::TermBox;
+use crate::guest::host_term::HostTerm;
 use rustler::{Env, Term};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +13,7 @@ pub struct HostedTable(Mutex<Slots>);
 
 #[derive(Default)]
 struct Slots {
-    entries: Vec<Option<TermBox>>,
+    entries: Vec<Option<HostTerm>>,
     free: Vec<u32>,
 }
 
@@ -29,7 +29,7 @@ impl HostedTable {
     }
 
     /// Adds a term and returns its index.
-    pub fn insert(&self, term: TermBox) -> u32 {
+    pub fn insert(&self, term: HostTerm) -> u32 {
         let mut slots = self.lock();
         match slots.free.pop() {
             Some(index) => {

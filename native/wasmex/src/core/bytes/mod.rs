@@ -8,15 +8,17 @@ use crate::core::bytes::values::{
 };
 use crate::core::instance::{InstanceResource, UnknownExport};
 use crate::core::memory;
-use crate::guest::cell::Via;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
+use crate::guest::host_term;
 use crate::guest::job::{Job, Running, Task};
 use crate::guest::signature::Signature;
 use crate::guest::values::{self as guest_values, Arity, Floats};
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
+use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::resource::ResourceArc;
 use crate::vm::term_box::TermBox;
 use rustler::sys::ErlNifTerm;
@@ -79,23 +81,21 @@ struct BytesCall {
     free_result: bool,
 }
 
+fast_nif!(instance_call_bytes / 6);
 /// As `instance_call`, with `{:bytes, binary}` allowed as arguments.
-#[rustler::nif]
-#[allow(clippy::too_many_arguments)]
-fn instance_call_bytes<'a>(
-    env: Env<'a>,
-    instance: ResourceArc<InstanceResource>,
-    name: String,
-    params: Vec<Term<'a>>,
-    settings: Settings,
-    fuel: Option<u64>,
-    via: Via,
-) -> NifResult<Term<'a>> {
+fn instance_call_bytes<'a>(env: Env<'a>, args: [Term<'a>; 6]) -> NifResult<Term<'a>> {
+    let [instance, name, params, settings, fuel, via] = args;
+    if host_term::is_large(params) {
+        return Ok(dirty::again(env, c"instance_call_bytes", &args));
+    }
+    let instance: ResourceArc<InstanceResource> = instance.decode()?;
+    let params: Vec<Term> = params.decode()?;
+    let settings: Settings = settings.decode()?;
     let (allocator, deallocator, memory, bits, returns, free_result) = settings;
     let cell = instance.cell.clone();
     let call = BytesCall {
         instance,
-        name,
+        name: name.decode()?,
         args: params.into_iter().map(arg).collect(),
         allocator,
         deallocator,
@@ -108,7 +108,8 @@ fn instance_call_bytes<'a>(
         },
         free_result,
     };
-    Ok(drive::begin(env, &cell, via, Job::task(call, fuel)))
+    let job = Job::task(call, fast_nif::option(fuel)?);
+    Ok(drive::begin(env, &cell, via.decode()?, job))
 }
 
 fn arg(term: Term) -> Arg {

@@ -7,6 +7,7 @@ mod component;
 mod module;
 mod types;
 
+use crate::core::door;
 use crate::vm::atoms;
 use crate::vm::terms::map;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
@@ -37,9 +38,15 @@ impl From<wasmparser::Error> for Malformed {
 
 type Result<T> = std::result::Result<T, Malformed>;
 
-/// `{:ok, map}` with the fields of `Wasmex.Inspection`, or `{:error, {:parse, %{message, offset}}}`.
+/// `{:ok, map}` with the fields of `Wasmex.Inspection`, or `{:error, {:parse, %{message, offset}}}`. Without limits, nil,
+/// it also reads what may not be compiled.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn wasm_inspect<'a>(env: Env<'a>, bytes: Binary<'a>) -> NifResult<Term<'a>> {
+fn wasm_inspect<'a>(env: Env<'a>, bytes: Binary<'a>, limits: Term<'a>) -> NifResult<Term<'a>> {
+    if !limits.is_atom()
+        && let Err(error) = door::binary(&bytes, &door::limits_of(limits)?)
+    {
+        return Ok(error.to_term(env));
+    }
     Ok(match read(env, &bytes) {
         Ok(fields) => (atoms::ok(), map(env, &fields)).encode(env),
         Err(Malformed { message, offset }) => {

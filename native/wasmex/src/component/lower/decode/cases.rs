@@ -4,8 +4,8 @@ use super::Decoder;
 use crate::component::problem::{Checked, Problem, ProblemKind, Step};
 use crate::component::types::shape::{Case, Cases, Kind, Shape};
 use crate::vm::atoms;
-use crate::vm::term_box::TermBox;
 use crate::vm::terms;
+use crate::vm::weight;
 use rustler::{Atom, MapIterator, Term, TermType};
 
 impl Decoder<'_> {
@@ -135,7 +135,7 @@ impl Decoder<'_> {
             }
             None => Err(Problem::new(ProblemKind::Case {
                 of: "flags",
-                got: TermBox::new(name),
+                got: weight::shown(name),
                 names: names.iter().map(|name| name.text.to_string()).collect(),
             })),
         };
@@ -181,7 +181,7 @@ fn find_case<'c>(cases: &'c Cases, tag: Term, of: &'static str) -> Checked<(usiz
         .ok_or_else(|| {
             Problem::new(ProblemKind::Case {
                 of,
-                got: TermBox::new(tag),
+                got: weight::shown(tag),
                 names: cases
                     .cases
                     .iter()

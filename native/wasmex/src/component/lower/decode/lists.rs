@@ -1,6 +1,6 @@
 //! Lists, of fixed or variable length, and maps, which the guest sees as lists of pairs.
 
-use super::{Decoder, no_number};
+use super::{COPIED, Decoder, OTHERS, no_number};
 use crate::component::lower::image::Target;
 use crate::component::problem::{Checked, Problem, ProblemKind, Step};
 use crate::component::types::numbers;
@@ -40,11 +40,13 @@ impl Decoder<'_> {
         if element.is_byte()
             && let Ok(binary) = Binary::from_term(term)
         {
+            self.spend(binary.len() / COPIED)?;
             let chunk = self.image.chunk(term, &binary);
             self.image.link(blob, at, Target::Bytes(chunk));
             return Ok(());
         }
         if let Some((binary, length)) = packed(term, element)? {
+            self.spend(binary.len() / COPIED)?;
             let chunk = self.image.chunk(binary.to_term(term.get_env()), &binary);
             let target = Target::Numbers {
                 chunk,
@@ -54,6 +56,7 @@ impl Decoder<'_> {
             self.image.link(blob, at, target);
             return Ok(());
         }
+        self.spend_list(term, element)?;
         let (iterator, length) = self.list_of(term, || format!("list<{}>", element.describe()))?;
         let list = self.room(length, element, term)?;
         self.elements(term, iterator, element, list)?;
@@ -105,6 +108,7 @@ impl Decoder<'_> {
             return Err(Problem::kind("map", term));
         };
         let length = term.map_size().unwrap_or(0);
+        self.spend(length.saturating_mul(entry.size).saturating_mul(OTHERS))?;
         let list = self.room(length, entry, term)?;
         if let [key, value] = entry.items() {
             for (index, (key_term, value_term)) in iterator.enumerate() {
@@ -124,6 +128,17 @@ impl Decoder<'_> {
             },
         );
         Ok(())
+    }
+
+    /// Counts the elements of a list, only as many as may be decoded here: that alone takes long for others.
+    fn spend_list(&mut self, term: Term, element: &Shape) -> Checked<()> {
+        let each = match element.kind {
+            Kind::Number(_) => element.size,
+            _ => element.size.saturating_mul(OTHERS),
+        }
+        .max(1);
+        let length = terms::length_up_to(term, self.left / each + 1);
+        self.spend(length.saturating_mul(each))
     }
 
     fn list_of<'a>(

@@ -12,7 +12,8 @@ use crate::component::problem::{Checked, Problem, ProblemKind};
 use crate::component::signature::Resources;
 use crate::component::types::numbers::{self, NoNumber};
 use crate::component::types::shape::{Kind, Shape};
-use crate::vm::term_box::TermBox;
+use crate::vm::dirty;
+use crate::vm::weight;
 use rustler::Term;
 
 /// Writes terms into an image.
@@ -25,7 +26,19 @@ pub struct Decoder<'d> {
     pub resources: &'d Resources,
     /// The store that handles must belong to.
     pub store: u64,
+    /// Whether large values end with [`ProblemKind::Large`] on a normal scheduler, so that they are decoded on a dirty
+    /// one.
+    pub may_move: bool,
+    /// What may still be decoded on a normal scheduler.
+    left: usize,
 }
+
+/// Numbers in lists, in bytes, that are decoded and copied to the guest in a millisecond.
+const NUMBERS: usize = 1 << 20;
+/// Other values take longer for each byte,
+const OTHERS: usize = 8;
+/// and bytes that are only copied less.
+const COPIED: usize = 16;
 
 impl<'d> Decoder<'d> {
     /// An image whose root takes `size` bytes.
@@ -35,7 +48,21 @@ impl<'d> Decoder<'d> {
             mapping,
             resources,
             store,
+            may_move: false,
+            left: NUMBERS,
         }
+    }
+
+    /// Counts bytes that are written.
+    fn spend(&mut self, bytes: usize) -> Checked<()> {
+        match self.left.checked_sub(bytes) {
+            Some(left) => self.left = left,
+            None if self.may_move && dirty::is_normal() => {
+                return Err(Problem::new(ProblemKind::Large));
+            }
+            None => self.left = usize::MAX,
+        }
+        Ok(())
     }
 
     /// Writes the term as a value of this shape into the blob at the offset.
@@ -75,7 +102,7 @@ fn no_number(why: NoNumber, expected: &str, term: Term) -> Box<Problem> {
         NoNumber::Kind => Problem::kind(expected, term),
         NoNumber::Range => Problem::new(ProblemKind::Range {
             expected: expected.into(),
-            got: TermBox::new(term),
+            got: weight::shown(term),
         }),
     }
 }

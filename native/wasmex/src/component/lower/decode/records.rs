@@ -4,9 +4,16 @@ use super::Decoder;
 use crate::component::problem::{Checked, Problem, ProblemKind, Step};
 use crate::component::types::shape::{Field, Shape};
 use crate::vm::atoms;
-use crate::vm::term_box::TermBox;
+use crate::vm::weight;
 use rustler::{Atom, MapIterator, Term};
 use smallvec::SmallVec;
+
+/// A map with more keys is no record.
+const KEYS: usize = 10_000;
+
+fn is_huge(map: Term) -> bool {
+    map.map_size().is_ok_and(|size| size > KEYS)
+}
 
 /// The values of a map, in the order of its keys.
 type Entries<'a> = SmallVec<[(Term<'a>, Term<'a>); 24]>;
@@ -20,7 +27,7 @@ impl Decoder<'_> {
         blob: usize,
         at: usize,
     ) -> Checked<()> {
-        let Some(iterator) = MapIterator::new(term) else {
+        let Some(iterator) = MapIterator::new(term).filter(|_| !is_huge(term)) else {
             return Err(Problem::kind("record", term));
         };
         let entries: Entries = iterator.collect();
@@ -56,7 +63,7 @@ impl Decoder<'_> {
                     .decode::<Atom>()
                     .is_ok_and(|key| key == atoms::struct_());
                 if !is_struct && !fields.iter().any(|field| field.name.is(*key)) {
-                    unknown.push(TermBox::new(*key));
+                    unknown.push(weight::shown(*key));
                 }
             }
         }

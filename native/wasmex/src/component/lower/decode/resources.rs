@@ -5,10 +5,12 @@ use crate::component::lower::image::{Hosted, Target};
 use crate::component::problem::{Checked, Problem, ProblemKind};
 use crate::component::resource::handle::{HandleResource, Passed};
 use crate::component::types::shape::Resource;
+use crate::guest::host_term::{self, HostTerm};
 use crate::vm::resource::is_elsewhere;
-use crate::vm::term_box::TermBox;
 use crate::vm::terms;
 use rustler::Term;
+
+const TOO_LARGE: &str = "The term is larger than 512 MiB";
 
 impl Decoder<'_> {
     /// Writes the handle of a resource.
@@ -24,8 +26,12 @@ impl Decoder<'_> {
             return Err(wrong("Guest resource argument has the wrong resource type"));
         };
         let target = if let Some(id) = host {
+            if self.may_move && host_term::is_large(term) {
+                return Err(Problem::new(ProblemKind::Large));
+            }
+            let term = HostTerm::new(term).map_err(|_| wrong(TOO_LARGE))?;
             self.image.hosted.push(Hosted {
-                term: Some(TermBox::new(term)),
+                term: Some(term),
                 id: *id,
                 owned: resource.owned,
                 rep: 0,

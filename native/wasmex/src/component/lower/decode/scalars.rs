@@ -1,10 +1,10 @@
 //! Booleans, characters and strings. For numbers see `types/numbers.rs`.
 
-use super::Decoder;
+use super::{COPIED, Decoder};
 use crate::component::lower::image::Target;
 use crate::component::problem::{Checked, Problem, ProblemKind};
 use crate::component::types::numbers;
-use crate::vm::term_box::TermBox;
+use crate::vm::weight;
 use rustler::{Binary, Term};
 
 impl Decoder<'_> {
@@ -39,7 +39,7 @@ impl Decoder<'_> {
         if char::from_u32(value).is_none() {
             return Err(Problem::new(ProblemKind::Range {
                 expected: "char".into(),
-                got: TermBox::new(term),
+                got: weight::shown(term),
             }));
         }
         self.write(blob, at, u64::from(value), 4);
@@ -49,6 +49,7 @@ impl Decoder<'_> {
     /// Writes a string.
     pub(super) fn string(&mut self, term: Term, blob: usize, at: usize) -> Checked<()> {
         let chunk = if let Ok(binary) = Binary::from_term(term) {
+            self.spend(binary.len() / COPIED)?;
             if let Err(error) = std::str::from_utf8(&binary) {
                 let offset = error.valid_up_to();
                 return Err(Problem::new(ProblemKind::Utf8 { offset }));

@@ -1,0 +1,164 @@
+//! The size of terms, up to a limit: copying a large one holds a scheduler.
+
+use crate::vm::error::kind_of;
+use crate::vm::layout;
+use crate::vm::term_box::TermBox;
+use rustler::sys::{enif_get_map_size, enif_get_tuple};
+use rustler::{Encoder, ListIterator, MapIterator, Term, TermType};
+use std::mem::MaybeUninit;
+
+/// Words that may be copied on a normal scheduler, which takes less than a millisecond.
+pub const MOST: u64 = 16 * 1024;
+
+/// Words of a binary's handle, or of a binary that is short enough to be copied.
+const BINARY: u64 = 10;
+/// Of a reference, a pid or a port.
+const IDENTIFIER: u64 = 6;
+/// Of an integer that fits 64 bits, or of a float.
+const NUMBER: u64 = 3;
+
+/// Whether a term may be copied on a normal scheduler.
+pub fn is_small(term: Term) -> bool {
+    of(term, MOST).is_some()
+}
+
+/// An upper bound of the words of a term; `None` if it has more than `most`, or if that cannot be known: a function may
+/// hold a term of any size.
+pub fn of(term: Term, most: u64) -> Option<u64> {
+    if term.is_atom() || layout::small(term).is_some() {
+        return Some(0);
+    }
+    walk(term, most, None)
+}
+
+/// Whether what functions hold, without what functions in it hold, is too large to be copied on a normal scheduler.
+#[rustler::nif]
+fn term_is_large(term: Term) -> bool {
+    of_visible(term, MOST).is_none()
+}
+
+/// The same, without what functions and very large integers hold.
+pub fn of_visible(term: Term, most: u64) -> Option<u64> {
+    walk(term, most, Some(OPAQUE))
+}
+
+/// The least words of a function.
+const OPAQUE: u64 = 10;
+
+fn walk(term: Term, most: u64, opaque: Option<u64>) -> Option<u64> {
+    let left = most;
+    let mut budget = Budget { left, opaque };
+    let mut open = vec![term];
+    while let Some(term) = open.pop() {
+        budget.add(term, &mut open)?;
+    }
+    Some(most - budget.left)
+}
+
+struct Budget {
+    left: u64,
+    /// What terms of an unknown size count as.
+    opaque: Option<u64>,
+}
+
+impl Budget {
+    fn take(&mut self, words: u64) -> Option<()> {
+        self.left = self.left.checked_sub(words)?;
+        Some(())
+    }
+
+    /// Counts a term without those in it, which are pushed.
+    fn add<'a>(&mut self, term: Term<'a>, open: &mut Vec<Term<'a>>) -> Option<()> {
+        match term.get_type() {
+            TermType::Atom => Some(()),
+            TermType::Integer => {
+                let fits = layout::small(term).is_some()
+                    || term.decode::<i64>().is_ok()
+                    || term.decode::<u64>().is_ok();
+                self.take(if fits { NUMBER } else { self.opaque? })
+            }
+            TermType::Float => self.take(NUMBER),
+            TermType::Binary => self.take(BINARY),
+            TermType::Pid | TermType::Port | TermType::Ref => self.take(IDENTIFIER),
+            TermType::List => self.list(term, open),
+            TermType::Tuple => self.tuple(term, open),
+            TermType::Map => self.map(term, open),
+            TermType::Fun | TermType::Unknown => self.take(self.opaque?),
+        }
+    }
+
+    fn list<'a>(&mut self, list: Term<'a>, open: &mut Vec<Term<'a>>) -> Option<()> {
+        let mut rest = list;
+        while let Ok((head, tail)) = rest.list_get_cell() {
+            self.take(2)?;
+            if layout::small(head).is_none() && !head.is_atom() {
+                open.push(head);
+            }
+            rest = tail;
+        }
+        // The tail of an improper list.
+        if !rest.is_list() {
+            open.push(rest);
+        }
+        Some(())
+    }
+
+    fn tuple<'a>(&mut self, term: Term<'a>, open: &mut Vec<Term<'a>>) -> Option<()> {
+        let env = term.get_env();
+        let (mut arity, mut items) = (0, MaybeUninit::uninit());
+        // SAFETY: a term of this environment; the items are only read if it is a tuple, whose elements they are.
+        let items = unsafe {
+            if enif_get_tuple(
+                env.as_c_arg(),
+                term.as_c_arg(),
+                &mut arity,
+                items.as_mut_ptr(),
+            ) == 0
+            {
+                return None;
+            }
+            let arity = usize::try_from(arity).ok()?;
+            self.take(arity as u64 + 1)?;
+            match arity {
+                0 => &[][..],
+                arity => std::slice::from_raw_parts(items.assume_init(), arity),
+            }
+        };
+        // SAFETY: as above.
+        open.extend(items.iter().map(|item| unsafe { Term::new(env, *item) }));
+        Some(())
+    }
+
+    fn map<'a>(&mut self, term: Term<'a>, open: &mut Vec<Term<'a>>) -> Option<()> {
+        let mut size = 0;
+        // SAFETY: a term of this environment, which is a map.
+        unsafe { enif_get_map_size(term.get_env().as_c_arg(), term.as_c_arg(), &mut size) };
+        // A large map has inner nodes, too.
+        self.take((size as u64).saturating_mul(3).saturating_add(5))?;
+        for (key, value) in MapIterator::new(term)? {
+            open.push(key);
+            open.push(value);
+        }
+        Some(())
+    }
+}
+
+/// Items shown of a list that is too large.
+const SHOWN: usize = 60;
+
+/// A copy of the term, or of a part of it that is small enough to be shown in an error.
+pub fn shown(term: Term) -> TermBox {
+    if is_small(term) {
+        return TermBox::new(term);
+    }
+    let env = term.get_env();
+    let items = term.decode::<ListIterator>().into_iter().flatten();
+    let small = items
+        .take(SHOWN)
+        .take_while(|item| of(*item, MOST / 64).is_some());
+    let small: Vec<Term> = small.collect();
+    TermBox::new(match small.is_empty() {
+        true => kind_of(term).encode(env),
+        false => small.encode(env),
+    })
+}

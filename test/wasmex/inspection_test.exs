@@ -269,4 +269,20 @@ defmodule Wasmex.InspectionTest do
     {:ok, artefact} = Module.serialize(module)
     assert {:ok, %Inspection{kind: :artefact}} = Inspection.read(artefact)
   end
+
+  test "limits of its own, and of a text" do
+    limits = %Wasmex.Limits{functions: 1, text_size: 30}
+    {:ok, wasm} = Wat.to_wasm("(module (func) (func))")
+    assert {:ok, %Inspection{}} = Inspection.from_bytes(wasm)
+
+    assert {:error, %Error{reason: :too_large, details: %{limit: :functions}}} =
+             Inspection.from_bytes(wasm, limits: limits)
+
+    assert {:error, %Error{}} =
+             Inspection.from_bytes("(module (func (nop) (nop) (nop)))", limits: limits)
+
+    {:ok, engine} = Engine.new(%Wasmex.EngineConfig{limits: limits})
+    assert {:error, text} = Module.compile(engine, "(module (func (nop) (nop) (nop)))")
+    assert text =~ "text_size"
+  end
 end

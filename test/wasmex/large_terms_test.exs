@@ -58,20 +58,6 @@ defmodule Wasmex.LargeTermsTest do
     assert same.() == :called
   end
 
-  test "a process" do
-    {:ok, pid} = Wasmex.start_link(%{bytes: @wat, imports: imports()})
-    assert Wasmex.call_function(pid, "same", [@large]) == {:ok, [@large, 1, @large]}
-  end
-
-  defp imports do
-    %{
-      "env" => %{
-        "give" => {:fn, [], [:externref], fn _ -> nil end},
-        "take" => {:fn, [:externref, :externref], [:i32], fn _, _, _ -> 0 end}
-      }
-    }
-  end
-
   test "a term that shares its parts, and is larger than any memory when it is copied" do
     halves = Enum.reduce(1..60, [], fn _, half -> [half | half] end)
     instance = guest(nil)

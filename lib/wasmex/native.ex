@@ -21,7 +21,7 @@ defmodule Wasmex.Native do
   # A function that is still a stub after loading belongs to a feature that the library was built without.
   defmacrop error do
     {function, _arity} = __CALLER__.function
-    quote do: :erlang.nif_error(Wasmex.Native.Features.left_out(unquote(function)))
+    quote do: :erlang.nif_error(Wasmex.Native.Features.left_out(unquote(function), features()))
   end
 
   # The library does not support upgrades: loading the module again fails and keeps the running code.

@@ -9,6 +9,8 @@ defmodule Wasmex.Cluster.Members do
   #     {:names, pid, since, version, changes}   when names have changed; all of them if since is nil
   #     {:ask, pid}                              for all names, after a beat with another version
   #     {:leaves, pid}
+  #
+  # `{:changed, name}` is from `Wasmex.Deploy.Routes` of this node.
 
   use GenServer
 
@@ -42,16 +44,6 @@ defmodule Wasmex.Cluster.Members do
 
   @spec start_link(map()) :: GenServer.on_start()
   def start_link(opts), do: GenServer.start_link(__MODULE__, opts, name: __MODULE__)
-
-  @doc "This name was deployed, changed or undeployed: notifies the others now."
-  @spec changed(term()) :: :ok
-  def changed(name) do
-    if Process.whereis(__MODULE__), do: send(__MODULE__, {:changed, name})
-    :ok
-  rescue
-    # It ended just now.
-    ArgumentError -> :ok
-  end
 
   @doc "See `Wasmex.Cluster.drain/1`."
   @spec drain(timeout()) :: :ok | {:error, Error.t()}

@@ -2,7 +2,7 @@ defmodule Wasmex.Compiler.Options do
   @moduledoc false
   # The options of a compile, see `Wasmex.Compiler`.
 
-  alias Wasmex.{Error, Options}
+  alias Wasmex.{Error, Native, Options}
   alias Wasmex.Native.Features
 
   @rows Options.Compile.rows(:in_process, false)
@@ -43,7 +43,9 @@ defmodule Wasmex.Compiler.Options do
   @doc "From validated options, which may contain others."
   @spec from!(map()) :: t()
   def from!(%{compile: :in_process} = options) do
-    if Features.has?(:compiler), do: in_process!(options), else: isolated(options)
+    if Features.has?(Native.features(), :compiler),
+      do: in_process!(options),
+      else: isolated(options)
   end
 
   def from!(options), do: isolated(options)

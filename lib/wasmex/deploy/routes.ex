@@ -4,8 +4,10 @@ defmodule Wasmex.Deploy.Routes do
 
   use GenServer
 
-  alias Wasmex.Cluster.Members
   alias Wasmex.HTTP.Function
+
+  # Receives `{:changed, name}` when a name was deployed, changed or undeployed, if this node is part of a cluster.
+  @listener Wasmex.Cluster.Members
 
   @enforce_keys [:server, :functions, :timeout, :state, :versions]
   defstruct [:server, :functions, :timeout, :state, :versions]
@@ -88,13 +90,21 @@ defmodule Wasmex.Deploy.Routes do
   def put(name, route) do
     unless :ets.member(__MODULE__, name), do: GenServer.cast(__MODULE__, {:watch, name, self()})
     :ets.insert(__MODULE__, {name, route})
-    Members.changed(name)
+    notify(name)
   end
 
   @spec delete(term()) :: :ok
   def delete(name) do
     :ets.delete(__MODULE__, name)
-    Members.changed(name)
+    notify(name)
+  end
+
+  defp notify(name) do
+    if Process.whereis(@listener), do: send(@listener, {:changed, name})
+    :ok
+  rescue
+    # It ended just now.
+    ArgumentError -> :ok
   end
 
   @impl true

@@ -4,23 +4,23 @@ defmodule Wasmex.Native.Features do
   # and native/wasmex/Cargo.toml. A function of a part that is left out keeps its stub in `Wasmex.Native`, which fails
   # with the error made here.
 
-  alias Wasmex.{Error, Native}
+  alias Wasmex.Error
 
   @compiler ~w(module_compile module_serialize component_compile component_serialize engine_precompile)a
 
-  @doc "Whether the loaded library has a feature."
-  @spec has?(atom()) :: boolean()
-  def has?(feature), do: Atom.to_string(feature) in Native.features()
+  @doc "Whether a library with these features (`Wasmex.Native.features/0`) has this one."
+  @spec has?([String.t()], atom()) :: boolean()
+  def has?(features, feature), do: Atom.to_string(feature) in features
 
-  @doc "The error of a function of `Wasmex.Native` that the loaded library does not have."
-  @spec left_out(atom()) :: Error.t()
-  def left_out(function) do
+  @doc "The error of a function of `Wasmex.Native` that a library with these features does not have."
+  @spec left_out(atom(), [String.t()]) :: Error.t()
+  def left_out(function, features) do
     %Error{
       reason: :unsupported,
       details: %{
         message:
           "this build of the native library leaves out #{inspect(feature(function))}, which this needs; " <>
-            "it has #{inspect(Enum.map(Native.features(), &String.to_existing_atom/1))}, " <>
+            "it has #{inspect(Enum.map(features, &String.to_existing_atom/1))}, " <>
             "see `config :wasmex, features:`"
       }
     }

@@ -8,6 +8,7 @@ use crate::component::mapping::{Mapping, PACKED, PACKED_ATOMS};
 use crate::component::problem::{Conversion, Problem, Step};
 use crate::component::signature::Signature;
 use crate::component::state::Underway;
+use crate::core::instance::LOOKED_THROUGH;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::handoff;
@@ -151,11 +152,13 @@ fn unknown(instance: &ComponentInstance, path: &[&str], position: usize) -> Erro
     let names = match (position, path.first()) {
         (0, _) => ty
             .exports(engine)
+            .take(LOOKED_THROUGH)
             .map(|(name, _)| name.to_string())
             .collect(),
         (_, Some(interface)) => match ty.get_export(engine, interface).map(|item| item.ty) {
             Some(ComponentItem::ComponentInstance(interface)) => interface
                 .exports(engine)
+                .take(LOOKED_THROUGH)
                 .map(|(name, _)| name.to_string())
                 .collect(),
             _ => Vec::new(),

@@ -511,8 +511,30 @@ defmodule Wasmex.Components.HTTP.ClientTest do
       assert {:error, "ErrorCode::HttpRequestUriInvalid"} =
                fetch(any, "user:password@127.0.0.1:#{port}")
 
-      assert {:error, "ErrorCode::HttpRequestUriInvalid"} = fetch(any, "127.0.0.1:0")
+      for port <- ["0", "+#{once(@ok)}", "-1", "65536", "80a"] do
+        assert {:error, "ErrorCode::HttpRequestUriInvalid"} = fetch(any, "127.0.0.1:#{port}")
+      end
+
       assert {:error, "ErrorCode::HttpProtocolError"} = fetch(any, "127.0.0.1", scheme: "ftp")
+    end
+
+    test "name a transfer coding that is not undone" do
+      for {value, coding} <- [
+            {"gzip", "gzip"},
+            {"gzip, chunked", "gzip"},
+            {"chunked, GZIP", "gzip"},
+            {"chunked\r\ntransfer-encoding: x-own", "x-own"},
+            {"chunked, chunked", "chunked"}
+          ] do
+        port = once("#{@ok}transfer-encoding: #{value}\r\n\r\n5\r\nabcde\r\n0\r\n\r\n")
+        code = ~s|ErrorCode::HttpResponseTransferCoding(Some("#{coding}"))|
+        assert {:error, ^code} = fetch(instance(), port)
+      end
+
+      port = once("#{@ok}transfer-encoding: Chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n")
+      assert {:ok, %{"body" => "abcde"}} = fetch(instance(), port)
+      head = once("#{@ok}transfer-encoding: gzip, chunked\r\n\r\n")
+      assert {:ok, %{"body" => ""}} = fetch(instance(), head, method: "HEAD")
     end
 
     test "say nothing of the host" do

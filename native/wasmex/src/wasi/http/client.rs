@@ -4,6 +4,7 @@
 //! Dropping the future of a request, or the body of its response, closes the connection.
 
 use crate::vm::live::{Kind, Live};
+use crate::wasi::http::coding;
 use crate::wasi::http::connect;
 use crate::wasi::http::connection::Connection;
 use crate::wasi::http::error;
@@ -166,6 +167,9 @@ impl Client {
         place: Place,
         times: (std::time::Duration, Instant),
     ) -> Result<Response<WasiBody>, Error> {
+        if let Some(coding) = coding::unknown(&response) {
+            return Err(Error::HttpResponseTransferCoding(Some(coding)));
+        }
         let quota = Quota::new(self.limits.response, &self.total);
         let length = response.body().size_hint().lower();
         if !quota.allows(length) {

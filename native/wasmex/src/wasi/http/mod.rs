@@ -5,6 +5,7 @@
 pub mod bindings;
 pub mod body;
 pub mod client;
+mod coding;
 mod connect;
 mod connection;
 pub mod error;

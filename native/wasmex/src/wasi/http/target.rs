@@ -83,11 +83,13 @@ fn port(authority: &Authority, tls: bool) -> Option<u16> {
     // After the host, including its brackets: a colon and a number, or nothing.
     match authority.as_str().strip_prefix(authority.host())? {
         "" | ":" => Some(if tls { 443 } else { 80 }),
-        rest => rest
-            .strip_prefix(':')?
-            .parse()
-            .ok()
-            .filter(|port| *port > 0),
+        rest => {
+            let digits = rest.strip_prefix(':')?;
+            // `parse` takes a plus, too.
+            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+            let port = is_number.then(|| digits.parse().ok()).flatten()?;
+            (port > 0).then_some(port)
+        }
     }
 }
 

@@ -5,7 +5,7 @@ defmodule Wasmex.Stress.SchedulersTest do
   @moduletag :stress
   @moduletag timeout: :infinity
 
-  alias Wasmex.{Instance, Memory, Module, Pipe, Store}
+  alias Wasmex.{Instance, Linker, Memory, Module, Pipe, Store, Template}
 
   # Other programs have the cores, too: what is held is compared with a process of plain Elixir at the same time. In ms.
   @most 10
@@ -62,6 +62,11 @@ defmodule Wasmex.Stress.SchedulersTest do
     {:ok, module} = Module.compile(store, wat)
     {:ok, instance} = Instance.new(store, module, imports)
     {instance, store}
+  end
+
+  defp many_imports do
+    imports = Enum.map_join(1..99_000, "\n", &~s|(import "e" "name-number-#{&1}" (func))|)
+    "(module #{imports})"
   end
 
   defp memory do
@@ -123,9 +128,43 @@ defmodule Wasmex.Stress.SchedulersTest do
     end)
   end
 
+  test "an instance costs no more for 99,000 exports" do
+    # Looking through all of them took a thousand times as long.
+    many = fastest(99_000)
+    assert many < 50 * max(fastest(10), 1)
+  end
+
+  defp fastest(number) do
+    exports = Enum.map_join(1..number, "\n", &~s|(export "name-number-#{&1}" (func 0))|)
+    {:ok, store} = Store.new()
+    {:ok, module} = Module.compile(store, "(module (func) #{exports})")
+    make = fn -> {:ok, _} = Instance.new(store, module, %{}) end
+    1..20 |> Enum.map(fn _ -> make |> :timer.tc() |> elem(0) end) |> Enum.min()
+  end
+
+  test "instances of a module with 99,000 imports" do
+    {:ok, store} = Store.new()
+    {:ok, module} = Module.compile(store, many_imports())
+    definitions = Map.new(1..99_000, &{"name-number-#{&1}", {:fn, [], [], fn _ -> nil end}})
+    imports = %{"e" => definitions}
+    linker = Linker.define(Linker.new(), "e", definitions)
+    {:ok, template} = Linker.instantiate_pre(linker, module)
+
+    assert_not_held(fn -> {:ok, _} = Instance.new(store, module, imports) end)
+    assert_not_held(fn -> {:ok, _} = Template.instantiate(template, store) end)
+
+    assert_not_held(fn ->
+      {:error, _} = Instance.new(store, module, %{"e" => %{}})
+    end)
+  end
+
+  test "a guest that exhausts its stack, often" do
+    {instance, _store} = instance(~s|(module (func $f (export "f") (call $f)))|)
+    assert_not_held(fn -> for _ <- 1..500, do: {:error, _} = Instance.call(instance, "f", []) end)
+  end
+
   test "inspecting a module with 99,000 imports" do
-    imports = Enum.map_join(1..99_000, "\n", &~s|(import "e" "name-number-#{&1}" (func))|)
-    {:ok, bytes} = Wasmex.Wat.to_wasm("(module #{imports})")
+    {:ok, bytes} = Wasmex.Wat.to_wasm(many_imports())
 
     assert_not_held(fn ->
       {:ok, inspection} = Wasmex.Inspection.from_bytes(bytes)

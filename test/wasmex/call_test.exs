@@ -140,6 +140,21 @@ defmodule Wasmex.CallTest do
     end
   end
 
+  test "a trap uses up the time slice if it took that long" do
+    # A fill is one instruction of over a millisecond, and does not notice the end of a slice.
+    wat = ~s|(module (memory 2000) (func (export "f")
+        (memory.fill (i32.const 0) (i32.const 1) (i32.const 131072000)) unreachable))|
+
+    {:ok, store} = Store.new()
+    instance = Guest.instance(store, wat)
+    # In a slice of its own, of 4000 reductions.
+    :erlang.yield()
+    {:reductions, before} = Process.info(self(), :reductions)
+    assert {:error, %Trap{code: :unreachable}} = Instance.call(instance, "f", [])
+    {:reductions, later} = Process.info(self(), :reductions)
+    assert later - before > 3000
+  end
+
   describe "imports" do
     test "run in the calling process, with its dictionary" do
       me = self()

@@ -4,12 +4,14 @@ use crate::component::compiled::ComponentResource;
 use crate::component::instance::ComponentInstance;
 use crate::component::state::{Components, Underway};
 use crate::component::template::ComponentTemplate;
+use crate::core::instantiate::is_long;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::handoff;
 use crate::guest::job::{Job, Running, Task};
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::resource::ResourceArc;
@@ -26,6 +28,11 @@ fn component_instantiate<'a>(
     fuel: Option<u64>,
     via: Via,
 ) -> Term<'a> {
+    if is_long(template.items) {
+        let (cell, template) = (cell.encode(env), template.encode(env));
+        let args = [cell, template, fuel.encode(env), via.encode(env)];
+        return dirty::again(env, c"component_instantiate", &args);
+    }
     if !Engine::same(&template.component.engine.engine, &cell.engine) {
         return Error::text(atoms::foreign_engine(), "component").to_term(env);
     }

@@ -15,6 +15,7 @@ use crate::vm::resource::{ResourceArc, named_resource};
 use rustler::{Atom, Encoder, Env, NifResult, Term};
 use std::collections::HashSet;
 use std::sync::Arc;
+use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{InstancePre, Linker};
 
@@ -24,6 +25,8 @@ pub struct ComponentTemplate {
     pub component: ResourceArc<ComponentResource>,
     /// wasmtime's template.
     pub template: InstancePre<StoreData>,
+    /// The number of its imports and exports, those of instances included.
+    pub items: usize,
     _live: Live,
 }
 
@@ -53,6 +56,7 @@ fn component_template_new<'a>(
     Ok(match template {
         Ok(template) => {
             let resource = ComponentTemplate {
+                items: items(&component),
                 component,
                 template,
                 _live: Live::new(Kind::Template),
@@ -151,6 +155,26 @@ fn missing(
         }
     }
     missing
+}
+
+/// See [`ComponentTemplate::items`].
+fn items(component: &ComponentResource) -> usize {
+    let engine = &component.engine.engine;
+    let ty = component.component.component_type();
+    let imports = ty.imports(engine).map(|(_, item)| inner(engine, &item.ty));
+    let exports = ty.exports(engine).map(|(_, item)| inner(engine, &item.ty));
+    imports.chain(exports).sum()
+}
+
+/// The number of items in an item. Validation limits how many one can have, and how deep.
+fn inner(engine: &Engine, item: &ComponentItem) -> usize {
+    let ComponentItem::ComponentInstance(instance) = item else {
+        return 1;
+    };
+    let exports = instance.exports(engine);
+    1 + exports
+        .map(|(_, item)| inner(engine, &item.ty))
+        .sum::<usize>()
 }
 
 /// The host modules it imports. Whether a store grants them is decided at the call.

@@ -1,7 +1,7 @@
 //! Instances, and their exports by name.
 
 use crate::core::global::GlobalResource;
-use crate::core::memory::{self, MemoryResource};
+use crate::core::memory::MemoryResource;
 use crate::core::table::TableResource;
 use crate::core::tag::TagResource;
 use crate::core::types;
@@ -34,6 +34,8 @@ pub struct InstanceResource {
     /// wasmtime's instance.
     pub instance: Instance,
     module: Module,
+    /// The name of its memory, see [`crate::core::memory::name`].
+    memory: Option<Arc<str>>,
     /// Functions called before: a lookup in wasmtime costs more than the call.
     signatures: Names<Signature>,
     /// `_initialize` has already been called; programs may call it again out of habit.
@@ -60,17 +62,18 @@ host_error! {
 }
 
 impl InstanceResource {
-    /// `initialized`: its `_initialize` has been called.
+    /// `memory` is the name of the module's memory. `initialized`: its `_initialize` has been called.
     pub fn new(
         cell: ResourceArc<StoreCell>,
         instance: Instance,
-        module: Module,
+        (module, memory): (Module, Option<Arc<str>>),
         initialized: bool,
     ) -> ResourceArc<Self> {
         ResourceArc::new(InstanceResource {
             cell,
             instance,
             module,
+            memory,
             signatures: Names::default(),
             initialized: AtomicBool::new(initialized),
             _live: Live::new(Kind::Instance),
@@ -80,6 +83,11 @@ impl InstanceResource {
     /// Its module.
     pub fn module(&self) -> &Module {
         &self.module
+    }
+
+    /// The name of its memory, if it has one, see [`crate::core::memory::name`].
+    pub fn memory(&self) -> Option<&str> {
+        self.memory.as_deref()
     }
 
     /// An exported function.
@@ -263,16 +271,16 @@ fn wrap<'a>(
     })
 }
 
-/// The instance's memory (see [`memory::name`]); nil if it has none.
+/// The instance's memory (see [`crate::core::memory::name`]); nil if it has none.
 #[rustler::nif]
 fn instance_memory<'a>(
     env: Env<'a>,
     instance: ResourceArc<InstanceResource>,
     via: Via,
 ) -> Term<'a> {
-    let name = memory::name(&instance.module).map(String::from);
     access::reply(env, &instance.cell, via, |mut cx| {
-        let memory = name.and_then(|name| instance.instance.get_memory(&mut cx, &name));
+        let name = instance.memory();
+        let memory = name.and_then(|name| instance.instance.get_memory(&mut cx, name));
         Ok(memory
             .map(|memory| MemoryResource::new(instance.cell.clone(), memory))
             .encode(env))

@@ -18,7 +18,16 @@ use crate::vm::error::{Error, Result};
 use crate::vm::resource::ResourceArc;
 use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, Env, NifResult, Term};
-use wasmtime::{Engine, ExternType, Instance, InstancePre, Linker, Module, StoreContextMut};
+use wasmtime::{Engine, ExternType, Instance, Linker, Module, StoreContextMut};
+
+/// The number of imports that are resolved on a normal scheduler, in half a millisecond.
+const MANY_IMPORTS: usize = 1000;
+
+/// Whether a NIF that instantiates something with this number of imports must move to a dirty scheduler, see
+/// [`dirty::again`].
+pub fn is_long(imports: usize) -> bool {
+    imports > MANY_IMPORTS && dirty::is_normal()
+}
 
 /// Instantiates a module together with its linked modules.
 #[rustler::nif]
@@ -31,40 +40,34 @@ fn instance_new<'a>(
     links: Vec<(String, ResourceArc<ModuleResource>)>,
     via: Via,
 ) -> NifResult<Term<'a>> {
-    if ImportTable::is_elsewhere(functions) {
+    let modules = || links.iter().map(|(_, module)| module).chain([&module]);
+    let imports: usize = modules().map(|module| module.imports()).sum();
+    let work = imports + links.len() + declarations.list_length().unwrap_or(0);
+    if ImportTable::is_elsewhere(functions) || is_long(work) {
         let (cell, module) = (cell.encode(env), module.encode(env));
         let (links, via) = (links.encode(env), via.encode(env));
         let args = [cell, module, declarations, functions, links, via];
         return Ok(dirty::again(env, c"instance_new", &args));
     }
     let engine = &cell.engine;
-    let modules = links.iter().map(|(_, module)| module).chain([&module]);
-    if modules
-        .into_iter()
-        .any(|module| !Engine::same(module.module.engine(), engine))
-    {
+    if modules().any(|module| !Engine::same(module.module.engine(), engine)) {
         return Ok(Error::text(atoms::foreign_engine(), "module").to_term(env));
     }
     let wanted = Wanted::decode(engine, declarations, functions)?;
-    let imports = links.iter().map(|(_, module)| module).chain([&module]);
-    let imports = imports.flat_map(|module| module.module.imports());
+    let imports = modules().flat_map(|module| module.module.imports());
     let needed = cell.hosts.imported(imports);
     let linker = module.engine.linker(cell.hosts, needed);
     let linker = match linker {
         Ok(linker) => linker,
         Err(error) => return Ok(Error::Guest(error).to_term(env)),
     };
-    let links = links
-        .into_iter()
-        .map(|(name, module)| (name, module.module.clone()))
-        .collect();
     // In one job: if the store were entered twice, another process could come in between and force a restart,
     // endlessly.
     let plan = Plan::Link {
         linker,
         wanted,
         links,
-        module: module.module.clone(),
+        module,
     };
     Ok(drive::begin(env, &cell, via, Job::task(plan, None)))
 }
@@ -78,23 +81,28 @@ fn instance_from_template<'a>(
     fuel: Option<u64>,
     via: Via,
 ) -> Term<'a> {
+    if is_long(template.module.imports()) {
+        let (cell, template) = (cell.encode(env), template.encode(env));
+        let args = [cell, template, fuel.encode(env), via.encode(env)];
+        return dirty::again(env, c"instance_from_template", &args);
+    }
     if let Err(error) = template.check(&cell) {
         return error.to_term(env);
     }
-    let plan = Plan::Template(template.template.clone());
+    let plan = Plan::Template(template);
     drive::begin(env, &cell, via, Job::task(plan, fuel))
 }
 
 /// The input for creating an instance.
 enum Plan {
     /// Imports resolved earlier.
-    Template(InstancePre<StoreData>),
+    Template(ResourceArc<TemplateResource>),
     /// Imports to resolve once the linked modules have been instantiated.
     Link {
         linker: Linker<StoreData>,
         wanted: Wanted,
-        links: Vec<(String, Module)>,
-        module: Module,
+        links: Vec<(String, ResourceArc<ModuleResource>)>,
+        module: ResourceArc<ModuleResource>,
     },
 }
 
@@ -107,12 +115,13 @@ impl Task for Plan {
 async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
     let (instance, module) = match plan {
         Plan::Template(template) => {
-            count(template.module(), &mut cx);
+            count(&template.module, &mut cx);
             let instance = template
+                .template
                 .instantiate_async(&mut cx)
                 .await
                 .map_err(Error::Guest)?;
-            (instance, template.module().clone())
+            (instance, template.module.clone())
         }
         Plan::Link {
             mut linker,
@@ -123,7 +132,7 @@ async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNi
             wanted.define(&mut linker, &mut cx)?;
             for (name, linked) in links {
                 let instance = link(&linker, &linked, true, &mut cx).await?;
-                initialize(&linked, instance, &mut cx).await?;
+                initialize(&linked.module, instance, &mut cx).await?;
                 linker
                     .instance(&mut cx, &name, instance)
                     .map_err(|error| Error::text(atoms::duplicate_import(), error))?;
@@ -131,9 +140,10 @@ async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNi
             (link(&linker, &module, false, &mut cx).await?, module)
         }
     };
-    let initialized = initialize(&module, instance, &mut cx).await?;
+    let initialized = initialize(&module.module, instance, &mut cx).await?;
     env::in_env(|env| {
         let cell = handoff::current_cell()?;
+        let module = (module.module.clone(), module.memory.clone());
         let resource = InstanceResource::new(cell, instance, module, initialized);
         Some(resource.encode(env).as_c_arg())
     })
@@ -141,18 +151,19 @@ async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNi
     .ok_or(Error::Cancelled)
 }
 
-fn count(module: &Module, cx: &mut StoreContextMut<'_, StoreData>) {
-    let memory = memory::name(module).filter(|name| *name != memory::NAME);
+fn count(module: &ModuleResource, cx: &mut StoreContextMut<'_, StoreData>) {
+    let memory = module.memory.as_deref();
+    let memory = memory.filter(|name| *name != memory::NAME);
     cx.data_mut().count_instance(memory);
 }
 
 async fn link(
     linker: &Linker<StoreData>,
-    module: &Module,
+    module: &ModuleResource,
     linked: bool,
     cx: &mut StoreContextMut<'_, StoreData>,
 ) -> Result<Instance> {
-    let template = linker::prepare(linker, module, linked, cx)?;
+    let template = linker::prepare(linker, &module.module, linked, cx)?;
     count(module, cx);
     template.instantiate_async(cx).await.map_err(Error::Guest)
 }

@@ -15,7 +15,7 @@ use wasmtime::{ExternType, Memory, MemoryType, Module};
 /// The name that C, Rust, Go and others give a module's memory.
 pub const NAME: &str = "memory";
 
-/// The name of a module's default memory: `memory`, otherwise the first exported one.
+/// The name of a module's default memory: `memory`, otherwise the first exported one. Looks through all exports.
 pub fn name(module: &Module) -> Option<&str> {
     if let Some(ExternType::Memory(_)) = module.get_export(NAME) {
         return Some(NAME);

@@ -4,6 +4,7 @@ use crate::core::artefact;
 #[cfg(feature = "compiler")]
 use crate::core::compile;
 use crate::core::engine::EngineResource;
+use crate::core::memory;
 use crate::core::types;
 use crate::vm::atoms;
 use crate::vm::error::Error;
@@ -11,6 +12,7 @@ use crate::vm::live::{Kind, Live};
 use crate::vm::mappings::{self, Mappings};
 use crate::vm::resource::{ResourceArc, named_resource};
 use rustler::{Binary, Encoder, Env, Term};
+use std::sync::Arc;
 use wasmtime::Module;
 
 /// A compiled module.
@@ -19,6 +21,8 @@ pub struct ModuleResource {
     pub module: Module,
     /// The engine that it was compiled for.
     pub engine: ResourceArc<EngineResource>,
+    /// The name of its memory, see [`memory::name`].
+    pub memory: Option<Arc<str>>,
     _mappings: Mappings,
     _live: Live,
 }
@@ -26,12 +30,20 @@ pub struct ModuleResource {
 named_resource!(ModuleResource, "module");
 impl std::panic::RefUnwindSafe for ModuleResource {}
 
+impl ModuleResource {
+    /// The number of its imports.
+    pub fn imports(&self) -> usize {
+        self.module.imports().len()
+    }
+}
+
 fn resource<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, module: Module) -> Term<'a> {
     let mappings = match Mappings::take(mappings::CODE) {
         Ok(mappings) => mappings,
         Err(error) => return Error::from(error).to_term(env),
     };
     let resource = ResourceArc::new(ModuleResource {
+        memory: memory::name(&module).map(Arc::from),
         module,
         engine,
         _mappings: mappings,

@@ -17,7 +17,8 @@ use wasmtime::{AsContextMut, Engine, InstancePre, Store, StoreContextMut};
 
 /// A module with resolved imports.
 pub struct TemplateResource {
-    module: ResourceArc<ModuleResource>,
+    /// Its module.
+    pub module: ResourceArc<ModuleResource>,
     /// wasmtime's template.
     pub template: InstancePre<StoreData>,
     /// The store that the template is tied to, if it imports an item of one.

@@ -14,6 +14,7 @@ use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::resource::ResourceArc;
 use crate::wasi::http::outgoing::Outgoing;
+use rustler::schedule::consume_timeslice;
 use rustler::{Encoder, Env, Term};
 use wasmtime::{AsContextMut, Store, StoreContextMut};
 
@@ -160,10 +161,14 @@ fn drive<'a>(
     mut execution: Execution,
     mut handoff: Handoff,
 ) -> Term<'a> {
+    let ticks = ticker::ticks();
     match execution.poll(cell, &mut handoff, cell) {
         Polled::Finished((store, result)) => {
             drop(execution);
             let term = ended(env, &result);
+            if result.is_err() {
+                charge(env, ticks);
+            }
             cell.leave(env, Phase::Idle(store));
             term
         }
@@ -173,7 +178,7 @@ fn drive<'a>(
                 execution.watched = true;
                 cell.watch(cell, env, execution.driver);
             }
-            pending(env, cell, execution, handoff.event)
+            pending(env, cell, execution, handoff.event, ticks)
         }
     }
 }
@@ -183,6 +188,7 @@ fn pending<'a>(
     cell: &ResourceArc<StoreCell>,
     mut execution: Execution,
     event: Option<Event>,
+    ticks: u64,
 ) -> Term<'a> {
     match event {
         Some(Event::Import(import)) => {
@@ -194,6 +200,9 @@ fn pending<'a>(
         Some(Event::Nested(result)) => {
             execution.suspended.end_nested();
             let term = ended(env, &result);
+            if result.is_err() {
+                charge(env, ticks);
+            }
             cell.leave(env, Phase::Suspended(execution));
             term
         }
@@ -208,11 +217,19 @@ fn pending<'a>(
                 Some(number) => (atoms::wait(), number).encode(env),
                 None => {
                     // A slice uses up the whole time slice: other processes get the scheduler next.
-                    rustler::schedule::consume_timeslice(env, 100);
+                    consume_timeslice(env, 100);
                     atoms::yield_().encode(env)
                 }
             }
         }
+    }
+}
+
+/// Charges the process for a failed call. A guest that is running at a tick ends its slice. What follows a trap, such as
+/// walking its stack, takes longer than many calls and does not notice ticks.
+fn charge(env: Env, ticks: u64) {
+    if ticker::ticks() != ticks {
+        consume_timeslice(env, 100);
     }
 }
 

@@ -33,6 +33,14 @@ static NEXT_ENGINE: AtomicU64 = AtomicU64::new(1);
 static ENGINES: Mutex<Option<HashMap<u64, EngineWeak>>> = Mutex::new(None);
 static SLOTS: Mutex<Vec<&'static Slot>> = Mutex::new(Vec::new());
 
+/// Ticks so far.
+static TICKS: AtomicU64 = AtomicU64::new(0);
+
+/// A number that grows with each tick while guests run.
+pub fn ticks() -> u64 {
+    TICKS.load(Ordering::Relaxed)
+}
+
 /// The id of the engine whose guest this thread runs; 0 for none.
 #[repr(align(128))]
 struct Slot(AtomicU64);
@@ -204,6 +212,7 @@ fn running_engines(ids: &mut Vec<u64>) -> usize {
 }
 
 fn tick(ids: &[u64]) {
+    TICKS.fetch_add(1, Ordering::Relaxed);
     let engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(engines) = engines.as_ref() else {
         return;

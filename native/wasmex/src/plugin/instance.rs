@@ -1,5 +1,6 @@
 //! Plug-in instances: each has its own store and is initialised once.
 
+use crate::core::instantiate::is_long;
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
@@ -12,6 +13,7 @@ use crate::plugin::memory;
 use crate::plugin::state::{Running, Settings, State};
 use crate::plugin::template::PluginTemplate;
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::live::{Kind, Live};
@@ -78,6 +80,10 @@ fn plugin_start<'a>(
     plugin: ResourceArc<PluginResource>,
     fuel: Option<u64>,
 ) -> Term<'a> {
+    if is_long(plugin.template.imports) {
+        let args = [plugin.encode(env), fuel.encode(env)];
+        return dirty::again(env, c"plugin_start", &args);
+    }
     let job = Job::task(Start(plugin.template.clone()), fuel);
     drive::begin(env, &plugin.cell(), Via::Store, job)
 }

@@ -26,6 +26,8 @@ pub struct PluginTemplate {
     pub linker: Linker<StoreData>,
     /// In the order of instantiation; the last is the plug-in itself.
     pub modules: Vec<Linked>,
+    /// The number of their imports.
+    pub imports: usize,
     /// The host modules they import.
     pub hosts: Hosts,
     /// The library's own Elixir functions, by index.
@@ -81,6 +83,7 @@ fn make(
 ) -> Result<PluginTemplate> {
     let broken = |error: wasmtime::Error| Error::chain(atoms::compile(), &error);
     let kernel = Kernel::of(&engine.engine).map_err(broken)?;
+    let number = modules.iter().map(|(_, module)| module.imports()).sum();
     let imports = modules
         .iter()
         .flat_map(|(_, module)| module.module.imports());
@@ -103,6 +106,7 @@ fn make(
         kernel,
         linker,
         modules,
+        imports: number,
         hosts,
         own: [table.function(LOG), table.function(HTTP)],
         sending,

@@ -305,7 +305,7 @@ impl BytesCall {
     }
 
     fn memory(&self, mut cx: StoreContextMut<'_, StoreData>) -> Result<Memory> {
-        let usual = memory::name(self.instance.module());
+        let usual = self.instance.memory();
         let name = self.memory.as_deref().or(usual).unwrap_or(memory::NAME);
         let memory = self.instance.instance.get_memory(&mut cx, name);
         memory.ok_or_else(|| {

@@ -45,6 +45,17 @@ defmodule Wasmex.WITTest do
     end
   end
 
+  # Its section claims to have 2 GiB, which the parser would allocate.
+  @tag :tmp_dir
+  test "a core module among the dependencies of a folder is rejected", %{tmp_dir: dir} do
+    File.write!(Path.join(dir, "w.wit"), "package a:b; world w { import c:d/e; }")
+    File.mkdir_p!(Path.join(dir, "deps"))
+    module = <<0, "asm", 1, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x07>>
+    File.write!(Path.join(dir, "deps/bomb.wasm"), module)
+    assert {:error, %Error{reason: :wit} = error} = WIT.world({:path, dir})
+    assert Exception.message(error) =~ "got a core module"
+  end
+
   test "resources of exports and imports" do
     text = File.read!(Path.join(@wit, "world.wit"))
     {:ok, infos} = Guest.from_wit(text)

@@ -64,7 +64,7 @@ impl Source {
         match self {
             Source::Text { text, .. } => door::wit(text.as_bytes(), limits),
             Source::Path(path) => check_path(path, DEPS, limits),
-            Source::Component(bytes) => door::binary(bytes, limits),
+            Source::Component(bytes) => check_component(bytes, limits),
         }
     }
 }
@@ -86,9 +86,19 @@ fn check_path(path: &Path, deeper: usize, limits: &Limits) -> Result<()> {
         _ => return Ok(()),
     };
     match bytes.starts_with(b"\0asm") {
-        true => door::binary(&bytes, limits),
+        true => check_component(&bytes, limits),
         false => door::wit(&bytes, limits),
     }
+}
+
+/// The parser allocates what the sections of a core module claim, so that those are rejected here; it reads components
+/// only. The scan rejects components with such sections.
+fn check_component(bytes: &[u8], limits: &Limits) -> Result<()> {
+    if let Some([_, _, 0, 0]) = bytes.get(4..8) {
+        let text = "Failed to parse WIT: expected a component or a WIT package, got a core module";
+        return Err(Error::text(atoms::wit(), text));
+    }
+    door::binary(bytes, limits)
 }
 
 fn resolve(source: &Source, world: Option<&str>) -> Result<(Resolve, WorldId)> {

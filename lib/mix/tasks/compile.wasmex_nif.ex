@@ -94,8 +94,10 @@ defmodule Mix.Tasks.Compile.WasmexNif do
     do: "prebuilt #{digest} #{inspect(Enum.map(products(), & &1.installed))}"
 
   @impl true
+  # No other module of this project: without a build there is none.
   def clean do
-    Enum.each([installed(library()), installed(helper()), @stamp], &File.rm/1)
+    installed = for name <- [library_name(), helper_name()], do: Path.join(@native, name)
+    Enum.each([@stamp | installed], &File.rm/1)
   end
 
   defp current? do
@@ -140,28 +142,27 @@ defmodule Mix.Tasks.Compile.WasmexNif do
   # The package, what it is called in messages, the file that cargo makes, and its name in priv.
   # `:erlang.load_nif/2` appends the extension itself: `.dll` on Windows, `.so` elsewhere, macOS too.
   defp library do
-    name = if windows?(), do: "wasmex.dll", else: "wasmex.so"
-
     %{
       package: "wasmex",
       description: "native library",
       built: built_name(),
-      installed: name,
+      installed: library_name(),
       features: Features.cargo(features())
     }
   end
 
   defp helper do
-    name = if windows?(), do: "wasmex-compiler.exe", else: "wasmex-compiler"
-
     %{
       package: "wasmex-compiler",
       description: "compiler helper",
-      built: name,
-      installed: name,
+      built: helper_name(),
+      installed: helper_name(),
       features: []
     }
   end
+
+  defp library_name, do: if(windows?(), do: "wasmex.dll", else: "wasmex.so")
+  defp helper_name, do: if(windows?(), do: "wasmex-compiler.exe", else: "wasmex-compiler")
 
   defp cargo!(cargo, product) do
     # cargo adds no hash to the names of linked files: another checkout with the same target folder writes the same

@@ -14,9 +14,23 @@ defmodule Wasmex.HTTP.Folder do
   @extensions [".wasm", ".wat", ".cwasm"]
   @every 500
 
+  # How many files are compiled at the same time: far fewer than may wait for the compiler, which others use too.
+  @loads 16
+
   # `only` restricts the scan to one file of the folder; may be nil.
   # `scope` and `owner` are those of `Wasmex.HTTP.Versions`.
-  defstruct [:dir, :only, :table, :settings, :stats, :scope, :owner, files: %{}, loading: %{}]
+  defstruct [
+    :dir,
+    :only,
+    :table,
+    :settings,
+    :stats,
+    :scope,
+    :owner,
+    files: %{},
+    loading: %{},
+    waiting: %{}
+  ]
 
   @doc """
   Options: `:dir` or `:file`, `:functions` (settings by name), `:defaults` (settings for all), `:stats`. Raises for
@@ -224,14 +238,19 @@ defmodule Wasmex.HTTP.Folder do
     end
   end
 
-  defp loading?(state, file),
-    do: Enum.any?(state.loading, fn {_ref, {other, _}} -> other == file end)
+  defp loading?(state, file) do
+    is_map_key(state.waiting, file) or
+      Enum.any?(state.loading, fn {_ref, {other, _}} -> other == file end)
+  end
 
   defp fresh?(%{stamp: {mtime, ctime, _, _}, at: at}), do: max(mtime, ctime) + 2 >= at
 
   defp digest(path) do
     with {:ok, bytes} <- File.read(path), do: :crypto.hash(:sha256, bytes)
   end
+
+  defp load(%{loading: loading} = state, file, now) when map_size(loading) >= @loads,
+    do: put_in(state.waiting[file], now)
 
   defp load(state, file, now) do
     # Monitored and not linked, so that a failure does not end this process.
@@ -262,6 +281,13 @@ defmodule Wasmex.HTTP.Folder do
          do: {:ok, function}
   end
 
+  defp load_next(%{waiting: waiting} = state) do
+    case Enum.take(waiting, 1) do
+      [{file, now}] -> load(%{state | waiting: Map.delete(waiting, file)}, file, now)
+      [] -> state
+    end
+  end
+
   defp loaded(state, ref, reason) do
     {{file, now}, loading} = Map.pop(state.loading, ref)
 
@@ -272,7 +298,8 @@ defmodule Wasmex.HTTP.Folder do
       end
 
     put(state, now.name, result)
-    %{state | loading: loading, files: Map.put(state.files, file, Map.put(now, :digest, digest))}
+    files = Map.put(state.files, file, Map.put(now, :digest, digest))
+    load_next(%{state | loading: loading, files: files})
   end
 
   # The new resident server is running now; the previous one ends.

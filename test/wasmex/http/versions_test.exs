@@ -92,4 +92,13 @@ defmodule Wasmex.HTTP.VersionsTest do
       end
     end
   end
+
+  test "a folder of more files than compiles may wait", %{tmp_dir: dir} do
+    names = for n <- 1..300, do: "f#{n}"
+    for name <- names, do: File.write!(Path.join(dir, name <> ".wat"), program(name, false))
+    server = start_supervised!({Server, dir: dir, port: 0})
+
+    for name <- names,
+        do: assert({:ok, [%{version: 1}]} = Deploy.versions(Server.deployed_as(server, name)))
+  end
 end

@@ -190,7 +190,9 @@ defmodule Wasmex.Components.HTTPTest do
 
       task = Task.async(fn -> Wasmex.HTTP.call(function, request("POST", "/echo", body)) end)
       assert_receive {:asked, 1, _pid}, 60_000
+      monitor = Process.monitor(function.pool.server)
       Process.exit(function.pool.server, :kill)
+      assert_receive {:DOWN, ^monitor, _, _, :killed}, 60_000
       for _ <- 1..2, do: send(task.pid, :go)
       assert %{status: 200, body: "bodybody", error: nil} = Task.await(task, :infinity)
       assert counts(function, 2) == ~w(1 1)

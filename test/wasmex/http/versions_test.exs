@@ -69,7 +69,9 @@ defmodule Wasmex.HTTP.VersionsTest do
     changed(server, dir, "two", true)
     for _ <- 1..5, do: assert({500, _} = get(port))
     Guest.wait_until(fn -> get(port) == {200, "one"} end)
-    assert {:ok, [%{what: :rolled_back, why: "5 of 5 calls failed"} | _]} = Deploy.history(name)
+    assert {:ok, [%{what: :rolled_back, why: why} | _]} = Deploy.history(name)
+    # One more call may have failed before the rollback.
+    assert why =~ ~r/^(\d+) of \1 calls failed$/
   end
 
   test "names go with their files and with the server", %{tmp_dir: dir} do

@@ -24,9 +24,10 @@ pub fn limits(options: &Options) -> wasmtime::Result<Limits> {
 
 /// The same as an argument of a NIF, or an engine, whose limits they are.
 pub fn limits_of(term: Term) -> NifResult<Limits> {
-    match ResourceArc::<EngineResource>::find(term) {
-        Some(engine) => Ok(engine.limits.clone()),
-        None => limits(&term.decode()?).map_err(|_| rustler::Error::BadArg),
+    match term.decode::<Options>() {
+        Ok(options) => limits(&options).map_err(|_| rustler::Error::BadArg),
+        // Its decoder says what is wrong with a handle.
+        Err(_) => Ok(term.decode::<ResourceArc<EngineResource>>()?.limits.clone()),
     }
 }
 

@@ -14,6 +14,8 @@ defmodule Wasmex.MixProject do
       compilers: Mix.compilers() ++ [:wasmex_nif],
       start_permanent: Mix.env() == :prod,
       aliases: [check: &check/1],
+      # Only the build downloads, and starts it itself.
+      xref: [exclude: [:httpc, :inets]],
       package: package(),
       docs: docs(),
       # Not tests of ExUnit: scripts run them. Elixir before 1.19 knows no such key.

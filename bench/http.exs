@@ -188,8 +188,9 @@ defmodule Bench.HTTP do
 
     {number,
      fn ->
-       System.cmd("/bin/kill", ["#{pid}"])
+       # Before the kill, which closes it.
        Port.close(port)
+       System.cmd("/bin/kill", ["#{pid}"])
        File.rm(wasm)
      end}
   end

@@ -3,7 +3,8 @@ cache = Path.join(System.tmp_dir!(), "wasmex-test-#{System.pid()}")
 System.put_env("WASMEX_CACHE", cache)
 System.at_exit(fn _status -> File.rm_rf(cache) end)
 
-# Kills, floods and races take their time: `mix test --include stress`.
+# Kills, floods and races take their time: `mix test --include stress`. So does what starts many VMs, or has to be
+# installed first: `--include package`. The gate runs both.
 # Waits end when what they wait for is there; these bounds are for machines that have much else to do.
 ExUnit.start(
   assert_receive_timeout: 10_000,

@@ -3,6 +3,7 @@ defmodule Mix.Tasks.Wasmex.InstallTest do
   use ExUnit.Case, async: true
 
   @moduletag :mix
+  @moduletag :package
   @moduletag timeout: :infinity
 
   @rust Path.expand("test/guests/rust_wasi/rust_wasi.wasm")

@@ -32,6 +32,7 @@ defmodule Mix.Tasks.TerminalTest do
     System.cmd("sh", ["-c", command], env: env)
   end
 
+  @tag :package
   @tag :tmp_dir
   test "a reader that leaves after a line ends each quietly", %{tmp_dir: dir} do
     for command <- [
@@ -49,6 +50,7 @@ defmodule Mix.Tasks.TerminalTest do
 
   # util-linux's script runs a command on a terminal of its own.
   @tag skip: if(System.find_executable("script") == nil, do: "there is no script")
+  @tag :package
   test "colours on a terminal, and none in a pipe" do
     assert {piped, 0} = sh("mix wasmex.inspect #{@rust}")
     refute piped =~ "\e["

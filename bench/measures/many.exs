@@ -28,10 +28,6 @@ defmodule Bench.Many do
         test: {:at_most, 16}
       ),
       row("asleep: threads added", asleep.threads, "", goal: "0", test: {:at_most, 0}),
-      row("memory kept after they ended", asleep.kept / 1024, "MiB",
-        goal: "at most 20 MiB",
-        test: {:at_most, 20}
-      ),
       row("asleep for 2 s: in all", asleep.ms / 1000, "s", goal: "little more than 2 s")
     ]
 
@@ -83,11 +79,8 @@ defmodule Bench.Many do
     end
 
     ms = System.monotonic_time(:millisecond) - started
-    # Freed memory is returned after a second without further stores.
-    Process.sleep(@returned)
 
     %{
-      kept: rss() - rss,
       alive_rss: (elem(alive, 0) - rss) / count,
       alive_mappings: elem(alive, 1),
       rss: (elem(asleep, 0) - rss) / count,

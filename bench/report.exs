@@ -14,20 +14,26 @@ defmodule Bench.Report do
   # The minimum share of a core for a loop of plain Rust on an idle machine.
   @idle 0.97
 
-  defp readme(_rows, _share, true), do: "README.md is written by full runs only"
+  # bench/README.md has all rows, README.md the most important ones.
+  defp readme(_rows, _share, true), do: "The READMEs are written by full runs only"
 
   defp readme(_rows, share, false) when share < @idle do
-    "UNDER LOAD: a loop got only #{percent(share)} of its core. These figures are worth little; README.md is left as it is"
+    "UNDER LOAD: a loop got only #{percent(share)} of its core. These figures are worth little; the READMEs are left as they are"
   end
 
   defp readme(rows, share, false) do
-    text = File.read!("README.md")
+    measured = measured(share)
+    write("README.md", measured, Enum.filter(rows, & &1.readme))
+    write("bench/README.md", measured, rows)
+    "written: the tables in README.md and bench/README.md"
+  end
+
+  defp write(path, measured, rows) do
     {start, stop} = {"<!-- bench/run begins -->\n", "<!-- bench/run ends -->"}
-    [before, rest] = String.split(text, start, parts: 2)
+    [before, rest] = path |> File.read!() |> String.split(start, parts: 2)
     [_old, after_it] = String.split(rest, stop, parts: 2)
-    block = "\n#{measured(share)}\n\n#{table(rows)}\n\n"
-    File.write!("README.md", before <> start <> block <> stop <> after_it)
-    "written: the table in README.md"
+    block = "\n#{measured}\n\n#{table(rows)}\n\n"
+    File.write!(path, before <> start <> block <> stop <> after_it)
   end
 
   defp measured(share) do

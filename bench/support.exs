@@ -79,7 +79,10 @@ defmodule Bench do
     end
   end
 
-  @doc "One row of the table. `rust` is the key of the baseline's figure to compare with."
+  @doc """
+  One row of the table. `rust` is the key of the baseline's figure to compare with, `goal` the most that the ratio or
+  the value may be, `readme` whether README.md has this row, too.
+  """
   def row(name, value, unit, opts \\ []) do
     %{
       name: name,
@@ -89,7 +92,8 @@ defmodule Bench do
       rust: opts[:rust],
       goal: opts[:goal],
       # The test for the goal: {:ratio, 1.8}, {:at_most, 0.45}, or nil.
-      test: opts[:test]
+      test: opts[:test],
+      readme: opts[:readme] == true
     }
   end
 end

@@ -15,76 +15,97 @@ defmodule Bench.Components do
     {:ok, template} = Template.new(component, imports)
     instance = instance(template)
     numbers = Enum.to_list(0..9_999)
+    packed = {:u32, for(n <- numbers, into: <<>>, do: <<n::little-32>>)}
+    points = for n <- 0..999, do: %{"x" => n, "y" => -n}
+    strings = for n <- 0..999, do: "string #{n}"
     bytes = :binary.copy(<<7>>, 1_048_576)
     {:ok, counter} = GuestResource.new(instance, @counter, [0])
     add = [hd(@counter), "[method]counter.add"]
 
     [
       measure("component: add(s32, s32)", "add", n, fn -> call(instance, "add", [40, 2]) end,
-        goal: "at most 1.5 µs",
-        test: {:at_most, 1.5}
+        [readme: true] ++ at_most(2.5)
       ),
       measure(
         "component: greet(string)",
         "greet",
         n,
         fn -> call(instance, "greet", ["Wasmex"]) end,
-        three()
+        [readme: true] ++ at_most(2.5)
       ),
       measure(
         "component: record of 20 fields",
         "record",
         div(n, 10),
         fn -> call(instance, {@values, "echo-wide"}, [wide()]) end,
-        three()
+        at_most(3)
       ),
       measure(
-        "component: list of 10,000 u32",
+        "component: list of 10,000 u32, there and back",
         "numbers",
         div(n, 1_000),
         fn -> call(instance, {@values, "echo-numbers"}, [numbers]) end,
-        three()
+        [readme: true] ++ at_most(25)
+      ),
+      measure(
+        "the same, packed",
+        "numbers",
+        div(n, 100),
+        fn -> call(instance, {@values, "echo-numbers"}, [packed], lists: :binary) end,
+        [readme: true] ++ at_most(2.5)
+      ),
+      measure(
+        "component: 1,000 records of two numbers",
+        "points",
+        div(n, 1_000),
+        fn -> call(instance, {@values, "echo-points"}, [points]) end,
+        at_most(5)
+      ),
+      measure(
+        "component: 1,000 strings",
+        "strings",
+        div(n, 1_000),
+        fn -> call(instance, {@values, "echo-strings"}, [strings]) end,
+        at_most(5)
       ),
       measure(
         "component: list<u8> of 1 MiB, there and back",
         "bytes",
         div(n, 1_000),
         fn -> call(instance, {@values, "echo-bytes"}, [bytes]) end,
-        goal: "at most 2x Rust",
-        test: {:ratio, 2}
+        [readme: true] ++ at_most(2)
       ),
       measure(
         "component: list<u8> of 1 MiB, there",
         "bytes_in",
         div(n, 1_000),
         fn -> call(instance, {@values, "count-bytes"}, [bytes]) end,
-        goal: "at most 2x Rust",
-        test: {:ratio, 2}
+        at_most(2)
       ),
       measure(
         "component: resource method",
         "method",
         n,
         fn -> call(instance, add, [counter, 1]) end,
-        []
+        at_most(2.5)
       ),
       row(
         "component: import from a guest loop",
         per_op(n, &call(instance, "import-loop", [&1])),
         "µs",
-        rust: "component_import"
+        [rust: "component_import"] ++ at_most(4)
       ),
       measure(
         "component: instance from a template",
         "instantiate",
         div(n, 100),
         fn -> instance(template) end,
-        []
+        at_most(1.2)
       )
     ]
   end
 
-  defp three, do: [goal: "at most 3x Rust", test: {:ratio, 3}]
+  defp at_most(ratio), do: [goal: "#{ratio}x", test: {:ratio, ratio}]
 
   defp measure(name, rust, n, fun, opts),
     do: row(name, per_op(n, &times(fun, &1)), "µs", [rust: "component_" <> rust] ++ opts)
@@ -96,7 +117,8 @@ defmodule Bench.Components do
     times(fun, n - 1)
   end
 
-  defp call(instance, path, params), do: {:ok, _} = Instance.call(instance, path, params)
+  defp call(instance, path, params, opts \\ []),
+    do: {:ok, _} = Instance.call(instance, path, params, opts)
 
   defp instance(template) do
     {:ok, store} = Store.new()

@@ -11,7 +11,7 @@ wasmtime::component::bindgen!({
     exports: { default: async },
 });
 
-use exports::test::bench::values::{Color, Permissions, Wide};
+use exports::test::bench::values::{Color, Permissions, Point, Wide};
 
 struct Host;
 
@@ -59,6 +59,14 @@ pub fn components(engine: &Engine, path: &str, n: u64, figures: &mut Figures) ->
     let numbers: Vec<u32> = (0..10_000).collect();
     time("component_numbers", n / 1_000, &mut |store| {
         block_on(values.call_echo_numbers(store, &numbers)).map(drop)
+    })?;
+    let points: Vec<Point> = (0..1_000).map(|x| Point { x, y: -x }).collect();
+    time("component_points", n / 1_000, &mut |store| {
+        block_on(values.call_echo_points(store, &points)).map(drop)
+    })?;
+    let strings: Vec<String> = (0..1_000).map(|n| format!("string {n}")).collect();
+    time("component_strings", n / 1_000, &mut |store| {
+        block_on(values.call_echo_strings(store, &strings)).map(drop)
     })?;
     let bytes = vec![7; 1 << 20];
     time("component_bytes", n / 1_000, &mut |store| {

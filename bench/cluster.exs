@@ -59,7 +59,7 @@ defmodule Bench.Cluster do
 
     [plain, ours] = for list <- [plain, ours], do: list |> Enum.sort() |> Enum.at(3)
     row(":erpc.call/4 of a function that does nothing", "#{round(plain)} µs", "")
-    row("Cluster.call/4 of add on the same node", "#{round(ours)} µs", "")
+    row("Cluster.call/4 of add to the same node", "#{round(ours)} µs", "")
     row("overhead", "#{Float.round(ours / plain, 2)}", "at most 1.3")
   end
 

@@ -139,5 +139,5 @@ defmodule Bench.Report do
     """
   end
 
-  defp escape(text), do: String.replace(text, "&", "&amp;")
+  defp escape(text), do: text |> String.replace("&", "&amp;") |> String.replace("<", "&lt;")
 end

@@ -23,7 +23,11 @@ defmodule Bench.Components do
     add = [hd(@counter), "[method]counter.add"]
 
     [
-      measure("component: add(s32, s32)", "add", n, fn -> call(instance, "add", [40, 2]) end,
+      measure(
+        "component: add(s32, s32)",
+        "add",
+        n,
+        fn -> call(instance, "add", [40, 2]) end,
         [readme: true] ++ at_most(2.5)
       ),
       measure(

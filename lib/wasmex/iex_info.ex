@@ -26,6 +26,23 @@ if Code.ensure_loaded?(IEx.Info) do
       Wasmex.Reference => {"An object of a guest, to pass back to it", [Wasmex.Instance]},
       Wasmex.Pipe =>
         {"A standard stream of a guest: read/1 and write/2", [Wasmex.Wasi.WasiOptions]},
+      Wasmex.Linker =>
+        {"Imports for modules: define/3 adds some, instantiate_pre/3 makes a template",
+         [Wasmex.Template]},
+      Wasmex.Code =>
+        {"Code identified by its SHA-256, which can be sent to other nodes: see compiled/1",
+         [Wasmex.Deploy, Wasmex.Pool]},
+      Wasmex.Snapshot =>
+        {"Code with the state of an initialised guest: its field bytes can be compiled",
+         [Wasmex.Module]},
+      Wasmex.Profile =>
+        {"Samples of the stack of a guest: see flame_graph/1 and folded/1", [Wasmex.Run]},
+      Wasmex.Socket =>
+        {"A connection to a guest or for it: send/2 and recv/3", [Wasmex.Socket.Listener]},
+      Wasmex.Socket.Listener =>
+        {"A listener that guests accept connections from", [Wasmex.Socket]},
+      Wasmex.HTTP.Function =>
+        {"A function over HTTP, for Wasmex.HTTP.call/2", [Wasmex.HTTP, Wasmex.Plug]},
       Wasmex.Plugin => {"A plug-in: call/4", [Wasmex.Plugin.Pool]},
       Wasmex.Plugin.Compiled =>
         {"A compiled plug-in: Wasmex.Plugin.new/2 creates a plug-in", [Wasmex.Plugin]},

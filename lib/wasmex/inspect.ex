@@ -4,7 +4,7 @@ defmodule Wasmex.Inspect do
   # unavailable (the store is in use, the handle belongs to another node) are omitted, and the reference identifies the
   # handle.
 
-  alias Wasmex.{Native, Printable}
+  alias Wasmex.{Native, Printable, Quantity}
   alias Wasmex.Call.Turn
 
   # Maximum length of a name, and number of exports shown.
@@ -93,6 +93,28 @@ defmodule Wasmex.Inspect do
     do: join([name && Kernel.inspect(name), plugin(compiled)])
 
   defp describe(%Wasmex.Plugin.Compiled{} = compiled), do: plugin(compiled)
+
+  defp describe(%Wasmex.Linker{imports: imports, wasi: wasi}) do
+    names =
+      for {namespace, definitions} <- Enum.sort(imports),
+          name <- definitions |> Map.keys() |> Enum.sort(),
+          do: Printable.name("#{namespace}.#{name}")
+
+    join([some("imports", names), if(wasi, do: "wasi")]) || "no imports"
+  end
+
+  defp describe(%Wasmex.Snapshot{bytes: bytes, kind: kind, memory: memory}) do
+    "#{kind} of #{Quantity.bytes(byte_size(bytes))}, #{Quantity.bytes(memory)} of memory"
+  end
+
+  defp describe(%Wasmex.HTTP.Function{name: name, convention: convention, size: size}),
+    do: join([name(name), to_string(convention), Quantity.bytes(size)])
+
+  defp describe(%Wasmex.Profile{name: name, stacks: stacks}) do
+    samples = for {_frames, count} <- stacks, reduce: 0, do: (sum -> sum + count)
+    join([name(name), plural(samples, "sample")])
+  end
+
   defp describe(_handle), do: nil
 
   defp plugin(compiled), do: some("functions", Wasmex.Plugin.functions(compiled))
@@ -155,6 +177,10 @@ for module <- [
       Wasmex.Pipe,
       Wasmex.Plugin,
       Wasmex.Plugin.Compiled,
+      Wasmex.Linker,
+      Wasmex.Snapshot,
+      Wasmex.Profile,
+      Wasmex.HTTP.Function,
       Wasmex.Components.Component,
       Wasmex.Components.Template,
       Wasmex.Components.Instance,
@@ -164,8 +190,8 @@ for module <- [
   defimpl Inspect, for: module do
     import Inspect.Algebra
 
-    def inspect(%module{reference: reference} = handle, opts) do
-      inside = Wasmex.Inspect.words(handle) || to_doc(reference, opts)
+    def inspect(%module{} = handle, opts) do
+      inside = Wasmex.Inspect.words(handle) || to_doc(Map.get(handle, :reference), opts)
       concat(["#", Kernel.inspect(module), "<", inside, ">"])
     end
   end

@@ -86,7 +86,60 @@ defmodule Mix.Tasks.TerminalTest do
     end
 
     assert "wasmex.run" in complete.(["mix", "wasmex.r"])
+    assert "wasmex.install" in complete.(["mix", "wasmex.i"])
     assert "--timeout" in complete.(["mix", "wasmex.run", "--time"])
+    assert "-h" in complete.(["mix", "wasmex.run", "-"])
     assert "--lang" in complete.(["mix", "wasmex.new", "--l"])
+    assert complete.(["mix", "wasmex.new", "--lang", "zi"]) == ["zig"]
+    # Files are completed by bash itself.
+    assert complete.(["mix", "wasmex.inspect", "READ"]) == []
+  end
+
+  @tag skip: if(System.find_executable("fish") == nil, do: "there is no fish")
+  @tag :tmp_dir
+  test "completion in fish", %{tmp_dir: dir} do
+    script = Path.join(dir, "completion.fish")
+    {text, 0} = sh("mix wasmex.completion fish")
+    File.write!(script, text)
+
+    complete = fn line ->
+      args = ["--no-config", "-c", "source #{script}; complete -C '#{line}'"]
+      {out, 0} = System.cmd("fish", args)
+      for row <- String.split(out, "\n", trim: true), do: row |> String.split("\t") |> hd()
+    end
+
+    assert "wasmex.run" in complete.("mix wasmex.r")
+    assert complete.("mix wasmex.run --time") == ["--timeout"]
+    assert "zig" in complete.("mix wasmex.new --lang ")
+    assert complete.("mix wasmex.inspect READ") == ["README.md"]
+  end
+
+  @zsh """
+  zmodload zsh/zpty
+  zpty -b shell 'TERM=dumb zsh -f -i'
+  zpty -w shell "PS1='% '; unsetopt zle_bracketed_paste; autoload -Uz compinit; compinit -u -D; source $1; echo rea''dy"
+  zpty -r -m shell text '*ready*'
+  zpty -n -w shell "$2"$'\t\t'
+  zpty -r -m shell text "*$3*" && print found
+  zpty -d shell
+  """
+
+  # Keys are pressed in a terminal of zsh's own; reading waits until the text appears.
+  @tag skip: if(System.find_executable("zsh") == nil, do: "there is no zsh")
+  @tag :tmp_dir
+  test "completion in zsh", %{tmp_dir: dir} do
+    script = Path.join(dir, "completion.zsh")
+    {text, 0} = sh("mix wasmex.completion zsh")
+    File.write!(script, text)
+
+    for {line, found} <- [
+          {"mix wasmex.", "wasmex.snapshot *Initialises"},
+          {"mix wasmex.run --di", "--dir"},
+          {"mix wasmex.new --lang ", "assemblyscript*zig"},
+          {"mix wasmex.inspect READ", "README.md"}
+        ] do
+      args = ["30", "zsh", "-fc", @zsh, "zsh", script, line, found]
+      assert {"found\n", 0} = System.cmd("timeout", args)
+    end
   end
 end

@@ -64,9 +64,42 @@ defmodule Wasmex.InspectTest do
     refute inspect(module) =~ "\e"
   end
 
-  test "i/1 in IEx says what a handle is for" do
+  test "other values that hold code or functions are one line too" do
+    linker = Wasmex.Linker.define(Wasmex.Linker.new(), :env, %{a: {:fn, [], [], fn _ -> nil end}})
+    assert inspect(Wasmex.Linker.new()) == "#Wasmex.Linker<no imports>"
+    assert inspect(linker) == "#Wasmex.Linker<imports env.a>"
+    assert inspect(Wasmex.Linker.allow_wasi(linker)) == "#Wasmex.Linker<imports env.a, wasi>"
+
+    {:ok, snapshot} = Wasmex.Snapshot.take({:bytes, ~s|(module (memory (export "m") 1))|})
+    assert inspect(snapshot) =~ ~r/^#Wasmex.Snapshot<module of \d+ B, 65.5 kB of memory>$/
+
+    {:ok, code} = Wasmex.Code.new({:bytes, "(module)"}, name: "one")
+    assert inspect(code) =~ ~r/^#Wasmex.Code<one@/
+
+    {:ok, function} = Wasmex.HTTP.load(Wasmex.Answers.prints("hi"), name: "hi")
+    assert inspect(function) =~ ~r/^#Wasmex.HTTP.Function<"hi", \w+, .*B>$/
+    profile = %Wasmex.Profile{name: "p", stacks: [{["f"], 2}, {["g"], 1}]}
+    assert inspect(profile) == ~s|#Wasmex.Profile<"p", 3 samples>|
+  end
+
+  test "i/1 in IEx describes each kind of handle, with functions that exist" do
     {:ok, pipe} = Wasmex.Pipe.new()
     assert {"Description", text} = pipe |> IEx.Info.info() |> List.keyfind("Description", 0)
     assert text =~ "read/1"
+
+    for module <- Wasmex.IExInfo.modules() do
+      info = module |> struct() |> IEx.Info.info() |> Map.new()
+      assert info["Data type"] == inspect(module)
+
+      for [_, of, name, arity] <- Regex.scan(~r"([A-Z][\w.]+\.)?(\w+)/(\d)", info["Description"]) do
+        of = if of == "", do: module, else: Elixir.Module.concat([String.trim_trailing(of, ".")])
+        Code.ensure_loaded!(of)
+        {name, arity} = {String.to_existing_atom(name), String.to_integer(arity)}
+        assert function_exported?(of, name, arity), "#{inspect(of)}.#{name}/#{arity}"
+      end
+
+      for name <- String.split(info["Reference modules"], ", "),
+          do: assert(Code.ensure_loaded?(Elixir.Module.concat([name])), name)
+    end
   end
 end

@@ -41,6 +41,10 @@ defmodule Mix.Tasks.Wasmex.Install do
 
   use Mix.Task
 
+  @doc false
+  @spec __options__() :: Options.t()
+  def __options__, do: @options
+
   alias Wasmex.CLI
 
   # Elixir's applications that this library uses at run time.

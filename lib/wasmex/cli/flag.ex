@@ -42,6 +42,27 @@ defmodule Wasmex.CLI.Flag do
   def name(%__MODULE__{switch: switch}), do: name(switch)
   def name(switch), do: "--" <> (switch |> Atom.to_string() |> String.replace("_", "-"))
 
+  @doc "The placeholder of its value, empty for a switch."
+  @spec placeholder(t()) :: String.t()
+  def placeholder(%__MODULE__{row: %{flag: flag}}) when is_tuple(flag), do: elem(flag, 1)
+  def placeholder(%__MODULE__{}), do: ""
+
+  @doc "Its values as words, if there are few."
+  @spec values(t()) :: [String.t()]
+  def values(%__MODULE__{row: %{type: type}}), do: type |> one_of() |> Enum.map(&to_string/1)
+
+  defp one_of({:one_of, values}), do: values
+  defp one_of({:or, _values, type}), do: one_of(type)
+  defp one_of(_type), do: []
+
+  @doc "Whether it may be repeated."
+  @spec repeats?(t()) :: boolean()
+  def repeats?(%__MODULE__{row: %{type: type}}), do: type != :boolean and Type.repeats?(type)
+
+  @doc "What it does, in Markdown."
+  @spec about(t()) :: String.t()
+  def about(%__MODULE__{row: row}), do: row.flag_doc || row.doc || ""
+
   @doc "The type for `OptionParser`. Values are parsed later."
   @spec parser_type(t()) :: :boolean | :string | [:string | :keep]
   def parser_type(%__MODULE__{row: %{type: :boolean}}), do: :boolean

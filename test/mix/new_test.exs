@@ -132,7 +132,8 @@ defmodule Mix.Tasks.Wasmex.NewTest do
     for {args, text} <- [
           {["wasmex.new", "x"], "--lang is missing"},
           {["wasmex.new", "x", "--lang", "cobol"], "--lang"},
-          {["wasmex.new", "x", "--lang", "zig", "--kind", "component"], "zig has function"},
+          {["wasmex.new", "x", "--lang", "zig", "--kind", "component"],
+           "the kinds of zig are function"},
           {["wasmex.new", "../x", "--lang", "zig"], "lower-case letters"},
           {["wasmex.new", "--lang", "zig"], "NAME"}
         ] do

@@ -39,8 +39,8 @@ defmodule Mix.Tasks.Wasmex.New do
   #{Enum.map_join(@languages, "\n", &"| #{&1} | #{Enum.join(Toolchain.kinds()[&1], ", ")} |")}
 
   A function takes and returns strings, a program has arguments and standard streams, a component has types, a plug-in
-  uses the ABI of Extism, and `http` handles requests. `mix compile` builds it (`Mix.Tasks.Compile.WasmexGuests`).
-  Existing files are never overwritten.
+  uses the ABI of Extism, and `http` handles requests. `mix compile` builds it (`Mix.Tasks.Compile.WasmexGuests`): the task
+  adds the compiler to `mix.exs`, or says how. Existing files are never overwritten.
   """
 
   use Mix.Task
@@ -66,7 +66,7 @@ defmodule Mix.Tasks.Wasmex.New do
       do:
         CLI.misuse(
           __MODULE__,
-          "--kind: #{language} has #{Enum.join(kinds, ", ")}, and no #{kind}"
+          "--kind #{kind}: the kinds of #{language} are #{Enum.join(kinds, ", ")}"
         )
 
     unless name =~ ~r/\A[a-z][a-z0-9_]*\z/,
@@ -127,18 +127,45 @@ defmodule Mix.Tasks.Wasmex.New do
   end
 
   defp next(name, language, kind) do
-    if :wasmex_guests not in (Mix.Project.config()[:compilers] || []) do
-      Mix.shell().info("""
-
-      In mix.exs, under project/0, say that mix compile builds guests:
-
-          compilers: [:wasmex_guests] ++ Mix.compilers(),
-      """)
-    end
+    unless :wasmex_guests in (Mix.Project.config()[:compilers] || []), do: add_compiler()
 
     with {:missing, how} <- Toolchain.build(language, kind, "guests/#{name}", "_build", name),
          do: Mix.shell().info("It will be built once its compiler is installed: #{how}")
 
     Mix.shell().info("\nThen: mix test test/#{name}_test.exs")
+  end
+
+  @compilers "compilers: [:wasmex_guests] ++ Mix.compilers(),"
+
+  # Changes mix.exs only where it is as `mix new` writes it.
+  defp add_compiler do
+    path = Mix.Project.project_file()
+    text = File.read!(path)
+
+    case Regex.run(~r/^( +)deps: deps\(\)/m, text, return: :index) do
+      [{at, _}, {_, spaces}] when spaces > 0 ->
+        if text =~ ~r/^\s*compilers:/m,
+          do: explain(),
+          else: insert(path, text, at, String.duplicate(" ", spaces) <> @compilers <> "\n")
+
+      nil ->
+        explain()
+    end
+  end
+
+  defp insert(path, text, at, line) do
+    <<before::binary-size(at), rest::binary>> = text
+    File.write!(path, [before, line, rest])
+    path = Path.relative_to_cwd(path)
+    Mix.shell().info([:green, "* changing ", :reset, "#{path}: ", String.trim(line)])
+  end
+
+  defp explain do
+    Mix.shell().info("""
+
+    In mix.exs, in project/0, add the compiler that builds guests:
+
+        #{@compilers}
+    """)
   end
 end

@@ -1,5 +1,5 @@
-// How strings and bytes cross. Strings are UTF-16 here and UTF-8 in Elixir. Elixir asks alloc for memory, writes the bytes
-// there, and gives back what it got. What a function returns stays until the next one returns something.
+// Strings between Elixir, where they are UTF-8, and this guest, where they are UTF-16. Elixir allocates memory for an
+// argument with alloc, and frees it with dealloc after the call. A result is valid until the next one is returned.
 
 let last: ArrayBuffer = new ArrayBuffer(0);
 

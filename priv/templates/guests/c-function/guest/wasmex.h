@@ -1,5 +1,5 @@
-/* How strings and bytes cross: Elixir asks malloc for memory, writes the bytes there, and frees it after the call. What a
-   function returns stays until the next one returns something. */
+/* Strings and bytes between Elixir and this guest. Elixir allocates memory for an argument with malloc, and frees it after
+   the call. A result is valid until the next one is returned. */
 #pragma once
 #include <stdint.h>
 #include <stdio.h>

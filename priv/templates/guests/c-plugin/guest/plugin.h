@@ -1,4 +1,4 @@
-/* The kernel of plug-ins: the input, the output, and the error. More in https://extism.org. */
+/* Input, output and error of a plug-in, through the functions of Extism's ABI. PDKs with more: https://extism.org. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,14 +28,14 @@ static inline uint64_t plugin_block(const char *text, size_t length) {
   return offset;
 }
 
-/* Sets the output, and returns 0, which says that the call went well. */
+/* Sets the output and returns 0, for success. */
 static inline int plugin_output(const char *text) {
   size_t length = strlen(text);
   plugin_output_set(plugin_block(text, length), length);
   return 0;
 }
 
-/* Sets the error, and returns 1. */
+/* Sets the error message and returns 1, for failure. */
 static inline int plugin_fail(const char *text) {
   plugin_error_set(plugin_block(text, strlen(text)));
   return 1;

@@ -1,6 +1,6 @@
 defmodule @Name@ do
   @moduledoc """
-  The component in `guests/@name@`, as a process; the functions are made of its WIT.
+  The component in `guests/@name@`, as a process, with the functions of its WIT.
 
       {:ok, pid} = @Name@.start_link()
       @Name@.Greetings.greet(pid, "Ada")

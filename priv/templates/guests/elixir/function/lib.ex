@@ -7,18 +7,18 @@ defmodule @Name@ do
       #=> {:ok, "Hello, Ada!"}
   """
 
-  @doc "Starts it, for a supervisor too; options as of `Wasmex.start_link/1`."
+  @doc "Starts the guest. The options are those of `Wasmex.start_link/1`."
   def start_link(opts \\ []),
     do: Wasmex.start_link(Keyword.merge([path: path(), wasi: true], opts))
 
   def child_spec(opts), do: %{id: __MODULE__, start: {__MODULE__, :start_link, [opts]}}
 
-  @doc "A greeting."
+  @doc "Greets somebody."
   @spec greet(GenServer.server(), String.t()) :: {:ok, String.t()} | {:error, String.t()}
   def greet(server, name),
     do: Wasmex.call_function(server, :greet, [{:string, name}], returns: :string)
 
-  @doc "A sum."
+  @doc "Adds two numbers."
   @spec add(GenServer.server(), integer(), integer()) :: {:ok, [integer()]} | {:error, String.t()}
   def add(server, a, b), do: Wasmex.call_function(server, :add, [a, b])
 

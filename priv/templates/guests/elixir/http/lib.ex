@@ -1,12 +1,12 @@
 defmodule @Name@ do
   @moduledoc """
-  The function over HTTP in `guests/@name@`. With Plug or Phoenix:
+  The HTTP function in `guests/@name@`. With Plug or Phoenix:
 
       children = [{Wasmex.Plug, name: @Name@, dir: @Name@.dir()}]
       forward "/functions", Wasmex.Plug, name: @Name@
   """
 
-  @doc "Where the functions are."
+  @doc "The folder of the functions."
   def dir, do: Application.app_dir(:@app@, "priv/guests")
 
   @doc "The function itself, for `Wasmex.HTTP.call/2`."

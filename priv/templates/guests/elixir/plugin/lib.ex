@@ -8,8 +8,8 @@ defmodule @Name@ do
   """
 
   @doc """
-  Makes one; options as of `Wasmex.Plugin.new/2`. Of WASI, which Go needs, it has clocks and randomness; no files, and its
-  output is discarded.
+  Creates a plug-in. The options are those of `Wasmex.Plugin.new/2`. WASI, which Go needs, is on: it provides clocks and
+  random numbers, no files, and discards output.
   """
   def new(opts \\ []), do: Wasmex.Plugin.new(path(), Keyword.merge([wasi: true], opts))
 

@@ -1,10 +1,10 @@
-// How strings and bytes cross: Elixir asks alloc for memory, writes the bytes there, and gives back what it got. What a
-// function returns stays until the next one returns something.
+// Strings and bytes between Elixir and this guest. Elixir allocates memory for an argument with alloc, and frees it with
+// dealloc after the call. A result is valid until the next one is returned.
 package main
 
 import "unsafe"
 
-// Keeps the garbage collector from taking what Elixir holds.
+// Memory that Elixir uses, so that the garbage collector does not free it.
 var held = map[uint32][]byte{}
 var last []byte
 

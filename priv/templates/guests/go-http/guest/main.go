@@ -1,5 +1,5 @@
-// A function over HTTP: the request is in environment variables (http_path, http_query, …), the body is standard input,
-// and what is printed is the answer.
+// An HTTP function: the request is in environment variables (http_path, http_query, …) and its body on standard input. The
+// output is the response.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// The kernel of plug-ins: the input, the output, and the error. More in https://extism.org.
+// Input, output and error of a plug-in, through the functions of Extism's ABI. PDKs with more: https://extism.org.
 package main
 
 //go:wasmimport extism:host/env input_length
@@ -28,13 +28,13 @@ func input() string {
 	return string(bytes)
 }
 
-// Sets the output, and returns 0, which says that the call went well.
+// Sets the output and returns 0, for success.
 func output(text string) int32 {
 	outputSet(block(text), uint64(len(text)))
 	return 0
 }
 
-// Sets the error, and returns 1.
+// Sets the error message and returns 1, for failure.
 func fail(text string) int32 {
 	errorSet(block(text))
 	return 1

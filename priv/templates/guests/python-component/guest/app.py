@@ -1,4 +1,4 @@
-# A component: its functions are those of wit/world.wit.
+# A component with the functions of wit/world.wit.
 
 
 class Greetings:

@@ -1,5 +1,5 @@
-//! How strings and bytes cross: Elixir asks `alloc` for memory, writes the bytes there, and gives back what it got. What a
-//! function returns stays until the next one returns something.
+//! Strings and bytes between Elixir and this guest. Elixir allocates memory for an argument with `alloc`, and frees it with
+//! `dealloc` after the call. A result is valid until the next one is returned.
 const std = @import("std");
 
 pub const allocator = std.heap.wasm_allocator;
@@ -14,7 +14,7 @@ export fn dealloc(pointer: [*]u8, size: usize) void {
     allocator.free(pointer[0..@max(size, 1)]);
 }
 
-/// A result, for `returns: :bytes`, `:string` or `:json`; memory of `allocator`, which is freed here.
+/// A result, for `returns: :bytes`, `:string` or `:json`: memory of `allocator`, which the next result frees.
 pub fn returned(result: []const u8) u64 {
     if (last.len > 0) allocator.free(last);
     last = result;

@@ -1,4 +1,4 @@
-//! The kernel of plug-ins: the input, the output, and the error. More in https://extism.org.
+//! Input, output and error of a plug-in, through the functions of Extism's ABI. PDKs with more: https://extism.org.
 const std = @import("std");
 
 extern "extism:host/env" fn input_length() u64;
@@ -17,7 +17,7 @@ pub fn input() []u8 {
     return bytes;
 }
 
-/// Sets the output, and returns 0, which says that the call went well.
+/// Sets the output and returns 0, for success.
 pub fn output(parts: []const []const u8) i32 {
     var length: u64 = 0;
     for (parts) |part| length += part.len;
@@ -25,7 +25,7 @@ pub fn output(parts: []const []const u8) i32 {
     return 0;
 }
 
-/// Sets the error, and returns 1.
+/// Sets the error message and returns 1, for failure.
 pub fn fail(text: []const u8) i32 {
     error_set(block(&.{text}, text.len));
     return 1;

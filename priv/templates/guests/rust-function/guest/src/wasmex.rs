@@ -1,5 +1,5 @@
-//! How strings and bytes cross: Elixir asks `alloc` for memory, writes the bytes there, and gives back what it got. What
-//! a function returns stays until the next one returns something.
+//! Strings and bytes between Elixir and this guest. Elixir allocates memory for an argument with `alloc`, and frees it with
+//! `dealloc` after the call. A result is valid until the next one is returned.
 #![allow(dead_code)]
 
 use std::alloc::{Layout, alloc as allocate, dealloc as deallocate};

@@ -41,7 +41,7 @@ defmodule Wasmex.Stress.FaultsTest do
     IO.puts("the VM with 208 guests under way stopped in #{took} ms")
   end
 
-  if System.get_env("LD_PRELOAD", "") =~ "asan",
+  if ChildVM.sanitized?(),
     do: @tag(skip: "AddressSanitizer itself takes more addresses than that")
 
   test "no addresses left" do

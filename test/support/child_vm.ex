@@ -12,11 +12,16 @@ defmodule Wasmex.ChildVM do
       do: :code.ensure_loaded(module)
   """
 
+  @doc "Whether the native library is under AddressSanitizer: `script/asan`."
+  def sanitized?, do: System.get_env("LD_PRELOAD", "") =~ "asan"
+
   @doc "Runs this code in it, under limits of the shell: what was printed to either stream, and the status."
   def run(code, limits \\ "true", runner \\ "") do
     ebin = :wasmex |> :code.lib_dir() |> to_string() |> Path.join("ebin")
     unique = "#{System.pid()}-#{System.unique_integer([:positive])}"
     file = Path.join(System.tmp_dir!(), "wasmex-child-#{unique}.exs")
+    # The sanitizer reserves terabytes of addresses.
+    limits = if sanitized?(), do: String.replace(limits, ~r/ulimit -v \d+/, "true"), else: limits
     load = if limits == "true", do: "", else: @load
     File.write!(file, [@start, load, code])
     # A bound for one that hangs, below that of a test.

@@ -46,8 +46,20 @@ defmodule Wasmex.Guest do
     <<head::binary, Bitwise.bxor(byte, Bitwise.bsl(1, rem(bit, 8))), tail::binary>>
   end
 
-  @doc "Waits until the function says something else than false; the test's own time ends it."
-  def wait_until(fun), do: fun.() || (Process.sleep(2) && wait_until(fun))
+  @doc "Waits until the function returns something else than false. Fails after five minutes: with `--trace` a test has no other end."
+  def wait_until(fun, last \\ System.monotonic_time(:second) + 300) do
+    cond do
+      value = fun.() ->
+        value
+
+      System.monotonic_time(:second) > last ->
+        ExUnit.Assertions.flunk("waited for five minutes")
+
+      true ->
+        Process.sleep(2)
+        wait_until(fun, last)
+    end
+  end
 
   @doc "A process that makes this call, once its guest runs; it dies with the test."
   def busy(instance, name, params \\ []) do

@@ -2,7 +2,7 @@ defmodule Wasmex.RestTest do
   # Not async: `stacks_move` applies to the whole VM.
   use ExUnit.Case
 
-  alias Wasmex.{Engine, EngineConfig, Instance, Module, Native, Store}
+  alias Wasmex.{ChildVM, Engine, EngineConfig, Instance, Module, Native, Store}
   alias Wasmex.Wasi.WasiOptions
 
   # Sleeps at the bottom of `depth` calls, each with a local that is used afterwards.
@@ -48,8 +48,7 @@ defmodule Wasmex.RestTest do
   test "the layout of suspended stacks is known here", %{known?: known?} do
     arch = :erlang.system_info(:system_architecture) |> List.to_string()
     # Not under script/asan.
-    asan? = System.get_env("ASAN_OPTIONS") != nil
-    assert known? == (not asan? and (arch =~ "x86_64" or arch =~ "aarch64"))
+    assert known? == (not ChildVM.sanitized?() and (arch =~ "x86_64" or arch =~ "aarch64"))
   end
 
   for moved <- [true, false] do

@@ -4,9 +4,10 @@
 //! runs guests, `core` has the resources of core WebAssembly, `observe` has traces and profiles, `component` is the
 //! component model, `plugin` is the ABI of Extism.
 
-// What only serves a feature that is left out stays, as dead code that the linker removes.
+// What only serves a feature that is left out, or sockets on other systems, stays as dead code that the linker removes.
 #![cfg_attr(
     not(all(
+        unix,
         feature = "compiler",
         feature = "components",
         feature = "plugins",

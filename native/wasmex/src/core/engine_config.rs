@@ -60,17 +60,21 @@ pub fn build(options: &Options, settings: &Settings) -> Result<Config> {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         }
         // The pool has its own stacks.
-        Layout::Reserved => {
-            config.with_host_stack(Arc::new(Stacks::new()));
-        }
+        Layout::Reserved => own_stacks(&mut config),
         Layout::Dense => {
-            config.with_host_stack(Arc::new(Stacks::new()));
-            // On other systems wasmtime's stacks are used.
+            own_stacks(&mut config);
             #[cfg(unix)]
             config.with_host_memory(Memories::creator());
         }
     }
     Ok(config)
+}
+
+/// Only where fibers can have stacks of ours; elsewhere wasmtime allocates them.
+fn own_stacks(config: &mut Config) {
+    if cfg!(unix) {
+        config.with_host_stack(Arc::new(Stacks::new()));
+    }
 }
 
 /// Number of mappings that guests of an engine with these options need.

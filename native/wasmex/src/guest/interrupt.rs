@@ -4,7 +4,6 @@ use crate::vm::runtime;
 use crate::vm::term_box::TermBox;
 use crate::vm::waker::{self, Tag};
 use rustler::{Env, Term};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Handlers are chained: otherwise the VM's own, which opens the break menu, would run after ours.
 fn forget_break_menu() {
@@ -17,6 +16,17 @@ fn forget_break_menu() {
     }
 }
 
+#[cfg(unix)]
+fn interrupts() -> std::io::Result<tokio::signal::unix::Signal> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::interrupt())
+}
+
+#[cfg(windows)]
+fn interrupts() -> std::io::Result<tokio::signal::windows::CtrlC> {
+    tokio::signal::windows::ctrl_c()
+}
+
 /// From now on Ctrl-C sends `{:wasmex_interrupt, reference}` to this process instead of opening the VM's break menu.
 /// False if signals are not available.
 #[rustler::nif]
@@ -27,7 +37,7 @@ fn interrupt_notify(env: Env, reference: Term) -> bool {
     forget_break_menu();
     // Installed here, not in the task, so that an interrupt before the task starts is not lost.
     let entered = runtime.enter();
-    let interrupts = signal(SignalKind::interrupt());
+    let interrupts = interrupts();
     drop(entered);
     let Ok(mut interrupts) = interrupts else {
         return false;

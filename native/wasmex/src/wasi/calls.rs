@@ -13,7 +13,10 @@
 // As many parameters as the interface has.
 #![allow(clippy::too_many_arguments)]
 
-use super::errno::{ILSEQ, INVAL, NOTDIR, NOTSUP};
+#[cfg(unix)]
+use super::errno::ILSEQ;
+use super::errno::{INVAL, NOTDIR, NOTSUP};
+#[cfg(unix)]
 use super::listing;
 use wasmtime::Result;
 use wasmtime_wasi::I32Exit;
@@ -210,21 +213,34 @@ pub async fn fd_readdir(
 ) -> Result<i32> {
     let listed = theirs::fd_readdir(context, memory, fd, buffer, len, cookie, used).await;
     match errno(listed)? {
-        ILSEQ => {
-            let Some(directory) = listing::directory(context, memory, fd).await else {
-                return Ok(ILSEQ);
-            };
-            let most = usize::try_from(len.cast_unsigned()).unwrap_or(usize::MAX);
-            let bytes = listing::read(directory, cookie.cast_unsigned(), most).await;
-            let Ok(bytes) = bytes else {
-                return Ok(ILSEQ);
-            };
-            let size = u32::try_from(bytes.len())?;
-            let target = GuestPtr::<[u8]>::new((buffer.cast_unsigned(), size));
-            memory.copy_from_slice(&bytes, target)?;
-            memory.write(GuestPtr::<u32>::new(used.cast_unsigned()), size)?;
-            Ok(0)
-        }
+        #[cfg(unix)]
+        ILSEQ => list(context, memory, fd, buffer, len, cookie, used).await,
         errno => Ok(errno),
     }
+}
+
+/// As wasmtime lists it, with names that it rejects.
+#[cfg(unix)]
+async fn list(
+    context: &mut WasiP1Ctx,
+    memory: &mut GuestMemory<'_>,
+    fd: i32,
+    buffer: i32,
+    len: i32,
+    cookie: i64,
+    used: i32,
+) -> Result<i32> {
+    let Some(directory) = listing::directory(context, memory, fd).await else {
+        return Ok(ILSEQ);
+    };
+    let most = usize::try_from(len.cast_unsigned()).unwrap_or(usize::MAX);
+    let bytes = listing::read(directory, cookie.cast_unsigned(), most).await;
+    let Ok(bytes) = bytes else {
+        return Ok(ILSEQ);
+    };
+    let size = u32::try_from(bytes.len())?;
+    let target = GuestPtr::<[u8]>::new((buffer.cast_unsigned(), size));
+    memory.copy_from_slice(&bytes, target)?;
+    memory.write(GuestPtr::<u32>::new(used.cast_unsigned()), size)?;
+    Ok(0)
 }

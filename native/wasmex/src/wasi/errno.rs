@@ -53,6 +53,7 @@ impl From<std::io::Error> for Fail {
     }
 }
 
+#[cfg(unix)]
 impl From<rustix::io::Errno> for Fail {
     fn from(errno: rustix::io::Errno) -> Self {
         std::io::Error::from(errno).into()
@@ -71,12 +72,41 @@ pub fn code(result: Result<(), Fail>) -> Result<i32> {
 /// The errno of a system error.
 pub fn of(error: &std::io::Error) -> i32 {
     match error.raw_os_error() {
+        #[cfg(unix)]
         Some(raw) => of_raw(raw),
+        #[cfg(not(unix))]
+        Some(_) => of_kind(error.kind()),
         None if error.kind() == std::io::ErrorKind::TimedOut => TIMEDOUT,
         None => IO,
     }
 }
 
+/// The system's own numbers are not those of POSIX.
+#[cfg(not(unix))]
+fn of_kind(kind: std::io::ErrorKind) -> i32 {
+    use std::io::ErrorKind;
+    match kind {
+        ErrorKind::PermissionDenied => ACCES,
+        ErrorKind::AddrInUse => 3,
+        ErrorKind::AddrNotAvailable => 4,
+        ErrorKind::WouldBlock => AGAIN,
+        ErrorKind::ConnectionAborted => CONNABORTED,
+        ErrorKind::ConnectionRefused => CONNREFUSED,
+        ErrorKind::ConnectionReset => 15,
+        ErrorKind::HostUnreachable => 23,
+        ErrorKind::InvalidInput => INVAL,
+        ErrorKind::NetworkDown => 38,
+        ErrorKind::NetworkUnreachable => 40,
+        ErrorKind::NotFound => NOENT,
+        ErrorKind::OutOfMemory => NOMEM,
+        ErrorKind::NotConnected => NOTCONN,
+        ErrorKind::BrokenPipe => 64,
+        ErrorKind::TimedOut => TIMEDOUT,
+        _ => IO,
+    }
+}
+
+#[cfg(unix)]
 fn of_raw(raw: i32) -> i32 {
     match raw {
         libc::EACCES => ACCES,

@@ -11,6 +11,7 @@ mod exit;
 pub mod host;
 pub mod http;
 pub mod link;
+#[cfg(unix)]
 mod listing;
 pub mod names;
 pub mod network;

@@ -5,7 +5,7 @@ use crate::vm::resource::ResourceArc;
 use crate::wasi::places::{Listen, Paths, Place, Places};
 use crate::wasi::rules::{Rule, Rules, normal};
 use crate::wasi::senders::Senders;
-use crate::wasi::sockets::handle::AnswerResource;
+use crate::wasi::sockets::answer::AnswerResource;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;

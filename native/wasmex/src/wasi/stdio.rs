@@ -10,7 +10,6 @@ use bytes::Bytes;
 use rustler::{Encoder, Env, Term};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -159,14 +158,8 @@ fn send(which: Which, chunk: Chunk) -> std::io::Result<()> {
 
 fn start(which: Which) -> std::io::Result<Sender<Chunk>> {
     let (stream, name) = match which {
-        Which::Output => (
-            std::io::stdout().as_fd().try_clone_to_owned()?,
-            "wasmex-stdout",
-        ),
-        Which::Error => (
-            std::io::stderr().as_fd().try_clone_to_owned()?,
-            "wasmex-stderr",
-        ),
+        Which::Output => (duplicate(&std::io::stdout())?, "wasmex-stdout"),
+        Which::Error => (duplicate(&std::io::stderr())?, "wasmex-stderr"),
     };
     let (sender, receiver) = channel();
     std::thread::Builder::new()
@@ -175,8 +168,19 @@ fn start(which: Which) -> std::io::Result<Sender<Chunk>> {
     Ok(sender)
 }
 
-fn run(which: Which, stream: OwnedFd, chunks: &Receiver<Chunk>) {
-    let mut stream = File::from(stream);
+/// The same stream without the standard library's buffer and lock.
+#[cfg(unix)]
+fn duplicate(stream: &impl std::os::fd::AsFd) -> std::io::Result<File> {
+    Ok(stream.as_fd().try_clone_to_owned()?.into())
+}
+
+/// As above.
+#[cfg(windows)]
+fn duplicate(stream: &impl std::os::windows::io::AsHandle) -> std::io::Result<File> {
+    Ok(stream.as_handle().try_clone_to_owned()?.into())
+}
+
+fn run(which: Which, mut stream: File, chunks: &Receiver<Chunk>) {
     while let Ok(Chunk { bytes, done }) = chunks.recv() {
         let written = write(&mut stream, &bytes);
         if let Err(error) = &written {

@@ -1,5 +1,6 @@
 //! WASI 0.2 for components, on the same context as preview 1.
 
+#[cfg_attr(not(unix), path = "none/connection.rs")]
 mod connection;
 mod lookup;
 pub mod state;

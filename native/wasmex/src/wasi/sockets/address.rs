@@ -6,9 +6,8 @@
 
 use crate::wasi::errno::{AFNOSUPPORT, Fail, INVAL};
 use crate::wasi::sockets::memory::{bytes, little_endian, pointer, put, put_u32, read_u32};
-use rustix::net::{SocketAddrAny, SocketAddrUnix};
-use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr};
+#[cfg(unix)]
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use wiggle::GuestMemory;
@@ -21,6 +20,14 @@ pub const UNIX: i32 = 3;
 /// Bytes of an address of version 2, and of its family.
 const LONG: usize = 128;
 const FAMILY: usize = 2;
+
+/// Address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+    Unix,
+}
 
 /// The address of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,9 +91,12 @@ pub fn read_v1(memory: &GuestMemory<'_>, at: i32, is_v4: bool, port: i32) -> Res
 }
 
 /// Up to the first NUL.
-fn path(bytes: &[u8]) -> PathBuf {
+pub fn path(bytes: &[u8]) -> PathBuf {
     let path = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-    PathBuf::from(OsStr::from_bytes(path))
+    #[cfg(unix)]
+    return PathBuf::from(std::ffi::OsStr::from_bytes(path));
+    #[cfg(not(unix))]
+    String::from_utf8_lossy(path).into_owned().into()
 }
 
 /// Writes an address for the guest; without a port it has the form of version 1.
@@ -114,7 +124,7 @@ pub fn write(
             (net.port(), used)
         }
         Address::Unix(path) => {
-            let path = path.as_os_str().as_bytes();
+            let path = path.as_os_str().as_encoded_bytes();
             // NUL-terminated.
             let room = &mut bytes[FAMILY..LONG - 1];
             let used = path.len().min(room.len());
@@ -161,13 +171,4 @@ pub fn write_v1(
     };
     put_u32(memory, kind, number)?;
     put_u32(memory, port, net.port().into())
-}
-
-/// From the system's form.
-pub fn of_any(address: SocketAddrAny) -> Option<Address> {
-    if let Ok(net) = SocketAddr::try_from(address.clone()) {
-        return Some(Address::Net(net));
-    }
-    let unix = SocketAddrUnix::try_from(address).ok()?;
-    Some(Address::Unix(path(unix.path_bytes().unwrap_or_default())))
 }

@@ -10,8 +10,8 @@ use crate::wasi::errno::code;
 use crate::wasi::sockets::address;
 use crate::wasi::sockets::connect::{self, name};
 use crate::wasi::sockets::memory::put_u32;
+use crate::wasi::sockets::messages::{Received, receive_from};
 use crate::wasi::sockets::state::P1;
-use crate::wasi::sockets::transfer::{Received, receive_from};
 use wasmtime::Result;
 use wiggle::GuestMemory;
 

@@ -2,13 +2,15 @@
 
 use crate::wasi::calls;
 use crate::wasi::errno::{AGAIN, Fail, INPROGRESS, INVAL, ISCONN, NOTCONN, TIMEDOUT, code};
-use crate::wasi::sockets::address::{self, Address, INET, INET6, UNIX};
+use crate::wasi::sockets::address::{self, Address, Family, INET, INET6, UNIX};
 use crate::wasi::sockets::descriptors::Descriptor;
 use crate::wasi::sockets::made;
 use crate::wasi::sockets::memory::put_u32;
 use crate::wasi::sockets::passed;
-use crate::wasi::sockets::socket::{Accepts, Direction, FLAGS, Family, Socket, uninterrupted};
+use crate::wasi::sockets::readiness::Direction;
+use crate::wasi::sockets::socket::{Accepts, Socket, of_any, raw, uninterrupted};
 use crate::wasi::sockets::state::P1;
+use crate::wasi::sockets::system;
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{self, Shutdown, SocketAddrAny, SocketAddrUnix, SocketType, sockopt};
@@ -51,12 +53,12 @@ pub fn open(p1: &mut P1, family: i32, kind: i32) -> Result<u32, Fail> {
     };
     p1.net.check_kind(family, datagrams)?;
     p1.descriptors.room_for_socket()?;
-    let raw = if datagrams {
+    let kind = if datagrams {
         SocketType::DGRAM
     } else {
         SocketType::STREAM
     };
-    let fd = net::socket_with(family.raw(), raw, FLAGS, None)?;
+    let fd = system::open(raw(family), kind)?;
     match family {
         // An IPv4-mapped IPv6 address must not get past a rule.
         Family::V6 => sockopt::set_ipv6_v6only(&fd, true)?,
@@ -98,7 +100,7 @@ pub async fn sock_listen(
     let mut listen = || {
         let socket = p1.descriptors.socket_mut(fd)?;
         // Binding may have been allowed in order to connect; and an unbound socket gets some port, on every address.
-        if let Ok(Some(Address::Net(at))) = net::getsockname(socket.fd()).map(address::of_any) {
+        if let Ok(Some(Address::Net(at))) = net::getsockname(socket.fd()).map(of_any) {
             p1.net.check(at, SocketAddrUse::TcpListen)?;
         }
         net::listen(socket.fd(), backlog.clamp(1, MAX_BACKLOG))?;
@@ -221,7 +223,7 @@ pub async fn accept(p1: &mut P1, fd: i32, flags: i32) -> Result<u32, Fail> {
         return Err(INVAL.into());
     }
     let accept: fn(BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> = match listener.accepts {
-        Accepts::System => |fd| net::accept_with(fd, FLAGS),
+        Accepts::System => system::accept,
         Accepts::Passed => passed::accept,
     };
     let nonblocking = listener.nonblocking();
@@ -278,7 +280,7 @@ pub fn name(p1: &P1, fd: i32, peer: bool) -> Result<Address, Fail> {
         true => net::getpeername(socket.fd())?,
         false => Some(net::getsockname(socket.fd())?),
     };
-    found.and_then(address::of_any).ok_or(Fail::Errno(NOTCONN))
+    found.and_then(of_any).ok_or(Fail::Errno(NOTCONN))
 }
 
 impl Address {

@@ -1,15 +1,13 @@
 //! Elixir's handles of listeners and connection ends.
 
-use crate::vm::atoms;
 use crate::vm::live::{Kind, Live};
 use crate::vm::resource::named_resource;
-use crate::vm::runtime;
 use crate::wasi::sockets::passed;
-use crate::wasi::sockets::socket::{Accepts, FLAGS, OwnPath};
+use crate::wasi::sockets::socket::{Accepts, OwnPath};
+use crate::wasi::sockets::system;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{self, SocketAddrUnix, SocketType, sockopt};
-use rustler::{Encoder, LocalPid, OwnedEnv};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -51,7 +49,7 @@ impl ListenerResource {
             SocketAddr::V4(_) => net::AddressFamily::INET,
             SocketAddr::V6(_) => net::AddressFamily::INET6,
         };
-        let fd = net::socket_with(family, SocketType::STREAM, FLAGS, None)?;
+        let fd = system::open(family, SocketType::STREAM)?;
         sockopt::set_socket_reuseaddr(&fd, true)?;
         if address.is_ipv6() {
             sockopt::set_ipv6_v6only(&fd, true)?;
@@ -65,7 +63,7 @@ impl ListenerResource {
     /// At a path. A leftover socket file is replaced.
     pub fn unix(path: &Path) -> io::Result<Self> {
         let address = SocketAddrUnix::new(path)?;
-        let fd = net::socket_with(net::AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+        let fd = system::open(net::AddressFamily::UNIX, SocketType::STREAM)?;
         match net::bind(&fd, &address) {
             Err(Errno::ADDRINUSE) if is_left_over(&address) => {
                 std::fs::remove_file(path)?;
@@ -83,7 +81,7 @@ impl ListenerResource {
 
     /// Without an address: Elixir connects to it.
     pub fn in_memory(once: bool) -> io::Result<Self> {
-        let (listener, connector) = passed::pair()?;
+        let (listener, connector) = system::pair()?;
         let mut made = ListenerResource::new(listener, Some(connector), None);
         made.once = once;
         Ok(made)
@@ -114,7 +112,7 @@ impl ListenerResource {
     /// Connects to the owner of the listener and returns Elixir's end.
     pub fn connect(&self) -> io::Result<OwnedFd> {
         let connector = self.connector.as_ref().ok_or(Errno::OPNOTSUPP)?;
-        let (theirs, ours) = passed::pair()?;
+        let (theirs, ours) = system::pair()?;
         passed::connect(connector.as_fd(), &theirs)?;
         Ok(ours)
     }
@@ -129,7 +127,7 @@ impl ListenerResource {
 
 /// Whether no process listens at the path any more.
 fn is_left_over(address: &SocketAddrUnix) -> bool {
-    let probe = net::socket_with(net::AddressFamily::UNIX, SocketType::STREAM, FLAGS, None);
+    let probe = system::open(net::AddressFamily::UNIX, SocketType::STREAM);
     let refused = probe.and_then(|probe| net::connect(&probe, address));
     refused == Err(Errno::CONNREFUSED)
 }
@@ -150,39 +148,6 @@ impl EndResource {
         EndResource {
             fd: Mutex::new(Some(fd)),
             _live: Live::new(Kind::Socket),
-        }
-    }
-}
-
-/// The process that handles a guest's connections; notified when no store needs it any more.
-pub struct AnswerResource {
-    /// Gets a message for each connection.
-    pub pid: LocalPid,
-    _live: Live,
-}
-
-named_resource!(AnswerResource, "socket rule");
-impl std::panic::RefUnwindSafe for AnswerResource {}
-
-impl AnswerResource {
-    /// For this process.
-    pub fn new(pid: LocalPid) -> Self {
-        AnswerResource {
-            pid,
-            _live: Live::new(Kind::Socket),
-        }
-    }
-}
-
-impl Drop for AnswerResource {
-    fn drop(&mut self) {
-        let pid = self.pid;
-        // A destructor may run on a scheduler, which cannot send without its environment.
-        if let Some(runtime) = runtime::get() {
-            runtime.spawn(async move {
-                let _ = OwnedEnv::new()
-                    .send_and_clear(&pid, |env| atoms::wasmex_dial_over().encode(env));
-            });
         }
     }
 }

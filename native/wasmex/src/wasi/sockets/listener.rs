@@ -4,11 +4,11 @@ use crate::vm::atoms;
 use crate::vm::error::Error;
 use crate::vm::resource::ResourceArc;
 use crate::wasi::places::Listen;
-use crate::wasi::sockets::address::{self, Address};
-use crate::wasi::sockets::handle::{AnswerResource, EndResource, ListenerResource};
-use crate::wasi::sockets::socket::{Accepts, Socket};
+use crate::wasi::sockets::address::Address;
+use crate::wasi::sockets::handle::{EndResource, ListenerResource};
+use crate::wasi::sockets::socket::{Accepts, Socket, of_any};
 use rustix::fd::AsRawFd;
-use rustler::{Encoder, Env, LocalPid, Term};
+use rustler::{Encoder, Env, Term};
 use std::io;
 use std::sync::PoisonError;
 
@@ -67,7 +67,7 @@ fn reply(env: Env, made: io::Result<ListenerResource>) -> Term {
 /// `{:tcp, address, port}`, `{:unix, path}`, or nil.
 #[rustler::nif]
 fn socket_address<'a>(env: Env<'a>, listener: ResourceArc<ListenerResource>) -> Term<'a> {
-    match listener.address().and_then(address::of_any) {
+    match listener.address().and_then(of_any) {
         Some(Address::Net(at)) => (atoms::tcp(), at.ip().to_string(), at.port()).encode(env),
         Some(Address::Unix(path)) => {
             (atoms::unix(), path.to_string_lossy().into_owned()).encode(env)
@@ -107,11 +107,4 @@ fn socket_end_close(end: ResourceArc<EndResource>) -> rustler::Atom {
     let closed = end.fd.lock().unwrap_or_else(PoisonError::into_inner).take();
     drop(closed);
     atoms::ok()
-}
-
-/// Registers this process to handle connections of guests: `{:wasmex_dial, end, descriptor, address}` for each
-/// connection, and `:wasmex_dial_over` when no store needs it any more.
-#[rustler::nif]
-fn socket_answer(pid: LocalPid) -> ResourceArc<AnswerResource> {
-    ResourceArc::new(AnswerResource::new(pid))
 }

@@ -7,9 +7,10 @@ use crate::vm::resource::ResourceArc;
 use crate::vm::runtime;
 use crate::wasi::errno::{self, CONNABORTED, CONNREFUSED, Fail, TIMEDOUT};
 use crate::wasi::http::tls::Connector;
-use crate::wasi::sockets::handle::{AnswerResource, EndResource};
-use crate::wasi::sockets::passed;
+use crate::wasi::sockets::answer::AnswerResource;
+use crate::wasi::sockets::handle::EndResource;
 use crate::wasi::sockets::pending::{Made, Pending};
+use crate::wasi::sockets::system;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustler::{Encoder, OwnedEnv};
 use std::future::poll_fn;
@@ -27,7 +28,7 @@ pub type Ends = (OwnedFd, Made);
 
 /// Notifies the process that handles this address about a connection.
 pub fn to_elixir(answer: &AnswerResource, peer: SocketAddr) -> Result<Ends, Fail> {
-    let (theirs, ours) = passed::pair()?;
+    let (theirs, ours) = system::pair()?;
     let pending = Arc::new(Pending::default());
     let decided = pending.clone();
     let number = ours.as_raw_fd();
@@ -52,7 +53,7 @@ pub fn with_tls(
     peer: SocketAddr,
     timeout: Duration,
 ) -> Result<Ends, Fail> {
-    let (theirs, ours) = passed::pair()?;
+    let (theirs, ours) = system::pair()?;
     let pending = Arc::new(Pending::default());
     let decided = pending.clone();
     let runtime = runtime::get().ok_or(CONNREFUSED)?;

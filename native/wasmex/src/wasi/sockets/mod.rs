@@ -6,22 +6,35 @@
 
 pub mod address;
 pub mod addresses;
+pub mod answer;
+#[cfg_attr(not(unix), path = "none/connect.rs")]
 pub mod connect;
 pub mod descriptors;
 pub mod files;
+#[cfg_attr(not(unix), path = "none/handle.rs")]
 pub mod handle;
+#[cfg_attr(not(unix), path = "none/listener.rs")]
 pub mod listener;
+#[cfg_attr(not(unix), path = "none/made.rs")]
 pub mod made;
 pub mod memory;
+#[cfg_attr(not(unix), path = "none/messages.rs")]
+pub mod messages;
 pub mod names;
 pub mod net;
+#[cfg_attr(not(unix), path = "none/options.rs")]
 pub mod options;
-pub mod passed;
+#[cfg(unix)]
+mod passed;
 pub mod pending;
 pub mod poll;
 pub mod reach;
+mod readiness;
+#[cfg_attr(not(unix), path = "none/socket.rs")]
 pub mod socket;
 pub mod state;
+#[cfg(unix)]
+mod system;
 pub mod transfer;
 pub mod urls;
 
@@ -129,7 +142,7 @@ fn has_params(import: &ImportType<'_>, count: usize) -> bool {
 pub fn register(env: rustler::Env) -> bool {
     crate::vm::resource::register::<handle::ListenerResource>(env)
         && crate::vm::resource::register::<handle::EndResource>(env)
-        && crate::vm::resource::register::<handle::AnswerResource>(env)
+        && crate::vm::resource::register::<answer::AnswerResource>(env)
 }
 
 /// The functions called by guests, by the names of the interfaces.
@@ -139,8 +152,9 @@ pub mod functions {
         sock_accept, sock_bind, sock_connect, sock_listen, sock_open, sock_shutdown,
     };
     pub use super::files::*;
+    pub use super::messages::sock_send_to;
     pub use super::names::sock_getaddrinfo;
     pub use super::options::{sock_getsockopt, sock_setsockopt};
     pub use super::poll::poll_oneoff;
-    pub use super::transfer::{fd_read, fd_write, sock_recv, sock_send, sock_send_to};
+    pub use super::transfer::{fd_read, fd_write, sock_recv, sock_send};
 }

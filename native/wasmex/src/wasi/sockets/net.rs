@@ -1,9 +1,8 @@
 //! Permissions of preview 1 sockets: rules, limits, and the reason of a denial.
 
 use crate::wasi::errno::{ACCES, Fail};
-use crate::wasi::sockets::address::Address;
+use crate::wasi::sockets::address::{Address, Family};
 use crate::wasi::sockets::reach::Reach;
-use crate::wasi::sockets::socket::Family;
 use std::net::SocketAddr;
 use std::path::Path;
 use wasmtime_wasi::sockets::SocketAddrUse;

@@ -2,21 +2,15 @@
 //!
 //! So the guest accepts, polls and closes as with any listener, and the system queues pending connections.
 
-use crate::wasi::sockets::socket::FLAGS;
+use crate::wasi::sockets::system::{PASSED, SEND, prepare};
 use rustix::cmsg_space;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
-    self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketType,
+    self, RecvAncillaryBuffer, RecvAncillaryMessage, SendAncillaryBuffer, SendAncillaryMessage,
 };
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-
-/// Both ends of a new connection.
-pub fn pair() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
-    net::socketpair(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)
-}
 
 /// Passes one end of a connection to the listener. `AGAIN` if its queue is full, `PIPE` if it is closed.
 pub fn connect(listener: BorrowedFd<'_>, connection: &OwnedFd) -> rustix::io::Result<()> {
@@ -27,7 +21,7 @@ pub fn connect(listener: BorrowedFd<'_>, connection: &OwnedFd) -> rustix::io::Re
         return Err(Errno::NOBUFS);
     }
     let byte = [IoSlice::new(b"c")];
-    net::sendmsg(listener, &byte, &mut control, SendFlags::NOSIGNAL).map(|_| ())
+    net::sendmsg(listener, &byte, &mut control, SEND).map(|_| ())
 }
 
 /// Takes the next connection.
@@ -36,7 +30,7 @@ pub fn accept(listener: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
     let mut target = [IoSliceMut::new(&mut byte)];
-    let received = net::recvmsg(listener, &mut target, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let received = net::recvmsg(listener, &mut target, &mut control, PASSED)?;
     if received.bytes == 0 {
         // No one can connect any more.
         return Err(Errno::INVAL);
@@ -46,5 +40,5 @@ pub fn accept(listener: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
         RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
         _ => None,
     });
-    connection.ok_or(Errno::CONNABORTED)
+    prepare(connection.ok_or(Errno::CONNABORTED)?)
 }

@@ -7,7 +7,8 @@ use crate::wasi::calls;
 use crate::wasi::errno::{Fail, INVAL, code};
 use crate::wasi::sockets::descriptors::{Descriptor, Descriptors};
 use crate::wasi::sockets::memory::{bytes, little_endian, pointer, put, put_u32};
-use crate::wasi::sockets::socket::{Direction, NOW, Readiness, Socket};
+use crate::wasi::sockets::readiness::{Direction, Readiness};
+use crate::wasi::sockets::socket::{Socket, ready_now};
 use crate::wasi::sockets::state::P1;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -243,18 +244,15 @@ fn sockets<'a>(plan: &Plan, descriptors: &'a Descriptors) -> Result<Watched<'a>,
 /// Events that have already occurred: the system is asked about all sockets at once.
 fn now(plan: &Plan, sockets: &Watched<'_>) -> Found {
     let asked = sockets.iter();
-    let mut fds: Vec<_> = asked
-        .map(|(_, socket, direction)| socket.poll_fd(*direction))
-        .collect();
-    let _ = rustix::event::poll(&mut fds, Some(&NOW));
-    let found = fds
-        .iter()
-        .zip(sockets)
-        .filter_map(|(fd, (index, socket, direction))| {
-            let readiness = socket.corrected(Readiness::of(fd.revents()));
-            let event = || socket_event(plan, *index, socket, *direction, readiness);
-            readiness.ready.then(|| (*index, event()))
-        });
+    let reports = ready_now(asked.map(|(_, socket, direction)| (*socket, *direction)));
+    let found =
+        reports
+            .into_iter()
+            .zip(sockets)
+            .filter_map(|(readiness, (index, socket, direction))| {
+                let event = || socket_event(plan, *index, socket, *direction, readiness);
+                readiness.ready.then(|| (*index, event()))
+            });
     let mut found: Found = found.collect();
     for (index, errno) in &plan.errors {
         let mut event = event(plan, *index, Readiness::default());
@@ -382,8 +380,7 @@ fn socket_event(
 ) -> [u8; EVENT] {
     let mut event = event(plan, index, readiness);
     if direction == Direction::Read && !socket.listening {
-        let bytes = rustix::io::ioctl_fionread(socket.fd()).unwrap_or_default();
-        event[16..24].copy_from_slice(&bytes.to_le_bytes());
+        event[16..24].copy_from_slice(&socket.available().to_le_bytes());
     }
     event
 }

@@ -1,13 +1,18 @@
 //! One socket of a guest: a non-blocking descriptor with the guest's settings.
 
 use crate::wasi::errno::{AGAIN, Fail, INPROGRESS};
+use crate::wasi::sockets::address::{Address, Family, path};
 use crate::wasi::sockets::pending::Made;
+use crate::wasi::sockets::readiness::{Direction, Readiness};
+use crate::wasi::sockets::state::NONBLOCK;
+use crate::wasi::sockets::system::{GONE, READ};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -15,35 +20,12 @@ use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// The flag of a non-blocking descriptor (`fdflags`).
-pub const NONBLOCK: u16 = 4;
-
-/// Our sockets never block a thread, and child processes do not inherit them.
-pub const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
-
-/// Direction of a transfer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    Read,
-    Write,
-}
-
-/// Address family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    V4,
-    V6,
-    Unix,
-}
-
-impl Family {
-    /// The system's constant.
-    pub fn raw(self) -> AddressFamily {
-        match self {
-            Family::V4 => AddressFamily::INET,
-            Family::V6 => AddressFamily::INET6,
-            Family::Unix => AddressFamily::UNIX,
-        }
+/// The system's constant.
+pub fn raw(family: Family) -> AddressFamily {
+    match family {
+        Family::V4 => AddressFamily::INET,
+        Family::V6 => AddressFamily::INET6,
+        Family::Unix => AddressFamily::UNIX,
     }
 }
 
@@ -92,15 +74,6 @@ pub enum Accepts {
     System,
     /// From Elixir, as descriptors sent through a socket pair.
     Passed,
-}
-
-/// The system's report about a socket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Readiness {
-    /// A call would not block.
-    pub ready: bool,
-    /// The peer is gone, and nothing is left to read.
-    pub hangup: bool,
 }
 
 impl Socket {
@@ -216,9 +189,9 @@ impl Socket {
     }
 
     /// The poll flags for a direction.
-    pub fn poll_fd(&self, direction: Direction) -> PollFd<'_> {
+    fn poll_fd(&self, direction: Direction) -> PollFd<'_> {
         let events = match direction {
-            Direction::Read => PollFlags::IN | PollFlags::RDHUP,
+            Direction::Read => READ,
             Direction::Write => PollFlags::OUT,
         };
         PollFd::from_borrowed_fd(self.fd(), events)
@@ -282,8 +255,13 @@ impl Socket {
         }
     }
 
+    /// Bytes that can be read at once.
+    pub fn available(&self) -> u64 {
+        rustix::io::ioctl_fionread(self.fd()).unwrap_or_default()
+    }
+
     /// The system's report, corrected where it is incomplete.
-    pub fn corrected(&self, found: Readiness) -> Readiness {
+    fn corrected(&self, found: Readiness) -> Readiness {
         match self.made.as_ref().map_or(0, Made::state) {
             0 => found,
             INPROGRESS => Readiness::default(),
@@ -295,7 +273,7 @@ impl Socket {
     fn readiness(&self, direction: Direction) -> Readiness {
         let mut fds = [self.poll_fd(direction)];
         let _ = rustix::event::poll(&mut fds, Some(&NOW));
-        Readiness::of(fds[0].revents())
+        report(fds[0].revents())
     }
 }
 
@@ -303,35 +281,29 @@ impl Socket {
 const ATTEMPTS: usize = 4;
 
 /// A zero timeout.
-pub const NOW: rustix::event::Timespec = rustix::event::Timespec {
+const NOW: rustix::event::Timespec = rustix::event::Timespec {
     tv_sec: 0,
     tv_nsec: 0,
 };
 
-impl Readiness {
-    /// From the result of poll(2).
-    pub fn of(events: PollFlags) -> Self {
-        let gone = PollFlags::HUP | PollFlags::RDHUP;
-        Readiness {
-            ready: !events.is_empty(),
-            hangup: events.intersects(gone) && !events.contains(PollFlags::IN),
-        }
+/// From the result of poll(2).
+fn report(events: PollFlags) -> Readiness {
+    Readiness {
+        ready: !events.is_empty(),
+        hangup: events.intersects(GONE) && !events.contains(PollFlags::IN),
     }
+}
 
-    /// A call would report why it is not connected.
-    fn failed() -> Self {
-        Readiness {
-            ready: true,
-            hangup: false,
-        }
-    }
-
-    fn gone() -> Self {
-        Readiness {
-            ready: true,
-            hangup: true,
-        }
-    }
+/// The system's report about several sockets, in one system call.
+pub fn ready_now<'a>(sockets: impl Iterator<Item = (&'a Socket, Direction)>) -> Vec<Readiness> {
+    let (sockets, mut fds): (Vec<_>, Vec<_>) = sockets
+        .map(|(socket, direction)| (socket, socket.poll_fd(direction)))
+        .unzip();
+    let _ = rustix::event::poll(&mut fds, Some(&NOW));
+    let reports = fds.iter().zip(sockets);
+    reports
+        .map(|(fd, socket)| socket.corrected(report(fd.revents())))
+        .collect()
 }
 
 /// The same call again while signals interrupt it.
@@ -351,4 +323,13 @@ pub fn family(fd: BorrowedFd<'_>) -> Family {
         Ok(AddressFamily::INET6) => Family::V6,
         _ => Family::Unix,
     }
+}
+
+/// An address in the system's form.
+pub fn of_any(address: SocketAddrAny) -> Option<Address> {
+    if let Ok(net) = SocketAddr::try_from(address.clone()) {
+        return Some(Address::Net(net));
+    }
+    let unix = SocketAddrUnix::try_from(address).ok()?;
+    Some(Address::Unix(path(unix.path_bytes().unwrap_or_default())))
 }

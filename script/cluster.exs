@@ -47,17 +47,28 @@ Code.require_file("cluster_network.exs", __DIR__)
       # It sleeps for 20 ms, so that some calls are always under way.
       wat = ~s|(module
         (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
         (memory (export "memory") 1)
         (global $n (mut i32) (i32.const 0))
+        ;; A random number that goes along with the state.
+        (global $life (mut i64) (i64.const 0))
         (func $sleep
           (i32.store (i32.const 16) (i32.const 1))
           (i64.store (i32.const 24) (i64.const 20000000))
           (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128))))
         (func (export "version") (result i32) (call $sleep) (i32.const #{version}))
-        (func (export "count") (result i32) (call $sleep)
-          (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))|
+        (func (export "count") (result i32 i64) (call $sleep)
+          (if (i64.eqz (global.get $life)) (then
+            (drop (call $random (i32.const 32) (i32.const 8)))
+            (global.set $life (i64.load (i32.const 32)))))
+          (global.set $n (i32.add (global.get $n) (i32.const 1)))
+          (global.get $n) (global.get $life))
+        (func (export "save") (result i32 i64) (global.get $n) (global.get $life))
+        (func (export "restore") (param i32 i64)
+          (global.set $n (local.get 0)) (global.set $life (local.get 1))))|
 
-      opts = [wasi: true, size: 32, max_queue: 10_000, timeout: 5_000]
+      state = [save: "save", restore: "restore"]
+      opts = [wasi: true, size: 32, max_queue: 10_000, timeout: 5_000, state: state]
       Cluster.deploy(@name, Code.new!({:bytes, wat}, version: "#{version}"), opts)
     end
 
@@ -88,7 +99,7 @@ Code.require_file("cluster_network.exs", __DIR__)
       after
         max(div(due, 1_000), 0) ->
           :counters.add(counters, length(@kinds) + 1, 1)
-          kind = kind(once(n))
+          kind = kind(once(n, nth))
           :counters.add(counters, Enum.find_index(@kinds, &(&1 == kind)) + 1, 1)
           call(counters, period, first, nth + 1, n)
       end
@@ -97,14 +108,26 @@ Code.require_file("cluster_network.exs", __DIR__)
     # A second answer would be a message that nobody has taken.
     defp more, do: self() |> Process.info(:messages) |> elem(1)
 
-    # Every fifth caller has a guest with state of its own. Half of the others may be called again.
-    defp once(n) when rem(n, 5) == 0,
-      do: Cluster.call(@name, "count", [], key: {node(), n}, timeout: 3_000)
+    # Every fifth caller calls guests with state, which are those of the other nodes too. Half of the others may be called
+    # again.
+    defp once(n, nth) when rem(n, 5) == 0 do
+      key = {n, rem(nth, 5)}
+      began = System.os_time(:microsecond)
+      result = Cluster.call(@name, "count", [], key: key, timeout: 3_000)
 
-    defp once(n),
+      with {:ok, [count, life]} <- result do
+        ended = System.os_time(:microsecond)
+        :ets.insert(__MODULE__, {{:counted, make_ref()}, {key, life, count, began, ended, node()}})
+      end
+
+      result
+    end
+
+    defp once(n, _nth),
       do: Cluster.call(@name, "version", [], timeout: 3_000, idempotent: rem(n, 2) == 0)
 
     defp kind({:ok, [n]}) when is_integer(n), do: :ok
+    defp kind({:ok, [n, life]}) when is_integer(n) and is_integer(life), do: :ok
 
     defp kind({:error, %Error{reason: reason}})
          when reason in [:node_down, :timeout, :no_majority, :overloaded],
@@ -126,7 +149,7 @@ Code.require_file("cluster_network.exs", __DIR__)
         end
       end
 
-      others = :ets.tab2list(__MODULE__)
+      {counted, others} = Enum.split_with(:ets.tab2list(__MODULE__), &match?({{:counted, _}, _}, &1))
       :ets.delete(__MODULE__)
 
       answered =
@@ -134,13 +157,15 @@ Code.require_file("cluster_network.exs", __DIR__)
             into: %{},
             do: {kind, :counters.get(counters, n)}
 
-      {:counters.get(counters, length(@kinds) + 1), answered, others}
+      {:counters.get(counters, length(@kinds) + 1), answered, others,
+       for({_, counted} <- counted, do: counted)}
     end
 
     def undeploy, do: Deploy.undeploy(@name)
     def deployed?, do: match?({:ok, _}, Deploy.versions(@name))
     def nodes, do: length(Cluster.nodes())
     def call, do: Cluster.call(@name, "version", [])
+    def drain, do: Cluster.drain(10_000)
 
     @doc "What nobody uses any more, and must be nothing."
     def left do
@@ -167,18 +192,22 @@ defmodule Proof do
       net?: net?,
       netem?: netem?,
       peers: %{},
+      counted: [],
       seconds: seconds,
       rate: rate
     }
 
     state = Enum.reduce(1..@count, state, &boot(&2, &1))
+
     wait("all nodes know of all", fn -> all(state, :nodes) == List.duplicate(@count, @count) end)
     deploy(state, 1, 1)
     wait("all have it", fn -> Enum.all?(1..@count, &(on(state, &1, :call) == {:ok, [1]})) end)
-    phase(state, "quiet", fn state -> pause(state) && state end)
+    state = phase(state, "quiet", fn state -> pause(state) && state end)
     before = all(state, :processes)
 
     state = phase(state, "five rolling deploys", &deploys/1)
+    state = phase(state, "two nodes drain, stop, and come back", &drains/1)
+    kept!(state)
     state = phase(state, "kill -9 of two nodes, which come back", &kills/1)
     state = if net?, do: phase(state, "two nodes cut off, then healed", &cut/1), else: state
 
@@ -187,6 +216,8 @@ defmodule Proof do
         do: phase(state, "30 ms delay, 10 ms jitter, 2 % loss, a cut node", &rough/1),
         else: state
 
+    state = phase(state, "random kills and cuts", &random/1)
+    counted!(state)
     left(state, before)
     for {_n, peer} <- state.peers, do: :peer.stop(peer)
 
@@ -264,9 +295,11 @@ defmodule Proof do
       |> Enum.reduce(&Map.merge(&1, &2, fn _, a, b -> a + b end))
 
     others = Enum.flat_map(through, &elem(&1, 2))
+    counted = Enum.flat_map(through, &elem(&1, 3))
     told = for {kind, n} <- answers, n > 0, do: "#{n} #{kind}"
     rate = "#{asked} calls in #{round(seconds)} s, #{round(asked / seconds)}/s"
-    IO.puts("#{what}: #{rate} from #{length(through)} nodes; #{Enum.join(told, ", ")}")
+    with_key = "#{length(counted)} of them with a key"
+    IO.puts("#{what}: #{rate} from #{length(through)} nodes; #{Enum.join(told, ", ")}; #{with_key}")
 
     if asked != Enum.sum(Map.values(answers)),
       do: fail("#{asked} calls, and other answers: #{inspect(answers)}")
@@ -278,7 +311,7 @@ defmodule Proof do
       all(state, :nodes) == List.duplicate(@count, @count)
     end)
 
-    state
+    %{state | counted: counted ++ state.counted}
   end
 
   defp pause(state), do: Process.sleep(state.seconds * 1_000)
@@ -298,23 +331,98 @@ defmodule Proof do
     for n <- @front, do: on(state, n, :undeploy)
   end
 
-  defp kills(state) do
-    state =
-      for n <- [2, 4], reduce: state do
-        state ->
-          Process.sleep(div(state.seconds * 1_000, 4))
-          pid = :peer.call(state.peers[n], System, :pid, [])
-          {_, 0} = System.cmd("kill", ["-9", pid])
-          Process.sleep(div(state.seconds * 1_000, 4))
-          boot(state, n)
-      end
+  defp drains(state) do
+    for n <- [2, 4], reduce: state do
+      state ->
+        :ok = on(state, n, :drain)
+        restarted(state, n)
+    end
+  end
 
-    wait("those that came back have what the others have", fn ->
-      on(state, 2, :deployed?) and on(state, 4, :deployed?)
-    end)
+  defp kills(state), do: Enum.reduce([2, 4], state, &restarted(&2, &1))
 
+  # Killed, and back with what the others have.
+  defp restarted(state, n) do
+    Process.sleep(div(state.seconds * 1_000, 4))
+    pid = :peer.call(state.peers[n], System, :pid, [])
+    {_, 0} = System.cmd("kill", ["-9", pid])
+    Process.sleep(div(state.seconds * 1_000, 4))
+    state = boot(state, n)
+    if n not in @front, do: wait("node #{n} has what the others have", fn -> on(state, n, :deployed?) end)
     state
   end
+
+  # At most two of five nodes are away, and one of them is new; the others have the load from beginning to end.
+  defp random(state) do
+    victims = Enum.take_random([1, 3], 1) ++ Enum.take_random([2, 4, 5], 2)
+    IO.puts("  (killed or cut: #{Enum.map_join(victims, ", ", &"node #{&1}")})")
+
+    for _ <- 1..6, reduce: state do
+      state ->
+        state =
+          if :rand.uniform(2) == 1 and state.net?,
+            do: briefly_cut(state, Enum.take_random(victims, :rand.uniform(2))),
+            else: %{restarted(%{state | seconds: :rand.uniform(state.seconds)}, Enum.random(victims)) | seconds: state.seconds}
+
+        wait("all nodes are back", fn -> all(state, :nodes) == List.duplicate(@count, @count) end)
+        state
+    end
+  end
+
+  defp briefly_cut(state, nodes) do
+    for n <- nodes, do: ip(["link", "set", "wasmex-v#{n}", "down"])
+    Process.sleep(500 + :rand.uniform(state.seconds * 1_000))
+    for n <- nodes, do: ip(["link", "set", "wasmex-v#{n}", "up"])
+    state
+  end
+
+  # A life is what one state was passed on in. So far no node was lost, so each key has one.
+  defp kept!(state) do
+    for {key, lives} <- lives(state), map_size(lives) > 1,
+      do: fail("the state of the key #{inspect(key)} was lost: #{map_size(lives)} lives")
+  end
+
+  defp counted!(state) do
+    lives = lives(state)
+    for {key, lives} <- lives, do: one_at_a_time!(key, lives)
+
+    for {key, lives} <- lives, {life, calls} <- lives do
+      counts = for {_, _, count, _, _, _} <- calls, do: count
+
+      if counts != Enum.uniq(counts),
+        do: fail("two calls of the key #{inspect(key)} had the same result, life #{life}")
+    end
+
+    restarts = Enum.sum(for {_, lives} <- lives, do: map_size(lives) - 1)
+    total = length(state.counted)
+    IO.puts("#{total} calls with #{map_size(lives)} keys, which started again #{restarts} times")
+  end
+
+  defp lives(state) do
+    for {key, calls} <- Enum.group_by(state.counted, &elem(&1, 0)), into: %{} do
+      {key, Enum.group_by(calls, &elem(&1, 1))}
+    end
+  end
+
+  # After the first answer of the next life no call that begins has an answer of the one before.
+  defp one_at_a_time!(key, lives) do
+    lives
+    |> Map.values()
+    |> Enum.sort_by(&first_answer/1)
+    |> Enum.chunk_every(2, 1, :discard)
+    |> Enum.each(fn [before, later] ->
+      first = first_answer(later)
+
+      for {_, _, count, began, ended, node} <- before, began > first do
+        fail(
+          "two guests of the key #{inspect(key)} at the same time: #{count} for #{node}, called #{began - first} us after " <>
+            "the other's first answer, answered after #{ended - first}"
+        )
+      end
+    end)
+  end
+
+  defp first_answer(calls), do: calls |> Enum.map(&elem(&1, 4)) |> Enum.min()
 
   # The other end of the cables of two nodes: they reach each other no more either.
   defp cut(state) do

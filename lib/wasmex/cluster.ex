@@ -86,11 +86,21 @@ defmodule Wasmex.Cluster do
   ## Guests with state
 
   With `key:` each key has one guest on one node, selected by rendezvous hashing, which keeps its memory between calls.
-  When nodes join or leave, some keys move. A deploy with `state: [save: "save", restore: "restore"]` moves the state
-  too: the new node asks the old one, which calls `save` and closes its guest, and passes the result to `restore`.
-  Without it, and if the old node was lost, a key that moved starts again.
+  Calls of a key take turns. When nodes join or leave, some keys move. A deploy with `state: [save: "save", restore:
+  "restore"]` moves the state too: the guest finishes its running calls, its node calls `save` and closes it, and the new
+  node passes the result to `restore` before the next call. The same happens when a version is replaced. Without `state:`,
+  or if the old node was lost, a key that moved starts again.
 
-  With `nodes: n`, calls with a key need more than half of the nodes; otherwise they get `:no_majority`.
+  With `nodes: n`, calls with a key need more than half of the nodes; otherwise they get `:no_majority`. No two nodes
+  begin calls of one key at the same time, whatever the network does: a node serves keys only while more than half of the
+  nodes confirm it with their heartbeats, and the keys of a lost node start elsewhere when its last confirmation has
+  expired. That takes five heartbeats, at least half a second, after the node was lost or has been silent for twice that
+  time; calls wait for it, at most 5 s. A call that runs when its node loses the majority runs to its end, so a `timeout:`
+  shorter than five heartbeats excludes that it overlaps with the next guest. The guests of a part without majority are
+  closed.
+
+  Without `nodes:`, calls with a key work in any partition, so that a key may have a guest in each; when the parts
+  connect again, the one on the key's node stays.
 
   ## Bodies
 
@@ -118,7 +128,7 @@ defmodule Wasmex.Cluster do
   use Supervisor
 
   alias Wasmex.{Call, Code, Deploy, Error}
-  alias Wasmex.Cluster.{Callers, Keyed, Members, Nodes, Remote, Output, StreamedCall}
+  alias Wasmex.Cluster.{Callers, Keyed, Members, Nodes, Output, Remote, StreamedCall, Sweeper}
 
   @doc """
   Starts this node's part of the cluster. Each node starts one.
@@ -136,6 +146,7 @@ defmodule Wasmex.Cluster do
       {Registry, keys: :unique, name: Wasmex.Cluster.Keys},
       {DynamicSupervisor, name: Wasmex.Cluster.Keepers, strategy: :one_for_one},
       Callers,
+      Sweeper,
       {Members, opts}
     ]
 

@@ -201,6 +201,110 @@ defmodule Wasmex.ClusterTest do
       Peers.stop(first)
     end
 
+    @state [save: "save", restore: "restore"]
+
+    # Calls of this many keys in turn until told to stop, each key in order; the results by key.
+    defp counting(name, keys) do
+      parent = self()
+
+      for key <- keys do
+        Task.async(fn -> count_until_stopped(name, key, parent, []) end)
+      end
+    end
+
+    defp count_until_stopped(name, key, parent, results) do
+      result = Cluster.call(name, "count", "", key: key, timeout: 30_000)
+      if length(results) == 2, do: send(parent, {:under_way, key})
+
+      receive do
+        :stop -> Enum.reverse([result | results])
+      after
+        1 -> count_until_stopped(name, key, parent, [result | results])
+      end
+    end
+
+    defp stopped(tasks) do
+      for task <- tasks, do: send(task.pid, :stop)
+      Task.await_many(tasks, 60_000)
+    end
+
+    # Bytes: they start again after 255.
+    defp counted?(results),
+      do: results == for(n <- 1..length(results), do: {:ok, <<rem(n, 256)>>})
+
+    test "lose no call and no state while versions change, nodes join and leave", %{name: name} do
+      [{_, a}] = cluster(1)
+      {:ok, _} = deploy(name, 1, state: @state)
+      known(name, 2)
+      keys = for n <- 1..12, do: {:key, n}
+      tasks = counting(name, keys)
+      for key <- keys, do: assert_receive({:under_way, ^key}, 30_000)
+      for n <- 2..4, do: {:ok, _} = deploy(name, n, state: @state)
+
+      # A third node gets a part of the keys.
+      [{_, b}] = Peers.start(1)
+      :erpc.call(b, Node, :connect, [a])
+      {:ok, _} = :erpc.call(b, ClusterGuest, :start, [[heartbeat: 20, follow: true]])
+      known(name, 3)
+      Guest.wait_until(fn -> :erpc.call(b, Cluster.Keyed, :count, []) > 0 end)
+
+      # Two leave: what they had is here.
+      for node <- [a, b], do: assert(:erpc.call(node, Cluster, :drain, [5_000]) == :ok)
+      Guest.wait_until(fn -> Cluster.Keyed.count() == 12 end)
+      results = stopped(tasks)
+      assert Enum.all?(results, &counted?/1)
+      for node <- [a, b], do: assert(:erpc.call(node, Cluster.Keyed, :count, []) == 0)
+    end
+
+    test "move without being called, and end with their name", %{name: name} do
+      {:ok, _} = ClusterGuest.start(heartbeat: 20)
+      {:ok, _} = deploy(name, 1, state: @state)
+      for key <- 1..30, do: {:ok, <<1>>} = Cluster.call(name, "count", "", key: key)
+      [{_, a}] = Peers.start(1)
+      {:ok, _} = :erpc.call(a, ClusterGuest, :start, [[heartbeat: 20, follow: true]])
+      Guest.wait_until(fn -> :erpc.call(a, Cluster.Keyed, :count, []) > 0 end)
+
+      Guest.wait_until(fn ->
+        Cluster.Keyed.count() + :erpc.call(a, Cluster.Keyed, :count, []) == 30
+      end)
+
+      for key <- 1..30, do: assert(Cluster.call(name, "count", "", key: key) == {:ok, <<2>>})
+      :ok = Deploy.undeploy(name)
+      :ok = :erpc.call(a, Deploy, :undeploy, [name])
+      Guest.wait_until(fn -> Cluster.Keyed.count() == 0 end)
+      Guest.wait_until(fn -> :erpc.call(a, Cluster.Keyed, :count, []) == 0 end)
+    end
+
+    test "stay with their state when it can't be restored by a new version", %{name: name} do
+      {:ok, _} = ClusterGuest.start(heartbeat: 20)
+      {:ok, _} = deploy(name, 1, state: @state)
+      assert Cluster.call(name, "count", "", key: 1) == {:ok, <<1>>}
+      {:ok, _} = deploy(name, 2, state: [save: "save", restore: "fail"])
+      # The functions are those of the version that has the guest: it saves, the new one fails.
+      assert {:error, %Wasmex.Trap{}} = Cluster.call(name, "count", "", key: 1)
+      {:ok, _} = Deploy.rollback(name)
+      assert Cluster.call(name, "count", "", key: 1) == {:ok, <<2>>}
+    end
+
+    test "of a part without majority end: after it they start again elsewhere", %{name: name} do
+      [{_, a} = first, second] = cluster(2, nodes: 3)
+      {:ok, _} = deploy(name, 1, state: @state)
+      known(name, 3)
+      keys = for n <- 1..20, do: {:key, n}
+      for key <- keys, do: {:ok, <<1>>} = Cluster.call(name, "count", "", key: key)
+      assert Cluster.Keyed.count() > 0
+      Peers.kill(first)
+      Peers.kill(second)
+      Guest.wait_until(fn -> Cluster.Keyed.count() == 0 end)
+
+      for key <- keys do
+        assert {:error, %Error{reason: :no_majority}} =
+                 Cluster.call(name, "count", "", key: key, timeout: 0)
+      end
+
+      assert a not in Cluster.nodes()
+    end
+
     test "need more than half of the nodes; calls without keys do not", %{name: name} do
       [first, second] = cluster(2, nodes: 3)
       {:ok, _} = deploy(name, 1)
@@ -208,7 +312,10 @@ defmodule Wasmex.ClusterTest do
       assert Cluster.call(name, "count", "", key: 1) == {:ok, <<1>>}
       Peers.kill(first)
       Guest.wait_until(fn -> length(Cluster.nodes()) == 2 end)
-      assert {:ok, _} = Cluster.call(name, "version", "", key: 1, idempotent: true)
+      # Keys of the lost node start again, after it must have stopped.
+      for key <- 1..10,
+          do: assert({:ok, _} = Cluster.call(name, "count", "", key: key, idempotent: true))
+
       Peers.kill(second)
       Guest.wait_until(fn -> length(Cluster.nodes()) == 1 end)
       assert {:error, %Error{reason: :no_majority}} = Cluster.call(name, "count", "", key: 1)
@@ -254,7 +361,7 @@ defmodule Wasmex.ClusterTest do
       {:ok, _} = ClusterGuest.start(heartbeat: 20)
       # One of the nodes only shows what this one sends.
       spy = Node.spawn(a, ClusterGuest, :spy, [self()])
-      assert_receive {^spy, {:beat, _, 0, _}}, 30_000
+      assert_receive {^spy, {:beat, _, 0, _, _, _}}, 30_000
       {:ok, _} = :erpc.call(b, ClusterGuest, :start, [[heartbeat: 20]])
       everybody_else = fn n -> :erpc.call(b, Cluster.Nodes, :with_name, [{:many, n}]) end
       named(1..@many, 1)
@@ -263,7 +370,7 @@ defmodule Wasmex.ClusterTest do
 
       # Heartbeats do not grow with the names.
       for _ <- 1..5 do
-        assert_receive {^spy, {:beat, _, ^last, _} = beat}, 30_000
+        assert_receive {^spy, {:beat, _, ^last, _, _, _} = beat}, 30_000
         assert :erlang.external_size(beat) < 200
       end
 

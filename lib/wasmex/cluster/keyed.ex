@@ -1,281 +1,171 @@
 defmodule Wasmex.Cluster.Keyed do
   @moduledoc false
-  # Guests with state: one for each key, on the key's node. A keeper owns it; calls take turns at its store and run in
-  # the calling processes, so a caller that dies ends only its own call.
-
-  use GenServer, restart: :temporary
+  # Calls of guests with state: one guest for each key, on the key's node, owned by its `Wasmex.Cluster.Keeper`.
 
   alias Wasmex.Call.Timeout
-  alias Wasmex.Cluster.{Nodes, Remote}
+  alias Wasmex.Cluster.{Keeper, Nodes, Remote, Uses}
+  alias Wasmex.Cluster.Keeper.Guest
   alias Wasmex.{Deploy, Error}
   alias Wasmex.Deploy.Routes
 
-  # How often a call follows a key that has moved.
-  @moves 5
+  # How long a call follows a key that moves, and the pause between its attempts, in ms.
+  @patience 5_000
+  @pause 20
 
-  @enforce_keys [:name, :key, :module, :worker, :state, :version]
-  defstruct [:name, :key, :module, :worker, :state, :version]
+  # Keys that are moved at the same time.
+  @moves 16
 
   @doc "Calls the guest of a key, from any node."
   @spec call(Remote.request(), term(), integer() | :infinity, boolean()) ::
           {:ok, term()} | {:error, Exception.t()}
-  def call(request, key, deadline, again?), do: call(request, key, deadline, again?, @moves)
+  def call(request, key, deadline, again?),
+    do: attempt(request, key, deadline, again?, min(deadline, Timeout.deadline(@patience)))
 
-  defp call({name, _, _, _} = request, key, deadline, again?, moves) do
-    with true <- Nodes.majority?(),
-         node when node != nil <- Nodes.of_key(name, key) do
-      result =
-        if node == node(),
-          do: here(request, key, deadline),
-          else: Remote.call(node, :keyed, [request, key], deadline)
-
-      case result do
-        # Not there any more, which other nodes learn with its next heartbeat. The call has not begun.
-        {:error, %Error{reason: :not_deployed}} when moves > 0 ->
-          later(request, key, deadline, again?, moves)
-
-        {:moved, _to} when moves > 0 ->
-          later(request, key, deadline, again?, moves)
-
-        {:moved, to} ->
-          moved(name, to)
-
-        {:error, %Error{reason: :node_down}} when again? and moves > 0 ->
-          later(request, key, deadline, again?, moves)
-
-        result ->
-          result
+  defp attempt({name, _, _, _} = request, key, deadline, again?, until) do
+    result =
+      case place(name, key) do
+        {:ok, node} when node == node() -> here(request, key, deadline)
+        {:ok, node} -> Remote.call(node, :keyed, [request, key], deadline)
+        nowhere -> nowhere
       end
-    else
-      false -> no_majority()
-      nil -> {:error, Nodes.nowhere(name, [])}
+
+    case {result, Timeout.over?(until)} do
+      {{:later, _error}, false} ->
+        later(request, key, deadline, again?, until)
+
+      {{:later, error}, true} ->
+        {:error, error}
+
+      # Not there any more, which this node learns soon.
+      {{:error, %Error{reason: :not_deployed, details: %{node: _}}}, false} ->
+        later(request, key, deadline, again?, until)
+
+      {{:error, %Error{reason: :node_down}}, false} when again? ->
+        later(request, key, deadline, again?, until)
+
+      {result, _over?} ->
+        result
     end
   end
 
   # The nodes may have different views of the cluster for a moment.
-  defp later(request, key, deadline, again?, moves) do
-    Process.sleep(min(20, Timeout.left(deadline) |> finite()))
-    call(request, key, deadline, again?, moves - 1)
+  defp later(request, key, deadline, again?, until) do
+    Process.sleep(min(@pause, Timeout.left(until)))
+    attempt(request, key, deadline, again?, until)
   end
 
-  defp finite(:infinity), do: 20
-  defp finite(ms), do: ms
+  # The node of a key, if this part of the cluster may serve it.
+  defp place(name, key) do
+    case Nodes.majority?() && Nodes.of_key(name, key) do
+      false -> {:error, no_majority()}
+      nil -> {:error, Nodes.nowhere(name, [])}
+      :unconfirmed -> {:later, Nodes.unconfirmed()}
+      node -> {:ok, node}
+    end
+  end
 
   defp no_majority do
-    message = "this part of the cluster has #{length(Nodes.all())} nodes, which is not a majority"
-    {:error, %Error{reason: :no_majority, details: %{message: message}}}
+    count = length(Nodes.others_in_view()) + 1
+    message = "this part of the cluster has #{count} nodes, which is not a majority"
+    %Error{reason: :no_majority, details: %{message: message}}
   end
 
-  defp moved(name, to) do
-    message = "the key of #{inspect(name)} moves between nodes (to #{inspect(to)})"
-    {:error, %Error{reason: :node_down, details: %{node: to, message: message}}}
-  end
-
-  @doc "The same on the key's node; `{:moved, node}` if this node considers another one responsible."
+  @doc "The same on the key's node; the call has not begun if this node considers another one responsible."
   @spec here(Remote.request(), term(), integer() | :infinity) ::
-          {:ok, term()} | {:error, Exception.t()} | {:moved, node()}
+          {:ok, term()} | {:error, Exception.t()} | Keeper.later()
   def here({name, function, params, opts}, key, deadline) do
-    case Nodes.majority?() && Nodes.of_key(name, key) do
-      false -> no_majority()
-      node when node == node() -> kept(name, key, function, params, opts, deadline)
-      node -> {:moved, node}
-    end
-  end
-
-  defp kept(name, key, function, params, opts, deadline) do
-    with {:ok, route} <- Routes.fetch(name),
+    with {:ok, node} when node == node() <- place(name, key),
+         {:ok, route} <- Routes.fetch(name),
          :ok <- Deploy.allowed(route, name, function),
          {_threshold, version, _pool, _counts, _function} = List.last(route.versions),
-         {:ok, keeper, module, worker} <- keeper(name, key, version) do
+         left = min(Timeout.left(deadline), route.timeout),
+         {:ok, seat, guest, keeper} <- Keeper.enter(name, key, version, left) do
       left = min(Timeout.left(deadline), route.timeout)
-
-      result =
-        module.call(worker, function, params, [timeout: left] ++ Keyword.delete(opts, :key))
-
-      # The instance cannot be called any more; the next call creates a new one.
-      if spent?(result), do: GenServer.stop(keeper)
-      result
+      opts = [timeout: left] ++ Keyword.delete(opts, :key)
+      run(seat, guest, keeper, [function, params, opts])
     else
-      :error -> {:error, Nodes.nowhere(name, [])}
-      error -> error
+      {:ok, _elsewhere} -> Keeper.moving(name)
+      :error -> gone(name)
+      not_begun -> not_begun
     end
-  catch
-    # It was handed over just now.
-    :exit, {reason, {GenServer, _, _}} when reason in [:normal, :noproc] -> {:moved, node()}
+  end
+
+  defp run(seat, %{module: module, worker: worker}, keeper, args) do
+    result =
+      try do
+        apply(module, :call, [worker | args])
+      after
+        Uses.leave(seat)
+      end
+
+    if spent?(result), do: Keeper.replace(keeper)
+    result
   end
 
   defp spent?({:error, %Error{reason: reason}}), do: reason in [:spent, :closed, :broken]
   defp spent?(_result), do: false
 
-  defp keeper(name, key, version) do
-    with [] <- Registry.lookup(Wasmex.Cluster.Keys, {name, key}),
-         {:error, {:already_started, _}} <- start(name, key, :ask) do
-      keeper(name, key, version)
+  defp gone(name) do
+    message = "#{inspect(name)} is not deployed on #{node()} any more"
+    details = %{name: name, node: node(), message: message}
+    {:error, %Error{reason: :not_deployed, details: details}}
+  end
+
+  @doc "This node leaves: moves its keys to their new nodes, at most this many ms."
+  @spec hand_all_over(timeout()) :: :ok
+  def hand_all_over(timeout) do
+    keepers = for {key, pid, _value} <- all(), do: {key, pid}
+    hand_over(keepers, Timeout.deadline(timeout))
+  end
+
+  defp hand_over(keepers, deadline) do
+    left = for {key, pid, :busy} <- moved(keepers), do: {key, pid}
+
+    if left != [] and not Timeout.over?(deadline) do
+      Process.sleep(@pause)
+      hand_over(left, deadline)
     else
-      [{pid, {module, worker, ^version}}] ->
-        {:ok, pid, module, worker}
-
-      # Another version was deployed: it continues with the state.
-      [{pid, {_module, _worker, _older}}] ->
-        state = with {:ok, state} <- take_from(pid), do: {:given, state}
-        _ = start(name, key, state)
-        keeper(name, key, version)
-
-      # Another process is creating it.
-      [{pid, nil}] ->
-        GenServer.call(pid, :worker, :infinity)
-
-      {:ok, pid} ->
-        GenServer.call(pid, :worker, :infinity)
-
-      {:error, {:failed, error}} ->
-        {:error, error}
-
-      {:error, reason} ->
-        {:error, %Error{reason: :closed, details: %{message: inspect(reason)}}}
+      :ok
     end
   end
 
-  defp start(name, key, state),
-    do: DynamicSupervisor.start_child(Wasmex.Cluster.Keepers, {__MODULE__, {name, key, state}})
+  @doc "Moves keys that belong to other nodes, and ends guests that this node may not serve; `:busy` if some are left."
+  @spec sweep() :: :ok | :busy
+  def sweep do
+    keepers = all()
 
-  @doc "Hands a key's state over to its new node; nil if there is none."
-  @spec take(term(), term()) :: {:ok, term()} | nil
-  def take(name, key) do
-    case Registry.lookup(Wasmex.Cluster.Keys, {name, key}) do
-      [{pid, _}] -> GenServer.call(pid, :hand_over, :infinity)
-      [] -> nil
-    end
-  catch
-    :exit, _ -> nil
+    for {_key, pid, %Guest{epoch: epoch}} <- keepers,
+        not Nodes.serves?(epoch),
+        do: Keeper.expire(pid)
+
+    moved = moved(for {key, pid, _value} <- keepers, do: {key, pid})
+    if Enum.any?(moved, &match?({_, _, :busy}, &1)), do: :busy, else: :ok
   end
 
-  @doc "Receives a key's state from a node that leaves."
-  @spec give(term(), term(), term()) :: :ok
-  def give(name, key, state) do
-    _ = start(name, key, {:given, state})
-    :ok
+  defp moved(keepers) do
+    strays =
+      for {{name, key}, pid} <- keepers,
+          to = Nodes.of_key(name, key) || undeployed(name),
+          to not in [node(), :unconfirmed],
+          do: {{name, key}, pid, to}
+
+    move = fn {key, pid, to} -> {key, pid, Keeper.move(pid, to)} end
+    opts = [max_concurrency: @moves, ordered: false, timeout: :infinity]
+    for {:ok, moved} <- Task.async_stream(strays, move, opts), do: moved
   end
 
-  @doc "This node leaves: hands its keys over to their new nodes."
-  @spec hand_all_over() :: :ok
-  def hand_all_over do
-    for {{name, key}, pid} <-
-          Registry.select(Wasmex.Cluster.Keys, [{{:"$1", :"$2", :_}, [], [{{:"$1", :"$2"}}]}]) do
-      with {:ok, state} <- take_from(pid),
-           node when node not in [nil, node()] <- elsewhere(name, key),
-           do: Remote.call(node, :give, [name, key, state], Timeout.deadline(5_000))
-    end
-
-    :ok
+  # Not if only the table of routes is being restored.
+  defp undeployed(name) do
+    if Routes.fetch(name) == :error and Registry.lookup(Wasmex.Deploy.Registry, name) == [],
+      do: :nowhere
   end
 
-  defp take_from(pid) do
-    GenServer.call(pid, :hand_over, :infinity)
-  catch
-    :exit, _ -> nil
-  end
-
-  defp elsewhere(name, key) do
-    nodes = Nodes.with_name(name) -- [node()]
-    if nodes != [], do: Enum.max_by(nodes, &:erlang.phash2({name, key, &1}))
+  defp all do
+    rows = [{{:"$1", :"$2", :"$3"}, [], [{{:"$1", :"$2", :"$3"}}]}]
+    Registry.select(Wasmex.Cluster.Keys, rows)
   end
 
   @doc "The number of keys on this node."
   @spec count() :: non_neg_integer()
   def count, do: Registry.count(Wasmex.Cluster.Keys)
-
-  @spec start_link({term(), term(), term()}) :: GenServer.on_start()
-  def start_link({name, key, state}) do
-    registered = {:via, Registry, {Wasmex.Cluster.Keys, {name, key}, nil}}
-    GenServer.start_link(__MODULE__, {name, key, state}, name: registered)
-  end
-
-  @impl true
-  def init({name, key, state}) do
-    Process.flag(:trap_exit, true)
-
-    with {:ok, module, worker, functions, version} <- Deploy.make(name) do
-      keeper = %__MODULE__{
-        name: name,
-        key: key,
-        module: module,
-        worker: worker,
-        state: functions,
-        version: version
-      }
-
-      case restored(keeper, state) do
-        :ok ->
-          kept = {module, worker, version}
-          Registry.update_value(Wasmex.Cluster.Keys, {name, key}, fn nil -> kept end)
-          {:ok, keeper}
-
-        {:error, error} ->
-          module.close(worker)
-          {:stop, {:failed, error}}
-      end
-    else
-      {:error, error} -> {:stop, {:failed, error}}
-    end
-  end
-
-  defp restored(keeper, {:given, state}), do: restore(keeper, state)
-
-  defp restored(_keeper, nil), do: :ok
-
-  # The previous owner; the first node that has it.
-  defp restored(%{state: nil}, :ask), do: :ok
-
-  defp restored(keeper, :ask) do
-    deadline = Timeout.deadline(5_000)
-
-    Enum.find_value(Nodes.all() -- [node()], :ok, fn node ->
-      case Remote.call(node, :take, [keeper.name, keeper.key], deadline) do
-        {:ok, state} -> restore(keeper, state)
-        _ -> nil
-      end
-    end)
-  end
-
-  defp restore(%{state: nil}, _state), do: :ok
-
-  defp restore(%{state: functions, module: module, worker: worker}, state) do
-    case module.call(worker, Keyword.fetch!(functions, :restore), params(module, state), []) do
-      {:ok, _} -> :ok
-      error -> error
-    end
-  end
-
-  # A plug-in takes bytes, the others a list of params; the results of an instance are a list already.
-  defp params(Wasmex.Pool.Worker.Component, state), do: [state]
-  defp params(_module, state), do: state
-
-  @impl true
-  def handle_call(:worker, _from, keeper),
-    do: {:reply, {:ok, self(), keeper.module, keeper.worker}, keeper}
-
-  # Waits for its turn, after the running calls.
-  def handle_call(:hand_over, _from, %{module: module, worker: worker} = keeper) do
-    state =
-      with [_ | _] = functions <- keeper.state,
-           {:ok, state} <- module.call(worker, Keyword.fetch!(functions, :save), save(module), []) do
-        {:ok, state}
-      else
-        _ -> nil
-      end
-
-    {:stop, :normal, state, keeper}
-  end
-
-  def handle_call(_other, _from, keeper), do: {:reply, {:error, :unknown_request}, keeper}
-
-  defp save(Wasmex.Plugin.Pool), do: ""
-  defp save(_module), do: []
-
-  @impl true
-  def handle_info(_message, keeper), do: {:noreply, keeper}
-
-  @impl true
-  def terminate(_reason, %{module: module, worker: worker}), do: module.close(worker)
 end

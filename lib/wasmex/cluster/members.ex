@@ -5,16 +5,18 @@ defmodule Wasmex.Cluster.Members do
   #
   # Messages between them:
   #
-  #     {:beat, pid, version, load}              regularly, and to greet; the version is that of the names
+  #     {:beat, pid, version, load, serves?, vote}   regularly, and to greet; the version is that of the names, the vote
+  #                                              one of `Wasmex.Cluster.Lease`
   #     {:names, pid, since, version, changes}   when names have changed; all of them if since is nil
   #     {:ask, pid}                              for all names, after a beat with another version
+  #     {:leaving, pid}                          gets no more calls, but still has guests with keys
   #     {:leaves, pid}
   #
   # `{:changed, name}` is from `Wasmex.Deploy.Routes` of this node.
 
   use GenServer
 
-  alias Wasmex.Cluster.{Keyed, Names, Nodes, Remote}
+  alias Wasmex.Cluster.{Keyed, Lease, Names, Nodes, Remote}
   alias Wasmex.{Deploy, Error}
   alias Wasmex.Deploy.Routes
 
@@ -28,14 +30,18 @@ defmodule Wasmex.Cluster.Members do
   # How often a node is asked for its deploys, if it does not answer.
   @tries 5
 
-  @enforce_keys [:heartbeat]
-  defstruct [:heartbeat, :drain, :follow, draining?: false, own: %Names{}, peers: %{}]
+  # How long to move keys to other nodes before this one leaves, in ms.
+  @moves 5_000
+
+  # `stage`: `:member`, `:leaving` while keys move, then `:left`.
+  @enforce_keys [:heartbeat, :lease]
+  defstruct [:heartbeat, :drain, :follow, :lease, stage: :member, own: %Names{}, peers: %{}]
 
   defmodule Peer do
     @moduledoc false
     # Another node's process; `asked`: when its names were asked for, in ms of the monotonic clock.
     @enforce_keys [:pid, :monitor]
-    defstruct [:pid, :monitor, :asked, names: %Names{}]
+    defstruct [:pid, :monitor, :asked, names: %Names{}, leaving?: false]
   end
 
   @doc "The scope of `:pg` for discovery."
@@ -48,8 +54,9 @@ defmodule Wasmex.Cluster.Members do
   @doc "See `Wasmex.Cluster.drain/1`."
   @spec drain(timeout()) :: :ok | {:error, Error.t()}
   def drain(timeout) do
-    GenServer.call(__MODULE__, :drain)
-    Keyed.hand_all_over()
+    :ok = GenServer.call(__MODULE__, :leave)
+    Keyed.hand_all_over(@moves)
+    :ok = GenServer.call(__MODULE__, :left)
     wait(Wasmex.Call.Timeout.deadline(timeout), timeout)
   end
 
@@ -80,10 +87,18 @@ defmodule Wasmex.Cluster.Members do
   @impl true
   def init(opts) do
     Process.flag(:priority, :high)
-    Nodes.open(opts.nodes)
+    Nodes.open()
+    lease = Lease.new(opts.nodes, opts.heartbeat, node(), now())
     :ok = :pg.join(scope(), @group, self())
-    state = %__MODULE__{heartbeat: opts.heartbeat, drain: opts.drain, follow: opts.follow}
-    {:ok, state, {:continue, :greet}}
+
+    state = %__MODULE__{
+      heartbeat: opts.heartbeat,
+      drain: opts.drain,
+      follow: opts.follow,
+      lease: lease
+    }
+
+    {:ok, leased(state, lease), {:continue, :greet}}
   end
 
   @impl true
@@ -95,47 +110,60 @@ defmodule Wasmex.Cluster.Members do
   end
 
   @impl true
-  def handle_call(:drain, _from, state) do
-    :pg.leave(scope(), @group, self())
-    tell({:leaves, self()})
+  def handle_call(:leave, _from, %{stage: :member} = state) do
+    tell({:leaving, self()})
     # Keys of this node belong to others from now on.
     Nodes.delete(node())
-    {:reply, :ok, %{state | draining?: true}}
+    {:reply, :ok, %{state | stage: :leaving}}
   end
+
+  def handle_call(:left, _from, %{stage: :leaving} = state) do
+    tell({:leaves, self()})
+    :pg.leave(scope(), @group, self())
+    {:reply, :ok, %{state | stage: :left}}
+  end
+
+  def handle_call(stage, _from, state) when stage in [:leave, :left], do: {:reply, :ok, state}
 
   def handle_call(:patience, _from, state), do: {:reply, state.drain, state}
 
   @impl true
   def handle_info(:beat, state) do
     Process.send_after(self(), :beat, state.heartbeat)
-
-    unless state.draining? do
-      Nodes.put(node(), load())
-      tell(beat(state))
-    end
-
+    state = leased(state, Lease.tick(state.lease, node(), now()))
+    if state.stage == :member, do: Nodes.put(node(), load(), Nodes.serving?())
+    if state.stage != :left, do: for(pid <- members(), do: tell(pid, beat(state, node(pid))))
     {:noreply, state}
   end
 
   def handle_info({:changed, name}, state) do
     {own, changes} = Names.change(state.own, current(queued([name])))
 
-    if changes != %{} and not state.draining?,
+    if changes != %{} and state.stage == :member,
       do: tell({:names, self(), state.own.version, own.version, changes})
 
     {:noreply, %{state | own: own}}
   end
 
-  def handle_info({:beat, pid, version, load}, state) do
-    Nodes.put(node(pid), load)
+  def handle_info({:beat, pid, version, load, serves?, vote}, state) do
     {peer, state} = peer(state, pid)
-    {:noreply, put_peer(state, asked(peer, version))}
+    state = leased(state, Lease.heard(state.lease, node(), node(pid), vote, now()))
+
+    if peer.leaving? do
+      {:noreply, state}
+    else
+      Nodes.put(node(pid), load, serves?)
+      {:noreply, put_peer(state, asked(peer, version))}
+    end
   end
 
   def handle_info({:names, pid, since, version, changes}, state) do
     {peer, state} = peer(state, pid)
 
-    case Names.merge(peer.names, since, version, changes) do
+    case peer.leaving? || Names.merge(peer.names, since, version, changes) do
+      true ->
+        {:noreply, state}
+
       {:ok, names, changes} ->
         Nodes.change_names(node(pid), changes)
         {:noreply, put_peer(state, %{peer | names: names, asked: nil})}
@@ -149,16 +177,29 @@ defmodule Wasmex.Cluster.Members do
   end
 
   def handle_info({:ask, pid}, %{own: own} = state) do
-    unless state.draining?, do: tell(pid, {:names, self(), nil, own.version, own.names})
+    if state.stage == :member, do: tell(pid, {:names, self(), nil, own.version, own.names})
     {:noreply, state}
   end
 
-  def handle_info({:leaves, pid}, state), do: {:noreply, forget(state, pid)}
-  def handle_info({:DOWN, _, :process, pid, _}, state), do: {:noreply, forget(state, pid)}
+  # It gets no more calls; its guests with keys move, and nodes that create one ask it.
+  def handle_info({:leaving, pid}, state) when is_map_key(state.peers, pid) do
+    Nodes.delete(node(pid))
+    peer = nameless(state.peers[pid])
+    {:noreply, put_peer(state, %{peer | leaving?: true})}
+  end
+
+  def handle_info({:leaves, pid}, state), do: {:noreply, forget(state, pid, &Lease.left/4)}
+
+  def handle_info({:DOWN, _, :process, pid, :noconnection}, state),
+    do: {:noreply, forget(state, pid, &Lease.lost/4)}
+
+  # The node's part of the cluster ended, its guests before it.
+  def handle_info({:DOWN, _, :process, pid, _}, state),
+    do: {:noreply, forget(state, pid, &Lease.left/4)}
 
   # A new connection, perhaps a repeated one: greet it at once.
   def handle_info({:nodeup, node}, state) do
-    unless state.draining?, do: tell({__MODULE__, node}, beat(state))
+    if state.stage == :member, do: tell({__MODULE__, node}, beat(state, node))
     {:noreply, state}
   end
 
@@ -175,7 +216,15 @@ defmodule Wasmex.Cluster.Members do
 
   defp current(names), do: Map.new(names, &{&1, Routes.version(&1)})
 
-  defp beat(state), do: {:beat, self(), state.own.version, load()}
+  defp beat(state, to) do
+    vote = Lease.vote(state.lease, to, now())
+    {:beat, self(), state.own.version, load(), Nodes.serving?(), vote}
+  end
+
+  defp leased(state, lease) do
+    Nodes.put_lease(lease)
+    %{state | lease: lease}
+  end
 
   defp load, do: :erlang.statistics(:total_active_tasks) / System.schedulers_online()
 
@@ -186,7 +235,7 @@ defmodule Wasmex.Cluster.Members do
         {peer, state}
 
       _ ->
-        unless state.draining?, do: tell(pid, beat(state))
+        if state.stage == :member, do: tell(pid, beat(state, node(pid)))
         if state.follow, do: follow(node(pid))
         peer = %Peer{pid: pid, monitor: Process.monitor(pid)}
         {peer, put_peer(replaced(state, pid), peer)}
@@ -196,30 +245,36 @@ defmodule Wasmex.Cluster.Members do
   # A process before it on the same node has ended, which is not reported yet.
   defp replaced(state, pid) do
     old = for {other, _} <- state.peers, node(other) == node(pid), do: other
-    Enum.reduce(old, state, &without(&2, &1))
+
+    Enum.reduce(
+      old,
+      state,
+      &forget(&2, &1, fn lease, own, node, now -> Lease.left(lease, own, node, now) end)
+    )
   end
 
   defp put_peer(state, peer), do: put_in(state.peers[peer.pid], peer)
 
-  defp forget(state, pid) when not is_map_key(state.peers, pid), do: state
+  defp forget(state, pid, _how) when not is_map_key(state.peers, pid), do: state
 
-  defp forget(state, pid) do
+  defp forget(state, pid, how) do
+    {peer, peers} = Map.pop!(state.peers, pid)
     Nodes.delete(node(pid))
-    without(state, pid)
+    Process.demonitor(peer.monitor, [:flush])
+    nameless(peer)
+    leased(%{state | peers: peers}, how.(state.lease, node(), node(pid), now()))
   end
 
-  defp without(state, pid) do
-    {%{monitor: monitor, names: %{names: names}}, peers} = Map.pop!(state.peers, pid)
-    Process.demonitor(monitor, [:flush])
+  defp nameless(%{pid: pid, names: %{names: names}} = peer) do
     Nodes.change_names(node(pid), Map.new(names, fn {name, _} -> {name, nil} end))
-    %{state | peers: peers}
+    %{peer | names: %Names{}}
   end
 
   # Asks for the names, if they are another version than those known here, and not with each beat.
   defp asked(%{names: %{version: version}} = peer, version), do: %{peer | asked: nil}
 
   defp asked(peer, _version) do
-    now = System.monotonic_time(:millisecond)
+    now = now()
 
     if peer.asked != nil and now - peer.asked < @patience do
       peer
@@ -230,9 +285,11 @@ defmodule Wasmex.Cluster.Members do
   end
 
   defp tell(message) do
-    for pid <- :pg.get_members(scope(), @group), node(pid) != node(), do: tell(pid, message)
+    for pid <- members(), do: tell(pid, message)
     :ok
   end
+
+  defp members, do: for(pid <- :pg.get_members(scope(), @group), node(pid) != node(), do: pid)
 
   # Without waiting for a connection that is busy or gone.
   defp tell(to, message), do: Process.send(to, message, [:nosuspend, :noconnect])
@@ -259,4 +316,6 @@ defmodule Wasmex.Cluster.Members do
         follow(node, tries - 1)
     end
   end
+
+  defp now, do: System.monotonic_time(:millisecond)
 end

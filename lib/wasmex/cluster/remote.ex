@@ -4,7 +4,7 @@ defmodule Wasmex.Cluster.Remote do
   # guest ends when the calling process does.
 
   alias Wasmex.Call.Timeout
-  alias Wasmex.Cluster.{Callers, Inlet, Keyed, Nodes, Outlet}
+  alias Wasmex.Cluster.{Callers, Inlet, Keeper, Keyed, Nodes, Outlet}
   alias Wasmex.{Deploy, Error, Run}
   alias Wasmex.Deploy.Routes
 
@@ -55,6 +55,20 @@ defmodule Wasmex.Cluster.Remote do
       :exit, {:exception, reason} ->
         down(node, "it failed there: #{inspect(reason, limit: 10)}")
     end
+  end
+
+  # Concurrent calls of `each/4`.
+  @concurrent 32
+
+  @doc "The results of several nodes, called at the same time."
+  @spec each([node()], atom(), [term()], integer() | :infinity) :: [term()]
+  def each([], _what, _args, _deadline), do: []
+  def each([node], what, args, deadline), do: [call(node, what, args, deadline)]
+
+  def each(nodes, what, args, deadline) do
+    call = &call(&1, what, args, deadline)
+    opts = [max_concurrency: @concurrent, ordered: false, timeout: :infinity]
+    for {:ok, result} <- Task.async_stream(nodes, call, opts), do: result
   end
 
   @doc "How long to wait for a result with this timeout."
@@ -109,8 +123,8 @@ defmodule Wasmex.Cluster.Remote do
   defp run(:undeploy, [name], _deadline), do: Deploy.undeploy(name)
 
   defp run(:keyed, [request, key], deadline), do: Keyed.here(request, key, deadline)
-  defp run(:take, [name, key], _deadline), do: Keyed.take(name, key)
-  defp run(:give, [name, key, state], _deadline), do: Keyed.give(name, key, state)
+  defp run(:take, [name, key, taker], _deadline), do: Keeper.take(name, key, taker)
+  defp run(:give, [name, key, saved], _deadline), do: Keeper.give(name, key, saved)
   defp run(:deploy, [name, code, opts], _deadline), do: Deploy.deploy(name, code, opts)
   defp run(:back, [name], _deadline), do: Deploy.rollback(name)
 

@@ -1,6 +1,6 @@
 defmodule Wasmex.Bytes do
   @moduledoc false
-  # Recognises bytes by their beginning: code, and common mistakes.
+  # Reads files of code, and recognises bytes by their beginning: code, and common mistakes.
 
   alias Wasmex.Artefact
 
@@ -8,6 +8,27 @@ defmodule Wasmex.Bytes do
 
   # A path is short, and on one line.
   @longest_path 4096
+
+  # More than twice the limit of wasm: artefacts are larger.
+  @longest_file 512 * 1024 * 1024
+
+  @doc """
+  Reads a file whose name may come from others, such as one of a folder or of a plug-in's manifest. Devices and FIFOs
+  are refused, as reading them may never end: `{:error, :enotsup}`. So are files above 512 MiB: `{:error, :efbig}`.
+  """
+  @spec read(Path.t()) :: {:ok, binary()} | {:error, File.posix()}
+  def read(path), do: with(:ok <- check(path), do: File.read(path))
+
+  @doc "Whether `read/1` would read this file."
+  @spec check(Path.t()) :: :ok | {:error, File.posix()}
+  def check(path) do
+    case File.stat(path) do
+      {:ok, %{type: :regular, size: size}} when size > @longest_file -> {:error, :efbig}
+      {:ok, %{type: type}} when type in [:device, :other] -> {:error, :enotsup}
+      {:ok, _file_or_directory} -> :ok
+      {:error, posix} -> {:error, posix}
+    end
+  end
 
   @doc """
   Whether this is code, not a path: wasm, an artefact, or text, which begins with a parenthesis or a comment.

@@ -145,7 +145,7 @@ defmodule Wasmex.Code do
   defp read({:bytes, bytes}) when is_binary(bytes), do: {:ok, bytes}
 
   defp read(path) when is_binary(path) do
-    with {:error, posix} <- File.read(path) do
+    with {:error, posix} <- Wasmex.Bytes.read(path) do
       message = "can't read #{path}: #{:file.format_error(posix)}"
       {:error, %Error{reason: :file, details: %{path: path, posix: posix, message: message}}}
     end

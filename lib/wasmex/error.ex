@@ -155,10 +155,10 @@ defmodule Wasmex.Error do
 
   defp sentence(:missing_import, details) do
     %{namespace: namespace, name: name, expected: expected, names: names} = details
-    others = for {namespace, name} <- tl(names), do: import_name(namespace, name)
+    others = listed(tl(names), ", ", fn {namespace, name} -> import_name(namespace, name) end)
 
     "unknown import: #{import_name(namespace, name)} has not been defined (expected: #{expected})" <>
-      if(others == [], do: "", else: "; also missing: #{Enum.join(others, ", ")}") <>
+      if(others == "", do: "", else: "; also missing: #{others}") <>
       wasi_hint(names)
   end
 
@@ -180,7 +180,7 @@ defmodule Wasmex.Error do
 
   defp sentence(:missing_imports, %{names: names}) do
     list =
-      Enum.map_join(names, "\n", fn {interface, name, type} ->
+      listed(names, "\n", fn {interface, name, type} ->
         "  #{if interface, do: "#{Printable.name(interface)} "}#{Printable.name(name)}: #{type}"
       end)
 
@@ -256,6 +256,15 @@ defmodule Wasmex.Error do
   defp word(:func), do: "function"
   defp word(kind), do: Atom.to_string(kind)
 
+  # Names of a guest, of which there may be many thousands.
+  @listed 20
+
+  defp listed(names, separator, text) do
+    shown = names |> Enum.take(@listed) |> Enum.map_join(separator, text)
+    more = length(names) - @listed
+    if more > 0, do: "#{shown}#{separator}… and #{more} more", else: shown
+  end
+
   defp import_name(namespace, name),
     do: "`#{Printable.name(namespace)}::#{Printable.name(name)}`"
 
@@ -284,7 +293,7 @@ defmodule Wasmex.Error do
         "; this module needs WASI: pass `wasi: true`, or make the store with Wasmex.Store.new_wasi/3"
 
       true ->
-        "; this host does not provide #{Enum.map_join(unknown, ", ", fn {ns, name} -> import_name(ns, name) end)}"
+        "; this host does not provide #{listed(unknown, ", ", fn {ns, name} -> import_name(ns, name) end)}"
     end
   end
 

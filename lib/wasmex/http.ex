@@ -85,7 +85,7 @@ defmodule Wasmex.HTTP do
   end
 
   defp file(path) do
-    case File.read(path) do
+    case Wasmex.Bytes.read(path) do
       {:ok, bytes} ->
         {:ok, bytes, path |> Path.basename() |> Path.rootname()}
 

@@ -18,7 +18,7 @@ defmodule Wasmex.Module do
   """
 
   alias Wasmex.{Artefact, Compat, Compiler, Engine, Error, Native, Options}
-  alias Wasmex.{StoreOrCaller, Telemetry}
+  alias Wasmex.{StoreOrCaller, Telemetry, Utils}
 
   defstruct resource: nil, reference: nil
 
@@ -83,7 +83,7 @@ defmodule Wasmex.Module do
   and `{:tag, params, results}`; sizes are in pages and elements.
   """
   @spec exports(t()) :: %{String.t() => extern_type()}
-  def exports(%__MODULE__{resource: resource}), do: Map.new(Native.module_exports(resource))
+  def exports(%__MODULE__{resource: resource}), do: Utils.map(Native.module_exports(resource))
 
   @doc "The module's imports: a map of namespace to a map of name to type. Types are those of `exports/1`."
   @spec imports(t()) :: %{String.t() => %{String.t() => extern_type()}}
@@ -91,7 +91,8 @@ defmodule Wasmex.Module do
     resource
     |> Native.module_imports()
     |> Enum.group_by(&elem(&1, 0), fn {_, name, type} -> {name, type} end)
-    |> Map.new(fn {namespace, imports} -> {namespace, Map.new(imports)} end)
+    |> Enum.map(fn {namespace, imports} -> {namespace, Utils.map(imports)} end)
+    |> Utils.map()
   end
 
   @doc """

@@ -58,6 +58,7 @@ defmodule Wasmex.Plug do
   @compile {:no_warn_undefined, [Plug.Conn, Bandit.HTTP2.Errors.StreamError]}
 
   alias Wasmex.HTTP.{Request, Service, Versions}
+  alias Wasmex.Quantity
 
   @type options :: %{name: term(), unknown: :auto | :pass | :not_found}
 
@@ -176,9 +177,9 @@ defmodule Wasmex.Plug do
   end
 
   defp content_length(request) do
-    case Integer.parse(Request.header(request, "content-length") || "") do
-      {length, ""} -> length
-      _ -> :unknown
+    case Quantity.natural(Request.header(request, "content-length") || "") do
+      {:ok, length} -> length
+      :error -> :unknown
     end
   end
 

@@ -1,6 +1,6 @@
 defmodule Wasmex.Quantity do
   @moduledoc false
-  # Parses and formats times and sizes.
+  # Parses and formats times, sizes and other numbers.
 
   @durations %{
     "us" => 0.001,
@@ -23,6 +23,17 @@ defmodule Wasmex.Quantity do
     "mib" => 1_048_576,
     "gib" => 1_073_741_824
   }
+
+  @doc "A number from outside, in at most 19 digits and without a sign: `Integer.parse/1` accepts `\"+80\"`."
+  @spec natural(String.t()) :: {:ok, non_neg_integer()} | :error
+  def natural(text) when byte_size(text) in 1..19, do: digits(text, 0)
+  def natural(_text), do: :error
+
+  defp digits(<<digit, rest::binary>>, sum) when digit in ?0..?9,
+    do: digits(rest, sum * 10 + digit - ?0)
+
+  defp digits("", sum), do: {:ok, sum}
+  defp digits(_text, _sum), do: :error
 
   @doc "Milliseconds: `\"2s\"`, `\"150ms\"`, `\"1.5m\"`; a bare number is seconds."
   @spec duration(String.t()) :: {:ok, non_neg_integer()} | {:error, String.t()}

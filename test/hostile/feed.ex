@@ -160,19 +160,8 @@ defmodule Wasmex.Hostile.Feed do
     end
   end
 
-  def feed({:dwarf, bytes}, %{engines: engines}) do
-    inspect_it(bytes)
-
-    for engine <- engines do
-      with {:ok, module} <- Module.compile(engine, bytes),
-           {:ok, store} <- Store.new(nil, engine),
-           {:ok, instance} <- Instance.instantiate(store, module, %{}) do
-        {:error, %Trap{} = trap} = Instance.call(instance, "outer", [1])
-        true = byte_size(Exception.message(trap)) + byte_size(trap.detail) < 100_000
-        Store.close(store)
-      end
-    end
-  end
+  def feed({:dwarf, bytes}, shared), do: trap(bytes, {"outer", [1]}, shared)
+  def feed({:debug, bytes}, shared), do: trap(bytes, {"f", []}, shared)
 
   # Only those that were not changed are taken.
   def feed({:artefact, which, change}, %{artefacts: artefacts}) do
@@ -184,6 +173,20 @@ defmodule Wasmex.Hostile.Feed do
     case load.(changed) do
       {:ok, _} -> true = changed == artefact
       {:error, %Error{} = error} -> Exception.message(error)
+    end
+  end
+
+  defp trap(bytes, {function, arguments}, %{engines: engines}) do
+    inspect_it(bytes)
+
+    for engine <- engines do
+      with {:ok, module} <- Module.compile(engine, bytes),
+           {:ok, store} <- Store.new(nil, engine),
+           {:ok, instance} <- Instance.instantiate(store, module, %{}) do
+        {:error, %Trap{} = trap} = Instance.call(instance, function, arguments)
+        true = byte_size(Exception.message(trap)) + byte_size(trap.detail) < 100_000
+        Store.close(store)
+      end
     end
   end
 

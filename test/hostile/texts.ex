@@ -3,9 +3,9 @@ defmodule Wasmex.Hostile.Texts do
 
   import Wasmex.HostileBytes
 
-  alias Wasmex.Framing
+  alias Wasmex.{Framing, HostileDwarf}
 
-  @kinds ~w(manifest schema http answer cgi wave dwarf producers artefact)a
+  @kinds ~w(manifest schema http answer cgi wave dwarf debug producers artefact)a
 
   @doc "All kinds of input."
   def kinds, do: @kinds
@@ -48,6 +48,28 @@ defmodule Wasmex.Hostile.Texts do
     bytes = File.read!("test/guests/rust_debug/rust_debug.wasm")
     sections = for section <- sections(bytes), do: maybe(40, section, &spoil_debug/1)
     {:dwarf, module(sections)}
+  end
+
+  # Debug information that nobody's compiler makes.
+  def make(:debug) do
+    many = fn -> size(2_000) end
+
+    bytes =
+      case :rand.uniform(16) do
+        1 -> HostileDwarf.deep(many.())
+        2 -> HostileDwarf.named(size(200), size(100_000))
+        3 -> HostileDwarf.units(many.(), size(20_000))
+        4 -> HostileDwarf.paths(many.(), size(100_000))
+        5 -> HostileDwarf.wide(many.(), many.())
+        6 -> HostileDwarf.origins(many.(), many.())
+        7 -> HostileDwarf.ranges(many.(), many.())
+        8 -> HostileDwarf.abbreviations(many.(), many.())
+        9 -> HostileDwarf.counts(size(0xFFFF_FFFF))
+        10 -> HostileDwarf.circle(one([:self, :pair, :units]), many.())
+        _ -> HostileDwarf.random()
+      end
+
+    {:debug, bytes}
   end
 
   def make(:producers) do

@@ -263,10 +263,11 @@ defmodule Mix.Tasks.Wasmex.Call do
 
   # Milliseconds as in `extism call`, or a time with a unit.
   defp timeout(text) do
-    with {ms, ""} when ms >= 0 <- Integer.parse(text) do
-      ms
-    else
-      _ ->
+    case Quantity.natural(text) do
+      {:ok, ms} ->
+        ms
+
+      :error ->
         case Quantity.duration(text) do
           {:ok, ms} -> ms
           {:error, why} -> CLI.misuse(__MODULE__, "--timeout: #{why}")

@@ -222,7 +222,7 @@ defmodule Wasmex.Build.Download do
 
   defp length_of(headers) do
     with {_, text} <- List.keyfind(headers, ~c"content-length", 0),
-         {length, ""} <- Integer.parse(to_string(text)),
+         {:ok, length} <- Wasmex.Quantity.natural(to_string(text)),
          do: length,
          else: (_ -> nil)
   end

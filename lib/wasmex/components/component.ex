@@ -18,6 +18,7 @@ defmodule Wasmex.Components.Component do
   """
 
   alias Wasmex.{Artefact, Compat, Compiler, Engine, Error, Native, Options, Telemetry}
+  alias Wasmex.Utils
   alias Wasmex.Components.Store
 
   defstruct resource: nil, reference: nil
@@ -140,7 +141,7 @@ defmodule Wasmex.Components.Component do
   def imports(%__MODULE__{resource: resource}),
     do: resource |> Native.component_describe() |> elem(0) |> items()
 
-  defp items(list), do: Map.new(list, fn {name, item} -> {name, item(item)} end)
+  defp items(list), do: list |> Enum.map(fn {name, item} -> {name, item(item)} end) |> Utils.map()
   defp item({:instance, list}), do: {:instance, items(list)}
   defp item(other), do: other
 

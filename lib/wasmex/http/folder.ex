@@ -8,7 +8,7 @@ defmodule Wasmex.HTTP.Folder do
 
   require Logger
 
-  alias Wasmex.Deploy
+  alias Wasmex.{Bytes, Deploy}
   alias Wasmex.HTTP.{Function, Resident, Stats, Versions}
 
   @extensions [".wasm", ".wat", ".cwasm"]
@@ -246,7 +246,7 @@ defmodule Wasmex.HTTP.Folder do
   defp fresh?(%{stamp: {mtime, ctime, _, _}, at: at}), do: max(mtime, ctime) + 2 >= at
 
   defp digest(path) do
-    with {:ok, bytes} <- File.read(path), do: :crypto.hash(:sha256, bytes)
+    with {:ok, bytes} <- Bytes.read(path), do: :crypto.hash(:sha256, bytes)
   end
 
   defp load(%{loading: loading} = state, file, now) when map_size(loading) >= @loads,
@@ -263,7 +263,7 @@ defmodule Wasmex.HTTP.Folder do
     settings = Map.merge(state.settings.defaults, own)
     deploy = Keyword.merge(state.settings.deploy, deploy)
 
-    case File.read(now.path) do
+    case Bytes.read(now.path) do
       {:ok, bytes} ->
         {:crypto.hash(:sha256, bytes), deploy(state, now.name, bytes, settings, deploy)}
 

@@ -4,7 +4,7 @@ defmodule Wasmex.HTTP.Forwarded do
   # more for others than for itself, and sends the response in parts.
 
   alias Wasmex.Call.Timeout
-  alias Wasmex.{Deploy, Error, HTTP, Pool}
+  alias Wasmex.{Deploy, Error, HTTP, Pool, Quantity}
   alias Wasmex.Cluster.{Inlet, Outlet}
   alias Wasmex.Deploy.Routes
   alias Wasmex.HTTP.{Exchange, Request, Response, Reuse}
@@ -65,7 +65,7 @@ defmodule Wasmex.HTTP.Forwarded do
   # Limited by the client's stated length; the received bytes are counted too.
   defp too_long(%{max_body: most}, request) do
     with text when text != nil <- Request.header(request, "content-length"),
-         {length, ""} when length > most <- Integer.parse(text) do
+         {:ok, length} when length > most <- Quantity.natural(text) do
       Response.plain(413, "413 #{Response.reason(413)}")
     else
       _ -> nil

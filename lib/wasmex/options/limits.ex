@@ -12,6 +12,11 @@ defmodule Wasmex.Options.Limits do
     [
       size: bytes(256 * @mib, "of a module or a component"),
       text_size: bytes(16 * @mib, "of a text, WAT or WIT"),
+      text_work:
+        count(
+          1024 * @mib,
+          "bytes that the parser of WIT may need for its names and statements, those that worlds include as often as they do"
+        ),
       nesting:
         count(
           32,

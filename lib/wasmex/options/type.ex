@@ -288,10 +288,8 @@ defmodule Wasmex.Options.Type do
   def parse({:integer, _range}, word), do: parse(:natural, word)
 
   def parse(:natural, word) do
-    case Integer.parse(word) do
-      {number, ""} when number >= 0 -> {:ok, number}
-      _ -> {:error, "expected a non-negative integer, got #{inspect(word)}"}
-    end
+    with :error <- Quantity.natural(word),
+         do: {:error, "expected a non-negative integer, got #{inspect(word)}"}
   end
 
   def parse(module, word), do: module.parse(word)

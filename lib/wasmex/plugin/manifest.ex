@@ -238,6 +238,12 @@ defmodule Wasmex.Plugin.Manifest do
   defp paths(other),
     do: fail("allowed_paths must be an object of strings, got: #{inspect(other, limit: 5)}")
 
+  # As many as a component may have: each of them is compiled.
+  @modules 1000
+
+  defp wasm([_ | _] = modules, _strict?) when length(modules) > @modules,
+    do: fail("wasm must contain at most #{@modules} modules")
+
   defp wasm([_ | _] = modules, strict?) when is_list(modules),
     do: modules |> Enum.with_index() |> Enum.map(&module(&1, strict?))
 

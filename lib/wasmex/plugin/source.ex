@@ -140,7 +140,8 @@ defmodule Wasmex.Plugin.Source do
            do: {:ok, {hash(bytes), compiled}}
     end
 
-    with {:ok, {hash, compiled}} <-
+    with :ok <- check(path),
+         {:ok, {hash, compiled}} <-
            Cache.fetch(path, {__MODULE__, Engine.resource(engine)}, load),
          :ok <- verify(module, hash),
          do: {:ok, {name, compiled}}
@@ -202,10 +203,18 @@ defmodule Wasmex.Plugin.Source do
       else: Manifest.error("hash mismatch: found #{found} but expected #{expected}")
   end
 
-  defp read(path) do
-    with {:error, posix} <- File.read(path),
-         do: Manifest.error("cannot read #{path}: #{:file.format_error(posix)}")
+  defp read(path), do: with({:error, posix} <- Bytes.read(path), do: unreadable(path, posix))
+
+  # A missing file is reported where it is read.
+  defp check(path) do
+    case Bytes.check(path) do
+      {:error, posix} when posix in [:efbig, :enotsup] -> unreadable(path, posix)
+      _ -> :ok
+    end
   end
+
+  defp unreadable(path, posix),
+    do: Manifest.error("cannot read #{path}: #{:file.format_error(posix)}")
 
   defp order([_plugin] = modules), do: {:ok, modules}
 

@@ -39,7 +39,7 @@ defmodule Wasmex.WIT.Printer do
   defp item(way, {:func, name, function}),
     do: [docs(function.docs, "  "), "  #{way} #{word(name)}: #{signature(function)};\n"]
 
-  defp item("import", {:type, name, type}), do: type_definition(name, type, "  ", nil)
+  defp item("import", {:type, name, type}), do: type_definition(name, type, "  ", %{})
   defp item(_export, {:type, _name, _type}), do: []
 
   defp item(way, {:interface, name, interface}) do
@@ -66,11 +66,13 @@ defmodule Wasmex.WIT.Printer do
   end
 
   defp body(interface, indent, name) do
+    methods = Enum.group_by(interface.functions, & &1.resource)
+
     [
       uses(interface, indent, name),
       for(
         {type_name, type} <- interface.types,
-        do: type_definition(type_name, type, indent, interface)
+        do: type_definition(type_name, type, indent, methods)
       ),
       for(
         %{kind: :func} = function <- interface.functions,
@@ -92,10 +94,10 @@ defmodule Wasmex.WIT.Printer do
           foreign <- foreign(type, name),
           do: foreign
 
-    defined = for {type_name, _} <- interface.types, do: type_name
+    defined = MapSet.new(interface.types, &elem(&1, 0))
 
     for {from, names} <- Enum.group_by(Enum.uniq(taken ++ called), &elem(&1, 0), &elem(&1, 1)),
-        names = Enum.reject(names, &(&1 in defined)),
+        names = Enum.reject(names, &MapSet.member?(defined, &1)),
         names != [],
         do: "#{indent}use #{from}.{#{Enum.map_join(names, ", ", &word/1)}};\n"
   end
@@ -121,11 +123,8 @@ defmodule Wasmex.WIT.Printer do
 
   defp foreign(_simple, _here), do: []
 
-  defp type_definition(name, %{type: :resource, docs: docs}, indent, interface) do
-    functions =
-      for function <- (interface && interface.functions) || [],
-          function.resource == name,
-          do: function
+  defp type_definition(name, %{type: :resource, docs: docs}, indent, methods) do
+    functions = Map.get(methods, name, [])
 
     inner =
       for function <- functions,
@@ -136,14 +135,14 @@ defmodule Wasmex.WIT.Printer do
   end
 
   # The same name in another interface.
-  defp type_definition(name, %{type: {:alias, {:named, from, name}}}, indent, _interface)
+  defp type_definition(name, %{type: {:alias, {:named, from, name}}}, indent, _methods)
        when from != nil,
        do: "#{indent}use #{from}.{#{word(name)}};\n"
 
-  defp type_definition(name, %{type: {:named, from, name}}, indent, _interface) when from != nil,
+  defp type_definition(name, %{type: {:named, from, name}}, indent, _methods) when from != nil,
     do: "#{indent}use #{from}.{#{word(name)}};\n"
 
-  defp type_definition(name, %{type: type, docs: docs}, indent, _interface),
+  defp type_definition(name, %{type: type, docs: docs}, indent, _methods),
     do: [docs(docs, indent), define(word(name), type, indent)]
 
   defp define(name, {:record, fields}, indent),

@@ -58,9 +58,29 @@ pub fn wat(text: &[u8], limits: &Limits) -> Result<(), Refusal> {
 
 /// Scans WIT.
 pub fn wit(text: &[u8], limits: &Limits) -> Result<(), Refusal> {
-    let tally = Tally::new(limits);
-    tally.check(Limit::TextSize, length(text), 0)?;
-    wit::scan(text, &tally)
+    Wit::new(limits).add(text)
+}
+
+/// A scan of several files of WIT that are parsed together.
+pub struct Wit<'a> {
+    tally: Tally<'a>,
+    counts: wit::Counts,
+}
+
+impl<'a> Wit<'a> {
+    /// No file so far.
+    pub fn new(limits: &'a Limits) -> Self {
+        Wit {
+            tally: Tally::new(limits),
+            counts: wit::Counts::default(),
+        }
+    }
+
+    /// Scans one more.
+    pub fn add(&mut self, text: &[u8]) -> Result<(), Refusal> {
+        self.tally.check(Limit::TextSize, length(text), 0)?;
+        wit::scan(text, &self.tally, &mut self.counts)
+    }
 }
 
 fn length(bytes: &[u8]) -> u64 {

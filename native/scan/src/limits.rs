@@ -34,6 +34,9 @@ limits! {
     Size "size" = 256 * MIB;
     /// Bytes of a WAT or WIT text.
     TextSize "text_size" = 16 * MIB;
+    /// Names and statements of a WIT text, those that worlds include as often as they do, in about the bytes that its
+    /// parser needs for them.
+    TextWork "text_work" = GIB;
     /// Nesting of components, of types, and of brackets in WIT.
     Nesting "nesting" = 32;
     /// Modules and components in a component.

@@ -465,3 +465,61 @@ fn options_change_limits() {
     limits.set(Limit::Nesting, u64::MAX);
     assert!(scan::binary(&nested_types(10_000, 0x41), &limits).is_err());
 }
+
+/// The limit of a WIT text that is exceeded.
+fn wit_refused(text: &str) -> Option<Limit> {
+    match scan::wit(text.as_bytes(), &Limits::default()) {
+        Err(Refusal::Exceeded { limit, .. }) => Some(limit),
+        _ => None,
+    }
+}
+
+#[test]
+fn what_worlds_repeat_counts_each_time() {
+    let each = |count: usize, text: &dyn Fn(usize) -> String| -> String {
+        (1..=count).map(text).collect()
+    };
+    let worlds = |count| {
+        each(count, &|n| {
+            format!(
+                "world w{n} {{ include w{}; import a{n}: func(); }}\n",
+                n - 1
+            )
+        })
+    };
+    assert_eq!(wit_refused(&worlds(1_000)), None);
+    assert_eq!(wit_refused(&worlds(10_000)), Some(Limit::TextWork));
+
+    let interfaces = |count| {
+        each(count, &|n| {
+            format!("interface i{n} {{ use i{}.{{t}}; }}\n", n - 1)
+        })
+    };
+    assert_eq!(wit_refused(&interfaces(10_000)), None);
+    assert_eq!(wit_refused(&interfaces(50_000)), Some(Limit::TextWork));
+    // Escaped, and in comments, they are names.
+    let names = each(50_000, &|_| {
+        "%interface-a /* interface */ // interface\n".into()
+    });
+    assert_eq!(wit_refused(&names), None);
+
+    let long = "n".repeat(500_000);
+    let items = each(5_000, &|n| format!("import i{n};\n"));
+    for text in [
+        format!("package a:b@1.0.0-{long};\nworld w {{ {items} }}"),
+        format!(
+            "package a:b@1.0.0+{}; world w {{ {items} }}",
+            "a.".repeat(250_000)
+        ),
+        format!("interface {long} {{ type t = u8; {items} }}"),
+    ] {
+        assert_eq!(wit_refused(&text), Some(Limit::TextWork));
+    }
+
+    // Files of a package count together.
+    let limits = Limits::default();
+    let mut files = scan::Wit::new(&limits);
+    let one = interfaces(10_000);
+    let added: Vec<_> = (0..5).map(|_| files.add(one.as_bytes()).is_ok()).collect();
+    assert_eq!(added, [true, true, false, false, false]);
+}

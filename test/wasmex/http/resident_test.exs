@@ -202,6 +202,9 @@ defmodule Wasmex.HTTP.ResidentTest do
         assert {:error, _} = Wire.body(head, "GET")
       end
 
+      for zero <- ["0", "000", "00000000"],
+          do: assert({:done, _} = Wire.take({:chunked, :size}, zero <> "\r\n\r\n"))
+
       for chunk <- ["zz\r\n", "5\r\nhelloxx", "-1\r\n", "fffffffff\r\n"],
           do: assert({:error, _} = Wire.take({:chunked, :size}, chunk))
 

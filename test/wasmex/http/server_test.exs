@@ -130,6 +130,20 @@ defmodule Wasmex.HTTP.ServerTest do
     end
   end
 
+  test "files that have no end, or are too large, are not read", %{dir: dir, put: put} do
+    {_, 0} = System.cmd("mkfifo", [Path.join(dir, "fifo.wasm")])
+    {_, 0} = System.cmd("truncate", ["-s", "600M", Path.join(dir, "sparse.wasm")])
+    File.mkdir!(Path.join(dir, "folder.wat"))
+    put.("short.wasm", "\0asm")
+    put.("empty.wat", "")
+    {_, port} = start(dir)
+
+    for name <- ~w(fifo sparse folder short empty),
+        do: assert({500, _, _} = Client.get(port, "/" <> name))
+
+    assert {200, _, "hello"} = Client.get(port, "/hello")
+  end
+
   test "requests that are malformed get the right status, and the server serves on", %{dir: dir} do
     {_, port} = start(dir, functions: %{hello: [max_body: 100]})
     get = "GET /hello HTTP/1.1\r\n"

@@ -236,7 +236,10 @@ defmodule Wasmex.Sockets.DialTest do
         "pathopen f 3 tcp+listen://:80",
         "pathopen g -1 tcp4+listen://localhost:0?nonblock=1&backlog=9",
         "accept h g",
-        "pathopen i -1 tcp6+dial://127.0.0.1:80"
+        "pathopen i -1 tcp6+dial://127.0.0.1:80",
+        "pathopen j 3 tcp+dial://127.0.0.1:+#{port}",
+        "pathopen k 3 tcp+dial://[[127.0.0.1]]:#{port}",
+        "lookup 127.0.0.1 +80"
       ]
 
       assert [
@@ -251,7 +254,10 @@ defmodule Wasmex.Sockets.DialTest do
                "acces",
                "ok",
                "again",
-               "noent"
+               "noent",
+               "inval",
+               "noent",
+               "inval 0"
              ] = script(lines, dial: ["127.0.0.1"], bind: ["127.0.0.1"], dns: ["localhost"])
 
       Task.await(task, 60_000)

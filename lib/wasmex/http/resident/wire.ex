@@ -2,7 +2,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
   @moduledoc false
   # An HTTP/1.1 client's side of the protocol (RFC 9112): encoding requests, parsing responses. Pure functions.
 
-  alias Wasmex.Error
+  alias Wasmex.{Error, Quantity}
   alias Wasmex.HTTP.Request
 
   # Headers about the connection, not the request (RFC 9110, section 7.6.1), or set anew.
@@ -81,11 +81,11 @@ defmodule Wasmex.HTTP.Resident.Wire do
   end
 
   defp request_body(%{body: body} = request) do
-    case Integer.parse(Request.header(request, "content-length") || "") do
-      {length, ""} when length >= 0 ->
+    case Quantity.natural(Request.header(request, "content-length") || "") do
+      {:ok, length} ->
         {[{"content-length", Integer.to_string(length)}], {:plain, body}}
 
-      _ ->
+      :error ->
         if Request.header(request, "transfer-encoding"),
           do: {[{"transfer-encoding", "chunked"}], {:chunked, body}},
           # Neither: there is no body (RFC 9112, section 6.3).
@@ -186,11 +186,11 @@ defmodule Wasmex.HTTP.Resident.Wire do
     case :binary.split(got, "\r\n") do
       [line, rest] ->
         case Regex.run(~r/\A([0-9a-fA-F]{1,8})[ \t]*(?:;.*)?\z/s, line) do
-          [_, "0" <> _ = size] when size in ["0", "00", "000", "0000"] ->
-            chunks(:trailer, rest, done)
-
           [_, size] ->
-            chunks({:data, String.to_integer(size, 16)}, rest, done)
+            case String.to_integer(size, 16) do
+              0 -> chunks(:trailer, rest, done)
+              size -> chunks({:data, size}, rest, done)
+            end
 
           nil ->
             {:error, "sent a chunk without a size"}

@@ -105,8 +105,8 @@ defmodule Wasmex.Options.Type.Address do
   defp bits(nil, width), do: {:ok, width}
 
   defp bits(text, width) do
-    case Integer.parse(text) do
-      {bits, ""} when bits in 0..width//1 -> {:ok, bits}
+    case Wasmex.Quantity.natural(text) do
+      {:ok, bits} when bits in 0..width//1 -> {:ok, bits}
       _ -> :error
     end
   end

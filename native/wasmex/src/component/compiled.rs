@@ -1,6 +1,6 @@
 //! Compiled components.
 
-use crate::component::types::describe;
+use crate::component::types::describe::Describer;
 use crate::component::types::shared::Shared;
 use crate::core::artefact;
 #[cfg(feature = "compiler")]
@@ -142,13 +142,14 @@ fn component_code_size(component: ResourceArc<ComponentResource>) -> usize {
 fn component_describe<'a>(env: Env<'a>, component: ResourceArc<ComponentResource>) -> Term<'a> {
     let engine = &component.engine.engine;
     let ty = component.component.component_type();
+    let mut describer = Describer::new(env, engine);
     let imports: Vec<Term> = ty
         .imports(engine)
-        .map(|(name, item)| (name, describe::item(env, engine, &item.ty)).encode(env))
+        .map(|(name, item)| (name, describer.item(&item.ty)).encode(env))
         .collect();
     let exports: Vec<Term> = ty
         .exports(engine)
-        .map(|(name, item)| (name, describe::item(env, engine, &item.ty)).encode(env))
+        .map(|(name, item)| (name, describer.item(&item.ty)).encode(env))
         .collect();
     (imports, exports).encode(env)
 }

@@ -3,7 +3,7 @@
 use crate::component::compiled::ComponentResource;
 use crate::component::import::{self, ComponentImport};
 use crate::component::mapping::Mapping;
-use crate::component::types::describe;
+use crate::component::types::written;
 use crate::guest::data::StoreData;
 use crate::guest::hosts::{self, Hosts};
 use crate::guest::suspension::ImportTable;
@@ -13,7 +13,7 @@ use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::resource::{ResourceArc, named_resource};
 use rustler::{Atom, Encoder, Env, NifResult, Term};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
@@ -95,12 +95,15 @@ fn define(
 }
 
 host_error! {
-    /// Missing imports.
+    /// Missing imports, at most [`MISSING`] of them.
     pub struct MissingImports = missing_imports {
         /// Interface, name and type of each.
         names: Vec<(Option<String>, String, String)>,
     }
 }
+
+/// Missing imports that an error names. Each has the name of its interface, which may be long.
+const MISSING: usize = 1_000;
 
 fn duplicate(error: wasmtime::Error) -> Error {
     Error::chain(atoms::duplicate_import(), &error)
@@ -122,40 +125,46 @@ fn resolve(
         })
 }
 
-/// The imports that are not declared: interface, name and type of each.
+/// The first imports that are not declared: interface, name and type of each.
 fn missing(
     component: &ComponentResource,
     declarations: &[Declaration],
 ) -> Vec<(Option<String>, String, String)> {
-    let declared: HashSet<(Option<String>, &str)> = declarations
-        .iter()
-        .map(|(interface, name, _, _)| (interface.as_deref().map(compatible), name.as_str()))
-        .collect();
+    let mut declared: HashMap<Option<String>, HashSet<&str>> = HashMap::new();
+    for (interface, name, _, _) in declarations {
+        let interface = interface.as_deref().map(compatible);
+        declared.entry(interface).or_default().insert(name);
+    }
     let engine = &component.engine.engine;
     let mut missing = Vec::new();
-    let mut check = |interface: Option<&str>, name: &str, item: &ComponentItem| {
-        let ty = match item {
-            ComponentItem::ComponentFunc(func) => describe::signature(func),
-            ComponentItem::Resource(_) => "resource".to_string(),
-            _ => return,
-        };
-        if !declared.contains(&(interface.map(compatible), name)) {
+    let mut check = |interface: Option<&str>, items: &mut dyn Iterator<Item = Item>| {
+        let known = declared.get(&interface.map(compatible));
+        for (name, item) in items {
+            let ty = match item {
+                _ if missing.len() == MISSING => return,
+                _ if known.is_some_and(|names| names.contains(name)) => continue,
+                ComponentItem::ComponentFunc(func) => written::signature(&func),
+                ComponentItem::Resource(_) => "resource".to_string(),
+                _ => continue,
+            };
             missing.push((interface.map(String::from), name.to_string(), ty));
         }
     };
     for (name, item) in component.component.component_type().imports(engine) {
-        match &item.ty {
+        match item.ty {
             ComponentItem::ComponentInstance(instance) if !hosts::provided(name) => {
-                for (inner, item) in instance.exports(engine) {
-                    check(Some(name), inner, &item.ty);
-                }
+                let items = instance.exports(engine);
+                check(Some(name), &mut items.map(|(name, item)| (name, item.ty)));
             }
             ComponentItem::ComponentInstance(_) => {}
-            item => check(None, name, item),
+            ty => check(None, &mut std::iter::once((name, ty))),
         }
     }
     missing
 }
+
+/// The name and the type of an import.
+type Item<'n> = (&'n str, ComponentItem);
 
 /// See [`ComponentTemplate::items`].
 fn items(component: &ComponentResource) -> usize {

@@ -5,7 +5,9 @@ use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::terms;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
-use scan::Limits;
+use scan::{Limits, Wit};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use wit_parser::decoding::{DecodedWasm, decode};
 use wit_parser::{
@@ -32,6 +34,8 @@ fn wit_world<'a>(
             let describer = Describer {
                 env,
                 resolve: &resolve,
+                types: RefCell::default(),
+                owners: RefCell::default(),
             };
             (atoms::ok(), describer.world(world)).encode(env)
         }
@@ -62,8 +66,8 @@ impl Source {
 
     fn check(&self, limits: &Limits) -> Result<()> {
         match self {
-            Source::Text { text, .. } => door::wit(text.as_bytes(), limits),
-            Source::Path(path) => check_path(path, DEPS, limits),
+            Source::Text { text, .. } => door::wit(text.as_bytes(), &mut Wit::new(limits)),
+            Source::Path(path) => check_path(path, DEPS, limits, &mut Wit::new(limits)),
             Source::Component(bytes) => check_component(bytes, limits),
         }
     }
@@ -73,11 +77,11 @@ impl Source {
 const DEPS: usize = 2;
 
 /// The files that the parser would read, in a folder and below. Unreadable ones are left to the parser to report.
-fn check_path(path: &Path, deeper: usize, limits: &Limits) -> Result<()> {
+fn check_path(path: &Path, deeper: usize, limits: &Limits, files: &mut Wit) -> Result<()> {
     if path.is_dir() {
         let entries = path.read_dir().into_iter().flatten().flatten();
         for entry in entries.filter(|entry| deeper > 0 || entry.path().is_file()) {
-            check_path(&entry.path(), deeper.saturating_sub(1), limits)?;
+            check_path(&entry.path(), deeper.saturating_sub(1), limits, files)?;
         }
         return Ok(());
     }
@@ -87,7 +91,7 @@ fn check_path(path: &Path, deeper: usize, limits: &Limits) -> Result<()> {
     };
     match bytes.starts_with(b"\0asm") {
         true => check_component(&bytes, limits),
-        false => door::wit(&bytes, limits),
+        false => door::wit(&bytes, files),
     }
 }
 
@@ -146,9 +150,12 @@ fn component(bytes: &[u8]) -> Resolved {
     }
 }
 
+/// A type may be used a million times, and its names may be long, so each is written once.
 struct Describer<'a, 'r> {
     env: Env<'a>,
     resolve: &'r Resolve,
+    types: RefCell<HashMap<TypeId, Term<'a>>>,
+    owners: RefCell<HashMap<InterfaceId, Term<'a>>>,
 }
 
 impl<'a> Describer<'a, '_> {
@@ -278,18 +285,31 @@ impl<'a> Describer<'a, '_> {
 
     /// Named types by name and owner, others as they are.
     fn type_id(&self, id: TypeId) -> Term<'a> {
+        if let Some(term) = self.types.borrow().get(&id) {
+            return *term;
+        }
         let ty = &self.resolve.types[id];
-        let Some(name) = &ty.name else {
-            return self.kind(&ty.kind);
+        let term = match &ty.name {
+            None => self.kind(&ty.kind),
+            Some(name) => {
+                let owner = match ty.owner {
+                    TypeOwner::Interface(id) => self.owner(id),
+                    _ => atoms::nil().encode(self.env),
+                };
+                (atoms::named(), owner, name).encode(self.env)
+            }
         };
-        let owner = match ty.owner {
-            TypeOwner::Interface(id) => self
-                .resolve
-                .id_of(id)
-                .or_else(|| self.resolve.interfaces[id].name.clone()),
-            _ => None,
+        self.types.borrow_mut().insert(id, term);
+        term
+    }
+
+    fn owner(&self, id: InterfaceId) -> Term<'a> {
+        let name = || {
+            let name = self.resolve.id_of(id);
+            let name = name.or_else(|| self.resolve.interfaces[id].name.clone());
+            name.encode(self.env)
         };
-        (atoms::named(), owner, name).encode(self.env)
+        *self.owners.borrow_mut().entry(id).or_insert_with(name)
     }
 
     fn kind(&self, kind: &TypeDefKind) -> Term<'a> {

@@ -7,7 +7,7 @@ use crate::vm::host_error::{Details, HostError};
 use crate::vm::options::Options;
 use crate::vm::resource::ResourceArc;
 use rustler::{Atom, Encoder, Env, NifResult, Term};
-use scan::{Limit, Limits, Refusal};
+use scan::{Limit, Limits, Refusal, Wit};
 use std::thread;
 
 /// Stack size for recursive parsers: schedulers have small stacks.
@@ -81,9 +81,9 @@ pub fn wat(text: &[u8], limits: &Limits) -> Result<()> {
     scan::wat(text, limits).map_err(Error::from)
 }
 
-/// Checks WIT.
-pub fn wit(text: &[u8], limits: &Limits) -> Result<()> {
-    scan::wit(text, limits).map_err(Error::from)
+/// Checks a file of WIT, which counts with those before it.
+pub fn wit(text: &[u8], files: &mut Wit) -> Result<()> {
+    files.add(text).map_err(Error::from)
 }
 
 /// Runs recursive code on a thread with a large stack, while this one waits.

@@ -6,6 +6,7 @@ pub mod address;
 pub mod budget;
 pub mod calls;
 pub mod context;
+mod digits;
 pub mod errno;
 mod exit;
 pub mod host;

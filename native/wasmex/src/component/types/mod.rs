@@ -8,3 +8,4 @@ pub mod numbers;
 pub mod shape;
 pub mod shared;
 pub mod weight;
+pub mod written;

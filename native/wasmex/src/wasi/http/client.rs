@@ -4,6 +4,7 @@
 //! Dropping the future of a request, or the body of its response, closes the connection.
 
 use crate::vm::live::{Kind, Live};
+use crate::wasi::digits::number;
 use crate::wasi::http::coding;
 use crate::wasi::http::connect;
 use crate::wasi::http::connection::Connection;
@@ -256,7 +257,9 @@ fn check(head: &mut Parts) -> Result<(), Error> {
     for name in &DEFAULT_FORBIDDEN_HEADERS {
         head.headers.remove(name);
     }
-    if head.headers.get_all(CONTENT_LENGTH).iter().count() > 1 {
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+    let is_valid = lengths.next().is_none() || (lengths.next().is_none() && length(head).is_some());
+    if !is_valid {
         return Err(Error::HttpProtocolError);
     }
     let path = head
@@ -275,7 +278,7 @@ fn check(head: &mut Parts) -> Result<(), Error> {
 /// The body length stated by the guest.
 fn length(head: &Parts) -> Option<u64> {
     let length = head.headers.get(CONTENT_LENGTH)?;
-    length.to_str().ok()?.parse().ok()
+    number(length.to_str().ok()?)
 }
 
 /// The form sent over the connection: only the path, with the host in a header.

@@ -1,5 +1,6 @@
 //! The target of a request: scheme, host and port of its URI.
 
+use crate::wasi::digits::number;
 use crate::wasi::rules::{Rules, normal};
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri};
@@ -84,10 +85,7 @@ fn port(authority: &Authority, tls: bool) -> Option<u16> {
     match authority.as_str().strip_prefix(authority.host())? {
         "" | ":" => Some(if tls { 443 } else { 80 }),
         rest => {
-            let digits = rest.strip_prefix(':')?;
-            // `parse` takes a plus, too.
-            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-            let port = is_number.then(|| digits.parse().ok()).flatten()?;
+            let port = number(rest.strip_prefix(':')?)?;
             (port > 0).then_some(port)
         }
     }

@@ -6,6 +6,7 @@
 // As many parameters as the interface has.
 #![allow(clippy::too_many_arguments)]
 
+use crate::wasi::digits::number;
 use crate::wasi::errno::{Fail, INVAL, NOENT, TIMEDOUT, code};
 use crate::wasi::names::Missing;
 use crate::wasi::sockets::address::{INET, INET6};
@@ -99,7 +100,7 @@ fn port(service: &str) -> Result<u16, Fail> {
     let known = SERVICES.iter().find(|(name, _)| *name == service);
     match known {
         Some((_, port)) => Ok(*port),
-        None => service.parse().map_err(|_| Fail::Errno(INVAL)),
+        None => number(service).ok_or(Fail::Errno(INVAL)),
     }
 }
 

@@ -3,6 +3,7 @@
 //! For guests without sockets, as wasi-go has it: the opened path is read, written or accepted from. The directory does
 //! not matter. Of the options after a `?`, `nonblock=1` and `backlog=N` are known.
 
+use crate::wasi::digits::number;
 use crate::wasi::errno::{Fail, INPROGRESS, INVAL, NOENT};
 use crate::wasi::sockets::address::{Address, INET, INET6, UNIX};
 use crate::wasi::sockets::connect::{self, STREAM};
@@ -49,7 +50,7 @@ pub fn parse(path: &[u8]) -> Option<Url> {
         },
         place: place.to_string(),
         nonblocking: option("nonblock") == Some("1"),
-        backlog: option("backlog").and_then(|backlog| backlog.parse().ok()),
+        backlog: option("backlog").and_then(number),
     })
 }
 
@@ -81,11 +82,19 @@ pub async fn open(p1: &mut P1, url: Url, flags: u16) -> Result<u32, Fail> {
     }
 }
 
+/// An IPv6 address without its brackets, a name as it is.
+fn without_brackets(host: &str) -> Option<&str> {
+    match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']'),
+        None => Some(host),
+    }
+}
+
 /// `host:port`; a name is looked up.
 async fn net(p1: &mut P1, place: &str, family: i32, listens: bool) -> Result<Address, Fail> {
     let (host, port) = place.rsplit_once(':').ok_or(INVAL)?;
-    let port: u16 = port.parse().map_err(|_| INVAL)?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port: u16 = number(port).ok_or(INVAL)?;
+    let host = without_brackets(host).ok_or(INVAL)?;
     let found = match host.is_empty() {
         true => vec![names::own_address(family, listens)],
         false => names::find(p1, host, family).await?,

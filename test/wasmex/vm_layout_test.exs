@@ -44,7 +44,9 @@ defmodule Wasmex.VMLayoutTest do
 
   test "lists of numbers come back as they went", %{instance: instance} do
     for {function, numbers} <- @numbers,
-        list <- [[], numbers, Enum.reverse(numbers), Enum.take(Stream.cycle(numbers), 10_000)] do
+        length <- [0, 1, 15, 16, 17, 10_000, 270_000],
+        length <= 10_000 or function == "list-u32",
+        list <- [Enum.take(Stream.cycle(numbers), length), Enum.reverse(numbers)] do
       assert both(fn -> echo(instance, function, list) end) == [{:ok, list}, {:ok, list}]
     end
   end
@@ -59,7 +61,10 @@ defmodule Wasmex.VMLayoutTest do
       assert Exception.message(one) =~ "item #{length(numbers) + 1}"
     end
 
-    for list <- [[1 | 2], [-1], [0x1_0000_0000]] do
+    # Longer than what is read at once on a scheduler.
+    long = Enum.to_list(0..300_000)
+
+    for list <- [[1 | 2], [-1], [0x1_0000_0000], long ++ [-1], long ++ [:atom], long ++ 1] do
       [{:error, one}, {:error, other}] = both(fn -> echo(instance, "list-u32", list) end)
       assert Exception.message(one) == Exception.message(other)
     end

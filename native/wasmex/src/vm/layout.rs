@@ -5,9 +5,11 @@
 //! or if a test says so, the interface is used.
 
 use rustler::sys::{
-    ErlNifTerm, enif_get_int64, enif_make_int64, enif_make_list_cell, enif_make_list_from_array,
+    ErlNifTerm, enif_get_int64, enif_is_empty_list, enif_make_int64, enif_make_list_cell,
+    enif_make_list_from_array,
 };
 use rustler::{Env, Term};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether the layout is as expected.
@@ -138,19 +140,48 @@ pub fn length_up_to(list: Term, most: usize) -> usize {
     length
 }
 
-/// Calls `each` with the small integers of a list, until another term or until it returns false. False unless all were
-/// visited. Requires [`is_used`].
-pub fn all_small(list: Term, mut each: impl FnMut(i64) -> bool) -> bool {
-    let mut rest = word(list.as_c_arg());
-    while rest & CELL_MASK == CELL {
-        // SAFETY: terms of this environment are alive and immutable.
-        let (head, tail) = unsafe { cell(rest) };
-        if head & SMALL != SMALL || !each(head as i64 >> SMALL_BITS) {
-            return false;
-        }
-        rest = tail;
+/// The elements of a list, up to the first that is not a small integer in a range.
+pub struct Integers<'a> {
+    env: Env<'a>,
+    /// What is left of the list.
+    rest: usize,
+    range: RangeInclusive<i64>,
+}
+
+impl<'a> Integers<'a> {
+    /// Of this list; `None` if the layout is not used.
+    pub fn of(list: Term<'a>, range: RangeInclusive<i64>) -> Option<Self> {
+        is_used().then(|| Integers {
+            env: list.get_env(),
+            rest: word(list.as_c_arg()),
+            range,
+        })
     }
-    true
+
+    /// Whether the whole list was read, and is a proper one.
+    pub fn is_at_end(&self) -> bool {
+        // SAFETY: a term of this environment.
+        unsafe { enif_is_empty_list(self.env.as_c_arg(), term(self.rest)) != 0 }
+    }
+}
+
+impl Iterator for Integers<'_> {
+    type Item = i64;
+
+    #[inline]
+    fn next(&mut self) -> Option<i64> {
+        if self.rest & CELL_MASK != CELL {
+            return None;
+        }
+        // SAFETY: terms of this environment are alive and immutable.
+        let (head, tail) = unsafe { cell(self.rest) };
+        let value = head as i64 >> SMALL_BITS;
+        if head & SMALL != SMALL || !self.range.contains(&value) {
+            return None;
+        }
+        self.rest = tail;
+        Some(value)
+    }
 }
 
 /// Sets whether the layout is used from now on, if it is as expected; for testing both paths.

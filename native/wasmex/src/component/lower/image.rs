@@ -26,7 +26,7 @@ pub struct Image {
 /// Bytes that are contiguous in the guest.
 pub struct Blob {
     /// The bytes; links are filled in later.
-    pub bytes: SmallVec<[u8; INLINE]>,
+    pub bytes: Bytes,
     /// The alignment.
     pub align: u32,
     /// Values to be filled in.
@@ -81,8 +81,8 @@ pub struct Hosted {
     pub rep: u32,
 }
 
-/// Arguments up to this size need no allocation.
-const INLINE: usize = 64;
+/// The bytes of a blob. Arguments up to this size need no allocation.
+pub type Bytes = SmallVec<[u8; 64]>;
 
 /// Longer binaries are referenced, not copied.
 const SMALL: usize = 256;
@@ -102,6 +102,17 @@ impl Image {
     /// Adds a blob and returns its number.
     pub fn blob(&mut self, size: usize, align: usize) -> usize {
         self.blobs.push(Blob::new(size, align));
+        self.blobs.len() - 1
+    }
+
+    /// Adds a blob of complete bytes and returns its number.
+    pub fn filled(&mut self, bytes: Bytes, align: usize) -> usize {
+        let (align, links) = (align as u32, Vec::new());
+        self.blobs.push(Blob {
+            bytes,
+            align,
+            links,
+        });
         self.blobs.len() - 1
     }
 

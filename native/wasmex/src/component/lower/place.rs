@@ -3,19 +3,16 @@
 
 use crate::component::internal::StringEncoding;
 use crate::component::internal::{InterfaceType, LowerContext};
-use crate::component::lower::image::{Chunk, Image, Target};
+use crate::component::lower::image::{Bytes, Chunk, Image, Target};
 use crate::component::types::flat::{self, Lanes};
 use crate::component::types::numbers;
 use crate::component::types::shape::Shape;
-use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 use wasmtime::component::{ComponentType, Lower, ResourceDynamic};
 use wasmtime::{Result, ValRaw};
 
 /// Maximum number of core values passed on the stack.
 pub const MAX_FLAT_PARAMS: usize = 16;
-
-type Bytes = SmallVec<[u8; 64]>;
 
 /// Lowers the root as arguments: on the stack if they fit, otherwise in memory.
 pub fn arguments<T>(

@@ -93,7 +93,7 @@ impl Number {
     }
 
     /// The range of this integer type, within signed 64-bit integers.
-    fn range(self) -> RangeInclusive<i64> {
+    pub fn range(self) -> RangeInclusive<i64> {
         match self {
             Number::S8 => i64::from(i8::MIN)..=i64::from(i8::MAX),
             Number::U8 => 0..=i64::from(u8::MAX),
@@ -104,42 +104,6 @@ impl Number {
             Number::U64 => 0..=i64::MAX,
             _ => i64::MIN..=i64::MAX,
         }
-    }
-
-    /// Writes a list of small integers of this type to a buffer of sufficient size. False if it contains anything else,
-    /// or if the layout of lists is unknown: then they are decoded one by one.
-    pub fn write_list(self, list: Term, bytes: &mut [u8]) -> bool {
-        if !layout::is_used() {
-            return false;
-        }
-        match self {
-            Number::S8 | Number::U8 => self.write_each(list, bytes, |value| [value as u8]),
-            Number::S16 | Number::U16 => {
-                self.write_each(list, bytes, |value| (value as u16).to_le_bytes())
-            }
-            Number::S32 | Number::U32 => {
-                self.write_each(list, bytes, |value| (value as u32).to_le_bytes())
-            }
-            Number::S64 | Number::U64 => self.write_each(list, bytes, i64::to_le_bytes),
-            Number::F32 | Number::F64 => false,
-        }
-    }
-
-    fn write_each<const SIZE: usize>(
-        self,
-        list: Term,
-        bytes: &mut [u8],
-        encoded: impl Fn(i64) -> [u8; SIZE],
-    ) -> bool {
-        let range = self.range();
-        let mut slots = bytes.as_chunks_mut::<SIZE>().0.iter_mut();
-        layout::all_small(list, |value| match slots.next() {
-            Some(slot) if range.contains(&value) => {
-                *slot = encoded(value);
-                true
-            }
-            _ => false,
-        })
     }
 
     /// The numbers in these bytes as terms.

@@ -9,7 +9,7 @@ use crate::vm::terms;
 use rustler::{Atom, Binary, ListIterator, MapIterator, Term};
 
 /// Maximum size of a list in bytes: what fits in a 32-bit memory beside other data.
-const MAX_LIST: usize = 1 << 31;
+pub(super) const MAX_LIST: usize = 1 << 31;
 
 /// `{:u32, binary}`, with the name of the element type: the bytes and the number of elements.
 fn packed<'a>(term: Term<'a>, element: &Shape) -> Checked<Option<(Binary<'a>, usize)>> {
@@ -56,12 +56,11 @@ impl Decoder<'_> {
             self.image.link(blob, at, target);
             return Ok(());
         }
-        self.spend_list(term, element)?;
-        let (iterator, length) = self.list_of(term, || format!("list<{}>", element.describe()))?;
-        let list = self.room(length, element, term)?;
-        self.elements(term, iterator, element, list)?;
-        let length = length as u32;
-        let blob_index = list as u32;
+        let (list, length) = match self.integers(term, element)? {
+            Some(list) => list,
+            None => self.any_list(term, element)?,
+        };
+        let (blob_index, length) = (list as u32, length as u32);
         self.image.link(
             blob,
             at,
@@ -71,6 +70,15 @@ impl Decoder<'_> {
             },
         );
         Ok(())
+    }
+
+    /// A list of any values, as a blob and its length.
+    fn any_list(&mut self, term: Term, element: &Shape) -> Checked<(usize, usize)> {
+        self.spend_list(term, element)?;
+        let (iterator, length) = self.list_of(term, || format!("list<{}>", element.describe()))?;
+        let list = self.room(length, element, term)?;
+        self.elements(iterator, element, list)?;
+        Ok((list, length))
     }
 
     /// Writes a list of a fixed length.
@@ -156,21 +164,11 @@ impl Decoder<'_> {
         }
     }
 
-    fn elements(
-        &mut self,
-        term: Term,
-        list: ListIterator,
-        element: &Shape,
-        blob: usize,
-    ) -> Checked<()> {
+    fn elements(&mut self, list: ListIterator, element: &Shape, blob: usize) -> Checked<()> {
         if let Kind::Number(number) = element.kind {
             let lenient = self.mapping.lenient;
-            let bytes = &mut self.image.blobs[blob].bytes;
-            if number.write_list(term, bytes) {
-                return Ok(());
-            }
-            for (index, (term, slot)) in list.zip(bytes.chunks_exact_mut(element.size)).enumerate()
-            {
+            let slots = self.image.blobs[blob].bytes.chunks_exact_mut(element.size);
+            for (index, (term, slot)) in list.zip(slots).enumerate() {
                 let bits = number
                     .decode(term, lenient)
                     .map_err(|why| no_number(why, number.name(), term).at(Step::Item(index)))?;

@@ -1,6 +1,7 @@
 //! Decodes terms into an [`Image`]. They are fully checked before the guest sees any of them.
 
 mod cases;
+mod integers;
 mod lists;
 mod records;
 mod resources;

@@ -99,9 +99,11 @@ fn decode_i64(term: Term) -> Option<i64> {
 
 /// A float, an integer, or one of the special values.
 pub fn decode_f64(term: Term) -> Option<f64> {
+    // Tried first, as most are floats; it also takes integers.
+    if let Ok(value) = term.decode::<f64>() {
+        return Some(value);
+    }
     match term.get_type() {
-        TermType::Float => term.decode::<f64>().ok(),
-        TermType::Integer => term.decode::<i64>().ok().map(|value| value as f64),
         TermType::Atom => special(term),
         TermType::Tuple => bits(term).map(f64::from_bits),
         _ => None,

@@ -3,8 +3,14 @@
 use crate::vm::atoms;
 use crate::vm::layout;
 use crate::vm::resource::{Named, ResourceArc};
-use rustler::sys::{ErlNifTerm, enif_make_list_from_array};
+use rustler::sys::{
+    ErlNifMapIteratorEntry, ErlNifTerm, enif_get_tuple, enif_make_list_from_array,
+    enif_map_iterator_create, enif_map_iterator_destroy, enif_map_iterator_get_pair,
+    enif_map_iterator_next,
+};
 use rustler::{Atom, Binary, Encoder, Env, ListIterator, NewBinary, Term};
+use smallvec::SmallVec;
+use std::mem::MaybeUninit;
 
 /// A map with atom keys, which must be distinct.
 pub fn map<'a>(env: Env<'a>, pairs: &[(Atom, Term<'a>)]) -> Term<'a> {
@@ -47,6 +53,65 @@ pub fn list_of<'a>(env: Env<'a>, terms: &[ErlNifTerm]) -> Term<'a> {
         let list = enif_make_list_from_array(env.as_c_arg(), terms.as_ptr(), count);
         Term::new(env, list)
     }
+}
+
+/// The elements of a tuple, in place; `None` for other terms.
+pub fn elements<'a>(tuple: Term<'a>) -> Option<&'a [ErlNifTerm]> {
+    let (mut arity, mut elements) = (0, MaybeUninit::uninit());
+    // SAFETY: a term of this environment; the elements are only read if it is a tuple, and are alive and immutable as
+    // long as its environment.
+    unsafe {
+        let env = tuple.get_env().as_c_arg();
+        if enif_get_tuple(env, tuple.as_c_arg(), &mut arity, elements.as_mut_ptr()) == 0 {
+            return None;
+        }
+        match usize::try_from(arity).ok()? {
+            0 => Some(&[]),
+            arity => Some(std::slice::from_raw_parts(elements.assume_init(), arity)),
+        }
+    }
+}
+
+/// The two elements of a pair.
+pub fn pair<'a>(tuple: Term<'a>) -> Option<(Term<'a>, Term<'a>)> {
+    let env = tuple.get_env();
+    match elements(tuple)? {
+        // SAFETY: terms of the same environment.
+        [first, second] => Some(unsafe { (Term::new(env, *first), Term::new(env, *second)) }),
+        _ => None,
+    }
+}
+
+/// The keys and values of a map, in the order of its keys.
+pub type Entries<'a> = SmallVec<[(Term<'a>, Term<'a>); 24]>;
+
+/// The maximum size of a map of fields or flags.
+const MAX_ENTRIES: usize = 10_000;
+
+/// The entries of a map; `None` for other terms, and for larger maps. rustler's iterator goes both ways, which takes
+/// longer.
+pub fn entries(map: Term) -> Option<Entries> {
+    let env = map.get_env();
+    let size = map.map_size().ok().filter(|size| *size <= MAX_ENTRIES)?;
+    let mut entries = Entries::with_capacity(size);
+    let mut iterator = MaybeUninit::uninit();
+    let first = ErlNifMapIteratorEntry::ERL_NIF_MAP_ITERATOR_HEAD;
+    let (mut key, mut value) = (map.as_c_arg(), map.as_c_arg());
+    // SAFETY: a map of this environment, since it has a size; the iterator is used between its creation and its end, and
+    // its keys and values are terms of the same environment.
+    unsafe {
+        let env_arg = env.as_c_arg();
+        if enif_map_iterator_create(env_arg, map.as_c_arg(), iterator.as_mut_ptr(), first) == 0 {
+            return None;
+        }
+        let mut iterator = iterator.assume_init();
+        while enif_map_iterator_get_pair(env_arg, &mut iterator, &mut key, &mut value) != 0 {
+            entries.push((Term::new(env, key), Term::new(env, value)));
+            enif_map_iterator_next(env_arg, &mut iterator);
+        }
+        enif_map_iterator_destroy(env_arg, &mut iterator);
+    }
+    Some(entries)
 }
 
 /// A resource handle inside one of the library's structs, or bare.

@@ -3,9 +3,9 @@
 use crate::vm::error::kind_of;
 use crate::vm::layout;
 use crate::vm::term_box::TermBox;
-use rustler::sys::{enif_get_map_size, enif_get_tuple};
+use crate::vm::terms;
+use rustler::sys::enif_get_map_size;
 use rustler::{Encoder, ListIterator, MapIterator, Term, TermType};
-use std::mem::MaybeUninit;
 
 /// Words that may be copied on a normal scheduler, which takes less than a millisecond.
 pub const MOST: u64 = 16 * 1024;
@@ -105,26 +105,9 @@ impl Budget {
 
     fn tuple<'a>(&mut self, term: Term<'a>, open: &mut Vec<Term<'a>>) -> Option<()> {
         let env = term.get_env();
-        let (mut arity, mut items) = (0, MaybeUninit::uninit());
-        // SAFETY: a term of this environment; the items are only read if it is a tuple, whose elements they are.
-        let items = unsafe {
-            if enif_get_tuple(
-                env.as_c_arg(),
-                term.as_c_arg(),
-                &mut arity,
-                items.as_mut_ptr(),
-            ) == 0
-            {
-                return None;
-            }
-            let arity = usize::try_from(arity).ok()?;
-            self.take(arity as u64 + 1)?;
-            match arity {
-                0 => &[][..],
-                arity => std::slice::from_raw_parts(items.assume_init(), arity),
-            }
-        };
-        // SAFETY: as above.
+        let items = terms::elements(term)?;
+        self.take(items.len() as u64 + 1)?;
+        // SAFETY: terms of the same environment as their tuple.
         open.extend(items.iter().map(|item| unsafe { Term::new(env, *item) }));
         Some(())
     }

@@ -24,15 +24,24 @@ pub struct Shared {
     host_resources: Mutex<HashMap<(String, String), u32>>,
 }
 
-struct Last {
+/// A shape that this thread used lately.
+struct Recent {
     types: *const ComponentTypes,
     ty: InterfaceType,
     shared: Weak<Shared>,
     shape: Arc<Shape>,
 }
 
+impl Recent {
+    /// While its component is alive, no other types can be at this address.
+    fn is(&self, types: &Arc<ComponentTypes>, ty: InterfaceType) -> bool {
+        self.ty == ty && self.types == Arc::as_ptr(types) && self.shared.strong_count() > 0
+    }
+}
+
 thread_local! {
-    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    /// Newest first. A loop that calls an import needs two, and its own result a third.
+    static RECENT: RefCell<[Option<Recent>; 4]> = const { RefCell::new([const { None }; 4]) };
 }
 
 static REGISTRY: RwLock<Option<HashMap<usize, Weak<Shared>>>> = RwLock::new(None);
@@ -67,35 +76,34 @@ impl Shared {
             .ok_or_else(|| wasmtime::Error::msg("the component of this value is gone"))
     }
 
-    /// A shape of the component that these types belong to. The last one used is cached: most calls repeat the one
-    /// before.
+    /// A shape of the component that these types belong to. Those used last are cached: most calls repeat earlier ones.
+    ///
+    /// Not inlined: see `vm/env.rs`.
+    #[inline(never)]
     pub fn shape_of(
         types: &Arc<ComponentTypes>,
         ty: InterfaceType,
     ) -> wasmtime::Result<Arc<Shape>> {
-        let known = LAST.with_borrow(|last| match last {
-            // While the component is alive, no other types can be at this address.
-            Some(last)
-                if last.ty == ty
-                    && last.types == Arc::as_ptr(types)
-                    && last.shared.strong_count() > 0 =>
-            {
-                Some(last.shape.clone())
-            }
-            _ => None,
+        let known = RECENT.with_borrow(|recent| {
+            let known = recent.iter().flatten().find(|one| one.is(types, ty));
+            known.map(|one| one.shape.clone())
         });
         if let Some(shape) = known {
             return Ok(shape);
         }
         let shared = Self::find(types)?;
         let shape = shared.shape(ty)?;
-        let last = Last {
+        let one = Recent {
             types: Arc::as_ptr(types),
             ty,
             shared: Arc::downgrade(&shared),
             shape: shape.clone(),
         };
-        LAST.set(Some(last));
+        let oldest = RECENT.with_borrow_mut(|recent| {
+            recent.rotate_right(1);
+            recent[0].replace(one)
+        });
+        drop(oldest);
         Ok(shape)
     }
 

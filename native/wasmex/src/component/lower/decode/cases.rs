@@ -6,7 +6,7 @@ use crate::component::types::shape::{Case, Cases, Kind, Shape};
 use crate::vm::atoms;
 use crate::vm::terms;
 use crate::vm::weight;
-use rustler::{Atom, MapIterator, Term, TermType};
+use rustler::{Atom, Term};
 
 impl Decoder<'_> {
     /// Writes a variant.
@@ -55,7 +55,7 @@ impl Decoder<'_> {
             self.tag(0, cases, blob, at);
             return Ok(());
         }
-        let (tag, payload) = pair(term).ok_or_else(wrong)?;
+        let (tag, payload) = terms::pair(term).ok_or_else(wrong)?;
         if !is(tag, atoms::some()) {
             return Err(wrong());
         }
@@ -139,8 +139,8 @@ impl Decoder<'_> {
                 names: names.iter().map(|name| name.text.to_string()).collect(),
             })),
         };
-        if let Some(iterator) = MapIterator::new(term) {
-            for (name, value) in iterator {
+        if let Some(entries) = terms::entries(term) {
+            for (name, value) in entries {
                 let on = value
                     .decode::<bool>()
                     .map_err(|_| Problem::kind("bool", value))?;
@@ -158,17 +158,14 @@ impl Decoder<'_> {
     }
 }
 
+/// An atom is an immediate, the same wherever it occurs.
 fn is(term: Term, atom: Atom) -> bool {
-    term.get_type() == TermType::Atom && term.decode::<Atom>().is_ok_and(|got| got == atom)
-}
-
-fn pair(term: Term) -> Option<(Term, Term)> {
-    term.decode::<(Term, Term)>().ok()
+    term.as_c_arg() == atom.as_c_arg()
 }
 
 /// `{tag, payload}`, or the bare tag.
 fn tagged(term: Term) -> (Term, Option<Term>) {
-    match pair(term) {
+    match terms::pair(term) {
         Some((tag, payload)) => (tag, Some(payload)),
         None => (term, None),
     }

@@ -4,19 +4,9 @@ use super::Decoder;
 use crate::component::problem::{Checked, Problem, ProblemKind, Step};
 use crate::component::types::shape::{Field, Shape};
 use crate::vm::atoms;
+use crate::vm::terms::{self, Entries};
 use crate::vm::weight;
-use rustler::{Atom, MapIterator, Term};
-use smallvec::SmallVec;
-
-/// A map with more keys is no record.
-const KEYS: usize = 10_000;
-
-fn is_huge(map: Term) -> bool {
-    map.map_size().is_ok_and(|size| size > KEYS)
-}
-
-/// The values of a map, in the order of its keys.
-type Entries<'a> = SmallVec<[(Term<'a>, Term<'a>); 24]>;
+use rustler::{Atom, Term};
 
 impl Decoder<'_> {
     /// Writes a record.
@@ -27,10 +17,9 @@ impl Decoder<'_> {
         blob: usize,
         at: usize,
     ) -> Checked<()> {
-        let Some(iterator) = MapIterator::new(term).filter(|_| !is_huge(term)) else {
+        let Some(entries) = terms::entries(term) else {
             return Err(Problem::kind("record", term));
         };
-        let entries: Entries = iterator.collect();
         let mut found = 0;
         let find = match entries.len() == fields.len() {
             true => Field::find_only,
@@ -90,7 +79,7 @@ impl Decoder<'_> {
         at: usize,
     ) -> Checked<()> {
         let items = shape.items();
-        let Ok(terms) = rustler::types::tuple::get_tuple(term) else {
+        let Some(terms) = terms::elements(term) else {
             return Err(Problem::kind(shape.describe(), term));
         };
         let fits = match self.mapping.lenient {
@@ -103,8 +92,11 @@ impl Decoder<'_> {
                 got: terms.len(),
             }));
         }
-        for (index, (term, item)) in terms.into_iter().zip(items).enumerate() {
-            self.value(term, &item.shape, blob, at + item.offset)
+        let env = term.get_env();
+        for (index, (element, item)) in terms.iter().zip(items).enumerate() {
+            // SAFETY: a term of the same environment as its tuple.
+            let element = unsafe { Term::new(env, *element) };
+            self.value(element, &item.shape, blob, at + item.offset)
                 .map_err(|problem| problem.at(Step::Element(index)))?;
         }
         Ok(())

@@ -76,7 +76,12 @@ defmodule Wasmex.Utils do
   @doc false
   # Valid as an argument or environment variable of a program.
   @spec text?(binary()) :: boolean()
-  def text?(bytes), do: utf8?(bytes) and not byte?(bytes, 0)
+  def text?(bytes) when byte_size(bytes) > 256, do: utf8?(bytes) and not byte?(bytes, 0)
+  def text?(bytes), do: ascii?(bytes) or (utf8?(bytes) and not byte?(bytes, 0))
+
+  # As most names and values are. Calls of the VM's functions take longer than short ones.
+  defp ascii?(<<byte, rest::binary>>) when byte in 1..127, do: ascii?(rest)
+  defp ascii?(rest), do: rest == ""
 
   @doc false
   # Whether a path has only letters, digits, `-`, `_`, `/` and `=`: no percent encoding, no dots.

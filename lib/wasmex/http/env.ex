@@ -55,17 +55,24 @@ defmodule Wasmex.HTTP.Env do
       end
     end)
     |> Enum.sort_by(&elem(&1, 0))
-    |> Enum.map_join("&", fn {key, value} ->
-      URI.encode_www_form(key) <> "=" <> URI.encode_www_form(value)
-    end)
+    |> Enum.map_join("&", fn {key, value} -> encode(key) <> "=" <> encode(value) end)
   end
+
+  defp encode(text), do: if(unreserved?(text), do: text, else: URI.encode_www_form(text))
 
   # Invalid encodings are kept unchanged.
   defp decode(text) do
-    URI.decode_www_form(text)
+    if unreserved?(text), do: text, else: URI.decode_www_form(text)
   rescue
     ArgumentError -> text
   end
+
+  # As most names and values are. They are the same in both forms.
+  defp unreserved?(<<byte, rest::binary>>)
+       when byte in ?a..?z or byte in ?A..?Z or byte in ?0..?9 or byte in [?-, ?_, ?., ?~],
+       do: unreserved?(rest)
+
+  defp unreserved?(rest), do: rest == ""
 
   # The content type is detected later, from the body.
   @impl true

@@ -73,7 +73,7 @@ defmodule Wasmex.HTTP.Request do
   end
 
   defp header!({name, value}) when is_binary(name) and is_binary(value),
-    do: {String.downcase(name), value}
+    do: {String.downcase(name, :ascii), value}
 
   defp header!(other),
     do: Wasmex.Options.misuse!("a header {name, value} of two strings", other)

@@ -17,12 +17,17 @@ defmodule Wasmex.Program.Options do
   # Options of modules only.
   @files Keyword.keys(WASI.files())
 
+  # Options that stores of modules have, with their defaults.
+  @stored @options.defaults |> Map.take(@granted ++ @files) |> Map.to_list()
+
   # Options that modules do not support. They are errors, so that users do not rely on them.
   @http Keyword.keys(WASI.http())
 
   @doc "Validates options. `defaults` are those of the calling function."
   @spec new!(keyword(), keyword()) :: t()
-  def new!(opts, defaults \\ []), do: of(Options.new!(opts, @options, defaults))
+  def new!(opts, defaults \\ []),
+    # The struct is the map of defaults: they are too many to be copied for each run.
+    do: Options.new!(opts, %{@options | defaults: %__MODULE__{}}, defaults)
 
   @doc "A table with further options, which may replace options of programs."
   @spec table(keyword(keyword()), String.t()) :: Options.t()
@@ -80,21 +85,22 @@ defmodule Wasmex.Program.Options do
   def preview1(options, argv, {stdin, stdout, stderr}) do
     {max_output, counted} = max_output(options)
 
-    granted = Map.take(options, @granted ++ @files)
+    wasi = %WasiOptions{
+      args: argv,
+      stdin: stdin,
+      stdout: stdout,
+      stderr: stderr,
+      preopen: options.dirs,
+      max_output: max_output,
+      counted: counted
+    }
 
-    # All of these are fields of it, as above.
-    Map.merge(
-      %WasiOptions{
-        args: argv,
-        stdin: stdin,
-        stdout: stdout,
-        stderr: stderr,
-        preopen: options.dirs,
-        max_output: max_output,
-        counted: counted
-      },
-      granted
-    )
+    # Most have their defaults, which are the same there.
+    for {name, default} <- @stored,
+        %{^name => value} = options,
+        value !== default,
+        reduce: wasi,
+        do: (wasi -> Map.put(wasi, name, value))
   end
 
   # An explicit limit counts all output, the default limit only captured output.

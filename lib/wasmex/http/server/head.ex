@@ -4,6 +4,7 @@ defmodule Wasmex.HTTP.Server.Head do
   # connection is kept alive. Ambiguous heads are rejected.
 
   alias Wasmex.HTTP.Field
+  alias Wasmex.Utils
 
   @target 16 * 1024
   @methods ~w(GET HEAD POST PUT PATCH DELETE OPTIONS)
@@ -50,7 +51,7 @@ defmodule Wasmex.HTTP.Server.Head do
          target: target,
          version: version,
          # `X_Real_Ip` and `X-Real-Ip` would become the same variable. Like proxies, drop names with underscores.
-         headers: Enum.reject(headers, fn {name, _} -> String.contains?(name, "_") end),
+         headers: Enum.reject(headers, fn {name, _} -> Utils.byte?(name, ?_) end),
          body: body,
          keep?: keep?(headers, version),
          continue?: continue?(headers, version)

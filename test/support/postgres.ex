@@ -80,7 +80,9 @@ defmodule Wasmex.Postgres do
     as = if root?(), do: ["runuser", "-u", user(), "--"], else: []
     command = ["sh", "-c", ~s|log=$1; shift; "$@" >"$log" 2>&1 </dev/null|, "sh", log]
     [path | args] = command ++ as ++ [Path.join(bin(), program) | args]
-    task = Task.async(fn -> System.cmd(path, args, cd: "/") end)
+    # A sanitizer is not for it.
+    options = [cd: "/", env: [{"LD_PRELOAD", nil}]]
+    task = Task.async(fn -> System.cmd(path, args, options) end)
     {_, status} = Task.await(task, @patience * 2)
     said = File.read!(log)
     File.rm!(log)

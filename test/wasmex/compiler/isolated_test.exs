@@ -414,10 +414,14 @@ defmodule Wasmex.Compiler.IsolatedTest do
   end
 
   defp with_helper(path, function) do
-    System.put_env("WASMEX_COMPILER_PATH", path)
-    function.()
-  after
-    System.delete_env("WASMEX_COMPILER_PATH")
+    before = System.get_env("WASMEX_COMPILER_PATH")
+
+    try do
+      System.put_env("WASMEX_COMPILER_PATH", path)
+      function.()
+    after
+      System.put_env([{"WASMEX_COMPILER_PATH", before}])
+    end
   end
 
   defp with_env(key, value, function) do

@@ -7,11 +7,6 @@ defmodule Wasmex.HTTP.ClusterTest do
   @moduletag :capture_log
   @moduletag :tmp_dir
 
-  @browser Enum.find_value(
-             ["chromium", "chromium-browser", "google-chrome"],
-             &System.find_executable/1
-           )
-
   defp text(text) do
     ~s|(module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
          (memory (export "memory") 1) (data (i32.const 8) "#{text}")
@@ -152,10 +147,9 @@ defmodule Wasmex.HTTP.ClusterTest do
     end
   end
 
-  if @browser do
-    test "the page in a browser", %{port: port} do
-      args = ~w(--headless --no-sandbox --disable-gpu --dump-dom http://127.0.0.1:#{port}/)
-      {dom, 0} = System.cmd(@browser, args, stderr_to_stdout: true)
+  if Wasmex.Browser.find() do
+    test "the page in a browser", %{port: port, tmp_dir: dir} do
+      dom = Wasmex.Browser.document("http://127.0.0.1:#{port}/", dir)
       assert dom =~ ~s|<table id="nodes">|
     end
   end

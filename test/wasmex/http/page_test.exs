@@ -6,11 +6,6 @@ defmodule Wasmex.HTTP.PageTest do
 
   @moduletag :capture_log
 
-  @browser Enum.find_value(
-             ["chromium", "chromium-browser", "google-chrome"],
-             &System.find_executable/1
-           )
-
   @moduletag :tmp_dir
 
   setup %{tmp_dir: dir} do
@@ -61,26 +56,14 @@ defmodule Wasmex.HTTP.PageTest do
     assert html =~ "There is no function &lt;b&gt;"
   end
 
-  if @browser do
+  if Wasmex.Browser.find() do
     @tag timeout: :infinity
     test "shows the functions in a real browser, and what a call answered", %{
       port: port,
       dir: dir
     } do
       url = "http://127.0.0.1:#{port}/?call=watenv&method=GET&target=/%3Fa=1"
-
-      opts = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--user-data-dir=#{dir}/profile",
-        "--virtual-time-budget=2000"
-      ]
-
-      # It complains about buses that a bare machine does not have; and a sanitizer is not for it.
-      quiet = ["-c", ~S|exec timeout 60 "$0" "$@" 2>/dev/null|, @browser | opts]
-      env = [{"HOME", dir}, {"LD_PRELOAD", nil}]
-      {dom, 0} = System.cmd("sh", quiet ++ ["--dump-dom", url], env: env)
+      dom = Wasmex.Browser.document(url, dir)
 
       assert dom =~ "<title>Functions</title>"
       assert dom =~ ~s|<a href="/watenv">watenv</a>|

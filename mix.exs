@@ -14,8 +14,7 @@ defmodule Wasmex.MixProject do
       compilers: Mix.compilers() ++ [:wasmex_nif],
       start_permanent: Mix.env() == :prod,
       aliases: [check: &check/1],
-      # Only the build downloads, and starts it itself.
-      xref: [exclude: [:httpc, :inets]],
+      xref: [exclude: optional()],
       package: package(),
       docs: docs(),
       # Not tests of ExUnit: scripts run them. Elixir before 1.19 knows no such key.
@@ -36,6 +35,20 @@ defmodule Wasmex.MixProject do
     [
       mod: {Wasmex.Application, []},
       extra_applications: applications(Mix.env())
+    ]
+  end
+
+  # Modules that are called only where they exist. They are excluded because a project that has them compiled already would
+  # get a warning for each call. Only the build uses inets, and starts it itself.
+  defp optional do
+    [
+      :httpc,
+      :inets,
+      Plug.Conn,
+      Bandit,
+      Bandit.HTTP2.Errors.StreamError,
+      ThousandIsland,
+      Phoenix.LiveDashboard.PageBuilder
     ]
   end
 

@@ -64,13 +64,12 @@ if Code.ensure_loaded?(IEx.Info) do
 
     @doc "The rows that `i/1` prints."
     @spec info(struct()) :: [{String.t(), String.t()}]
-    def info(%module{} = handle) do
+    def info(%module{}) do
       {description, related} = @about[module]
 
       [
         {"Data type", Kernel.inspect(module)},
         {"Description", description},
-        {"Value", Kernel.inspect(handle)},
         {"Reference modules", Enum.map_join([module | related], ", ", &Kernel.inspect/1)}
       ]
     end

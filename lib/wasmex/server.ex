@@ -49,7 +49,9 @@ defmodule Wasmex.Server do
     {:noreply, %{server | queue: :queue.in(request, server.queue)}}
   end
 
-  defp begin(server, from, name, params, timeout) do
+  # Imports run here: for them the caller is in `$callers`, as in a Task.
+  defp begin(server, {caller, _tag} = from, name, params, timeout) do
+    Process.put(:"$callers", [caller])
     server = if server.prepare, do: server.prepare.(server, timeout), else: server
     span = Telemetry.start(:call, metadata(server.instance, name))
 

@@ -12,7 +12,7 @@ defmodule Wasmex.Telemetry do
   | `:call` | `Wasmex.Instance.call/4`, `Wasmex.call_function/4`, and their counterparts in `Wasmex.Components` | `:instance`, `:function` (a name or a path) |
   | `:import` | an Elixir function that a guest calls | `:namespace`, `:name` |
   | `:checkout` | the wait for a place in a `Wasmex.Pool`, and creating its worker if needed | `:pool`, `:key` |
-  | `:run` | a program: `Wasmex.run/3`, `Wasmex.stream!/3`, `Wasmex.Program` | `:program`, `:args` |
+  | `:run` | a program: `Wasmex.run/3`, `Wasmex.stream!/3`, `Wasmex.Program` | `:program`, `:args`; `:status`, the exit status, when it stops |
   | `:http` | a request to `Wasmex.HTTP.Server` or `Wasmex.Plug` | `:method`, `:path` and `:mount` (the path of the plug before it), `:scheme`, `:remote_addr`, `:function` (nil if there is none of this name); `:status` when it stops |
 
   The spans `:instantiate`, `:call` and `:run` also have `:tags`, those of the store (`Wasmex.Store.tag/2`) or of the
@@ -50,21 +50,46 @@ defmodule Wasmex.Telemetry do
 
   ## OpenTelemetry
 
-  `open_telemetry/2` gives the name and the attributes of a span after its semantic conventions, for a handler that uses
-  the package `opentelemetry_telemetry`:
+  `open_telemetry/2` returns the name and the attributes of a span after OpenTelemetry's semantic conventions. This
+  handler uses the packages `opentelemetry_api`, `opentelemetry_telemetry` and `opentelemetry_process_propagator`:
 
-      def handle_event([:wasmex, span, :start], _measurements, metadata, _config) do
-        {name, attributes} = Wasmex.Telemetry.open_telemetry(span, metadata)
-        OpentelemetryTelemetry.start_telemetry_span(:my_app, name, metadata, %{attributes: attributes})
-      end
+      defmodule MyApp.WasmexSpans do
+        alias OpenTelemetry.{Ctx, Span, Tracer}
+        require Tracer
 
-      def handle_event([:wasmex, span, _stop_or_exception], _measurements, metadata, _config) do
-        {name, attributes} = Wasmex.Telemetry.open_telemetry(span, metadata)
-        context = OpentelemetryTelemetry.set_current_telemetry_span(:my_app, metadata)
-        OpenTelemetry.Span.update_name(context, name)
-        OpenTelemetry.Span.set_attributes(context, attributes)
-        if attributes["error.type"], do: OpenTelemetry.Span.set_status(context, OpenTelemetry.status(:error))
-        OpentelemetryTelemetry.end_telemetry_span(:my_app, metadata)
+        def attach do
+          events =
+            for span <- [:compile, :instantiate, :call, :run, :http], event <- [:start, :stop, :exception],
+                do: [:wasmex, span, event]
+
+          :telemetry.attach_many(__MODULE__, events, &__MODULE__.handle_event/4, nil)
+        end
+
+        def handle_event([:wasmex, span, :start], _measurements, metadata, _config) do
+          {name, attributes} = Wasmex.Telemetry.open_telemetry(span, metadata)
+          kind = if span == :http, do: :server, else: :internal
+          follow_caller(metadata)
+          OpentelemetryTelemetry.start_telemetry_span(:my_app, name, metadata, %{kind: kind, attributes: attributes})
+        end
+
+        def handle_event([:wasmex, span, _stop_or_exception], _measurements, metadata, _config) do
+          {name, attributes} = Wasmex.Telemetry.open_telemetry(span, metadata)
+          context = OpentelemetryTelemetry.set_current_telemetry_span(:my_app, metadata)
+          Span.update_name(context, name)
+          Span.set_attributes(context, attributes)
+          if type = attributes["error.type"], do: Span.set_status(context, OpenTelemetry.status(:error, type))
+          OpentelemetryTelemetry.end_telemetry_span(:my_app, metadata)
+          if Process.delete({__MODULE__, metadata.telemetry_span_context}), do: Ctx.clear()
+        end
+
+        # Wasmex.call_function/4 runs the guest in another process, whose `$callers` has the caller.
+        defp follow_caller(metadata) do
+          with :undefined <- Tracer.current_span_ctx(),
+               parent when parent != :undefined <- OpentelemetryProcessPropagator.fetch_parent_ctx(1, :"$callers") do
+            Ctx.attach(parent)
+            Process.put({__MODULE__, metadata.telemetry_span_context}, true)
+          end
+        end
       end
 
   ## Example
@@ -135,7 +160,8 @@ defmodule Wasmex.Telemetry do
 
   @doc """
   The name of a span and its attributes, after the semantic conventions of OpenTelemetry: `http.request.method`,
-  `http.route`, `code.function.name`, `process.executable.name`, `error.type`, and `wasmex.tag.NAME` for the tags.
+  `http.route`, `code.function.name`, `process.executable.name`, `process.exit.code`, `error.type`, and `wasmex.tag.NAME`
+  for the tags. `error.type` is there exactly if the span failed, and does not vary from one failure to the next.
 
       iex> Wasmex.Telemetry.open_telemetry(:http, %{method: "GET", path: "/goenv/x", mount: "/f", function: "goenv", status: 200})
       {"GET /f/goenv",

@@ -38,6 +38,19 @@ defmodule Wasmex.TelemetryTest do
     refute_received {[:wasmex, :call, _], _, _}
   end
 
+  test "the caller of a process is in its $callers, for imports and handlers" do
+    test = self()
+    wat = ~s|(module (import "env" "f" (func $f)) (func (export "g") call $f))|
+    function = fn _context -> send(test, {:import, Process.get(:"$callers")}) && nil end
+    {:ok, pid} = Wasmex.start_link(bytes: wat, imports: %{env: %{f: {:fn, [], [], function}}})
+    handler = fn _, _, _ -> send(test, {:span, Process.get(:"$callers")}) end
+    Telemetry.enable([:call], handler: handler)
+    Task.await(Task.async(fn -> Wasmex.call_function(pid, :g, []) && send(test, self()) end))
+    assert_received task when is_pid(task)
+    assert_received {:import, [^task]}
+    assert_received {:span, [^task]}
+  end
+
   test "imports, those that raise as exceptions", %{handler: handler} do
     wat =
       ~s|(module (import "env" "f" (func $f (param i32))) (func (export "g") (param i32) local.get 0 call $f))|
@@ -199,8 +212,14 @@ defmodule Wasmex.TelemetryTest do
     assert {:error, %Wasmex.Trap{}} =
              Wasmex.run(~s|(module (func (export "_start") unreachable))|, ["a"], name: "p")
 
-    pool = start_supervised!({Wasmex.Pool, source: {:bytes, @wat}, tags: %{t: {1, 2}}})
-    {:ok, _} = Wasmex.Pool.call(pool, "echo", [1, 2])
+    exits = ~s|(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 1) (func (export "_start") (call $exit (i32.const 3))))|
+
+    assert {:ok, %{status: 3}} = Wasmex.run(exits, [], name: "q")
+
+    pool = [source: {:bytes, @wat}, tags: %{t: {1, 2}}, name: __MODULE__.Pool]
+    start_supervised!({Wasmex.Pool, pool})
+    {:ok, _} = Wasmex.Pool.call(__MODULE__.Pool, "echo", [1, 2])
 
     names =
       for {[:wasmex, span, _event], _, metadata} <- messages() do
@@ -212,10 +231,14 @@ defmodule Wasmex.TelemetryTest do
           assert is_binary(value) or is_number(value) or is_list(value)
         end
 
+        if name == "checkout",
+          do: assert(attributes["wasmex.pool"] == inspect(__MODULE__.Pool))
+
         {name, attributes["error.type"]}
       end
 
     assert {"run p", "unreachable"} in names
+    assert {"run q", "3"} in names
     assert {"enrich.echo", nil} in names
     assert {"checkout", nil} in names
   end

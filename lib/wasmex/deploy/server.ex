@@ -355,12 +355,16 @@ defmodule Wasmex.Deploy.Server do
       at: DateTime.utc_now()
     }
 
-    Logger.info(fn ->
+    Logger.log(level(state.name, what), fn ->
       "#{inspect(state.name)}: version #{version.number} (#{inspect(version.code)}) #{what}#{if why, do: ": " <> why}"
     end)
 
     %{state | history: Enum.take([event | state.history], @history)}
   end
+
+  # HTTP folders log each function that they load.
+  defp level({:http, _, _}, :deployed), do: :debug
+  defp level(_name, _what), do: :info
 
   defp refuse(state, what) do
     message = "#{inspect(state.name)} #{what}"

@@ -74,6 +74,9 @@ defmodule Wasmex.Program.Result do
 
   def span(result, span, run) do
     measurements = %{fuel_used: run.fuel_used, peak_memory: run.peak_memory}
-    Telemetry.stop(span, result, measurements)
+    Telemetry.stop(span, result, measurements, status(result))
   end
+
+  defp status({:ok, %{status: status}}), do: %{status: status}
+  defp status(_failed), do: %{}
 end

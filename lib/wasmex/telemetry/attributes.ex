@@ -13,7 +13,7 @@ defmodule Wasmex.Telemetry.Attributes do
 
   @spec attributes(atom(), map()) :: %{String.t() => term()}
   def attributes(span, metadata) do
-    (of(span, metadata) ++ tags(metadata) ++ failure(metadata))
+    (of(span, metadata) ++ tags(metadata) ++ failure(span, metadata))
     |> Enum.reject(fn {_name, value} -> value in [nil, []] end)
     |> Map.new()
   end
@@ -38,14 +38,15 @@ defmodule Wasmex.Telemetry.Attributes do
   defp of(:run, metadata),
     do: [
       {"process.executable.name", metadata[:program]},
-      {"process.command_args", metadata[:args]}
+      {"process.command_args", metadata[:args]},
+      {"process.exit.code", metadata[:status]}
     ]
 
   defp of(:instantiate, metadata), do: [{"wasmex.module", metadata[:module]}]
   defp of(:compile, metadata), do: [{"wasmex.size", metadata[:size]}]
 
   defp of(:checkout, metadata),
-    do: [{"wasmex.pool", inspect(metadata.pool)}, {"wasmex.key", text(metadata[:key])}]
+    do: [{"wasmex.pool", process(metadata.pool)}, {"wasmex.key", text(metadata[:key])}]
 
   defp route(%{function: function} = metadata) when function != nil,
     do: "#{metadata[:mount]}/#{function}"
@@ -63,6 +64,23 @@ defmodule Wasmex.Telemetry.Attributes do
 
   defp tags(_none), do: []
 
+  # The name of a process, if it has one.
+  defp process(pid) when is_pid(pid) and node(pid) == node() do
+    case Process.info(pid, :registered_name) do
+      {:registered_name, name} when is_atom(name) -> inspect(name)
+      _ -> inspect(pid)
+    end
+  end
+
+  defp process(pool), do: inspect(pool)
+
+  # A status that is a failure is one of the conventions only.
+  defp failure(:http, %{status: status}) when status >= 500,
+    do: [{"error.type", to_string(status)}]
+
+  defp failure(:run, %{status: status}) when status != 0, do: [{"error.type", to_string(status)}]
+  defp failure(_span, metadata), do: failure(metadata)
+
   # A name that does not vary from one failure to the next.
   defp failure(%{error: %{reason: reason}}) when is_atom(reason),
     do: [{"error.type", to_string(reason)}]
@@ -72,7 +90,6 @@ defmodule Wasmex.Telemetry.Attributes do
   defp failure(%{error: _text}), do: [{"error.type", "_OTHER"}]
   defp failure(%{reason: %module{}, kind: _}), do: [{"error.type", inspect(module)}]
   defp failure(%{kind: kind}), do: [{"error.type", to_string(kind)}]
-  defp failure(%{status: status}) when status >= 500, do: [{"error.type", to_string(status)}]
   defp failure(_none), do: []
 
   # The types that attributes may have.

@@ -91,7 +91,7 @@ defmodule Wasmex.Compat do
 
   @doc "The message of an exception in Wasmex 0.15."
   @spec text(Exception.t()) :: String.t()
-  def text(error), do: error |> message() |> Printable.text()
+  def text(error), do: error |> message() |> Printable.message()
 
   defp message(%Trap{message: message, detail: detail}),
     do: "Error during function excecution (#{message}): #{outermost(detail || message)}"

@@ -82,7 +82,7 @@ defmodule Wasmex.Error do
   @impl true
   # Details may contain text from the guest.
   def message(%__MODULE__{reason: reason, details: details}),
-    do: reason |> sentence(details) |> Printable.text()
+    do: reason |> sentence(details) |> Printable.message()
 
   defp sentence(:timeout, %{message: message}), do: message
   defp sentence(:timeout, %{timeout: ms}), do: "the call was stopped after #{ms} ms (timeout)"

@@ -6,12 +6,28 @@ defmodule Wasmex.Printable do
 
   @longest 256
 
+  # Parsers quote the line that they do not understand, which may be a whole file, and names.
+  @longest_line 4_096
+  @longest_message 65_536
+
+  @doc "A message of several lines, each cut at 4 KiB, all of them at 64 KiB."
+  @spec message(binary()) :: String.t()
+  def message(text) when byte_size(text) <= @longest_line, do: text(text)
+
+  def message(text) do
+    text
+    |> cut(@longest_message)
+    |> :binary.split("\n", [:global])
+    |> Enum.map_join("\n", &cut(&1, @longest_line))
+    |> text()
+  end
+
+  defp cut(text, longest) when byte_size(text) <= longest, do: text
+  defp cut(text, longest), do: (text |> binary_part(0, longest) |> whole()) <> "…"
+
   @doc "A name on one line, cut at 256 bytes."
   @spec name(binary()) :: String.t()
-  def name(name) when byte_size(name) > @longest,
-    do: (name |> binary_part(0, @longest) |> whole() |> line()) <> "…"
-
-  def name(name), do: line(name)
+  def name(name), do: name |> cut(@longest) |> line()
 
   # Removes an incomplete character at the end.
   defp whole(bytes) do

@@ -40,7 +40,7 @@ defmodule Wasmex.Wat do
 
       # The message quotes the text.
       {:error, {:parse, %{message: message}}} ->
-        {:error, Printable.text("Failed to parse WAT: #{message}#{Bytes.hint(text)}")}
+        {:error, Printable.message("Failed to parse WAT: #{message}#{Bytes.hint(text)}")}
 
       {:error, native} ->
         {:error, native |> Error.from_native() |> Exception.message()}

@@ -171,13 +171,14 @@ defmodule Wasmex.Hostile.Run do
 
   def main([seconds]), do: main([seconds, Integer.to_string(:rand.uniform(1_000_000_000))])
 
-  def main([first, seed]) do
+  def main([first, seed | kinds]) do
     seed = String.to_integer(seed)
+    kinds = if kinds == [], do: Generator.kinds(), else: Enum.map(kinds, &String.to_existing_atom/1)
 
     case Integer.parse(first) do
       {seconds, ""} ->
         IO.puts("#{seconds} s from seed #{seed}")
-        run(seconds, seed, Generator.kinds())
+        run(seconds, seed, kinds)
 
       :error ->
         replay(String.to_existing_atom(first), seed)

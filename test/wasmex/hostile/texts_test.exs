@@ -104,6 +104,34 @@ defmodule Wasmex.Hostile.TextsTest do
     assert byte_size(message(error)) < 20_000
   end
 
+  test "a message that quotes a text or a name has only its beginning" do
+    digits = String.duplicate("9", 1_000_000)
+    wat = "(module (global i64 (i64.const #{digits})))"
+    twice = String.duplicate("import #{String.duplicate("a", 60_000)}: func(); ", 2)
+    long = "\e[31m" <> String.duplicate("é", 30_000)
+    exports = [name(long) <> <<0, 0>>, name(long) <> <<0, 0>>]
+    function = [section(1, vec([<<0x60, 0, 0>>])), section(3, vec([<<0>>]))]
+    bytes = module(function ++ [section(7, vec(exports)), section(10, vec([<<2, 0, 0x0B>>]))])
+    manifest = ~s|{"wasm": [{"data": "AGFzbQEAAAA=", "hash": "\\u001b[#{digits}"}]}|
+
+    for result <- [
+          Wasmex.Wat.to_wasm(wat),
+          Wasmex.Module.compile(Engine.default(), wat),
+          Wasmex.run(wat),
+          world("world w { #{twice} }"),
+          Wasmex.Module.compile(Engine.default(), bytes),
+          with(
+            {:ok, manifest} <- Plugin.Manifest.from_json(manifest),
+            do: Plugin.new(manifest, [])
+          )
+        ] do
+      assert {:error, error} = result
+      assert String.valid?(message(error))
+      assert byte_size(message(error)) < 30_000
+      refute message(error) =~ "\e"
+    end
+  end
+
   defp message(text) when is_binary(text), do: text
   defp message(error), do: Exception.message(error)
 

@@ -31,6 +31,11 @@ defmodule Wasmex.Options.Limits do
       types: count(30_000, "types"),
       type_members:
         count(1_000_000, "parameters, results, fields, cases and declarations of all types"),
+      type_work:
+        count(
+          200_000_000,
+          "parts of types that are compared where a component instantiates others, as often as they are"
+        ),
       imports: count(100_000, "imports"),
       exports: count(100_000, "exports"),
       name_size: bytes(64 * @kib, "of one name"),

@@ -120,6 +120,12 @@ impl<'a> Reader<'a> {
         self.leb(5).map(|_| ())
     }
 
+    /// The index of a type, `None` for a primitive one: a signed number of at most 33 bits.
+    pub fn reference(&mut self) -> Read<Option<u32>> {
+        let number = self.signed(5)?;
+        Ok(u32::try_from(number).ok())
+    }
+
     /// A signed number, as the unsigned one with the same bits.
     pub fn i32(&mut self) -> Read<u32> {
         let number = self.signed(5)?;

@@ -523,3 +523,50 @@ fn what_worlds_repeat_counts_each_time() {
     let added: Vec<_> = (0..5).map(|_| files.add(one.as_bytes()).is_ok()).collect();
     assert_eq!(added, [true, true, false, false, false]);
 }
+
+/// A component that passes a function to another so many times, each time with a type of two to the power of `depth` parts.
+fn compared(depth: u8, times: usize) -> Vec<u8> {
+    let pairs = (0..depth).map(|level| vec![0x6f, 2, level, level]);
+    let mut types = vec![vec![0x70, 0x7d]];
+    types.extend(pairs);
+    types.push(vec![0x40, 1, 1, b'x', depth, 1, 0]);
+    let types = section(7, &vector(&types));
+    let import = section(10, &vector(&[vec![0, 1, b'f', 1, depth + 1]]));
+    let inner = component(&[types.clone(), import.clone()]);
+    let instance = vec![0, 0, 1, 1, b'f', 1, 0];
+    let instances = section(5, &vector(&vec![instance; times]));
+    component(&[types, import, section(4, &inner), instances])
+}
+
+#[test]
+fn types_count_as_often_as_they_are_compared() {
+    assert_eq!(refused(&compared(18, 100)), None);
+    let (limit, _) = refused(&compared(18, 3_000)).expect("a refusal");
+    assert_eq!(limit, Limit::TypeWork);
+    assert_eq!(refused(&compared(5, 3_000)), None);
+}
+
+#[test]
+fn real_components_are_far_below_the_limit_of_types() {
+    let mut limits = Limits::default();
+    limits.set(Limit::TypeWork, 2_000_000);
+    let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../../test/guests");
+    let mut folders = vec![std::path::PathBuf::from(guests)];
+    let mut components = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "wasm")
+            {
+                let bytes = std::fs::read(&path).expect("a file");
+                components += usize::from(bytes.get(4) == Some(&0x0d));
+                assert_eq!(scan::binary(&bytes, &limits), Ok(()), "{}", path.display());
+            }
+        }
+    }
+    assert!(components > 5, "{components}");
+}

@@ -1,20 +1,28 @@
 //! Instances that a component makes of other components.
 
 use super::scopes::Scopes;
+use super::sizes::Sizes;
 use super::sort;
 use super::types::extern_name;
+use crate::Limit;
 use crate::names::name;
 use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 
 /// Scans a section of instances.
-pub fn section(section: &mut Reader, tally: &Tally, scopes: &mut Scopes) -> Read<()> {
+pub fn section(
+    section: &mut Reader,
+    tally: &mut Tally,
+    scopes: &mut Scopes,
+    sizes: &Sizes,
+) -> Read<()> {
     for _ in 0..section.u32()? {
         match section.byte()? {
             0x00 => {
                 let component = section.u32()?;
                 scopes.instantiate(component);
                 for _ in 0..section.u32()? {
+                    tally.add(Limit::TypeWork, sizes.largest(), section.at())?;
                     name(section, tally)?;
                     sort(section)?;
                     section.u32()?;

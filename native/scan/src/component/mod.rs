@@ -2,6 +2,7 @@
 
 mod instances;
 mod scopes;
+mod sizes;
 mod types;
 
 use crate::names::{custom, name};
@@ -9,15 +10,18 @@ use crate::reader::{Read, Reader, Stop};
 use crate::tally::Tally;
 use crate::{Limit, dwarf, module};
 use scopes::Scopes;
+use sizes::Sizes;
 
 /// Scans a component that ends with the bytes.
 pub fn scan(bytes: &mut Reader, tally: &mut Tally) -> Read<()> {
     let mut scopes = Scopes::new();
+    let mut sizes = Sizes::new();
     bytes.skip(8)?;
     scopes.open(tally, bytes)?;
     while let Some(size) = scopes.left(bytes.at()) {
         if size == 0 {
             scopes.close();
+            sizes.close();
             continue;
         }
         let at = bytes.at();
@@ -28,17 +32,24 @@ pub fn scan(bytes: &mut Reader, tally: &mut Tally) -> Read<()> {
             tally.add(Limit::Parts, 1, at)?;
             section.skip(8)?;
             scopes.open(tally, &section)?;
+            sizes.open();
             bytes.skip(8)?;
             continue;
         }
         bytes.skip(size.into())?;
-        scan_section(id, &mut section, tally, &mut scopes)?;
+        scan_section(id, &mut section, tally, &mut scopes, &mut sizes)?;
         tally.check(Limit::Instances, scopes.instances(), at)?;
     }
     Ok(())
 }
 
-fn scan_section(id: u8, section: &mut Reader, tally: &mut Tally, scopes: &mut Scopes) -> Read<()> {
+fn scan_section(
+    id: u8,
+    section: &mut Reader,
+    tally: &mut Tally,
+    scopes: &mut Scopes,
+    sizes: &mut Sizes,
+) -> Read<()> {
     match id {
         0 => forgiving(custom(section, tally, &mut dwarf::Sections::default())),
         1 => {
@@ -50,11 +61,11 @@ fn scan_section(id: u8, section: &mut Reader, tally: &mut Tally, scopes: &mut Sc
             Ok(())
         }
         3 => types::core_section(section, tally),
-        5 => instances::section(section, tally, scopes),
-        6 => aliases(section, tally, scopes),
-        7 => types::section(section, tally),
-        10 => imports(section, tally, scopes),
-        11 => exports(section, tally, scopes),
+        5 => instances::section(section, tally, scopes, sizes),
+        6 => aliases(section, tally, scopes, sizes),
+        7 => types::section(section, tally, sizes),
+        10 => imports(section, tally, scopes, sizes),
+        11 => exports(section, tally, scopes, sizes),
         _ => Ok(()),
     }
 }
@@ -67,9 +78,15 @@ fn forgiving(read: Read<()>) -> Read<()> {
     }
 }
 
-fn aliases(section: &mut Reader, tally: &Tally, scopes: &mut Scopes) -> Read<()> {
+fn aliases(
+    section: &mut Reader,
+    tally: &Tally,
+    scopes: &mut Scopes,
+    sizes: &mut Sizes,
+) -> Read<()> {
     for _ in 0..section.u32()? {
-        let is_component = sort(section)? == COMPONENT;
+        let sort = sort(section)?;
+        let (is_component, is_type) = (sort == COMPONENT, sort == types::TYPE);
         match section.byte()? {
             0x00 | 0x01 => {
                 section.u32()?;
@@ -77,11 +94,17 @@ fn aliases(section: &mut Reader, tally: &Tally, scopes: &mut Scopes) -> Read<()>
                 if is_component {
                     scopes.unknown(section)?;
                 }
+                if is_type {
+                    sizes.define_exported();
+                }
             }
             0x02 => {
                 let (out, index) = (section.u32()?, section.u32()?);
                 if is_component {
                     scopes.outer(out, index, section)?;
+                }
+                if is_type {
+                    sizes.define(sizes.outer(out, index));
                 }
             }
             _ => return section.malformed(),
@@ -101,25 +124,42 @@ fn sort(reader: &mut Reader) -> Read<u8> {
     Ok(sort)
 }
 
-fn imports(section: &mut Reader, tally: &mut Tally, scopes: &mut Scopes) -> Read<()> {
+fn imports(
+    section: &mut Reader,
+    tally: &mut Tally,
+    scopes: &mut Scopes,
+    sizes: &mut Sizes,
+) -> Read<()> {
     for _ in 0..section.u32()? {
         tally.add(Limit::Imports, 1, section.at())?;
         types::extern_name(section, tally)?;
-        if types::external(section)? == COMPONENT {
+        let (sort, size) = types::external(section, sizes)?;
+        sizes.declare(size, sort == types::TYPE);
+        if sort == COMPONENT {
             scopes.unknown(section)?;
         }
     }
     Ok(())
 }
 
-fn exports(section: &mut Reader, tally: &mut Tally, scopes: &mut Scopes) -> Read<()> {
+fn exports(
+    section: &mut Reader,
+    tally: &mut Tally,
+    scopes: &mut Scopes,
+    sizes: &mut Sizes,
+) -> Read<()> {
     for _ in 0..section.u32()? {
         tally.add(Limit::Exports, 1, section.at())?;
         types::extern_name(section, tally)?;
         let sort = sort(section)?;
         let index = section.u32()?;
-        if section.byte()? == 0x01 {
-            types::external(section)?;
+        let ascribed = match section.byte()? {
+            0x01 => Some(types::external(section, sizes)?),
+            _ => None,
+        };
+        if sort == types::TYPE {
+            let size = ascribed.map_or_else(|| sizes.of(Some(index)), |(_, size)| size);
+            sizes.declare(size, true);
         }
         if sort == COMPONENT {
             scopes.outer(0, index, section)?;

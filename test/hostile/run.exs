@@ -173,7 +173,9 @@ defmodule Wasmex.Hostile.Run do
 
   def main([first, seed | kinds]) do
     seed = String.to_integer(seed)
-    kinds = if kinds == [], do: Generator.kinds(), else: Enum.map(kinds, &String.to_existing_atom/1)
+
+    kinds =
+      if kinds == [], do: Generator.kinds(), else: Enum.map(kinds, &String.to_existing_atom/1)
 
     case Integer.parse(first) do
       {seconds, ""} ->

@@ -34,7 +34,7 @@ defmodule Wasmex.Options.Limits do
       type_work:
         count(
           200_000_000,
-          "parts of types that are compared where a component instantiates others, as often as they are"
+          "parts of types that are read where a component instantiates others, as often as they are"
         ),
       imports: count(100_000, "imports"),
       exports: count(100_000, "exports"),

@@ -47,7 +47,7 @@ limits! {
     Types "types" = 30_000;
     /// Parameters, results, fields, cases and declarations of all types.
     TypeMembers "type_members" = 1_000_000;
-    /// Parts of types that are compared where components are instantiated, as often as they are.
+    /// Parts of types that are read where components are instantiated, as often as they are.
     TypeWork "type_work" = 200_000_000;
     /// Imports.
     Imports "imports" = 100_000;

@@ -84,6 +84,25 @@ defmodule Wasmex.Hostile.TextsTest do
     assert byte_size(message(error)) < 10_000
   end
 
+  test "what a component passes to others counts each time" do
+    pairs = for level <- 0..17, do: <<0x6F, 2, level, level>>
+
+    types =
+      section(7, vec([<<0x70, 0x7D>> | pairs] ++ [<<0x40, 1>> <> name("x") <> <<18, 1, 0>>]))
+
+    import = section(10, vec([<<0>> <> name("f") <> <<1, 19>>]))
+    instance = <<0, 0>> <> vec([name("f") <> <<1, 0>>])
+    parts = [types, import, section(4, component([types, import]))]
+    bytes = component(parts ++ [section(5, vec(List.duplicate(instance, 900)))])
+    assert byte_size(bytes) < 10_000
+
+    for result <- [
+          WIT.world({:component, bytes}),
+          Components.Component.compile(Engine.default(), bytes)
+        ],
+        do: assert({:error, %Error{reason: :too_large, details: %{limit: :type_work}}} = result)
+  end
+
   test "a message names some of many missing imports" do
     imports = for number <- 1..30_000, do: name("wasi_x") <> name("f#{number}") <> <<0, 0>>
     bytes = module([section(1, vec([<<0x60, 0, 0>>])), section(2, vec(imports))])

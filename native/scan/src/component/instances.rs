@@ -19,8 +19,11 @@ pub fn section(
     for _ in 0..section.u32()? {
         match section.byte()? {
             0x00 => {
-                let component = section.u32()?;
-                scopes.instantiate(component);
+                let at = section.at();
+                // The compiler goes through its types again for each instance, the validator for each argument.
+                let created = scopes.instantiate(section.u32()?);
+                let work = created.saturating_mul(sizes.largest());
+                tally.add(Limit::TypeWork, work, at)?;
                 for _ in 0..section.u32()? {
                     tally.add(Limit::TypeWork, sizes.largest(), section.at())?;
                     name(section, tally)?;

@@ -100,10 +100,11 @@ impl Scopes {
         }
     }
 
-    /// The innermost component instantiates the component with this index.
-    pub fn instantiate(&mut self, index: u32) {
+    /// The innermost component instantiates the component with this index; returns what that creates.
+    pub fn instantiate(&mut self, index: u32) -> u64 {
         let weight = self.weight(0, index);
         self.add(weight);
+        weight
     }
 
     /// An imported component gets the next index.

@@ -151,10 +151,11 @@ defmodule Wasmex.HTTP.Page do
         }
         * { box-sizing: border-box }
         body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1.5rem 1rem 4rem; color: var(--text) }
-        a { color: var(--link) } h1 { font-size: 1.5rem; margin: 0 0 1rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
+        a { color: var(--link); overflow-wrap: anywhere } h1 { font-size: 1.5rem; margin: 0 0 1rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
         table { border-collapse: collapse; width: 100% }
         th, td { text-align: left; padding: .45rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top }
-        th { color: var(--faint); font-weight: 600; font-size: .85rem }
+        th { color: var(--faint); font-weight: 600; font-size: .85rem } th:first-child { width: 40% }
+        .failed td { border-bottom: 0; padding-bottom: 0 } .trouble td { padding-top: 0; font-size: .9rem }
         th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
         pre { background: var(--panel); padding: .8rem; border-radius: .4rem; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0 }
         form { display: grid; grid-template-columns: 12rem 8rem 1fr; gap: .6rem .8rem }
@@ -166,9 +167,11 @@ defmodule Wasmex.HTTP.Page do
         @media (max-width: 40rem) {
           thead { display: none }
           tr { display: block; border-bottom: 1px solid var(--line); padding: .6rem 0 }
+          .failed { border-bottom: 0; padding-bottom: 0 } .trouble { padding-top: 0 }
           td, td.n { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0; text-align: right; white-space: normal }
-          td::before { content: attr(data-label); color: var(--faint); text-align: left }
-          td:empty { display: none } td:first-child { font-size: 1.1rem } td:first-child::before { content: none }
+          td.bad { display: block; text-align: left }
+          td::before { content: attr(data-label); color: var(--faint); text-align: left; white-space: nowrap }
+          td:empty { display: none } td:first-child { text-align: left } td:first-child::before { content: none } a { font-size: 1.1rem }
           form { grid-template-columns: 1fr 1fr } form > label:nth-child(n+3) { grid-column: 1 / -1 }
         }
       </style></head><body>
@@ -192,9 +195,8 @@ defmodule Wasmex.HTTP.Page do
     {"Size", "n"},
     {"Requests", "n"},
     {"Errors", "n"},
-    {"Half are faster than", "n"},
-    {"99 % are faster than", "n"},
-    {"Last error", "bad"}
+    {"Median", "n"},
+    {"99th percentile", "n"}
   ]
 
   defp list(functions) do
@@ -202,7 +204,7 @@ defmodule Wasmex.HTTP.Page do
       ~s|<table id="functions"><thead><tr>|,
       for(
         {title, class} <- @columns,
-        do: ~s|<th class="#{if class == "n", do: "n"}">#{title}</th>|
+        do: ~s|<th class="#{class}">#{title}</th>|
       ),
       "</tr></thead><tbody>\n",
       Enum.map(functions, &row/1),
@@ -221,8 +223,7 @@ defmodule Wasmex.HTTP.Page do
       function.requests,
       function.errors,
       time(function.p50_us),
-      time(function.p99_us),
-      trouble |> to_string() |> String.slice(0, 200) |> escape()
+      time(function.p99_us)
     ]
 
     # Labels are shown beside the values if the screen is too narrow for a table.
@@ -230,7 +231,16 @@ defmodule Wasmex.HTTP.Page do
       for {{title, class}, content} <- Enum.zip(@columns, cells),
           do: ~s|<td data-label="#{title}" class="#{class}">#{content}</td>|
 
-    ["<tr>", cells, "</tr>\n"]
+    [~s|<tr#{if trouble, do: ~s( class="failed")}>|, cells, "</tr>\n", trouble(trouble)]
+  end
+
+  # In a row of its own: beside the numbers it would be a column of one word.
+  defp trouble(nil), do: []
+
+  defp trouble(text) do
+    text = text |> String.slice(0, 200) |> escape()
+
+    ~s|<tr class="trouble"><td class="bad" colspan="#{length(@columns)}">Last error: #{text}</td></tr>\n|
   end
 
   defp version(%{percent: 100, version: number}), do: "#{number}"
@@ -302,9 +312,10 @@ defmodule Wasmex.HTTP.Page do
     """
     <h2 id="status">#{response.status} #{Response.reason(response.status)}</h2>
     <p>in #{Quantity.time(response.duration)}<span class="bad">#{escape(error || "")}</span></p>
-    <h2>Headers</h2><pre id="headers">#{escape(headers)}</pre>
-    <h2>Body</h2><pre id="body">#{body |> String.slice(0, 100_000) |> escape()}</pre>
-    <h2>Log</h2><pre id="log">#{escape(log)}</pre>
+    #{part("Headers", "headers", headers)}#{part("Body", "body", String.slice(body, 0, 100_000))}#{part("Log", "log", log)}
     """
   end
+
+  defp part(_title, _id, ""), do: ""
+  defp part(title, id, text), do: ~s|<h2>#{title}</h2><pre id="#{id}">#{escape(text)}</pre>\n|
 end

@@ -14,7 +14,6 @@ defmodule Wasmex.MixProject do
       compilers: Mix.compilers() ++ [:wasmex_nif],
       start_permanent: Mix.env() == :prod,
       aliases: [check: &check/1],
-      xref: [exclude: optional()],
       package: package(),
       docs: docs(),
       # Not tests of ExUnit: scripts run them. Elixir before 1.19 knows no such key.
@@ -28,7 +27,7 @@ defmodule Wasmex.MixProject do
         ])
       ],
       deps: []
-    ]
+    ] ++ may_be_undefined()
   end
 
   def application do
@@ -38,10 +37,10 @@ defmodule Wasmex.MixProject do
     ]
   end
 
-  # Modules that are called only where they exist. They are excluded because a project that has them compiled already would
-  # get a warning for each call. Only the build uses inets, and starts it itself.
-  defp optional do
-    [
+  # Modules that are called only where they exist: a project that has them compiled already would get a warning for each
+  # call. Only the build uses inets, and starts it itself.
+  defp may_be_undefined do
+    modules = [
       :httpc,
       :inets,
       Plug.Conn,
@@ -50,6 +49,10 @@ defmodule Wasmex.MixProject do
       ThousandIsland,
       Phoenix.LiveDashboard.PageBuilder
     ]
+
+    if Version.match?(System.version(), ">= 1.20.0-dev", allow_pre: true),
+      do: [elixirc_options: [no_warn_undefined: modules]],
+      else: [xref: [exclude: modules]]
   end
 
   # Servers and clients of tests.

@@ -39,18 +39,9 @@ defmodule Wasmex do
 
   use GenServer
 
-  alias Wasmex.{
-    AssemblyScript,
-    Compat,
-    Instance,
-    Loader,
-    Memory,
-    Module,
-    Program,
-    Server,
-    Store,
-    StoreOrCaller
-  }
+  alias Wasmex.{Compat, Instance, Memory, Module, Program, Server, Store, StoreOrCaller}
+  alias Wasmex.Compiler.Loader
+  alias Wasmex.Call.AssemblyScript
 
   alias Wasmex.Utils
   alias Wasmex.Call.{Terms, Timeout}

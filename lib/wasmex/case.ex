@@ -1,7 +1,8 @@
 defmodule Wasmex.Case do
   @compile {:no_warn_undefined, [ExUnit.Callbacks, ExUnit.AssertionError]}
 
-  alias Wasmex.{Components, Engine, Error, Instance, Linker, Loader, Memory, Module, Options}
+  alias Wasmex.{Components, Engine, Error, Instance, Linker, Memory, Module, Options}
+  alias Wasmex.Compiler.Loader
   alias Wasmex.{Pipe, Store, StoreOrCaller, Template}
   alias Wasmex.Program.Compiled
   alias Wasmex.Wasi.{WasiOptions, WasiP2Options}

@@ -67,7 +67,8 @@ defmodule Wasmex.Component do
   `Wasmex.Components.HostResource`).
   """
 
-  alias Wasmex.{Artefact, Cache, Compiler, Engine, Error, Loader, Native, Options, Snapshot, WIT}
+  alias Wasmex.{Artefact, Cache, Compiler, Engine, Error, Native, Options, Snapshot, WIT}
+  alias Wasmex.Compiler.Loader
   alias Wasmex.Call.Timeout
   alias Wasmex.Components.Bindgen.{Definition, Precompiled, Structs}
   alias Wasmex.Components

@@ -36,7 +36,8 @@ defmodule Wasmex.Components do
 
   use GenServer
 
-  alias Wasmex.{Compat, Engine, Error, Loader, Native, Server, Utils}
+  alias Wasmex.{Compat, Engine, Error, Native, Server, Utils}
+  alias Wasmex.Compiler.Loader
   alias Wasmex.Call.Timeout
   alias Wasmex.Components.{Component, Imports, Instance, Path, Store, ValueFormat, Template}
   alias Wasmex.Options

@@ -26,7 +26,8 @@ defmodule Wasmex.LiveDashboard do
   import Wasmex.Utils, only: [escape: 1]
 
   alias Phoenix.LiveDashboard.PageBuilder
-  alias Wasmex.{Overview, Quantity}
+  alias Wasmex.Quantity
+  alias Wasmex.LiveDashboard.Overview
 
   # Where it is alive, the application is started.
   @supervisor Wasmex.Application.Supervisor

@@ -3,7 +3,7 @@ defmodule Mix.Tasks.Wasmex.NewTest do
   # compile and pass at once.
   use ExUnit.Case, async: true
 
-  alias Wasmex.Guests.Toolchain
+  alias Wasmex.Build.Toolchain
 
   @moduletag :mix
   @moduletag :tmp_dir

@@ -87,7 +87,7 @@ defmodule Wasmex.InspectTest do
     assert {"Description", text} = pipe |> IEx.Info.info() |> List.keyfind("Description", 0)
     assert text =~ "read/1"
 
-    for module <- Wasmex.IExInfo.modules() do
+    for module <- Wasmex.Native.IExInfo.modules() do
       info = module |> struct() |> IEx.Info.info() |> Map.new()
       assert info["Data type"] == inspect(module)
 

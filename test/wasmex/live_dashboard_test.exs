@@ -2,7 +2,8 @@ defmodule Wasmex.LiveDashboardTest do
   # The page without Phoenix.LiveDashboard, which cannot be fetched where these tests run: all but its HTML.
   use ExUnit.Case, async: true
 
-  alias Wasmex.{Call, Guest, Instance, LiveDashboard, Overview}
+  alias Wasmex.{Call, Guest, Instance, LiveDashboard}
+  alias Wasmex.LiveDashboard.Overview
 
   @wat ~s|(module (memory (export "memory") 2) (func (export "f")) (func (export "spin") (loop br 0)))|
 

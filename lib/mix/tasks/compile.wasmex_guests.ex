@@ -24,7 +24,7 @@ defmodule Mix.Tasks.Compile.WasmexGuests do
 
   alias Mix.Task.Compiler.Diagnostic
   alias Wasmex.CLI.Progress
-  alias Wasmex.Guests.Toolchain
+  alias Wasmex.Build.Toolchain
 
   @recursive true
   @guests "guests"

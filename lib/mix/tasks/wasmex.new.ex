@@ -3,7 +3,7 @@ defmodule Mix.Tasks.Wasmex.New do
 
   alias Wasmex.CLI.Flag
   alias Wasmex.Components.Bindgen.Names
-  alias Wasmex.Guests.Toolchain
+  alias Wasmex.Build.Toolchain
   alias Wasmex.Options
 
   @languages Toolchain.kinds() |> Map.keys() |> Enum.sort()
@@ -154,8 +154,8 @@ defmodule Mix.Tasks.Wasmex.New do
   end
 
   defp insert(path, text, at, line) do
-    <<before::binary-size(at), rest::binary>> = text
-    File.write!(path, [before, line, rest])
+    rest = binary_part(text, at, byte_size(text) - at)
+    File.write!(path, [binary_part(text, 0, at), line, rest])
     path = Path.relative_to_cwd(path)
     Mix.shell().info([:green, "* changing ", :reset, "#{path}: ", String.trim(line)])
   end

@@ -109,7 +109,8 @@ defmodule Wasmex.Build.Prebuilt do
   end
 
   defp get("https://" <> _ = base, name),
-    do: Download.get("#{base}/#{name}", Download.settings(), &Mix.shell().info/1)
+    do:
+      Download.get("#{base}/#{name}", Download.settings(), fn text -> Mix.shell().info(text) end)
 
   defp get("http://" <> _ = base, _name),
     do: {:error, "#{base}: only https: and file: URLs and folders are supported"}

@@ -60,18 +60,19 @@ defmodule Wasmex.Cache.ConfiguredTest do
     path = Path.join(tmp, "types.wasm")
     File.write!(path, fresh(@component))
     engine = Engine.resource(nil)
-    options = Wasmex.Loader.options(%{})
+    options = Wasmex.Compiler.Loader.options(%{})
 
     assert {:ok, one} =
-             Wasmex.Loader.load({:path, path}, :test, engine, &load(&1, engine, options))
+             Wasmex.Compiler.Loader.load({:path, path}, :test, engine, &load(&1, engine, options))
 
     assert entries(dir) == 4
     # Not even read again.
     assert {:ok, ^one} =
-             Wasmex.Loader.load({:path, path}, :test, engine, &load(&1, engine, options))
+             Wasmex.Compiler.Loader.load({:path, path}, :test, engine, &load(&1, engine, options))
   end
 
-  defp load(bytes, engine, options), do: Wasmex.Loader.component_of(bytes, engine, %{}, options)
+  defp load(bytes, engine, options),
+    do: Wasmex.Compiler.Loader.component_of(bytes, engine, %{}, options)
 
   test "small code is not kept, and the engine's own cache has precedence", %{
     dir: dir,

@@ -1,6 +1,6 @@
 # `i handle` in IEx. IEx is an optional application: releases may not have it.
 if Code.ensure_loaded?(IEx.Info) do
-  defmodule Wasmex.IExInfo do
+  defmodule Wasmex.Native.IExInfo do
     @moduledoc false
 
     alias Wasmex.Components
@@ -75,9 +75,9 @@ if Code.ensure_loaded?(IEx.Info) do
     end
   end
 
-  for module <- Wasmex.IExInfo.modules() do
+  for module <- Wasmex.Native.IExInfo.modules() do
     defimpl IEx.Info, for: module do
-      def info(handle), do: Wasmex.IExInfo.info(handle)
+      def info(handle), do: Wasmex.Native.IExInfo.info(handle)
     end
   end
 end

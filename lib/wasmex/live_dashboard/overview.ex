@@ -1,4 +1,4 @@
-defmodule Wasmex.Overview do
+defmodule Wasmex.LiveDashboard.Overview do
   @moduledoc false
   # The guests of this VM, for people who look at it: `Wasmex.LiveDashboard`. It waits for no store and calls no process.
 

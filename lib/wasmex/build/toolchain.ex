@@ -1,4 +1,4 @@
-defmodule Wasmex.Guests.Toolchain do
+defmodule Wasmex.Build.Toolchain do
   @moduledoc false
   # How to build a guest in each language: the command, its output file, the format of its errors, and how to install
   # missing tools.

@@ -1,4 +1,4 @@
-defmodule Wasmex.Loader do
+defmodule Wasmex.Compiler.Loader do
   @moduledoc false
   # Loads the code of processes started with bytes or a path: compiles it, or loads the artefact. A file is compiled
   # once until it changes, and compiled code is kept in the disk cache.

@@ -1,4 +1,4 @@
-defmodule Wasmex.AssemblyScript do
+defmodule Wasmex.Call.AssemblyScript do
   @moduledoc false
   # The import that AssemblyScript's compiler adds to every module: `env.abort`, called by `throw`, `assert` and runtime
   # checks, with pointers to strings. https://www.assemblyscript.org/concepts.html#special-imports

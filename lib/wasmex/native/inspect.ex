@@ -1,4 +1,4 @@
-defmodule Wasmex.Inspect do
+defmodule Wasmex.Native.Inspect do
   @moduledoc false
   # Inspects handles readably: `#Wasmex.Memory<17 pages>`. Never waits for a store or raises: properties that are
   # unavailable (the store is in use, the handle belongs to another node) are omitted, and the reference identifies the
@@ -19,6 +19,11 @@ defmodule Wasmex.Inspect do
     # Of another node, empty, or used before the library is loaded.
     _ in [ArgumentError, ErlangError, FunctionClauseError, MatchError] -> nil
   end
+
+  @doc "What identifies a handle without words."
+  @spec reference(struct()) :: reference() | nil
+  def reference(%{reference: reference}), do: reference
+  def reference(_value), do: nil
 
   defp describe(%Wasmex.Module{resource: resource}) do
     join([
@@ -191,7 +196,10 @@ for module <- [
     import Inspect.Algebra
 
     def inspect(%module{} = handle, opts) do
-      inside = Wasmex.Inspect.words(handle) || to_doc(Map.get(handle, :reference), opts)
+      inside =
+        Wasmex.Native.Inspect.words(handle) ||
+          to_doc(Wasmex.Native.Inspect.reference(handle), opts)
+
       concat(["#", Kernel.inspect(module), "<", inside, ">"])
     end
   end

@@ -5,7 +5,7 @@ use crate::core::memory::{self, MemoryResource};
 use crate::core::types;
 use crate::guest::cell::{ForeignStore, StoreCell};
 use crate::guest::data::StoreData;
-use crate::guest::suspension::{self, Import, ImportRaised, ImportTable, PendingImport};
+use crate::guest::suspension::{self, Import, ImportRaised, PendingImport};
 use crate::guest::values::{self, Floats, Mismatch};
 use crate::vm::atoms;
 use crate::vm::dirty;
@@ -54,17 +54,16 @@ struct Typed {
     references: bool,
 }
 
-/// Defines function `index` of the table as `namespace.name`.
+/// Defines the function as `namespace.name`.
 pub fn define(
     linker: &mut Linker<StoreData>,
     namespace: &str,
     name: &str,
     ty: FuncType,
-    table: &Arc<ImportTable>,
-    index: u32,
+    import: Import,
 ) -> wasmtime::Result<()> {
     let import = Arc::new(Typed {
-        import: table.function(index),
+        import,
         results: ty.results().collect(),
         references: ty.results().any(|result| result.is_ref()),
     });
@@ -89,14 +88,23 @@ async fn call(
         Some(Err(Error::Guest(error))) => return Err(error),
         _ => return Err(ImportRaised {}.into()),
     };
-    let (memory, memory_key) = calling_memory(&mut caller);
-    let serial = caller.data_mut().next_serial();
-    let mut pending = PendingImport::new(&import.import, serial, params, memory, memory_key);
+    let mut pending = pending(&mut caller, &import.import, params);
     if import.references {
         pending.most = weight::MOST;
     }
     let results = suspension::suspend(caller.as_context_mut(), pending).await?;
     store_results(caller.as_context_mut(), results, &import.results, slots)
+}
+
+/// A call of the function with these arguments, a list of terms.
+pub fn pending(
+    caller: &mut Caller<'_, StoreData>,
+    import: &Import,
+    params: ErlNifTerm,
+) -> PendingImport {
+    let (memory, memory_key) = calling_memory(caller);
+    let serial = caller.data_mut().next_serial();
+    PendingImport::new(import, serial, params, memory, memory_key)
 }
 
 /// The calling instance's memory (see [`memory::name`]), and a key that distinguishes the memories of a store. While a
@@ -172,7 +180,8 @@ fn wrong_count(expected: usize, got: usize) -> wasmtime::Error {
     ))
 }
 
-fn bad_result(error: &Error, position: Option<usize>) -> wasmtime::Error {
+/// The error for an invalid result, the one at this position if there are several.
+pub fn bad_result(error: &Error, position: Option<usize>) -> wasmtime::Error {
     let place = position.map_or("the result".to_string(), |position| {
         format!("result {}", position + 1)
     });

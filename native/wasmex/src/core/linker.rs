@@ -1,6 +1,7 @@
 //! Imports resolved against a module.
 
 use crate::core::import::{self, Definition};
+use crate::core::typed_import;
 use crate::core::types;
 use crate::guest::cell::ForeignStore;
 use crate::guest::data::StoreData;
@@ -50,7 +51,11 @@ impl Wanted {
             let defined = match declaration.definition {
                 Definition::Func(ty) => {
                     index += 1;
-                    import::define(linker, &namespace, &name, ty, &table, index - 1)
+                    let import = table.function(index - 1);
+                    match typed_import::define(linker, &namespace, &name, &ty, &import) {
+                        Ok(false) => import::define(linker, &namespace, &name, ty, import),
+                        defined => defined.map(drop),
+                    }
                 }
                 Definition::Extern(_, store) if store != cx.data().id => {
                     return Err(ForeignStore {

@@ -23,6 +23,7 @@ pub mod store;
 pub mod table;
 pub mod tag;
 pub mod template;
+pub mod typed_import;
 pub mod types;
 #[cfg(feature = "wat")]
 pub mod wat;

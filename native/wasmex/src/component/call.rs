@@ -21,7 +21,7 @@ use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::host_error::host_error;
-use crate::vm::resource::ResourceArc;
+use crate::vm::resource::{Argument, ResourceArc};
 use crate::vm::terms;
 use rustler::sys::ErlNifTerm;
 use rustler::{Binary, Env, ListIterator, NifResult, Term};
@@ -47,16 +47,16 @@ fast_nif!(component_call / 6);
 /// `path` is a name or a list of names. Returns a step; its result is a list of at most one term.
 fn component_call<'a>(env: Env<'a>, args: [Term<'a>; 6]) -> NifResult<Term<'a>> {
     let [instance, path, params, mapping, fuel, via] = args;
-    let instance: ResourceArc<ComponentInstance> = instance.decode()?;
+    let instance: Argument<ComponentInstance> = instance.decode()?;
     let mapping: Mapping = mapping.decode()?;
     let fuel = fast_nif::option(fuel)?;
     let via = via.decode()?;
     let key = key(path)?;
-    let cell = instance.cell.clone();
-    let job = |instance: ResourceArc<ComponentInstance>, signature| -> Result<Job<Call>> {
+    let cell = &instance.cell;
+    let job = |signature| -> Result<Job<Call>> {
         instance.components.check()?;
         let call = Call {
-            instance,
+            instance: instance.clone(),
             signature,
             params: params.as_c_arg(),
             mapping,
@@ -64,8 +64,8 @@ fn component_call<'a>(env: Env<'a>, args: [Term<'a>; 6]) -> NifResult<Term<'a>> 
         Ok(Job::new(call, fuel))
     };
     let step = match instance.signatures.get(&key) {
-        Some(signature) => match job(instance, signature) {
-            Ok(job) => drive::begin(env, &cell, via, job),
+        Some(signature) => match job(signature) {
+            Ok(job) => drive::begin(env, cell, via, job),
             Err(error) => error.to_term(env),
         },
         // Looked up once, then found by its key.
@@ -74,9 +74,8 @@ fn component_call<'a>(env: Env<'a>, args: [Term<'a>; 6]) -> NifResult<Term<'a>> 
                 true => path.decode()?,
                 false => vec![path.decode()?],
             };
-            drive::begin_found(env, &cell, via, |cx| {
-                let signature = look_up(&instance, cx, &path, &key)?;
-                job(instance, signature)
+            drive::begin_found(env, cell, via, |cx| {
+                job(look_up(&instance, cx, &path, &key)?)
             })
         }
     };
@@ -208,21 +207,18 @@ impl Work for Call {
 impl Call {
     /// Leaves the result for [`handoff::take_result`].
     async fn call(&self, args: &Args, cx: StoreContextMut<'_, StoreData>) -> Result<()> {
+        let args = Lent(args, &self.signature.params.shape);
         let called = match self.mapping.outward() {
-            0 => self.typed::<0>().call_async(cx, Lent(args)).await.map(drop),
-            1 => self.typed::<1>().call_async(cx, Lent(args)).await.map(drop),
-            2 => self.typed::<2>().call_async(cx, Lent(args)).await.map(drop),
-            PACKED => self
-                .typed::<PACKED>()
-                .call_async(cx, Lent(args))
-                .await
-                .map(drop),
+            0 => self.typed::<0>().call_async(cx, args).await.map(drop),
+            1 => self.typed::<1>().call_async(cx, args).await.map(drop),
+            2 => self.typed::<2>().call_async(cx, args).await.map(drop),
+            PACKED => self.typed::<PACKED>().call_async(cx, args).await.map(drop),
             PACKED_ATOMS => self
                 .typed::<PACKED_ATOMS>()
-                .call_async(cx, Lent(args))
+                .call_async(cx, args)
                 .await
                 .map(drop),
-            _ => self.typed::<3>().call_async(cx, Lent(args)).await.map(drop),
+            _ => self.typed::<3>().call_async(cx, args).await.map(drop),
         };
         called.map_err(Error::Guest)
     }
@@ -232,8 +228,7 @@ impl Call {
         unsafe { TypedFunc::new_unchecked(self.signature.func) }
     }
 
-    /// Boxed: they are large and would otherwise be moved between futures.
-    fn args(&self) -> Result<(Box<Args>, Vec<u32>)> {
+    fn args(&self) -> Result<(Args, Vec<u32>)> {
         env::in_env(|env| {
             // SAFETY: it came with the NIF that is now polling for the first time.
             let list = unsafe { env::term(env, self.params) };
@@ -242,7 +237,7 @@ impl Call {
         .unwrap_or(Err(Error::Cancelled))
     }
 
-    fn decode(&self, list: Term) -> Result<(Box<Args>, Vec<u32>)> {
+    fn decode(&self, list: Term) -> Result<(Args, Vec<u32>)> {
         let shape = &self.signature.params.shape;
         let expected = shape.items().len();
         let got = values::count(list)?;
@@ -259,10 +254,10 @@ impl Call {
                 .value(term, &item.shape, 0, item.offset)
                 .map_err(|problem| self.wrong(problem, index))?;
         }
-        let image = abi::commit(decoder.image, || self.instance.components.clone());
+        let image = abi::commit(decoder.image, || Some(self.instance.components.clone()));
         let image = image.map_err(Conversion)?;
         let lent = image.lent();
-        Ok((Box::new(Args::new(image, shape.clone())), lent))
+        Ok((Args::new(image), lent))
     }
 
     fn wrong(&self, problem: Box<Problem>, index: usize) -> Error {

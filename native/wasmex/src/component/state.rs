@@ -21,6 +21,8 @@ pub struct Components {
     pub hosted: HostedTable,
     /// Resources whose handles were collected: dropped before the next call.
     orphans: Mutex<Vec<ResourceAny>>,
+    /// Whether there are any.
+    has_orphans: AtomicBool,
     /// The instances with calls in progress, innermost last.
     stack: Mutex<Vec<ResourceArc<ComponentInstance>>>,
     /// The components of its instances: their types are needed for conversion as long as they live.
@@ -53,16 +55,19 @@ impl Components {
     /// A handle was garbage collected without a drop: its resource is dropped before the next call.
     pub fn orphan(&self, any: ResourceAny) {
         lock(&self.orphans).push(any);
+        self.has_orphans.store(true, Ordering::Release);
     }
 
     /// Whether there are resources to drop.
     pub fn has_orphans(&self) -> bool {
-        !lock(&self.orphans).is_empty()
+        self.has_orphans.load(Ordering::Acquire)
     }
 
     /// Takes the resources to drop.
     pub fn take_orphans(&self) -> Vec<ResourceAny> {
-        std::mem::take(&mut lock(&self.orphans))
+        let mut orphans = lock(&self.orphans);
+        self.has_orphans.store(false, Ordering::Release);
+        std::mem::take(&mut orphans)
     }
 
     /// Keeps a component for as long as the store is open.

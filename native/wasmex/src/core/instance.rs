@@ -20,7 +20,7 @@ use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::names::Names;
-use crate::vm::resource::{ResourceArc, named_resource};
+use crate::vm::resource::{Argument, ResourceArc, named_resource};
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -160,7 +160,7 @@ fn called<'a>(
     nif: &'static CStr,
 ) -> NifResult<Term<'a>> {
     let [instance, name, params, fuel, via] = args;
-    let instance: ResourceArc<InstanceResource> = instance.decode()?;
+    let instance: Argument<InstanceResource> = instance.decode()?;
     let name: Binary = name.decode()?;
     let fuel = fast_nif::option(fuel)?;
     let called = call(env, &instance, &name, params, fuel, via.decode()?, floats);

@@ -7,7 +7,7 @@ use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::fast_nif;
 use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
-use crate::vm::resource::{ResourceArc, named_resource};
+use crate::vm::resource::{Argument, ResourceArc, named_resource};
 use crate::vm::terms;
 use rustler::{Binary, Encoder, Env, NifResult, Term};
 use wasmtime::{ExternType, Memory, MemoryType, Module};
@@ -108,7 +108,7 @@ fn memory_read<'a>(
     env: Env<'a>,
     [memory, offset, length, via]: [Term<'a>; 4],
 ) -> NifResult<Term<'a>> {
-    let memory: Handle = memory.decode()?;
+    let memory: Argument<MemoryResource> = memory.decode()?;
     let (offset, length) = (offset.decode()?, length.decode()?);
     Ok(access::reply(env, &memory.cell, via.decode()?, |cx| {
         let bytes = range(memory.memory.data(&cx), offset, length)?;
@@ -143,7 +143,7 @@ fn memory_write<'a>(
     env: Env<'a>,
     [memory, offset, bytes, via]: [Term<'a>; 4],
 ) -> NifResult<Term<'a>> {
-    let memory: Handle = memory.decode()?;
+    let memory: Argument<MemoryResource> = memory.decode()?;
     let offset: u64 = offset.decode()?;
     let bytes: Binary = bytes.decode()?;
     Ok(access::reply(env, &memory.cell, via.decode()?, |mut cx| {

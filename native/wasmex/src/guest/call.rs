@@ -6,12 +6,12 @@ use crate::guest::host_term;
 use crate::vm::atoms;
 use crate::vm::dirty;
 use crate::vm::fast_nif::fast_nif;
-use crate::vm::resource::ResourceArc;
+use crate::vm::resource::{Argument, ResourceArc};
 use rustler::{Encoder, Env, NifResult, Term};
 
 fast_nif!(call_poll / 1);
 fn call_poll<'a>(env: Env<'a>, [handle]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
-    let cell: ResourceArc<StoreCell> = handle.decode()?;
+    let cell: Argument<StoreCell> = handle.decode()?;
     if cell.is_elsewhere() {
         return Ok(dirty::again(env, c"call_poll", &[handle]));
     }
@@ -22,7 +22,7 @@ fast_nif!(call_resume / 3);
 /// Passes the results of the import with this serial to the guest.
 fn call_resume<'a>(env: Env<'a>, args: [Term<'a>; 3]) -> NifResult<Term<'a>> {
     let [cell, serial, results] = args;
-    let (cell, serial): (ResourceArc<StoreCell>, u64) = (cell.decode()?, serial.decode()?);
+    let (cell, serial): (Argument<StoreCell>, u64) = (cell.decode()?, serial.decode()?);
     if cell.is_elsewhere() {
         return Ok(dirty::again(env, c"call_resume", &args));
     }
@@ -41,7 +41,7 @@ fast_nif!(call_raise / 2);
 /// The import with this serial failed.
 fn call_raise<'a>(env: Env<'a>, args: [Term<'a>; 2]) -> NifResult<Term<'a>> {
     let [cell, serial] = args;
-    let (cell, serial): (ResourceArc<StoreCell>, u64) = (cell.decode()?, serial.decode()?);
+    let (cell, serial): (Argument<StoreCell>, u64) = (cell.decode()?, serial.decode()?);
     if cell.is_elsewhere() {
         return Ok(dirty::again(env, c"call_raise", &args));
     }

@@ -19,6 +19,7 @@ use crate::vm::error::{Error, Result};
 use crate::vm::host_error::host_error;
 use crate::vm::janitor;
 use crate::vm::live::{Kind, Live};
+use crate::vm::pid::is_same;
 use crate::vm::resource::{ResourceArc, named};
 use crate::vm::slots::SharedSlots;
 use crate::vm::term_box::TermBox;
@@ -272,7 +273,7 @@ impl StoreCell {
                     _ => Err(Error::broken("the store is in no known state")),
                 }
             }
-            Phase::Suspended(execution) if execution.driver == me => {
+            Phase::Suspended(execution) if is_same(execution.driver, me) => {
                 let serial = execution.suspended.address(via)?;
                 let execution = cell.take_suspended(&mut inner, me)?;
                 Ok(Entry::Import(execution, serial))
@@ -313,7 +314,7 @@ impl StoreCell {
     pub fn take_call(&self, me: LocalPid) -> Result<Execution> {
         let mut inner = self.lock();
         match &inner.phase {
-            Phase::Suspended(execution) if execution.driver == me => {
+            Phase::Suspended(execution) if is_same(execution.driver, me) => {
                 self.take_suspended(&mut inner, me)
             }
             Phase::Closed => Err(Error::Closed),

@@ -40,7 +40,8 @@ pub struct State<F: ?Sized> {
     place: Option<usize>,
     /// Its stack, if it was moved away.
     away: Option<Away>,
-    _live: Live,
+    /// Counted if the first poll does not end it.
+    live: Option<Live>,
     /// Pinned: never moved out of its box.
     future: F,
 }
@@ -64,7 +65,7 @@ pub fn new(future: impl Future<Output = Finished> + Send + 'static, driver: Loca
         result: None,
         place: None,
         away: None,
-        _live: Live::new(Kind::Execution),
+        live: None,
         future,
     };
     Recycled::new(state, |state| {
@@ -84,9 +85,9 @@ impl State<dyn Future<Output = Finished> + Send> {
         self.restore();
         cell.wake.polling();
         let running = cell.ticks.enter();
-        let reactor = cell
-            .reactor
-            .then(|| runtime::get().map(|runtime| runtime.enter()));
+        if cell.reactor {
+            runtime::attach();
+        }
         // The store cell keeps the waker alive during the poll, so no reference is counted.
         // SAFETY: the pointer comes from an `Arc` that outlives this waker, which is never dropped.
         let waker = unsafe { Arc::from_raw(Arc::as_ptr(&cell.wake)) };
@@ -101,11 +102,11 @@ impl State<dyn Future<Output = Finished> + Send> {
             // SAFETY: the caller keeps its handle, if any, alive during this function.
             unsafe { handoff.during(handle, || future.poll(&mut context)) }
         }));
-        drop(reactor);
         drop(running);
         match polled {
             Ok(Poll::Ready(finished)) => Polled::Finished(finished),
             Ok(Poll::Pending) => {
+                self.live.get_or_insert_with(|| Live::new(Kind::Execution));
                 self.place = resting::take();
                 self.result = handoff.keep_result();
                 Polled::Pending

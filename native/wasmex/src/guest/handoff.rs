@@ -208,6 +208,13 @@ pub fn current_cell() -> Option<ResourceArc<StoreCell>> {
     (!cell.is_null()).then(|| unsafe { (*cell).clone() })
 }
 
+/// The id of the store of the current poll, if any.
+pub fn current_id() -> Option<u64> {
+    let cell = with(|handoff| handoff.cell)?;
+    // SAFETY: set by `during`, whose caller keeps it alive on this thread's stack.
+    (!cell.is_null()).then(|| unsafe { &*cell }.id)
+}
+
 /// Asks for the next poll on a dirty scheduler; false if this thread is none that may not be held, or if no poll follows.
 pub fn continue_elsewhere() -> bool {
     let cell = with(|handoff| handoff.cell).unwrap_or(ptr::null());

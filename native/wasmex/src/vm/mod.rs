@@ -23,6 +23,7 @@ pub mod misuse;
 pub mod names;
 pub mod options;
 pub mod owner;
+pub mod pid;
 pub mod recycled;
 pub mod resource;
 pub mod resting;

@@ -2,21 +2,45 @@
 
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-/// Values by name. The names come from a guest, so the hash is seeded.
-pub struct Names<T>(RwLock<HashMap<Box<[u8]>, Arc<T>, RandomState>>);
+/// How many of the first names are found without a lock.
+const FIRST: usize = 4;
+
+/// A name and its value.
+struct Entry<T>(Box<[u8]>, Arc<T>);
+
+/// Values by name.
+pub struct Names<T> {
+    /// Most guests have few functions that are called often. Each name has one place here, if no other has taken it.
+    first: [OnceLock<Entry<T>>; FIRST],
+    /// All. The names come from a guest, so the hash is seeded.
+    all: RwLock<HashMap<Box<[u8]>, Arc<T>, RandomState>>,
+}
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
-        Names(RwLock::default())
+        Names {
+            first: [const { OnceLock::new() }; FIRST],
+            all: RwLock::default(),
+        }
     }
+}
+
+fn place(name: &[u8]) -> usize {
+    let last = name.last().copied().map_or(0, usize::from);
+    name.len().wrapping_add(last) % FIRST
 }
 
 impl<T> Names<T> {
     /// The value with this name, if it was looked up before.
     pub fn get(&self, name: &[u8]) -> Option<Arc<T>> {
-        self.0
+        if let Some(Entry(known, value)) = self.first[place(name)].get()
+            && **known == *name
+        {
+            return Some(value.clone());
+        }
+        self.all
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .get(name)
@@ -25,7 +49,9 @@ impl<T> Names<T> {
 
     /// Stores the result of a lookup.
     pub fn keep(&self, name: &[u8], found: &Arc<T>) {
-        self.0
+        // Another name may have its place.
+        let _ = self.first[place(name)].set(Entry(name.into(), found.clone()));
+        self.all
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.into(), found.clone());

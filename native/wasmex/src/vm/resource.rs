@@ -13,7 +13,7 @@ use rustler::sys::{
 use rustler::{Decoder, Encoder, Env, LocalPid, Monitor, NifResult, Resource, Term};
 use std::ffi::{CString, c_void};
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -146,21 +146,7 @@ impl<T: Named> ResourceArc<T> {
 
     /// The object of a handle, if it has this type.
     pub fn find(term: Term) -> Option<Self> {
-        let kind = T::kind().load(Ordering::Acquire);
-        let mut object = MaybeUninit::uninit();
-        let env = term.get_env().as_c_arg();
-        // SAFETY: a term of its environment, and a registered type. The object is counted before the term can go.
-        unsafe {
-            if enif_get_resource(env, term.as_c_arg(), kind, object.as_mut_ptr()) == 0 {
-                return None;
-            }
-            let object = object.assume_init();
-            enif_keep_resource(object);
-            Some(ResourceArc {
-                object: object.cast_mut(),
-                _value: PhantomData,
-            })
-        }
+        Argument::<T>::find(term).map(|found| ResourceArc::clone(&found))
     }
 
     /// Monitors a process: the object's `down` is called when it ends; `None` if it has ended. On scheduler threads the
@@ -180,6 +166,50 @@ impl<T: Named> ResourceArc<T> {
     pub fn demonitor(&self, env: Option<Env>, monitor: &Monitor) -> bool {
         // SAFETY: a monitor of this object.
         unsafe { enif_demonitor_process(calling(env), self.object, monitor.as_c_arg()) == 0 }
+    }
+}
+
+/// The object of a handle that the running NIF was passed, which keeps it alive: no reference is counted, which takes as
+/// long as reading a few bytes of memory.
+pub struct Argument<'a, T: Named> {
+    object: ManuallyDrop<ResourceArc<T>>,
+    _term: PhantomData<Term<'a>>,
+}
+
+impl<'a, T: Named> Argument<'a, T> {
+    fn find(term: Term<'a>) -> Option<Self> {
+        let kind = T::kind().load(Ordering::Acquire);
+        let mut object = MaybeUninit::uninit();
+        let env = term.get_env().as_c_arg();
+        // SAFETY: a term of its environment, and a registered type. The object lives at least as long as the term, and
+        // the term as long as its environment.
+        let object = unsafe {
+            if enif_get_resource(env, term.as_c_arg(), kind, object.as_mut_ptr()) == 0 {
+                return None;
+            }
+            object.assume_init().cast_mut()
+        };
+        Some(Argument {
+            object: ManuallyDrop::new(ResourceArc {
+                object,
+                _value: PhantomData,
+            }),
+            _term: PhantomData,
+        })
+    }
+}
+
+impl<T: Named> Deref for Argument<'_, T> {
+    type Target = ResourceArc<T>;
+
+    fn deref(&self) -> &ResourceArc<T> {
+        &self.object
+    }
+}
+
+impl<'a, T: Named> Decoder<'a> for Argument<'a, T> {
+    fn decode(term: Term<'a>) -> NifResult<Self> {
+        Self::find(term).ok_or_else(|| misuse(T::NAME, term))
     }
 }
 

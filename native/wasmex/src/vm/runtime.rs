@@ -2,6 +2,7 @@
 //!
 //! Guests never run on it. Its workers only wake the processes that drive guests.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::catch_unwind;
 use std::pin::pin;
@@ -29,6 +30,21 @@ fn start() -> Option<&'static Runtime> {
         RUNTIME.set(runtime).ok()?;
     }
     RUNTIME.get()
+}
+
+thread_local! {
+    static ATTACHED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Gives this thread tokio's context, and leaves it there: entering it for each poll would take longer than a short call
+/// of a guest.
+pub fn attach() {
+    if !ATTACHED.get()
+        && let Some(runtime) = get()
+    {
+        std::mem::forget(runtime.enter());
+        ATTACHED.set(true);
+    }
 }
 
 /// Runs a future with tokio's context; `None` if there is no runtime.

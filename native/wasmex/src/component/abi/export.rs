@@ -15,37 +15,37 @@ use crate::guest::suspension::ImportRaised;
 use crate::vm::env;
 use rustler::{Env, Term};
 use std::mem::MaybeUninit;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 use wasmtime::{Result, ValRaw};
 
-/// Arguments of an exported function.
-pub struct Args {
-    /// Lowered once, by the call they are made for.
-    image: Mutex<Option<Image>>,
-    shape: Arc<Shape>,
-}
+/// Arguments of an exported function, lowered once.
+pub struct Args(AtomicPtr<Image>);
 
 impl Args {
-    /// Values of this shape.
-    pub fn new(image: Image, shape: Arc<Shape>) -> Self {
-        Args {
-            image: Mutex::new(Some(image)),
-            shape,
-        }
+    /// These values. Boxed: they are large and would otherwise be moved between futures.
+    pub fn new(image: Image) -> Self {
+        Args(AtomicPtr::new(Box::into_raw(Box::new(image))))
     }
 
-    fn take(&self) -> Result<Image> {
-        self.image
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .ok_or_else(|| wasmtime::Error::msg("arguments were lowered twice"))
+    /// Relaxed, since a call's polls are in order.
+    fn take(&self) -> Option<Box<Image>> {
+        let image = self.0.load(Ordering::Relaxed);
+        self.0.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: boxed by `new`; only the thread that polls the call takes it, and nobody does so again.
+        (!image.is_null()).then(|| unsafe { Box::from_raw(image) })
     }
 }
 
-/// Arguments by reference: an image is large, and wasmtime moves its arguments several times.
-pub struct Lent<'a>(pub &'a Args);
+impl Drop for Args {
+    fn drop(&mut self) {
+        self.take();
+    }
+}
+
+/// Arguments by reference, and their types: wasmtime moves its arguments several times.
+pub struct Lent<'a>(pub &'a Args, pub &'a Shape);
 
 // SAFETY: `Lower` has room for the most values that can be passed on the stack; `place::arguments` writes as many as
 // the function's type requires, and it was made for this function.
@@ -69,12 +69,14 @@ unsafe impl Lower for Lent<'_> {
         _ty: InterfaceType,
         dst: &mut MaybeUninit<Self::Lower>,
     ) -> Result<()> {
-        let mut image = self.0.take()?;
+        let image = self.0.take();
+        let mut image =
+            image.ok_or_else(|| wasmtime::Error::msg("arguments were lowered twice"))?;
         // SAFETY: an array of uninitialised `ValRaw` is a valid value of this type.
         let slots = unsafe {
             &mut *(&raw mut *dst).cast::<[MaybeUninit<ValRaw>; place::MAX_FLAT_PARAMS]>()
         };
-        place::arguments(&mut image, &self.0.shape, cx, slots)
+        place::arguments(&mut image, self.1, cx, slots)
     }
 
     /// Unreachable: if these arguments need memory, their flat form is a pointer.

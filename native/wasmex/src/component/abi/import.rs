@@ -127,9 +127,9 @@ impl Returned {
             let ty = cx.resource_type(table);
             resources.insert(table, (ty, Shared::find(types)?.implemented(ty)));
         }
-        let cell = handoff::current_cell().ok_or(ImportRaised {})?;
+        let store = handoff::current_id().ok_or(ImportRaised {})?;
         let image = env::in_env(|env| {
-            let mut decoder = Decoder::new(shape.size, self.mapping, &resources, cell.id);
+            let mut decoder = Decoder::new(shape.size, self.mapping, &resources, store);
             if let [item] = shape.items() {
                 // SAFETY: it came with the NIF that is polling now.
                 let term = unsafe { env::term(env, self.term) };
@@ -137,7 +137,9 @@ impl Returned {
                     .value(term, &item.shape, 0, item.offset)
                     .map_err(|problem| problem.at(Step::Result))?;
             }
-            commit(decoder.image, || Components::of(&cell))
+            commit(decoder.image, || {
+                handoff::current_cell().map(|cell| Components::of(&cell))
+            })
         })
         .ok_or(ImportRaised {})?
         .map_err(BadValue)?;

@@ -60,11 +60,18 @@ pub fn checked(run: impl FnOnce() -> Result<()>) -> Result<(TypeList, TypeList)>
     Ok((params, results))
 }
 
+const NO_STORE: &str = "it was passed outside of a call";
 const TOO_MANY: &str = "the store has 100,000 resources of the host, and may not have more: its guests do not drop them";
 
 /// The last, irreversible step of decoding: handles are moved, terms become resources.
-pub fn commit(mut image: Image, components: impl FnOnce() -> Arc<Components>) -> Checked<Image> {
-    let components = (!image.hosted.is_empty()).then(components);
+pub fn commit(
+    mut image: Image,
+    components: impl FnOnce() -> Option<Arc<Components>>,
+) -> Checked<Image> {
+    let components = match image.hosted.is_empty() {
+        true => None,
+        false => Some(components().ok_or_else(|| Problem::new(ProblemKind::Handle(NO_STORE)))?),
+    };
     if let Some(components) = &components
         && !components.hosted.has_room(image.hosted.len())
     {

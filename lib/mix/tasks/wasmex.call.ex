@@ -216,7 +216,7 @@ defmodule Mix.Tasks.Wasmex.Call do
   def __options__, do: @options
 
   alias Wasmex.{CLI, Plugin, Quantity}
-  alias Wasmex.CLI.PluginManifest
+  alias Wasmex.CLI.{PluginManifest, Progress}
 
   @impl true
   def run(argv) do
@@ -231,7 +231,10 @@ defmodule Mix.Tasks.Wasmex.Call do
     log_to_stderr()
 
     with {:ok, manifest} <- PluginManifest.build(__MODULE__, source, opts),
-         {:ok, plugin} <- Plugin.new(manifest, options(opts, level)),
+         {:ok, plugin} <-
+           Progress.run("loading the plug-in", fn ->
+             Plugin.new(manifest, options(opts, level))
+           end),
          :ok <- call(plugin, function, input(opts), Keyword.get(opts, :loop, 1)) do
       :ok
     else

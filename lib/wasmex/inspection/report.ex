@@ -39,6 +39,10 @@ defmodule Wasmex.Inspection.Report do
   end
 
   defp kind(%{kind: :artefact}), do: "a compiled artefact of this library"
+
+  defp kind(%{kind: :component, role: :library}),
+    do: "a component, a library (its functions and types: --wit)"
+
   defp kind(%{kind: :component} = i), do: "a component" <> role(i.role)
   defp kind(%{kind: :module} = i), do: "a core module" <> role(i.role)
 
@@ -96,6 +100,8 @@ defmodule Wasmex.Inspection.Report do
     if results == "", do: "(#{params})", else: "(#{params}) -> #{results}"
   end
 
+  defp value({:reference, "(ref null func)"}), do: "funcref"
+  defp value({:reference, "(ref null extern)"}), do: "externref"
   defp value({:reference, text}), do: text
   defp value(type), do: Atom.to_string(type)
 
@@ -103,10 +109,14 @@ defmodule Wasmex.Inspection.Report do
   defp global(%{mutability: :var, type: type}), do: "mutable #{value(type)}"
 
   defp limits(type, unit) do
-    most = if type[:maximum], do: " to #{type.maximum}", else: " or more"
     flags = for {flag, true} <- [{"shared", type[:shared]}, {"64-bit", type[:memory64]}], do: flag
-    Enum.join(["#{type.minimum}#{most} #{unit}" | flags], ", ")
+    Enum.join([size(type.minimum, type[:maximum], unit) | flags], ", ")
   end
+
+  defp size(1, 1, unit), do: "1 #{String.trim_trailing(unit, "s")}"
+  defp size(same, same, unit), do: "#{same} #{unit}"
+  defp size(minimum, nil, unit), do: "#{minimum} or more #{unit}"
+  defp size(minimum, maximum, unit), do: "#{minimum} to #{maximum} #{unit}"
 
   defp sections(%{kind: :artefact}), do: nil
 
@@ -123,7 +133,7 @@ defmodule Wasmex.Inspection.Report do
     lines =
       for %{name: name, size: bytes, count: count} <- Enum.sort_by(folded, &{-&1.size, &1.name}) do
         percent = :erlang.float_to_binary(100 * bytes / max(size, 1), decimals: 1)
-        items = if count, do: ", #{count} items"
+        items = if count, do: ", #{count} item#{if count != 1, do: "s"}"
 
         "    #{String.pad_trailing(name, 24)} #{String.pad_leading(Quantity.bytes(bytes), 9)}  #{String.pad_leading(percent, 5)} %#{items}"
       end

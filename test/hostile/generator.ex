@@ -8,7 +8,7 @@ defmodule Wasmex.Hostile.Generator do
   @guests Path.wildcard("test/guests/**/*.wasm")
 
   @kinds ~w(nested_types nested_components tables memories doubling tuples chain names locals calls branches blocks
-    loops nest aliases structures globals types imports exports elements data segments custom wit wat mutated shuffled)a
+    loops nest aliases structures globals types imports exports elements data segments custom wit uses wat wat_items compared long_names mutated shuffled)a
 
   @doc "All kinds of input."
   def kinds, do: @kinds ++ Texts.kinds()
@@ -234,6 +234,88 @@ defmodule Wasmex.Hostile.Generator do
 
     {:wit,
      "package a:b; interface i { #{one(["type t = #{nested};", chain])} } world w { import i; }"}
+  end
+
+  # Interfaces, worlds and packages that use and include one another, and names that are repeated.
+  defp make(:uses) do
+    count = size(30_000)
+    few = size(3_000)
+    long = String.duplicate("n", size(500_000))
+    each = fn count, line -> Enum.map_join(1..count, "\n", line) end
+
+    chain = each.(count, &"interface i#{&1} { use i#{&1 - 1}.{t}; }")
+    first = "interface i0 { type t = u8; }\n"
+
+    text =
+      one([
+        first <> chain <> "world w { import i#{count}; }",
+        first <> chain <> each.(few, &"world w#{&1} { import i#{count}; }"),
+        "world w0 {}" <>
+          each.(few, &"world w#{&1} { include w#{&1 - 1}; import a#{&1}: func(); }"),
+        "interface #{long} { type t = u8; #{each.(few, &"f#{&1}: func(a: t, b: t);")} } world w { import #{long}; }",
+        each.(few, &"package a:p#{&1}@1.0.0-#{long} { interface i {} }"),
+        "interface i { #{each.(count, &"type t#{&1} = #{if &1 == 1, do: "u8", else: "t#{&1 - 1}"};")} } world w { import i; }",
+        "interface i { enum e { #{each.(count, &"c#{&1},")} } } world w { import i; }",
+        each.(few, fn _ -> "/// #{one(["x", "<{(", long])}" end) <> " world w {}"
+      ])
+
+    {:wit, "package a:b;\n" <> text}
+  end
+
+  # Texts that are correct, and much to resolve or to encode.
+  defp make(:wat_items) do
+    count = size(30_000)
+    each = fn line -> Enum.map_join(1..count, line) end
+    name = String.duplicate("x", size(50_000))
+
+    {:wat,
+     one([
+       "(module #{each.(&"(func $f#{&1} (param i32) (call $f#{&1} (local.get 0)))")})",
+       "(module #{each.(&"(type $t#{&1} (func (param #{String.duplicate("i32 ", rem(&1, 50))})))")})",
+       "(module (func #{each.(&"block $l#{&1} ")} #{each.(fn _ -> "br $l1 " end)} #{each.(fn _ -> "end " end)}))",
+       "(module (func $#{name}) #{each.(fn at -> if rem(at, 100) == 0, do: "(func call $#{name})", else: "" end)})",
+       "(module (rec #{each.(&"(type $t#{&1} (sub (struct (field (ref null $t#{max(&1 - 1, 1)})))))")}))",
+       "(module (memory (data \"#{each.(fn _ -> "\\00\\u{10ffff}" end)}\")))",
+       "(module (table funcref (elem #{each.(fn _ -> "$f " end)})) (func $f))",
+       "(module #{each.(&"(@custom \"c#{&1}\" \"x\")")})",
+       "(module (global i64 (i64.const #{String.duplicate("9", count)})))",
+       "(component (type $x (list u8)) #{String.duplicate("(component ", 40)} #{each.(&"(type $t#{&1} (list $x))")} #{String.duplicate(")", 41)}",
+       "(component (import \"a\" (instance $i #{each.(&"(export \"f#{&1}\" (func (param \"a\" (list string))))")})) #{each.(&"(alias export $i \"f#{&1}\" (func))")})",
+       "(component #{each.(&"(core module $m#{&1}) (core instance (instantiate $m#{&1}))")})"
+     ])}
+  end
+
+  # What one component passes to another, often, with types that have many parts.
+  defp make(:compared) do
+    depth = size(25)
+    kind = one([<<0x6F, 2>>, <<0x6A, 1>>])
+    second = if kind == <<0x6A, 1>>, do: <<1>>, else: ""
+    pairs = for level <- 0..(depth - 1), do: kind <> <<level>> <> second <> <<level>>
+    function = <<0x40, 1>> <> name("x") <> uleb(depth) <> <<1, 0>>
+    types = section(7, vec([<<0x70, 0x7D>> | pairs] ++ [function]))
+    import = section(10, vec([<<0>> <> name("f") <> <<1>> <> uleb(depth + 1)]))
+    inner = component(one([[types, import], [types]]))
+    instance = <<0, 0>> <> vec([name("f") <> <<1, 0>>])
+    instances = section(5, vec(List.duplicate(instance, size(1_000))))
+    wasm(component([types, import, section(4, inner), instances]))
+  end
+
+  # A type whose name, or whose field, is long, and is used often.
+  defp make(:long_names) do
+    [field, type, interface] = for _ <- 1..3, do: "a" <> String.duplicate("n", size(60_000))
+    record = <<0x72, 1>> <> name(field) <> <<0x7D>>
+    inner = <<0x6F>> <> vec(List.duplicate(sleb(1), size(500)))
+    outer = <<0x6F>> <> vec(List.duplicate(sleb(2), size(500)))
+    function = <<0x40, 1>> <> name("x") <> sleb(3) <> <<1, 0>>
+    exported = <<4, 0>> <> name(type) <> <<3, 0, 0>>
+    functions = for at <- 1..size(500), do: <<4, 0>> <> name("f#{at}") <> <<1, 4>>
+
+    declared =
+      [<<1>> <> record, exported] ++ for(type <- [inner, outer, function], do: <<1>> <> type)
+
+    instance = <<0x42>> <> vec(declared ++ functions)
+    import = <<0>> <> name("a:b/" <> interface) <> <<5, 0>>
+    wasm(component([section(7, vec([instance])), section(10, vec([import]))]))
   end
 
   defp make(:wat) do

@@ -530,8 +530,9 @@ fn compared(depth: u8, times: usize) -> Vec<u8> {
     let mut types = vec![vec![0x70, 0x7d]];
     types.extend(pairs);
     types.push(vec![0x40, 1, 1, b'x', depth, 1, 0]);
+    let function = depth.saturating_add(1);
     let types = section(7, &vector(&types));
-    let import = section(10, &vector(&[vec![0, 1, b'f', 1, depth + 1]]));
+    let import = section(10, &vector(&[vec![0, 1, b'f', 1, function]]));
     let inner = component(&[types.clone(), import.clone()]);
     let instance = vec![0, 0, 1, 1, b'f', 1, 0];
     let instances = section(5, &vector(&vec![instance; times]));

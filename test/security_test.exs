@@ -562,6 +562,22 @@ defmodule Wasmex.SecurityTest do
                Instance.instantiate(store, module, %{"e" => %{"memory" => memory}})
     end
 
+    test "Terms that guests keep count with the limit of their store." do
+      wat = ~s|(module (table (export "t") 100 externref))|
+      instance = instance(wat, limits: %StoreLimits{memory_size: 2_000_000})
+      {:ok, table} = Instance.export(instance, :table, "t")
+      kept = for at <- 0..99, do: Wasmex.Table.set(table, at, Enum.to_list(1..10_000))
+      assert :ok = hd(kept)
+      assert {:error, %Error{reason: :limit}} = List.last(kept)
+    end
+
+    test "Files that have no end are not read." do
+      {:ok, manifest} = Wasmex.Plugin.Manifest.from_json(~s|{"wasm": [{"path": "/dev/zero"}]}|)
+
+      assert {:error, %Error{}} = Wasmex.Plugin.new(manifest, [])
+      assert {:error, %Error{reason: :file}} = Wasmex.HTTP.load("/dev/zero")
+    end
+
     test "Handles of another node are invalid, and the error names that node." do
       # As the runtime of Erlang has it: a reference of that node, in the external term format.
       name = "there@example.org"

@@ -67,6 +67,36 @@ defmodule Wasmex.LargeTermsTest do
     assert Instance.call(instance, "push", [1]) == {:ok, [1]}
   end
 
+  test "terms that guests keep count with the memory limit of their store, as long as they keep them" do
+    {:ok, store} = Store.new(%Wasmex.StoreLimits{memory_size: 4_000_000})
+    {:ok, module} = Module.compile(store, @wat)
+
+    imports = %{
+      env: %{
+        give: {:fn, [], [:externref], fn _ -> 1 end},
+        take: {:fn, [:externref, :externref], [:i32], fn _, _, _ -> 1 end}
+      }
+    }
+
+    {:ok, instance} = Instance.new(store, module, imports)
+    {:ok, table} = Instance.export(instance, :table, "t")
+    term = Enum.to_list(1..60_000)
+
+    kept = for index <- 0..9, do: Table.set(table, index, term)
+    assert [:ok, :ok, :ok | _] = kept
+    assert {:error, %Error{reason: :limit} = error} = List.last(kept)
+    assert Exception.message(error) =~ "memory_size"
+
+    # Atoms and small numbers are references, too, which take little.
+    assert :ok = Table.set(table, 9, :small)
+    assert {:error, %Error{reason: :limit}} = Instance.call(instance, "same", [term])
+    Store.close(store)
+
+    {:ok, instance} = {:ok, guest(nil)}
+    {:ok, table} = Instance.export(instance, :table, "t")
+    for index <- 0..9, do: assert(:ok = Table.set(table, index, term))
+  end
+
   @dumped """
   (module (memory (export "memory") 100) (func (export "f") unreachable))
   """

@@ -9,7 +9,7 @@ defmodule Wasmex.Options.Store do
       memory_size: [
         type: {:or, [nil], :bytes},
         doc:
-          "all memories of the store together. All tables together may have the same size, at 8 bytes an element and at least 1 MiB",
+          "all memories of the store together. All tables together may have the same size, at 8 bytes an element and at least 1 MiB; so may all terms that guests hold as references or resources",
         example: "16 * 1024 * 1024"
       ],
       table_elements: [type: {:or, [nil], :natural}, doc: "elements of each table"],

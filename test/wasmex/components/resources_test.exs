@@ -197,6 +197,20 @@ defmodule Wasmex.Components.ResourcesTest do
       assert_received {:dropped, "kept"}
     end
 
+    test "take as much memory as the store has" do
+      {:ok, store} = Wasmex.Components.Store.new(%Wasmex.StoreLimits{memory_size: 20_000_000})
+
+      {:ok, instance} =
+        Instance.instantiate(store, Guests.component("resources"), Guests.resources_imports())
+
+      bucket = {:bucket, Enum.to_list(1..500_000), :ets.new(:bucket, [:public])}
+      assert user(instance, "echo-list", [[bucket]]) == {:ok, [bucket]}
+      assert {:error, error} = user(instance, "echo-list", [[bucket, bucket, bucket]])
+      assert Exception.message(error) =~ "memory_size"
+      # Nothing is left of them.
+      assert user(instance, "echo-list", [[bucket, bucket]]) == {:ok, [bucket, bucket]}
+    end
+
     test "are as many as a store may have", %{instance: instance} do
       bucket = {:bucket, "mine", :ets.new(:bucket, [:public])}
       too_many = List.duplicate(bucket, 100_001)

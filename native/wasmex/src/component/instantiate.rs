@@ -67,6 +67,9 @@ async fn instantiate(
     let cell = handoff::current_cell().ok_or(Error::Cancelled)?;
     let components = Components::of(&cell);
     components.keep(&component);
+    if let Some(held) = cx.data().limits.held() {
+        components.hosted.limit(held);
+    }
     if let Some(outgoing) = cell.slots.get() {
         components.send_with(outgoing);
     }

@@ -1,5 +1,6 @@
 //! The data of a wasmtime store: limits, WASI context and extensions.
 
+use crate::guest::held::Held;
 use crate::vm::error::Result;
 use crate::vm::host_error::host_error;
 use crate::vm::mappings::{Cost, MappingLimit, Mappings};
@@ -7,6 +8,7 @@ use crate::vm::slots::Slots;
 use crate::wasi::context::{Context, View};
 use crate::wasi::p2;
 use rustler::NifStruct;
+use std::sync::Arc;
 use wasmtime::{Memory, ResourceLimiter};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
@@ -181,8 +183,11 @@ impl std::error::Error for OverLimit {}
 /// Table memory that is always allowed: programs need a table for their functions.
 const TABLES: u64 = 1 << 20;
 
+/// The same for terms of the host.
+const TERMS: u64 = 1 << 20;
+
 /// `memory_size` limits the sum of all memories of the store, since a guest could otherwise use many, and separately
-/// the bytes of all tables. A growth that was allowed but fails for lack of memory stays counted: a failed growth does
+/// the bytes of all tables, and of all terms of the host that its guests hold. A growth that was allowed but fails for lack of memory stays counted: a failed growth does
 /// not say whether it was allowed, and guests could abuse a refund.
 pub struct Limits {
     spec: LimitsSpec,
@@ -193,6 +198,8 @@ pub struct Limits {
     memory_total: u64,
     /// Bytes of all tables, in host memory.
     table_total: u64,
+    /// What terms of the host take that guests hold, if it is limited.
+    held: Option<Arc<Held>>,
     /// The peak total size of all memories.
     pub memory_peak: u64,
     /// Bytes by which memories may still grow, and the limit in pages.
@@ -204,7 +211,9 @@ pub struct Limits {
 impl Limits {
     /// Nothing is used yet.
     pub fn new(spec: LimitsSpec, cost: Cost) -> Self {
+        let most = spec.memory_size.map(|limit| limit.max(TERMS));
         Limits {
+            held: most.map(Held::new),
             spec,
             cost,
             mappings: Mappings::default(),
@@ -221,6 +230,11 @@ impl Limits {
     pub fn bound_growth(&mut self, pages: Option<u64>) {
         self.growth = pages.map(|pages| (pages.saturating_mul(PAGE), pages));
         self.stops = true;
+    }
+
+    /// What terms that guests hold may take, if it is limited.
+    pub fn held(&self) -> Option<&Arc<Held>> {
+        self.held.as_ref()
     }
 
     /// Counts host memory held for the guest as its memory: `now` replaces `before`.

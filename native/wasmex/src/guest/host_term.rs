@@ -4,6 +4,7 @@
 //! [`is_large`]. On the way out, the NIF returns a placeholder in its place, and [`finish`] moves to a dirty scheduler
 //! that replaces it.
 
+use crate::guest::held::{Charge, Held};
 use crate::vm::atoms;
 use crate::vm::dirty;
 use crate::vm::error::{Error, Result};
@@ -16,7 +17,7 @@ use rustler::types::tuple::{get_tuple, make_tuple};
 use rustler::{Encoder, Env, ListIterator, MapIterator, NifResult, Term, TermType};
 use std::cell::Cell;
 use std::ffi::c_int;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Words of the largest term, 512 MiB. Terms share parts, which a copy does not: some have a small size in their
 /// process and are larger than any memory when they are copied.
@@ -30,6 +31,9 @@ struct Kept {
     term: TermBox,
     /// Its size in words; `None` if it is large or unknown.
     words: Option<u64>,
+    /// The same of a large one, as far as it can be known.
+    size: u64,
+    charge: OnceLock<Charge>,
 }
 
 /// Stands for a term that the running NIF does not copy. It never gets to Elixir.
@@ -69,12 +73,30 @@ impl HostTerm {
     /// A copy of the term.
     pub fn new(term: Term) -> Result<Self> {
         let words = weight::of(term, weight::MOST);
-        if words.is_none() && weight::of_visible(term, LARGEST).is_none() {
+        let Some(size) = words.or_else(|| weight::of_visible(term, LARGEST)) else {
             let text = "the term has more than 512 MiB, the most that can be given as a reference";
             return Err(Error::text(atoms::limit(), text));
-        }
+        };
         let term = TermBox::new(term);
-        Ok(HostTerm(Arc::new(Kept { term, words })))
+        Ok(HostTerm(Arc::new(Kept {
+            term,
+            words,
+            size,
+            charge: OnceLock::new(),
+        })))
+    }
+
+    /// Counts it with the terms of a store, if those are limited.
+    pub fn charged(self, held: Option<&Arc<Held>>) -> Result<Self> {
+        if let Some(held) = held {
+            let charge = held.charge(self.0.size).ok_or_else(|| {
+                let text = "the terms that guests of the store hold as references exceed its `memory_size`";
+                Error::text(atoms::limit(), text)
+            })?;
+            // It is new, so there is none so far.
+            let _ = self.0.charge.set(charge);
+        }
+        Ok(self)
     }
 
     /// The term in this environment, or what [`finish`] replaces by it. Not inlined: see `vm/env.rs`.

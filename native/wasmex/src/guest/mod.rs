@@ -13,6 +13,7 @@ pub mod execution;
 pub mod extension;
 pub mod funcref;
 pub mod handoff;
+pub mod held;
 pub mod host_term;
 pub mod hosts;
 pub mod interrupt;

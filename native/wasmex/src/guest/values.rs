@@ -19,7 +19,7 @@ use crate::vm::host_error::host_error;
 use crate::vm::layout;
 use rustler::{Atom, Encoder, Env, Term, TermType};
 use wasmtime::{
-    AnyRef, AsContextMut, ExternRef, HeapType, I31, Ref, StoreContextMut, Val, ValType,
+    AnyRef, AsContextMut, ExternRef, HeapType, I31, Ref, Rooted, StoreContextMut, Val, ValType,
 };
 
 /// How float results are returned.
@@ -215,15 +215,14 @@ fn decode_reference(
     let value = if is_nil {
         Val::null_top(&heap.top())
     } else if matches!(heap.top(), HeapType::Extern) {
-        let reference = ExternRef::new(&mut cx, HostTerm::new(term)?).map_err(Error::Guest)?;
-        Val::ExternRef(Some(reference))
+        Val::ExternRef(Some(held(&mut cx, term)?))
     } else if matches!(heap.top(), HeapType::Func) {
         Val::FuncRef(Some(funcref::decode(&cx, term, ty)?))
     } else if let Ok((tag, host)) = term.decode::<(Atom, Term)>()
         && tag == atoms::extern_()
     {
         // A host term as an anyref, as `any.convert_extern` makes it.
-        let reference = ExternRef::new(&mut cx, HostTerm::new(host)?).map_err(Error::Guest)?;
+        let reference = held(&mut cx, host)?;
         let any = AnyRef::convert_extern(&mut cx, reference).map_err(Error::Guest)?;
         Val::AnyRef(Some(any))
     } else if let Ok((tag, number)) = term.decode::<(Atom, i64)>() {
@@ -242,6 +241,12 @@ fn decode_reference(
         Ok(true) => Ok(value),
         _ => Err(mismatch(None, ty, term)),
     }
+}
+
+/// A reference to a term, which counts as held by the store's guests.
+fn held(cx: &mut StoreContextMut<'_, StoreData>, term: Term) -> Result<Rooted<ExternRef>> {
+    let term = HostTerm::new(term)?.charged(cx.data().limits.held())?;
+    ExternRef::new(cx, term).map_err(Error::Guest)
 }
 
 trait NullTop {

@@ -10,7 +10,7 @@ pub mod export;
 pub mod import;
 
 use crate::component::internal::{CanonicalAbiInfo, InstanceType, InterfaceType};
-use crate::component::lower::image::Image;
+use crate::component::lower::image::{Hosted, Image};
 use crate::component::problem::{Checked, Problem, ProblemKind};
 use crate::component::resource::handle;
 use crate::component::signature::TypeList;
@@ -61,7 +61,32 @@ pub fn checked(run: impl FnOnce() -> Result<()>) -> Result<(TypeList, TypeList)>
 }
 
 const NO_STORE: &str = "it was passed outside of a call";
+const TOO_MUCH: &str =
+    "the terms that guests of the store hold as resources exceed its `memory_size`";
 const TOO_MANY: &str = "the store has 100,000 resources of the host, and may not have more: its guests do not drop them";
+
+/// Terms become resources, all of them or none.
+fn insert(hosted: &mut [Hosted], components: &Components) -> Checked<()> {
+    for index in 0..hosted.len() {
+        let Some(term) = hosted[index].term.take() else {
+            continue;
+        };
+        match components.hosted.insert(term) {
+            Ok(rep) => hosted[index].rep = rep,
+            Err(_) => {
+                remove(&hosted[..index], components);
+                return Err(Problem::new(ProblemKind::Handle(TOO_MUCH)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn remove(hosted: &[Hosted], components: &Components) {
+    for hosted in hosted {
+        components.hosted.remove(hosted.rep);
+    }
+}
 
 /// The last, irreversible step of decoding: handles are moved, terms become resources.
 pub fn commit(
@@ -77,13 +102,16 @@ pub fn commit(
     {
         return Err(Problem::new(ProblemKind::Handle(TOO_MANY)));
     }
-    handle::resolve(&mut image.handles)?;
-    if let Some(components) = components {
-        for hosted in &mut image.hosted {
-            if let Some(term) = hosted.term.take() {
-                hosted.rep = components.hosted.insert(term);
-            }
+    let Some(components) = components else {
+        handle::resolve(&mut image.handles)?;
+        return Ok(image);
+    };
+    insert(&mut image.hosted, &components)?;
+    match handle::resolve(&mut image.handles) {
+        Ok(()) => Ok(image),
+        Err(problem) => {
+            remove(&image.hosted, &components);
+            Err(problem)
         }
     }
-    Ok(image)
 }

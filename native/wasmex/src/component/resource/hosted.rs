@@ -1,15 +1,21 @@
 //! Resources implemented in Elixir: terms that a guest knows by index.
 
+use crate::guest::held::Held;
 use crate::guest::host_term::HostTerm;
+use crate::vm::error::Result;
 use rustler::{Env, Term};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Maximum number of terms in a store; a guest that never drops any would fill the host's memory.
 pub const MOST: usize = 100_000;
 
 /// The terms of one store, by index.
 #[derive(Default)]
-pub struct HostedTable(Mutex<Slots>);
+pub struct HostedTable {
+    slots: Mutex<Slots>,
+    /// What they may take together.
+    held: OnceLock<Arc<Held>>,
+}
 
 #[derive(Default)]
 struct Slots {
@@ -19,7 +25,12 @@ struct Slots {
 
 impl HostedTable {
     fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets what they may take together; before the first of them is added.
+    pub fn limit(&self, held: &Arc<Held>) {
+        let _ = self.held.set(held.clone());
     }
 
     /// Whether this many more fit.
@@ -29,9 +40,10 @@ impl HostedTable {
     }
 
     /// Adds a term and returns its index.
-    pub fn insert(&self, term: HostTerm) -> u32 {
+    pub fn insert(&self, term: HostTerm) -> Result<u32> {
+        let term = term.charged(self.held.get())?;
         let mut slots = self.lock();
-        match slots.free.pop() {
+        Ok(match slots.free.pop() {
             Some(index) => {
                 slots.entries[index as usize] = Some(term);
                 index
@@ -40,7 +52,7 @@ impl HostedTable {
                 slots.entries.push(Some(term));
                 slots.entries.len() as u32 - 1
             }
-        }
+        })
     }
 
     /// The term. With `take` it is removed, because ownership passes to the caller.

@@ -1,0 +1,63 @@
+//! The memory of terms that a store's guests hold as references and resources.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the terms of one store take, and may take together.
+pub struct Held {
+    most: u64,
+    bytes: AtomicU64,
+}
+
+/// What one term takes, until it is dropped.
+pub struct Charge {
+    held: Arc<Held>,
+    bytes: u64,
+}
+
+/// A term takes a reference besides its words.
+const REFERENCE: u64 = 64;
+
+const WORD: u64 = 8;
+
+impl Held {
+    /// At most this many bytes.
+    pub fn new(most: u64) -> Arc<Self> {
+        let bytes = AtomicU64::new(0);
+        Arc::new(Held { most, bytes })
+    }
+
+    /// Counts a term of this many words; `None` if it does not fit.
+    pub fn charge(self: &Arc<Self>, words: u64) -> Option<Charge> {
+        let bytes = words.saturating_mul(WORD).saturating_add(REFERENCE);
+        let add = |held: u64| held.checked_add(bytes).filter(|held| *held <= self.most);
+        let order = Ordering::Relaxed;
+        self.bytes.fetch_update(order, order, add).ok()?;
+        let held = self.clone();
+        Some(Charge { held, bytes })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.held.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Held;
+
+    #[test]
+    fn terms_count_until_they_are_dropped() {
+        let held = Held::new(1_000);
+        let first = held.charge(50);
+        assert!(first.is_some());
+        let second = held.charge(50);
+        assert!(second.is_some());
+        assert!(held.charge(50).is_none());
+        assert!(held.charge(u64::MAX).is_none());
+        drop(first);
+        assert!(held.charge(50).is_some());
+    }
+}

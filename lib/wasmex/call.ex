@@ -120,17 +120,15 @@ defmodule Wasmex.Call do
 
   # As most imports are: of the table that was used last, without a deadline or an observer.
   def advance(
-        {:import, table, memory, index, serial, params},
-        %{imports: {table, memory, functions, context}, observer: nil, deadline: :infinity} = call
-      ) do
-    context = with_caller(context, call, serial)
-    resume(call.store, serial, apply_import(elem(functions, index), context, params), call)
-  end
+        {:import, table, memory, _index, _serial, _params} = step,
+        %{imports: {table, memory, _, _} = imports, observer: nil, deadline: :infinity} = call
+      ),
+      do: run_imports(step, imports, call.store, call)
 
   def advance({:import, table, memory, index, serial, params}, call) do
     %{store: store} = call = with_imports(call, table, memory, serial)
     {_table, _memory, functions, context} = call.imports
-    result = run_import(elem(functions, index), with_caller(context, call, serial), params, call)
+    result = run_import(elem(functions, index), with_caller(context, store, serial), params, call)
 
     case expired?(call) and extend(call) do
       false -> resume(store, serial, result, call)
@@ -149,11 +147,31 @@ defmodule Wasmex.Call do
     end
   end
 
-  # Functions of components get no context.
-  defp with_caller(nil, _call, _serial), do: nil
+  # A guest may call them in a loop, so what they share is not looked up in the call each time.
+  defp run_imports(
+         {:import, table, memory, index, serial, params},
+         {table, memory, functions, context} = imports,
+         store,
+         call
+       ) do
+    context = with_caller(context, store, serial)
 
-  defp with_caller(context, call, serial) do
-    caller = %StoreOrCaller{resource: {call.store, serial}, reference: context.caller}
+    case apply_import(elem(functions, index), context, params) do
+      {:returned, value} ->
+        store |> Native.call_resume(serial, value) |> run_imports(imports, store, call)
+
+      raised ->
+        resume(store, serial, raised, call)
+    end
+  end
+
+  defp run_imports(step, _imports, _store, call), do: advance(step, call)
+
+  # Functions of components get no context.
+  defp with_caller(nil, _store, _serial), do: nil
+
+  defp with_caller(context, store, serial) do
+    caller = %StoreOrCaller{resource: {store, serial}, reference: context.caller}
     %{context | caller: caller}
   end
 

@@ -3,6 +3,9 @@ cache = Path.join(System.tmp_dir!(), "wasmex-test-#{System.pid()}")
 System.put_env("WASMEX_CACHE", cache)
 System.at_exit(fn _status -> File.rm_rf(cache) end)
 
+# Long compiles are logged; tests that want it turn it on.
+Logger.put_module_level(Wasmex.Compiler.Notice, :none)
+
 # Kills, floods and races take their time: `mix test --include stress`. So does what starts many VMs, or has to be
 # installed first: `--include package`. The gate runs both.
 # Waits end when what they wait for is there; these bounds are for machines that have much else to do.

@@ -83,7 +83,7 @@ defmodule Wasmex.Compiler do
   """
 
   alias Wasmex.Cache.Disk
-  alias Wasmex.Compiler.{Helper, InProcess, Options, Queue}
+  alias Wasmex.Compiler.{Helper, InProcess, Notice, Options, Queue}
   alias Wasmex.Components.Component
   alias Wasmex.{Error, Native, Wat}
 
@@ -122,7 +122,8 @@ defmodule Wasmex.Compiler do
   def module(engine, code, options) do
     case {cache(engine, code, options), options.where} do
       {nil, :in_process} ->
-        InProcess.await(&Native.module_compile(engine, code, &1, &2))
+        compile = fn -> InProcess.await(&Native.module_compile(engine, code, &1, &2)) end
+        Notice.run(:module, code, false, compile)
 
       {cache, _} ->
         with {:ok, artefact} <- artefact(cache, :module, engine, code, options),
@@ -137,7 +138,11 @@ defmodule Wasmex.Compiler do
   def component(engine, code, names, options) do
     case {cache(engine, code, options), options.where} do
       {nil, :in_process} ->
-        InProcess.await(&Native.component_compile(engine, code, names, &1, &2))
+        compile = fn ->
+          InProcess.await(&Native.component_compile(engine, code, names, &1, &2))
+        end
+
+        Notice.run(:component, code, false, compile)
 
       {cache, _} ->
         with {:ok, artefact} <- artefact(cache, :component, engine, code, options),
@@ -162,10 +167,11 @@ defmodule Wasmex.Compiler do
     end
   end
 
-  defp artefact(nil, kind, engine, code, options), do: precompile(kind, engine, code, options)
-
-  defp artefact(cache, kind, engine, code, options),
-    do: Disk.fetch(cache, kind, engine, code, fn -> precompile(kind, engine, code, options) end)
+  defp artefact(cache, kind, engine, code, options) do
+    precompile = fn -> precompile(kind, engine, code, options) end
+    make = fn -> Notice.run(kind, code, cache != nil, precompile) end
+    if cache, do: Disk.fetch(cache, kind, engine, code, make), else: make.()
+  end
 
   @doc false
   # Returns wasmtime's artefact, without a digest.

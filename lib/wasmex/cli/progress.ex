@@ -9,13 +9,19 @@ defmodule Wasmex.CLI.Progress do
   @spec run(String.t(), (() -> result)) :: result when result: term()
   def run(label, function) do
     watcher = if terminal?(), do: spawn(fn -> wait(label) end)
+    Process.put(__MODULE__, true)
 
     try do
       function.()
     after
+      Process.delete(__MODULE__)
       if watcher, do: stop(watcher)
     end
   end
+
+  @doc "Whether this process is in a function that `run/2` runs."
+  @spec shown?() :: boolean()
+  def shown?, do: Process.get(__MODULE__, false)
 
   # Standard output belongs to the task. `:io.columns` returns an error if the device is not a terminal.
   defp terminal?, do: match?({:ok, _}, :io.columns(:standard_error))

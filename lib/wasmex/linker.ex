@@ -75,9 +75,16 @@ defmodule Wasmex.Linker do
     resolve = fn -> Native.template_new(module, declarations, functions, hosts, store) end
 
     case Access.run(resolve, fn -> store end) do
-      {:ok, resource} -> {:ok, %Template{resource: resource, reference: make_ref()}}
+      {:ok, resource} -> {:ok, template(resource, module)}
       {:error, %Error{} = error} -> {:error, error}
     end
+  end
+
+  # The exports are listed on a dirty scheduler, and moving there takes longer than running a small program.
+  defp template(resource, module) do
+    start = module |> Native.module_exports() |> List.keyfind("_start", 0)
+    program? = match?({_, {:fn, [], []}}, start)
+    %Template{resource: resource, reference: make_ref(), program?: program?}
   end
 
   # Preview 1, and the two versions of its sockets; a store may have less.

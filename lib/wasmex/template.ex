@@ -19,9 +19,10 @@ defmodule Wasmex.Template do
   alias Wasmex.{Call, Instance, Native, Options, StoreOrCaller, Telemetry}
   alias Wasmex.Call.Context
 
-  defstruct resource: nil, reference: nil
+  # `program?`: whether its module is known to be a WASI program, so that runs need not look at its exports again.
+  defstruct resource: nil, reference: nil, program?: false
 
-  @type t :: %__MODULE__{resource: reference(), reference: reference()}
+  @type t :: %__MODULE__{resource: reference(), reference: reference(), program?: boolean()}
 
   @options Options.table(Options.Call.limits(), "Wasmex.Template.instantiate/3")
 

@@ -141,6 +141,8 @@ defmodule Wasmex.Program.Source do
 
   defp check(_source, %{entry: entry, invoke: invoke}) when entry != nil or invoke != nil, do: :ok
 
+  defp check(%{template: %Template{program?: true}}, _options), do: :ok
+
   defp check(%{module: module, kind: kind, name: name}, _options) do
     with {:not, what, calls} <- kind.program?(module),
          do: {:error, no_program(module, name, what, calls)}

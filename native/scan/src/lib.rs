@@ -39,7 +39,7 @@ pub fn binary(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
     tally.check(Limit::Size, length(bytes), 0)?;
     let mut reader = Reader::new(bytes);
     let (scanned, is_component) = match bytes.get(4..8) {
-        Some([_, _, 0, 0]) => (module::scan(&mut reader, &mut tally), false),
+        Some(_) if is_module(bytes) => (module::scan(&mut reader, &mut tally), false),
         Some(_) => (component::scan(&mut reader, &mut tally), true),
         None => return Ok(()),
     };
@@ -49,6 +49,11 @@ pub fn binary(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
         Err(Stop::Malformed(offset)) if is_component => Err(Refusal::Malformed { offset }),
         Ok(()) | Err(Stop::Malformed(_)) => Ok(()),
     }
+}
+
+/// Whether these bytes are a core module rather than a component, by the fields for the version.
+pub fn is_module(bytes: &[u8]) -> bool {
+    matches!(bytes.get(4..8), Some([_, _, 0, 0]))
 }
 
 /// Scans a module or a component in the text format. Its parser has a recursion limit of its own.

@@ -98,7 +98,7 @@ fn check_path(path: &Path, deeper: usize, limits: &Limits, files: &mut Wit) -> R
 /// The parser allocates what the sections of a core module claim, so that those are rejected here; it reads components
 /// only. The scan rejects components with such sections.
 fn check_component(bytes: &[u8], limits: &Limits) -> Result<()> {
-    if let Some([_, _, 0, 0]) = bytes.get(4..8) {
+    if scan::is_module(bytes) {
         let text = "Failed to parse WIT: expected a component or a WIT package, got a core module";
         return Err(Error::text(atoms::wit(), text));
     }

@@ -16,16 +16,27 @@ pub fn bodies(section: &mut Reader, tally: &mut Tally, module: &Module) -> Read<
         let size = section.u32()?.into();
         tally.check(Limit::FunctionSize, size, at)?;
         let mut body = section.take(size)?;
-        let locals = locals(&mut body, tally)?;
-        let passed = module.own_function(index);
-        counts.begin(locals.saturating_add(passed));
-        match instructions(&mut body, tally, module, (passed, &mut counts), at) {
-            // The parser stops here, before anything is compiled.
+        match body_of(index, &mut body, tally, module, &mut counts, at) {
+            // The parser goes on with the next one.
             Ok(()) | Err(Stop::Malformed(_)) => {}
             Err(refused) => return Err(refused),
         }
     }
     Ok(())
+}
+
+fn body_of(
+    index: u32,
+    body: &mut Reader,
+    tally: &mut Tally,
+    module: &Module,
+    counts: &mut Counts,
+    at: usize,
+) -> Read<()> {
+    let locals = locals(body, tally)?;
+    let passed = module.own_function(index);
+    counts.begin(locals.saturating_add(passed));
+    instructions(body, tally, module, (passed, counts), at)
 }
 
 /// How many locals there are.

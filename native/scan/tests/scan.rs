@@ -276,6 +276,18 @@ fn functions_have_a_size_and_locals() {
 }
 
 /// A module of so many globals of the value type, with this body.
+/// Parsers read on after a body that they do not understand; wit-parser allocates what the next one claims.
+#[test]
+fn bodies_after_a_malformed_one_count() {
+    let malformed = sized(&[1, 0xff]);
+    let claims = uleb(0x7fff_fffc);
+    let code = section(10, &[vec![2], malformed, claims].concat());
+    let bytes = module(&[code]);
+    let expected = Some((Limit::FunctionSize, 0x7fff_fffc));
+    assert_eq!(refused(&bytes), expected);
+    assert_eq!(refused(&component(&[section(1, &bytes)])), expected);
+}
+
 fn globals(count: usize, ty: &[u8], value: &[u8], body: &[u8]) -> Vec<u8> {
     let global = [ty, value, &[0x0b]].concat();
     let types = [

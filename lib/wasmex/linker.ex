@@ -67,7 +67,17 @@ defmodule Wasmex.Linker do
   @spec instantiate_pre(t(), Wasmex.Module.t(), keyword()) ::
           {:ok, Template.t()} | {:error, Exception.t()}
   def instantiate_pre(%__MODULE__{} = linker, %Wasmex.Module{resource: module}, opts \\ []) do
-    opts = Options.new!(opts, @options)
+    with {:ok, template} <- resolve(linker, module, Options.new!(opts, @options)) do
+      start = module |> Native.module_exports() |> List.keyfind("_start", 0)
+      {:ok, %{template | program?: match?({_, {:fn, [], []}}, start)}}
+    end
+  end
+
+  @doc false
+  # The same for one run, which has looked at the exports itself. They are listed on a dirty scheduler, and moving there
+  # takes longer than running a small program.
+  @spec resolve(t(), reference()) :: {:ok, Template.t()} | {:error, Exception.t()}
+  def resolve(%__MODULE__{} = linker, module, opts \\ %{store: nil}) do
     {declarations, functions} = Imports.prepare(linker.imports)
     store = if opts.store, do: opts.store |> StoreOrCaller.split() |> elem(0)
 
@@ -75,16 +85,9 @@ defmodule Wasmex.Linker do
     resolve = fn -> Native.template_new(module, declarations, functions, hosts, store) end
 
     case Access.run(resolve, fn -> store end) do
-      {:ok, resource} -> {:ok, template(resource, module)}
+      {:ok, resource} -> {:ok, %Template{resource: resource, reference: make_ref()}}
       {:error, %Error{} = error} -> {:error, error}
     end
-  end
-
-  # The exports are listed on a dirty scheduler, and moving there takes longer than running a small program.
-  defp template(resource, module) do
-    start = module |> Native.module_exports() |> List.keyfind("_start", 0)
-    program? = match?({_, {:fn, [], []}}, start)
-    %Template{resource: resource, reference: make_ref(), program?: program?}
   end
 
   # Preview 1, and the two versions of its sockets; a store may have less.

@@ -133,11 +133,17 @@ defmodule Wasmex.Program.Source do
 
   defp resolved(source) do
     case source.kind.link(source.module, %{}, false) do
-      {:ok, template} -> template
+      {:ok, template} -> known(template, source)
       # The error is reported when it is linked for a run.
       {:error, _} -> nil
     end
   end
+
+  # It is kept for many runs.
+  defp known(%Template{} = template, %{module: module, kind: kind}),
+    do: %{template | program?: kind.program?(module) == :ok}
+
+  defp known(template, _source), do: template
 
   defp check(_source, %{entry: entry, invoke: invoke}) when entry != nil or invoke != nil, do: :ok
 

@@ -74,9 +74,9 @@ defmodule Wasmex.Program.Kind.Core do
   end
 
   @impl true
-  def link(%Module{} = module, imports, traced?) do
+  def link(%Module{resource: module}, imports, traced?) do
     wasi = if traced?, do: :traced, else: true
-    Linker.instantiate_pre(%Linker{imports: imports, wasi: wasi}, module)
+    Linker.resolve(%Linker{imports: imports, wasi: wasi}, module)
   end
 
   @impl true

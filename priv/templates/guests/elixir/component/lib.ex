@@ -7,5 +7,6 @@ defmodule @Name@ do
       #=> {:ok, "Hello, Ada!"}
   """
 
-  use Wasmex.Component, path: "priv/guests/@name@.wasm"
+  # The docs of functions come from the WIT.
+  use Wasmex.Component, path: "priv/guests/@name@.wasm", wit: "guests/@name@/wit"
 end

@@ -146,7 +146,7 @@ defmodule Wasmex.Cluster do
       {Registry, keys: :unique, name: Wasmex.Cluster.Keys},
       {DynamicSupervisor, name: Wasmex.Cluster.Keepers, strategy: :one_for_one},
       Callers,
-      Sweeper,
+      {Sweeper, opts},
       {Members, opts}
     ]
 

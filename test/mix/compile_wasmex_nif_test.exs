@@ -154,6 +154,8 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
     end
   end
 
+  # The two below compile the library in another project: `mix test --only package`.
+  @tag :package
   test "a path dependency of another project loads the library, without cargo once it is built",
        %{tmp_dir: dir} do
     context = %{cargo: stub_cargo(dir, "exit 1")}
@@ -167,6 +169,7 @@ defmodule Mix.Tasks.Compile.WasmexNifTest do
     assert cargo_calls(context) == []
   end
 
+  @tag :package
   test "WASMEX_NIF_PATH loads a prebuilt library where there is no Rust", %{tmp_dir: dir} do
     wasmex = Path.join(dir, "wasmex")
     File.mkdir_p!(wasmex)

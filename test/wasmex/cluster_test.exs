@@ -123,7 +123,7 @@ defmodule Wasmex.ClusterTest do
     # So many calls that each of the nodes has one.
     defp spinning(name, peers, tasks) do
       if Enum.any?(peers, &idle?(&1, name)) do
-        task = Task.async(fn -> Cluster.call(name, "spin", "", timeout: 5_000) end)
+        task = Task.async(fn -> Cluster.call(name, "spin", "", timeout: 3_000) end)
         Process.sleep(10)
         spinning(name, peers, [task | tasks])
       else

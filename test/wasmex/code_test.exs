@@ -89,16 +89,17 @@ defmodule Wasmex.CodeTest do
     assert Store.get(used) == :error
   end
 
-  describe "between nodes" do
-    setup do
-      case Peers.distributed() do
-        :ok -> :ok
-        {:error, reason} -> flunk(reason)
-      end
+  # Two for all of them.
+  setup_all do
+    case Peers.distributed() do
+      :ok -> %{peers: Peers.start(2)}
+      {:error, reason} -> flunk(reason)
     end
+  end
 
-    test "code is fetched once from a node that has it, and what is compiled comes along" do
-      [{_, a}, {_, b}] = Peers.start(2)
+  describe "between nodes" do
+    test "code is fetched once from a node that has it, and what is compiled comes along",
+         %{peers: [{_, a}, {_, b}]} do
       {:ok, code} = Code.new({:bytes, wat(unique())}, name: "n")
       {:ok, _} = Code.compiled(code)
 
@@ -114,8 +115,7 @@ defmodule Wasmex.CodeTest do
       assert :erpc.call(b, Store, :size, [other.hash]) == {:ok, other.size}
     end
 
-    test "a large one comes in parts; closures and messages carry it" do
-      [{_, a}] = Peers.start(1)
+    test "a large one comes in parts; closures and messages carry it", %{peers: [{_, a} | _]} do
       filler = :binary.copy("x", 5_000_000)
 
       wat =
@@ -125,13 +125,17 @@ defmodule Wasmex.CodeTest do
       assert code.size > 5_000_000
       Application.put_env(:wasmex, :code_artefacts, false)
       :erpc.call(a, Application, :put_env, [:wasmex, :code_artefacts, false])
-      on_exit(fn -> Application.delete_env(:wasmex, :code_artefacts) end)
+
+      on_exit(fn ->
+        Application.delete_env(:wasmex, :code_artefacts)
+        :erpc.call(a, Application, :delete_env, [:wasmex, :code_artefacts])
+      end)
+
       assert on(a, code) == {:ok, [5]}
       assert :erpc.call(a, Store, :size, [code.hash]) == {:ok, code.size}
     end
 
-    test "a packed one needs no other node" do
-      [{_, a}] = Peers.start(1)
+    test "a packed one needs no other node", %{peers: [{_, a} | _]} do
       {:ok, packed} = Code.pack(Code.new!({:bytes, wat(unique())}))
       assert {:ok, _} = on(a, %{packed | origin: :"nobody@127.0.0.1"})
     end

@@ -13,13 +13,9 @@ defmodule Wasmex.HandlesTest do
       {:error, reason} -> flunk(reason)
     end
 
-    %{good: Handles.make()}
-  end
-
-  # A node, and handles of it.
-  defp peer do
+    # A node, and handles of it.
     [{_peer, node}] = Peers.start(1)
-    {node, :erpc.call(node, Handles, :keep, [])}
+    %{good: Handles.make(), node: node, foreign: :erpc.call(node, Handles, :keep, [])}
   end
 
   defp outcome(fun) do
@@ -29,8 +25,11 @@ defmodule Wasmex.HandlesTest do
   end
 
   describe "a handle of another node" do
-    test "says so in every public function that takes one", %{good: good} do
-      {node, foreign} = peer()
+    test "says so in every public function that takes one", %{
+      good: good,
+      node: node,
+      foreign: foreign
+    } do
       uses = Handles.uses()
       assert length(uses) > 130
 
@@ -53,8 +52,8 @@ defmodule Wasmex.HandlesTest do
 
     defp told?(_outcome, _node), do: false
 
-    test "says so as an import, an argument, a pipe and a listener", %{good: good} do
-      {node, foreign} = peer()
+    test "says so as an import, an argument, a pipe and a listener", context do
+      %{good: good, node: node, foreign: foreign} = context
       store = good[StoreOrCaller]
       instance = good[Instance]
 
@@ -97,8 +96,8 @@ defmodule Wasmex.HandlesTest do
       end
     end
 
-    test "is inspected without the native side, and works when it comes home", %{good: good} do
-      {node, foreign} = peer()
+    test "is inspected without the native side, and works when it comes home", context do
+      %{good: good, node: node, foreign: foreign} = context
       for {_kind, handle} <- foreign, do: assert(inspect(handle) =~ "#Wasmex." or is_map(handle))
       instance = Map.fetch!(foreign, Instance)
       assert :erpc.call(node, Instance, :call, [instance, "f", [7]]) == {:ok, [7]}

@@ -7,18 +7,20 @@ defmodule Wasmex.Cluster.Sweeper do
 
   alias Wasmex.Cluster.{Keyed, Nodes, Uses}
 
-  @interval 1_000
+  # Changes are handled once in this many heartbeats.
+  @beats 5
 
-  # The last change of the cluster that was handled; `:again` if some keys could not be moved.
-  defstruct seen: nil
+  # `interval` in ms. `seen`: the last change of the cluster that was handled, nil if some keys could not be moved.
+  @enforce_keys [:interval]
+  defstruct [:interval, :seen]
 
-  @spec start_link(term()) :: GenServer.on_start()
-  def start_link(_opts), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+  @spec start_link(map()) :: GenServer.on_start()
+  def start_link(opts), do: GenServer.start_link(__MODULE__, opts, name: __MODULE__)
 
   @impl true
-  def init(nil) do
+  def init(opts) do
     Uses.open()
-    {:ok, look_later(%__MODULE__{})}
+    {:ok, look_later(%__MODULE__{interval: @beats * opts.heartbeat})}
   end
 
   @impl true
@@ -33,7 +35,7 @@ defmodule Wasmex.Cluster.Sweeper do
   defp swept(state, changes), do: %{state | seen: if(Keyed.sweep() == :ok, do: changes)}
 
   defp look_later(state) do
-    Process.send_after(self(), :look, @interval)
+    Process.send_after(self(), :look, state.interval)
     state
   end
 end

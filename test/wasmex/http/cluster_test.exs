@@ -15,14 +15,16 @@ defmodule Wasmex.HTTP.ClusterTest do
            (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))))|
   end
 
-  # This node and another one, of which only this one has a server and a folder.
-  setup %{tmp_dir: dir} do
+  setup_all do
     case Peers.distributed() do
-      :ok -> :ok
+      :ok -> %{shared: hd(Peers.start(1))}
       {:error, reason} -> flunk(reason)
     end
+  end
 
-    [{_, node} = peer] = Peers.start(1)
+  # This node and another one, of which only this one has a server and a folder.
+  setup %{tmp_dir: dir, shared: shared} = context do
+    {_, node} = peer = if context[:killed], do: hd(Peers.start(1)), else: shared
     {:ok, _} = ClusterGuest.start(heartbeat: 20, follow: true)
     {:ok, _} = :erpc.call(node, ClusterGuest, :start, [[heartbeat: 20, follow: true]])
     Guest.wait_until(fn -> length(Cluster.nodes()) == 2 end)
@@ -32,9 +34,17 @@ defmodule Wasmex.HTTP.ClusterTest do
     on_exit(fn ->
       if Process.alive?(server), do: Server.stop(server)
       if pid = Process.whereis(Cluster), do: Supervisor.stop(pid)
+      unless context[:killed], do: left(node)
     end)
 
     {:ok, server: server, port: Server.port(server), node: node, peer: peer}
+  end
+
+  defp left(node) do
+    :ok = :erpc.call(node, Supervisor, :stop, [Cluster])
+
+    for name <- :erpc.call(node, Deploy, :names, []),
+        do: :erpc.call(node, Deploy, :undeploy, [name])
   end
 
   defp get(port, path), do: port |> Client.get(path) |> then(&{elem(&1, 0), elem(&1, 2)})
@@ -64,6 +74,7 @@ defmodule Wasmex.HTTP.ClusterTest do
     Guest.wait_until(fn -> there(node, "f") == [] end)
   end
 
+  @tag :killed
   test "a request for a function that is elsewhere runs there, with bodies in parts", context do
     %{server: server, port: port, node: node, peer: peer, tmp_dir: dir} = context
     File.cp!("test/guests/component_http/component_http.wasm", Path.join(dir, "g.wasm"))

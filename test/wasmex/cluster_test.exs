@@ -228,9 +228,12 @@ defmodule Wasmex.ClusterTest do
       Task.await_many(tasks, 60_000)
     end
 
-    # Bytes: they start again after 255.
-    defp counted?(results),
-      do: results == for(n <- 1..length(results), do: {:ok, <<rem(n, 256)>>})
+    # The first result that is not the number of its call, with those before. Bytes: they start again after 255.
+    defp miscounted(results) do
+      for {result, n} <- Enum.with_index(results, 1),
+          result != {:ok, <<n>>},
+          do: {n, Enum.slice(results, max(n - 3, 0), 5)}
+    end
 
     test "lose no call and no state while versions change, nodes join and leave", %{name: name} do
       [{_, a}] = cluster(1)
@@ -252,7 +255,7 @@ defmodule Wasmex.ClusterTest do
       for node <- [a, b], do: assert(:erpc.call(node, Cluster, :drain, [5_000]) == :ok)
       Guest.wait_until(fn -> Cluster.Keyed.count() == 12 end)
       results = stopped(tasks)
-      assert Enum.all?(results, &counted?/1)
+      assert Enum.flat_map(results, &Enum.take(miscounted(&1), 1)) == []
       for node <- [a, b], do: assert(:erpc.call(node, Cluster.Keyed, :count, []) == 0)
     end
 

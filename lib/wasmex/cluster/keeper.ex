@@ -43,7 +43,8 @@ defmodule Wasmex.Cluster.Keeper do
           {:ok, Uses.seat(), Guest.t(), pid()} | {:error, Exception.t()} | later()
   def enter(name, key, version, left) do
     case Registry.lookup(@keys, {name, key}) do
-      [{pid, %Guest{version: ^version} = guest}] ->
+      # Or a newer one, if the caller has read the routes just before a deploy.
+      [{pid, %Guest{version: newer} = guest}] when newer >= version ->
         seated(name, key, pid, guest)
 
       # Another version was deployed: the keeper replaces the guest and moves the state.
@@ -57,7 +58,7 @@ defmodule Wasmex.Cluster.Keeper do
         pid |> ask(:ready, left) |> again(name, key, version, left)
 
       [] ->
-        name |> begin(key, :ask) |> ready(left) |> again(name, key, version, left)
+        name |> begin(key) |> ask(:ready, left) |> again(name, key, version, left)
     end
   end
 
@@ -91,16 +92,12 @@ defmodule Wasmex.Cluster.Keeper do
     {:later, %Error{reason: :node_down, details: %{node: node(), message: message}}}
   end
 
-  defp begin(name, key, from) do
-    child = {__MODULE__, {name, key, from}}
-
-    case DynamicSupervisor.start_child(Wasmex.Cluster.Keepers, child) do
-      {:ok, pid} -> {:new, pid}
-      {:error, {:already_started, pid}} -> {:present, pid}
+  defp begin(name, key) do
+    case DynamicSupervisor.start_child(Wasmex.Cluster.Keepers, {__MODULE__, {name, key}}) do
+      {:ok, pid} -> pid
+      {:error, {:already_started, pid}} -> pid
     end
   end
-
-  defp ready({_how, pid}, left), do: ask(pid, :ready, left)
 
   # The reply of a keeper; `:gone` if it has ended or takes too long.
   defp ask(pid, request, left) do
@@ -125,20 +122,29 @@ defmodule Wasmex.Cluster.Keeper do
     end
   end
 
-  @doc "Creates a key's guest with the state from another node. `:present` if this node has one."
-  @spec give(term(), term(), saved()) :: :ok | :present | :busy
-  def give(name, key, saved) do
-    case begin(name, key, {:given, saved}) do
-      {:new, pid} -> if ask(pid, :ready, @patience) == :ok, do: :ok, else: :busy
-      {:present, pid} -> if ask(pid, :ready, @patience) == :ok, do: :present, else: :busy
-    end
+  @doc "Creates a key's guest here, if there is none, with the state from the node that has it."
+  @spec pull(term(), term()) :: :ok | :busy
+  def pull(name, key) do
+    if name |> begin(key) |> ask(:ready, @patience) == :ok, do: :ok, else: :busy
   end
 
-  @doc "Moves the guest to another node, or closes it (`:nowhere`). `:busy` if it is still here."
-  @spec move(pid(), node() | :nowhere) :: :ok | :busy
-  def move(pid, to) do
-    with :gone <- ask(pid, {:move, to}, 3 * @patience),
-         do: if(Process.alive?(pid), do: :busy, else: :ok)
+  @doc "Moves a guest of this node to another one, or closes it (`:nowhere`). `:busy` if it is still here."
+  @spec move({term(), term()}, pid(), node() | :nowhere) :: :ok | :busy
+  def move(_key, pid, :nowhere), do: replace(pid)
+
+  def move({name, key}, pid, to) do
+    case ask(pid, :part, 2 * @patience) do
+      # The new keeper takes it, and this one ends, as it does if the other node has one already.
+      :pull ->
+        pulled = Remote.call(to, :pull, [name, key], Timeout.deadline(@patience))
+        if pulled == :ok, do: replace(pid), else: :busy
+
+      :gone ->
+        if Process.alive?(pid), do: :busy, else: :ok
+
+      result ->
+        result
+    end
   end
 
   @doc "Ends a guest that may not be served any more, if so."
@@ -148,29 +154,27 @@ defmodule Wasmex.Cluster.Keeper do
     :ok
   end
 
-  @doc "Ends a guest that cannot be called any more; the next call creates one."
+  @doc "Ends a guest; the next call creates one."
   @spec replace(pid()) :: :ok
   def replace(pid) do
     ask(pid, :replace, @patience)
     :ok
   end
 
-  @spec start_link({term(), term(), :ask | {:given, saved()}}) :: GenServer.on_start()
-  def start_link({name, key, _from} = argument) do
-    registered = {:via, Registry, {@keys, {name, key}, nil}}
-    GenServer.start_link(__MODULE__, argument, name: registered)
-  end
+  @spec start_link({term(), term()}) :: GenServer.on_start()
+  def start_link({_name, _key} = key),
+    do: GenServer.start_link(__MODULE__, key, name: {:via, Registry, {@keys, key, nil}})
 
   # The guest is created afterwards, so that other keys need not wait for it.
   @impl true
-  def init({name, key, from}) do
+  def init({name, key}) do
     Process.flag(:trap_exit, true)
-    {:ok, %__MODULE__{name: name, key: key}, {:continue, from}}
+    {:ok, %__MODULE__{name: name, key: key}, {:continue, :create}}
   end
 
   @impl true
-  def handle_continue(from, keeper) do
-    case create(keeper, from) do
+  def handle_continue(:create, keeper) do
+    case create(keeper) do
       {:ok, keeper} ->
         {:noreply, publish(keeper, keeper.guest)}
 
@@ -181,11 +185,11 @@ defmodule Wasmex.Cluster.Keeper do
     end
   end
 
-  defp create(keeper, from) do
+  defp create(keeper) do
     with {:ok, epoch} <- Nodes.may_create(),
          {:ok, keeper} <- made(keeper, epoch) do
       # Other nodes may have been lost while they were asked.
-      with {:ok, saved, lenders} <- state(keeper, from),
+      with {:ok, saved, lenders} <- state(keeper),
            {:ok, ^epoch} <- Nodes.may_create(),
            :ok <- restore(keeper, saved) do
         for pid <- lenders, do: send(pid, {:taken, self()})
@@ -206,9 +210,7 @@ defmodule Wasmex.Cluster.Keeper do
   end
 
   # All nodes are asked, also if the state is not moved: the guest there ends.
-  defp state(_keeper, {:given, saved}), do: {:ok, saved, []}
-
-  defp state(keeper, :ask) do
+  defp state(keeper) do
     args = [keeper.name, keeper.key, self()]
     deadline = Timeout.deadline(@patience)
     replies = Remote.each(Nodes.others_in_view(), :take, args, deadline)
@@ -253,8 +255,9 @@ defmodule Wasmex.Cluster.Keeper do
   def handle_call(_request, _from, %{failed: error} = keeper) when error != nil,
     do: {:reply, error, keeper}
 
-  def handle_call({:upgrade, version}, _from, %{guest: %{version: version}} = keeper),
-    do: {:reply, :ok, keeper}
+  def handle_call({:upgrade, version}, _from, %{guest: %{version: newer}} = keeper)
+      when newer >= version,
+      do: {:reply, :ok, keeper}
 
   def handle_call({:upgrade, _version}, _from, %{taker: taker} = keeper) when taker != nil,
     do: {:reply, moving(keeper.name), keeper}
@@ -299,27 +302,20 @@ defmodule Wasmex.Cluster.Keeper do
     end
   end
 
-  def handle_call({:move, _to}, _from, %{taker: taker} = keeper) when taker != nil,
+  def handle_call(:part, _from, %{taker: taker} = keeper) when taker != nil,
     do: {:reply, :busy, keeper}
 
-  def handle_call({:move, :nowhere}, _from, keeper), do: {:stop, :normal, :ok, keeper}
-
-  def handle_call({:move, to}, _from, keeper) do
-    with {:ok, saved} <- saved(keeper),
-         reply when reply != :busy <- given(keeper, saved, to) do
-      {:stop, :normal, :ok, keeper}
-    else
-      _ -> {:reply, :busy, publish(keeper, keeper.guest)}
+  # Without state there is nothing to move.
+  def handle_call(:part, _from, %{functions: nil} = keeper) do
+    case saved(keeper) do
+      {:ok, :nothing} -> {:stop, :normal, :ok, keeper}
+      _busy -> {:reply, :busy, publish(keeper, keeper.guest)}
     end
   end
 
+  def handle_call(:part, _from, keeper), do: {:reply, :pull, keeper}
+
   def handle_call(_other, _from, keeper), do: {:reply, {:error, :unknown_request}, keeper}
-
-  # If the reply is lost, the other node may have the guest, so it ends here.
-  defp given(_keeper, :nothing, _to), do: :ok
-
-  defp given(%{name: name, key: key}, saved, to),
-    do: Remote.call(to, :give, [name, key, saved], Timeout.deadline(@patience))
 
   defp upgrade(keeper) do
     with {:ok, saved} <- saved(keeper),

@@ -8,6 +8,8 @@ defmodule Wasmex.Cluster.Keyed do
   alias Wasmex.{Deploy, Error}
   alias Wasmex.Deploy.Routes
 
+  require Logger
+
   # How long a call follows a key that moves, and the pause between its attempts, in ms.
   @patience 5_000
   @pause 20
@@ -121,11 +123,18 @@ defmodule Wasmex.Cluster.Keyed do
   defp hand_over(keepers, deadline) do
     left = for {key, pid, :busy} <- moved(keepers), do: {key, pid}
 
-    if left != [] and not Timeout.over?(deadline) do
-      Process.sleep(@pause)
-      hand_over(left, deadline)
-    else
-      :ok
+    cond do
+      left == [] ->
+        :ok
+
+      Timeout.over?(deadline) ->
+        Logger.warning(
+          "#{length(left)} guests with keys could not be moved to other nodes in time"
+        )
+
+      true ->
+        Process.sleep(@pause)
+        hand_over(left, deadline)
     end
   end
 
@@ -149,7 +158,7 @@ defmodule Wasmex.Cluster.Keyed do
           to not in [node(), :unconfirmed],
           do: {{name, key}, pid, to}
 
-    move = fn {key, pid, to} -> {key, pid, Keeper.move(pid, to)} end
+    move = fn {key, pid, to} -> {key, pid, Keeper.move(key, pid, to)} end
     opts = [max_concurrency: @moves, ordered: false, timeout: :infinity]
     for {:ok, moved} <- Task.async_stream(strays, move, opts), do: moved
   end

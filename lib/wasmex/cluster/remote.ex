@@ -124,7 +124,7 @@ defmodule Wasmex.Cluster.Remote do
 
   defp run(:keyed, [request, key], deadline), do: Keyed.here(request, key, deadline)
   defp run(:take, [name, key, taker], _deadline), do: Keeper.take(name, key, taker)
-  defp run(:give, [name, key, saved], _deadline), do: Keeper.give(name, key, saved)
+  defp run(:pull, [name, key], _deadline), do: Keeper.pull(name, key)
   defp run(:deploy, [name, code, opts], _deadline), do: Deploy.deploy(name, code, opts)
   defp run(:back, [name], _deadline), do: Deploy.rollback(name)
 

@@ -36,7 +36,10 @@ defmodule Wasmex.Model.Pipes do
   @impl true
   def command(state) do
     pipe = {:var, :pipe}
-    data = oneof([binary(), let(integer(0, 40), &:binary.copy("x", &1))])
+
+    # Around the size from which on a stream keeps the bytes as they are, too; each with bytes of its own.
+    size = oneof([integer(0, 40), oneof([4_095, 4_096, 5_000])])
+    data = oneof([binary(), let(tuple([integer(0, 255), size]), &copies/1)])
 
     frequency([
       {6, {:call, __MODULE__, :write, [pipe, data]}},
@@ -51,6 +54,8 @@ defmodule Wasmex.Model.Pipes do
       {1, {:call, __MODULE__, :close, [pipe]}}
     ])
   end
+
+  defp copies({byte, size}), do: :binary.copy(<<byte>>, size)
 
   def write(pipe, data), do: Pipe.write(pipe, data, 0)
   def read(pipe), do: Pipe.read(pipe)

@@ -84,6 +84,7 @@ pub fn scan(bytes: &mut Reader, tally: &mut Tally) -> Read<()> {
     let mut module = Module::default();
     let mut tables = Tables::new();
     let mut debug = dwarf::Sections::default();
+    let mut broken = None;
     bytes.skip(8)?;
     while !bytes.is_empty() {
         let id = bytes.byte()?;
@@ -94,16 +95,21 @@ pub fn scan(bytes: &mut Reader, tally: &mut Tally) -> Read<()> {
             id => scan_section(id, &mut section, tally, &mut module, &mut tables),
         };
         match scanned {
+            // The parser of WIT reads on after a bad body, and allocates what the next one claims to have.
+            Err(Stop::Malformed(at)) if id == CODE => broken = Some(at),
             // The parser stops here, so nothing after it is compiled; it counts anyway.
             Ok(()) | Err(Stop::Malformed(_)) => {}
             Err(refused) => return Err(refused),
         }
     }
-    match tally.reads_debug() {
-        true => dwarf::scan(&debug, tally),
-        false => Ok(()),
+    if tally.reads_debug() {
+        dwarf::scan(&debug, tally)?;
     }
+    broken.map_or(Ok(()), |at| Err(Stop::Malformed(at)))
 }
+
+/// The section of function bodies.
+const CODE: u8 = 10;
 
 fn scan_section(
     id: u8,
@@ -124,7 +130,7 @@ fn scan_section(
         6 => globals(section, tally, module),
         7 => exports(section, tally),
         9 => segments::elements(section, tally, module, tables),
-        10 => code::bodies(section, tally, module),
+        CODE => code::bodies(section, tally, module),
         11 => segments::data(section, tally, module),
         _ => Ok(()),
     }

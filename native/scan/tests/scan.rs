@@ -583,3 +583,29 @@ fn real_components_are_far_below_the_limit_of_types() {
     }
     assert!(components > 5, "{components}");
 }
+
+#[test]
+fn parts_of_a_component_do_not_claim_more_than_they_have() {
+    let limits = Limits::default();
+    let claims =
+        |bytes: &[u8]| matches!(scan::binary(bytes, &limits), Err(Refusal::Malformed { .. }));
+    let types = section(1, &vector(&[vec![0x60, 0, 0]]));
+    let functions = section(3, &vector(&[vec![0]]));
+    let with_code = |code: &[u8]| module(&[types.clone(), functions.clone(), section(10, code)]);
+    let inside = |bytes: &[u8]| component(&[section(1, bytes)]);
+    // The locals of the first body are incomplete; what follows is read all the same.
+    let body = with_code(&[vec![2, 1, 5], uleb(0x7fff_ffff), vec![0, 0x0b]].concat());
+    assert!(claims(&inside(&body)));
+    assert!(!claims(&inside(&with_code(&[1, 2, 0, 0x0b]))));
+    // The parser of modules allocates nothing, and says best what is wrong.
+    assert_eq!(scan::binary(&body, &limits), Ok(()));
+
+    let mut cut = with_code(&[1, 2, 0, 0x0b]);
+    cut.extend([11, 100, 0]);
+    assert!(claims(&inside(&cut)));
+    let nested = [component(&[]), vec![0, 100, 1, b'x']].concat();
+    assert!(claims(&component(&[
+        section(4, &nested),
+        section(0, &[1; 200])
+    ])));
+}

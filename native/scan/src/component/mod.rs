@@ -27,6 +27,13 @@ pub fn scan(bytes: &mut Reader, tally: &mut Tally) -> Read<()> {
         let at = bytes.at();
         let id = bytes.byte()?;
         let size = bytes.u32()?;
+        // Also not beyond the end of the component that it is in.
+        let left = scopes
+            .left(bytes.at())
+            .and_then(|left| u32::try_from(left).ok());
+        if left.is_some_and(|left| size > left) {
+            return bytes.malformed();
+        }
         let mut section = bytes.clone().take(size.into())?;
         if id == 4 {
             tally.add(Limit::Parts, 1, at)?;
@@ -54,7 +61,7 @@ fn scan_section(
         0 => forgiving(custom(section, tally, &mut dwarf::Sections::default())),
         1 => {
             tally.add(Limit::Parts, 1, section.at())?;
-            forgiving(module::scan(section, tally))
+            module::scan(section, tally)
         }
         2 | 8 => {
             scopes.add(section.u32()?.into());

@@ -3,7 +3,7 @@ defmodule Wasmex.Options.Call do
   # The options of a call, and of functions that start a process around an instance.
 
   alias Wasmex.Options
-  alias Wasmex.Options.Type
+  alias Wasmex.Options.{Row, Type}
 
   @doc "Limits of a call: time and fuel. `timeout` is the default of `:timeout`."
   @spec limits(timeout()) :: keyword(keyword())
@@ -95,13 +95,7 @@ defmodule Wasmex.Options.Call do
         default_doc: "none",
         doc: "for the new store"
       ],
-      tags: [
-        type: :map,
-        default: %{},
-        default_doc: "none",
-        doc: "for the metadata of telemetry",
-        example: ~s|%{tenant: "a"}|
-      ],
+      tags: Row.tags(),
       start_timeout: [type: :timeout, default: :infinity, doc: "for the #{start_code}"]
     ] ++ genserver()
   end

@@ -2,7 +2,7 @@ defmodule Wasmex.Options.Plugin do
   @moduledoc false
   # The options of plug-ins and of the key-value store they share.
 
-  alias Wasmex.Options.{Compile, Type, WASI}
+  alias Wasmex.Options.{Compile, Row, Type, WASI}
 
   @gib 1024 * 1024 * 1024
   @mib 1024 * 1024
@@ -120,13 +120,7 @@ defmodule Wasmex.Options.Plugin do
         default_doc: "the name of its file",
         doc: "any term, the value of `plugin:` in the metadata of its log lines"
       ],
-      tags: [
-        type: :map,
-        default: %{},
-        default_doc: "none",
-        doc: "for the metadata of telemetry",
-        example: ~s|%{tenant: "a"}|
-      ],
+      tags: Row.tags(),
       http_response_headers: [
         type: :boolean,
         default: false,

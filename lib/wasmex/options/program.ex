@@ -2,7 +2,7 @@ defmodule Wasmex.Options.Program do
   @moduledoc false
   # The options of a program: of `Wasmex.run/3` and everything else that runs programs.
 
-  alias Wasmex.Options.{Compile, Type, WASI}
+  alias Wasmex.Options.{Compile, Row, Type, WASI}
 
   @doc "The rows."
   @spec rows() :: keyword(keyword())
@@ -132,14 +132,7 @@ defmodule Wasmex.Options.Program do
         flag_doc: "argv[0], by default the file's name",
         group: :others
       ],
-      tags: [
-        type: :map,
-        default: %{},
-        default_doc: "none",
-        doc: "for the metadata of telemetry",
-        example: ~s|%{tenant: "a"}|,
-        group: :others
-      ],
+      tags: Row.tags() ++ [group: :others],
       engine: [
         type: {:or, [nil], {:struct, Wasmex.Engine}},
         default_doc: "the default engine",

@@ -49,6 +49,18 @@ defmodule Wasmex.Options.Row do
   @spec new(atom(), keyword()) :: t()
   def new(name, row), do: struct!(__MODULE__, [{:name, name} | row])
 
+  @doc "The row for the tags of telemetry."
+  @spec tags() :: keyword()
+  def tags do
+    [
+      type: :map,
+      default: %{},
+      default_doc: "none",
+      doc: "for the metadata of telemetry",
+      example: ~s|%{tenant: "a"}|
+    ]
+  end
+
   @doc "A value in Elixir's syntax that the option accepts."
   @spec example(t()) :: String.t()
   def example(%{example: nil, type: type}), do: Type.example(type)

@@ -156,5 +156,11 @@ defmodule Wasmex.Model.Values do
   defp spoil(number, _term, at) when is_integer(number) and rem(at, 2) == 0,
     do: number * 0x1_0000_0000_0000_0001 + 0x1_0000_0000_0000_0000
 
+  # The first number that is too large for one of the types, or too small.
+  defp spoil(number, _term, at) when is_integer(number) and rem(at, 4) == 1 do
+    edge = Bitwise.bsl(1, Enum.at([7, 8, 15, 16, 31, 32, 63, 64], rem(div(at, 4), 8)))
+    if rem(at, 8) == 1, do: edge, else: -edge - 1
+  end
+
   defp spoil(_value, term, _at), do: term
 end

@@ -85,6 +85,7 @@ defmodule Wasmex.SnapshotTest do
     for {wat, text} <- [
           {~s|(module (table 1 funcref) (func (export "f") (table.set (i32.const 0) (ref.null func))))|,
            "table.set"},
+          {~s|(module (memory 1))|, "exports nothing"},
           {~s|(module (import "a" "m" (memory 1)))|, "imported memories"},
           {~s|(module (global (mut externref) (ref.null extern)))|, "reference type"}
         ] do

@@ -6,22 +6,53 @@
 use crate::protocol::Kind;
 use crate::slim;
 use crate::state::State;
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use wasmparser::ValType;
+use wasmparser::{Parser, Payload, ValType};
 use wasmtime::{Error, Result};
 use wasmtime_wizer::{ComponentInstanceState, InstanceState, SnapshotVal, Wizer};
 
 /// Exports all memories and globals of the code.
 pub fn instrument(kind: Kind, code: &[u8]) -> Result<Vec<u8>> {
-    Ok(match kind {
-        Kind::Module => Wizer::new().instrument(code)?.1,
-        Kind::Component => Wizer::new().instrument_component(code)?.1,
-    })
+    let instrumented = caught(|| {
+        Ok(match kind {
+            Kind::Module => Wizer::new().instrument(code)?.1,
+            Kind::Component => Wizer::new().instrument_component(code)?.1,
+        })
+    })?;
+    if matches!(kind, Kind::Module) && !has_exports(code) {
+        return Err(Error::msg("it exports nothing, so a snapshot has no use"));
+    }
+    Ok(instrumented)
+}
+
+/// Wizer adds its own exports to those that exist.
+fn has_exports(module: &[u8]) -> bool {
+    let mut payloads = Parser::new(0).parse_all(module);
+    payloads.any(|payload| matches!(payload, Ok(Payload::ExportSection(_))))
 }
 
 /// Writes a state into the code.
 pub fn take(kind: Kind, state: &State) -> Result<Vec<u8>> {
+    caught(|| write(kind, state))
+}
+
+/// Wizer panics on what it does not expect: that becomes an error.
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let result = panic::catch_unwind(AssertUnwindSafe(work));
+    panic::set_hook(hook);
+    result.unwrap_or_else(|cause| {
+        let text = cause.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| cause.downcast_ref::<String>().map(String::as_str));
+        let text = text.unwrap_or("for an unknown reason");
+        Err(Error::msg(format!("Wizer cannot rewrite it: {text}")))
+    })
+}
+
+fn write(kind: Kind, state: &State) -> Result<Vec<u8>> {
     let mut wizer = Wizer::new();
     wizer.init_func(state.init).keep_init_func(state.keep_init);
     if let Some(start) = state.start {

@@ -37,7 +37,7 @@ defmodule Wasmex.LeanTest do
   test "says which part is missing" do
     needs = [
       wat: fn -> Wasmex.Wat.to_wasm(@wat) end,
-      components: fn -> Wasmex.WIT.world("package a:b; world w {}") end,
+      components: fn -> Wasmex.WIT.world({:text, "package a:b; world w {}"}) end,
       plugins: fn -> Wasmex.Plugin.compile(@wat) end
     ]
 

@@ -594,7 +594,10 @@ fn parts_of_a_component_do_not_claim_more_than_they_have() {
     let with_code = |code: &[u8]| module(&[types.clone(), functions.clone(), section(10, code)]);
     let inside = |bytes: &[u8]| component(&[section(1, bytes)]);
     // The locals of the first body are incomplete; what follows is read all the same.
-    let body = with_code(&[vec![2, 1, 5], uleb(0x7fff_ffff), vec![0, 0x0b]].concat());
+    let with_body = |size| with_code(&[vec![2, 1, 5], uleb(size), vec![0, 0x0b]].concat());
+    let limit = refused(&inside(&with_body(0x7fff_ffff))).map(|(limit, _)| limit);
+    assert_eq!(limit, Some(Limit::FunctionSize));
+    let body = with_body(1_000_000);
     assert!(claims(&inside(&body)));
     assert!(!claims(&inside(&with_code(&[1, 2, 0, 0x0b]))));
     // The parser of modules allocates nothing, and says best what is wrong.

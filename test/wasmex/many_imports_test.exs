@@ -11,7 +11,12 @@ defmodule Wasmex.ManyImportsTest do
 
   defp imports(number \\ @many) do
     me = self()
-    imported = fn _context -> send(me, :called) && nil end
+
+    imported = fn _context ->
+      send(me, :called)
+      nil
+    end
+
     %{e: Map.new(1..number, &{"f#{&1}", {:fn, [], [], imported}})}
   end
 
@@ -128,7 +133,13 @@ defmodule Wasmex.ManyImportsTest do
     {:ok, store} = Components.Store.new()
     {:ok, component} = Components.Component.compile(store, component)
     me = self()
-    function = {:fn, fn -> send(me, :called) && nil end}
+
+    called = fn ->
+      send(me, :called)
+      nil
+    end
+
+    function = {:fn, called}
     imports = %{"e" => Map.new(1..@many, &{"f#{&1}", function})}
     {:ok, template} = Components.Template.new(component, imports)
     make = fn -> Components.Template.instantiate(template, store) end

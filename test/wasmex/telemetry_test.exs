@@ -41,7 +41,12 @@ defmodule Wasmex.TelemetryTest do
   test "the caller of a process is in its $callers, for imports and handlers" do
     test = self()
     wat = ~s|(module (import "env" "f" (func $f)) (func (export "g") call $f))|
-    function = fn _context -> send(test, {:import, Process.get(:"$callers")}) && nil end
+
+    function = fn _context ->
+      send(test, {:import, Process.get(:"$callers")})
+      nil
+    end
+
     {:ok, pid} = Wasmex.start_link(bytes: wat, imports: %{env: %{f: {:fn, [], [], function}}})
     handler = fn _, _, _ -> send(test, {:span, Process.get(:"$callers")}) end
     Telemetry.enable([:call], handler: handler)

@@ -29,7 +29,7 @@ mod passed;
 pub mod pending;
 pub mod poll;
 pub mod reach;
-mod readiness;
+pub mod readiness;
 #[cfg_attr(not(unix), path = "none/socket.rs")]
 pub mod socket;
 pub mod state;

@@ -1,5 +1,8 @@
 //! Whether a socket can be read or written.
 
+/// The flag of a descriptor whose calls do not wait (`fdflags`).
+pub const NONBLOCK: u16 = 4;
+
 /// Direction of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {

@@ -3,8 +3,7 @@
 use crate::wasi::errno::{AGAIN, Fail, INPROGRESS};
 use crate::wasi::sockets::address::{Address, Family, path};
 use crate::wasi::sockets::pending::Made;
-use crate::wasi::sockets::readiness::{Direction, Readiness};
-use crate::wasi::sockets::state::NONBLOCK;
+use crate::wasi::sockets::readiness::{Direction, NONBLOCK, Readiness};
 use crate::wasi::sockets::system::{GONE, READ};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};

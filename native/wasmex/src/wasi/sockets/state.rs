@@ -6,9 +6,6 @@ use crate::wasi::sockets::net::Net;
 use rustler::{Atom, Decoder, NifResult, Term};
 use wasmtime_wasi::p1::WasiP1Ctx;
 
-/// The flag of a non-blocking descriptor (`fdflags`).
-pub const NONBLOCK: u16 = 4;
-
 /// wasmtime's context, and the sockets beside it.
 pub struct P1 {
     /// Files, standard streams, clocks and the rest.

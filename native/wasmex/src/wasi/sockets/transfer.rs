@@ -8,7 +8,8 @@ use crate::wasi::errno::{AGAIN, Fail, INVAL, code};
 use crate::wasi::sockets::descriptors::Descriptor;
 use crate::wasi::sockets::memory::{pointer, put};
 use crate::wasi::sockets::messages::{receive, send};
-use crate::wasi::sockets::state::{NONBLOCK, P1};
+use crate::wasi::sockets::readiness::NONBLOCK;
+use crate::wasi::sockets::state::P1;
 use wasmtime::Result;
 use wiggle::GuestMemory;
 

@@ -8,7 +8,8 @@ use crate::wasi::errno::{Fail, INPROGRESS, INVAL, NOENT};
 use crate::wasi::sockets::address::{Address, INET, INET6, UNIX};
 use crate::wasi::sockets::connect::{self, STREAM};
 use crate::wasi::sockets::names;
-use crate::wasi::sockets::state::{NONBLOCK, P1};
+use crate::wasi::sockets::readiness::NONBLOCK;
+use crate::wasi::sockets::state::P1;
 use std::net::{IpAddr, SocketAddr};
 
 /// A parsed path.

@@ -188,17 +188,25 @@ defmodule Wasmex.Cluster.Keeper do
   defp create(keeper) do
     with {:ok, epoch} <- Nodes.may_create(),
          {:ok, keeper} <- made(keeper, epoch) do
-      # Other nodes may have been lost while they were asked.
       with {:ok, saved, lenders} <- state(keeper),
-           {:ok, ^epoch} <- Nodes.may_create(),
+           :ok <- unchanged(keeper, epoch),
            :ok <- restore(keeper, saved) do
         for pid <- lenders, do: send(pid, {:taken, self()})
         {:ok, keeper}
       else
         failed ->
           close(keeper)
-          if match?({:ok, _}, failed), do: moving(keeper.name), else: failed
+          failed
       end
+    end
+  end
+
+  # Other nodes may have been lost while they were asked.
+  defp unchanged(keeper, epoch) do
+    case Nodes.may_create() do
+      {:ok, ^epoch} -> :ok
+      {:ok, _another} -> moving(keeper.name)
+      refused -> refused
     end
   end
 

@@ -7,6 +7,7 @@ use crate::guest::signature::{Args, Signature};
 use crate::guest::values::Floats;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
+use crate::vm::pause::pause;
 use rustler::sys::ErlNifTerm;
 use std::future::Future;
 use std::pin::Pin;
@@ -159,19 +160,6 @@ fn restore_fuel(cx: &mut StoreContextMut<'_, StoreData>, outer: usize) {
         // The value was accepted before, so it can be set again.
         let _ = cx.set_fuel(before);
     }
-}
-
-/// Ends the slice: the next part takes another poll, so that other processes get the scheduler.
-pub async fn pause() {
-    let mut paused = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut paused, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await
 }
 
 /// A future that ends when its level is cancelled. Cancelling a call means dropping its future, which unwinds the

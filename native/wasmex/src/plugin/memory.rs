@@ -3,9 +3,9 @@
 
 use crate::guest::data::OverLimit;
 use crate::guest::data::StoreData;
-use crate::guest::job::pause;
 use crate::plugin::blocks::{FIRST, Place};
 use crate::plugin::state::{State, WORDS, Words};
+use crate::vm::pause::pause;
 use wasmtime::{Error, Memory, Result, StoreContextMut, bail};
 
 const PAGE: u64 = 65_536;

@@ -4,6 +4,7 @@
 
 pub mod atoms;
 pub mod backtrace;
+pub mod charge;
 pub mod child;
 #[cfg(feature = "compiler")]
 pub mod compiling;
@@ -23,6 +24,7 @@ pub mod misuse;
 pub mod names;
 pub mod options;
 pub mod owner;
+pub mod pause;
 pub mod pid;
 pub mod recycled;
 pub mod resource;

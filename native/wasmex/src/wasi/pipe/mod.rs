@@ -8,6 +8,7 @@ pub mod state;
 pub mod stream;
 
 use crate::vm::atoms;
+use crate::vm::charge;
 use crate::vm::env::EnvScope;
 use crate::vm::live::{Kind, Live};
 use crate::vm::resource::{ResourceArc, named_resource};
@@ -187,17 +188,17 @@ fn take<'a>(env: Env<'a>, pipe: &PipeResource, limit: u64) -> Option<Term<'a>> {
     if !pipe.pipe.lock().readable() {
         return None;
     }
-    pipe.pipe
-        .change(|state| match (state.readable(), state.available()) {
-            // Another reader was faster.
-            (false, _) => None,
-            (true, 0) => Some(atoms::eof().encode(env)),
-            (true, available) => {
-                let mut binary = NewBinary::new(env, available.min(limit));
-                state.fill(binary.as_mut_slice());
-                Some(Binary::from(binary).to_term(env))
-            }
-        })
+    let read = |state: &mut State| match (state.readable(), state.available()) {
+        // Another reader was faster.
+        (false, _) => None,
+        (true, 0) => Some(atoms::eof().encode(env)),
+        (true, available) => {
+            let mut binary = NewBinary::new(env, available.min(limit));
+            state.fill(binary.as_mut_slice());
+            Some(Binary::from(binary).to_term(env))
+        }
+    };
+    charge::timed(env, || pipe.pipe.change(read))
 }
 
 /// Whether a guest is waiting for bytes.
@@ -226,7 +227,7 @@ fn pipe_await_demand<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>) -> Term<
 #[rustler::nif]
 fn pipe_write<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>, bytes: Binary<'a>) -> Term<'a> {
     let _env = EnvScope::enter(env.as_c_arg());
-    match pipe.pipe.copy(&bytes) {
+    match charge::timed(env, || pipe.pipe.copy(&bytes)) {
         Written::Bytes(count) => (atoms::ok(), count).encode(env),
         Written::Closed => atoms::closed().encode(env),
         // Impossible: the writer holds it.

@@ -1,5 +1,6 @@
 //! A pipe as the guest's standard input, output or error.
 
+use crate::vm::pause::pause;
 use crate::wasi::budget::Budget;
 use crate::wasi::pipe::Pipe;
 use crate::wasi::pipe::state::{Read, Written};
@@ -13,6 +14,9 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 
 /// Bytes that a guest may write without asking again.
 const CHUNK: usize = 64 * 1024;
+
+/// Bytes that one slice copies: new pages take most of a millisecond.
+const SLICE: usize = 1024 * 1024;
 
 /// A pipe as a standard stream.
 #[derive(Clone)]
@@ -76,12 +80,20 @@ impl StdoutStream for PipeStream {
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(Output(self.clone()))
+        Box::new(Output {
+            stream: self.clone(),
+            written: 0,
+        })
     }
 }
 
 struct Input(PipeStream);
-struct Output(PipeStream);
+
+struct Output {
+    stream: PipeStream,
+    /// Bytes since the last pause.
+    written: usize,
+}
 
 #[async_trait]
 impl Pollable for Input {
@@ -97,7 +109,7 @@ impl Pollable for Input {
 #[async_trait]
 impl InputStream for Input {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        match self.0.pipe.read(size) {
+        match self.0.pipe.read(size.min(SLICE)) {
             Read::Bytes(bytes) => Ok(bytes),
             Read::Empty => Ok(Bytes::new()),
             Read::Eof | Read::Deserted => Err(StreamError::Closed),
@@ -108,8 +120,12 @@ impl InputStream for Input {
 #[async_trait]
 impl Pollable for Output {
     async fn ready(&mut self) {
+        if self.written >= SLICE {
+            self.written = 0;
+            pause().await;
+        }
         std::future::poll_fn(|context| {
-            let mut state = self.0.pipe.lock();
+            let mut state = self.stream.pipe.lock();
             if state.writable() {
                 return Poll::Ready(());
             }
@@ -124,8 +140,8 @@ impl Pollable for Output {
 impl OutputStream for Output {
     fn write(&mut self, mut bytes: Bytes) -> StreamResult<()> {
         while !bytes.is_empty() {
-            match self.0.put(&mut bytes)? {
-                Written::Bytes(_) => {}
+            match self.stream.put(&mut bytes)? {
+                Written::Bytes(count) => self.written += count,
                 Written::Closed | Written::Deserted => return Err(StreamError::Closed),
                 // `check_write` promised the room; another writer of the same pipe has used it.
                 Written::Full | Written::NoRoom => return Err(no_room()),
@@ -139,7 +155,7 @@ impl OutputStream for Output {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let state = self.0.pipe.lock();
+        let state = self.stream.pipe.lock();
         if state.closed {
             return Err(StreamError::Closed);
         }

@@ -111,8 +111,12 @@ defmodule Bench.Components do
 
   defp at_most(ratio), do: [goal: "#{ratio}x", test: {:ratio, ratio}]
 
-  defp measure(name, rust, n, fun, opts),
-    do: row(name, per_op(n, &times(fun, &1)), "µs", [rust: "component_" <> rust] ++ opts)
+  # Each in a process of its own, whose heap holds the values of no other.
+  defp measure(name, rust, n, fun, opts) do
+    fn -> row(name, per_op(n, &times(fun, &1)), "µs", [rust: "component_" <> rust] ++ opts) end
+    |> Task.async()
+    |> Task.await(:infinity)
+  end
 
   defp times(_fun, 0), do: :ok
 

@@ -6,7 +6,6 @@ defmodule Wasmex.Compiler.NoticeTest do
   alias Wasmex.Compiler.Notice
 
   @moduletag :capture_log
-  require Logger
 
   @code :binary.copy("x", 500_000)
 

@@ -28,16 +28,21 @@ defmodule Wasmex.GuidesTest do
     :exit, _ -> :ok
   end
 
-  test "guides/scale.md: each block gives what it says" do
-    Enum.reduce(blocks("guides/scale.md"), {[], __ENV__}, fn {line, code, expected},
-                                                             {binding, env} ->
+  for guide <- ["guides/scale.md", "guides/performance.md"] do
+    test "#{guide}: each block gives what it says" do
+      run(unquote(guide))
+    end
+  end
+
+  defp run(guide) do
+    Enum.reduce(blocks(guide), {[], __ENV__}, fn {line, code, expected}, {binding, env} ->
       {result, binding, env} =
-        Code.eval_string(code, binding, %{env | file: "guides/scale.md", line: line})
+        Code.eval_string(code, binding, %{env | file: guide, line: line})
         |> with_env(env, code)
 
       if expected do
         {same, _} = Code.eval_string("match?(#{expected}, result)", [result: result], env)
-        assert same, "guides/scale.md:#{line}: expected #{expected}, got: #{inspect(result)}"
+        assert same, "#{guide}:#{line}: expected #{expected}, got: #{inspect(result)}"
       end
 
       {binding, env}

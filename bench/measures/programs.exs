@@ -27,6 +27,7 @@ defmodule Bench.Programs do
     empty = template(@empty)
     cat = template(@cat)
     go = template(File.read!(@go))
+    pooled = template(File.read!(@go), pooled_engine())
 
     [
       row("Wasmex.run of an empty program", per_op(n * 50, &runs(empty, [], [], &1)), "µs",
@@ -55,8 +56,34 @@ defmodule Bench.Programs do
         readme: true
       ),
       row("the same as a stream", stream(cat, quick?), "ns/kB"),
-      row("1,000 Go hellos at once, each", concurrent(go, quick?), "µs", rust: "program")
+      row("1,000 Go hellos at once, each", concurrent(go, quick?), "µs",
+        rust: "programs_at_once",
+        goal: "1.1x",
+        test: {:ratio, 1.1}
+      ),
+      row("a Go hello, pooled", per_op(n, &runs(pooled, ["hello"], [], &1)), "µs",
+        rust: "program_pooled",
+        goal: "1.1x",
+        test: {:ratio, 1.1},
+        readme: true
+      ),
+      row("1,000 pooled Go hellos at once, each", concurrent(pooled, quick?), "µs",
+        rust: "programs_pooled_at_once",
+        goal: "1.1x",
+        test: {:ratio, 1.1}
+      )
     ]
+  end
+
+  # 4 MiB of each memory stay with its place: a Go program writes to two.
+  defp pooled_engine do
+    {:ok, engine} =
+      Wasmex.Engine.new(%Wasmex.EngineConfig{
+        pooling: 1000,
+        pooling_keep_resident: 4 * 1024 * 1024
+      })
+
+    engine
   end
 
   defp runs(_program, _args, _opts, 0), do: :ok
@@ -83,14 +110,14 @@ defmodule Bench.Programs do
     |> per_kb(quick?)
   end
 
-  # Elapsed time divided by their number: two cores work on them.
+  # Elapsed time divided by their number: all cores work on them.
   defp concurrent(go, quick?) do
     n = if quick?, do: 100, else: 1000
 
     {us, _} =
       :timer.tc(fn ->
         1..n
-        |> Enum.map(fn _ -> Task.async(fn -> Wasmex.run(go, ["hello"]) end) end)
+        |> Enum.map(fn _ -> Task.async(fn -> runs(go, ["hello"], [], 1) end) end)
         |> Task.await_many(:infinity)
       end)
 

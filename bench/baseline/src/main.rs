@@ -8,8 +8,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use wasmtime::{
-    Config, Engine, FuncType, InstanceAllocationStrategy, Linker, Module, OptLevel,
-    PoolingAllocationConfig, Result, Store, Val, ValType,
+    Config, Enabled, Engine, FuncType, InstanceAllocationStrategy, InstancePre, Linker, Module,
+    OptLevel, PoolingAllocationConfig, Result, Store, Val, ValType,
 };
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     calls(&engine, n, &mut figures)?;
     figures.push(("instantiate", instantiate(&engine, n / 10)?));
     figures.push(("instantiate_wasi", instantiate_wasi(&engine, n / 10)?));
-    let pooled = Engine::new(&pooling())?;
+    let pooled = Engine::new(&pooling(0))?;
     figures.push(("instantiate_pooled", instantiate(&pooled, n / 10)?));
     memory(n, &mut figures);
     if let Some(path) = flag("--compute") {
@@ -61,7 +61,16 @@ fn main() -> Result<()> {
 
     if let Some(path) = flag("--program") {
         let n = if quick { 20 } else { 200 };
-        figures.push(("program", program(&engine, &path, n)?));
+        programs(
+            ["program", "programs_at_once"],
+            &engine,
+            &path,
+            n,
+            &mut figures,
+        )?;
+        let pooled = Engine::new(&pooling(RESIDENT))?;
+        let names = ["program_pooled", "programs_pooled_at_once"];
+        programs(names, &pooled, &path, n, &mut figures)?;
     }
 
     if let Some(path) = flag("--component") {
@@ -127,8 +136,16 @@ fn config(epochs: bool) -> Config {
     config
 }
 
-fn pooling() -> Config {
+/// Memory of a program that stays with its place in the pool.
+const RESIDENT: usize = 4 << 20;
+
+/// Like an engine with `pooling` and `pooling_keep_resident`.
+fn pooling(resident: usize) -> Config {
     let mut pool = PoolingAllocationConfig::new();
+    pool.pagemap_scan(Enabled::Auto);
+    pool.linear_memory_keep_resident(resident);
+    pool.table_keep_resident(resident);
+    pool.async_stack_keep_resident(resident.min(64 << 10));
     pool.total_core_instances(100);
     pool.total_memories(100);
     pool.total_tables(100);
@@ -272,37 +289,60 @@ fn memory(n: u64, figures: &mut Vec<(&str, f64)>) {
     }
 }
 
-/// A program from a template to its end, with captured output.
-fn program(engine: &Engine, path: &str, n: u64) -> Result<f64> {
+/// A program from a template to its end, with captured output: alone, and on all cores at once.
+fn programs(
+    [alone, at_once]: [&'static str; 2],
+    engine: &Engine,
+    path: &str,
+    n: u64,
+    figures: &mut Vec<(&str, f64)>,
+) -> Result<()> {
     let module = Module::from_file(engine, path)?;
     let mut linker: Linker<WasiP1Ctx> = Linker::new(engine);
     p1::add_to_linker_async(&mut linker, |context| context)?;
     let template = linker.instantiate_pre(&module)?;
+    figures.push((alone, measure(n, |n| run_programs(engine, &template, n))?));
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get()) as u64;
+    let elapsed = measure(n, |n| {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..cores)
+                .map(|_| scope.spawn(|| run_programs(engine, &template, n)))
+                .collect();
+            threads.into_iter().try_for_each(|thread| {
+                thread
+                    .join()
+                    .map_err(|_| wasmtime::format_err!("a thread panicked"))?
+            })
+        })
+    })?;
+    figures.push((at_once, elapsed / cores as f64));
+    Ok(())
+}
+
+fn run_programs(engine: &Engine, template: &InstancePre<WasiP1Ctx>, n: u64) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    measure(n, |n| {
-        for _ in 0..n {
-            let stdout = MemoryOutputPipe::new(1 << 20);
-            let context = WasiCtxBuilder::new()
-                .args(&["program", "hello"])
-                .stdout(stdout.clone())
-                .build_p1();
-            let mut store = Store::new(engine, context);
-            store.epoch_deadline_async_yield_and_update(1);
-            store.set_epoch_deadline(1);
-            let run = async {
-                let instance = template.instantiate_async(&mut store).await?;
-                let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
-                // A Go program always ends with an exit, which is an error for the caller.
-                let _ = start.call_async(&mut store, ()).await;
-                Ok::<_, wasmtime::Error>(())
-            };
-            runtime.block_on(run)?;
-            assert!(!stdout.contents().is_empty());
-        }
-        Ok(())
-    })
+    for _ in 0..n {
+        let stdout = MemoryOutputPipe::new(1 << 20);
+        let context = WasiCtxBuilder::new()
+            .args(&["program", "hello"])
+            .stdout(stdout.clone())
+            .build_p1();
+        let mut store = Store::new(engine, context);
+        store.epoch_deadline_async_yield_and_update(1);
+        store.set_epoch_deadline(1);
+        let run = async {
+            let instance = template.instantiate_async(&mut store).await?;
+            let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+            // A Go program always ends with an exit, which is an error for the caller.
+            let _ = start.call_async(&mut store, ()).await;
+            Ok::<_, wasmtime::Error>(())
+        };
+        runtime.block_on(run)?;
+        assert!(!stdout.contents().is_empty());
+    }
+    Ok(())
 }
 
 /// The same work without epochs: the optimum, for guests that are never interrupted.

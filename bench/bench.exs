@@ -1,7 +1,7 @@
 # Runs all measurements and reports them with the baseline's figures; started by bench/run.
 
 for file <-
-      ~w(support report measures/call measures/pool measures/snapshot measures/instantiate measures/latency measures/many measures/programs measures/components measures/compile) do
+      ~w(support report measures/call measures/pool measures/snapshot measures/instantiate measures/latency measures/many measures/programs measures/components measures/compile measures/cores) do
   Code.require_file("#{file}.exs", __DIR__)
 end
 
@@ -19,6 +19,7 @@ rows =
   Enum.flat_map(
     [
       Bench.Call,
+      Bench.Cores,
       Bench.Pool,
       Bench.Snapshot,
       Bench.Instantiate,

@@ -11,7 +11,7 @@ use crate::component::state::Underway;
 use crate::core::instance::LOOKED_THROUGH;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
-use crate::guest::handoff;
+use crate::guest::handoff::{self, Returned};
 use crate::guest::host_term;
 use crate::guest::job::{Job, Work};
 use crate::guest::values::{self, Arity};
@@ -194,13 +194,15 @@ impl Work for Call {
         }
         let underway = Underway::begin(&self.instance);
         self.call(&args, cx).await?;
+        let result = match handoff::take_result() {
+            Some(Returned::Here(result)) => result,
+            other => Box::pin(handoff::result_here(other)).await?,
+        };
         underway.end();
         for rep in lent {
             self.instance.components.hosted.remove(rep);
         }
-        env::in_env(|env| handoff::take_result(env).map(|term| term.as_c_arg()))
-            .flatten()
-            .ok_or(Error::Cancelled)
+        Ok(result)
     }
 }
 

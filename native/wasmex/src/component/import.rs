@@ -1,21 +1,21 @@
 //! Elixir functions as imports of a component, and as destructors of resources that Elixir owns.
 
+use crate::component::abi;
 use crate::component::abi::import::{Params, Returned};
+use crate::component::lift::deferred::Lifted;
 use crate::component::mapping::{Mapping, PACKED, PACKED_ATOMS};
-use crate::component::resource::handle::HandleResource;
 use crate::component::state::Components;
 use crate::guest::data::StoreData;
 use crate::guest::handoff;
 use crate::guest::suspension::{self, Import, ImportRaised, ImportTable, PendingImport};
 use crate::vm::env;
-use crate::vm::resource::ResourceArc;
 use rustler::Encoder;
 use rustler::sys::ErlNifTerm;
 use std::sync::Arc;
 use wasmtime::component::{LinkerInstance, ResourceType};
 use wasmtime::{AsContextMut, Result, StoreContextMut};
 
-/// Words of a result that is decoded on a normal scheduler.
+/// Words of a result that is decoded on a normal scheduler, see [`crate::vm::weight`].
 const RESULT: u64 = 128 * 1024;
 
 /// An Elixir function that a component imports.
@@ -44,7 +44,7 @@ pub fn define(
     macro_rules! define {
         ($mapping:literal) => {
             linker.func_wrap_async(name, move |cx, args: Params<$mapping>| {
-                Box::new(call(cx, import.clone(), args.params, args.borrowed))
+                Box::new(call(cx, import.clone(), args.0))
             })
         };
     }
@@ -61,12 +61,12 @@ pub fn define(
 async fn call(
     mut cx: StoreContextMut<'_, StoreData>,
     import: Arc<ComponentImport>,
-    params: ErlNifTerm,
-    borrowed: Vec<ResourceArc<HandleResource>>,
+    params: Lifted,
 ) -> Result<Returned> {
-    let pending = pending(&mut cx, &import, params);
+    let params = abi::import::params(params).await?;
+    let pending = pending(&mut cx, &import, params.list);
     let term = suspension::suspend(cx.as_context_mut(), pending).await;
-    for handle in borrowed {
+    for handle in params.borrowed {
         if let Some(any) = handle.take() {
             any.resource_drop_async(&mut cx).await?;
         }
@@ -84,7 +84,7 @@ fn pending(
 ) -> PendingImport {
     let serial = cx.data_mut().next_serial();
     let mut pending = PendingImport::new(&import.import, serial, params, None, 0);
-    pending.most = RESULT;
+    (pending.most, pending.copied) = (RESULT, true);
     pending
 }
 

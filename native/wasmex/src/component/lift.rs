@@ -1,98 +1,68 @@
 //! Lifts a guest's values to terms, directly from its memory (canonical ABI, "loading").
 //!
-//! No guest code runs meanwhile, so the terms are complete when this returns.
+//! No guest code runs meanwhile. What takes longer than a slice is put off to a dirty scheduler, see [`deferred`].
 
-use crate::component::instance::ComponentInstance;
-use crate::component::internal::StringEncoding;
-use crate::component::internal::{InterfaceType, LiftContext};
+pub mod deferred;
+mod handles;
+mod source;
+
+use crate::component::lift::handles::Handles;
+use crate::component::lift::source::Source;
 use crate::component::mapping::Mapping;
-use crate::component::resource::handle::HandleResource;
-use crate::component::state::Components;
 use crate::component::types::flat;
 use crate::component::types::names::Name;
 use crate::component::types::numbers::{self, Number};
-use crate::component::types::shape::{Cases, Kind, Record, Resource, Shape};
-use crate::component::types::shared::Shared;
+use crate::component::types::shape::{Cases, Kind, Record, Shape};
 use crate::component::types::weight::{LIST_CELL, MAP_ENTRY};
-use crate::guest::cell::StoreCell;
-use crate::guest::handoff;
 use crate::vm::atoms;
-use crate::vm::resource::ResourceArc;
 use crate::vm::terms;
 use rustler::sys::{ErlNifTerm, enif_make_map_from_arrays};
 use rustler::{Encoder, Env, NewBinary, Term};
 use smallvec::SmallVec;
 use std::collections::HashMap;
-use wasmtime::component::{Lift, ResourceAny, ResourceDynamic};
-use wasmtime::{Result, ValRaw};
+use wasmtime::Result;
 
-/// Fuel per byte of terms, from wasmtime's fuel for the data that one call passes; a byte that is only copied costs
-/// one. Terms are made in a single pass, and this bounds its duration.
+/// Fuel per byte of terms; a byte that is only copied costs one. Terms are made in a single pass, and this bounds its
+/// duration.
 const TERM_PRICE: usize = 4;
 
 /// Lifts a guest's values.
-pub struct Lifter<'l, 'c, 'e> {
-    /// The guest's memory and types.
-    pub cx: &'l mut LiftContext<'c>,
+struct Lifter<'m, 'e> {
     /// Where the terms are made.
-    pub env: Env<'e>,
+    env: Env<'e>,
     /// How the values look in Elixir.
-    pub mapping: Mapping,
-    /// Borrowed handles: they end with the call of the import that received them.
-    pub borrowed: Vec<ResourceArc<HandleResource>>,
+    mapping: Mapping,
+    /// The guest's memory.
+    source: Source<'m>,
+    /// The handles in the values.
+    handles: &'m mut Handles,
     /// The keys of records found so far, as terms of `env`.
     keys: HashMap<*const Record, Vec<ErlNifTerm>>,
     /// The same for other names that are strings: one may be long and occur a million times.
     names: HashMap<*const Name, Term<'e>>,
 }
 
-impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
-    /// Caches for one list of values.
-    pub fn new(cx: &'l mut LiftContext<'c>, env: Env<'e>, mapping: Mapping) -> Self {
+impl<'m, 'e> Lifter<'m, 'e> {
+    fn new(env: Env<'e>, mapping: Mapping, source: Source<'m>, handles: &'m mut Handles) -> Self {
         Lifter {
-            cx,
             env,
             mapping,
-            borrowed: Vec::new(),
+            source,
+            handles,
             keys: HashMap::new(),
             names: HashMap::new(),
         }
     }
 
     /// The items of a tuple as a list, the form of arguments and results.
-    pub fn list(&mut self, tuple: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
-        self.cx
-            .consume_fuel(tuple.weight.saturating_mul(TERM_PRICE))?;
+    fn list(&mut self, tuple: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
+        self.source.spend(tuple.weight.saturating_mul(TERM_PRICE))?;
         let mut list = Term::list_new_empty(self.env);
         for item in tuple.items().iter().rev() {
             let term = self.value(&item.shape, &bytes[item.offset..])?;
             list = list.list_prepend(term);
         }
         Ok(list)
-    }
-
-    /// The same, from core values.
-    pub fn flat_list(&mut self, tuple: &Shape, values: &[ValRaw]) -> Result<Term<'e>> {
-        let mut bytes: SmallVec<[u8; 64]> = SmallVec::from_elem(0, tuple.size);
-        flat::unflatten(tuple, &mut values.iter(), &mut bytes)?;
-        self.list(tuple, &bytes)
-    }
-
-    /// The same, from the memory at a pointer.
-    pub fn list_at(&mut self, tuple: &Shape, at: u32) -> Result<Term<'e>> {
-        let bytes = self.slice(at as usize, tuple.size, tuple.align)?;
-        self.list(tuple, bytes)
-    }
-
-    fn slice(&self, at: usize, size: usize, align: usize) -> Result<&'c [u8]> {
-        if !at.is_multiple_of(align) {
-            return Err(wasmtime::Error::msg("a pointer is not aligned"));
-        }
-        self.cx
-            .memory()
-            .get(at..)
-            .and_then(|memory| memory.get(..size))
-            .ok_or_else(|| wasmtime::Error::msg("a pointer is out of bounds of memory"))
     }
 
     fn value(&mut self, shape: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
@@ -133,7 +103,10 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
                 }
                 map
             }
-            Kind::Resource(resource) => self.resource(resource, bytes)?,
+            Kind::Resource(_) => {
+                let index = numbers::read(bytes, 4) as u32;
+                self.handles.term(env, index)?
+            }
         })
     }
 
@@ -162,16 +135,14 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         binary.into()
     }
 
-    /// UTF-8 is copied; other encodings are left to wasmtime.
+    /// UTF-8 is copied, other encodings are converted.
     fn string(&mut self, bytes: &[u8]) -> Result<Term<'e>> {
         let (at, length) = pair(bytes);
-        if !matches!(self.cx.options().string_encoding, StringEncoding::Utf8) {
-            let flat = [ValRaw::u32(at as u32), ValRaw::u32(length as u32)];
-            let text = String::linear_lift_from_flat(self.cx, InterfaceType::String, &flat)?;
+        if let Some(text) = self.source.text(at, length)? {
             return Ok(self.binary(text.as_bytes()));
         }
-        let text = self.slice(at, length, 1)?;
-        self.cx.consume_fuel(length)?;
+        let text = self.source.slice(at, length, 1)?;
+        self.source.spend(length)?;
         std::str::from_utf8(text)?;
         Ok(self.binary(text))
     }
@@ -179,16 +150,16 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
     fn elements(&mut self, element: &Shape, bytes: &[u8]) -> Result<Term<'e>> {
         let (at, length) = pair(bytes);
         if self.mapping.bytes && element.is_byte() {
-            let bytes = self.slice(at, length, 1)?;
-            self.cx.consume_fuel(length)?;
+            let bytes = self.source.slice(at, length, 1)?;
+            self.source.spend(length)?;
             return Ok(self.binary(bytes));
         }
         if let Some(number) = self.packed(element) {
             let size = length
                 .checked_mul(element.size)
                 .ok_or_else(|| wasmtime::Error::msg("a list is too long"))?;
-            let bytes = self.slice(at, size, element.align)?;
-            self.cx.consume_fuel(size)?;
+            let bytes = self.source.slice(at, size, element.align)?;
+            self.source.spend(size)?;
             return Ok(self.numbers(number, bytes));
         }
         let bytes = self.list_bytes(element, at, length, LIST_CELL)?;
@@ -214,17 +185,17 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
         at: usize,
         length: usize,
         each: usize,
-    ) -> Result<&'c [u8]> {
+    ) -> Result<&'m [u8]> {
         let size = length
             .checked_mul(element.size)
             .ok_or_else(|| wasmtime::Error::msg("a list is too long"))?;
-        let bytes = self.slice(at, size, element.align)?;
+        let bytes = self.source.slice(at, size, element.align)?;
         let weight = element
             .weight
             .saturating_add(each)
             .saturating_mul(TERM_PRICE);
-        self.cx
-            .consume_fuel_array(length, weight.max(element.size))?;
+        let fuel = length.saturating_mul(weight.max(element.size));
+        self.source.spend(fuel)?;
         Ok(bytes)
     }
 
@@ -319,32 +290,6 @@ impl<'l, 'c, 'e> Lifter<'l, 'c, 'e> {
             }
             None => tag.encode(self.env),
         })
-    }
-
-    fn resource(&mut self, resource: &Resource, bytes: &[u8]) -> Result<Term<'e>> {
-        let index = ValRaw::u32(numbers::read(bytes, 4) as u32);
-        let cell: ResourceArc<StoreCell> = handoff::current_cell()
-            .ok_or_else(|| wasmtime::Error::msg("a resource came outside of a call"))?;
-        let components = Components::of(&cell);
-        let ty = self.cx.resource_type(resource.table);
-        if Shared::find(self.cx.types)?.implemented(ty).is_some() {
-            let hosted = ResourceDynamic::linear_lift_from_flat(self.cx, resource.ty, &index)?;
-            return components
-                .hosted
-                .get(self.env, hosted.rep(), resource.owned)
-                .ok_or_else(|| wasmtime::Error::msg("unknown handle of a host resource"));
-        }
-        let any = ResourceAny::linear_lift_from_flat(self.cx, resource.ty, &index)?;
-        let instance: Option<ResourceArc<ComponentInstance>> = components.current();
-        let handle = HandleResource::new(cell, components, instance, any);
-        if !resource.owned {
-            self.borrowed.push(handle.clone());
-        }
-        Ok(terms::handle(
-            self.env,
-            atoms::wasmex_guest_resource(),
-            handle,
-        ))
     }
 }
 

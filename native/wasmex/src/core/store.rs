@@ -5,6 +5,7 @@ use crate::guest::access;
 use crate::guest::cell::{self, StoreCell, Via};
 use crate::guest::data::{Limits, LimitsSpec, StoreData};
 use crate::guest::extension::{self, NewStore};
+use crate::guest::slice;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::options::Options;
@@ -77,7 +78,7 @@ fn new(
     if let Some(fuel) = hostcall_fuel {
         store.set_hostcall_fuel(usize::try_from(fuel).unwrap_or(usize::MAX));
     }
-    store.epoch_deadline_async_yield_and_update(1);
+    slice::yield_at_ticks(&mut store, |_| {});
     let ticks = engine.ticks.clone();
     let mut new = NewStore {
         store,

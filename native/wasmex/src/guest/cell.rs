@@ -27,7 +27,7 @@ use crate::vm::trim;
 use crate::vm::waker::WakeCell;
 use crate::wasi::http::outgoing::Outgoing;
 use rustler::{Atom, Decoder, Encoder, Env, LocalPid, Monitor, NifResult, Resource, Term};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::{Engine, Store};
 
@@ -52,8 +52,10 @@ pub struct StoreCell {
     pub reactor: bool,
     /// Whether its guests run on dirty schedulers, because a trap parses their debug information.
     pub details: bool,
-    /// Whether the next poll does long work.
-    long: AtomicBool,
+    /// Data that one call may pass from a component to Elixir.
+    pub hostcall_fuel: usize,
+    /// Whether polls do long work: `ONCE`, `STAY` or both.
+    long: AtomicU8,
     /// Attached by extensions, see [`crate::guest::extension`].
     pub slots: SharedSlots,
     /// Wakes the process that drives a call.
@@ -84,6 +86,11 @@ pub enum Phase {
     /// It was lost, for this reason.
     Broken(String),
 }
+
+/// The next poll does long work.
+const ONCE: u8 = 1;
+/// Every poll does.
+const STAY: u8 = 2;
 
 /// Stores with more memory than this take too long to free on a scheduler.
 const LARGE: u64 = 32 << 20;
@@ -231,7 +238,8 @@ impl StoreCell {
             hosts: Hosts::granted(store.data(), new.traced),
             reactor: new.reactor,
             details: store.data().traps.details,
-            long: AtomicBool::new(false),
+            hostcall_fuel: store.hostcall_fuel(),
+            long: AtomicU8::new(0),
             slots: new.shared,
             wake,
             inner: Mutex::new(Inner {
@@ -385,13 +393,24 @@ impl StoreCell {
 
     /// The next poll does long work: it belongs on a dirty scheduler.
     pub fn poll_elsewhere(&self) {
-        self.long.store(true, Ordering::Relaxed);
+        self.long.fetch_or(ONCE, Ordering::Relaxed);
+    }
+
+    /// Whether all polls do, until further notice.
+    pub fn stay_elsewhere(&self, stay: bool) {
+        match stay {
+            true => self.long.fetch_or(STAY, Ordering::Relaxed),
+            false => self.long.fetch_and(!STAY, Ordering::Relaxed),
+        };
     }
 
     /// Whether a poll must move to a dirty scheduler.
     pub fn is_elsewhere(&self) -> bool {
-        let long = self.long.load(Ordering::Relaxed) && self.long.swap(false, Ordering::Relaxed);
-        (self.details || long) && dirty::is_normal()
+        let long = self.long.load(Ordering::Relaxed);
+        if long & ONCE != 0 {
+            self.long.fetch_and(!ONCE, Ordering::Relaxed);
+        }
+        (self.details || long != 0) && dirty::is_normal()
     }
 
     /// Whether a wake-up message is on its way to the driver.

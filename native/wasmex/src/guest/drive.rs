@@ -114,8 +114,8 @@ pub fn resume<'a>(env: Env<'a>, cell: &ResourceArc<StoreCell>, what: Resume<'a>)
         Resume::Poll => return poll(env, cell, execution, Handoff::poll(env)),
         Resume::Raise(serial) => (serial, Command::Raise),
         Resume::Results(serial, results) => {
-            let most = execution.suspended.find(serial).map(|import| import.most);
-            if most.is_some_and(|most| host_term::is_larger(results, most)) {
+            let import = execution.suspended.find(serial);
+            if import.is_some_and(|import| import.is_larger(results)) {
                 cell.leave(env, Phase::Suspended(execution));
                 let args = [cell.encode(env), serial.encode(env), results];
                 return dirty::again(env, c"call_resume", &args);

@@ -3,7 +3,7 @@
 use crate::guest::away::{self, Away};
 use crate::guest::cell::{Phase, StoreCell};
 use crate::guest::data::StoreData;
-use crate::guest::handoff::{Ended, Handoff};
+use crate::guest::handoff::{Ended, Handoff, Returned};
 use crate::guest::suspension::Suspended;
 use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
@@ -11,7 +11,6 @@ use crate::vm::recycled::Recycled;
 use crate::vm::resource::ResourceArc;
 use crate::vm::resting;
 use crate::vm::runtime;
-use crate::vm::term_box::TermBox;
 use rustler::{Env, LocalPid};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,7 +34,7 @@ pub struct State<F: ?Sized> {
     /// Whether the driver is monitored for this call.
     pub watched: bool,
     /// The result of a component's function, kept while the guest's `post-return` takes more than one poll.
-    result: Option<TermBox>,
+    result: Option<Returned>,
     /// Where on its stack the guest rests, if it does.
     place: Option<usize>,
     /// Its stack, if it was moved away.

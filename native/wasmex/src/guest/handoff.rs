@@ -6,14 +6,17 @@
 
 use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
+use crate::guest::host_term;
 use crate::guest::suspension::PendingImport;
 use crate::vm::dirty;
 use crate::vm::env::{self, EnvScope};
-use crate::vm::error::Error;
+use crate::vm::error::{Error, Result};
+use crate::vm::janitor;
+use crate::vm::pause::pause;
 use crate::vm::resource::ResourceArc;
 use crate::vm::term_box::TermBox;
+use rustler::Env;
 use rustler::sys::{ErlNifEnv, ErlNifTerm};
-use rustler::{Env, Term};
 use std::cell::Cell;
 use std::pin::Pin;
 use std::ptr;
@@ -49,7 +52,7 @@ impl Visit {
 
 /// A term of the environment of the polling NIF, or an error, which is boxed because it is large and moved on every
 /// poll.
-pub type Ended = Result<ErlNifTerm, Box<Error>>;
+pub type Ended = std::result::Result<ErlNifTerm, Box<Error>>;
 
 /// A job for a store in use: it runs nested in the import that the guest is suspended in.
 pub trait Nested: Send {
@@ -96,11 +99,39 @@ pub struct Handoff {
     result: Option<Returned>,
 }
 
-enum Returned {
+/// The result of a component's function.
+pub enum Returned {
     /// A term of the polling NIF.
     Here(ErlNifTerm),
     /// A copy, made by an earlier poll.
-    Kept(TermBox),
+    Kept(Box<Kept>),
+    /// Not read from the guest's memory yet.
+    Later(Later),
+    /// It could not be read.
+    Failed(wasmtime::Error),
+}
+
+/// Reads a result and leaves it with [`leave_result`].
+pub type Later = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A copy of a result.
+pub struct Kept {
+    /// `None` once it was dropped.
+    term: Option<TermBox>,
+    /// Whether it was copied on a dirty scheduler, as large ones are.
+    is_large: bool,
+    /// Whether parts of it are left out, see [`host_term`].
+    is_partial: bool,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(term) = self.term.take()
+            && self.is_large
+        {
+            janitor::drop_elsewhere(term);
+        }
+    }
 }
 
 thread_local! {
@@ -122,22 +153,29 @@ impl Handoff {
     }
 
     /// Passes in the result that an earlier poll left.
-    pub fn bring_result(&mut self, kept: &mut Option<TermBox>) {
-        self.result = kept.take().map(Returned::Kept);
+    pub fn bring_result(&mut self, kept: &mut Option<Returned>) {
+        self.result = kept.take();
     }
 
     /// The result, if it has not been taken: its term would end with this poll.
-    pub fn keep_result(&mut self) -> Option<TermBox> {
-        match self.result.take()? {
+    pub fn keep_result(&mut self) -> Option<Returned> {
+        Some(match self.result.take()? {
             Returned::Here(term) => {
                 let lifetime = ();
                 // SAFETY: the environment of the NIF that has just polled, and a term made in it.
-                Some(TermBox::new(unsafe {
-                    env::term(Env::new(&lifetime, self.env), term)
+                let term = unsafe { env::term(Env::new(&lifetime, self.env), term) };
+                Returned::Kept(Box::new(Kept {
+                    term: Some(TermBox::new(term)),
+                    is_large: !dirty::is_normal(),
+                    is_partial: host_term::is_withheld(),
                 }))
             }
-            Returned::Kept(kept) => Some(kept),
-        }
+            // From here on the guest may run, and change its memory.
+            Returned::Later(_) => Returned::Failed(wasmtime::Error::msg(
+                "a guest was suspended before its result was read",
+            )),
+            kept => kept,
+        })
     }
 
     /// Passes a command to the import with this serial.
@@ -208,22 +246,34 @@ pub fn current_cell() -> Option<ResourceArc<StoreCell>> {
     (!cell.is_null()).then(|| unsafe { (*cell).clone() })
 }
 
-/// The id of the store of the current poll, if any.
-pub fn current_id() -> Option<u64> {
+/// Passes the store of the current poll to `f`; `None` outside of a poll, or if no other follows.
+fn in_store<R>(f: impl FnOnce(&StoreCell) -> R) -> Option<R> {
     let cell = with(|handoff| handoff.cell)?;
     // SAFETY: set by `during`, whose caller keeps it alive on this thread's stack.
-    (!cell.is_null()).then(|| unsafe { &*cell }.id)
+    (!cell.is_null()).then(|| f(unsafe { &*cell }))
 }
 
-/// Asks for the next poll on a dirty scheduler; false if this thread is none that may not be held, or if no poll follows.
-pub fn continue_elsewhere() -> bool {
-    let cell = with(|handoff| handoff.cell).unwrap_or(ptr::null());
-    if cell.is_null() || !dirty::is_normal() {
-        return false;
+/// The id of the store of the current poll, if any.
+pub fn current_id() -> Option<u64> {
+    in_store(|cell| cell.id)
+}
+
+/// The data that one call may pass from a component of this store, see `component/lift.rs`.
+pub fn hostcall_fuel() -> usize {
+    in_store(|cell| cell.hostcall_fuel).unwrap_or(0)
+}
+
+/// Whether long work of this poll can be put off to one on a dirty scheduler.
+pub fn may_put_off() -> bool {
+    in_store(|_| dirty::is_normal()).unwrap_or(false)
+}
+
+/// Continues on a dirty scheduler, if this is a normal one.
+pub async fn elsewhere() {
+    if may_put_off() {
+        in_store(StoreCell::poll_elsewhere);
+        pause().await;
     }
-    // SAFETY: set by `during`, whose caller keeps it alive on this thread's stack.
-    unsafe { (*cell).poll_elsewhere() };
-    true
 }
 
 /// Not inlined: a fiber may move to another thread between two calls, so the address of a
@@ -248,18 +298,85 @@ pub fn emit(event: Event) {
     with(|handoff| handoff.event = Some(event));
 }
 
+/// While this lives, the store's guests run on dirty schedulers.
+pub struct Stay(ResourceArc<StoreCell>);
+
+impl Stay {
+    /// If this is a dirty scheduler.
+    pub fn elsewhere() -> Option<Self> {
+        let cell = (!dirty::is_normal()).then(current_cell)??;
+        cell.stay_elsewhere(true);
+        Some(Stay(cell))
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.0.stay_elsewhere(false);
+    }
+}
+
 /// A component's function has returned: its result waits here while the guest runs `post-return`. No other function
 /// returns in between, since that code may not call imports.
 pub fn leave_result(term: ErlNifTerm) {
     with(|handoff| handoff.result = Some(Returned::Here(term)));
 }
 
+/// The same if the result could not be read.
+pub fn leave_failure(error: wasmtime::Error) {
+    with(|handoff| handoff.result = Some(Returned::Failed(error)));
+}
+
+/// The same if the result is to be read before the guest's next instruction.
+///
+/// The epoch passes: all deadlines are one tick ahead at most, and every function checks it first. So the guest is
+/// suspended in [`crate::guest::slice`] when it enters `post-return`.
+pub fn put_off_result(later: Later) {
+    with(|handoff| handoff.result = Some(Returned::Later(later)));
+    in_store(|cell| cell.engine.increment_epoch());
+}
+
+/// What reads the result, if it was put off.
+pub fn take_later() -> Option<Later> {
+    let later = |handoff: &mut Handoff| {
+        let later = handoff
+            .result
+            .take_if(|result| matches!(result, Returned::Later(_)));
+        match later {
+            Some(Returned::Later(later)) => Some(later),
+            _ => None,
+        }
+    };
+    with(later).flatten()
+}
+
 /// Takes the result, in the same or a later poll.
-pub fn take_result(env: Env) -> Option<Term> {
-    match with(|handoff| handoff.result.take())?? {
-        // SAFETY: made in the current poll, in this environment.
-        Returned::Here(term) => Some(unsafe { env::term(env, term) }),
-        Returned::Kept(kept) => Some(kept.get(env)),
+pub fn take_result() -> Option<Returned> {
+    with(|handoff| handoff.result.take())?
+}
+
+/// Makes a result a term of the polling NIF: reads it if that was put off and the guest has no `post-return`, and copies
+/// a large one on a dirty scheduler.
+pub async fn result_here(mut result: Option<Returned>) -> Result<ErlNifTerm> {
+    if let Some(Returned::Later(later)) = result {
+        later.await;
+        result = take_result();
+    }
+    match result {
+        Some(Returned::Here(term)) => Ok(term),
+        Some(Returned::Kept(kept)) => {
+            if kept.is_large {
+                elsewhere().await;
+            }
+            if kept.is_partial {
+                host_term::withhold();
+            }
+            env::in_env(|env| Some(kept.term.as_ref()?.get(env).as_c_arg()))
+                .flatten()
+                .ok_or(Error::Cancelled)
+        }
+        Some(Returned::Failed(error)) => Err(Error::Guest(error)),
+        Some(Returned::Later(_)) | None => Err(Error::Cancelled),
     }
 }
 

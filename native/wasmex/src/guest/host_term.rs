@@ -54,9 +54,15 @@ pub fn is_large(term: Term) -> bool {
     !weight::is_small(term) && dirty::is_normal()
 }
 
-/// The same with another limit in words, which `u64::MAX` turns off.
-pub fn is_larger(term: Term, most: u64) -> bool {
-    most < u64::MAX && weight::of(term, most).is_none() && dirty::is_normal()
+/// The same with another limit in words, which `u64::MAX` turns off. `copied` says whether the bytes of binaries are
+/// copied.
+pub fn is_larger(term: Term, most: u64, copied: bool) -> bool {
+    let weight = if copied {
+        weight::of_copied
+    } else {
+        weight::of
+    };
+    most < u64::MAX && weight(term, most).is_none() && dirty::is_normal()
 }
 
 /// The job that begins now refuses large arguments; its NIF asks with [`is_refused`], and moves.
@@ -67,6 +73,16 @@ pub fn refuse() {
 /// Whether the job that this NIF began refused its arguments.
 pub fn is_refused() -> bool {
     IS_REFUSED.replace(false)
+}
+
+/// Whether the running NIF has left out a term.
+pub fn is_withheld() -> bool {
+    IS_WITHHELD.get()
+}
+
+/// The result of the running NIF contains what an earlier one left out.
+pub fn withhold() {
+    IS_WITHHELD.set(true);
 }
 
 impl HostTerm {

@@ -4,10 +4,10 @@ use crate::guest::data::StoreData;
 use crate::guest::extension;
 use crate::guest::handoff::{self, Ended, Nested};
 use crate::guest::signature::{Args, Signature};
+use crate::guest::slice;
 use crate::guest::values::Floats;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
-use crate::vm::pause::pause;
 use rustler::sys::ErlNifTerm;
 use std::future::Future;
 use std::pin::Pin;
@@ -104,7 +104,11 @@ impl<W: Work> Job<W> {
             cx.data_mut().fuel_before.push(before);
         }
         // With details, the guest yields before its first instruction, and continues on a dirty scheduler.
-        cx.set_epoch_deadline(u64::from(!cx.data().traps.details));
+        cx.set_epoch_deadline(if cx.data().traps.details {
+            0
+        } else {
+            slice::TICKS
+        });
         let result = UntilCancelled {
             level,
             future: self.work.run(cx.as_context_mut()),
@@ -122,8 +126,8 @@ impl<W: Work> Job<W> {
 /// Tells the extensions that a job failed, on a dirty scheduler if that takes long.
 async fn failed(cx: &mut StoreContextMut<'_, StoreData>, error: &wasmtime::Error) {
     let is_long = extension::all().iter().any(|one| one.is_long(error));
-    if is_long && handoff::continue_elsewhere() {
-        pause().await;
+    if is_long {
+        handoff::elsewhere().await;
     }
     for extension in extension::all() {
         extension.failed(cx, error);

@@ -21,6 +21,7 @@ pub mod job;
 pub mod memories;
 pub mod reference;
 pub mod signature;
+pub mod slice;
 pub mod stacks;
 pub mod suspension;
 pub mod ticker;

@@ -6,6 +6,8 @@
 use crate::guest::cell::Via;
 use crate::guest::data::StoreData;
 use crate::guest::handoff::{self, Command, Event};
+use crate::guest::host_term;
+use crate::guest::slice;
 use crate::vm::atoms;
 use crate::vm::dirty;
 use crate::vm::env;
@@ -78,6 +80,8 @@ pub struct PendingImport {
     params: ErlNifTerm,
     /// Words of results that may be read on a normal scheduler; `u64::MAX` if their types are small.
     pub most: u64,
+    /// Whether binaries in the results are copied to the guest.
+    pub copied: bool,
     /// The calling instance's `memory`.
     pub memory: Option<Memory>,
     /// Distinguishes the memories of a store, so that Elixir notices an outdated one.
@@ -98,6 +102,7 @@ impl PendingImport {
             serial,
             params,
             most: u64::MAX,
+            copied: false,
             memory,
             memory_key,
         }
@@ -116,6 +121,11 @@ impl PendingImport {
             params,
         )
             .encode(env)
+    }
+
+    /// Whether the results must be read on a dirty scheduler, and this is none.
+    pub fn is_larger(&self, results: Term) -> bool {
+        host_term::is_larger(results, self.most, self.copied)
     }
 
     /// Whether the tuple is copied on dirty schedulers.
@@ -155,7 +165,7 @@ pub async fn suspend(
         match handoff::next_command(serial).await {
             Command::Resume(results) => {
                 // The slice that ended here is over; the guest continues with a new one.
-                cx.set_epoch_deadline(1);
+                cx.set_epoch_deadline(slice::TICKS);
                 return Ok(results);
             }
             Command::Raise => return Err(ImportRaised {}.into()),

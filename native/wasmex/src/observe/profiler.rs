@@ -6,6 +6,7 @@ use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::extension::{Extension, NewStore};
+use crate::guest::slice;
 use crate::guest::ticker::{ShortTicks, TICK};
 use crate::vm::atoms;
 use crate::vm::demangle::demangle;
@@ -15,7 +16,7 @@ use crate::vm::terms::binary;
 use rustler::{Encoder, Env, NifResult, Term};
 use std::collections::HashMap;
 use std::time::Instant;
-use wasmtime::{FrameInfo, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
+use wasmtime::{FrameInfo, Store, StoreContextMut, WasmBacktrace};
 
 /// Maximum number of distinct stacks; later ones count for their outermost function only.
 const MAX_STACKS: usize = 10_000;
@@ -78,12 +79,11 @@ impl Extension for Profiling {
 
 /// Replaces the plain yield at each tick.
 fn sample_at_ticks(store: &mut Store<StoreData>) {
-    store.epoch_deadline_callback(|mut cx| {
+    slice::yield_at_ticks(store, |cx| {
         if let Some(mut profiler) = cx.data_mut().slots.take::<Profiler>() {
-            profiler.sample(&cx);
+            profiler.sample(cx);
             cx.data_mut().slots.insert::<Profiler>(profiler);
         }
-        Ok(UpdateDeadline::Yield(1))
     });
 }
 

@@ -5,7 +5,7 @@ use crate::vm::layout;
 use crate::vm::term_box::TermBox;
 use crate::vm::terms;
 use rustler::sys::enif_get_map_size;
-use rustler::{Encoder, ListIterator, MapIterator, Term, TermType};
+use rustler::{Binary, Encoder, ListIterator, MapIterator, Term, TermType};
 
 /// Words that may be copied on a normal scheduler, which takes less than a millisecond.
 pub const MOST: u64 = 16 * 1024;
@@ -14,6 +14,8 @@ pub const MOST: u64 = 16 * 1024;
 const BINARY: u64 = 10;
 /// Of a reference, a pid or a port.
 const IDENTIFIER: u64 = 6;
+/// Bytes of a binary that are copied in the time of a word of other terms.
+const COPIED: u64 = 16;
 /// Of an integer that fits 64 bits, or of a float.
 const NUMBER: u64 = 3;
 
@@ -28,7 +30,20 @@ pub fn of(term: Term, most: u64) -> Option<u64> {
     if term.is_atom() || layout::small(term).is_some() {
         return Some(0);
     }
-    walk(term, most, None)
+    walk(term, most, Budget::new(most))
+}
+
+/// The same if the bytes of binaries are copied, too.
+pub fn of_copied(term: Term, most: u64) -> Option<u64> {
+    let each_byte = true;
+    walk(
+        term,
+        most,
+        Budget {
+            each_byte,
+            ..Budget::new(most)
+        },
+    )
 }
 
 /// Whether what functions hold, without what functions in it hold, is too large to be copied on a normal scheduler.
@@ -39,15 +54,21 @@ fn term_is_large(term: Term) -> bool {
 
 /// The same, without what functions and very large integers hold.
 pub fn of_visible(term: Term, most: u64) -> Option<u64> {
-    walk(term, most, Some(OPAQUE))
+    let opaque = Some(OPAQUE);
+    walk(
+        term,
+        most,
+        Budget {
+            opaque,
+            ..Budget::new(most)
+        },
+    )
 }
 
 /// The least words of a function.
 const OPAQUE: u64 = 10;
 
-fn walk(term: Term, most: u64, opaque: Option<u64>) -> Option<u64> {
-    let left = most;
-    let mut budget = Budget { left, opaque };
+fn walk(term: Term, most: u64, mut budget: Budget) -> Option<u64> {
     let mut open = vec![term];
     while let Some(term) = open.pop() {
         budget.add(term, &mut open)?;
@@ -59,9 +80,19 @@ struct Budget {
     left: u64,
     /// What terms of an unknown size count as.
     opaque: Option<u64>,
+    /// Whether the bytes of binaries count.
+    each_byte: bool,
 }
 
 impl Budget {
+    fn new(left: u64) -> Self {
+        Budget {
+            left,
+            opaque: None,
+            each_byte: false,
+        }
+    }
+
     fn take(&mut self, words: u64) -> Option<()> {
         self.left = self.left.checked_sub(words)?;
         Some(())
@@ -78,7 +109,7 @@ impl Budget {
                 self.take(if fits { NUMBER } else { self.opaque? })
             }
             TermType::Float => self.take(NUMBER),
-            TermType::Binary => self.take(BINARY),
+            TermType::Binary => self.take(BINARY + if self.each_byte { words(term) } else { 0 }),
             TermType::Pid | TermType::Port | TermType::Ref => self.take(IDENTIFIER),
             TermType::List => self.list(term, open),
             TermType::Tuple => self.tuple(term, open),
@@ -124,6 +155,11 @@ impl Budget {
         }
         Some(())
     }
+}
+
+fn words(binary: Term) -> u64 {
+    let bytes = binary.decode::<Binary>().map_or(0, |bytes| bytes.len());
+    bytes as u64 / COPIED
 }
 
 /// Items shown of a list that is too large.

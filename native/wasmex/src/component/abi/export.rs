@@ -4,16 +4,13 @@ use super::{NOTHING, check};
 use crate::component::internal::{
     CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
 };
-use crate::component::lift::Lifter;
+use crate::component::lift::deferred::{self, Deferred, Lifted, Values};
 use crate::component::lower::image::Image;
 use crate::component::lower::place;
 use crate::component::mapping::Mapping;
 use crate::component::types::shape::Shape;
 use crate::component::types::shared::Shared;
 use crate::guest::handoff;
-use crate::guest::suspension::ImportRaised;
-use crate::vm::env;
-use rustler::{Env, Term};
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -114,10 +111,14 @@ unsafe impl<const MAPPING: u32> Lift for Results<MAPPING> {
         src: &Self::Lower,
     ) -> Result<Self> {
         let shape = Shared::shape_of(cx.types, ty)?;
-        let term = env::in_env(|env| {
-            lift_result(cx, env, Mapping::of(MAPPING), &shape, src).map(|term| term.as_c_arg())
-        });
-        handoff::leave_result(term.ok_or(ImportRaised {})??);
+        let values = match shape.flat {
+            Some(count) if count <= 1 => Values::Flat(&src[..count]),
+            _ => Values::At(src[0].get_u32()),
+        };
+        match deferred::lift(cx, Mapping::of(MAPPING), shape, values)? {
+            Lifted::Now(terms) => handoff::leave_result(terms.list),
+            Lifted::Later(deferred) => handoff::put_off_result(Box::pin(later(deferred))),
+        }
         Ok(Results)
     }
 
@@ -130,16 +131,13 @@ unsafe impl<const MAPPING: u32> Lift for Results<MAPPING> {
     }
 }
 
-fn lift_result<'e>(
-    cx: &mut LiftContext<'_>,
-    env: Env<'e>,
-    mapping: Mapping,
-    shape: &Shape,
-    src: &[ValRaw; 1],
-) -> Result<Term<'e>> {
-    let mut lifter = Lifter::new(cx, env, mapping);
-    match shape.flat {
-        Some(count) if count <= 1 => lifter.flat_list(shape, &src[..count]),
-        _ => lifter.list_at(shape, src[0].get_u32()),
+/// Awaited where the guest enters `post-return`, or after its function if it has none.
+async fn later(deferred: Box<Deferred>) {
+    handoff::elsewhere().await;
+    // SAFETY: the guest is suspended until this returns. It has not run since the values were put off, because it is
+    // suspended before its next instruction; at the end of a poll in which it is not, the handoff drops this.
+    match unsafe { deferred.lift() } {
+        Ok(terms) => handoff::leave_result(terms.list),
+        Err(error) => handoff::leave_failure(error),
     }
 }

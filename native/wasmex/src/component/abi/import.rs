@@ -4,13 +4,12 @@ use super::{NOTHING, commit};
 use crate::component::internal::{
     CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
 };
-use crate::component::lift::Lifter;
+use crate::component::lift::deferred::{self, Deferred, Lifted, Terms, Values};
 use crate::component::lower::decode::Decoder;
 use crate::component::lower::image::Image;
 use crate::component::lower::place;
 use crate::component::mapping::Mapping;
 use crate::component::problem::{BadValue, Step};
-use crate::component::resource::handle::HandleResource;
 use crate::component::signature::Resources;
 use crate::component::state::Components;
 use crate::component::types::shape::Shape;
@@ -18,21 +17,14 @@ use crate::component::types::shared::Shared;
 use crate::guest::handoff;
 use crate::guest::suspension::ImportRaised;
 use crate::vm::env;
-use crate::vm::resource::ResourceArc;
-use rustler::Term;
 use rustler::sys::ErlNifTerm;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 use wasmtime::{Result, ValRaw};
 
-/// Arguments of an imported function, a list of terms of the NIF that polls.
-pub struct Params<const MAPPING: u32> {
-    /// A list of terms of the NIF that polls.
-    pub params: ErlNifTerm,
-    /// Borrowed for the duration of the call.
-    pub borrowed: Vec<ResourceArc<HandleResource>>,
-}
+/// Arguments of an imported function.
+pub struct Params<const MAPPING: u32>(pub Lifted);
 
 // SAFETY: `Lower` is empty, so never longer than wasmtime's storage; the number of values comes from the type, which
 // wasmtime used for its storage too.
@@ -50,22 +42,23 @@ unsafe impl<const MAPPING: u32> ComponentType for Params<MAPPING> {
 unsafe impl<const MAPPING: u32> ComponentNamedList for Params<MAPPING> {}
 
 impl<const MAPPING: u32> Params<MAPPING> {
-    fn lift(
-        cx: &mut LiftContext<'_>,
-        ty: InterfaceType,
-        lift: impl for<'l, 'c, 'e> FnOnce(&mut Lifter<'l, 'c, 'e>, &Shape) -> Result<Term<'e>>,
-    ) -> Result<Self> {
-        let shape = Shared::shape_of(cx.types, ty)?;
-        env::in_env(|env| {
-            let mut lifter = Lifter::new(cx, env, Mapping::of(MAPPING));
-            let params = lift(&mut lifter, &shape)?.as_c_arg();
-            Ok(Params {
-                params,
-                borrowed: lifter.borrowed,
-            })
-        })
-        .ok_or(ImportRaised {})?
+    fn lift(cx: &mut LiftContext<'_>, shape: Arc<Shape>, values: Values) -> Result<Self> {
+        deferred::lift(cx, Mapping::of(MAPPING), shape, values).map(Params)
     }
+}
+
+/// The arguments as terms of the NIF that polls, once the guest is suspended in the import.
+pub async fn params(lifted: Lifted) -> Result<Terms> {
+    match lifted {
+        Lifted::Now(terms) => Ok(terms),
+        Lifted::Later(deferred) => Box::pin(later(deferred)).await,
+    }
+}
+
+async fn later(deferred: Box<Deferred>) -> Result<Terms> {
+    handoff::elsewhere().await;
+    // SAFETY: the guest has been suspended in its import since the values were put off.
+    unsafe { deferred.lift() }
 }
 
 // SAFETY: see `ComponentType` above.
@@ -76,12 +69,11 @@ unsafe impl<const MAPPING: u32> Lift for Params<MAPPING> {
         src: &Self::Lower,
     ) -> Result<Self> {
         let first: *const ValRaw = src.as_ptr();
-        Params::lift(cx, ty, |lifter, shape| {
-            let count = shape.flat.unwrap_or(0);
-            // SAFETY: wasmtime takes this path when the parameters are this many values, and put them where `first` is.
-            let values = unsafe { std::slice::from_raw_parts(first, count) };
-            lifter.flat_list(shape, values)
-        })
+        let shape = Shared::shape_of(cx.types, ty)?;
+        let count = shape.flat.unwrap_or(0);
+        // SAFETY: wasmtime takes this path when the parameters are this many values, and put them where `first` is.
+        let values = unsafe { std::slice::from_raw_parts(first, count) };
+        Params::lift(cx, shape, Values::Flat(values))
     }
 
     /// `bytes` is empty, but at the address of the parameters, which wasmtime has bounds-checked.
@@ -91,7 +83,8 @@ unsafe impl<const MAPPING: u32> Lift for Params<MAPPING> {
         bytes: &[u8],
     ) -> Result<Self> {
         let at = bytes.as_ptr() as usize - cx.memory().as_ptr() as usize;
-        Params::lift(cx, ty, |lifter, shape| lifter.list_at(shape, at as u32))
+        let shape = Shared::shape_of(cx.types, ty)?;
+        Params::lift(cx, shape, Values::At(at as u32))
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Image {
     pub handles: Vec<Passed>,
     /// Terms that become resources implemented in Elixir, with the ids of their types.
     pub hosted: Vec<Hosted>,
+    /// Whether it takes longer than a slice to copy them.
+    pub is_large: bool,
 }
 
 /// Bytes that are contiguous in the guest.
@@ -96,6 +98,7 @@ impl Image {
             kept: Vec::new(),
             handles: Vec::new(),
             hosted: Vec::new(),
+            is_large: false,
         }
     }
 

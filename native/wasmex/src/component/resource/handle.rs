@@ -60,6 +60,11 @@ impl HandleResource {
         *self.lock() = Some(any);
     }
 
+    /// Whether Elixir owns the resource.
+    pub fn is_owned(&self) -> bool {
+        self.lock().is_some_and(|any| any.owned())
+    }
+
     /// Whether it was neither dropped nor moved.
     pub fn is_alive(&self) -> bool {
         self.lock().is_some()

@@ -36,9 +36,9 @@ impl Builder<'_> {
         }
         let kind = self.kind(ty, depth + 1)?;
         let abi = self.types.canonical_abi(&ty);
-        let (inner, indirect) = inside(&kind);
+        let inside = inside(&kind);
         let weight = weight(&kind);
-        if inner >= MAX_DEPTH {
+        if inside.depth >= MAX_DEPTH {
             return Err(too_deep());
         }
         let shape = Arc::new(Shape {
@@ -46,9 +46,10 @@ impl Builder<'_> {
             size: abi.size32 as usize,
             align: abi.align32 as usize,
             flat: abi.flat_count.map(usize::from),
-            depth: inner + 1,
+            depth: inside.depth + 1,
             weight,
-            indirect,
+            indirect: inside.indirect,
+            handles: inside.handles,
         });
         self.shapes.insert(ty, shape.clone());
         Ok(shape)
@@ -173,15 +174,16 @@ impl Builder<'_> {
         let abis = [key, value].map(|ty| self.types.canonical_abi(&ty).clone());
         let abi = CanonicalAbiInfo::record(abis.iter());
         let kind = Kind::Tuple(items);
-        let (inner, indirect) = inside(&kind);
+        let inside = inside(&kind);
         Ok(Kind::Map(Arc::new(Shape {
             weight: weight(&kind),
             kind,
             size: abi.size32 as usize,
             align: abi.align32 as usize,
             flat: abi.flat_count.map(usize::from),
-            depth: inner + 1,
-            indirect,
+            depth: inside.depth + 1,
+            indirect: inside.indirect,
+            handles: inside.handles,
         })))
     }
 

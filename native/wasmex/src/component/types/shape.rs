@@ -25,6 +25,8 @@ pub struct Shape {
     pub weight: usize,
     /// Whether values contain pointers or handles, at any depth.
     pub indirect: bool,
+    /// Whether values contain handles, at any depth.
+    pub handles: bool,
 }
 
 /// The kind of type, with the data for conversion.

@@ -46,22 +46,58 @@ pub fn weight(kind: &Kind) -> usize {
     }
 }
 
-/// The depth of the deepest part, and whether any part is indirect.
-pub fn inside(kind: &Kind) -> (usize, bool) {
-    let most = |shapes: &mut dyn Iterator<Item = &Arc<Shape>>| {
-        shapes.fold((0, false), |(depth, indirect), shape| {
-            (depth.max(shape.depth), indirect || shape.indirect)
-        })
-    };
-    match kind {
-        Kind::String | Kind::Resource(_) => (0, true),
-        Kind::List(element) | Kind::Map(element) => (element.depth, true),
-        Kind::FixedList(element, _) => (element.depth, element.indirect),
-        Kind::Record(record) => most(&mut record.fields.iter().map(|field| &field.item.shape)),
-        Kind::Tuple(items) => most(&mut items.iter().map(|item| &item.shape)),
-        Kind::Variant(cases) | Kind::Option(cases) | Kind::Result(cases) => {
-            most(&mut cases.cases.iter().filter_map(|case| case.payload.as_ref()))
+/// What a type consists of.
+#[derive(Clone, Copy, Default)]
+pub struct Inside {
+    /// The depth of the deepest part.
+    pub depth: usize,
+    /// Whether any part is a pointer or a handle.
+    pub indirect: bool,
+    /// Whether any part is a handle.
+    pub handles: bool,
+}
+
+impl Inside {
+    fn of(shape: &Shape) -> Self {
+        Inside {
+            depth: shape.depth,
+            indirect: shape.indirect,
+            handles: shape.handles,
         }
-        Kind::Bool | Kind::Number(_) | Kind::Char | Kind::Enum(_) | Kind::Flags(_) => (0, false),
+    }
+
+    fn all<'s>(shapes: impl Iterator<Item = &'s Arc<Shape>>) -> Self {
+        shapes.fold(Inside::default(), |all, shape| Inside {
+            depth: all.depth.max(shape.depth),
+            indirect: all.indirect || shape.indirect,
+            handles: all.handles || shape.handles,
+        })
+    }
+}
+
+/// The parts of a type.
+pub fn inside(kind: &Kind) -> Inside {
+    let none = Inside::default();
+    match kind {
+        Kind::String => Inside {
+            indirect: true,
+            ..none
+        },
+        Kind::Resource(_) => Inside {
+            indirect: true,
+            handles: true,
+            ..none
+        },
+        Kind::List(element) | Kind::Map(element) => Inside {
+            indirect: true,
+            ..Inside::of(element)
+        },
+        Kind::FixedList(element, _) => Inside::of(element),
+        Kind::Record(record) => Inside::all(record.fields.iter().map(|field| &field.item.shape)),
+        Kind::Tuple(items) => Inside::all(items.iter().map(|item| &item.shape)),
+        Kind::Variant(cases) | Kind::Option(cases) | Kind::Result(cases) => {
+            Inside::all(cases.cases.iter().filter_map(|case| case.payload.as_ref()))
+        }
+        Kind::Bool | Kind::Number(_) | Kind::Char | Kind::Enum(_) | Kind::Flags(_) => none,
     }
 }

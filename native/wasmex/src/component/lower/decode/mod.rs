@@ -38,8 +38,8 @@ pub struct Decoder<'d> {
 const NUMBERS: usize = 1 << 20;
 /// Other values take longer for each byte,
 const OTHERS: usize = 8;
-/// and bytes that are only copied less.
-const COPIED: usize = 16;
+/// and bytes that are only copied less, but the system may be slow to supply pages.
+const COPIED: usize = 2;
 
 impl<'d> Decoder<'d> {
     /// An image whose root takes `size` bytes.
@@ -61,7 +61,10 @@ impl<'d> Decoder<'d> {
             None if self.may_move && dirty::is_normal() => {
                 return Err(Problem::new(ProblemKind::Large));
             }
-            None => self.left = usize::MAX,
+            None => {
+                self.left = usize::MAX;
+                self.image.is_large = true;
+            }
         }
         Ok(())
     }

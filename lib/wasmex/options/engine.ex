@@ -116,7 +116,7 @@ defmodule Wasmex.Options.Engine do
       ],
       pooling_keep_resident: [
         type: {:bytes, 0..0x1_0000_0000},
-        default: 0,
+        default: 64 * 1024,
         doc:
           "how much of each memory in the pool is cleared instead of returned to the system between instances, which is faster but keeps that memory allocated"
       ]

@@ -51,6 +51,12 @@ defmodule Wasmex.VMLayoutTest do
     end
   end
 
+  test "numbers come back as they went", %{instance: instance} do
+    for {"list-" <> type, numbers} <- @numbers, number <- numbers do
+      assert both(fn -> echo(instance, type, number) end) == [{:ok, number}, {:ok, number}]
+    end
+  end
+
   test "what is wrong in a list is found where it is", %{instance: instance} do
     for {function, numbers} <- @numbers,
         wrong <- [:atom, "text", [1], {1}, %{}, self(), make_ref(), 1 <<< 70, fn -> 1 end],

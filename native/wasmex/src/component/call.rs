@@ -1,12 +1,13 @@
 //! Calls of a component's functions, found by path.
 
 use crate::component::abi;
-use crate::component::abi::export::{Args, Lent, Results};
+use crate::component::abi::export::{Args, FlatArgs, FlatResult, ImageArgs, Lent, Results};
 use crate::component::instance::ComponentInstance;
 use crate::component::lower::decode::Decoder;
 use crate::component::mapping::{Mapping, PACKED, PACKED_ATOMS};
 use crate::component::problem::{Conversion, Problem, Step};
-use crate::component::signature::Signature;
+use crate::component::resource::handle::HandleResource;
+use crate::component::signature::{Flat, ResultForm, Signature};
 use crate::component::state::Underway;
 use crate::core::instance::LOOKED_THROUGH;
 use crate::guest::data::StoreData;
@@ -134,14 +135,20 @@ fn look_up(
 
 fn signature(cx: &StoreContextMut<'_, StoreData>, func: Func) -> Result<Signature> {
     let check = || func.typed::<Lent, Results<0>>(cx).map(drop);
-    let (params, _results) =
+    let (params, results) =
         abi::checked(check).map_err(|error| Error::chain(atoms::unsupported(), &error))?;
+    let result = match results.flat.as_deref() {
+        Some([]) => ResultForm::Nothing,
+        Some([Flat::Scalar(scalar)]) => ResultForm::Scalar(*scalar),
+        _ => ResultForm::Other,
+    };
     let ty = func.ty(cx);
     let names = ty.params().map(|(name, _)| name.to_string()).collect();
     Ok(Signature {
         func,
         params,
         names,
+        result,
     })
 }
 
@@ -189,44 +196,62 @@ impl Work for Call {
     async fn run(self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
         // Done first: the terms may not outlive this poll.
         let (args, lent) = self.args()?;
-        if self.instance.components.has_orphans() {
+        let components = &self.instance.components;
+        if components.has_orphans() {
             Box::pin(drop_orphans(&self.instance, &mut cx)).await?;
         }
         let underway = Underway::begin(&self.instance);
-        self.call(&args, cx).await?;
-        let result = match handoff::take_result() {
-            Some(Returned::Here(result)) => result,
-            other => Box::pin(handoff::result_here(other)).await?,
-        };
+        let result = self.call(&args, cx).await?;
         underway.end();
         for rep in lent {
-            self.instance.components.hosted.remove(rep);
+            components.hosted.remove(rep);
         }
         Ok(result)
     }
 }
 
 impl Call {
-    /// Leaves the result for [`handoff::take_result`].
-    async fn call(&self, args: &Args, cx: StoreContextMut<'_, StoreData>) -> Result<()> {
+    /// A list of at most one term.
+    async fn call(&self, args: &Args, cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
         let args = Lent(args, &self.signature.params.shape);
-        let called = match self.mapping.outward() {
-            0 => self.typed::<0>().call_async(cx, args).await.map(drop),
-            1 => self.typed::<1>().call_async(cx, args).await.map(drop),
-            2 => self.typed::<2>().call_async(cx, args).await.map(drop),
-            PACKED => self.typed::<PACKED>().call_async(cx, args).await.map(drop),
-            PACKED_ATOMS => self
-                .typed::<PACKED_ATOMS>()
-                .call_async(cx, args)
-                .await
-                .map(drop),
-            _ => self.typed::<3>().call_async(cx, args).await.map(drop),
+        let called = match (&self.signature.result, self.mapping.outward()) {
+            (ResultForm::Nothing, _) => {
+                let result = self.flat::<0>().call_async(cx, args).await;
+                result.map_err(Error::Guest)?;
+                return in_env(|env| Ok(Term::list_new_empty(env)));
+            }
+            (ResultForm::Scalar(scalar), _) => {
+                let result = self.flat::<1>().call_async(cx, args).await;
+                let FlatResult(value) = result.map_err(Error::Guest)?;
+                return in_env(|env| {
+                    let term = scalar.encode(env, value).map_err(Error::Guest)?;
+                    Ok(Term::list_new_empty(env).list_prepend(term))
+                });
+            }
+            (_, 0) => self.any::<0>().call_async(cx, args).await.map(drop),
+            (_, 1) => self.any::<1>().call_async(cx, args).await.map(drop),
+            (_, 2) => self.any::<2>().call_async(cx, args).await.map(drop),
+            (_, PACKED) => self.any::<PACKED>().call_async(cx, args).await.map(drop),
+            (_, PACKED_ATOMS) => {
+                let func = self.any::<PACKED_ATOMS>();
+                func.call_async(cx, args).await.map(drop)
+            }
+            (_, _) => self.any::<3>().call_async(cx, args).await.map(drop),
         };
-        called.map_err(Error::Guest)
+        called.map_err(Error::Guest)?;
+        match handoff::take_result() {
+            Some(Returned::Here(result)) => Ok(result),
+            other => Box::pin(handoff::result_here(other)).await,
+        }
     }
 
-    fn typed<const MAPPING: u32>(&self) -> TypedFunc<Lent<'_>, Results<MAPPING>> {
+    fn any<const MAPPING: u32>(&self) -> TypedFunc<Lent<'_>, Results<MAPPING>> {
         // SAFETY: these types accept any function and convert by the function's own type.
+        unsafe { TypedFunc::new_unchecked(self.signature.func) }
+    }
+
+    fn flat<const COUNT: usize>(&self) -> TypedFunc<Lent<'_>, FlatResult<COUNT>> {
+        // SAFETY: as for `any`, of a function with so many results, which are core values.
         unsafe { TypedFunc::new_unchecked(self.signature.func) }
     }
 
@@ -234,9 +259,36 @@ impl Call {
         env::in_env(|env| {
             // SAFETY: it came with the NIF that is now polling for the first time.
             let list = unsafe { env::term(env, self.params) };
-            self.decode(list)
+            match self.flat_args(list) {
+                Some(args) => Ok((Args::Flat(args), Vec::new())),
+                None => self.decode(list),
+            }
         })
         .unwrap_or(Err(Error::Cancelled))
+    }
+
+    /// Arguments that are one core value each. `None` for all others, wrong ones included, which [`Self::decode`] explains.
+    fn flat_args(&self, list: Term) -> Option<FlatArgs> {
+        let mut args = FlatArgs::default();
+        let mut rest = list;
+        for (slot, param) in args
+            .values
+            .iter_mut()
+            .zip(self.signature.params.flat.as_deref()?)
+        {
+            let (term, tail) = rest.list_get_cell().ok()?;
+            match param {
+                Flat::Scalar(scalar) => *slot = scalar.decode(term, self.mapping.lenient)?,
+                Flat::Receiver(ty, interface) => {
+                    let handle = terms::argument::<HandleResource>(term)?;
+                    let any = handle.lend(self.instance.cell.id, *ty)?;
+                    args.receiver = Some((any, *interface));
+                }
+            }
+            args.count += 1;
+            rest = tail;
+        }
+        rest.is_empty_list().then_some(args)
     }
 
     fn decode(&self, list: Term) -> Result<(Args, Vec<u32>)> {
@@ -259,7 +311,7 @@ impl Call {
         let image = abi::commit(decoder.image, || Some(self.instance.components.clone()));
         let image = image.map_err(Conversion)?;
         let lent = image.lent();
-        Ok((Args::new(image), lent))
+        Ok((Args::Image(ImageArgs::new(image)), lent))
     }
 
     fn wrong(&self, problem: Box<Problem>, index: usize) -> Error {
@@ -270,6 +322,11 @@ impl Call {
         let name = self.signature.param(index).into();
         Conversion(problem.at(Step::Param(index, name))).into()
     }
+}
+
+/// Makes a term in the environment of the polling NIF.
+fn in_env(make: impl FnOnce(Env<'_>) -> Result<Term<'_>>) -> Result<ErlNifTerm> {
+    env::in_env(|env| make(env).map(|term| term.as_c_arg())).unwrap_or(Err(Error::Cancelled))
 }
 
 /// Resources whose handles were garbage collected.

@@ -2,7 +2,7 @@
 
 use crate::component::abi;
 use crate::component::abi::import::{Params, Returned};
-use crate::component::lift::deferred::Lifted;
+use crate::component::lift::deferred::{Deferred, Lifted, Terms};
 use crate::component::mapping::{Mapping, PACKED, PACKED_ATOMS};
 use crate::component::state::Components;
 use crate::guest::data::StoreData;
@@ -19,6 +19,7 @@ use wasmtime::{AsContextMut, Result, StoreContextMut};
 const RESULT: u64 = 128 * 1024;
 
 /// An Elixir function that a component imports.
+#[derive(Clone)]
 pub struct ComponentImport {
     import: Import,
     /// How the values look in Elixir.
@@ -27,11 +28,11 @@ pub struct ComponentImport {
 
 impl ComponentImport {
     /// The function at this index in the table.
-    pub fn new(table: &Arc<ImportTable>, index: u32, mapping: Mapping) -> Arc<Self> {
-        Arc::new(ComponentImport {
+    pub fn new(table: &Arc<ImportTable>, index: u32, mapping: Mapping) -> Self {
+        ComponentImport {
             import: table.function(index),
             mapping,
-        })
+        }
     }
 }
 
@@ -39,12 +40,16 @@ impl ComponentImport {
 pub fn define(
     linker: &mut LinkerInstance<'_, StoreData>,
     name: &str,
-    import: Arc<ComponentImport>,
+    import: ComponentImport,
 ) -> Result<()> {
     macro_rules! define {
         ($mapping:literal) => {
-            linker.func_wrap_async(name, move |cx, args: Params<$mapping>| {
-                Box::new(call(cx, import.clone(), args.0))
+            linker.func_wrap_async(name, move |mut cx, args: Params<$mapping>| match args.0 {
+                Lifted::Now(terms) => {
+                    let pending = pending(&mut cx, &import, terms.list);
+                    Box::new(call(cx, pending, import.mapping, terms))
+                }
+                Lifted::Later(deferred) => Box::new(call_later(cx, import.clone(), deferred)),
             })
         };
     }
@@ -60,21 +65,30 @@ pub fn define(
 
 async fn call(
     mut cx: StoreContextMut<'_, StoreData>,
-    import: Arc<ComponentImport>,
-    params: Lifted,
+    pending: PendingImport,
+    mapping: Mapping,
+    terms: Terms,
 ) -> Result<Returned> {
-    let params = abi::import::params(params).await?;
-    let pending = pending(&mut cx, &import, params.list);
     let term = suspension::suspend(cx.as_context_mut(), pending).await;
-    for handle in params.borrowed {
+    for handle in terms.borrowed {
         if let Some(any) = handle.take() {
             any.resource_drop_async(&mut cx).await?;
         }
     }
     Ok(Returned {
         term: term?,
-        mapping: import.mapping,
+        mapping,
     })
+}
+
+async fn call_later(
+    mut cx: StoreContextMut<'_, StoreData>,
+    import: ComponentImport,
+    deferred: Box<Deferred>,
+) -> Result<Returned> {
+    let terms = abi::import::later(deferred).await?;
+    let pending = pending(&mut cx, &import, terms.list);
+    call(cx, pending, import.mapping, terms).await
 }
 
 fn pending(
@@ -93,7 +107,7 @@ pub fn define_resource(
     linker: &mut LinkerInstance<'_, StoreData>,
     name: &str,
     id: u32,
-    dropped: Option<Arc<ComponentImport>>,
+    dropped: Option<ComponentImport>,
 ) -> Result<()> {
     linker.resource_async(name, ResourceType::host_dynamic(id), move |cx, rep| {
         Box::new(drop_hosted(cx, rep, dropped.clone()))
@@ -103,7 +117,7 @@ pub fn define_resource(
 async fn drop_hosted(
     mut cx: StoreContextMut<'_, StoreData>,
     rep: u32,
-    dropped: Option<Arc<ComponentImport>>,
+    dropped: Option<ComponentImport>,
 ) -> Result<()> {
     let cell = handoff::current_cell().ok_or(ImportRaised {})?;
     let Some(import) = dropped else {

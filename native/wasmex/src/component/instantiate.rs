@@ -73,7 +73,7 @@ async fn instantiate(
     if let Some(outgoing) = cell.slots.get() {
         components.send_with(outgoing);
     }
-    let underway = Underway::making(components);
+    let underway = Underway::making(&components);
     let instance = match template.instantiate_async(&mut cx).await {
         Ok(instance) => instance,
         Err(error) => {

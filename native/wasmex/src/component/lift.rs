@@ -12,6 +12,7 @@ use crate::component::mapping::Mapping;
 use crate::component::types::flat;
 use crate::component::types::names::Name;
 use crate::component::types::numbers::{self, Number};
+use crate::component::types::scalar;
 use crate::component::types::shape::{Cases, Kind, Record, Shape};
 use crate::component::types::weight::{LIST_CELL, MAP_ENTRY};
 use crate::vm::atoms;
@@ -70,7 +71,7 @@ impl<'m, 'e> Lifter<'m, 'e> {
         Ok(match &shape.kind {
             Kind::Bool => (bytes[0] != 0).encode(env),
             Kind::Number(number) => number.encode(env, bytes),
-            Kind::Char => self.char(bytes)?,
+            Kind::Char => scalar::character(env, numbers::read(bytes, 4) as u32)?,
             Kind::String => self.string(bytes)?,
             Kind::List(element) => self.elements(element, bytes)?,
             Kind::FixedList(element, length) => match self.packed(element) {
@@ -118,15 +119,6 @@ impl<'m, 'e> Lifter<'m, 'e> {
                 .entry(std::ptr::from_ref(name))
                 .or_insert_with(|| (*name.text).encode(env))
         })
-    }
-
-    fn char(&self, bytes: &[u8]) -> Result<Term<'e>> {
-        let code = numbers::read(bytes, 4) as u32;
-        let character = char::from_u32(code).ok_or_else(|| {
-            wasmtime::Error::msg(format!("{code:#x} is not a Unicode scalar value"))
-        })?;
-        let mut buffer = [0; 4];
-        Ok(self.binary(character.encode_utf8(&mut buffer).as_bytes()))
     }
 
     fn binary(&self, bytes: &[u8]) -> Term<'e> {

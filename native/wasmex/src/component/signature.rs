@@ -1,6 +1,7 @@
 //! The signature of a component's function, prepared once.
 
-use crate::component::internal::TypeResourceTableIndex;
+use crate::component::internal::{InterfaceType, TypeResourceTableIndex};
+use crate::component::types::scalar::Scalar;
 use crate::component::types::shape::Shape;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,9 +16,49 @@ pub struct TypeList {
     pub shape: Arc<Shape>,
     /// The resources in them.
     pub resources: Resources,
+    /// The same types, if each value is one core value.
+    pub flat: Option<Box<[Flat]>>,
 }
 
-/// A function and its parameters.
+/// The most values that are passed without an image of their memory.
+pub const MAX_FLAT: usize = 8;
+
+/// A type whose values are one core value each.
+pub enum Flat {
+    /// A number, and the like.
+    Scalar(Scalar),
+    /// A borrowed handle of a guest's resource, as the first of a list: the receiver of a method.
+    Receiver(ResourceType, InterfaceType),
+}
+
+impl Flat {
+    /// Each of these types, with the resources in them; `None` if one is of another kind, or if there are too many.
+    pub fn list(types: &[InterfaceType], resources: &Resources) -> Option<Box<[Flat]>> {
+        if types.len() > MAX_FLAT {
+            return None;
+        }
+        let flat = |(index, ty): (usize, &InterfaceType)| match ty {
+            InterfaceType::Borrow(table) if index == 0 => match resources.get(table) {
+                Some((resource, None)) => Some(Flat::Receiver(*resource, *ty)),
+                _ => None,
+            },
+            ty => Scalar::of(*ty).map(Flat::Scalar),
+        };
+        types.iter().enumerate().map(flat).collect()
+    }
+}
+
+/// How a function's result is passed to the host.
+pub enum ResultForm {
+    /// There is none.
+    Nothing,
+    /// As one core value.
+    Scalar(Scalar),
+    /// As any value.
+    Other,
+}
+
+/// A function with its types.
 pub struct Signature {
     /// wasmtime's function, valid in the instance's store.
     pub func: Func,
@@ -25,6 +66,8 @@ pub struct Signature {
     pub params: TypeList,
     /// Their names.
     pub names: Vec<String>,
+    /// Its result.
+    pub result: ResultForm,
 }
 
 impl Signature {

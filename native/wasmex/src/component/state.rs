@@ -9,7 +9,8 @@ use crate::vm::host_error::host_error;
 use crate::vm::resource::ResourceArc;
 use crate::vm::slots::Shared;
 use crate::wasi::http::outgoing::Outgoing;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use wasmtime::WasmBacktrace;
 use wasmtime::component::ResourceAny;
@@ -23,8 +24,9 @@ pub struct Components {
     orphans: Mutex<Vec<ResourceAny>>,
     /// Whether there are any.
     has_orphans: AtomicBool,
-    /// The instances with calls in progress, innermost last.
-    stack: Mutex<Vec<ResourceArc<ComponentInstance>>>,
+    /// The innermost instance with a call in progress, an object that the state of the call keeps alive; or null. It is
+    /// used only with the store, by one thread at a time.
+    innermost: AtomicPtr<c_void>,
     /// The components of its instances: their types are needed for conversion as long as they live.
     kept: Mutex<Vec<ResourceArc<ComponentResource>>>,
     /// A call was cut off; wasmtime lets no component of this store run any more.
@@ -83,7 +85,9 @@ impl Components {
 
     /// The innermost instance with a call in progress.
     pub fn current(&self) -> Option<ResourceArc<ComponentInstance>> {
-        lock(&self.stack).last().cloned()
+        let instance = self.innermost.load(Ordering::Relaxed);
+        // SAFETY: set by `Underway`, which borrows a reference to this object until it is dropped.
+        (!instance.is_null()).then(|| unsafe { ResourceArc::of(instance) })
     }
 
     /// What must end with the guests; set before the first of them runs.
@@ -118,30 +122,34 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A call in progress. If dropped before it is marked as ended, it was cancelled.
-pub struct Underway {
-    components: Arc<Components>,
-    /// Whether its instance is on the stack. An instance in the making is not.
-    stacked: bool,
+pub struct Underway<'a> {
+    components: &'a Components,
+    /// The innermost instance before the call, unless the call makes an instance, which is not there yet.
+    outer: Option<AtomicPtr<c_void>>,
     ended: bool,
 }
 
-impl Underway {
-    /// A call of a function of this instance, or of a destructor.
-    pub fn begin(instance: &ResourceArc<ComponentInstance>) -> Self {
-        let components = instance.components.clone();
-        lock(&components.stack).push(instance.clone());
+impl<'a> Underway<'a> {
+    /// A call of a function of this instance, or of a destructor. Calls end in the reverse order: each runs in an import
+    /// of the one before.
+    pub fn begin(instance: &'a ResourceArc<ComponentInstance>) -> Self {
+        let components = &*instance.components;
+        let outer = components.innermost.load(Ordering::Relaxed);
+        components
+            .innermost
+            .store(instance.object(), Ordering::Relaxed);
         Underway {
             components,
-            stacked: true,
+            outer: Some(AtomicPtr::new(outer)),
             ended: false,
         }
     }
 
     /// An instance in the making.
-    pub fn making(components: Arc<Components>) -> Self {
+    pub fn making(components: &'a Components) -> Self {
         Underway {
             components,
-            stacked: false,
+            outer: None,
             ended: false,
         }
     }
@@ -159,10 +167,11 @@ impl Underway {
     }
 }
 
-impl Drop for Underway {
+impl Drop for Underway<'_> {
     fn drop(&mut self) {
-        if self.stacked {
-            lock(&self.components.stack).pop();
+        if let Some(outer) = &self.outer {
+            let outer = outer.load(Ordering::Relaxed);
+            self.components.innermost.store(outer, Ordering::Relaxed);
         }
         if !self.ended {
             self.components.spend();

@@ -8,7 +8,7 @@ use rustler::sys::{
     ErlNifTerm, enif_get_int64, enif_is_empty_list, enif_make_int64, enif_make_list_cell,
     enif_make_list_from_array,
 };
-use rustler::{Env, Term};
+use rustler::{Encoder, Env, Term};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -47,7 +47,7 @@ fn integers_match(env: Env) -> bool {
     let most = (1_i64 << 59) - 1;
     // One more is no longer a small integer; neither is any other term.
     let others = [
-        rustler::Encoder::encode(&(most + 1), env),
+        (most + 1).encode(env),
         rustler::Encoder::encode(&i64::MIN, env),
         rustler::Encoder::encode(&u64::MAX, env),
         rustler::Encoder::encode(&1.0_f64, env),
@@ -127,6 +127,17 @@ pub fn small(of: Term) -> Option<i64> {
 #[inline]
 pub fn integer(value: i64) -> ErlNifTerm {
     term((value << SMALL_BITS) as usize | SMALL)
+}
+
+/// An integer.
+#[inline]
+pub fn encode(env: Env, value: i64) -> Term {
+    // Small ones have 60 bits.
+    if is_used() && value << SMALL_BITS >> SMALL_BITS == value {
+        // SAFETY: a small integer is a term of any environment.
+        return unsafe { Term::new(env, integer(value)) };
+    }
+    value.encode(env)
 }
 
 /// The number of cells of a list if it is less than `most`, otherwise `most`. Requires [`is_used`].

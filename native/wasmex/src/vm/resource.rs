@@ -149,6 +149,24 @@ impl<T: Named> ResourceArc<T> {
         Argument::<T>::find(term).map(|found| ResourceArc::clone(&found))
     }
 
+    /// The object, alive at least as long as this reference.
+    pub fn object(&self) -> *mut c_void {
+        self.object
+    }
+
+    /// Another reference to an object.
+    ///
+    /// # Safety
+    /// The object must have this type and be alive.
+    pub unsafe fn of(object: *mut c_void) -> Self {
+        // SAFETY: the caller's condition; the reference that this stands for is not released.
+        let alive = ManuallyDrop::new(ResourceArc {
+            object,
+            _value: PhantomData,
+        });
+        ResourceArc::clone(&alive)
+    }
+
     /// Monitors a process: the object's `down` is called when it ends; `None` if it has ended. On scheduler threads the
     /// environment is that of the calling process.
     pub fn monitor(&self, env: Option<Env>, pid: &LocalPid) -> Option<Monitor> {
@@ -177,7 +195,8 @@ pub struct Argument<'a, T: Named> {
 }
 
 impl<'a, T: Named> Argument<'a, T> {
-    fn find(term: Term<'a>) -> Option<Self> {
+    /// The object of a handle, if it has this type.
+    pub fn find(term: Term<'a>) -> Option<Self> {
         let kind = T::kind().load(Ordering::Acquire);
         let mut object = MaybeUninit::uninit();
         let env = term.get_env().as_c_arg();

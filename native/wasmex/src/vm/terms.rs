@@ -2,7 +2,7 @@
 
 use crate::vm::atoms;
 use crate::vm::layout;
-use crate::vm::resource::{Named, ResourceArc};
+use crate::vm::resource::{Argument, Named, ResourceArc};
 use rustler::sys::{
     ErlNifMapIteratorEntry, ErlNifTerm, enif_get_tuple, enif_make_list_from_array,
     enif_map_iterator_create, enif_map_iterator_destroy, enif_map_iterator_get_pair,
@@ -116,11 +116,16 @@ pub fn entries(map: Term) -> Option<Entries> {
 
 /// A resource handle inside one of the library's structs, or bare.
 pub fn resource<'a, T: Named>(term: Term<'a>) -> Option<ResourceArc<T>> {
+    argument(term).map(|found| ResourceArc::clone(&found))
+}
+
+/// The same, of an argument of the running NIF, see [`Argument`].
+pub fn argument<'a, T: Named>(term: Term<'a>) -> Option<Argument<'a, T>> {
     if term.is_ref() {
-        return ResourceArc::find(term);
+        return Argument::find(term);
     }
     let field = atoms::resource().encode(term.get_env());
-    ResourceArc::find(term.map_get(field).ok()?)
+    Argument::find(term.map_get(field).ok()?)
 }
 
 /// The struct of this module that wraps a resource: `%Wasmex.Func{}`, `%Wasmex.Reference{}`.

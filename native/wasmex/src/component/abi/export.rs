@@ -8,22 +8,58 @@ use crate::component::lift::deferred::{self, Deferred, Lifted, Values};
 use crate::component::lower::image::Image;
 use crate::component::lower::place;
 use crate::component::mapping::Mapping;
+use crate::component::signature::MAX_FLAT;
 use crate::component::types::shape::Shape;
 use crate::component::types::shared::Shared;
 use crate::guest::handoff;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
+use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower, ResourceAny};
 use wasmtime::{Result, ValRaw};
 
-/// Arguments of an exported function, lowered once.
-pub struct Args(AtomicPtr<Image>);
+/// Arguments of an exported function.
+pub enum Args {
+    /// One core value each.
+    Flat(FlatArgs),
+    /// Values of any types.
+    Image(ImageArgs),
+}
 
-impl Args {
-    /// These values. Boxed: they are large and would otherwise be moved between futures.
+/// Arguments that are one core value each.
+#[derive(Default)]
+pub struct FlatArgs {
+    /// Each in its slot.
+    pub values: [u64; MAX_FLAT],
+    /// How many there are.
+    pub count: usize,
+    /// The first, if it is a handle.
+    pub receiver: Option<(ResourceAny, InterfaceType)>,
+}
+
+impl FlatArgs {
+    fn lower<T>(
+        &self,
+        cx: &mut LowerContext<'_, T>,
+        slots: &mut [MaybeUninit<ValRaw>],
+    ) -> Result<()> {
+        for (slot, value) in slots.iter_mut().zip(&self.values[..self.count]) {
+            slot.write(ValRaw::u64(*value));
+        }
+        if let Some((any, ty)) = &self.receiver {
+            slots[0].write(ValRaw::u32(place::lower_index(any, cx, *ty)?));
+        }
+        Ok(())
+    }
+}
+
+/// Arguments as an image, lowered once. Boxed: images are large and would otherwise be moved between futures.
+pub struct ImageArgs(AtomicPtr<Image>);
+
+impl ImageArgs {
+    /// These values.
     pub fn new(image: Image) -> Self {
-        Args(AtomicPtr::new(Box::into_raw(Box::new(image))))
+        ImageArgs(AtomicPtr::new(Box::into_raw(Box::new(image))))
     }
 
     /// Relaxed, since a call's polls are in order.
@@ -35,7 +71,7 @@ impl Args {
     }
 }
 
-impl Drop for Args {
+impl Drop for ImageArgs {
     fn drop(&mut self) {
         self.take();
     }
@@ -44,7 +80,7 @@ impl Drop for Args {
 /// Arguments by reference, and their types: wasmtime moves its arguments several times.
 pub struct Lent<'a>(pub &'a Args, pub &'a Shape);
 
-// SAFETY: `Lower` has room for the most values that can be passed on the stack; `place::arguments` writes as many as
+// SAFETY: `Lower` has room for the most values that can be passed on the stack; `linear_lower_to_flat` writes as many as
 // the function's type requires, and it was made for this function.
 unsafe impl ComponentType for Lent<'_> {
     type Lower = [ValRaw; place::MAX_FLAT_PARAMS];
@@ -66,14 +102,19 @@ unsafe impl Lower for Lent<'_> {
         _ty: InterfaceType,
         dst: &mut MaybeUninit<Self::Lower>,
     ) -> Result<()> {
-        let image = self.0.take();
-        let mut image =
-            image.ok_or_else(|| wasmtime::Error::msg("arguments were lowered twice"))?;
         // SAFETY: an array of uninitialised `ValRaw` is a valid value of this type.
         let slots = unsafe {
             &mut *(&raw mut *dst).cast::<[MaybeUninit<ValRaw>; place::MAX_FLAT_PARAMS]>()
         };
-        place::arguments(&mut image, self.1, cx, slots)
+        match self.0 {
+            Args::Flat(args) => args.lower(cx, slots),
+            Args::Image(args) => {
+                let mut image = args
+                    .take()
+                    .ok_or_else(|| wasmtime::Error::msg("arguments were lowered twice"))?;
+                place::arguments(&mut image, self.1, cx, slots)
+            }
+        }
     }
 
     /// Unreachable: if these arguments need memory, their flat form is a pointer.
@@ -84,6 +125,41 @@ unsafe impl Lower for Lent<'_> {
         _offset: usize,
     ) -> Result<()> {
         Err(wasmtime::Error::msg("arguments are lowered flat"))
+    }
+}
+
+/// The result of an exported function that is one core value, or of one without a result, if `COUNT` is 0.
+pub struct FlatResult<const COUNT: usize>(pub u64);
+
+// SAFETY: `Lower` is one value or none, as the function's type requires: this was made for this function.
+unsafe impl<const COUNT: usize> ComponentType for FlatResult<COUNT> {
+    type Lower = [ValRaw; COUNT];
+    const ABI: CanonicalAbiInfo = NOTHING;
+
+    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
+        check(ty, types)
+    }
+}
+
+// SAFETY: as for `Lent`.
+unsafe impl<const COUNT: usize> ComponentNamedList for FlatResult<COUNT> {}
+
+// SAFETY: see `ComponentType` above.
+unsafe impl<const COUNT: usize> Lift for FlatResult<COUNT> {
+    fn linear_lift_from_flat(
+        _cx: &mut LiftContext<'_>,
+        _ty: InterfaceType,
+        src: &Self::Lower,
+    ) -> Result<Self> {
+        Ok(FlatResult(src.first().map_or(0, ValRaw::get_u64)))
+    }
+
+    fn linear_lift_from_memory(
+        _cx: &mut LiftContext<'_>,
+        _ty: InterfaceType,
+        _bytes: &[u8],
+    ) -> Result<Self> {
+        Err(wasmtime::Error::msg("results are lifted flat"))
     }
 }
 

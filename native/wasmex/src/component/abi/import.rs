@@ -1,6 +1,6 @@
 //! Arguments and results of functions that a guest imports from Elixir.
 
-use super::{NOTHING, commit};
+use super::{NOTHING, commit, items};
 use crate::component::internal::{
     CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
 };
@@ -12,11 +12,13 @@ use crate::component::mapping::Mapping;
 use crate::component::problem::{BadValue, Step};
 use crate::component::signature::Resources;
 use crate::component::state::Components;
+use crate::component::types::scalar::Scalar;
 use crate::component::types::shape::Shape;
 use crate::component::types::shared::Shared;
 use crate::guest::handoff;
 use crate::guest::suspension::ImportRaised;
 use crate::vm::env;
+use rustler::Term;
 use rustler::sys::ErlNifTerm;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -45,17 +47,27 @@ impl<const MAPPING: u32> Params<MAPPING> {
     fn lift(cx: &mut LiftContext<'_>, shape: Arc<Shape>, values: Values) -> Result<Self> {
         deferred::lift(cx, Mapping::of(MAPPING), shape, values).map(Params)
     }
-}
 
-/// The arguments as terms of the NIF that polls, once the guest is suspended in the import.
-pub async fn params(lifted: Lifted) -> Result<Terms> {
-    match lifted {
-        Lifted::Now(terms) => Ok(terms),
-        Lifted::Later(deferred) => Box::pin(later(deferred)).await,
+    /// Parameters that are one core value each.
+    fn scalars(types: &[InterfaceType], values: &[ValRaw]) -> Result<Self> {
+        let params = env::in_env(|env| {
+            let mut list = Term::list_new_empty(env);
+            for (ty, value) in types.iter().zip(values).rev() {
+                if let Some(scalar) = Scalar::of(*ty) {
+                    list = list.list_prepend(scalar.encode(env, value.get_u64())?);
+                }
+            }
+            Ok::<_, wasmtime::Error>(list.as_c_arg())
+        });
+        Ok(Params(Lifted::Now(Terms {
+            list: params.ok_or(ImportRaised {})??,
+            borrowed: Vec::new(),
+        })))
     }
 }
 
-async fn later(deferred: Box<Deferred>) -> Result<Terms> {
+/// Arguments that were put off, once the guest is suspended in the import.
+pub async fn later(deferred: Box<Deferred>) -> Result<Terms> {
     handoff::elsewhere().await;
     // SAFETY: the guest has been suspended in its import since the values were put off.
     unsafe { deferred.lift() }
@@ -69,6 +81,13 @@ unsafe impl<const MAPPING: u32> Lift for Params<MAPPING> {
         src: &Self::Lower,
     ) -> Result<Self> {
         let first: *const ValRaw = src.as_ptr();
+        let types = items(cx.types, ty);
+        if types.iter().all(|ty| Scalar::of(*ty).is_some()) {
+            // SAFETY: wasmtime put this many values where `first` is, one for each type.
+            return Params::scalars(types, unsafe {
+                std::slice::from_raw_parts(first, types.len())
+            });
+        }
         let shape = Shared::shape_of(cx.types, ty)?;
         let count = shape.flat.unwrap_or(0);
         // SAFETY: wasmtime takes this path when the parameters are this many values, and put them where `first` is.
@@ -110,6 +129,17 @@ unsafe impl ComponentType for Returned {
 unsafe impl ComponentNamedList for Returned {}
 
 impl Returned {
+    /// As a core value, if its type is a scalar and the conversion is as simple as usual.
+    fn scalar(&self, ty: InterfaceType) -> Option<u64> {
+        let scalar = Scalar::of(ty)?;
+        env::in_env(|env| {
+            // SAFETY: it came with the NIF that is polling now.
+            let term = unsafe { env::term(env, self.term) };
+            scalar.decode(term, self.mapping.lenient)
+        })
+        .flatten()
+    }
+
     fn image<T>(&self, cx: &LowerContext<'_, T>, ty: InterfaceType) -> Result<(Image, Arc<Shape>)> {
         let types = cx.instance_type().types;
         let shape = Shared::shape_of(types, ty)?;
@@ -148,6 +178,15 @@ unsafe impl Lower for Returned {
         ty: InterfaceType,
         dst: &mut MaybeUninit<Self::Lower>,
     ) -> Result<()> {
+        let types = items(cx.types, ty);
+        if let [ty] = types
+            && let Some(value) = self.scalar(*ty)
+        {
+            let slot = (&raw mut *dst).cast::<ValRaw>();
+            // SAFETY: wasmtime provides storage for the one value of the type.
+            unsafe { slot.write(ValRaw::u64(value)) };
+            return Ok(());
+        }
         let (mut image, shape) = self.image(cx, ty)?;
         let count = shape.flat.unwrap_or(0).min(1);
         // SAFETY: wasmtime provides storage for the one value of the type, if it has one.

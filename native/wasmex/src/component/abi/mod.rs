@@ -9,11 +9,11 @@
 pub mod export;
 pub mod import;
 
-use crate::component::internal::{CanonicalAbiInfo, InstanceType, InterfaceType};
+use crate::component::internal::{CanonicalAbiInfo, ComponentTypes, InstanceType, InterfaceType};
 use crate::component::lower::image::{Hosted, Image};
 use crate::component::problem::{Checked, Problem, ProblemKind};
 use crate::component::resource::handle;
-use crate::component::signature::TypeList;
+use crate::component::signature::{Flat, TypeList};
 use crate::component::state::Components;
 use crate::component::types::shared::Shared;
 use std::cell::RefCell;
@@ -45,8 +45,22 @@ fn check(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
             (table, (ty, shared.implemented(ty)))
         })
         .collect();
-    CHECKED.with_borrow_mut(|lists| lists.push(TypeList { shape, resources }));
+    let flat = Flat::list(items(types.types, *ty), &resources);
+    let list = TypeList {
+        shape,
+        resources,
+        flat,
+    };
+    CHECKED.with_borrow_mut(|lists| lists.push(list));
     Ok(())
+}
+
+/// The types of a list of parameters or results.
+fn items(types: &ComponentTypes, ty: InterfaceType) -> &[InterfaceType] {
+    match ty {
+        InterfaceType::Tuple(index) => &types[index].types,
+        _ => &[],
+    }
 }
 
 /// The parameters and results that wasmtime checks while `run` runs.

@@ -156,7 +156,12 @@ fn place_text<T>(image: &Image, chunk: &Chunk, cx: &mut LowerContext<'_, T>) -> 
     Ok((at.get_u32(), length.get_u32()))
 }
 
-fn lower_index<T, R>(resource: &R, cx: &mut LowerContext<'_, T>, ty: InterfaceType) -> Result<u32>
+/// The index of a resource in the guest's table.
+pub fn lower_index<T, R>(
+    resource: &R,
+    cx: &mut LowerContext<'_, T>,
+    ty: InterfaceType,
+) -> Result<u32>
 where
     R: Lower + ComponentType<Lower = ValRaw>,
 {

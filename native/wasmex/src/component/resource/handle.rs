@@ -55,6 +55,14 @@ impl HandleResource {
         self.lock().take()
     }
 
+    /// The resource, to be borrowed by a guest of this store that expects this type; `None` if it cannot be.
+    pub fn lend(&self, store: u64, ty: ResourceType) -> Option<ResourceAny> {
+        match self.cell.id == store && self.ty == ty {
+            true => *self.lock(),
+            false => None,
+        }
+    }
+
     /// Puts the handle back when the resource could not be dropped.
     pub fn put_back(&self, any: ResourceAny) {
         *self.lock() = Some(any);

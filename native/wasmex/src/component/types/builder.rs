@@ -1,7 +1,7 @@
 //! Builds the shapes of a component's types.
 
 use crate::component::internal::{CanonicalAbiInfo, ComponentTypes, InterfaceType};
-use crate::component::types::numbers::Number;
+use crate::component::types::scalar::Scalar;
 use crate::component::types::shape::{Case, Cases, Field, Item, Kind, Record, Resource, Shape};
 use crate::component::types::shared::Shared;
 use crate::component::types::weight::{inside, weight};
@@ -57,19 +57,14 @@ impl Builder<'_> {
 
     fn kind(&mut self, ty: InterfaceType, depth: usize) -> wasmtime::Result<Kind> {
         let types = self.types;
+        if let Some(scalar) = Scalar::of(ty) {
+            return Ok(match scalar {
+                Scalar::Bool => Kind::Bool,
+                Scalar::Number(number) => Kind::Number(number),
+                Scalar::Char => Kind::Char,
+            });
+        }
         Ok(match ty {
-            InterfaceType::Bool => Kind::Bool,
-            InterfaceType::S8 => Kind::Number(Number::S8),
-            InterfaceType::U8 => Kind::Number(Number::U8),
-            InterfaceType::S16 => Kind::Number(Number::S16),
-            InterfaceType::U16 => Kind::Number(Number::U16),
-            InterfaceType::S32 => Kind::Number(Number::S32),
-            InterfaceType::U32 => Kind::Number(Number::U32),
-            InterfaceType::S64 => Kind::Number(Number::S64),
-            InterfaceType::U64 => Kind::Number(Number::U64),
-            InterfaceType::Float32 => Kind::Number(Number::F32),
-            InterfaceType::Float64 => Kind::Number(Number::F64),
-            InterfaceType::Char => Kind::Char,
             InterfaceType::String => Kind::String,
             InterfaceType::List(index) => Kind::List(self.shape(types[index].element, depth)?),
             InterfaceType::FixedLengthList(index) => Kind::FixedList(
@@ -133,9 +128,7 @@ impl Builder<'_> {
                 table,
                 owned: false,
             }),
-            InterfaceType::Future(_)
-            | InterfaceType::Stream(_)
-            | InterfaceType::ErrorContext(_) => {
+            _ => {
                 return Err(wasmtime::Error::msg(
                     "futures, streams and error contexts are not supported",
                 ));

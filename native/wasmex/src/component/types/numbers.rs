@@ -155,17 +155,26 @@ impl Number {
 
     /// The number in these bytes as a term.
     pub fn encode<'a>(self, env: Env<'a>, bytes: &[u8]) -> Term<'a> {
-        let bits = read(bytes, self.size());
-        match self {
-            Number::S8 => (bits as i8).encode(env),
-            Number::S16 => (bits as i16).encode(env),
-            Number::S32 => (bits as i32).encode(env),
-            Number::S64 => (bits as i64).encode(env),
-            Number::U8 | Number::U16 | Number::U32 => (bits as u32).encode(env),
-            Number::U64 => bits.encode(env),
-            Number::F32 => values::encode_float(env, f64::from(f32::from_bits(bits as u32))),
-            Number::F64 => values::encode_float(env, f64::from_bits(bits)),
-        }
+        self.encode_bits(env, read(bytes, self.size()))
+    }
+
+    /// The number in the low bits as a term.
+    pub fn encode_bits<'a>(self, env: Env<'a>, bits: u64) -> Term<'a> {
+        let value = match self {
+            Number::S8 => i64::from(bits as i8),
+            Number::S16 => i64::from(bits as i16),
+            Number::S32 => i64::from(bits as i32),
+            Number::U8 => i64::from(bits as u8),
+            Number::U16 => i64::from(bits as u16),
+            Number::U32 => i64::from(bits as u32),
+            Number::S64 => bits as i64,
+            Number::U64 => return bits.encode(env),
+            Number::F32 => {
+                return values::encode_float(env, f64::from(f32::from_bits(bits as u32)));
+            }
+            Number::F64 => return values::encode_float(env, f64::from_bits(bits)),
+        };
+        layout::encode(env, value)
     }
 }
 

@@ -166,6 +166,56 @@ defmodule Wasmex.Components.LargeValuesTest do
     end
   end
 
+  @handles """
+  (component
+    (type $r' (resource (rep i32)))
+    (core func $new (canon resource.new $r'))
+    (core func $rep (canon resource.rep $r'))
+    (core module $m
+      (import "e" "new" (func $new (param i32) (result i32)))
+      (import "e" "rep" (func $rep (param i32) (result i32)))
+      (memory (export "memory") 200)
+      (func (export "f") (param i32 i32) (result i32) (local i32)
+        (i32.store (i32.const 0) (i32.const 64))
+        (i32.store (i32.const 4) (local.get 0))
+        (i32.store (i32.const 8) (i32.const 2000000))
+        (i32.store (i32.const 12) (local.get 1))
+        (block $b (loop $l
+          (br_if $b (i32.ge_u (local.get 2) (local.get 0)))
+          (i32.store
+            (i32.add (i32.const 64) (i32.shl (local.get 2) (i32.const 2)))
+            (call $new (i32.add (local.get 2) (i32.const 100))))
+          (local.set 2 (i32.add (local.get 2) (i32.const 1)))
+          (br $l)))
+        (i32.const 0))
+      (func (export "post") (param i32) (memory.fill (i32.const 0) (i32.const 255) (i32.const 12000000)))
+      (func (export "rep") (param i32) (result i32) (local.get 0)))
+    (core instance $i (instantiate $m (with "e" (instance (export "new" (func $new)) (export "rep" (func $rep))))))
+    (export $r "r" (type $r'))
+    (func (export "f") (param "n" u32) (param "bytes" u32) (result (tuple (list (own $r)) (list u8)))
+      (canon lift (core func $i "f") (memory (core memory $i "memory")) (post-return (core func $i "post"))))
+    (func (export "rep") (param "r" (borrow $r)) (result u32) (canon lift (core func $i "rep"))))
+  """
+
+  test "resources in a large result" do
+    instance = component(@handles)
+
+    for {handles, bytes} <- [{1, 4 * @mib}, {10_000, 10}, {0, 3 * @mib}, {1_000, 2 * @mib}] do
+      assert {:ok, {list, taken}} =
+               Components.Instance.call(instance, "f", [handles, bytes], lists: :binary)
+
+      assert length(list) == handles and byte_size(taken) == bytes
+      assert Enum.uniq(list) == list
+
+      for {handle, index} <- Enum.with_index(list), rem(index, 97) == 0 do
+        assert call(instance, "rep", [handle]) == {:ok, index + 100}
+      end
+    end
+
+    assert {:error, error} = call(instance, "f", [16_385, 0])
+    assert Exception.message(error) =~ "16384 resources"
+  end
+
   test "a guest that is killed while its large result waits gives the store back, and no other memory is read" do
     wat = lists("(list u32)", loops: 100_000)
 

@@ -9,6 +9,9 @@ use wasmtime::Result;
 /// supply pages, and a little more.
 const SLICE: usize = (1 << 20) + (1 << 16);
 
+/// How many times longer it takes to convert a string that is not UTF-8 than to copy one.
+const CONVERTED: usize = 4;
+
 /// A guest's memory, and the fuel for reading it.
 pub struct Source<'m> {
     memory: &'m [u8],
@@ -17,6 +20,7 @@ pub struct Source<'m> {
     left: usize,
     /// and in total beyond that.
     rest: usize,
+    is_sliced: bool,
 }
 
 /// Values are too large for a slice; they are read on a dirty scheduler.
@@ -40,6 +44,7 @@ impl<'m> Source<'m> {
             encoding,
             left,
             rest: fuel - left,
+            is_sliced: true,
         }
     }
 
@@ -50,6 +55,7 @@ impl<'m> Source<'m> {
             encoding,
             left: fuel,
             rest: 0,
+            is_sliced: false,
         }
     }
 
@@ -80,6 +86,20 @@ impl<'m> Source<'m> {
         Ok(())
     }
 
+    /// Consumes fuel for a string that is converted, and more of the slice.
+    fn spend_converted(&mut self, fuel: usize) -> Result<()> {
+        let slice = fuel.saturating_mul(CONVERTED);
+        let has_fuel = fuel <= self.left.saturating_add(self.rest);
+        if self.is_sliced && has_fuel && slice > self.left && handoff::may_put_off() {
+            return Err(TooLong.into());
+        }
+        self.spend(fuel)?;
+        let more = (slice - fuel).min(self.left);
+        self.left -= more;
+        self.rest += more;
+        Ok(())
+    }
+
     /// Bytes at a pointer.
     pub fn slice(&self, at: usize, size: usize, align: usize) -> Result<&'m [u8]> {
         slice(self.memory, at, size, align)
@@ -95,12 +115,12 @@ impl<'m> Source<'m> {
         };
         let Some(units) = wide else {
             let bytes = self.slice(at, length, 2)?;
-            self.spend(length)?;
+            self.spend_converted(length)?;
             return Ok(Some(bytes.iter().map(|byte| char::from(*byte)).collect()));
         };
         let size = units.checked_mul(2).ok_or_else(out_of_bounds)?;
         let bytes = self.slice(at, size, 2)?;
-        self.spend(size)?;
+        self.spend_converted(size)?;
         let (units, _) = bytes.as_chunks::<2>();
         let units = units.iter().map(|unit| u16::from_le_bytes(*unit));
         let text: std::result::Result<String, _> = char::decode_utf16(units).collect();

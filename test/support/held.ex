@@ -1,0 +1,59 @@
+defmodule Wasmex.Held do
+  @moduledoc false
+  # Whether a function holds a scheduler.
+
+  import ExUnit.Assertions
+
+  # Other programs have the cores, too: what is held is compared with a process of plain Elixir at the same time. In ms.
+  @most 10
+  @times 3
+  @tries 6
+
+  @doc "The result, and the longest time in ms that this and a process of plain Elixir held a scheduler."
+  @spec held((() -> result)) :: {result, non_neg_integer(), non_neg_integer()} when result: term()
+  def held(fun) do
+    me = self()
+    {watch, ref} = spawn_monitor(fn -> watch(%{}) end)
+    :erlang.system_monitor(watch, [{:long_schedule, 1}])
+    plain = spawn_link(fn -> plain(0) end)
+    worker = Task.async(fun)
+    result = Task.await(worker, :infinity)
+    Process.unlink(plain)
+    Process.exit(plain, :kill)
+    :erlang.system_monitor(:undefined)
+    send(watch, {:tell, me})
+    longest = receive do: ({:longest, longest} -> longest)
+    Process.demonitor(ref, [:flush])
+    {result, Map.get(longest, worker.pid, 0), Map.get(longest, plain, 0)}
+  end
+
+  defp watch(longest) do
+    receive do
+      {:monitor, pid, :long_schedule, info} when is_pid(pid) ->
+        watch(Map.update(longest, pid, info[:timeout], &max(&1, info[:timeout])))
+
+      {:tell, pid} ->
+        send(pid, {:longest, longest})
+
+      _port ->
+        watch(longest)
+    end
+  end
+
+  defp plain(n), do: plain(rem(n * 7 + 1, 1_000_003))
+
+  @doc "Fails if the function holds a scheduler for longer than plain Elixir: each time, not now and then."
+  @spec assert_not_held((() -> result), non_neg_integer(), list()) :: result when result: term()
+  def assert_not_held(fun, tries \\ @tries, seen \\ [])
+
+  def assert_not_held(_fun, 0, seen),
+    do: flunk("a scheduler was held each time, {ours, plain Elixir} in ms: #{inspect(seen)}")
+
+  def assert_not_held(fun, tries, seen) do
+    {result, ours, plain} = held(fun)
+
+    if ours > @times * plain + @most,
+      do: assert_not_held(fun, tries - 1, [{ours, plain} | seen]),
+      else: result
+  end
+end

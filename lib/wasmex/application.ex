@@ -18,17 +18,26 @@ defmodule Wasmex.Application do
       Wasmex.Deploy.Routes,
       {Registry, keys: :unique, name: Wasmex.Deploy.Registry},
       {DynamicSupervisor, name: Wasmex.Deploy.Servers, strategy: :one_for_one},
-      {DynamicSupervisor, name: Wasmex.Compiler.Helpers, strategy: :one_for_one},
-      Wasmex.Compiler.Queue,
       {Registry, keys: :unique, name: Wasmex.HTTP.Registry},
       {Registry, keys: :unique, name: Wasmex.Socket.Registry},
       {DynamicSupervisor, name: Wasmex.HTTP.Processes, strategy: :one_for_one}
     ]
 
+    children = compiler() ++ children
+
     Supervisor.start_link(children,
       strategy: :one_for_one,
       name: __MODULE__.Supervisor
     )
+  end
+
+  @doc "The processes that compile, which is all that running a program needs."
+  @spec compiler() :: [Supervisor.child_spec() | {module(), term()} | module()]
+  def compiler do
+    [
+      {DynamicSupervisor, name: Wasmex.Compiler.Helpers, strategy: :one_for_one},
+      Wasmex.Compiler.Queue
+    ]
   end
 
   # Drain calls of other nodes here, before anything is stopped.

@@ -44,7 +44,7 @@ defmodule Wasmex.Cache do
     remembered(key) ||
       exclusively(key, fn ->
         with nil <- remembered(key), {:ok, value} <- make.() do
-          put({key, nil, nil, nil, value})
+          if running?(), do: put({key, nil, nil, nil, value})
           {:ok, value}
         end
       end)
@@ -107,12 +107,12 @@ defmodule Wasmex.Cache do
     with {:ok, stat} <- stat(path),
          {:ok, bytes} <- read(path),
          {:ok, value} <- load.(bytes) do
-      put({key, stat, read_at, digest(bytes), value})
+      if running?(), do: put({key, stat, read_at, digest(bytes), value})
       {:ok, value}
     end
   end
 
-  defp put(row), do: if(running?(), do: GenServer.call(__MODULE__, {:put, row}))
+  defp put(row), do: GenServer.call(__MODULE__, {:put, row})
 
   defp read(path) do
     case File.read(path) do

@@ -30,6 +30,19 @@ defmodule Wasmex.CLI do
     :ok
   end
 
+  @doc """
+  Starts what a task needs to compile and run one program. Without Mix, that is only a part of the application, which
+  takes a fraction of the time.
+  """
+  @spec start_compiler() :: :ok
+  def start_compiler do
+    if standalone?(),
+      do: {:ok, _} = Supervisor.start_link(Wasmex.Application.compiler(), strategy: :one_for_one),
+      else: start()
+
+    :ok
+  end
+
   defp load_project do
     shell = Mix.shell()
     Mix.shell(Mix.Shell.Quiet)

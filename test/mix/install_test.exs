@@ -55,6 +55,34 @@ defmodule Mix.Tasks.Wasmex.InstallTest do
     assert err =~ "did you mean --timeout?" and err =~ "See wasmex help run."
   end
 
+  test "run: a program that is not in the disk cache", context do
+    path = Path.join(context.dir, "exit.wat")
+
+    File.write!(path, """
+    (module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 1)
+      (func (export "_start") (call $exit (i32.const 7))))
+    """)
+
+    assert {"", "", 7} = sh(context, "run #{path}")
+    assert {"", "", 7} = sh(context, "run --compile in_process #{path}")
+  end
+
+  test "without its boot script, which is for one version of Erlang/OTP", context do
+    boot = Path.join(context.dir, "moved/lib/wasmex/wasmex.boot")
+    assert File.exists?(boot)
+    other = Path.join(context.dir, "other")
+    File.cp_r!(Path.join(context.dir, "moved"), other)
+    File.rm!(Path.join(other, "lib/wasmex/wasmex.boot"))
+
+    assert {"ok", "", 0} =
+             sh(%{context | command: Path.join(other, "bin/wasmex")}, "run #{@rust} echo", "ok")
+
+    link = Path.join(context.dir, "link")
+    File.ln_s!(context.command, link)
+    assert {"ok", "", 0} = sh(%{context | command: link}, "run #{@rust} echo", "ok")
+  end
+
   test "inspect, compile, and running the artefact", context do
     assert {json, "", 0} = sh(context, "inspect --json #{@rust}")
     assert json =~ "wasi_snapshot_preview1"

@@ -24,7 +24,7 @@ defmodule Mix.Tasks.Wasmex.Install do
       wasmex run --dir . tool.wasm cat README.md
       wasmex serve functions/
 
-  It starts in about half the time of `mix wasmex.run`. The commands are `run`, `serve`, `call`, `inspect`, `compile`,
+  It starts in less than half the time of `mix wasmex.run`. The commands are `run`, `serve`, `call`, `inspect`, `compile`,
   `snapshot` and `completion`, with the options of the tasks: `wasmex help COMMAND`. `wasmex.new` remains a task, because it changes
   a Mix project.
 
@@ -46,9 +46,13 @@ defmodule Mix.Tasks.Wasmex.Install do
   def __options__, do: @options
 
   alias Wasmex.CLI
+  alias Wasmex.CLI.Boot
 
   # Elixir's applications that this library uses at run time.
   @applications [:elixir, :logger, :wasmex]
+
+  # The folders with code, in the order in which modules are searched for.
+  @folders [:consolidated | @applications]
 
   @impl true
   def run(argv) do
@@ -74,6 +78,7 @@ defmodule Mix.Tasks.Wasmex.Install do
     File.rename!(fresh, lib)
     File.rm_rf!(old)
     launcher(bin)
+    boot(bin, lib)
     IO.puts("installed #{bin}")
     unless on_path?(bin), do: IO.puts("#{Path.dirname(bin)} is not in PATH")
   rescue
@@ -116,22 +121,85 @@ defmodule Mix.Tasks.Wasmex.Install do
         do: File.cp!(path, Path.join(folder, name))
   end
 
-  # The schedulers of a short-lived command don't spin: on few cores they would take time from the one that works.
+  # A program that uses WASI and is large enough for the disk cache.
+  @program """
+  (module
+    (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "#{String.duplicate("0", 20_000)}")
+    (func (export "_start")))
+  """
+
+  # The boot script contains the modules that a run of a program uses, when it is compiled and when it is in the disk cache.
+  # Without it, the command takes longer to start.
+  defp boot(bin, lib) do
+    dir = "#{lib}.#{System.pid()}.tmp"
+    program = Path.join(dir, "program.wasm")
+    {:ok, wasm} = Wasmex.Wat.to_wasm(@program)
+    File.mkdir_p!(dir)
+    File.write!(program, wasm)
+    modules = for _ <- 1..2, module <- recorded(lib, dir, ["run", program]), do: module
+    File.rm_rf!(dir)
+
+    with {:ok, script} <- Boot.script(modules) do
+      path = Path.join(lib, "wasmex.boot")
+      File.write!(path, script)
+
+      unless match?({_, 0}, System.cmd(bin, ["--version"], stderr_to_stdout: true)),
+        do: File.rm!(path)
+    end
+  end
+
+  # The modules that a command line loads.
+  defp recorded(lib, dir, argv) do
+    file = Path.join(dir, "modules")
+    code = for name <- @folders, do: Path.join(lib, "#{name}/ebin")
+
+    args =
+      ["-noshell", "-boot", "no_dot_erlang", "-pa"] ++
+        code ++ ["-s", "#{Boot}", "record", "-extra", file | argv]
+
+    env = [{"WASMEX_CACHE", Path.join(dir, "cache")}]
+
+    case System.cmd(erl(), args, env: env, stderr_to_stdout: true) do
+      {_, 0} -> file |> File.read!() |> :erlang.binary_to_term()
+      {text, _} -> CLI.fail("the command does not start: #{text}")
+    end
+  end
+
+  # The schedulers of a short-lived command don't spin: on few cores they would take time from the one that works. `erl` is
+  # a script too, so the launcher does its work itself if Erlang/OTP is the one that the boot script is for.
   defp launcher(bin) do
+    [erts | _] = folders = Boot.folders()
+    same? = Enum.map_join(folders, " && ", &~s([ -d "$ROOTDIR/#{&1}" ]))
+    code = Enum.map_join(@folders, " ", &~s("$lib/#{&1}/ebin"))
+
     File.write!(bin, """
     #!/bin/sh
     # Written by `mix wasmex.install`.
-    here=$(dirname "$(readlink -f "$0")")
-    lib=$(dirname "$here")/lib/wasmex
+    self=$0
+    [ ! -L "$self" ] || self=$(readlink -f "$self")
+    case $self in
+      /*) ;;
+      *) self=$PWD/$self ;;
+    esac
+    lib=${self%/*}/../lib/wasmex
+    command=$1
+    set -- -pa #{code} -s Elixir.Wasmex.CLI.Main main -extra "$@"
+    case $command in
+      serve) ;;
+      *) set -- +sbwt none +sbwtdcpu none +sbwtdio none "$@" ;;
+    esac
+    ROOTDIR='#{:code.root_dir()}'
+    if #{same?} && [ -f "$lib/wasmex.boot" ]; then
+      BINDIR=$ROOTDIR/#{erts}/bin EMU=beam PROGNAME=erl
+      export ROOTDIR BINDIR EMU PROGNAME
+      exec "$BINDIR/erlexec" +fnu -noshell -boot "$lib/wasmex" "$@"
+    fi
+    unset ROOTDIR
     erl=$(command -v erl) || erl='#{erl()}'
     [ -x "$erl" ] || { echo 'wasmex needs erl, of Erlang/OTP' >&2; exit 1; }
-    case "$1" in
-      serve) spin= ;;
-      *) spin='+sbwt none +sbwtdcpu none +sbwtdio none' ;;
-    esac
-    # shellcheck disable=SC2086
-    exec "$erl" +fnu $spin -noshell -pa "$lib/consolidated/ebin" "$lib/elixir/ebin" "$lib/logger/ebin" "$lib/wasmex/ebin" \\
-      -s Elixir.Wasmex.CLI.Main main -extra "$@"
+    exec "$erl" +fnu -noshell "$@"
     """)
 
     File.chmod!(bin, 0o755)

@@ -131,7 +131,7 @@ defmodule Mix.Tasks.Wasmex.Run do
         CLI.misuse(__MODULE__, "the FILE to run is missing")
 
       {opts, [file | args]} ->
-        CLI.start()
+        CLI.start_compiler()
         execute(file, args, opts)
     end
   end

@@ -24,19 +24,18 @@ defmodule Wasmex.CLI.Main do
   @doc "Runs the command line of the launcher, and ends the VM."
   @spec main() :: no_return()
   def main do
-    {:ok, _} = Application.ensure_all_started(:elixir)
-    :io.setopts(:standard_io, binary: true, encoding: :unicode)
-    :io.setopts(:standard_error, encoding: :unicode)
-    CLI.standalone()
-
     :init.get_plain_arguments()
     |> Enum.map(&List.to_string/1)
     |> status()
     |> System.halt()
   end
 
-  # A failed task exits with its status, as under Mix.
-  defp status(argv) do
+  @doc "Runs a command line. Returns the exit status: a failed task exits with it, as under Mix."
+  @spec status([String.t()]) :: non_neg_integer()
+  def status(argv) do
+    :io.setopts(:standard_io, binary: true, encoding: :unicode)
+    :io.setopts(:standard_error, encoding: :unicode)
+    CLI.standalone()
     run(argv)
     0
   catch
@@ -53,7 +52,12 @@ defmodule Wasmex.CLI.Main do
   defp run([]), do: CLI.fail(usage(), 2)
   defp run(["help", command]), do: run([command, "--help"])
 
+  # Running a program does not need Elixir's application, whose start takes as long as that of the VM.
+  defp run(["run" | argv]), do: Tasks.Run.run(argv)
+
   defp run([command | argv]) do
+    {:ok, _} = Application.ensure_all_started(:elixir)
+
     case List.keyfind(@commands, command, 0) do
       {_, task} -> task.run(argv)
       nil -> CLI.fail("unknown command #{command}\n\n#{usage()}", 2)

@@ -102,12 +102,14 @@ defmodule Bench.Operations do
     {:ok, instance} = Components.Template.instantiate(template, store)
     {:ok, counter} = Components.GuestResource.new(instance, [@counters, "counter"], [0])
     numbers = Enum.to_list(0..999)
+    points = for n <- 1..100, do: %{"x" => n, "y" => -n}
     method = [@counters, "[method]counter.add"]
 
     [
       {"component_add", 500, call(instance, "add", [40, 2])},
       {"component_greet", 500, call(instance, "greet", ["Wasmex"])},
       {"component_record", 100, call(instance, {@values, "echo-wide"}, [wide()])},
+      {"component_records", 50, call(instance, {@values, "echo-points"}, [points])},
       {"component_list", 30, call(instance, {@values, "echo-numbers"}, [numbers])},
       {"component_method", 500, call(instance, method, [counter, 1])},
       {"component_import", 1_000,

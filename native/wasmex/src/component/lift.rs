@@ -2,10 +2,13 @@
 //!
 //! No guest code runs meanwhile. What takes longer than a slice is put off to a dirty scheduler, see [`deferred`].
 
+mod by_address;
 pub mod deferred;
 mod handles;
+pub mod records;
 mod source;
 
+use crate::component::lift::by_address::ByAddress;
 use crate::component::lift::handles::Handles;
 use crate::component::lift::source::Source;
 use crate::component::mapping::Mapping;
@@ -16,8 +19,9 @@ use crate::component::types::scalar;
 use crate::component::types::shape::{Cases, Kind, Record, Shape};
 use crate::component::types::weight::{LIST_CELL, MAP_ENTRY};
 use crate::vm::atoms;
+use crate::vm::small_map::{self, SharedKeys};
 use crate::vm::terms;
-use rustler::sys::{ErlNifTerm, enif_make_map_from_arrays};
+use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, Env, NewBinary, Term};
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -37,10 +41,12 @@ struct Lifter<'m, 'e> {
     source: Source<'m>,
     /// The handles in the values.
     handles: &'m mut Handles,
-    /// The keys of records found so far, as terms of `env`.
-    keys: HashMap<*const Record, Vec<ErlNifTerm>>,
+    /// The keys of records lifted so far, as terms of `env`.
+    keys: ByAddress<SharedKeys<'e>>,
+    /// The same for records that are not small maps.
+    key_lists: HashMap<*const Record, Vec<ErlNifTerm>>,
     /// The same for other names that are strings: one may be long and occur a million times.
-    names: HashMap<*const Name, Term<'e>>,
+    names: ByAddress<Term<'e>>,
 }
 
 impl<'m, 'e> Lifter<'m, 'e> {
@@ -50,8 +56,9 @@ impl<'m, 'e> Lifter<'m, 'e> {
             mapping,
             source,
             handles,
-            keys: HashMap::new(),
-            names: HashMap::new(),
+            keys: ByAddress::new(),
+            key_lists: HashMap::new(),
+            names: ByAddress::new(),
         }
     }
 
@@ -96,13 +103,7 @@ impl<'m, 'e> Lifter<'m, 'e> {
             Kind::Result(cases) => self.tagged(cases, bytes, [atoms::ok(), atoms::error()])?,
             Kind::Flags(names) => {
                 let bits = numbers::read(bytes, shape.size);
-                let mut map = Term::map_new(env);
-                for (index, name) in names.iter().enumerate() {
-                    if bits & (1 << index) != 0 {
-                        map = put(map, self.name(name), true.encode(env))?;
-                    }
-                }
-                map
+                self.flags(names, bits)?
             }
             Kind::Resource(_) => {
                 let index = numbers::read(bytes, 4) as u32;
@@ -111,14 +112,30 @@ impl<'m, 'e> Lifter<'m, 'e> {
         })
     }
 
+    /// A map of the flags that are set.
+    fn flags(&mut self, names: &[Name], bits: u64) -> Result<Term<'e>> {
+        let set = names
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| bits & (1 << index) != 0);
+        let set: SmallVec<[ErlNifTerm; 32]> =
+            set.map(|(_, name)| self.name(name).as_c_arg()).collect();
+        let values: SmallVec<[ErlNifTerm; 32]> =
+            SmallVec::from_elem(atoms::true_().as_c_arg(), set.len());
+        small_map::by_interface(self.env, &set, &values)
+            .ok_or_else(|| wasmtime::Error::msg("two flags have one name"))
+    }
+
     fn name(&mut self, name: &Name) -> Term<'e> {
-        let env = self.env;
-        name.atom(env, self.mapping).unwrap_or_else(|| {
-            *self
-                .names
-                .entry(std::ptr::from_ref(name))
-                .or_insert_with(|| (*name.text).encode(env))
-        })
+        if let Some(atom) = name.atom(self.env, self.mapping) {
+            return atom;
+        }
+        if let Some(term) = self.names.get(name) {
+            return term;
+        }
+        let term = (*name.text).encode(self.env);
+        self.names.insert(name, term);
+        term
     }
 
     fn binary(&self, bytes: &[u8]) -> Term<'e> {
@@ -216,41 +233,6 @@ impl<'m, 'e> Lifter<'m, 'e> {
             }
         }
         Ok(map)
-    }
-
-    fn record(&mut self, record: &Record, bytes: &[u8]) -> Result<Term<'e>> {
-        let fields = || record.by_name.iter().map(|index| &record.fields[*index]);
-        let mut values = SmallVec::<[ErlNifTerm; 32]>::new();
-        for field in fields() {
-            let value = self.value(&field.item.shape, &bytes[field.item.offset..])?;
-            values.push(value.as_c_arg());
-        }
-        let (env, mapping) = (self.env, self.mapping);
-        let keys = self
-            .keys
-            .entry(std::ptr::from_ref(record))
-            .or_insert_with(|| {
-                fields()
-                    .map(|field| field.name.encode(env, mapping).as_c_arg())
-                    .collect()
-            });
-        let mut map = std::mem::MaybeUninit::uninit();
-        // SAFETY: two arrays of terms of this environment, of the stated length; `map` is written when the keys differ,
-        // as the field names of a record do.
-        let made = unsafe {
-            enif_make_map_from_arrays(
-                env.as_c_arg(),
-                keys.as_ptr(),
-                values.as_ptr(),
-                values.len(),
-                map.as_mut_ptr(),
-            )
-        };
-        match made {
-            0 => Err(wasmtime::Error::msg("two fields of a record have one name")),
-            // SAFETY: just made in this environment.
-            _ => Ok(unsafe { Term::new(env, map.assume_init()) }),
-        }
     }
 
     fn variant(&mut self, cases: &Cases, bytes: &[u8]) -> Result<Term<'e>> {

@@ -2,8 +2,9 @@
 //!
 //! The VM's own functions cost some nanoseconds per element, and component values can be long lists. The layout is not
 //! part of the VM's interface, so [`check`] compares it with the interface when the library is loaded. If they differ,
-//! or if a test says so, the interface is used.
+//! or if a test says so, the interface is used. For maps and binaries see `small_map.rs` and `heap_binary.rs`.
 
+use crate::vm::{heap_binary, small_map};
 use rustler::sys::{
     ErlNifTerm, enif_get_int64, enif_is_empty_list, enif_make_int64, enif_make_list_cell,
     enif_make_list_from_array,
@@ -12,10 +13,42 @@ use rustler::{Encoder, Env, Term};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether the layout is as expected.
-static KNOWN: AtomicBool = AtomicBool::new(false);
-/// Whether it is used.
-static USED: AtomicBool = AtomicBool::new(false);
+/// Whether the layout of a kind of terms is as expected, and used.
+pub struct Layout {
+    known: AtomicBool,
+    used: AtomicBool,
+}
+
+impl Layout {
+    /// Not known yet.
+    pub const fn new() -> Self {
+        Layout {
+            known: AtomicBool::new(false),
+            used: AtomicBool::new(false),
+        }
+    }
+
+    /// Used from now on, if it is as expected.
+    pub fn set_known(&self, known: bool) {
+        self.known.store(known, Ordering::Relaxed);
+        self.used.store(known, Ordering::Relaxed);
+    }
+
+    /// Whether it is used.
+    #[inline]
+    pub fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn set_used(&self, wanted: bool) -> bool {
+        let used = wanted && self.known.load(Ordering::Relaxed);
+        self.used.store(used, Ordering::Relaxed);
+        used
+    }
+}
+
+/// Of small integers and lists.
+static LAYOUT: Layout = Layout::new();
 
 /// The low bits of a small integer; the others are its value.
 const SMALL: usize = 0b1111;
@@ -24,21 +57,26 @@ const SMALL_BITS: u32 = 4;
 const CELL: usize = 0b01;
 const CELL_MASK: usize = 0b11;
 
-fn word(term: ErlNifTerm) -> usize {
+/// A term as a word.
+#[inline]
+pub fn word(term: ErlNifTerm) -> usize {
     // SAFETY: a term is a word.
     unsafe { std::mem::transmute::<ErlNifTerm, usize>(term) }
 }
 
-fn term(word: usize) -> ErlNifTerm {
+/// A word as a term.
+#[inline]
+pub fn term(word: usize) -> ErlNifTerm {
     // SAFETY: as above.
     unsafe { std::mem::transmute::<usize, ErlNifTerm>(word) }
 }
 
 /// Compares the layout with the VM's interface. Called once, when the library is loaded.
 pub fn check(env: Env) {
-    let known = size_of::<usize>() == 8 && integers_match(env) && lists_match(env);
-    KNOWN.store(known, Ordering::Relaxed);
-    USED.store(known, Ordering::Relaxed);
+    let is_wide = size_of::<usize>() == 8;
+    LAYOUT.set_known(is_wide && integers_match(env) && lists_match(env));
+    heap_binary::LAYOUT.set_known(is_wide && heap_binary::matches(env));
+    small_map::LAYOUT.set_known(heap_binary::LAYOUT.is_used() && small_map::matches(env));
 }
 
 fn integers_match(env: Env) -> bool {
@@ -113,7 +151,7 @@ unsafe fn cell(list: usize) -> (usize, usize) {
 
 /// Whether the layout is used.
 pub fn is_used() -> bool {
-    USED.load(Ordering::Relaxed)
+    LAYOUT.is_used()
 }
 
 /// The value of a small integer, if the layout is used.
@@ -195,10 +233,12 @@ impl Iterator for Integers<'_> {
     }
 }
 
-/// Sets whether the layout is used from now on, if it is as expected; for testing both paths.
+/// Sets whether the layouts are used from now on, if they are as expected; for testing both paths.
 #[rustler::nif]
 fn vm_layout_use(wanted: bool) -> bool {
-    let used = wanted && KNOWN.load(Ordering::Relaxed);
-    USED.store(used, Ordering::Relaxed);
-    used
+    let layouts = [&LAYOUT, &heap_binary::LAYOUT, &small_map::LAYOUT];
+    layouts
+        .map(|layout| layout.set_used(wanted))
+        .iter()
+        .all(|used| *used)
 }

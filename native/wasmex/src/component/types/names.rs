@@ -1,6 +1,7 @@
 //! Names of fields, cases and flags as terms. No atom is ever made from a guest's data.
 
 use crate::component::mapping::Mapping;
+use crate::vm::heap_binary::Spelling;
 use rustler::sys::{ErlNifCharEncoding, ErlNifTerm, enif_make_existing_atom_len};
 use rustler::{Encoder, Env, Term};
 use std::mem::MaybeUninit;
@@ -10,6 +11,8 @@ use std::sync::OnceLock;
 pub struct Name {
     /// As WIT spells it.
     pub text: Box<str>,
+    /// The same, for comparing it with binaries.
+    spelling: Spelling,
     /// The atom registered for it by Elixir.
     named: Option<ErlNifTerm>,
     /// The atom with the same spelling, once it was found to exist; atoms are never removed.
@@ -23,6 +26,7 @@ impl Name {
     pub fn new(text: &str, named: Option<ErlNifTerm>) -> Self {
         Name {
             text: text.into(),
+            spelling: Spelling::new(text),
             named,
             existing: OnceLock::new(),
             snake: OnceLock::new(),
@@ -46,13 +50,20 @@ impl Name {
     }
 
     /// Whether the term is this name: its registered atom, an atom of the same spelling, or its string.
+    #[inline]
     pub fn is(&self, term: Term) -> bool {
+        let raw = term.as_c_arg();
+        match self.spelling.is(raw) {
+            Some(is) => is,
+            None => self.named == Some(raw) || self.is_spelled(term),
+        }
+    }
+
+    fn is_spelled(&self, term: Term) -> bool {
         let raw = term.as_c_arg();
         if term.is_atom() {
             let env = term.get_env();
-            return self.named == Some(raw)
-                || self.existing(env) == Some(raw)
-                || self.snake(env) == Some(raw);
+            return self.existing(env) == Some(raw) || self.snake(env) == Some(raw);
         }
         rustler::Binary::from_term(term)
             .is_ok_and(|binary| binary.as_slice() == self.text.as_bytes())

@@ -2,9 +2,12 @@
 
 use crate::component::internal::InterfaceType;
 use crate::component::internal::TypeResourceTableIndex;
+use crate::component::lift::records::RecordKeys;
 use crate::component::types::names::{self, Name};
 use crate::component::types::numbers::Number;
-use rustler::Term;
+use crate::vm::small_map::SmallMap;
+use rustler::sys::ErlNifTerm;
+use rustler::{Env, Term};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,6 +60,8 @@ pub struct Record {
     pub fields: Box<[Field]>,
     /// Their indices in the order of their names, in which the VM makes a map with the fewest comparisons.
     pub by_name: Box<[usize]>,
+    /// The keys of maps made from it.
+    pub keys: RecordKeys,
 }
 
 /// A field of a record.
@@ -77,6 +82,7 @@ impl Record {
         Record {
             fields: fields.into(),
             by_name: by_name.into(),
+            keys: RecordKeys::default(),
         }
     }
 }
@@ -108,6 +114,20 @@ impl Field {
         let place = self.position(entries)?;
         self.place.store(place, Ordering::Relaxed);
         Some(entries[place].1)
+    }
+
+    /// The same in a small map.
+    #[inline]
+    pub fn find_in(&self, env: Env, map: &SmallMap) -> Option<ErlNifTerm> {
+        // SAFETY: a key of the map, of the same environment.
+        let is = |key: &ErlNifTerm| self.name.is(unsafe { Term::new(env, *key) });
+        let place = self.place.load(Ordering::Relaxed);
+        if map.keys.get(place).is_some_and(is) {
+            return map.values.get(place).copied();
+        }
+        let place = map.keys.iter().position(is)?;
+        self.place.store(place, Ordering::Relaxed);
+        map.values.get(place).copied()
     }
 
     fn position(&self, entries: &[(Term, Term)]) -> Option<usize> {

@@ -4,9 +4,12 @@ use super::Decoder;
 use crate::component::problem::{Checked, Problem, ProblemKind, Step};
 use crate::component::types::shape::{Field, Shape};
 use crate::vm::atoms;
+use crate::vm::small_map::{self, SmallMap};
 use crate::vm::terms::{self, Entries};
 use crate::vm::weight;
-use rustler::{Atom, Term};
+use rustler::sys::ErlNifTerm;
+use rustler::{Atom, Env, Term};
+use smallvec::SmallVec;
 
 impl Decoder<'_> {
     /// Writes a record.
@@ -17,6 +20,11 @@ impl Decoder<'_> {
         blob: usize,
         at: usize,
     ) -> Checked<()> {
+        if let Some(map) = SmallMap::of(term)
+            && self.small_record(term.get_env(), map, fields, blob, at)?
+        {
+            return Ok(());
+        }
         let Some(entries) = terms::entries(term) else {
             return Err(Problem::kind("record", term));
         };
@@ -36,6 +44,37 @@ impl Decoder<'_> {
             return Ok(());
         }
         self.fields(&entries, fields)
+    }
+
+    /// Writes a record from a map, in place, that has a key for each field and no others, except that of a struct.
+    /// False if it has not.
+    fn small_record(
+        &mut self,
+        env: Env,
+        map: SmallMap,
+        fields: &[Field],
+        blob: usize,
+        at: usize,
+    ) -> Checked<bool> {
+        let is_struct =
+            map.keys.len() == fields.len() + 1 && map.keys.contains(&atoms::struct_().as_c_arg());
+        if !is_struct && map.keys.len() != fields.len() {
+            return Ok(false);
+        }
+        let mut found = SmallVec::<[ErlNifTerm; small_map::MOST]>::new();
+        for field in fields {
+            match field.find_in(env, &map) {
+                Some(value) => found.push(value),
+                None => return Ok(false),
+            }
+        }
+        for (field, value) in fields.iter().zip(found) {
+            // SAFETY: a value of the map, of the same environment.
+            let value = unsafe { Term::new(env, value) };
+            self.value(value, &field.item.shape, blob, at + field.item.offset)
+                .map_err(|problem| problem.at(Step::Field(field.name.text.clone())))?;
+        }
+        Ok(true)
     }
 
     /// Names the missing fields and the unknown keys.

@@ -1,0 +1,296 @@
+//! The VM's memory layout of maps with up to 32 keys: a header, the number of keys, a tuple of the keys, the values.
+//!
+//! Maps made from records of one type share the tuple, as maps made in one place of a program do, so that their keys
+//! are neither compared nor copied. The first tuple is made by the VM, which sorts it. See `layout.rs`.
+
+use crate::vm::heap_binary::{self, address, at};
+use crate::vm::layout::{Layout, word};
+use rustler::sys::{
+    ErlNifHash, ErlNifTerm, enif_compare, enif_get_map_value, enif_hash, enif_make_int64,
+    enif_make_map_from_arrays, enif_make_tuple_from_array,
+};
+use rustler::{Encoder, Env, Term};
+use smallvec::SmallVec;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Whether it is as expected.
+pub static LAYOUT: Layout = Layout::new();
+
+/// The most keys.
+pub const MOST: usize = 32;
+
+/// The header of a small map.
+static HEADER: AtomicUsize = AtomicUsize::new(0);
+
+/// The words before a map's values.
+const BEFORE: usize = 3;
+
+/// A small map, in place.
+#[derive(Clone, Copy)]
+pub struct SmallMap<'a> {
+    /// The keys, in the VM's order.
+    pub keys: &'a [ErlNifTerm],
+    /// The values, in the same order.
+    pub values: &'a [ErlNifTerm],
+}
+
+impl<'a> SmallMap<'a> {
+    /// `None` for other terms and for larger maps, or if the layout is not used.
+    #[inline]
+    pub fn of(map: Term<'a>) -> Option<Self> {
+        match LAYOUT.is_used() {
+            true => Self::read(map),
+            false => None,
+        }
+    }
+
+    #[inline]
+    fn read(map: Term<'a>) -> Option<Self> {
+        let at = address(word(map.as_c_arg()))?;
+        // SAFETY: a term with a header; terms of this environment are alive and immutable. After the header of a small
+        // map are the number of its keys, their tuple, and as many values.
+        unsafe {
+            if *at != HEADER.load(Ordering::Relaxed) {
+                return None;
+            }
+            let size = *at.add(1);
+            let keys = address(*at.add(2))?;
+            Some(SmallMap {
+                keys: std::slice::from_raw_parts(keys.add(1).cast(), size),
+                values: std::slice::from_raw_parts(at.add(BEFORE).cast(), size),
+            })
+        }
+    }
+}
+
+/// The keys of maps that are made often: copied into an environment once, then shared by all maps made there.
+pub struct Keys {
+    /// A tuple of the keys, then those that are binaries, at their offsets from the tuple.
+    words: Box<[usize]>,
+    /// For each key in the VM's order, its position among the keys given.
+    pub order: Box<[u8]>,
+}
+
+impl Keys {
+    /// Of atoms and short binaries, which must be distinct. `None` if there are none, too many, or other terms.
+    pub fn new(env: Env, keys: &[ErlNifTerm]) -> Option<Self> {
+        if keys.is_empty() || keys.len() > MOST {
+            return None;
+        }
+        let positions: Vec<ErlNifTerm> = (0..keys.len() as i64).map(|n| integer(env, n)).collect();
+        let map = SmallMap::read(by_interface(env, keys, &positions)?)?;
+        let order = map.values.iter().map(|position| {
+            // SAFETY: a term of this environment.
+            unsafe { Term::new(env, *position) }.decode().ok()
+        });
+        Some(Keys {
+            order: order.collect::<Option<_>>()?,
+            words: words(env, map.keys)?,
+        })
+    }
+
+    /// Copies the keys into an environment.
+    pub fn copy<'a>(&self, env: Env<'a>) -> SharedKeys<'a> {
+        let copy = allocate(env, &self.words);
+        let base = copy as usize;
+        // SAFETY: just made, of this length, and not seen by the VM yet. The tuple's elements that are not atoms are
+        // the offsets of the binaries.
+        unsafe {
+            for index in 1..=self.order.len() {
+                let key = copy.add(index);
+                if address(*key).is_some() {
+                    *key += base;
+                }
+            }
+        }
+        SharedKeys {
+            tuple: word(at(copy)),
+            env: PhantomData,
+        }
+    }
+}
+
+/// A tuple of these keys, followed by the binaries among them.
+fn words(env: Env, keys: &[ErlNifTerm]) -> Option<Box<[usize]>> {
+    let tuple = address(word(tuple(env, keys)))?;
+    // SAFETY: a tuple, which begins with its header.
+    let mut words = vec![unsafe { *tuple }];
+    words.resize(keys.len() + 1, 0);
+    for (index, key) in keys.iter().enumerate() {
+        // SAFETY: a term of this environment.
+        let key = unsafe { Term::new(env, *key) };
+        words[index + 1] = match key.is_atom() {
+            true => word(key.as_c_arg()),
+            false => {
+                let offset = words.len() * size_of::<usize>();
+                words.extend(heap_binary::words(key)?);
+                word(at(offset as *const usize))
+            }
+        };
+    }
+    Some(words.into())
+}
+
+/// Keys in an environment.
+#[derive(Clone, Copy)]
+pub struct SharedKeys<'a> {
+    tuple: usize,
+    env: PhantomData<Env<'a>>,
+}
+
+/// A map to be made from its values.
+pub struct Draft<'a> {
+    env: Env<'a>,
+    words: SmallVec<[usize; BEFORE + MOST]>,
+}
+
+impl<'a> Draft<'a> {
+    /// With these keys.
+    #[inline]
+    pub fn new(env: Env<'a>, keys: SharedKeys<'a>) -> Self {
+        let mut words = SmallVec::new();
+        words.extend_from_slice(&[HEADER.load(Ordering::Relaxed), 0, keys.tuple]);
+        Draft { env, words }
+    }
+
+    /// Adds a value, in the VM's order of the keys.
+    #[inline]
+    pub fn push(&mut self, value: ErlNifTerm) {
+        self.words.push(word(value));
+    }
+
+    /// The map. It must have as many values as keys.
+    #[inline]
+    pub fn make(mut self) -> Term<'a> {
+        self.words[1] = self.words.len() - BEFORE;
+        // SAFETY: a map of this environment, as its layout is.
+        unsafe { Term::new(self.env, at(allocate(self.env, &self.words))) }
+    }
+}
+
+/// Copies these words, the first of which is a header, to an environment's heap.
+///
+/// The VM only has this function for making terms of any length without looking at their contents. It collects no
+/// garbage while a NIF runs, so the header can be written after it.
+#[inline]
+fn allocate(env: Env, words: &[usize]) -> *mut usize {
+    let count = (words.len() - 1) as u32;
+    // SAFETY: words of the stated number, copied behind the new tuple's header.
+    unsafe {
+        let tuple = enif_make_tuple_from_array(env.as_c_arg(), words[1..].as_ptr().cast(), count);
+        let copy = address(word(tuple)).unwrap_or(std::ptr::null()).cast_mut();
+        *copy = words[0];
+        copy
+    }
+}
+
+/// A map made by the VM's interface; `None` if two keys are the same.
+pub fn by_interface<'a>(
+    env: Env<'a>,
+    keys: &[ErlNifTerm],
+    values: &[ErlNifTerm],
+) -> Option<Term<'a>> {
+    let mut map = MaybeUninit::uninit();
+    // SAFETY: two arrays of terms of this environment, of the stated length; `map` is written when the keys differ.
+    unsafe {
+        let (keys, values, count) = (keys.as_ptr(), values.as_ptr(), keys.len().min(values.len()));
+        let made = enif_make_map_from_arrays(env.as_c_arg(), keys, values, count, map.as_mut_ptr());
+        (made != 0).then(|| Term::new(env, map.assume_init()))
+    }
+}
+
+fn integer(env: Env, n: i64) -> ErlNifTerm {
+    // SAFETY: always.
+    unsafe { enif_make_int64(env.as_c_arg(), n) }
+}
+
+fn tuple(env: Env, terms: &[ErlNifTerm]) -> ErlNifTerm {
+    // SAFETY: terms of this environment, of the stated number.
+    unsafe { enif_make_tuple_from_array(env.as_c_arg(), terms.as_ptr(), terms.len() as u32) }
+}
+
+/// Compares the layout with the VM's interface. That of short binaries must have been checked.
+pub fn matches(env: Env) -> bool {
+    let one = integer(env, 1);
+    let header = by_interface(env, &[one], &[one]).and_then(|map| address(word(map.as_c_arg())));
+    let Some(header) = header else {
+        return false;
+    };
+    // SAFETY: the header of a term that was just made.
+    HEADER.store(unsafe { *header }, Ordering::Relaxed);
+    (1..=MOST).all(|size| is_read(env, size) && is_made(env, size)) && others_differ(env)
+}
+
+/// Whether a map of the interface is read as it is.
+fn is_read(env: Env, size: usize) -> bool {
+    let keys: Vec<ErlNifTerm> = (0..size as i64).map(|n| integer(env, n)).collect();
+    let values: Vec<ErlNifTerm> = keys.iter().map(|n| tuple(env, &[*n])).collect();
+    let map = by_interface(env, &keys, &values);
+    map.and_then(SmallMap::read)
+        .is_some_and(|map| map.keys == keys && map.values == values)
+}
+
+/// Whether two maps that share their keys are those of the interface.
+fn is_made(env: Env, size: usize) -> bool {
+    let names =
+        (1..size).map(|n| "field-of-any-length-".repeat(5)[20 - n % 20..][..2 * n].encode(env));
+    let names = names.chain([crate::vm::atoms::ok().encode(env)]);
+    let names: Vec<ErlNifTerm> = names.map(|name| name.as_c_arg()).collect();
+    let Some(keys) = Keys::new(env, &names) else {
+        return false;
+    };
+    let shared = keys.copy(env);
+    [0, 1_000].into_iter().all(|first| {
+        let values: Vec<_> = (first..).take(size).map(|n| integer(env, n)).collect();
+        let mut draft = Draft::new(env, shared);
+        keys.order
+            .iter()
+            .for_each(|field| draft.push(values[usize::from(*field)]));
+        let made = draft.make();
+        by_interface(env, &names, &values).is_some_and(|map| is_same(made, map))
+            && names
+                .iter()
+                .zip(&values)
+                .all(|(name, value)| has(made, *name, *value))
+    })
+}
+
+fn is_same(one: Term, other: Term) -> bool {
+    let (a, b) = (one.as_c_arg(), other.as_c_arg());
+    let hash = |term| {
+        // SAFETY: a term that is alive.
+        unsafe { enif_hash(ErlNifHash::ERL_NIF_PHASH2, term, 0) }
+    };
+    // SAFETY: terms that are alive.
+    let is_equal = unsafe { enif_compare(a, b) == 0 && enif_compare(b, a) == 0 };
+    is_equal && hash(a) == hash(b) && one.map_size().ok() == other.map_size().ok()
+}
+
+fn has(map: Term, key: ErlNifTerm, value: ErlNifTerm) -> bool {
+    let mut found = MaybeUninit::uninit();
+    // SAFETY: terms of one environment; `found` is written if the key is.
+    unsafe {
+        let env = map.get_env().as_c_arg();
+        enif_get_map_value(env, map.as_c_arg(), key, found.as_mut_ptr()) != 0
+            && found.assume_init() == value
+    }
+}
+
+/// Whether larger maps and other terms have another header.
+fn others_differ(env: Env) -> bool {
+    let keys: Vec<ErlNifTerm> = (0..=MOST as i64).map(|n| integer(env, n)).collect();
+    let large = by_interface(env, &keys, &keys);
+    let others = [
+        tuple(env, &keys[..1]),
+        1.5_f64.encode(env).as_c_arg(),
+        u64::MAX.encode(env).as_c_arg(),
+        "text".encode(env).as_c_arg(),
+        "text".repeat(30).encode(env).as_c_arg(),
+        env.make_ref().as_c_arg(),
+    ];
+    // SAFETY: terms of this environment.
+    let are_others = |term: &ErlNifTerm| SmallMap::read(unsafe { Term::new(env, *term) }).is_none();
+    large.is_some_and(|map| SmallMap::read(map).is_none()) && others.iter().all(are_others)
+}

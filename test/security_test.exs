@@ -54,7 +54,7 @@ defmodule Wasmex.SecurityTest do
             {"requests to the built-in HTTP server", "| 64; 256", http, :concurrency, 64},
             {"requests to the built-in HTTP server", "| 64; 256", http, :queue, 256},
             {"time of a call", "5 s for", http, :timeout, 5_000},
-            {"memory of a store", "128 MiB for HTTP", http, :max_memory, 128 * mib},
+            {"memory of a store:", "128 MiB for HTTP", http, :max_memory, 128 * mib},
             {"output of a program", "16 MiB for HTTP", http, :max_output, 16 * mib},
             {"body of a request to a component", "| 8 MiB", http, :max_body, 8 * mib},
             {"bodies of a component's own", "8 MiB each", requests, :http_max_request, 8 * mib},

@@ -8,7 +8,7 @@ defmodule Wasmex.Error do
   | `:value` | `:position` from 0 (or `nil`), `:expected` type, `:got` kind of term |
   | `:arity` | `:expected`, `:got` |
   | `:params` | `:message`: the parameters are not a list, the handle belongs to another resource, or the guest exports no allocator for bytes |
-  | `:unknown_export` | `:kind`, `:name`, `:names` of the exports |
+  | `:unknown_export` | `:kind`, `:name`, `:names` of exports, without those of more than 256 bytes |
   | `:missing_import` | `:namespace`, `:name`, `:expected` type, `:names` of all missing imports |
   | `:incompatible_import`, `:duplicate_import` | `:message` |
   | `:import_raised` | `:kind`, `:exception`, `:stacktrace` of the Elixir function, `:backtrace` of the guest |
@@ -35,7 +35,7 @@ defmodule Wasmex.Error do
   | `:caller_expired`, `:caller_elsewhere` | a `caller` was used after its import returned, or by another process |
   | `:foreign_store`, `:foreign_engine`, `:foreign_node` | a handle of another store, engine or node |
   | `:fuel_disabled`, `:immutable` | `:message` |
-  | `:oom` | a plug-in exceeded its memory limit: `:pages` of growth, `:bytes` in total, or nil |
+  | `:oom` | a plug-in exceeded its memory limit: `:pages` of growth, `:bytes` in total, or nil; or the garbage-collected objects of a guest exceeded the limit of its store, `:heap` in bytes |
   | `:manifest`, `:schema`, `:signature`, `:wrong_type` | `:message`, for plug-ins |
   | `:code_unavailable`, `:code_damaged` | a `Wasmex.Code` whose bytes no node has, or do not match its hash: `:hash`, `:message` |
   | `:not_deployed`, `:not_allowed` | `Wasmex.Deploy`: `:name`, `:message` |
@@ -151,11 +151,13 @@ defmodule Wasmex.Error do
       "Cannot convert argument ##{position + 1} to a WebAssembly #{type(details)} value.#{got(details)}"
 
   defp sentence(:unknown_export, %{kind: kind, name: name, names: names}),
-    do: "there is no exported #{word(kind)} #{inspect(name)}#{suggestion(name, names)}"
+    do: "there is no exported #{word(kind)} #{shown(name)}#{suggestion(name, names)}"
 
   defp sentence(:missing_import, details) do
     %{namespace: namespace, name: name, expected: expected, names: names} = details
-    others = listed(tl(names), ", ", fn {namespace, name} -> import_name(namespace, name) end)
+
+    others =
+      Printable.list(tl(names), ", ", fn {namespace, name} -> import_name(namespace, name) end)
 
     "unknown import: #{import_name(namespace, name)} has not been defined (expected: #{expected})" <>
       if(others == "", do: "", else: "; also missing: #{others}") <>
@@ -174,13 +176,13 @@ defmodule Wasmex.Error do
 
   defp sentence(:unknown_path, %{path: path, position: position, names: names}) do
     name = Enum.at(path, position, "")
-    place = if position > 0, do: " in #{inspect(hd(path))}", else: ""
-    "there is no exported function #{inspect(name)}#{place}#{suggestion(name, names)}"
+    place = if position > 0, do: " in #{shown(hd(path))}", else: ""
+    "there is no exported function #{shown(name)}#{place}#{suggestion(name, names)}"
   end
 
   defp sentence(:missing_imports, %{names: names}) do
     list =
-      listed(names, "\n", fn {interface, name, type} ->
+      Printable.list(names, "\n", fn {interface, name, type} ->
         "  #{if interface, do: "#{Printable.name(interface)} "}#{Printable.name(name)}: #{type}"
       end)
 
@@ -197,6 +199,11 @@ defmodule Wasmex.Error do
 
   defp sentence(:out_of_bounds, %{offset: offset, size: size, limit: limit}),
     do: "out of bounds access: #{size} at #{offset}, of #{limit}"
+
+  defp sentence(:oom, %{heap: bytes}),
+    do:
+      "oom: the objects of the guest take more memory than it may have: #{bytes} bytes for its memories and " <>
+        "objects (memory_size)"
 
   defp sentence(:oom, %{pages: pages, bytes: bytes}) do
     limits =
@@ -256,15 +263,6 @@ defmodule Wasmex.Error do
   defp word(:func), do: "function"
   defp word(kind), do: Atom.to_string(kind)
 
-  # Names of a guest, of which there may be many thousands.
-  @listed 20
-
-  defp listed(names, separator, text) do
-    shown = names |> Enum.take(@listed) |> Enum.map_join(separator, text)
-    more = length(names) - @listed
-    if more > 0, do: "#{shown}#{separator}… and #{more} more", else: shown
-  end
-
   defp import_name(namespace, name),
     do: "`#{Printable.name(namespace)}::#{Printable.name(name)}`"
 
@@ -293,11 +291,11 @@ defmodule Wasmex.Error do
         "; this module needs WASI: pass `wasi: true`, or make the store with Wasmex.Store.new_wasi/3"
 
       true ->
-        "; this host does not provide #{listed(unknown, ", ", fn {ns, name} -> import_name(ns, name) end)}"
+        "; this host does not provide #{Printable.list(unknown, ", ", fn {ns, name} -> import_name(ns, name) end)}"
     end
   end
 
-  # Limits for the comparison of names: a guest may export a hundred thousand names of 64 KiB each.
+  # Limits for the comparison of names: a guest may export a hundred thousand names, a caller may give one of megabytes.
   @compared 1_000
   @compared_size 100
 
@@ -305,26 +303,30 @@ defmodule Wasmex.Error do
   # Names are all strings or all atoms. They are inspected.
   @spec suggestion(term(), [String.t() | atom()]) :: String.t()
   def suggestion(name, names) do
-    close =
-      names
-      |> Enum.take(@compared)
-      |> Enum.filter(&(byte_size(text(&1)) <= @compared_size))
-      |> Enum.map(&{String.jaro_distance(text(name), text(&1)), &1})
-      |> Enum.filter(fn {distance, _} -> distance > 0.7 end)
-      |> Enum.sort(:desc)
-      |> Enum.take(3)
-      |> Enum.map(fn {_, name} -> inspect(name) end)
-
-    cond do
-      close != [] -> "; did you mean #{Enum.join(close, " or ")}?"
-      names == [] -> "; there are none"
-      true -> "; there are: #{names |> Enum.take(20) |> Enum.map_join(", ", &shown/1)}"
+    case close(text(name), names) do
+      [] when names == [] -> "; there are none"
+      [] -> "; there are: #{Printable.list(names, ", ", &shown/1)}"
+      close -> "; did you mean #{Enum.map_join(close, " or ", &shown/1)}?"
     end
   end
 
-  defp shown(name), do: inspect(name, printable_limit: 256)
+  defp close(name, _names) when byte_size(name) > @compared_size, do: []
+
+  defp close(name, names) do
+    names
+    |> Enum.take(@compared)
+    |> Enum.filter(&(byte_size(text(&1)) <= @compared_size))
+    |> Enum.map(&{String.jaro_distance(name, text(&1)), &1})
+    |> Enum.filter(fn {distance, _} -> distance > 0.7 end)
+    |> Enum.sort(:desc)
+    |> Enum.take(3)
+    |> Enum.map(&elem(&1, 1))
+  end
+
+  # A name, or whatever a caller gave in its place.
+  defp shown(name), do: inspect(name, limit: 20, printable_limit: 256)
 
   defp text(name) when is_binary(name), do: name
   defp text(name) when is_atom(name), do: Atom.to_string(name)
-  defp text(name), do: inspect(name)
+  defp text(name), do: shown(name)
 end

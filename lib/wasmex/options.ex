@@ -212,7 +212,8 @@ defmodule Wasmex.Options do
   @spec unknown!(term(), t()) :: no_return()
   defp unknown!(name, table) do
     suggestion = Wasmex.Error.suggestion(name, table.names)
-    raise ArgumentError, "unknown option #{inspect(name)} in #{table.place}#{suggestion}"
+    name = inspect(name, limit: 20, printable_limit: 500)
+    raise ArgumentError, "unknown option #{name} in #{table.place}#{suggestion}"
   end
 
   defp cast!(row, value, table) do

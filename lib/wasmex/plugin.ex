@@ -230,9 +230,7 @@ defmodule Wasmex.Plugin do
   defp store(%Compiled{options: %{wasi: wasi?}} = compiled, options) do
     engine = Engine.resource(compiled.engine)
 
-    limits = %StoreLimits{
-      memory_size: if(options.max_memory != :infinity, do: options.max_memory)
-    }
+    limits = StoreLimits.of_memory(options.max_memory)
 
     if wasi? do
       wasi = %WasiOptions{

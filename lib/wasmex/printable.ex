@@ -29,6 +29,17 @@ defmodule Wasmex.Printable do
   @spec name(binary()) :: String.t()
   def name(name), do: name |> cut(@longest) |> line()
 
+  # Of a guest there may be many thousands.
+  @listed 20
+
+  @doc "The first 20 of a list, each as this function prints it, and how many more there are."
+  @spec list([term()], String.t(), (term() -> String.t())) :: String.t()
+  def list(items, separator, print) do
+    shown = items |> Enum.take(@listed) |> Enum.map_join(separator, print)
+    more = length(items) - @listed
+    if more > 0, do: "#{shown}#{separator}… and #{more} more", else: shown
+  end
+
   # Removes an incomplete character at the end.
   defp whole(bytes) do
     case :unicode.characters_to_binary(bytes) do

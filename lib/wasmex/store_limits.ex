@@ -18,4 +18,13 @@ defmodule Wasmex.StoreLimits do
   """
 
   @type limit :: non_neg_integer() | nil
+
+  # More than any memory has.
+  @unlimited 0xFFFF_FFFF_FFFF_FFFF
+
+  @doc false
+  # Of a plug-in, by its option `max_memory`.
+  @spec of_memory(non_neg_integer() | :infinity) :: t()
+  def of_memory(:infinity), do: %__MODULE__{memory_size: @unlimited}
+  def of_memory(bytes), do: %__MODULE__{memory_size: bytes}
 end

@@ -3,6 +3,8 @@ defmodule Wasmex.Components.Conversion do
   # Error texts for values that do not match their type: `param 1 ("order"), field "lines", item 3: expected
   # u32, got -1`. The NIF returns the problem and its path.
 
+  alias Wasmex.Printable
+
   @doc "The message for direct calls."
   @spec sentence(map()) :: String.t()
   def sentence(%{path: path} = problem) do
@@ -28,18 +30,18 @@ defmodule Wasmex.Components.Conversion do
     do: "expected #{expected}, got #{short(got)}"
 
   defp reason(%{problem: :fields, missing: missing, unknown: unknown, names: names}) do
-    missing = if missing != [], do: "missing fields: #{Enum.map_join(missing, ", ", &inspect/1)}"
+    missing = if missing != [], do: "missing fields: #{Printable.list(missing, ", ", &field/1)}"
+    unknown = if unknown != [], do: "unknown fields: #{Printable.list(unknown, ", ", &field/1)}"
 
-    unknown = if unknown != [], do: "unknown fields: #{Enum.map_join(unknown, ", ", &inspect/1)}"
-
-    [missing, unknown, "the fields are: #{Enum.join(names, ", ")}"]
+    [missing, unknown, "the fields are: #{Printable.list(names, ", ", &Printable.name/1)}"]
     |> Enum.filter(& &1)
     |> Enum.join("; ")
   end
 
   defp reason(%{problem: :case, expected: of, got: got, names: names}) do
     word = if of == "flags", do: "flag", else: "case"
-    "there is no #{word} #{short(got)}; there are: #{Enum.join(names, ", ")}"
+
+    "there is no #{word} #{short(got)}; there are: #{Printable.list(names, ", ", &Printable.name/1)}"
   end
 
   defp reason(%{problem: :payload, name: name, expected: true}),
@@ -64,6 +66,7 @@ defmodule Wasmex.Components.Conversion do
   defp form("resource"), do: "a %Wasmex.Components.GuestResource{}"
   defp form(other), do: other
 
+  defp field(name), do: inspect(name, limit: 20, printable_limit: 256)
   defp short(term), do: inspect(term, limit: 5, printable_limit: 60)
 
   @doc "The message of Wasmex 0.15."

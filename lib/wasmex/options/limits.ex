@@ -37,8 +37,11 @@ defmodule Wasmex.Options.Limits do
           "parts of types that are read where a component instantiates others, as often as they are"
         ),
       imports: count(100_000, "imports"),
-      exports: count(100_000, "exports"),
+      exports: count(100_000, "exports, also those that instances are made of"),
+      aliases: count(100_000, "aliases of a component"),
       name_size: bytes(64 * @kib, "of one name"),
+      external_names: bytes(4 * @mib, "of the names of all imports and exports"),
+      names: count(1_000_000, "names in the custom section for names"),
       functions: count(100_000, "functions"),
       function_size: bytes(2 * @mib, "of one function"),
       function_work:
@@ -53,6 +56,7 @@ defmodule Wasmex.Options.Limits do
         ),
       locals: count(10_000_000, "local variables of all functions"),
       globals: count(100_000, "globals"),
+      tags: count(10_000, "tags"),
       constants:
         count(
           30_000,

@@ -63,6 +63,7 @@ defmodule Wasmex.Options.Program do
       ],
       max_memory: [
         type: {:or, [nil], :bytes},
+        default_doc: "4 GiB, or half of the machine's memory if that is less",
         doc:
           "the maximum size of all its memories together. Most programs exit when they cannot get more",
         flag: {:max_memory, "64MiB"},

@@ -8,11 +8,16 @@ defmodule Wasmex.Options.Store do
     [
       memory_size: [
         type: {:or, [nil], :bytes},
+        default_doc: "4 GiB, or half of the machine's memory if that is less",
         doc:
-          "all memories of the store together. All tables together may have the same size, at 8 bytes an element and at least 1 MiB; so may all terms that guests hold as references or resources",
+          "all memories of the store together, and its heap of garbage-collected objects. All tables together may have the same size, at 8 bytes an element, at least 1 MiB and by default at most 1 GiB; so may all terms that guests hold as references or resources",
         example: "16 * 1024 * 1024"
       ],
-      table_elements: [type: {:or, [nil], :natural}, doc: "elements of each table"],
+      table_elements: [
+        type: {:or, [nil], :natural},
+        default_doc: "10,000,000",
+        doc: "elements of each table"
+      ],
       instances: count("instances"),
       tables: count("tables"),
       memories: count("memories"),

@@ -101,9 +101,7 @@ defmodule Wasmex.Plugin.Component do
   end
 
   defp store(compiled, %Manifest{} = manifest, options) do
-    limits = %StoreLimits{
-      memory_size: if(options.max_memory != :infinity, do: options.max_memory)
-    }
+    limits = StoreLimits.of_memory(options.max_memory)
 
     made =
       if compiled.options.wasi,

@@ -28,7 +28,7 @@ defmodule Wasmex.Plugin.Manifest do
       ~s|manifest: unknown field "alowed_hosts"; did you mean "allowed_hosts" or "allowed_paths"?|
   """
 
-  alias Wasmex.{Error, JSON, Options, Utils}
+  alias Wasmex.{Error, JSON, Options, Printable, Utils}
 
   @options Options.table(
              Keyword.take(Options.Plugin.compile(), [:strict]),
@@ -153,7 +153,7 @@ defmodule Wasmex.Plugin.Manifest do
     unknown = if strict?, do: Map.keys(map) -- known, else: []
 
     if unknown != [] do
-      names = Enum.map_join(unknown, ", ", &inspect(where <> &1))
+      names = Printable.list(unknown, ", ", &inspect(where <> &1, printable_limit: 256))
       word = if tl(unknown) == [], do: "field", else: "fields"
       fail("unknown #{word} #{names}#{Error.suggestion(hd(unknown), known)}")
     end

@@ -51,10 +51,16 @@ limits! {
     TypeWork "type_work" = 200_000_000;
     /// Imports.
     Imports "imports" = 100_000;
-    /// Exports.
+    /// Exports, also those that instances are made of.
     Exports "exports" = 100_000;
+    /// Aliases of a component.
+    Aliases "aliases" = 100_000;
     /// Bytes of one name.
     NameSize "name_size" = 64 * KIB;
+    /// Bytes of the names of all imports and exports.
+    ExternalNames "external_names" = 4 * MIB;
+    /// Names in the custom section for names.
+    Names "names" = 1_000_000;
     /// Functions.
     Functions "functions" = 100_000;
     /// Bytes of one function.
@@ -67,6 +73,8 @@ limits! {
     Locals "locals" = 10_000_000;
     /// Globals.
     Globals "globals" = 100_000;
+    /// Tags.
+    Tags "tags" = 10_000;
     /// Instructions in initial values, run when a module is instantiated.
     Constants "constants" = 30_000;
     /// Tables.

@@ -2,7 +2,7 @@
 
 use crate::constants::{Value, expression};
 use crate::image::{LARGEST_TABLE, Tables};
-use crate::names::{custom, name};
+use crate::names::{custom, external, name};
 use crate::reader::{Read, Reader, Stop};
 use crate::tally::Tally;
 use crate::types::Type;
@@ -123,17 +123,21 @@ fn scan_section(
         2 => imports(section, tally, module),
         3 => functions(section, tally, module),
         4 => own_tables(section, tally, module, tables),
-        5 => {
-            let at = section.at();
-            Ok(tally.add(Limit::Memories, section.u32()?.into(), at)?)
-        }
+        5 => all(Limit::Memories, section, tally),
         6 => globals(section, tally, module),
         7 => exports(section, tally),
         9 => segments::elements(section, tally, module, tables),
         CODE => code::bodies(section, tally, module),
         11 => segments::data(section, tally, module),
+        13 => all(Limit::Tags, section, tally),
         _ => Ok(()),
     }
+}
+
+/// A section of which only the number of items counts.
+fn all(limit: Limit, section: &mut Reader, tally: &mut Tally) -> Read<()> {
+    let at = section.at();
+    Ok(tally.add(limit, section.u32()?.into(), at)?)
 }
 
 fn all_types(section: &mut Reader, tally: &mut Tally, module: &mut Module) -> Read<()> {
@@ -212,7 +216,7 @@ fn globals(section: &mut Reader, tally: &mut Tally, module: &mut Module) -> Read
 fn exports(section: &mut Reader, tally: &mut Tally) -> Read<()> {
     for _ in 0..section.u32()? {
         tally.add(Limit::Exports, 1, section.at())?;
-        name(section, tally)?;
+        external(section, tally)?;
         section.byte()?;
         section.u32()?;
     }

@@ -1,7 +1,7 @@
 //! Types of core WebAssembly (core specification, section 5.3).
 
 use crate::Limit;
-use crate::names::name;
+use crate::names;
 use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 
@@ -148,8 +148,8 @@ pub fn table(reader: &mut Reader) -> Read<u64> {
 /// An import of a module, or of a module's type.
 pub fn import(reader: &mut Reader, tally: &mut Tally) -> Read<()> {
     tally.add(Limit::Imports, 1, reader.at())?;
-    name(reader, tally)?;
-    name(reader, tally)?;
+    names::external(reader, tally)?;
+    names::external(reader, tally)?;
     external(reader)
 }
 

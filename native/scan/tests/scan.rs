@@ -425,6 +425,103 @@ fn names_have_a_size() {
 }
 
 #[test]
+fn names_of_the_name_section_have_a_number() {
+    let named = |kind, count| {
+        let one = [vec![0, 1, b'x']].concat();
+        let names = [uleb(count), one.repeat(count as usize)].concat();
+        let part = match kind {
+            2 => [vec![1, 0], names].concat(),
+            _ => names,
+        };
+        module(&[section(0, &[sized(b"name"), section(kind, &part)].concat())])
+    };
+    for kind in [1, 2, 7] {
+        assert_eq!(refused(&named(kind, 1_000_000)), None);
+        let expected = Some((Limit::Names, 1_000_001));
+        assert_eq!(refused(&named(kind, 1_000_001)), expected);
+    }
+    let modules = section(0, &[1, b'x']).repeat(1_000_001);
+    let modules = module(&[section(0, &[sized(b"name"), modules].concat())]);
+    assert_eq!(refused(&modules), Some((Limit::Names, 1_000_001)));
+}
+
+#[test]
+fn names_of_imports_and_exports_have_a_size_together() {
+    let long = sized(&vec![b'x'; 60_000]);
+    let import = |count| {
+        let import = [vec![1, b'a'], long.clone(), vec![3, 0x7f, 0]].concat();
+        module(&[section(2, &vector(&vec![import; count]))])
+    };
+    let export = |count| {
+        let export = [long.clone(), vec![0, 0]].concat();
+        module(&[section(7, &vector(&vec![export; count]))])
+    };
+    let of_component = |count| {
+        let import = [vec![0], long.clone(), vec![1, 0]].concat();
+        component(&[section(10, &vector(&vec![import; count]))])
+    };
+    let of_type = |count| {
+        let export = [vec![4, 0], long.clone(), vec![1, 0]].concat();
+        let instance = [vec![0x42], vector(&vec![export; count])].concat();
+        component(&[section(7, &[vec![1], instance].concat())])
+    };
+    let makes: [&dyn Fn(usize) -> Vec<u8>; 4] = [&import, &export, &of_component, &of_type];
+    for make in makes {
+        assert_eq!(refused(&make(69)), None);
+        let limit = refused(&make(70)).map(|(limit, _)| limit);
+        assert_eq!(limit, Some(Limit::ExternalNames));
+    }
+}
+
+#[test]
+fn tags_have_a_number() {
+    let tags = |count| module(&[section(13, &vector(&vec![vec![0, 0]; count]))]);
+    assert_eq!(refused(&tags(10_000)), None);
+    assert_eq!(refused(&tags(10_001)), Some((Limit::Tags, 10_001)));
+    let inside = component(&[section(1, &tags(5_000)), section(1, &tags(5_001))]);
+    assert_eq!(refused(&inside), Some((Limit::Tags, 10_001)));
+}
+
+#[test]
+fn aliases_have_a_number() {
+    let outer = |count| component(&[section(6, &vector(&vec![vec![3, 2, 1, 0]; count]))]);
+    assert_eq!(refused(&outer(100_000)), None);
+    assert_eq!(refused(&outer(100_001)), Some((Limit::Aliases, 100_001)));
+    let declared = |count| {
+        let alias = vec![2, 3, 2, 1, 0];
+        let instance = [vec![0x42], vector(&vec![alias; count])].concat();
+        component(&[section(7, &[vec![1], instance].concat())])
+    };
+    assert_eq!(refused(&declared(100_001)), Some((Limit::Aliases, 100_001)));
+}
+
+#[test]
+fn what_instances_are_made_of_counts_each_time() {
+    let of_core = |kind: u8, count| {
+        let item = match kind {
+            0 => vec![1, b'x', 0x12, 0],
+            _ => vec![1, b'x', 0, 0],
+        };
+        let start = if kind == 0 { vec![0, 0] } else { vec![1] };
+        section(2, &[vec![1], start, vector(&vec![item; count])].concat())
+    };
+    for (kind, limit) in [(0, Limit::Imports), (1, Limit::Exports)] {
+        assert_eq!(refused(&component(&[of_core(kind, 100_000)])), None);
+        let more = component(&[of_core(kind, 100_001)]);
+        assert_eq!(refused(&more), Some((limit, 100_001)));
+    }
+    // A thousand exports, made so often.
+    let times = |count| {
+        let inner = section(4, &component(&[of_core(1, 1_000)]));
+        let instances = section(5, &vector(&vec![vec![0, 0, 0]; count]));
+        component(&[inner, instances])
+    };
+    assert_eq!(refused(&times(300)), None);
+    let limit = refused(&times(400)).map(|(limit, _)| limit);
+    assert_eq!(limit, Some(Limit::Instances));
+}
+
+#[test]
 fn malformed_modules_pass_and_malformed_components_do_not() {
     let limits = Limits::default();
     assert_eq!(scan::binary(b"", &limits), Ok(()));
@@ -560,9 +657,14 @@ fn types_count_as_often_as_they_are_compared() {
 }
 
 #[test]
-fn real_components_are_far_below_the_limit_of_types() {
+fn real_programs_are_far_below_limits() {
     let mut limits = Limits::default();
     limits.set(Limit::TypeWork, 2_000_000);
+    limits.set(Limit::Instances, 2_000);
+    limits.set(Limit::Aliases, 5_000);
+    limits.set(Limit::ExternalNames, 200_000);
+    limits.set(Limit::Names, 50_000);
+    limits.set(Limit::Tags, 10);
     let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../../test/guests");
     let mut folders = vec![std::path::PathBuf::from(guests)];
     let mut components = 0;

@@ -50,6 +50,7 @@ static GUEST_ERRORS: &[host_error::Find] = &[
     host_error::find::<wasi::budget::OutputLimit>,
     host_error::find::<vm::mappings::MappingLimit>,
     host_error::find::<guest::data::OverLimit>,
+    host_error::find::<guest::data::HeapFull>,
     host_error::find::<guest::suspension::ImportRaised>,
     host_error::find::<core::import::BadResults>,
     #[cfg(feature = "components")]

@@ -1,7 +1,7 @@
 defmodule Wasmex.Hostile.NamesTest do
   use ExUnit.Case, async: true
 
-  alias Wasmex.{ChildVM, HostileBytes, Instance, Module, Store, Trap}
+  alias Wasmex.{ChildVM, Error, HostileBytes, Instance, Module, Store, Trap}
 
   # Substitutions: each parameter is the one before, eight times.
   defp doubling(levels) do
@@ -79,6 +79,54 @@ defmodule Wasmex.Hostile.NamesTest do
     assert hd(trap.backtrace).func_name == "mycrate::foo"
     assert Exception.message(trap) =~ "in mycrate::foo "
     assert hd(trap("plain").backtrace).func_name == "plain"
+  end
+
+  # Reductions count what Elixir does, on any machine.
+  defp reductions(fun) do
+    {:reductions, before} = Process.info(self(), :reductions)
+    result = fun.()
+    {:reductions, now} = Process.info(self(), :reductions)
+    {result, now - before}
+  end
+
+  test "a name of megabytes is not compared with those that there are" do
+    long = String.duplicate("timeout", 1_000_000)
+
+    messages = [
+      fn ->
+        %Error{reason: :unknown_export, details: %{kind: :func, name: long, names: ["timeout"]}}
+      end,
+      fn ->
+        %Error{reason: :unknown_path, details: %{path: [long], position: 0, names: ["timeout"]}}
+      end,
+      fn -> catch_error(Wasmex.run("(module)", [], [{long, 1}])) end,
+      fn -> catch_error(Wasmex.run("(module)", [], [{List.duplicate(long, 1_000), 1}])) end
+    ]
+
+    for message <- messages do
+      {text, took} = reductions(fn -> Exception.message(message.()) end)
+      assert byte_size(text) < 20_000
+      assert text =~ "timeout"
+      assert took < 1_000_000
+    end
+  end
+
+  test "an error lists no names that nobody types" do
+    long = String.duplicate("x", 60_000)
+    exports = for number <- 1..60, do: ~s|(export "#{number}#{long}" (func $f))|
+    {:ok, store} = Store.new()
+    {:ok, module} = Module.compile(store, "(module (func $f (export \"f\")) #{exports})")
+    {:ok, instance} = Instance.new(store, module, %{})
+    assert {:error, %Error{reason: :unknown_export} = error} = Instance.call(instance, "g", [])
+    assert error.details.names == ["f"]
+  end
+
+  test "a list in an error is short" do
+    fields = Map.new(1..100_000, &{"field#{&1}", &1})
+    manifest = Map.merge(%{"wasm" => []}, fields)
+    assert {:error, %Error{} = error} = Wasmex.Plugin.Manifest.new(manifest, strict: true)
+    assert byte_size(Exception.message(error)) < 2_000
+    assert Exception.message(error) =~ "more"
   end
 
   test "names can't steer a terminal" do

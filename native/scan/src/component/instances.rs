@@ -1,11 +1,11 @@
-//! Instances that a component makes of other components.
+//! Instances that a component makes of other components and of core modules.
 
 use super::scopes::Scopes;
 use super::sizes::Sizes;
 use super::sort;
 use super::types::extern_name;
 use crate::Limit;
-use crate::names::name;
+use crate::names::{self, name};
 use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 
@@ -32,8 +32,9 @@ pub fn section(
                 }
             }
             0x01 => {
-                scopes.add(1);
-                for _ in 0..section.u32()? {
+                let exports = items(section, scopes)?;
+                for _ in 0..exports {
+                    tally.add(Limit::Exports, 1, section.at())?;
                     extern_name(section, tally)?;
                     sort(section)?;
                     section.u32()?;
@@ -43,4 +44,35 @@ pub fn section(
         }
     }
     Ok(())
+}
+
+/// Scans a section of instances of core modules.
+pub fn core_section(section: &mut Reader, tally: &mut Tally, scopes: &mut Scopes) -> Read<()> {
+    for _ in 0..section.u32()? {
+        let limit = match section.byte()? {
+            0x00 => {
+                section.u32()?;
+                Limit::Imports
+            }
+            0x01 => Limit::Exports,
+            _ => return section.malformed(),
+        };
+        for _ in 0..items(section, scopes)? {
+            tally.add(limit, 1, section.at())?;
+            names::external(section, tally)?;
+            section.byte()?;
+            section.u32()?;
+        }
+    }
+    Ok(())
+}
+
+/// Imports or exports of an instance that take about as much as another instance.
+const ITEMS: u32 = 8;
+
+/// How many items an instance is made of, which it has each time that it is created.
+fn items(section: &mut Reader, scopes: &mut Scopes) -> Read<u32> {
+    let items = section.u32()?;
+    scopes.add(u64::from(items / ITEMS).saturating_add(1));
+    Ok(items)
 }

@@ -63,7 +63,8 @@ fn scan_section(
             tally.add(Limit::Parts, 1, section.at())?;
             module::scan(section, tally)
         }
-        2 | 8 => {
+        2 => instances::core_section(section, tally, scopes),
+        8 => {
             scopes.add(section.u32()?.into());
             Ok(())
         }
@@ -87,11 +88,12 @@ fn forgiving(read: Read<()>) -> Read<()> {
 
 fn aliases(
     section: &mut Reader,
-    tally: &Tally,
+    tally: &mut Tally,
     scopes: &mut Scopes,
     sizes: &mut Sizes,
 ) -> Read<()> {
     for _ in 0..section.u32()? {
+        tally.add(Limit::Aliases, 1, section.at())?;
         let sort = sort(section)?;
         let (is_component, is_type) = (sort == COMPONENT, sort == types::TYPE);
         match section.byte()? {

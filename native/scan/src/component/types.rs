@@ -2,7 +2,7 @@
 
 use super::sizes::{Sizes, sum};
 use crate::Limit;
-use crate::names::name;
+use crate::names::{self, name};
 use crate::reader::{Read, Reader};
 use crate::tally::Tally;
 use crate::types::{self as core, members};
@@ -187,7 +187,8 @@ fn function(reader: &mut Reader, tally: &mut Tally, sizes: &Sizes) -> Read<u64> 
     Ok(params.saturating_add(result))
 }
 
-fn alias(reader: &mut Reader, tally: &Tally, sizes: &mut Sizes) -> Read<()> {
+fn alias(reader: &mut Reader, tally: &mut Tally, sizes: &mut Sizes) -> Read<()> {
+    tally.add(Limit::Aliases, 1, reader.at())?;
     let is_type = super::sort(reader)? == TYPE;
     match reader.byte()? {
         0x00 | 0x01 => {
@@ -208,9 +209,9 @@ fn alias(reader: &mut Reader, tally: &Tally, sizes: &mut Sizes) -> Read<()> {
 }
 
 /// The name of an import or an export of a component.
-pub fn extern_name(reader: &mut Reader, tally: &Tally) -> Read<()> {
+pub fn extern_name(reader: &mut Reader, tally: &mut Tally) -> Read<()> {
     let options = reader.byte()? == 0x02;
-    name(reader, tally)?;
+    names::external(reader, tally)?;
     if options {
         for _ in 0..reader.u32()? {
             reader.byte()?;
@@ -266,7 +267,7 @@ fn module_declaration(reader: &mut Reader, tally: &mut Tally) -> Read<()> {
         }
         0x03 => {
             tally.add(Limit::Exports, 1, reader.at())?;
-            name(reader, tally)?;
+            names::external(reader, tally)?;
             core::external(reader)
         }
         _ => reader.malformed(),

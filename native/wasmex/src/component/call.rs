@@ -9,7 +9,7 @@ use crate::component::problem::{Conversion, Problem, Step};
 use crate::component::resource::handle::HandleResource;
 use crate::component::signature::{Flat, ResultForm, Signature};
 use crate::component::state::Underway;
-use crate::core::instance::LOOKED_THROUGH;
+use crate::core::instance::listed;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::handoff::{self, Returned};
@@ -156,17 +156,11 @@ fn unknown(instance: &ComponentInstance, path: &[&str], position: usize) -> Erro
     let engine = &instance.component.engine.engine;
     let ty = instance.component.component.component_type();
     let names = match (position, path.first()) {
-        (0, _) => ty
-            .exports(engine)
-            .take(LOOKED_THROUGH)
-            .map(|(name, _)| name.to_string())
-            .collect(),
+        (0, _) => listed(ty.exports(engine).map(|(name, _)| name)),
         (_, Some(interface)) => match ty.get_export(engine, interface).map(|item| item.ty) {
-            Some(ComponentItem::ComponentInstance(interface)) => interface
-                .exports(engine)
-                .take(LOOKED_THROUGH)
-                .map(|(name, _)| name.to_string())
-                .collect(),
+            Some(ComponentItem::ComponentInstance(interface)) => {
+                listed(interface.exports(engine).map(|(name, _)| name))
+            }
             _ => Vec::new(),
         },
         _ => Vec::new(),

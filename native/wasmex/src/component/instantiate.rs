@@ -67,9 +67,7 @@ async fn instantiate(
     let cell = handoff::current_cell().ok_or(Error::Cancelled)?;
     let components = Components::of(&cell);
     components.keep(&component);
-    if let Some(held) = cx.data().limits.held() {
-        components.hosted.limit(held);
-    }
+    components.hosted.limit(cx.data().limits.held());
     if let Some(outgoing) = cell.slots.get() {
         components.send_with(outgoing);
     }

@@ -49,6 +49,18 @@ impl std::panic::RefUnwindSafe for InstanceResource {}
 /// Maximum number of existing exports listed in an error: a module can have a hundred thousand.
 pub const LOOKED_THROUGH: usize = 1000;
 
+/// Bytes of the longest name among them. Nobody types a longer one, and a thousand names may take megabytes.
+const LISTED: usize = 256;
+
+/// The names of exports for an error.
+pub fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
+    names
+        .take(LOOKED_THROUGH)
+        .filter(|name| name.len() <= LISTED)
+        .map(String::from)
+        .collect()
+}
+
 host_error! {
     /// The instance has no export with this name and kind.
     pub struct UnknownExport = unknown_export {
@@ -124,14 +136,11 @@ impl InstanceResource {
             ExternType::Tag(_) => kind == atoms::tag(),
         };
         let exports = self.module.exports().take(LOOKED_THROUGH);
-        let names = exports
-            .filter(|export| same_kind(export.ty()))
-            .map(|export| export.name().to_string())
-            .collect();
+        let exports = exports.filter(|export| same_kind(export.ty()));
         UnknownExport {
             kind,
             name: name.to_string(),
-            names,
+            names: listed(exports.map(|export| export.name())),
         }
         .into()
     }

@@ -18,7 +18,7 @@ use crate::wasi::p1::WasiSpec;
 use rustler::{Encoder, Env, Term};
 use wasmtime::Store;
 
-/// `limits` is nil for no limits, `wasi` for a store without WASI. `extensions` names what to attach, as atoms or
+/// `limits` is nil for the default limits, `wasi` for a store without WASI. `extensions` names what to attach, as atoms or
 /// `{atom, term}`: `:trace` for instances of traced templates, `:profile` for `profile_start`.
 #[rustler::nif]
 fn store_new<'a>(

@@ -1,15 +1,17 @@
 //! The data of a wasmtime store: limits, WASI context and extensions.
 
 use crate::guest::held::Held;
+use crate::guest::host_term::HostTerm;
 use crate::vm::error::Result;
 use crate::vm::host_error::host_error;
+use crate::vm::machine;
 use crate::vm::mappings::{Cost, MappingLimit, Mappings};
 use crate::vm::slots::Slots;
 use crate::wasi::context::{Context, View};
 use crate::wasi::p2;
 use rustler::NifStruct;
 use std::sync::Arc;
-use wasmtime::{Memory, ResourceLimiter};
+use wasmtime::{GcHeapOutOfMemory, Memory, ResourceLimiter};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
@@ -131,7 +133,7 @@ impl WasiHttpView for StoreData {
 #[derive(NifStruct, Clone, Default)]
 #[module = "Wasmex.StoreLimits"]
 pub struct LimitsSpec {
-    /// Bytes of all memories.
+    /// Bytes of all memories, and of the heap of objects that are garbage-collected.
     pub memory_size: Option<u64>,
     /// Elements of each table.
     pub table_elements: Option<u64>,
@@ -155,6 +157,15 @@ const CALL_DEPTH: usize = 64;
 
 /// Bytes per table element.
 const TABLE_ELEMENT: u64 = 8;
+
+/// Default number of elements of a table: the maximum of the JavaScript embedding.
+const TABLE_ELEMENTS: u64 = 10_000_000;
+
+/// Default size of all memories, if the machine has twice as much: what a memory with 32-bit addresses may have.
+const MEMORY: u64 = 1 << 32;
+
+/// The same of all tables, and of all terms of the host.
+const OTHERS: u64 = 1 << 30;
 
 /// More bytes than a process can address: such a growth fails anyway and is not counted.
 const ADDRESSES: usize = 1 << 47;
@@ -180,6 +191,23 @@ impl std::fmt::Display for OverLimit {
 
 impl std::error::Error for OverLimit {}
 
+host_error! {
+    /// The heap of objects that are garbage-collected is full.
+    #[derive(Debug)]
+    pub struct HeapFull = oom {
+        /// Bytes that it may have together with all memories.
+        heap: u64,
+    }
+}
+
+impl std::fmt::Display for HeapFull {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("oom: the objects of the guest take more memory than it may have")
+    }
+}
+
+impl std::error::Error for HeapFull {}
+
 /// Table memory that is always allowed: programs need a table for their functions.
 const TABLES: u64 = 1 << 20;
 
@@ -191,6 +219,10 @@ const TERMS: u64 = 1 << 20;
 /// not say whether it was allowed, and guests could abuse a refund.
 pub struct Limits {
     spec: LimitsSpec,
+    /// Bytes of all memories.
+    memory: u64,
+    /// Bytes of all tables, and of all terms of the host.
+    others: u64,
     cost: Cost,
     mappings: Mappings,
     /// The part used by memories.
@@ -198,8 +230,8 @@ pub struct Limits {
     memory_total: u64,
     /// Bytes of all tables, in host memory.
     table_total: u64,
-    /// What terms of the host take that guests hold, if it is limited.
-    held: Option<Arc<Held>>,
+    /// What terms of the host take that guests hold.
+    held: Arc<Held>,
     /// The peak total size of all memories.
     pub memory_peak: u64,
     /// Bytes by which memories may still grow, and the limit in pages.
@@ -211,9 +243,13 @@ pub struct Limits {
 impl Limits {
     /// Nothing is used yet.
     pub fn new(spec: LimitsSpec, cost: Cost) -> Self {
-        let most = spec.memory_size.map(|limit| limit.max(TERMS));
+        let memory = spec.memory_size;
+        let memory = memory.unwrap_or_else(|| MEMORY.min(machine::half_of_memory()));
+        let others = spec.memory_size.unwrap_or(OTHERS.min(memory));
         Limits {
-            held: most.map(Held::new),
+            held: Held::new(others.max(TERMS)),
+            memory,
+            others: others.max(TABLES),
             spec,
             cost,
             mappings: Mappings::default(),
@@ -232,15 +268,24 @@ impl Limits {
         self.stops = true;
     }
 
-    /// What terms that guests hold may take, if it is limited.
-    pub fn held(&self) -> Option<&Arc<Held>> {
-        self.held.as_ref()
+    /// What terms that guests hold may take.
+    pub fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
+    /// The same error, with the limit if it is that of a full heap of objects.
+    pub fn name_full_heap(&self, error: wasmtime::Error) -> wasmtime::Error {
+        let full = error.is::<GcHeapOutOfMemory<()>>() || error.is::<GcHeapOutOfMemory<HostTerm>>();
+        match full {
+            true => error.context(HeapFull { heap: self.memory }),
+            false => error,
+        }
     }
 
     /// Counts host memory held for the guest as its memory: `now` replaces `before`.
     pub fn hold(&mut self, before: u64, now: u64) -> std::result::Result<(), OverLimit> {
         let total = self.memory_total.saturating_sub(before).saturating_add(now);
-        if now > before && self.spec.memory_size.is_some_and(|limit| total > limit) {
+        if now > before && total > self.memory {
             return Err(self.over());
         }
         self.memory_total = total;
@@ -251,7 +296,7 @@ impl Limits {
     pub fn over(&self) -> OverLimit {
         OverLimit {
             pages: self.growth.map(|(_, pages)| pages),
-            bytes: self.spec.memory_size,
+            bytes: Some(self.memory).filter(|limit| *limit < u64::MAX),
         }
     }
 
@@ -315,11 +360,10 @@ impl ResourceLimiter for Limits {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let limit = self.spec.memory_size;
         // The guest may request more than the type can hold.
         let grown = desired.saturating_sub(current) as u64;
         let total = self.memory_total.saturating_add(grown);
-        let over = limit.is_some_and(|limit| total > limit);
+        let over = total > self.memory;
         if desired > ADDRESSES || maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
@@ -346,10 +390,9 @@ impl ResourceLimiter for Limits {
     ) -> wasmtime::Result<bool> {
         let grown = (desired.saturating_sub(current) as u64).saturating_mul(TABLE_ELEMENT);
         let total = self.table_total.saturating_add(grown);
-        let elements = self.spec.table_elements;
-        let bytes = self.spec.memory_size.map(|limit| limit.max(TABLES));
-        let fits = elements.is_none_or(|limit| desired as u64 <= limit)
-            && bytes.is_none_or(|limit| total <= limit)
+        let elements = self.spec.table_elements.unwrap_or(TABLE_ELEMENTS);
+        let fits = desired as u64 <= elements
+            && total <= self.others
             && maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
             self.table_total = total;

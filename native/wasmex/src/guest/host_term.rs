@@ -102,7 +102,7 @@ impl HostTerm {
         })))
     }
 
-    /// Counts it with the terms of a store, if those are limited.
+    /// Counts it with the terms of a store, or not if it is for none.
     pub fn charged(self, held: Option<&Arc<Held>>) -> Result<Self> {
         if let Some(held) = held {
             let charge = held.charge(self.0.size).ok_or_else(|| {

@@ -118,8 +118,12 @@ impl<W: Work> Job<W> {
             failed(&mut cx, error).await;
         }
         restore_fuel(&mut cx, outer);
-        cx.data_mut().limits.leave_call(level);
-        result.map_err(Box::new)
+        let limits = &mut cx.data_mut().limits;
+        limits.leave_call(level);
+        result.map_err(|error| match error {
+            Error::Guest(error) => Box::new(Error::Guest(limits.name_full_heap(error))),
+            other => Box::new(other),
+        })
     }
 }
 

@@ -245,7 +245,7 @@ fn decode_reference(
 
 /// A reference to a term, which counts as held by the store's guests.
 fn held(cx: &mut StoreContextMut<'_, StoreData>, term: Term) -> Result<Rooted<ExternRef>> {
-    let term = HostTerm::new(term)?.charged(cx.data().limits.held())?;
+    let term = HostTerm::new(term)?.charged(Some(cx.data().limits.held()))?;
     ExternRef::new(cx, term).map_err(Error::Guest)
 }
 

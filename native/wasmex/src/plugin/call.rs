@@ -1,7 +1,7 @@
 //! Calls of plug-in functions: bytes in, bytes or the guest's error out.
 
 use crate::core::import::BadResults;
-use crate::core::instance::{LOOKED_THROUGH, UnknownExport};
+use crate::core::instance::{LOOKED_THROUGH, UnknownExport, listed};
 use crate::guest::data::StoreData;
 use crate::guest::job::{Running, Task};
 use crate::guest::suspension::ImportRaised;
@@ -107,10 +107,11 @@ fn look_up(cx: &mut StoreContextMut<'_, StoreData>, name: &[u8]) -> Result<Funct
     let instance = running.instance;
     let text = String::from_utf8_lossy(name);
     let Some(func) = instance.get_func(&mut *cx, &text) else {
+        let names = callable(instance.module(&*cx), LOOKED_THROUGH);
         return Err(UnknownExport {
             kind: atoms::func(),
             name: text.into_owned(),
-            names: callable(instance.module(&*cx), LOOKED_THROUGH),
+            names: listed(names.iter().map(String::as_str)),
         }
         .into());
     };

@@ -72,7 +72,7 @@ rustler::atoms! {
     // HTTP
     input, output,
     // plug-ins
-    oom, pages, failed, signature,
+    oom, pages, heap, failed, signature,
     // processes of the operating system
     child, wasmex_compiled,
 }

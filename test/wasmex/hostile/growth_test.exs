@@ -1,0 +1,71 @@
+defmodule Wasmex.Hostile.GrowthTest do
+  # Guests that take more and more of everything that they can have. What they get without any limit of the caller's is
+  # tried in test/stress/growth_test.exs, which needs gigabytes.
+  use ExUnit.Case, async: true
+
+  alias Wasmex.{Error, Instance, Module, Store, StoreLimits, Trap}
+
+  @mib 1024 * 1024
+
+  @growing Wasmex.GrowingGuests.all()
+
+  for {name, _wat} <- @growing do
+    test "#{name} of a guest end at the limit of its store" do
+      {wat, _growth} = @growing[unquote(name)]
+      limits = %StoreLimits{memory_size: 8 * @mib, table_elements: 100_000}
+      assert ended?(grow(wat, limits))
+    end
+  end
+
+  test "a full heap of objects is an error that names the limit, and the store still works" do
+    {wat, _} = @growing["objects"]
+    {:ok, store} = Store.new(%StoreLimits{memory_size: 4 * @mib})
+    {:ok, module} = Module.compile(store, wat)
+    {:ok, instance} = Instance.new(store, module, %{})
+
+    for _ <- 1..3 do
+      assert {:error, %Error{reason: :oom, details: %{heap: 4_194_304}} = error} =
+               Instance.call(instance, "grow", [])
+
+      assert Exception.message(error) =~ "memory_size"
+      assert Instance.call(instance, "clear", []) == {:ok, []}
+    end
+  end
+
+  test "linear memory and objects have one limit together" do
+    {:ok, store} = Store.new(%StoreLimits{memory_size: 16 * @mib})
+
+    wat = """
+    (module (memory (export "m") 0)
+      (type $node (struct (field (ref null $node)) (field i64 i64 i64)))
+      (global $head (mut (ref null $node)) (ref.null $node))
+      (func (export "memory") (param i32) (result i32) (memory.grow (local.get 0)))
+      (func (export "objects") (param i32)
+        (loop $again
+          (global.set $head (struct.new $node (global.get $head) (i64.const 1) (i64.const 2) (i64.const 3)))
+          (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))
+    """
+
+    {:ok, module} = Module.compile(store, wat)
+    {:ok, instance} = Instance.new(store, module, %{})
+    assert Instance.call(instance, "memory", [220]) == {:ok, [0]}
+    assert {:error, %Error{reason: :oom}} = Instance.call(instance, "objects", [100_000])
+    assert Instance.call(instance, "memory", [220]) == {:ok, [-1]}
+  end
+
+  defp grow(wat, limits) do
+    {:ok, store} = Store.new(limits)
+    {:ok, module} = Module.compile(store, wat)
+
+    with {:ok, instance} <- Instance.instantiate(store, module, Wasmex.GrowingGuests.imports()),
+         do: Instance.call(instance, "grow", [], timeout: :infinity)
+  end
+
+  # Refused with an error, or with the -1 of `memory.grow` and `table.grow`.
+  defp ended?({:ok, [-1]}), do: true
+
+  defp ended?({:error, %Error{reason: reason}}),
+    do: reason in [:oom, :import_raised, :limit, :bad_results]
+
+  defp ended?({:error, %Trap{}}), do: true
+end

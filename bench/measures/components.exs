@@ -99,6 +99,12 @@ defmodule Bench.Components do
         "µs",
         [rust: "component_import"] ++ at_most(4)
       ),
+      row(
+        "the same, compared with a host function in Rust that suspends once",
+        per_op(n, &call(instance, "import-loop", [&1])),
+        "µs",
+        rust: "component_import_suspending"
+      ),
       measure(
         "component: instance from a template",
         "instantiate",

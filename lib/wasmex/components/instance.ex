@@ -149,6 +149,14 @@ defmodule Wasmex.Components.Instance do
     end
   end
 
+  def call(%__MODULE__{} = instance, [interface, name] = path, params, [])
+      when is_binary(interface) and is_binary(name) and is_list(params),
+      do: spanned(instance, path, params, ValueFormat.direct(), nil, :infinity)
+
+  def call(%__MODULE__{} = instance, {interface, name}, params, [])
+      when is_binary(interface) and is_binary(name) and is_list(params),
+      do: spanned(instance, [interface, name], params, ValueFormat.direct(), nil, :infinity)
+
   def call(%__MODULE__{} = instance, path, params, []) when is_list(params),
     do: spanned(instance, Path.parse(path), params, ValueFormat.direct(), nil, :infinity)
 

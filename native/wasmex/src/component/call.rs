@@ -1,9 +1,10 @@
 //! Calls of a component's functions, found by path.
 
 use crate::component::abi;
-use crate::component::abi::export::{Args, FlatArgs, FlatResult, ImageArgs, Lent, Results};
+use crate::component::abi::export::{Args, FlatArgs, FlatResult, Lent, Results};
 use crate::component::instance::ComponentInstance;
 use crate::component::lower::decode::Decoder;
+use crate::component::lower::image::Image;
 use crate::component::mapping::{Mapping, PACKED, PACKED_ATOMS};
 use crate::component::problem::{Conversion, Problem, Step};
 use crate::component::resource::handle::HandleResource;
@@ -22,11 +23,15 @@ use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::host_error::host_error;
-use crate::vm::resource::{Argument, ResourceArc};
+use crate::vm::names::Found;
+use crate::vm::resource::{Argument, Lasting, ResourceArc};
 use crate::vm::terms;
 use rustler::sys::ErlNifTerm;
 use rustler::{Binary, Env, ListIterator, NifResult, Term};
 use smallvec::SmallVec;
+use std::future::poll_fn;
+use std::ops::Deref;
+use std::pin::pin;
 use std::sync::Arc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentItem;
@@ -52,19 +57,20 @@ fn component_call<'a>(env: Env<'a>, args: [Term<'a>; 6]) -> NifResult<Term<'a>> 
     let mapping: Mapping = mapping.decode()?;
     let fuel = fast_nif::option(fuel)?;
     let via = via.decode()?;
-    let key = key(path)?;
+    let key = Key::of(path)?;
     let cell = &instance.cell;
     let job = |signature| -> Result<Job<Call>> {
         instance.components.check()?;
         let call = Call {
-            instance: instance.clone(),
+            // SAFETY: a job is polled or dropped before its NIF returns, and `run` counts a reference if it goes on.
+            instance: unsafe { Lasting::new(&instance) },
             signature,
             params: params.as_c_arg(),
             mapping,
         };
         Ok(Job::new(call, fuel))
     };
-    let step = match instance.signatures.get(&key) {
+    let step = match instance.signatures.find(&key) {
         Some(signature) => match job(signature) {
             Ok(job) => drive::begin(env, cell, via, job),
             Err(error) => error.to_term(env),
@@ -76,7 +82,8 @@ fn component_call<'a>(env: Env<'a>, args: [Term<'a>; 6]) -> NifResult<Term<'a>> 
                 false => vec![path.decode()?],
             };
             drive::begin_found(env, cell, via, |cx| {
-                job(look_up(&instance, cx, &path, &key)?)
+                let signature = look_up(&instance, cx, &path, &key)?;
+                job(Found::Other(signature))
             })
         }
     };
@@ -87,20 +94,37 @@ fn component_call<'a>(env: Env<'a>, args: [Term<'a>; 6]) -> NifResult<Term<'a>> 
     Ok(step)
 }
 
-/// The names, joined by NUL, which no name contains.
-fn key(path: Term) -> NifResult<SmallVec<[u8; 128]>> {
-    let mut key = SmallVec::new();
-    if let Ok(name) = path.decode::<Binary>() {
-        key.extend_from_slice(&name);
-        return Ok(key);
-    }
-    for (index, name) in path.decode::<ListIterator>()?.enumerate() {
-        if index > 0 {
-            key.push(0);
+/// The names of a path, joined by NUL, which no name contains.
+enum Key<'a> {
+    Name(Binary<'a>),
+    Names(SmallVec<[u8; 128]>),
+}
+
+impl<'a> Key<'a> {
+    fn of(path: Term<'a>) -> NifResult<Self> {
+        if let Ok(name) = Binary::from_term(path) {
+            return Ok(Key::Name(name));
         }
-        key.extend_from_slice(&name.decode::<Binary>()?);
+        let mut key = SmallVec::new();
+        for (index, name) in path.decode::<ListIterator>()?.enumerate() {
+            if index > 0 {
+                key.push(0);
+            }
+            key.extend_from_slice(&Binary::from_term(name)?);
+        }
+        Ok(Key::Names(key))
     }
-    Ok(key)
+}
+
+impl Deref for Key<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Key::Name(name) => name,
+            Key::Names(names) => names,
+        }
+    }
 }
 
 /// Finds a function by path and remembers it under its key.
@@ -176,9 +200,9 @@ fn unknown(instance: &ComponentInstance, path: &[&str], position: usize) -> Erro
 /// Calls a function.
 pub struct Call {
     /// The instance.
-    pub instance: ResourceArc<ComponentInstance>,
+    pub instance: Lasting<ComponentInstance>,
     /// The function.
-    pub signature: Arc<Signature>,
+    pub signature: Found<Signature>,
     /// The arguments: a list of terms of the NIF that begins the call.
     pub params: ErlNifTerm,
     /// How the values look in Elixir.
@@ -186,51 +210,73 @@ pub struct Call {
 }
 
 impl Work for Call {
-    /// Keeps its state small, without what only other jobs need.
-    async fn run(self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
-        // Done first: the terms may not outlive this poll.
-        let (args, lent) = self.args()?;
-        let components = &self.instance.components;
-        if components.has_orphans() {
-            Box::pin(drop_orphans(&self.instance, &mut cx)).await?;
-        }
-        let underway = Underway::begin(&self.instance);
-        let result = self.call(&args, cx).await?;
-        underway.end();
-        for rep in lent {
-            components.hosted.remove(rep);
-        }
-        Ok(result)
+    async fn run(self, cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+        let mut called = pin!(self.run_in(cx));
+        poll_fn(|context| {
+            let polled = called.as_mut().poll(context);
+            if polled.is_pending() {
+                self.instance.outlive();
+            }
+            polled
+        })
+        .await
     }
 }
 
 impl Call {
+    /// Keeps its state small, without what only other jobs need.
+    async fn run_in(&self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+        let (instance, mut args) = (&*self.instance, Args::default());
+        let signature = instance.signatures.value(&self.signature);
+        let signature = signature.ok_or_else(|| Error::broken("a function without a signature"))?;
+        // Done first: the terms may not outlive this poll.
+        self.args(signature, &mut args)?;
+        if instance.components.has_orphans() {
+            Box::pin(drop_orphans(instance, &mut cx)).await?;
+        }
+        let underway = Underway::begin(instance);
+        let result = self.call(signature, &args, cx).await?;
+        underway.end();
+        for rep in &args.lent {
+            instance.components.hosted.remove(*rep);
+        }
+        Ok(result)
+    }
+
     /// A list of at most one term.
-    async fn call(&self, args: &Args, cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
-        let args = Lent(args, &self.signature.params.shape);
-        let called = match (&self.signature.result, self.mapping.outward()) {
+    async fn call(
+        &self,
+        signature: &Signature,
+        args: &Args,
+        cx: StoreContextMut<'_, StoreData>,
+    ) -> Result<ErlNifTerm> {
+        let args = Lent(args, &signature.params.shape);
+        let called = match (&signature.result, self.mapping.outward()) {
             (ResultForm::Nothing, _) => {
-                let result = self.flat::<0>().call_async(cx, args).await;
+                let result = flat::<0>(signature).call_async(cx, args).await;
                 result.map_err(Error::Guest)?;
                 return in_env(|env| Ok(Term::list_new_empty(env)));
             }
             (ResultForm::Scalar(scalar), _) => {
-                let result = self.flat::<1>().call_async(cx, args).await;
+                let result = flat::<1>(signature).call_async(cx, args).await;
                 let FlatResult(value) = result.map_err(Error::Guest)?;
                 return in_env(|env| {
                     let term = scalar.encode(env, value).map_err(Error::Guest)?;
                     Ok(Term::list_new_empty(env).list_prepend(term))
                 });
             }
-            (_, 0) => self.any::<0>().call_async(cx, args).await.map(drop),
-            (_, 1) => self.any::<1>().call_async(cx, args).await.map(drop),
-            (_, 2) => self.any::<2>().call_async(cx, args).await.map(drop),
-            (_, PACKED) => self.any::<PACKED>().call_async(cx, args).await.map(drop),
+            (_, 0) => any::<0>(signature).call_async(cx, args).await.map(drop),
+            (_, 1) => any::<1>(signature).call_async(cx, args).await.map(drop),
+            (_, 2) => any::<2>(signature).call_async(cx, args).await.map(drop),
+            (_, PACKED) => any::<PACKED>(signature)
+                .call_async(cx, args)
+                .await
+                .map(drop),
             (_, PACKED_ATOMS) => {
-                let func = self.any::<PACKED_ATOMS>();
+                let func = any::<PACKED_ATOMS>(signature);
                 func.call_async(cx, args).await.map(drop)
             }
-            (_, _) => self.any::<3>().call_async(cx, args).await.map(drop),
+            (_, _) => any::<3>(signature).call_async(cx, args).await.map(drop),
         };
         called.map_err(Error::Guest)?;
         match handoff::take_result() {
@@ -239,38 +285,25 @@ impl Call {
         }
     }
 
-    fn any<const MAPPING: u32>(&self) -> TypedFunc<Lent<'_>, Results<MAPPING>> {
-        // SAFETY: these types accept any function and convert by the function's own type.
-        unsafe { TypedFunc::new_unchecked(self.signature.func) }
-    }
-
-    fn flat<const COUNT: usize>(&self) -> TypedFunc<Lent<'_>, FlatResult<COUNT>> {
-        // SAFETY: as for `any`, of a function with so many results, which are core values.
-        unsafe { TypedFunc::new_unchecked(self.signature.func) }
-    }
-
-    fn args(&self) -> Result<(Args, Vec<u32>)> {
+    fn args(&self, signature: &Signature, args: &mut Args) -> Result<()> {
         env::in_env(|env| {
             // SAFETY: it came with the NIF that is now polling for the first time.
             let list = unsafe { env::term(env, self.params) };
-            match self.flat_args(list) {
-                Some(args) => Ok((Args::Flat(args), Vec::new())),
-                None => self.decode(list),
+            args.is_flat = self.flat_args(signature, list, &mut args.flat).is_some();
+            if !args.is_flat {
+                args.set(self.decode(signature, list)?);
             }
+            Ok(())
         })
-        .unwrap_or(Err(Error::Cancelled))
+        .unwrap_or_else(|| Err(Error::Cancelled))
     }
 
     /// Arguments that are one core value each. `None` for all others, wrong ones included, which [`Self::decode`] explains.
-    fn flat_args(&self, list: Term) -> Option<FlatArgs> {
-        let mut args = FlatArgs::default();
+    fn flat_args(&self, signature: &Signature, list: Term, args: &mut FlatArgs) -> Option<()> {
+        let params = signature.params.flat.as_deref()?;
         let mut rest = list;
-        for (slot, param) in args
-            .values
-            .iter_mut()
-            .zip(self.signature.params.flat.as_deref()?)
-        {
-            let (term, tail) = rest.list_get_cell().ok()?;
+        for (slot, param) in args.values.iter_mut().zip(params) {
+            let (term, tail) = terms::cell(rest)?;
             match param {
                 Flat::Scalar(scalar) => *slot = scalar.decode(term, self.mapping.lenient)?,
                 Flat::Receiver(ty, interface) => {
@@ -279,48 +312,61 @@ impl Call {
                     args.receiver = Some((any, *interface));
                 }
             }
-            args.count += 1;
             rest = tail;
         }
-        rest.is_empty_list().then_some(args)
+        args.count = params.len();
+        rest.is_empty_list().then_some(())
     }
 
-    fn decode(&self, list: Term) -> Result<(Args, Vec<u32>)> {
-        let shape = &self.signature.params.shape;
+    fn decode(&self, signature: &Signature, list: Term) -> Result<Box<Image>> {
+        let shape = &signature.params.shape;
         let expected = shape.items().len();
         let got = values::count(list)?;
         if got < expected || (got > expected && (self.mapping.exact || !self.mapping.lenient)) {
             return Err(Arity { expected, got }.into());
         }
-        let cell = &self.instance.cell;
-        let resources = &self.signature.params.resources;
+        let (cell, resources) = (&self.instance.cell, &signature.params.resources);
         let mut decoder = Decoder::new(shape.size, self.mapping, resources, cell.id);
         decoder.may_move = true;
-        let terms = terms::list(list).into_iter().flat_map(|(terms, _)| terms);
-        for (index, (term, item)) in terms.zip(shape.items()).enumerate() {
+        let mut rest = list;
+        for (index, item) in shape.items().iter().enumerate() {
+            let Some((term, tail)) = terms::cell(rest) else {
+                break;
+            };
             decoder
                 .value(term, &item.shape, 0, item.offset)
-                .map_err(|problem| self.wrong(problem, index))?;
+                .map_err(|problem| wrong(signature, problem, index))?;
+            rest = tail;
         }
-        let image = abi::commit(decoder.image, || Some(self.instance.components.clone()));
-        let image = image.map_err(Conversion)?;
-        let lent = image.lent();
-        Ok((Args::Image(ImageArgs::new(image)), lent))
+        let components = || Some(self.instance.components.clone());
+        abi::commit(&mut decoder.image, components).map_err(Conversion)?;
+        Ok(decoder.image)
     }
+}
 
-    fn wrong(&self, problem: Box<Problem>, index: usize) -> Error {
-        if problem.is_large() {
-            host_term::refuse();
-            return Error::Large;
-        }
-        let name = self.signature.param(index).into();
-        Conversion(problem.at(Step::Param(index, name))).into()
+fn any<const MAPPING: u32>(signature: &Signature) -> TypedFunc<Lent<'_>, Results<MAPPING>> {
+    // SAFETY: these types accept any function and convert by the function's own type.
+    unsafe { TypedFunc::new_unchecked(signature.func) }
+}
+
+fn flat<const COUNT: usize>(signature: &Signature) -> TypedFunc<Lent<'_>, FlatResult<COUNT>> {
+    // SAFETY: as for `any`, of a function with so many results, which are core values.
+    unsafe { TypedFunc::new_unchecked(signature.func) }
+}
+
+fn wrong(signature: &Signature, problem: Box<Problem>, index: usize) -> Error {
+    if problem.is_large() {
+        host_term::refuse();
+        return Error::Large;
     }
+    let name = signature.param(index).into();
+    Conversion(problem.at(Step::Param(index, name))).into()
 }
 
 /// Makes a term in the environment of the polling NIF.
 fn in_env(make: impl FnOnce(Env<'_>) -> Result<Term<'_>>) -> Result<ErlNifTerm> {
-    env::in_env(|env| make(env).map(|term| term.as_c_arg())).unwrap_or(Err(Error::Cancelled))
+    env::in_env(|env| make(env).map(|term| term.as_c_arg()))
+        .unwrap_or_else(|| Err(Error::Cancelled))
 }
 
 /// Resources whose handles were garbage collected.

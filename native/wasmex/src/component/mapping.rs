@@ -1,5 +1,6 @@
 //! How values are represented in Elixir: which names are atoms, how bytes look, how strict input is.
 
+use crate::vm::layout;
 use rustler::{Decoder, NifResult, Term};
 
 /// The bits of packed lists, which include bytes as binaries.
@@ -46,7 +47,11 @@ impl Mapping {
 }
 
 impl<'a> Decoder<'a> for Mapping {
+    #[inline]
     fn decode(term: Term<'a>) -> NifResult<Self> {
-        term.decode().map(Mapping::of)
+        match layout::small(term).and_then(|bits| u32::try_from(bits).ok()) {
+            Some(bits) => Ok(Mapping::of(bits)),
+            None => term.decode().map(Mapping::of),
+        }
     }
 }

@@ -3,12 +3,30 @@
 use crate::component::internal::{InterfaceType, TypeResourceTableIndex};
 use crate::component::types::scalar::Scalar;
 use crate::component::types::shape::Shape;
-use std::collections::HashMap;
 use std::sync::Arc;
 use wasmtime::component::{Func, ResourceType};
 
-/// A resource parameter: its type, and the id of the type if Elixir implements it.
-pub type Resources = HashMap<TypeResourceTableIndex, (ResourceType, Option<u32>)>;
+/// Resources, by table: the type, and its id if Elixir implements it.
+#[derive(Default)]
+pub struct Resources(Box<[(TypeResourceTableIndex, ResourceForm)]>);
+
+type ResourceForm = (ResourceType, Option<u32>);
+
+impl Resources {
+    /// The resource of this table.
+    pub fn get(&self, table: &TypeResourceTableIndex) -> Option<&ResourceForm> {
+        let found = self.0.binary_search_by_key(table, |(table, _)| *table);
+        found.ok().map(|index| &self.0[index].1)
+    }
+}
+
+impl FromIterator<(TypeResourceTableIndex, ResourceForm)> for Resources {
+    fn from_iter<I: IntoIterator<Item = (TypeResourceTableIndex, ResourceForm)>>(all: I) -> Self {
+        let mut all: Vec<_> = all.into_iter().collect();
+        all.sort_by_key(|(table, _)| *table);
+        Resources(all.into())
+    }
+}
 
 /// The types of parameters or results.
 pub struct TypeList {

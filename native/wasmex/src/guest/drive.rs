@@ -86,11 +86,10 @@ fn start<'a, W: Work>(
     mut store: Store<StoreData>,
     job: Job<W>,
 ) -> Term<'a> {
-    let future = async move {
+    let execution = execution::new(env.pid(), || async move {
         let result = job.run(store.as_context_mut()).await;
         (store, result)
-    };
-    let execution = execution::new(future, env.pid());
+    });
     poll(env, cell, execution, Handoff::poll(env))
 }
 

@@ -56,8 +56,12 @@ pub enum Polled {
 }
 
 /// A call that `driver` polls.
-pub fn new(future: impl Future<Output = Finished> + Send + 'static, driver: LocalPid) -> Execution {
-    let state = State {
+#[inline(always)]
+pub fn new<F: Future<Output = Finished> + Send + 'static>(
+    driver: LocalPid,
+    future: impl FnOnce() -> F,
+) -> Execution {
+    let state = || State {
         driver,
         suspended: Suspended::default(),
         watched: false,
@@ -65,9 +69,9 @@ pub fn new(future: impl Future<Output = Finished> + Send + 'static, driver: Loca
         place: None,
         away: None,
         live: None,
-        future,
+        future: future(),
     };
-    Recycled::new(state, |state| {
+    Recycled::with(state, |state| {
         state as *mut State<dyn Future<Output = Finished> + Send>
     })
 }

@@ -178,6 +178,19 @@ pub fn encode(env: Env, value: i64) -> Term {
     value.encode(env)
 }
 
+/// The head and the tail of a list, unless it is empty. Requires [`is_used`].
+#[inline]
+pub fn split(list: Term) -> Option<(Term, Term)> {
+    let (env, list) = (list.get_env(), word(list.as_c_arg()));
+    (list & CELL_MASK == CELL).then(|| {
+        // SAFETY: terms of this environment are alive and immutable.
+        unsafe {
+            let (head, tail) = cell(list);
+            (Term::new(env, term(head)), Term::new(env, term(tail)))
+        }
+    })
+}
+
 /// The number of cells of a list if it is less than `most`, otherwise `most`. Requires [`is_used`].
 pub fn length_up_to(list: Term, most: usize) -> usize {
     let (mut rest, mut length) = (word(list.as_c_arg()), 0);

@@ -32,7 +32,38 @@ fn place(name: &[u8]) -> usize {
     name.len().wrapping_add(last) % FIRST
 }
 
+/// A value that was found.
+pub enum Found<T> {
+    /// One of the first, which stay where they are: no reference is counted.
+    First(usize),
+    /// Any other.
+    Other(Arc<T>),
+}
+
 impl<T> Names<T> {
+    /// Finds the value with this name, if it was looked up before; see [`Self::value`].
+    pub fn find(&self, name: &[u8]) -> Option<Found<T>> {
+        let place = place(name);
+        if let Some(Entry(known, _)) = self.first[place].get()
+            && **known == *name
+        {
+            return Some(Found::First(place));
+        }
+        self.get(name).map(Found::Other)
+    }
+
+    /// What was found in these names.
+    pub fn value<'a>(&'a self, found: &'a Found<T>) -> Option<&'a T> {
+        match found {
+            Found::First(place) => self
+                .first
+                .get(*place)?
+                .get()
+                .map(|Entry(_, value)| &**value),
+            Found::Other(value) => Some(value),
+        }
+    }
+
     /// The value with this name, if it was looked up before.
     pub fn get(&self, name: &[u8]) -> Option<Arc<T>> {
         if let Some(Entry(known, value)) = self.first[place(name)].get()

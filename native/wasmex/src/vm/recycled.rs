@@ -60,11 +60,18 @@ unsafe impl<T: ?Sized + Send> Send for Recycled<T> {}
 unsafe impl<T: ?Sized + Sync> Sync for Recycled<T> {}
 
 impl<T> Recycled<T> {
-    /// Boxes a value. `unsize` is the identity, possibly converting the pointer to a trait object.
-    pub fn new<U: ?Sized>(value: T, unsize: impl FnOnce(*mut T) -> *mut U) -> Recycled<U> {
+    /// Boxes the value that `make` makes. `unsize` is the identity, possibly converting the pointer to a trait object.
+    ///
+    /// Inlined, and made after the allocation, which may fail: then the compiler copies of a future only what it contains
+    /// before it begins.
+    #[inline(always)]
+    pub fn with<U: ?Sized>(
+        make: impl FnOnce() -> T,
+        unsize: impl FnOnce(*mut T) -> *mut U,
+    ) -> Recycled<U> {
         let memory = take(block(Layout::new::<T>())).cast::<T>();
         // SAFETY: a new block, large enough and aligned.
-        unsafe { memory.write(value) };
+        unsafe { memory.write(make()) };
         let pointer = unsize(memory.as_ptr());
         debug_assert_eq!(pointer.cast::<T>(), memory.as_ptr());
         // SAFETY: the same pointer, which was not null.

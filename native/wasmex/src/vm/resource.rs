@@ -17,7 +17,7 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// A native object with handles in Elixir.
 pub trait Named: Resource {
@@ -229,6 +229,52 @@ impl<T: Named> Deref for Argument<'_, T> {
 impl<'a, T: Named> Decoder<'a> for Argument<'a, T> {
     fn decode(term: Term<'a>) -> NifResult<Self> {
         Self::find(term).ok_or_else(|| misuse(T::NAME, term))
+    }
+}
+
+/// The object of a handle that a NIF was passed, for what may outlive the NIF: a reference is counted only if it does.
+pub struct Lasting<T: Named> {
+    object: ManuallyDrop<ResourceArc<T>>,
+    counted: AtomicBool,
+}
+
+impl<T: Named> Lasting<T> {
+    /// # Safety
+    /// Before the NIF returns, this must be dropped, or [`Self::outlive`] be called.
+    pub unsafe fn new(argument: &Argument<T>) -> Self {
+        let object = argument.object.object;
+        Lasting {
+            object: ManuallyDrop::new(ResourceArc {
+                object,
+                _value: PhantomData,
+            }),
+            counted: AtomicBool::new(false),
+        }
+    }
+
+    /// From here on it may outlive the NIF.
+    pub fn outlive(&self) {
+        if !self.counted.load(Ordering::Relaxed) {
+            std::mem::forget(ResourceArc::clone(&self.object));
+            self.counted.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<T: Named> Deref for Lasting<T> {
+    type Target = ResourceArc<T>;
+
+    fn deref(&self) -> &ResourceArc<T> {
+        &self.object
+    }
+}
+
+impl<T: Named> Drop for Lasting<T> {
+    fn drop(&mut self) {
+        if *self.counted.get_mut() {
+            // SAFETY: the reference was counted, and is not used any more.
+            unsafe { ManuallyDrop::drop(&mut self.object) };
+        }
     }
 }
 

@@ -30,6 +30,15 @@ pub fn list(term: Term) -> Option<(ListIterator, usize)> {
     Some((term.decode().ok()?, length))
 }
 
+/// The head and the tail of a list; `None` for an empty one, and for other terms.
+#[inline]
+pub fn cell<'a>(list: Term<'a>) -> Option<(Term<'a>, Term<'a>)> {
+    match layout::is_used() {
+        true => layout::split(list),
+        false => list.list_get_cell().ok(),
+    }
+}
+
 /// The length of a list if it is less than `most`, otherwise `most`.
 pub fn length_up_to(list: Term, most: usize) -> usize {
     if layout::is_used() {

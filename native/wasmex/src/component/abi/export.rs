@@ -18,12 +18,17 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower, ResourceAny};
 use wasmtime::{Result, ValRaw};
 
-/// Arguments of an exported function.
-pub enum Args {
-    /// One core value each.
-    Flat(FlatArgs),
-    /// Values of any types.
-    Image(ImageArgs),
+/// Arguments of an exported function, in the state of its call.
+#[derive(Default)]
+pub struct Args {
+    /// All of them, if they are one core value each.
+    pub flat: FlatArgs,
+    /// Whether they are.
+    pub is_flat: bool,
+    /// Others, lowered once.
+    image: AtomicPtr<Image>,
+    /// Terms that are resources for the duration of the call, by index.
+    pub lent: Vec<u32>,
 }
 
 /// Arguments that are one core value each.
@@ -53,25 +58,23 @@ impl FlatArgs {
     }
 }
 
-/// Arguments as an image, lowered once. Boxed: images are large and would otherwise be moved between futures.
-pub struct ImageArgs(AtomicPtr<Image>);
-
-impl ImageArgs {
-    /// These values.
-    pub fn new(image: Image) -> Self {
-        ImageArgs(AtomicPtr::new(Box::into_raw(Box::new(image))))
+impl Args {
+    /// Sets the values.
+    pub fn set(&mut self, image: Box<Image>) {
+        self.lent = image.lent();
+        *self.image.get_mut() = Box::into_raw(image);
     }
 
     /// Relaxed, since a call's polls are in order.
     fn take(&self) -> Option<Box<Image>> {
-        let image = self.0.load(Ordering::Relaxed);
-        self.0.store(ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: boxed by `new`; only the thread that polls the call takes it, and nobody does so again.
+        let image = self.image.load(Ordering::Relaxed);
+        self.image.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: boxed, see `set`; only the thread that polls the call takes it, and nobody does so again.
         (!image.is_null()).then(|| unsafe { Box::from_raw(image) })
     }
 }
 
-impl Drop for ImageArgs {
+impl Drop for Args {
     fn drop(&mut self) {
         self.take();
     }
@@ -106,15 +109,13 @@ unsafe impl Lower for Lent<'_> {
         let slots = unsafe {
             &mut *(&raw mut *dst).cast::<[MaybeUninit<ValRaw>; place::MAX_FLAT_PARAMS]>()
         };
-        match self.0 {
-            Args::Flat(args) => args.lower(cx, slots),
-            Args::Image(args) => {
-                let mut image = args
-                    .take()
-                    .ok_or_else(|| wasmtime::Error::msg("arguments were lowered twice"))?;
-                place::arguments(&mut image, self.1, cx, slots)
-            }
+        if self.0.is_flat {
+            return self.0.flat.lower(cx, slots);
         }
+        let image = self.0.take();
+        let mut image =
+            image.ok_or_else(|| wasmtime::Error::msg("arguments were lowered twice"))?;
+        place::arguments(&mut image, self.1, cx, slots)
     }
 
     /// Unreachable: if these arguments need memory, their flat form is a pointer.

@@ -9,7 +9,7 @@ use crate::component::lower::decode::Decoder;
 use crate::component::lower::image::Image;
 use crate::component::lower::place;
 use crate::component::mapping::Mapping;
-use crate::component::problem::{BadValue, Step};
+use crate::component::problem::{BadValue, Problem, Step};
 use crate::component::signature::Resources;
 use crate::component::state::Components;
 use crate::component::types::scalar::Scalar;
@@ -140,16 +140,21 @@ impl Returned {
         .flatten()
     }
 
-    fn image<T>(&self, cx: &LowerContext<'_, T>, ty: InterfaceType) -> Result<(Image, Arc<Shape>)> {
+    fn image<T>(
+        &self,
+        cx: &LowerContext<'_, T>,
+        ty: InterfaceType,
+    ) -> Result<(Box<Image>, Arc<Shape>)> {
         let types = cx.instance_type().types;
         let shape = Shared::shape_of(types, ty)?;
         let mut tables = Vec::new();
         shape.resources(&mut tables);
-        let mut resources = Resources::new();
+        let mut resources = Vec::new();
         for table in tables {
             let ty = cx.resource_type(table);
-            resources.insert(table, (ty, Shared::find(types)?.implemented(ty)));
+            resources.push((table, (ty, Shared::find(types)?.implemented(ty))));
         }
+        let resources: Resources = resources.into_iter().collect();
         let store = handoff::current_id().ok_or(ImportRaised {})?;
         let image = env::in_env(|env| {
             let mut decoder = Decoder::new(shape.size, self.mapping, &resources, store);
@@ -160,9 +165,10 @@ impl Returned {
                     .value(term, &item.shape, 0, item.offset)
                     .map_err(|problem| problem.at(Step::Result))?;
             }
-            commit(decoder.image, || {
+            commit(&mut decoder.image, || {
                 handoff::current_cell().map(|cell| Components::of(&cell))
-            })
+            })?;
+            Ok::<_, Box<Problem>>(decoder.image)
         })
         .ok_or(ImportRaised {})?
         .map_err(BadValue)?;

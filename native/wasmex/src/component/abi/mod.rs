@@ -104,9 +104,9 @@ fn remove(hosted: &[Hosted], components: &Components) {
 
 /// The last, irreversible step of decoding: handles are moved, terms become resources.
 pub fn commit(
-    mut image: Image,
+    image: &mut Image,
     components: impl FnOnce() -> Option<Arc<Components>>,
-) -> Checked<Image> {
+) -> Checked<()> {
     let components = match image.hosted.is_empty() {
         true => None,
         false => Some(components().ok_or_else(|| Problem::new(ProblemKind::Handle(NO_STORE)))?),
@@ -117,15 +117,8 @@ pub fn commit(
         return Err(Problem::new(ProblemKind::Handle(TOO_MANY)));
     }
     let Some(components) = components else {
-        handle::resolve(&mut image.handles)?;
-        return Ok(image);
+        return handle::resolve(&mut image.handles);
     };
     insert(&mut image.hosted, &components)?;
-    match handle::resolve(&mut image.handles) {
-        Ok(()) => Ok(image),
-        Err(problem) => {
-            remove(&image.hosted, &components);
-            Err(problem)
-        }
-    }
+    handle::resolve(&mut image.handles).inspect_err(|_| remove(&image.hosted, &components))
 }

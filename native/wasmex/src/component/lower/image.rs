@@ -14,7 +14,7 @@ use smallvec::{SmallVec, smallvec};
 pub struct Image {
     /// The first is the root, the others are lists. A blob comes before those it points to.
     pub blobs: SmallVec<[Blob; 1]>,
-    arena: Vec<u8>,
+    arena: SmallVec<[u8; 64]>,
     /// Binaries too large to be copied twice.
     kept: Vec<TermBox>,
     /// Handles, including those of guest resources.
@@ -32,7 +32,7 @@ pub struct Blob {
     /// The alignment.
     pub align: u32,
     /// Values to be filled in.
-    pub links: Vec<Link>,
+    pub links: SmallVec<[Link; 1]>,
 }
 
 /// A value written at an offset of a blob when it is placed.
@@ -94,7 +94,7 @@ impl Image {
     pub fn new(size: usize) -> Self {
         Image {
             blobs: smallvec![Blob::new(size, 1)],
-            arena: Vec::new(),
+            arena: SmallVec::new(),
             kept: Vec::new(),
             handles: Vec::new(),
             hosted: Vec::new(),
@@ -110,7 +110,7 @@ impl Image {
 
     /// Adds a blob of complete bytes and returns its number.
     pub fn filled(&mut self, bytes: Bytes, align: usize) -> usize {
-        let (align, links) = (align as u32, Vec::new());
+        let (align, links) = (align as u32, SmallVec::new());
         self.blobs.push(Blob {
             bytes,
             align,
@@ -166,7 +166,7 @@ impl Blob {
         Blob {
             bytes: SmallVec::from_elem(0, size),
             align: align as u32,
-            links: Vec::new(),
+            links: SmallVec::new(),
         }
     }
 }

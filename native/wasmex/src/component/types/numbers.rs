@@ -106,6 +106,24 @@ impl Number {
         }
     }
 
+    /// The core value of a small integer in this type's range; `None` for other terms, and for floats.
+    #[inline]
+    pub fn small(self, term: Term) -> Option<u64> {
+        let value = layout::small(term)?;
+        let (least, most) = match self {
+            Number::S8 => (i64::from(i8::MIN), i64::from(i8::MAX)),
+            Number::U8 => (0, i64::from(u8::MAX)),
+            Number::S16 => (i64::from(i16::MIN), i64::from(i16::MAX)),
+            Number::U16 => (0, i64::from(u16::MAX)),
+            Number::S32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+            Number::U32 => (0, i64::from(u32::MAX)),
+            Number::S64 => return Some(value as u64),
+            Number::U64 if value >= 0 => return Some(value as u64),
+            _ => return None,
+        };
+        (least <= value && value <= most).then_some(u64::from(value as u32))
+    }
+
     /// The numbers in these bytes as terms.
     pub fn encode_list(self, env: Env, bytes: &[u8]) -> Vec<ErlNifTerm> {
         if !layout::is_used() {

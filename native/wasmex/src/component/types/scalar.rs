@@ -44,13 +44,10 @@ impl Scalar {
     pub fn decode(self, term: Term, lenient: bool) -> Option<u64> {
         match self {
             Scalar::Bool => term.decode::<bool>().ok().map(u64::from),
-            Scalar::Number(number) => {
-                let bits = number.decode(term, lenient).ok()?;
-                Some(match number.size() {
-                    8 => bits,
-                    _ => u64::from(number.extend(bits)),
-                })
-            }
+            Scalar::Number(number) => match number.small(term) {
+                None => decode_other(number, term, lenient),
+                value => value,
+            },
             Scalar::Char => None,
         }
     }
@@ -65,6 +62,16 @@ impl Scalar {
             Scalar::Char => character(env, value as u32),
         }
     }
+}
+
+/// Of a float or a large integer.
+#[inline(never)]
+fn decode_other(number: Number, term: Term, lenient: bool) -> Option<u64> {
+    let bits = number.decode(term, lenient).ok()?;
+    Some(match number.size() {
+        8 => bits,
+        _ => u64::from(number.extend(bits)),
+    })
 }
 
 /// A character as a string.

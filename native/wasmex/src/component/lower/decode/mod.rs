@@ -19,8 +19,8 @@ use rustler::Term;
 
 /// Writes terms into an image.
 pub struct Decoder<'d> {
-    /// The image so far.
-    pub image: Image,
+    /// The image so far. Boxed: it is large and would otherwise be moved several times.
+    pub image: Box<Image>,
     /// How strictly terms are read.
     pub mapping: Mapping,
     /// The resources expected in the values.
@@ -45,7 +45,7 @@ impl<'d> Decoder<'d> {
     /// An image whose root takes `size` bytes.
     pub fn new(size: usize, mapping: Mapping, resources: &'d Resources, store: u64) -> Self {
         Decoder {
-            image: Image::new(size),
+            image: Box::new(Image::new(size)),
             mapping,
             resources,
             store,

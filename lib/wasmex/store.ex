@@ -55,14 +55,23 @@ defmodule Wasmex.Store do
   end
 
   @doc false
-  # `observe` is a list of `:trace` (for instances of traced templates) and `:profile`.
-  @spec make(WasiOptions.t() | WasiP2Options.t(), StoreLimits.t() | nil, Engine.t() | nil, [
-          atom()
-        ]) ::
-          {:ok, StoreOrCaller.t()} | {:error, Error.t()}
+  # `observe` is a list of `:trace` (for instances of traced templates) and `:profile`. `{:native, options}` are options of
+  # preview 1 that were validated before.
+  @spec make(
+          WasiOptions.t() | WasiP2Options.t() | {:native, %{atom() => term()}},
+          StoreLimits.t() | nil,
+          Engine.t() | nil,
+          [atom()]
+        ) :: {:ok, StoreOrCaller.t()} | {:error, Error.t()}
+  def make({:native, options}, limits, engine, observe),
+    do: make_native(options, limits, engine, observe)
+
   def make(%kind{} = options, limits, engine, observe)
-      when kind in [WasiOptions, WasiP2Options] do
-    case Engine.resource(engine) |> made(limits!(limits), native!(options), observe) do
+      when kind in [WasiOptions, WasiP2Options],
+      do: make_native(native!(options), limits, engine, observe)
+
+  defp make_native(options, limits, engine, observe) do
+    case Engine.resource(engine) |> made(limits!(limits), options, observe) do
       {:ok, resource} -> {:ok, StoreOrCaller.__wrap_resource__(resource)}
       {:error, native} -> {:error, Error.from_native(native)}
     end

@@ -61,10 +61,10 @@ defmodule Wasmex.HTTP.CGI do
   end
 
   # Repeated fields are joined (RFC 9110, section 5.3). A name with `_` is dropped: it would become the same variable as
-  # the name with `-`, which a trusted proxy may have set.
+  # the name with `-`, which a trusted proxy may have set. So is one that is not a token, which cannot come from HTTP.
   defp headers(request) do
     for {name, value} <- request.headers,
-        name not in @hidden and not String.contains?(name, "_"),
+        name not in @hidden and Field.token?(name) and not String.contains?(name, "_"),
         reduce: %{} do
       variables ->
         variable = "HTTP_" <> (name |> String.upcase() |> String.replace("-", "_"))

@@ -6,7 +6,8 @@ defmodule Wasmex.HTTP.Function do
   alias Wasmex.Components.{Component, Instance}
   alias Wasmex.HTTP
   alias Wasmex.HTTP.Convention
-  alias Wasmex.Program.{Compiled, Options, Sink, Source}
+  alias Wasmex.Program.{Compiled, Kind, Options, Sink, Source}
+  alias Wasmex.Wasi.WasiOptions
 
   @enforce_keys [:name, :source, :convention, :options]
   defstruct name: nil,
@@ -90,7 +91,8 @@ defmodule Wasmex.HTTP.Function do
          source: %{
            source
            | template: template,
-             name: name
+             name: name,
+             wasi: wasi(convention, source.kind, name, options)
          },
          convention: convention,
          options: %{options | name: name},
@@ -102,6 +104,16 @@ defmodule Wasmex.HTTP.Function do
        }}
     end
   end
+
+  # Options that are the same for all requests are only validated here. Requests add text that `Exchange` has made valid.
+  defp wasi(convention, kind, name, options)
+       when convention in [:env, :cgi] and kind == Kind.Core do
+    options
+    |> kind.wasi([name], {:null, :null, :null})
+    |> WasiOptions.to_native!()
+  end
+
+  defp wasi(_convention, _kind, _name, _options), do: nil
 
   # Functions use a pooling engine, because mapping memory would take longer than most requests. The pool reserves address
   # space, not memory. Memory is cleared between instances.

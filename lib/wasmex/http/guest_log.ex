@@ -9,6 +9,7 @@ defmodule Wasmex.HTTP.GuestLog do
   require Logger
 
   @key :"$wasmex_http_log"
+  @held :"$wasmex_http_log_held"
   # The maximum number of lines of a response and of an event, and bytes per line.
   @most 100
   @longest 2_000
@@ -19,6 +20,36 @@ defmodule Wasmex.HTTP.GuestLog do
 
   # `pending` lines have not been passed to Logger; all have the same name and level.
   defstruct count: 0, lines: [], left: @bytes, pending: [], waiting: 0, name: nil, level: nil
+
+  @doc "From now on, the last lines of the next request wait for `access/1`."
+  @spec hold() :: term()
+  def hold, do: Process.put(@held, true)
+
+  @doc "Logs the line of the request, in one event with the last lines of the function."
+  @spec access(String.t()) :: :ok
+  def access(line) do
+    case Process.delete(@held) do
+      %{level: :info} = log ->
+        flushed(%{log | pending: [line | log.pending]})
+
+      held ->
+        if is_map(held), do: flushed(held)
+        Logger.info(line)
+    end
+
+    :ok
+  end
+
+  @doc "Logs the lines that wait for `access/1`, because something else must be logged after them."
+  @spec release() :: :ok
+  def release do
+    with %{} = log <- Process.get(@held) do
+      flushed(log)
+      Process.put(@held, true)
+    end
+
+    :ok
+  end
 
   @spec begin() :: term()
   def begin, do: Process.put(@key, %__MODULE__{})
@@ -80,11 +111,16 @@ defmodule Wasmex.HTTP.GuestLog do
   @doc "Ends the request: returns its lines in order."
   @spec take() :: [String.t()]
   def take do
-    flush()
-
     case Process.delete(@key) do
-      %{lines: lines} -> Enum.reverse(lines)
-      nil -> []
+      %{lines: lines} = log ->
+        if Process.get(@held) && log.pending != [],
+          do: Process.put(@held, %{log | lines: []}),
+          else: flushed(log)
+
+        Enum.reverse(lines)
+
+      nil ->
+        []
     end
   end
 end

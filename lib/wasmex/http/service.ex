@@ -8,7 +8,19 @@ defmodule Wasmex.HTTP.Service do
   require Logger
 
   alias Wasmex.{Options, Telemetry, Utils}
-  alias Wasmex.HTTP.{OtherNodes, Exchange, Folder, Gate, Page, Request, Resident, Response}
+
+  alias Wasmex.HTTP.{
+    OtherNodes,
+    Exchange,
+    Folder,
+    Gate,
+    GuestLog,
+    Page,
+    Request,
+    Resident,
+    Response
+  }
+
   alias Wasmex.HTTP.{Stats, Versions}
 
   # `only` is the function of a service with a single file, `scope` that of `Wasmex.HTTP.Versions`.
@@ -88,6 +100,7 @@ defmodule Wasmex.HTTP.Service do
   @doc "Handles a request and responds through `reply`, see `Exchange.run/5`. Returns `{response, state}`."
   @spec serve(t(), Request.t(), fun(), term(), term()) :: {Response.t(), term()}
   def serve(%__MODULE__{} = service, %Request{} = request, reply, state, closed \\ nil) do
+    if service.log, do: GuestLog.hold()
     span = if Telemetry.on?(:http), do: Telemetry.start(:http, metadata(service, request))
     {response, state} = route(service, request, reply, state, closed)
     Telemetry.stop(span, outcome(response), %{}, %{status: response.status})
@@ -113,7 +126,7 @@ defmodule Wasmex.HTTP.Service do
   defp log(request, response) do
     query = if request.query == "", do: "", else: "?" <> request.query
     target = printable(request.script_name <> request.path <> query)
-    Logger.info("#{request.method} #{target} #{response.status} #{response.duration} µs")
+    GuestLog.access("#{request.method} #{target} #{response.status} #{response.duration} µs")
   end
 
   @doc "Whether a request is for one of the functions, or for the page."
@@ -289,6 +302,7 @@ defmodule Wasmex.HTTP.Service do
     Stats.count(service.stats, name, response)
 
     if response.error && response.status != 499 do
+      GuestLog.release()
       text = "function #{name}: #{details(response.error)}"
       Logger.log(level(response.status), text, wasm: name)
     end

@@ -3,6 +3,7 @@ defmodule Wasmex.Program.SessionStore do
   # Creates or reuses the store of a program.
 
   alias Wasmex.{Error, Native, Store, StoreLimits, StoreOrCaller}
+  alias Wasmex.Options.Type.Stdio
   alias Wasmex.Program.Session
 
   @doc "Adds a store to the session."
@@ -30,6 +31,18 @@ defmodule Wasmex.Program.SessionStore do
 
     with {:ok, store} <- Store.make(wasi, limits, engine, observed(options)),
          do: {:ok, %{session | store: store}}
+  end
+
+  defp wasi(%{source: %{wasi: %{} = prepared, name: name}, options: options} = session, args) do
+    {:native,
+     %{
+       prepared
+       | args: [name | args],
+         env: Map.to_list(options.env),
+         stdin: Stdio.native(session.stdin.pipe),
+         stdout: Stdio.native(session.stdout.pipe),
+         stderr: Stdio.native(session.stderr.pipe)
+     }}
   end
 
   defp wasi(%{source: source, entry: entry} = session, args) do

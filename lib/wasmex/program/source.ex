@@ -19,7 +19,10 @@ defmodule Wasmex.Program.Source do
             # The instance to use, or nil for a new one.
             instance: nil,
             # Whether to return the instance of a successful run, for reuse.
-            keep?: false
+            keep?: false,
+            # The options for WASI preview 1 in native form, if they were validated before: only arguments, variables and
+            # streams are those of the run.
+            wasi: nil
 
   @typedoc "A store with an instance, and its error stream."
   @type instance :: {StoreOrCaller.t(), reference(), Sink.t()}
@@ -30,7 +33,8 @@ defmodule Wasmex.Program.Source do
           template: Kind.template() | nil,
           name: String.t(),
           instance: instance() | nil,
-          keep?: boolean()
+          keep?: boolean(),
+          wasi: %{atom() => term()} | nil
         }
 
   @doc "Creates a source from a compiled program."

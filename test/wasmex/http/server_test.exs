@@ -270,6 +270,29 @@ defmodule Wasmex.HTTP.ServerTest do
     assert log =~ "wasm backtrace"
   end
 
+  test "the line of a request is in one event with those of its function, after its error", %{
+    dir: dir,
+    put: put
+  } do
+    put.("watenv.wat", File.read!("examples/faas/watenv.wat"))
+
+    put.("traps.wat", """
+    (module (import "env" "log_i32" (func $log (param i32))) (memory (export "memory") 1)
+      (func (export "_start") (call $log (i32.const 7)) unreachable))
+    """)
+
+    {_, port} = start(dir, log: true)
+
+    log = capture_log(fn -> assert {200, _, _} = Client.get(port, "/watenv") end)
+    assert log =~ ~r"watenv was called; variables:\n5\nGET /watenv 200 \d+ µs"
+
+    log = capture_log(fn -> assert {500, _, _} = Client.get(port, "/traps") end)
+    assert log =~ ~r"7\n.*function traps.*GET /traps 500"s
+
+    log = capture_log(fn -> assert {404, _, _} = Client.get(port, "/none") end)
+    assert log =~ "GET /none 404 0 µs"
+  end
+
   test "a long answer is streamed; one that breaks off does not end as a whole one", %{
     dir: dir,
     put: put

@@ -81,14 +81,21 @@ defmodule Wasmex.HTTP.Server.Connection do
     end
   end
 
+  @listens :"$wasmex_http_listens"
+
   # The message that reports the end of the connection.
   defp closed(socket) do
+    Process.put(@listens, true)
     :inet.setopts(socket, active: :once)
     {:tcp_closed, socket}
   end
 
-  # Back to passive mode. Bytes that have arrived belong to the next request.
-  defp passive(%{socket: socket} = wire) do
+  # Back to passive mode, unless the function was too short to leave it.
+  defp passive(wire),
+    do: if(Process.delete(@listens), do: stop_listening(wire), else: {:ok, wire})
+
+  # Bytes that have arrived belong to the next request.
+  defp stop_listening(%{socket: socket} = wire) do
     :inet.setopts(socket, active: false)
 
     receive do

@@ -5,11 +5,13 @@
 
 use crate::core::import::{bad_result, pending};
 use crate::guest::data::StoreData;
-use crate::guest::suspension::{self, Import, ImportRaised, PendingImport};
+use crate::guest::suspension::{self, Import, ImportRaised};
 use crate::guest::values::{self, Floats, Number};
 use crate::vm::env;
+use crate::vm::layout;
 use rustler::Term;
 use rustler::sys::ErlNifTerm;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use wasmtime::{AsContextMut, Caller, FuncType, Linker, Result, ValType, WasmTy, WasmTyList};
 
@@ -17,6 +19,8 @@ use wasmtime::{AsContextMut, Caller, FuncType, Linker, Result, ValType, WasmTy, 
 trait Integer: WasmTy + Copy {
     const NUMBER: Number;
     const TYPE: ValType;
+    /// As numbers in Elixir, signed or unsigned.
+    const RANGE: RangeInclusive<i64>;
     fn slot(self) -> i64;
     fn of(slot: i64) -> Self;
 }
@@ -24,6 +28,7 @@ trait Integer: WasmTy + Copy {
 impl Integer for i32 {
     const NUMBER: Number = Number::I32;
     const TYPE: ValType = ValType::I32;
+    const RANGE: RangeInclusive<i64> = i32::MIN as i64..=u32::MAX as i64;
     fn slot(self) -> i64 {
         self.into()
     }
@@ -35,6 +40,7 @@ impl Integer for i32 {
 impl Integer for i64 {
     const NUMBER: Number = Number::I64;
     const TYPE: ValType = ValType::I64;
+    const RANGE: RangeInclusive<i64> = i64::MIN..=i64::MAX;
     fn slot(self) -> i64 {
         self
     }
@@ -103,9 +109,9 @@ fn define_with<P: Params>(
     match (ty.result(0), ty.results().len()) {
         (None, _) => {
             linker.func_wrap_async(namespace, name, move |mut caller, params: P| {
-                let pending = begin(&mut caller, &import, params);
+                let serial = begin(&mut caller, &import, params);
                 Box::new(async move {
-                    suspension::suspend(caller.as_context_mut(), pending?).await?;
+                    suspension::results(caller.as_context_mut(), serial?).await?;
                     Ok::<(), wasmtime::Error>(())
                 })
             })?;
@@ -124,25 +130,26 @@ fn returning<P: Params, R: Integer + 'static>(
     import: Arc<Import>,
 ) -> Result<()> {
     linker.func_wrap_async(namespace, name, move |mut caller, params: P| {
-        let pending = begin(&mut caller, &import, params);
+        let serial = begin(&mut caller, &import, params);
         Box::new(async move {
-            let result = suspension::suspend(caller.as_context_mut(), pending?).await?;
+            let result = suspension::results(caller.as_context_mut(), serial?).await?;
             decode::<R>(result)
         })
     })?;
     Ok(())
 }
 
-fn begin<P: Params>(
-    caller: &mut Caller<'_, StoreData>,
-    import: &Import,
-    params: P,
-) -> Result<PendingImport> {
+/// Announces the call. wasmtime polls the function's future at once.
+fn begin<P: Params>(caller: &mut Caller<'_, StoreData>, import: &Import, params: P) -> Result<u64> {
     let params = env::in_env(|env| params.encode(env).as_c_arg());
-    Ok(pending(caller, import, params.ok_or(ImportRaised {})?))
+    let pending = pending(caller, import, params.ok_or(ImportRaised {})?);
+    Ok(suspension::announce(pending))
 }
 
 fn decode<R: Integer>(result: ErlNifTerm) -> Result<R> {
+    if let Some(slot) = layout::small_in(result, R::RANGE) {
+        return Ok(R::of(slot));
+    }
     let decoded = env::in_env(|env| {
         // SAFETY: the term came with the NIF that is polling now.
         let term = unsafe { env::term(env, result) };

@@ -5,7 +5,7 @@
 //! layout is not as expected, or if a test says so, stacks remain where they are.
 
 use crate::guest::stacks::{self, Stacks};
-use crate::vm::resting::{self, Resting};
+use crate::vm::resting::{Place, Resting};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
@@ -111,11 +111,15 @@ fn attempt() -> Result<bool> {
     let func = func.typed::<(i32,), i32>(&store)?;
     let mut call = Box::pin(func.call_async(&mut store, (41,)));
     let mut context = Context::from_waker(Waker::noop());
+    let place = Place::of_poll();
     if call.as_mut().poll(&mut context).is_ready() {
         return Ok(false);
     }
     // SAFETY: the guest rests, and its stack is restored before the next poll.
-    let Some(away) = resting::take().and_then(|place| unsafe { move_checked(place) }) else {
+    let Some(away) = place
+        .take()
+        .and_then(|place| unsafe { move_checked(place) })
+    else {
         return Ok(false);
     };
     away.restore();

@@ -6,6 +6,7 @@ use crate::guest::host_term;
 use crate::vm::atoms;
 use crate::vm::dirty;
 use crate::vm::fast_nif::fast_nif;
+use crate::vm::layout;
 use crate::vm::resource::{Argument, ResourceArc};
 use rustler::{Encoder, Env, NifResult, Term};
 
@@ -22,7 +23,11 @@ fast_nif!(call_resume / 3);
 /// Passes the results of the import with this serial to the guest.
 fn call_resume<'a>(env: Env<'a>, args: [Term<'a>; 3]) -> NifResult<Term<'a>> {
     let [cell, serial, results] = args;
-    let (cell, serial): (Argument<StoreCell>, u64) = (cell.decode()?, serial.decode()?);
+    let cell: Argument<StoreCell> = cell.decode()?;
+    let serial = match layout::small_in(serial.as_c_arg(), 0..=i64::MAX) {
+        Some(serial) => serial as u64,
+        None => serial.decode()?,
+    };
     if cell.is_elsewhere() {
         return Ok(dirty::again(env, c"call_resume", &args));
     }

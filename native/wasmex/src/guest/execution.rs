@@ -9,7 +9,7 @@ use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::recycled::Recycled;
 use crate::vm::resource::ResourceArc;
-use crate::vm::resting;
+use crate::vm::resting::Place;
 use crate::vm::runtime;
 use rustler::{Env, LocalPid};
 use std::mem::ManuallyDrop;
@@ -96,8 +96,7 @@ impl State<dyn Future<Output = Finished> + Send> {
         let waker = unsafe { Arc::from_raw(Arc::as_ptr(&cell.wake)) };
         let waker = ManuallyDrop::new(Waker::from(waker));
         handoff.bring_result(&mut self.result);
-        // Of another call, which panicked.
-        resting::take();
+        let place = Place::of_poll();
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::from_waker(&waker);
             // SAFETY: an execution only exists in its box, which is dropped as a whole.
@@ -110,7 +109,7 @@ impl State<dyn Future<Output = Finished> + Send> {
             Ok(Poll::Ready(finished)) => Polled::Finished(finished),
             Ok(Poll::Pending) => {
                 self.live.get_or_insert_with(|| Live::new(Kind::Execution));
-                self.place = resting::take();
+                self.place = place.take();
                 self.result = handoff.keep_result();
                 Polled::Pending
             }

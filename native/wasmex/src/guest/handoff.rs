@@ -9,7 +9,7 @@ use crate::guest::data::StoreData;
 use crate::guest::host_term;
 use crate::guest::suspension::PendingImport;
 use crate::vm::dirty;
-use crate::vm::env::{self, EnvScope};
+use crate::vm::env::{self, EnvScope, Scoped};
 use crate::vm::error::{Error, Result};
 use crate::vm::janitor;
 use crate::vm::pause::pause;
@@ -205,7 +205,7 @@ impl Handoff {
     ) -> R {
         self.cell = cell;
         let env = EnvScope::enter(self.env);
-        let scope = Scope(CURRENT.replace(self));
+        let scope = Scoped::enter(&CURRENT, ptr::from_mut(self));
         let result = poll();
         drop(scope);
         drop(env);
@@ -213,28 +213,18 @@ impl Handoff {
     }
 }
 
-struct Scope(*mut Handoff);
-
-impl Drop for Scope {
-    fn drop(&mut self) {
-        CURRENT.set(self.0);
-    }
-}
-
 /// Sets the store this thread works in, for values that must know their store (functions).
-pub struct CellScope(*const ResourceArc<StoreCell>);
+pub struct CellScope {
+    _scope: Scoped<*const ResourceArc<StoreCell>>,
+}
 
 impl CellScope {
     /// # Safety
     /// `cell` must outlive the scope.
     pub unsafe fn enter(cell: &ResourceArc<StoreCell>) -> Self {
-        CellScope(CELL.replace(cell))
-    }
-}
-
-impl Drop for CellScope {
-    fn drop(&mut self) {
-        CELL.set(self.0);
+        CellScope {
+            _scope: Scoped::enter(&CELL, cell),
+        }
     }
 }
 

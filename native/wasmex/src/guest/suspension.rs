@@ -10,13 +10,14 @@ use crate::guest::host_term;
 use crate::guest::slice;
 use crate::vm::atoms;
 use crate::vm::dirty;
-use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::host_error::host_error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::term_box::TermBox;
+use crate::vm::terms;
 use rustler::sys::ErlNifTerm;
-use rustler::{Atom, Encoder, Env, Term};
+use rustler::{Atom, Env, Term};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::{AsContextMut, Memory, StoreContextMut};
@@ -73,7 +74,9 @@ pub struct Import {
 
 /// An import waiting for Elixir.
 pub struct PendingImport {
-    import: Import,
+    /// Not counted as a reference, see [`PendingImport::new`].
+    table: NonNull<ImportTable>,
+    index: u32,
     /// Identifies this invocation; the `caller` handle in Elixir carries it.
     serial: u64,
     /// A list of terms of the polling NIF.
@@ -88,8 +91,14 @@ pub struct PendingImport {
     memory_key: usize,
 }
 
+// SAFETY: tables may be used by any thread.
+unsafe impl Send for PendingImport {}
+
 impl PendingImport {
     /// `memory` is the calling instance's, if it has one, with its key.
+    ///
+    /// The function that calls this keeps the import while the guest waits: in its future, or as a function of the
+    /// guest's store. The execution has both, and this.
     pub fn new(
         import: &Import,
         serial: u64,
@@ -98,7 +107,8 @@ impl PendingImport {
         memory_key: usize,
     ) -> Self {
         PendingImport {
-            import: import.clone(),
+            table: NonNull::from(&*import.table),
+            index: import.index,
             serial,
             params,
             most: u64::MAX,
@@ -110,17 +120,22 @@ impl PendingImport {
 
     /// `{:import, table_id, memory_key, index, serial, params}`
     pub fn step<'a>(&self, env: Env<'a>) -> Term<'a> {
-        // SAFETY: the arguments were made in this environment during the poll that just ended.
-        let params = unsafe { env::term(env, self.params) };
-        (
-            atoms::import(),
-            self.import.table.id,
-            self.memory_key,
-            self.import.index,
-            self.serial,
-            params,
-        )
-            .encode(env)
+        let number = |number| terms::number(env, number);
+        let step = [
+            atoms::import().as_c_arg(),
+            number(self.table().id),
+            number(self.memory_key as u64),
+            number(self.index.into()),
+            number(self.serial),
+            self.params,
+        ];
+        // SAFETY: the arguments were made in this environment during the poll that just ended, the others now.
+        unsafe { terms::tuple(env, &step) }
+    }
+
+    fn table(&self) -> &ImportTable {
+        // SAFETY: alive, see `new`.
+        unsafe { self.table.as_ref() }
     }
 
     /// Whether the results must be read on a dirty scheduler, and this is none.
@@ -130,12 +145,12 @@ impl PendingImport {
 
     /// Whether the tuple is copied on dirty schedulers.
     pub fn has_large_functions(&self) -> bool {
-        self.import.table.is_large
+        self.table().is_large
     }
 
     /// The tuple that contains the import's function.
     pub fn functions<'a>(&self, env: Env<'a>) -> Term<'a> {
-        self.import.table.functions.get(env)
+        self.table().functions.get(env)
     }
 }
 
@@ -156,11 +171,25 @@ impl std::error::Error for ImportRaised {}
 /// Suspends while Elixir runs the function and serves its requests. The results are a term of the NIF whose poll
 /// resumes this.
 pub async fn suspend(
-    mut cx: StoreContextMut<'_, StoreData>,
+    cx: StoreContextMut<'_, StoreData>,
     pending: PendingImport,
 ) -> wasmtime::Result<ErlNifTerm> {
+    let serial = announce(pending);
+    results(cx, serial).await
+}
+
+/// The first part of [`suspend`]: the future of the second is smaller. Returns the import's serial.
+pub fn announce(pending: PendingImport) -> u64 {
     let serial = pending.serial;
     handoff::emit(Event::Import(pending));
+    serial
+}
+
+/// The second part of [`suspend`].
+pub async fn results(
+    mut cx: StoreContextMut<'_, StoreData>,
+    serial: u64,
+) -> wasmtime::Result<ErlNifTerm> {
     loop {
         match handoff::next_command(serial).await {
             Command::Resume(results) => {

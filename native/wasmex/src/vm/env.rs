@@ -7,24 +7,49 @@ use rustler::sys::{ErlNifEnv, ErlNifTerm};
 use rustler::{Env, Term};
 use std::cell::Cell;
 use std::ptr;
+use std::thread::LocalKey;
 
 thread_local! {
     static ENV: Cell<*mut ErlNifEnv> = const { Cell::new(ptr::null_mut()) };
 }
 
 /// Sets this thread's environment for as long as it lives.
-pub struct EnvScope(*mut ErlNifEnv);
+pub struct EnvScope {
+    _scope: Scoped<*mut ErlNifEnv>,
+}
 
 impl EnvScope {
     /// Makes `env` the current environment; the previous one is restored when the scope ends.
     pub fn enter(env: *mut ErlNifEnv) -> Self {
-        EnvScope(ENV.replace(env))
+        EnvScope {
+            _scope: Scoped::enter(&ENV, env),
+        }
     }
 }
 
-impl Drop for EnvScope {
+/// Sets a thread-local variable for as long as it lives, which is on this thread: it is not `Send`. To find the variable
+/// again would take as long as a short function.
+pub struct Scoped<T: Copy> {
+    variable: *const Cell<T>,
+    before: T,
+}
+
+impl<T: Copy> Scoped<T> {
+    /// Sets the variable; the previous value is restored when the scope ends.
+    pub fn enter(variable: &'static LocalKey<Cell<T>>, value: T) -> Self {
+        let variable = variable.with(ptr::from_ref);
+        Scoped {
+            variable,
+            // SAFETY: this thread's.
+            before: unsafe { &*variable }.replace(value),
+        }
+    }
+}
+
+impl<T: Copy> Drop for Scoped<T> {
     fn drop(&mut self) {
-        ENV.set(self.0);
+        // SAFETY: the thread is the same, and runs.
+        unsafe { &*self.variable }.set(self.before);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::pin::Pin;
+use std::ptr;
 use std::task::{Context, Poll};
 
 thread_local! {
@@ -34,17 +35,30 @@ impl<F: Future> Future for Resting<F> {
     }
 }
 
-/// Not inlined, nor is [`take`]: a fiber may move to another thread, which changes the address of a thread-local.
+/// Not inlined: a fiber may move to another thread, which changes the address of a thread-local.
 #[inline(never)]
 fn note(place: usize) {
     PLACE.set(place);
 }
 
-/// An address on the stack of the guest that began to rest in the last poll on this thread.
-#[inline(never)]
-pub fn take() -> Option<usize> {
-    match PLACE.replace(0) {
-        0 => None,
-        place => Some(place),
+/// Where a guest rests that is polled on this thread, which is found once for a poll.
+pub struct Place(*const Cell<usize>);
+
+impl Place {
+    /// Of the guest that this thread polls next.
+    pub fn of_poll() -> Self {
+        let place = Place(PLACE.with(ptr::from_ref));
+        // Of another call, which panicked.
+        place.take();
+        place
+    }
+
+    /// An address on the stack of the guest if it has begun to rest.
+    pub fn take(&self) -> Option<usize> {
+        // SAFETY: this thread's: the type is not `Send`.
+        match unsafe { &*self.0 }.replace(0) {
+            0 => None,
+            place => Some(place),
+        }
     }
 }

@@ -5,8 +5,8 @@ use crate::vm::layout;
 use crate::vm::resource::{Argument, Named, ResourceArc};
 use rustler::sys::{
     ErlNifMapIteratorEntry, ErlNifTerm, enif_get_tuple, enif_make_list_from_array,
-    enif_map_iterator_create, enif_map_iterator_destroy, enif_map_iterator_get_pair,
-    enif_map_iterator_next,
+    enif_make_tuple_from_array, enif_map_iterator_create, enif_map_iterator_destroy,
+    enif_map_iterator_get_pair, enif_map_iterator_next,
 };
 use rustler::{Atom, Binary, Encoder, Env, ListIterator, NewBinary, Term};
 use smallvec::SmallVec;
@@ -61,6 +61,25 @@ pub fn list_of<'a>(env: Env<'a>, terms: &[ErlNifTerm]) -> Term<'a> {
     unsafe {
         let list = enif_make_list_from_array(env.as_c_arg(), terms.as_ptr(), count);
         Term::new(env, list)
+    }
+}
+
+/// A number.
+pub fn number(env: Env, number: u64) -> ErlNifTerm {
+    let small = i64::try_from(number).ok().and_then(layout::made_small);
+    small.unwrap_or_else(|| number.encode(env).as_c_arg())
+}
+
+/// A tuple of these terms.
+///
+/// # Safety
+/// They must be terms of this environment.
+pub unsafe fn tuple<'a>(env: Env<'a>, terms: &[ErlNifTerm]) -> Term<'a> {
+    let count = terms.len() as u32;
+    // SAFETY: the caller's condition, and the number is right.
+    unsafe {
+        let tuple = enif_make_tuple_from_array(env.as_c_arg(), terms.as_ptr(), count);
+        Term::new(env, tuple)
     }
 }
 

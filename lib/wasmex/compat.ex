@@ -25,12 +25,15 @@ defmodule Wasmex.Compat do
   @spec call({:ok, [term()]} | {:error, Exception.t()}, Wasmex.Instance.t(), String.t()) ::
           result([term()])
   def call({:ok, results}, instance, name) do
-    if Enum.all?(results, &is_number/1),
+    if numbers?(results),
       do: {:ok, results},
       else: numbers_only(results, types(instance, name, 2))
   end
 
   def call(error, _instance, _name), do: call(error)
+
+  defp numbers?([result | results]) when is_number(result), do: numbers?(results)
+  defp numbers?(results), do: results == []
 
   defp numbers_only(results, types) do
     Enum.find_value(types, {:ok, results}, fn type ->
@@ -65,10 +68,15 @@ defmodule Wasmex.Compat do
   @doc "Checks that integers are signed, as Wasmex 0.15 requires. Returns an error for the first that is not."
   @spec signed(Wasmex.Instance.t(), String.t(), [term()]) :: :ok | {:error, Error.t()}
   def signed(instance, name, params) do
-    if Enum.any?(params, &(is_integer(&1) and &1 > 0x7FFF_FFFF)),
-      do: params |> Enum.zip(types(instance, name, 1)) |> signed(0),
-      else: :ok
+    if signed?(params),
+      do: :ok,
+      else: params |> Enum.zip(types(instance, name, 1)) |> signed(0)
   end
+
+  # Integers that are for every type.
+  defp signed?([param | _]) when is_integer(param) and param > 0x7FFF_FFFF, do: false
+  defp signed?([_ | params]), do: signed?(params)
+  defp signed?(_end), do: true
 
   defp signed([], _position), do: :ok
 

@@ -298,7 +298,11 @@ defmodule Wasmex.Components do
   defp begin(%{value_format: format, lists: lists}) do
     bits = ValueFormat.bits(%{value_format: format, lists: lists, bytes: nil})
     extensible? = format == :compat
-    &Instance.begin(&1, &2, &3, &4, bits, extensible?)
+
+    fn instance, path, params, timeout, caller ->
+      Process.put(:"$callers", [caller])
+      Instance.begin(instance, path, params, timeout, bits, extensible?)
+    end
   end
 
   # Called with the instance and the path.

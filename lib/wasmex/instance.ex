@@ -226,33 +226,6 @@ defmodule Wasmex.Instance do
     end
   end
 
-  @doc false
-  # The first step of a call, for processes that drive it themselves (the server).
-  @spec begin(t(), String.t() | atom(), list() | Terms.t(), timeout()) :: Call.outcome()
-  def begin(%__MODULE__{resource: resource} = instance, name, %Terms{} = terms, timeout) do
-    again = Terms.begin(resource, name, terms, nil)
-
-    Call.advance(
-      again.(),
-      Call.new(Native.instance_store(resource), timeout, Context.of(instance), again)
-    )
-  end
-
-  def begin(%__MODULE__{resource: resource} = instance, name, params, timeout) do
-    case Native.instance_call(resource, name, params, nil, nil) do
-      {:ok, _} = ok ->
-        {:done, ok}
-
-      step ->
-        again = fn -> Native.instance_call(resource, name, params, nil, nil) end
-
-        Call.advance(
-          step,
-          Call.new(Native.instance_store(resource), timeout, Context.of(instance), again)
-        )
-    end
-  end
-
   @doc "Whether the instance exports a function of this name."
   @spec function_export_exists(StoreOrCaller.t(), t(), String.t()) :: boolean()
   def function_export_exists(store_or_caller, %__MODULE__{resource: resource}, name)
@@ -325,16 +298,39 @@ defmodule Wasmex.Instance do
   end
 
   @doc false
-  # Like `begin/4`, with the integers of Wasmex 0.15.
-  @spec begin_compat(t(), String.t() | atom(), list() | Terms.t(), timeout()) :: Call.outcome()
-  def begin_compat(instance, name, %Terms{} = terms, timeout),
-    do: begin(instance, name, terms, timeout)
+  # The first step of a call, for the server, which drives it itself. With the integers of Wasmex 0.15. `caller` is the
+  # process that the call is for.
+  @spec begin_compat(t(), String.t(), list() | Terms.t(), timeout(), pid()) :: Call.outcome()
+  def begin_compat(
+        %__MODULE__{resource: resource} = instance,
+        name,
+        %Terms{} = terms,
+        timeout,
+        caller
+      ) do
+    again = Terms.begin(resource, name, terms, nil)
+    advance(again.(), again, instance, timeout, caller)
+  end
 
-  def begin_compat(instance, name, params, timeout) do
-    case Compat.signed(instance, name, params) do
-      :ok -> begin(instance, name, params, timeout)
+  def begin_compat(%__MODULE__{resource: resource} = instance, name, params, timeout, caller) do
+    with :ok <- Compat.signed(instance, name, params) do
+      case Native.instance_call(resource, name, params, nil, nil) do
+        {:ok, _} = ok ->
+          {:done, ok}
+
+        step ->
+          again = fn -> Native.instance_call(resource, name, params, nil, nil) end
+          advance(step, again, instance, timeout, caller)
+      end
+    else
       error -> {:done, error}
     end
+  end
+
+  defp advance(step, again, %{resource: resource} = instance, timeout, caller) do
+    Process.put(:"$callers", [caller])
+    call = Call.new(Native.instance_store(resource), timeout, Context.of(instance), again)
+    Call.advance(step, call)
   end
 
   @doc "Returns the first exported memory, whatever its name."

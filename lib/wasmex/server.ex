@@ -15,8 +15,9 @@ defmodule Wasmex.Server do
             memory: nil,
             # Whether this process created the store, and closes it at the end.
             owned?: false,
-            # Functions to begin a call and to format its result, for modules or components.
-            begin: &Instance.begin_compat/4,
+            # Functions to begin a call and to format its result, for modules or components. Imports run here: before one
+            # does, the caller is put in `$callers`, as in a Task.
+            begin: &Instance.begin_compat/5,
             format_reply: &Compat.call/3,
             # Whether to reply on a timeout. Callers of the 0.15 API have exited by then.
             reply_on_timeout?: false,
@@ -49,13 +50,12 @@ defmodule Wasmex.Server do
     {:noreply, %{server | queue: :queue.in(request, server.queue)}}
   end
 
-  # Imports run here: for them the caller is in `$callers`, as in a Task.
   defp begin(server, {caller, _tag} = from, name, params, timeout) do
-    Process.put(:"$callers", [caller])
-    server = if server.prepare, do: server.prepare.(server, timeout), else: server
-    span = Telemetry.start(:call, metadata(server.instance, name))
+    server = if server.prepare, do: prepare(server, caller, timeout), else: server
 
-    case first_step(server, name, params, timeout) do
+    span = if Telemetry.on?(:call), do: Telemetry.start(:call, metadata(server.instance, name))
+
+    case first_step(server, caller, name, params, timeout) do
       {:done, result} ->
         Telemetry.stop(span, result)
 
@@ -68,12 +68,17 @@ defmodule Wasmex.Server do
     end
   end
 
+  defp prepare(server, caller, timeout) do
+    Process.put(:"$callers", [caller])
+    server.prepare.(server, timeout)
+  end
+
   defp metadata(%Instance{} = instance, name), do: Instance.call_metadata(instance, name)
 
   defp metadata(instance, path),
     do: %{instance: instance, function: Enum.join(path, "#"), tags: instance.tags}
 
-  defp first_step(_server, _name, params, _timeout)
+  defp first_step(_server, _caller, _name, params, _timeout)
        when not is_list(params) and not is_struct(params, Terms),
        do:
          {:done,
@@ -81,8 +86,8 @@ defmodule Wasmex.Server do
            %Error{reason: :params, details: %{message: "could not load 'function params'"}}}}
 
   # Invalid arguments are an error of the caller and must not end the server.
-  defp first_step(server, name, params, timeout) do
-    server.begin.(server.instance, name, params, timeout)
+  defp first_step(server, caller, name, params, timeout) do
+    server.begin.(server.instance, name, params, timeout, caller)
   rescue
     error in [ArgumentError, ErlangError, FunctionClauseError] ->
       message = "#{inspect(name, limit: 5)} cannot be called: #{Exception.message(error)}"

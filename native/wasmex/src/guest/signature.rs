@@ -116,7 +116,7 @@ impl Signature {
         let mut got = 0;
         let mut rest = list;
         while got < arity
-            && let Ok((term, tail)) = rest.list_get_cell()
+            && let Some((term, tail)) = terms::cell(rest)
         {
             raw[got] = numbers.params[got]
                 .decode(term)

@@ -14,7 +14,6 @@ use crate::guest::funcref;
 use crate::guest::host_term::HostTerm;
 use crate::guest::reference;
 use crate::vm::atoms;
-use crate::vm::env;
 use crate::vm::error::{Error, Result, kind_of};
 use crate::vm::host_error::host_error;
 use crate::vm::layout;
@@ -73,19 +72,11 @@ impl Number {
             }
         }
         match self {
-            Number::I32 => encode_integer(env, i64::from(raw as i32)),
-            Number::I64 => encode_integer(env, raw),
+            Number::I32 => layout::encode(env, i64::from(raw as i32)),
+            Number::I64 => layout::encode(env, raw),
             Number::F32 => encode_float(env, f64::from(f32::from_bits(raw as u32))),
             Number::F64 => encode_float(env, f64::from_bits(raw as u64)),
         }
-    }
-}
-
-fn encode_integer(env: Env, value: i64) -> Term {
-    match layout::made_small(value) {
-        // SAFETY: a small integer is a term of any environment.
-        Some(small) => unsafe { env::term(env, small) },
-        None => value.encode(env),
     }
 }
 

@@ -53,8 +53,6 @@ static LAYOUT: Layout = Layout::new();
 /// The low bits of a small integer; the others are its value.
 const SMALL: usize = 0b1111;
 const SMALL_BITS: u32 = 4;
-/// The range of small integers.
-const SMALLS: RangeInclusive<i64> = -(1 << 59)..=(1 << 59) - 1;
 /// The low bits of a non-empty list; the others are the address of its cell.
 const CELL: usize = 0b01;
 const CELL_MASK: usize = 0b11;
@@ -168,12 +166,6 @@ pub fn small(of: Term) -> Option<i64> {
 pub fn small_in(of: ErlNifTerm, range: RangeInclusive<i64>) -> Option<i64> {
     let value = word(of) as i64 >> SMALL_BITS;
     (word(of) & SMALL == SMALL && is_used() && range.contains(&value)).then_some(value)
-}
-
-/// A small integer, if the layout is used and it is one.
-#[inline]
-pub fn made_small(value: i64) -> Option<ErlNifTerm> {
-    (is_used() && SMALLS.contains(&value)).then(|| integer(value))
 }
 
 /// A small integer. Requires [`is_used`]; the value must fit 60 bits, as all up to 32 bits do.

@@ -66,8 +66,10 @@ pub fn list_of<'a>(env: Env<'a>, terms: &[ErlNifTerm]) -> Term<'a> {
 
 /// A number.
 pub fn number(env: Env, number: u64) -> ErlNifTerm {
-    let small = i64::try_from(number).ok().and_then(layout::made_small);
-    small.unwrap_or_else(|| number.encode(env).as_c_arg())
+    match i64::try_from(number) {
+        Ok(number) => layout::encode(env, number).as_c_arg(),
+        Err(_) => number.encode(env).as_c_arg(),
+    }
 }
 
 /// A tuple of these terms.

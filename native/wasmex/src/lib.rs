@@ -32,11 +32,6 @@ use rustler::{Env, Term};
 use vm::host_error;
 use wasi::host::HostModule;
 
-/// A sanitizer has its own, which finds the use of freed memory.
-#[cfg(not(asan))]
-#[global_allocator]
-static ALLOCATOR: vm::allocator::Allocator = vm::allocator::Allocator;
-
 /// Host modules that guests may import.
 static HOST_MODULES: &[HostModule<StoreData>] = &[
     wasi::p1::host_module().traced(observe::wasi_trace::add_to_linker),

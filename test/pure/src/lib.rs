@@ -1,9 +1,6 @@
 //! The native library's pure parts, compiled from where they are.
 
 #[cfg(not(loom))]
-#[path = "../../../native/wasmex/src/vm/allocator.rs"]
-pub mod allocator;
-#[cfg(not(loom))]
 #[path = "../../../native/wasmex/src/plugin/blocks.rs"]
 pub mod blocks;
 #[cfg(not(loom))]

@@ -2,7 +2,6 @@
 //!
 //! The first layer: it uses no other, and any other may use it. Of guests it knows only wasmtime's errors.
 
-pub mod allocator;
 pub mod atoms;
 pub mod backtrace;
 pub mod charge;

@@ -70,6 +70,7 @@ fn load(env: Env, _info: Term) -> bool {
     vm::layout::check(env);
     guest::hosts::register(HOST_MODULES);
     guest::extension::register(&EXTENSIONS);
+    vm::long::register(guest::handoff::Stay::boxed);
     host_error::register(GUEST_ERRORS);
     vm::resource::register::<vm::child::ChildResource>(env)
         && register_compiler(env)

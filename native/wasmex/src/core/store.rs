@@ -12,7 +12,7 @@ use crate::vm::options::Options;
 use crate::vm::resource::ResourceArc;
 use crate::vm::runtime;
 use crate::vm::slots::{Shared, SharedSlots};
-use crate::wasi::context::Context;
+use crate::wasi::context::{self, Context};
 use crate::wasi::http::options::OutgoingTerm;
 use crate::wasi::p1::WasiSpec;
 use rustler::{Encoder, Env, Term};
@@ -50,6 +50,10 @@ fn made(env: Env, cell: Result<StoreCell>) -> Term {
     }
 }
 
+/// The data that a component may pass to a function of WASI in one call, if there is no other limit. wasmtime converts it
+/// at once: 1 MiB, the most that a stream accepts, and a little more.
+const WASI_FUEL: usize = (1 << 20) + (1 << 16);
+
 fn new(
     engine: ResourceArc<EngineResource>,
     limits: Option<LimitsSpec>,
@@ -69,15 +73,15 @@ fn new(
         None => Ok(None),
     };
     let wasi = wasi.as_ref().map(WasiSpec::new).transpose();
-    let context = wasi.and_then(Context::new).map_err(of_wasi)?;
-    let hostcall_fuel = limits.hostcall_fuel;
+    let fuel = limits.hostcall_fuel;
+    let fuel = fuel.map(|fuel| usize::try_from(fuel).unwrap_or(usize::MAX));
+    let mut context = wasi.and_then(Context::new).map_err(of_wasi)?;
+    context.fuel = fuel.unwrap_or(context::FUEL);
     let mut data = StoreData::new(cell::next_id(), Limits::new(limits, engine.cost), context);
     data.traps = engine.traps;
     let mut store = Store::new(&engine.engine, data);
     store.limiter(|data| &mut data.limits);
-    if let Some(fuel) = hostcall_fuel {
-        store.set_hostcall_fuel(usize::try_from(fuel).unwrap_or(usize::MAX));
-    }
+    store.set_hostcall_fuel(fuel.unwrap_or(WASI_FUEL));
     slice::yield_at_ticks(&mut store, |_| {});
     let ticks = engine.ticks.clone();
     let mut new = NewStore {

@@ -40,6 +40,11 @@ impl TableResource {
 
 type Handle = ResourceArc<TableResource>;
 
+/// Whether a NIF that fills this many elements must move to a dirty scheduler.
+fn is_long(elements: u64) -> bool {
+    elements > 16_384 && dirty::is_normal()
+}
+
 /// A table created by the host, filled with one value.
 #[rustler::nif]
 fn table_new<'a>(
@@ -49,7 +54,7 @@ fn table_new<'a>(
     (minimum, maximum): (u32, Option<u32>),
     via: Via,
 ) -> NifResult<Term<'a>> {
-    if host_term::is_large(value) {
+    if host_term::is_large(value) || is_long(minimum.into()) {
         let (contents, sizes) = ((element, value), (minimum, maximum));
         let (contents, sizes) = (contents.encode(env), sizes.encode(env));
         let args = [cell.encode(env), contents, sizes, via.encode(env)];
@@ -111,7 +116,7 @@ fn table_set<'a>(env: Env<'a>, table: Handle, index: u64, value: Term<'a>, via: 
 /// Returns the previous size.
 #[rustler::nif]
 fn table_grow<'a>(env: Env<'a>, table: Handle, delta: u64, value: Term<'a>, via: Via) -> Term<'a> {
-    if host_term::is_large(value) {
+    if host_term::is_large(value) || is_long(delta) {
         let args = [table.encode(env), delta.encode(env), value, via.encode(env)];
         return dirty::again(env, c"table_grow", &args);
     }

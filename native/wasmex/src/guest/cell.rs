@@ -25,6 +25,7 @@ use crate::vm::slots::SharedSlots;
 use crate::vm::term_box::TermBox;
 use crate::vm::trim;
 use crate::vm::waker::WakeCell;
+use crate::wasi::context::View;
 use crate::wasi::http::outgoing::Outgoing;
 use rustler::{Atom, Decoder, Encoder, Env, LocalPid, Monitor, NifResult, Resource, Term};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -238,7 +239,7 @@ impl StoreCell {
             hosts: Hosts::granted(store.data(), new.traced),
             reactor: new.reactor,
             details: store.data().traps.details,
-            hostcall_fuel: store.hostcall_fuel(),
+            hostcall_fuel: store.data().wasi_context().fuel,
             long: AtomicU8::new(0),
             slots: new.shared,
             wake,

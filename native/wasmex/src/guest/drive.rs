@@ -165,9 +165,7 @@ fn drive<'a>(
         Polled::Finished((store, result)) => {
             drop(execution);
             let term = ended(env, &result);
-            if result.is_err() {
-                charge(env, ticks);
-            }
+            charge(env, ticks);
             cell.leave(env, Phase::Idle(store));
             term
         }
@@ -199,9 +197,7 @@ fn pending<'a>(
         Some(Event::Nested(result)) => {
             execution.suspended.end_nested();
             let term = ended(env, &result);
-            if result.is_err() {
-                charge(env, ticks);
-            }
+            charge(env, ticks);
             cell.leave(env, Phase::Suspended(execution));
             term
         }
@@ -224,8 +220,8 @@ fn pending<'a>(
     }
 }
 
-/// Charges the process for a failed call. A guest that is running at a tick ends its slice. What follows a trap, such as
-/// walking its stack, takes longer than many calls and does not notice ticks.
+/// Charges the process for a call in which a tick came. A guest that is running at a tick ends its slice. Host functions,
+/// conversions and what follows a trap, such as walking its stack, do not notice ticks.
 fn charge(env: Env, ticks: u64) {
     if ticker::ticks() != ticks {
         consume_timeslice(env, 100);

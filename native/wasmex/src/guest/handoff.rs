@@ -12,6 +12,7 @@ use crate::vm::dirty;
 use crate::vm::env::{self, EnvScope, Scoped};
 use crate::vm::error::{Error, Result};
 use crate::vm::janitor;
+use crate::vm::long::Elsewhere;
 use crate::vm::pause::pause;
 use crate::vm::resource::ResourceArc;
 use crate::vm::term_box::TermBox;
@@ -292,11 +293,17 @@ pub fn emit(event: Event) {
 pub struct Stay(ResourceArc<StoreCell>);
 
 impl Stay {
-    /// If this is a dirty scheduler.
-    pub fn elsewhere() -> Option<Self> {
-        let cell = (!dirty::is_normal()).then(current_cell)??;
+    /// From the next poll on.
+    pub fn begin() -> Option<Self> {
+        in_store(|_| ())?;
+        let cell = current_cell()?;
         cell.stay_elsewhere(true);
         Some(Stay(cell))
+    }
+
+    /// The same for host functions, which do not know this type.
+    pub fn boxed() -> Option<Elsewhere> {
+        Some(Box::new(Stay::begin()?))
     }
 }
 

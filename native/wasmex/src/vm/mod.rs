@@ -20,6 +20,7 @@ pub mod host_error;
 pub mod janitor;
 pub mod layout;
 pub mod live;
+pub mod long;
 pub mod machine;
 pub mod mappings;
 pub mod misuse;

@@ -6,6 +6,8 @@
 //! - A path that ends with a slash names a directory; for anything else the errno is `notdir` (POSIX, path resolution).
 //! - A FIFO, a socket or a block device is not opened (`notsup`): opening one may block forever, on a thread that the
 //!   files of all stores need.
+//! - A path is at most 64 KiB long (`nametoolong`). wasmtime reads all of a longer one, several times.
+//! - Reading and writing more than a mebibyte takes place on a dirty scheduler. wasmtime copies all of it.
 //! - A directory can be listed even if a name in it is not UTF-8: see [`super::listing`].
 //!
 //! Definitions here shadow those imported by the glob.
@@ -15,9 +17,12 @@
 
 #[cfg(unix)]
 use super::errno::ILSEQ;
-use super::errno::{INVAL, NOTDIR, NOTSUP};
+use super::errno::{INVAL, NAMETOOLONG, NOTDIR, NOTSUP};
 #[cfg(unix)]
 use super::listing;
+use crate::vm::long;
+use crate::vm::pause::pause;
+use crate::wasi::p1::MAX_RANDOM;
 use wasmtime::Result;
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::{WasiP1Ctx, types, wasi_snapshot_preview1 as theirs};
@@ -89,6 +94,9 @@ macro_rules! paths {
         $(
             /// See wasi_snapshot_preview1.witx.
             pub async fn $name(context: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>, $($arg: $ty),*) -> Result<i32> {
+                $(if too_long($len) {
+                    return Ok(NAMETOOLONG);
+                })*
                 $(if misses_directory(context, memory, $fd, $pointer, $len).await {
                     return Ok(NOTDIR);
                 })*
@@ -108,6 +116,99 @@ paths! {
     path_unlink_file(a: i32, b: i32, c: i32) { (a, b, c) }
 }
 
+/// See wasi_snapshot_preview1.witx.
+pub async fn path_symlink(
+    context: &mut WasiP1Ctx,
+    memory: &mut GuestMemory<'_>,
+    old: i32,
+    old_len: i32,
+    fd: i32,
+    new: i32,
+    new_len: i32,
+) -> Result<i32> {
+    if too_long(old_len) || too_long(new_len) {
+        return Ok(NAMETOOLONG);
+    }
+    errno(theirs::path_symlink(context, memory, old, old_len, fd, new, new_len).await)
+}
+
+/// Fills a buffer with random bytes, some at a time: wasmtime takes them one by one.
+pub async fn random_get(
+    context: &mut WasiP1Ctx,
+    memory: &mut GuestMemory<'_>,
+    buffer: i32,
+    len: i32,
+) -> Result<i32> {
+    const PIECE: u32 = 64 * 1024;
+    let (at, len) = (buffer.cast_unsigned(), len.cast_unsigned());
+    if u64::from(len) > MAX_RANDOM {
+        return theirs::random_get(context, memory, buffer, len.cast_signed());
+    }
+    for done in (0..len.max(1)).step_by(PIECE as usize) {
+        if done > 0 {
+            pause().await;
+        }
+        let place = at.wrapping_add(done).cast_signed();
+        let size = PIECE.min(len - done).cast_signed();
+        match theirs::random_get(context, memory, place, size)? {
+            0 => {}
+            errno => return Ok(errno),
+        }
+    }
+    Ok(0)
+}
+
+/// No system has longer paths.
+fn too_long(len: i32) -> bool {
+    const LONGEST: u32 = 1 << 16;
+    len.cast_unsigned() > LONGEST
+}
+
+/// Functions on a list of buffers, of which wasmtime uses the first that is not empty.
+macro_rules! buffers {
+    ($($name:ident($fd:ident, $list:ident, $count:ident $(, $arg:ident: $ty:ty)*))*) => {
+        $(
+            /// See wasi_snapshot_preview1.witx.
+            pub async fn $name(
+                context: &mut WasiP1Ctx,
+                memory: &mut GuestMemory<'_>,
+                $fd: i32,
+                $list: i32,
+                $count: i32,
+                $($arg: $ty),*
+            ) -> Result<i32> {
+                let (count, len) = first_buffer(memory, $list, $count);
+                let _elsewhere = match len > MEBIBYTE {
+                    true => long::elsewhere().await,
+                    false => None,
+                };
+                errno(theirs::$name(context, memory, $fd, $list, count, $($arg),*).await)
+            }
+        )*
+    };
+}
+
+buffers! {
+    fd_pread(fd, list, count, offset: i64, read: i32)
+    fd_pwrite(fd, list, count, offset: i64, written: i32)
+    fd_read(fd, list, count, read: i32)
+    fd_write(fd, list, count, written: i32)
+}
+
+const MEBIBYTE: u32 = 1 << 20;
+
+/// How many buffers of a list are used, which are few unless they are empty, and the length of the first that is not empty.
+fn first_buffer(memory: &GuestMemory<'_>, list: i32, count: i32) -> (i32, u32) {
+    const MOST: u32 = 1 << 16;
+    let count = count.cast_unsigned().min(MOST);
+    let mut lens = (0..count).map_while(|index| {
+        let at = list.cast_unsigned().checked_add(index * 8 + 4)?;
+        memory.read(GuestPtr::<u32>::new(at)).ok()
+    });
+    let len = lens.find(|len| *len > 0).unwrap_or(0);
+    (count.cast_signed(), len)
+}
+
 /// Opens a file or a directory.
 pub async fn path_open(
     context: &mut WasiP1Ctx,
@@ -122,6 +223,9 @@ pub async fn path_open(
     flags: i32,
     opened: i32,
 ) -> Result<i32> {
+    if too_long(len) {
+        return Ok(NAMETOOLONG);
+    }
     if misses_directory(context, memory, fd, pointer, len).await {
         return Ok(NOTDIR);
     }
@@ -167,6 +271,9 @@ pub async fn path_remove_directory(
     pointer: i32,
     len: i32,
 ) -> Result<i32> {
+    if too_long(len) {
+        return Ok(NAMETOOLONG);
+    }
     if misses_directory(context, memory, fd, pointer, len).await {
         return Ok(NOTDIR);
     }

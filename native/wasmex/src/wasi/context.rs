@@ -9,6 +9,7 @@ use crate::wasi::sockets::state::{Interfaces, P1};
 use wasmtime::Result;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1 as _;
 
 /// A store's data, as host modules access it.
 pub trait View: Send + 'static {
@@ -29,6 +30,15 @@ pub trait View: Send + 'static {
         self.wasi_context_mut().get().0
     }
 
+    /// The same for a call of a host function.
+    fn p1_for_call(&mut self) -> &mut P1 {
+        let context = self.wasi_context_mut();
+        let fuel = context.fuel;
+        let (p1, _) = context.get();
+        p1.ctx.set_hostcall_fuel(fuel);
+        p1
+    }
+
     /// wasmtime's context with the additions for components.
     fn wasi_and_p2(&mut self) -> (&mut WasiP1Ctx, &mut P2) {
         let (p1, p2) = self.wasi_context_mut().get();
@@ -38,6 +48,8 @@ pub trait View: Send + 'static {
 
 /// Created at the guest's first WASI call: many guests make none, and it costs more than an instance.
 pub struct Context {
+    /// The data that a call of a function of preview 1 may pass.
+    pub fuel: usize,
     granted: bool,
     sockets: Interfaces,
     spec: Option<WasiSpec>,
@@ -45,10 +57,14 @@ pub struct Context {
     made: Option<Box<(P2, P1)>>,
 }
 
+/// The default of [`Context::fuel`].
+pub const FUEL: usize = 128 << 20;
+
 impl Context {
     /// Grants nothing.
     pub fn nothing() -> Self {
         Context {
+            fuel: FUEL,
             granted: false,
             sockets: Interfaces::None,
             spec: None,
@@ -60,6 +76,7 @@ impl Context {
     /// them reports errors.
     pub fn new(spec: Option<WasiSpec>) -> Result<Self> {
         let mut context = Context {
+            fuel: FUEL,
             granted: spec.is_some(),
             sockets: spec.as_ref().map_or(Interfaces::None, |spec| spec.sockets),
             spec,

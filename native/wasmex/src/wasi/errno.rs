@@ -15,6 +15,7 @@ pub const INVAL: i32 = 28;
 pub const IO: i32 = 29;
 pub const ISCONN: i32 = 30;
 pub const MFILE: i32 = 33;
+pub const NAMETOOLONG: i32 = 37;
 pub const NODEV: i32 = 43;
 pub const NOENT: i32 = 44;
 pub const NOMEM: i32 = 48;

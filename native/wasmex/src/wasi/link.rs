@@ -7,9 +7,8 @@ use crate::wasi::p1::NAMESPACE;
 use crate::wasi::sockets::functions;
 use crate::wasi::sockets::poll::Nap;
 use crate::wasi::sockets::state::P1;
-use wasmtime::{AsContextMut, Caller, Extern, Linker, Result};
+use wasmtime::{Caller, Extern, Linker, Result};
 use wasmtime_wasi::p1;
-use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1 as _;
 use wiggle::GuestMemory;
 
 /// `fd`: a function on the guest's descriptors, which may wait. `call`: any other, which does not.
@@ -27,6 +26,19 @@ macro_rules! define {
                     let (p1, mut memory) = parts(&mut caller, &memory);
                     functions::$($path)+(p1, &mut memory, $($arg),*).await
                 }))
+            },
+        )?;
+    };
+    (@wait $linker:ident $name:ident [$($path:tt)+] ($($arg:ident: $ty:ty),*) -> $ret:ty) => {
+        $linker.func_wrap_async(
+            NAMESPACE,
+            stringify!($name),
+            |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
+                Box::new(async move {
+                    let memory = memory(&mut caller)?;
+                    let (p1, mut memory) = parts(&mut caller, &memory);
+                    calls::$name(&mut p1.ctx, &mut memory, $($arg),*).await
+                })
             },
         )?;
     };
@@ -83,6 +95,7 @@ pub fn preview1<T: View>(linker: &mut Linker<T>) -> Result<()> {
         fd path_unlink_file(a: i32, b: i32, c: i32) -> i32
         call proc_exit(a: i32) -> ()
         call proc_raise(a: i32) -> i32
+        wait random_get(a: i32, b: i32) -> i32
         fd sock_accept(a: i32, b: i32, c: i32) -> i32
         fd sock_recv(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32
         fd sock_send(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32
@@ -180,11 +193,8 @@ fn parts<'a, T: View>(
     caller: &'a mut Caller<'_, T>,
     memory: &'a Extern,
 ) -> (&'a mut P1, GuestMemory<'a>) {
-    let fuel = caller.as_context_mut().hostcall_fuel();
     let (memory, data) = apart(caller, memory);
-    let p1 = data.p1();
-    p1.ctx.set_hostcall_fuel(fuel);
-    (p1, memory)
+    (data.p1_for_call(), memory)
 }
 
 /// The memory and the store's data.

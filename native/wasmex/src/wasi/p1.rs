@@ -34,7 +34,7 @@ use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtxBuilder, 
 pub const NAMESPACE: &str = "wasi_snapshot_preview1";
 
 /// Maximum random bytes per call: they are generated at once.
-const MAX_RANDOM: u64 = 1 << 20;
+pub const MAX_RANDOM: u64 = 1 << 20;
 
 /// Maximum number of files, sockets, streams, requests and the like that a guest may have open. Many are file
 /// descriptors, of which the whole VM may have only a thousand.
@@ -120,7 +120,7 @@ fn build(options: &Options) -> Result<(P2, P1)> {
         Some(seed) => seeded(&mut builder, seed),
         // wasmtime's default is a generator per store, 320 bytes.
         None => {
-            builder.secure_random(ThreadRandom);
+            builder.secure_random(ThreadRandom::default());
         }
     }
     if let Some(cwd) = options.get_or_default::<Option<String>>("cwd")? {
@@ -242,14 +242,28 @@ fn seeded(builder: &mut WasiCtxBuilder, seed: u64) {
     builder.insecure_random_seed(u128::from(seed));
 }
 
-/// The generator of the thread, cryptographically secure, from which wasmtime would seed one for each store.
-struct ThreadRandom;
+/// The generator of the thread, cryptographically secure, from which wasmtime would seed one for each store. wasmtime takes
+/// random bytes one by one, so that some numbers are generated ahead.
+#[derive(Default)]
+struct ThreadRandom {
+    ahead: [[u8; 4]; AHEAD],
+    left: usize,
+}
+
+/// Numbers generated ahead.
+const AHEAD: usize = 16;
 
 impl TryRng for ThreadRandom {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> std::result::Result<u32, Infallible> {
-        rand::rng().try_next_u32()
+        if self.left == 0 {
+            rand::rng().try_fill_bytes(self.ahead.as_flattened_mut())?;
+            self.left = AHEAD;
+        }
+        self.left -= 1;
+        let bytes = std::mem::take(&mut self.ahead[self.left]);
+        Ok(u32::from_ne_bytes(bytes))
     }
 
     fn try_next_u64(&mut self) -> std::result::Result<u64, Infallible> {

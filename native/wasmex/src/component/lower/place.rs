@@ -8,6 +8,7 @@ use crate::component::types::flat::{self, Lanes};
 use crate::component::types::numbers;
 use crate::component::types::shape::Shape;
 use crate::guest::handoff::Stay;
+use crate::vm::dirty;
 use std::mem::MaybeUninit;
 use wasmtime::component::{ComponentType, Lower, ResourceDynamic};
 use wasmtime::{Result, ValRaw};
@@ -62,7 +63,7 @@ pub fn memory_result<T>(
 /// Places all blobs except the root, whose completed bytes are returned. The guest's allocator may take several slices:
 /// while it allocates room for many, the slices after it are on dirty schedulers, too.
 fn place<T>(image: &mut Image, cx: &mut LowerContext<'_, T>) -> Result<Bytes> {
-    let _stay = image.is_large.then(Stay::elsewhere);
+    let _stay = (image.is_large && !dirty::is_normal()).then(Stay::begin);
     if image.blobs.len() == 1 {
         return complete(image, 0, &[], cx);
     }

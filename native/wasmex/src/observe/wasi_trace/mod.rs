@@ -12,15 +12,14 @@ use arguments::Kind::*;
 use arguments::{Kind, Memory, each, input, number, output};
 use names::*;
 use std::sync::Arc;
-use wasmtime::{AsContextMut, Caller, Extern, Linker, Result, bail};
+use wasmtime::{Caller, Extern, Linker, Result, bail};
 use wasmtime_wasi::I32Exit;
-use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1 as _;
 use wiggle::GuestMemory;
 
 mod arguments;
 mod names;
 
-/// `fd`: a function on the guest's descriptors, `call`: any other.
+/// `fd`: a function on the guest's descriptors, `wait` and `call`: any other.
 macro_rules! functions {
     ($linker:ident: $($how:ident $name:ident $(of $version:ident)? ($($arg:ident: $ty:ty),*) -> $ret:ty { $($kind:expr),* })*) => {
         $($linker.func_wrap_async(
@@ -31,7 +30,6 @@ macro_rules! functions {
                     const KINDS: &[Kind] = &[$($kind),*];
                     let params: &[u64] = &[$($arg.raw()),*];
                     let export = caller.get_export("memory");
-                    let fuel = caller.as_context_mut().hostcall_fuel();
                     let (mut memory, data) = match &export {
                         Some(Extern::Memory(memory)) => {
                             let (bytes, data) = memory.data_and_store_mut(&mut caller);
@@ -43,8 +41,7 @@ macro_rules! functions {
                         _ => bail!("missing required memory export"),
                     };
                     begin(data, stringify!($name), KINDS, params, &memory);
-                    let p1 = data.p1();
-                    p1.ctx.set_hostcall_fuel(fuel);
+                    let p1 = data.p1_for_call();
                     let result: Result<$ret> = functions!(@$how p1, memory, [$($version::)? $name]($($arg),*));
                     let refusal = p1.net.take_refusal();
                     end(data, KINDS, params, &memory, &result, refusal);
@@ -55,6 +52,9 @@ macro_rules! functions {
     };
     (@fd $p1:ident, $memory:ident, [$($name:tt)+]($($arg:ident),*)) => {
         calls::$($name)+($p1, &mut $memory, $($arg),*).await
+    };
+    (@wait $p1:ident, $memory:ident, [$($name:tt)+]($($arg:ident),*)) => {
+        theirs::$($name)+(&mut $p1.ctx, &mut $memory, $($arg),*).await
     };
     (@call $p1:ident, $memory:ident, [$($name:tt)+]($($arg:ident),*)) => {
         theirs::$($name)+(&mut $p1.ctx, &mut $memory, $($arg),*)
@@ -106,7 +106,7 @@ pub fn add_to_linker(linker: &mut Linker<StoreData>) -> Result<()> {
         call proc_exit(a: i32) -> () { Number("status") }
         call proc_raise(a: i32) -> i32 { Number("signal") }
         call sched_yield() -> i32 { }
-        call random_get(a: i32, b: i32) -> i32 { Room("buffer") }
+        wait random_get(a: i32, b: i32) -> i32 { Room("buffer") }
         fd sock_accept(a: i32, b: i32, c: i32) -> i32 { Number("fd"), Flags("flags", FD), Out32("fd") }
         fd sock_recv(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32 { Number("fd"), Room("data"), Number("flags"), Out32("count"), Hidden }
         fd sock_send(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32 { Number("fd"), Written("data"), Number("flags"), Out32("count") }

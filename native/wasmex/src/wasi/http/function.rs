@@ -182,9 +182,27 @@ impl Functions {
     }
 }
 
+/// The bytes of a binary, without a copy of many.
+fn shared(env: Env, binary: Binary) -> Bytes {
+    const FEW: usize = 64 * 1024;
+    match binary.len() {
+        0..=FEW => Bytes::copy_from_slice(&binary),
+        _ => Bytes::from_owner(Shared(TermBox::new(binary.to_term(env)))),
+    }
+}
+
+struct Shared(TermBox);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
 /// False if the guest no longer waits, or the body is too large, which is reported to the guest.
 #[rustler::nif]
 fn http_respond(
+    env: Env,
     exchange: ResourceArc<ExchangeResource>,
     status: u16,
     headers: Vec<(String, Binary)>,
@@ -197,7 +215,7 @@ fn http_respond(
     answer(&exchange, |quota| {
         let taken = quota.take(body.len());
         taken.map_err(|limit| Error::HttpResponseBodySize(Some(limit)))?;
-        let body = Full::new(Bytes::copy_from_slice(&body));
+        let body = Full::new(shared(env, body));
         let body = body.map_err(|never| match never {}).boxed_unsync();
         let mut response = Response::new(body);
         *response.status_mut() = status;

@@ -176,6 +176,18 @@ defmodule Wasmex.Hostile.Feed do
     end
   end
 
+  # The function gives back what it gets.
+  def feed({:values, wat, count, opts}, _) do
+    {:ok, store} = Components.Store.new()
+    {:ok, component} = Components.Component.new(store, wat)
+    imports = %{"take" => {:fn, fn value, _count -> value end}}
+
+    with {:ok, instance} <- Components.Instance.new(store, component, imports),
+         {:error, error} <-
+           Components.Instance.call(instance, "f", [count], [timeout: @time] ++ opts),
+         do: Exception.message(error)
+  end
+
   defp trap(bytes, {function, arguments}, %{engines: engines}) do
     inspect_it(bytes)
 

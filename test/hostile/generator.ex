@@ -3,7 +3,7 @@ defmodule Wasmex.Hostile.Generator do
 
   import Wasmex.HostileBytes
 
-  alias Wasmex.Hostile.Texts
+  alias Wasmex.Hostile.{Texts, Values}
 
   @guests Path.wildcard("test/guests/**/*.wasm")
 
@@ -11,12 +11,17 @@ defmodule Wasmex.Hostile.Generator do
     loops nest aliases structures globals types imports exports elements data segments custom wit uses wat wat_items compared long_names mutated shuffled)a
 
   @doc "All kinds of input."
-  def kinds, do: @kinds ++ Texts.kinds()
+  def kinds, do: @kinds ++ Texts.kinds() ++ Values.kinds()
 
   @doc "The input of this kind and seed, such as `{:wasm, bytes}` or `{:wit, text}`; see `Wasmex.Hostile.Feed`."
   def input(kind, seed) do
     :rand.seed(:exsss, {seed, :erlang.phash2(kind), 7})
-    if kind in @kinds, do: make(kind), else: Texts.make(kind)
+
+    cond do
+      kind in @kinds -> make(kind)
+      kind in Values.kinds() -> Values.make(kind)
+      true -> Texts.make(kind)
+    end
   end
 
   defp make(:nested_types), do: wasm(nested_types(size(100_000), one([0x41, 0x42])))

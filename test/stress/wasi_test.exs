@@ -167,7 +167,9 @@ defmodule Wasmex.Stress.WasiTest do
   """
 
   defp component do
-    {:ok, store} = Components.Store.new_wasi(%WasiP2Options{allow_http: true, inherit_stdout: false})
+    {:ok, store} =
+      Components.Store.new_wasi(%WasiP2Options{allow_http: true, inherit_stdout: false})
+
     {:ok, component} = Components.Component.new(store, @component)
     {:ok, instance} = Components.Instance.new(store, component, %{})
     instance

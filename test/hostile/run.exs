@@ -51,7 +51,9 @@ defmodule Wasmex.Hostile.Run do
 
   defp start(state) do
     sources =
-      for name <- ~w(texts values generator feed), part <- ["-r", "test/hostile/#{name}.ex"], do: part
+      for name <- ~w(texts values generator feed),
+          part <- ["-r", "test/hostile/#{name}.ex"],
+          do: part
 
     files = ["-pa", state.ebin] ++ sources ++ ["test/hostile/child.exs"]
 

@@ -8,7 +8,7 @@ use crate::component::lower::image::Image;
 use crate::component::mapping::{Mapping, PACKED, PACKED_ATOMS};
 use crate::component::problem::{Conversion, Problem, Step};
 use crate::component::resource::handle::HandleResource;
-use crate::component::signature::{Flat, ResultForm, Signature};
+use crate::component::signature::{FlatTypes, ResultForm, Signature};
 use crate::component::state::Underway;
 use crate::core::instance::listed;
 use crate::guest::data::StoreData;
@@ -161,9 +161,15 @@ fn signature(cx: &StoreContextMut<'_, StoreData>, func: Func) -> Result<Signatur
     let check = || func.typed::<Lent, Results<0>>(cx).map(drop);
     let (params, results) =
         abi::checked(check).map_err(|error| Error::chain(atoms::unsupported(), &error))?;
-    let result = match results.flat.as_deref() {
-        Some([]) => ResultForm::Nothing,
-        Some([Flat::Scalar(scalar)]) => ResultForm::Scalar(*scalar),
+    let result = match results.flat {
+        Some(FlatTypes {
+            receiver: None,
+            scalars,
+        }) => match *scalars {
+            [] => ResultForm::Nothing,
+            [scalar] => ResultForm::Scalar(scalar),
+            _ => ResultForm::Other,
+        },
         _ => ResultForm::Other,
     };
     let ty = func.ty(cx);
@@ -300,21 +306,20 @@ impl Call {
 
     /// Arguments that are one core value each. `None` for all others, wrong ones included, which [`Self::decode`] explains.
     fn flat_args(&self, signature: &Signature, list: Term, args: &mut FlatArgs) -> Option<()> {
-        let params = signature.params.flat.as_deref()?;
+        let params = signature.params.flat.as_ref()?;
         let mut rest = list;
-        for (slot, param) in args.values.iter_mut().zip(params) {
-            let (term, tail) = terms::cell(rest)?;
-            match param {
-                Flat::Scalar(scalar) => *slot = scalar.decode(term, self.mapping.lenient)?,
-                Flat::Receiver(ty, interface) => {
-                    let handle = terms::argument::<HandleResource>(term)?;
-                    let any = handle.lend(self.instance.cell.id, *ty)?;
-                    args.receiver = Some((any, *interface));
-                }
-            }
+        if let Some((ty, interface)) = params.receiver {
+            let (term, tail) = terms::cell(list)?;
+            let handle = terms::argument::<HandleResource>(term)?;
+            args.receiver = Some((handle.lend(self.instance.cell.id, ty)?, interface));
             rest = tail;
         }
-        args.count = params.len();
+        for (slot, scalar) in args.values.iter_mut().zip(&params.scalars) {
+            let (term, tail) = terms::cell(rest)?;
+            *slot = scalar.decode(term, self.mapping.lenient)?;
+            rest = tail;
+        }
+        args.count = params.scalars.len();
         rest.is_empty_list().then_some(())
     }
 

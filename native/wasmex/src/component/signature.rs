@@ -35,34 +35,33 @@ pub struct TypeList {
     /// The resources in them.
     pub resources: Resources,
     /// The same types, if each value is one core value.
-    pub flat: Option<Box<[Flat]>>,
+    pub flat: Option<FlatTypes>,
 }
 
-/// The most values that are passed without an image of their memory.
+/// The most scalars that are passed without an image of their memory.
 pub const MAX_FLAT: usize = 8;
 
-/// A type whose values are one core value each.
-pub enum Flat {
-    /// A number, and the like.
-    Scalar(Scalar),
-    /// A borrowed handle of a guest's resource, as the first of a list: the receiver of a method.
-    Receiver(ResourceType, InterfaceType),
+/// Types whose values are one core value each.
+pub struct FlatTypes {
+    /// A borrowed handle of a guest's resource, before the others: the receiver of a method.
+    pub receiver: Option<(ResourceType, InterfaceType)>,
+    /// The others.
+    pub scalars: Box<[Scalar]>,
 }
 
-impl Flat {
-    /// Each of these types, with the resources in them; `None` if one is of another kind, or if there are too many.
-    pub fn list(types: &[InterfaceType], resources: &Resources) -> Option<Box<[Flat]>> {
-        if types.len() > MAX_FLAT {
-            return None;
-        }
-        let flat = |(index, ty): (usize, &InterfaceType)| match ty {
-            InterfaceType::Borrow(table) if index == 0 => match resources.get(table) {
-                Some((resource, None)) => Some(Flat::Receiver(*resource, *ty)),
-                _ => None,
+impl FlatTypes {
+    /// These types, with the resources in them; `None` if one is of another kind, or if there are too many.
+    pub fn of(types: &[InterfaceType], resources: &Resources) -> Option<Self> {
+        let receiver = match types {
+            [ty @ InterfaceType::Borrow(table), ..] => match resources.get(table)? {
+                (resource, None) => Some((*resource, *ty)),
+                _ => return None,
             },
-            ty => Scalar::of(*ty).map(Flat::Scalar),
+            _ => None,
         };
-        types.iter().enumerate().map(flat).collect()
+        let scalars = types.iter().skip(receiver.iter().count());
+        let scalars: Box<[Scalar]> = scalars.map(|ty| Scalar::of(*ty)).collect::<Option<_>>()?;
+        (scalars.len() <= MAX_FLAT).then_some(FlatTypes { receiver, scalars })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::vm::term_box::TermBox;
 use crate::vm::terms;
 use rustler::sys::enif_get_map_size;
 use rustler::{Binary, Encoder, ListIterator, MapIterator, Term, TermType};
+use smallvec::SmallVec;
 
 /// Words that may be copied on a normal scheduler, which takes less than a millisecond.
 pub const MOST: u64 = 16 * 1024;
@@ -35,6 +36,9 @@ pub fn of(term: Term, most: u64) -> Option<u64> {
 
 /// The same if the bytes of binaries are copied, too.
 pub fn of_copied(term: Term, most: u64) -> Option<u64> {
+    if term.is_atom() || layout::small(term).is_some() {
+        return Some(0);
+    }
     let each_byte = true;
     walk(
         term,
@@ -69,12 +73,16 @@ pub fn of_visible(term: Term, most: u64) -> Option<u64> {
 const OPAQUE: u64 = 10;
 
 fn walk(term: Term, most: u64, mut budget: Budget) -> Option<u64> {
-    let mut open = vec![term];
+    let mut open = Open::new();
+    open.push(term);
     while let Some(term) = open.pop() {
         budget.add(term, &mut open)?;
     }
     Some(most - budget.left)
 }
+
+/// Terms whose contents are not counted yet.
+type Open<'a> = SmallVec<[Term<'a>; 8]>;
 
 struct Budget {
     left: u64,
@@ -99,7 +107,7 @@ impl Budget {
     }
 
     /// Counts a term without those in it, which are pushed.
-    fn add<'a>(&mut self, term: Term<'a>, open: &mut Vec<Term<'a>>) -> Option<()> {
+    fn add<'a>(&mut self, term: Term<'a>, open: &mut Open<'a>) -> Option<()> {
         match term.get_type() {
             TermType::Atom => Some(()),
             TermType::Integer => {
@@ -118,7 +126,7 @@ impl Budget {
         }
     }
 
-    fn list<'a>(&mut self, list: Term<'a>, open: &mut Vec<Term<'a>>) -> Option<()> {
+    fn list<'a>(&mut self, list: Term<'a>, open: &mut Open<'a>) -> Option<()> {
         let mut rest = list;
         while let Ok((head, tail)) = rest.list_get_cell() {
             self.take(2)?;
@@ -134,7 +142,7 @@ impl Budget {
         Some(())
     }
 
-    fn tuple<'a>(&mut self, term: Term<'a>, open: &mut Vec<Term<'a>>) -> Option<()> {
+    fn tuple<'a>(&mut self, term: Term<'a>, open: &mut Open<'a>) -> Option<()> {
         let env = term.get_env();
         let items = terms::elements(term)?;
         self.take(items.len() as u64 + 1)?;
@@ -143,7 +151,7 @@ impl Budget {
         Some(())
     }
 
-    fn map<'a>(&mut self, term: Term<'a>, open: &mut Vec<Term<'a>>) -> Option<()> {
+    fn map<'a>(&mut self, term: Term<'a>, open: &mut Open<'a>) -> Option<()> {
         let mut size = 0;
         // SAFETY: a term of this environment, which is a map.
         unsafe { enif_get_map_size(term.get_env().as_c_arg(), term.as_c_arg(), &mut size) };

@@ -34,12 +34,12 @@ pub struct Args {
 /// Arguments that are one core value each.
 #[derive(Default)]
 pub struct FlatArgs {
-    /// Each in its slot.
-    pub values: [u64; MAX_FLAT],
-    /// How many there are.
-    pub count: usize,
-    /// The first, if it is a handle.
+    /// A handle, before the others.
     pub receiver: Option<(ResourceAny, InterfaceType)>,
+    /// The scalars,
+    pub values: [u64; MAX_FLAT],
+    /// and how many there are.
+    pub count: usize,
 }
 
 impl FlatArgs {
@@ -48,11 +48,14 @@ impl FlatArgs {
         cx: &mut LowerContext<'_, T>,
         slots: &mut [MaybeUninit<ValRaw>],
     ) -> Result<()> {
-        for (slot, value) in slots.iter_mut().zip(&self.values[..self.count]) {
-            slot.write(ValRaw::u64(*value));
+        let mut slots = slots.iter_mut();
+        if let Some((any, ty)) = &self.receiver
+            && let Some(slot) = slots.next()
+        {
+            slot.write(ValRaw::u32(place::lower_index(any, cx, *ty)?));
         }
-        if let Some((any, ty)) = &self.receiver {
-            slots[0].write(ValRaw::u32(place::lower_index(any, cx, *ty)?));
+        for (slot, value) in slots.zip(&self.values[..self.count]) {
+            slot.write(ValRaw::u64(*value));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::component::internal::{CanonicalAbiInfo, ComponentTypes, InstanceType,
 use crate::component::lower::image::{Hosted, Image};
 use crate::component::problem::{Checked, Problem, ProblemKind};
 use crate::component::resource::handle;
-use crate::component::signature::{Flat, TypeList};
+use crate::component::signature::{FlatTypes, TypeList};
 use crate::component::state::Components;
 use crate::component::types::shared::Shared;
 use std::cell::RefCell;
@@ -45,7 +45,7 @@ fn check(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
             (table, (ty, shared.implemented(ty)))
         })
         .collect();
-    let flat = Flat::list(items(types.types, *ty), &resources);
+    let flat = FlatTypes::of(items(types.types, *ty), &resources);
     let list = TypeList {
         shape,
         resources,

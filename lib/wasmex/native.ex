@@ -374,6 +374,9 @@ defmodule Wasmex.Native do
   @spec plugin_hold_next(reference(), non_neg_integer(), term()) :: boolean()
   def plugin_hold_next(_held, _version, _term), do: error()
 
+  @spec digest_sha256([binary()]) :: binary()
+  def digest_sha256(_parts), do: error()
+
   @spec directory_owner(term()) :: term()
   def directory_owner(_path), do: error()
 

@@ -92,8 +92,8 @@ defmodule Wasmex.Cache.Disk do
   defp name(kind, engine, code) do
     settings = Native.engine_settings(engine)
     build = Native.engine_build()
-    inputs = [Atom.to_string(kind), 0, build, 0, <<byte_size(settings)::32>>, settings, code]
-    Base.encode16(:crypto.hash(:sha256, inputs), case: :lower) <> ".cwasm"
+    inputs = [Atom.to_string(kind), <<0>>, build, <<0, byte_size(settings)::32>>, settings, code]
+    Base.encode16(Native.digest_sha256(inputs), case: :lower) <> ".cwasm"
   end
 
   # A damaged entry is compiled again.

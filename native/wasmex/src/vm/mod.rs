@@ -10,6 +10,7 @@ pub mod child;
 pub mod compiling;
 mod cpp_name;
 pub mod demangle;
+mod digest;
 pub mod dirty;
 pub mod env;
 pub mod error;

@@ -209,6 +209,11 @@ impl<'m, 'e> Lifter<'m, 'e> {
     }
 
     fn items(&mut self, element: &Shape, bytes: &[u8], length: usize) -> Result<Term<'e>> {
+        if let Kind::Record(record) = &element.kind
+            && let Some(maps) = self.records(record, bytes, element.size, length)?
+        {
+            return Ok(terms::list_of(self.env, &maps));
+        }
         let terms = match element.kind {
             Kind::Number(number) => number.encode_list(self.env, &bytes[..length * element.size]),
             _ => (0..length)

@@ -10,7 +10,6 @@ use rustler::sys::{
     enif_make_map_from_arrays, enif_make_tuple_from_array,
 };
 use rustler::{Encoder, Env, Term};
-use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -140,19 +139,83 @@ pub struct SharedKeys<'a> {
     env: PhantomData<Env<'a>>,
 }
 
+impl SharedKeys<'_> {
+    /// The words before the values of a map with so many keys.
+    fn head(self, count: usize) -> [usize; BEFORE] {
+        [HEADER.load(Ordering::Relaxed), count, self.tuple]
+    }
+}
+
 /// A map to be made from its values.
 pub struct Draft<'a> {
     env: Env<'a>,
-    words: SmallVec<[usize; BEFORE + MOST]>,
+    words: [usize; BEFORE + MOST],
+    used: usize,
 }
 
 impl<'a> Draft<'a> {
-    /// With these keys.
+    /// With so many keys.
     #[inline]
-    pub fn new(env: Env<'a>, keys: SharedKeys<'a>) -> Self {
-        let mut words = SmallVec::new();
-        words.extend_from_slice(&[HEADER.load(Ordering::Relaxed), 0, keys.tuple]);
-        Draft { env, words }
+    pub fn new(env: Env<'a>, keys: SharedKeys<'a>, count: usize) -> Self {
+        let mut words = [0; BEFORE + MOST];
+        words[..BEFORE].copy_from_slice(&keys.head(count));
+        Draft {
+            env,
+            words,
+            used: BEFORE,
+        }
+    }
+
+    /// Adds a value, in the VM's order of the keys.
+    #[inline]
+    pub fn push(&mut self, value: ErlNifTerm) {
+        self.words[self.used] = word(value);
+        self.used += 1;
+    }
+
+    /// The map. It must have as many values as keys.
+    #[inline]
+    pub fn make(&self) -> Term<'a> {
+        debug_assert_eq!(self.used - BEFORE, self.words[1]);
+        // SAFETY: a map of this environment, as its layout is.
+        unsafe { Term::new(self.env, at(allocate(self.env, &self.words[..self.used]))) }
+    }
+}
+
+/// Maps with the same keys. Several are copied to the heap at once.
+pub struct Drafts<'a> {
+    env: Env<'a>,
+    head: [usize; BEFORE],
+    /// The words of one map.
+    size: usize,
+    words: Vec<usize>,
+    maps: Vec<ErlNifTerm>,
+}
+
+/// The most words that are copied at once, but for one map.
+const AT_ONCE: usize = 1024;
+
+impl<'a> Drafts<'a> {
+    /// So many maps, each with so many keys.
+    pub fn new(env: Env<'a>, keys: SharedKeys<'a>, count: usize, length: usize) -> Self {
+        let size = BEFORE + count;
+        let at_once = (AT_ONCE / size).clamp(1, length.max(1));
+        Drafts {
+            env,
+            head: keys.head(count),
+            size,
+            words: Vec::with_capacity(at_once * size),
+            maps: Vec::with_capacity(length),
+        }
+    }
+
+    /// Begins a map, whose values follow. The last one must have as many values as keys.
+    #[inline]
+    pub fn begin(&mut self) {
+        if self.words.len() + self.size > self.words.capacity() {
+            self.make();
+        }
+        self.words.extend_from_slice(&self.head);
     }
 
     /// Adds a value, in the VM's order of the keys.
@@ -161,12 +224,22 @@ impl<'a> Draft<'a> {
         self.words.push(word(value));
     }
 
-    /// The map. It must have as many values as keys.
-    #[inline]
-    pub fn make(mut self) -> Term<'a> {
-        self.words[1] = self.words.len() - BEFORE;
-        // SAFETY: a map of this environment, as its layout is.
-        unsafe { Term::new(self.env, at(allocate(self.env, &self.words))) }
+    fn make(&mut self) {
+        if self.words.is_empty() {
+            return;
+        }
+        debug_assert!(self.words.len().is_multiple_of(self.size));
+        let copy = allocate(self.env, &self.words).cast_const();
+        let starts = (0..self.words.len()).step_by(self.size);
+        self.maps
+            .extend(starts.map(|start| at(copy.wrapping_add(start))));
+        self.words.clear();
+    }
+
+    /// The maps.
+    pub fn finish(mut self) -> Vec<ErlNifTerm> {
+        self.make();
+        self.maps
     }
 }
 
@@ -242,19 +315,37 @@ fn is_made(env: Env, size: usize) -> bool {
         return false;
     };
     let shared = keys.copy(env);
-    [0, 1_000].into_iter().all(|first| {
-        let values: Vec<_> = (first..).take(size).map(|n| integer(env, n)).collect();
-        let mut draft = Draft::new(env, shared);
+    let values = |first| (first..).take(size).map(|n| integer(env, n));
+    let ordered = |first| {
+        let values: Vec<_> = values(first).collect();
         keys.order
             .iter()
-            .for_each(|field| draft.push(values[usize::from(*field)]));
-        let made = draft.make();
+            .map(move |field| values[usize::from(*field)])
+    };
+    let is_right = |made: Term, first| {
+        let values: Vec<_> = values(first).collect();
         by_interface(env, &names, &values).is_some_and(|map| is_same(made, map))
             && names
                 .iter()
                 .zip(&values)
                 .all(|(name, value)| has(made, *name, *value))
-    })
+    };
+    let mut one = Draft::new(env, shared, size);
+    ordered(0).for_each(|value| one.push(value));
+    let mut several = Drafts::new(env, shared, size, 2);
+    for first in [1, 1_000] {
+        several.begin();
+        ordered(first).for_each(|value| several.push(value));
+    }
+    // SAFETY: maps of this environment.
+    let several = several
+        .finish()
+        .into_iter()
+        .map(|map| unsafe { Term::new(env, map) });
+    is_right(one.make(), 0)
+        && several
+            .zip([1, 1_000])
+            .all(|(map, first)| is_right(map, first))
 }
 
 fn is_same(one: Term, other: Term) -> bool {

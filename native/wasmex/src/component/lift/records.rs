@@ -2,8 +2,8 @@
 
 use super::Lifter;
 use crate::component::mapping::Mapping;
-use crate::component::types::shape::Record;
-use crate::vm::small_map::{self, Draft, Keys, SharedKeys};
+use crate::component::types::shape::{Item, Kind, Record};
+use crate::vm::small_map::{self, Draft, Drafts, Keys, SharedKeys};
 use rustler::sys::ErlNifTerm;
 use rustler::{Env, Term};
 use smallvec::SmallVec;
@@ -26,7 +26,7 @@ impl RecordKeys {
                 .fields
                 .iter()
                 .all(|field| field.name.atom(env, mapping).is_some());
-        if !are_lasting || !small_map::LAYOUT.is_used() {
+        if !are_lasting {
             return None;
         }
         let names = record
@@ -40,16 +40,18 @@ impl RecordKeys {
 
 impl<'e> Lifter<'_, 'e> {
     pub(super) fn record(&mut self, record: &Record, bytes: &[u8]) -> Result<Term<'e>> {
-        if small_map::LAYOUT.is_used()
-            && let Some(keys) = record.keys.get(record, self.env, self.mapping)
-        {
-            return self.small_record(record, keys, bytes);
+        if let Some(keys) = self.small_keys(record) {
+            let shared = self.shared_keys(record, keys);
+            let mut map = Draft::new(self.env, shared, keys.order.len());
+            for index in &keys.order {
+                map.push(self.field(&record.fields[usize::from(*index)].item, bytes)?);
+            }
+            return Ok(map.make());
         }
         let fields = || record.by_name.iter().map(|index| &record.fields[*index]);
         let mut values = SmallVec::<[ErlNifTerm; 32]>::new();
         for field in fields() {
-            let value = self.value(&field.item.shape, &bytes[field.item.offset..])?;
-            values.push(value.as_c_arg());
+            values.push(self.field(&field.item, bytes)?);
         }
         let (env, mapping) = (self.env, self.mapping);
         let names = self.key_lists.entry(std::ptr::from_ref(record));
@@ -62,13 +64,49 @@ impl<'e> Lifter<'_, 'e> {
             .ok_or_else(|| wasmtime::Error::msg("two fields of a record have one name"))
     }
 
-    fn small_record(&mut self, record: &Record, keys: &Keys, bytes: &[u8]) -> Result<Term<'e>> {
-        let mut map = Draft::new(self.env, self.shared_keys(record, keys));
-        for index in &keys.order {
-            let item = &record.fields[usize::from(*index)].item;
-            map.push(self.value(&item.shape, &bytes[item.offset..])?.as_c_arg());
+    /// Records one after the other, each of so many bytes; `None` if they are not small maps.
+    pub(super) fn records(
+        &mut self,
+        record: &Record,
+        bytes: &[u8],
+        size: usize,
+        length: usize,
+    ) -> Result<Option<Vec<ErlNifTerm>>> {
+        let Some(keys) = self.small_keys(record) else {
+            return Ok(None);
+        };
+        let items = keys.order.iter();
+        let items: SmallVec<[&Item; small_map::MOST]> = items
+            .map(|index| &record.fields[usize::from(*index)].item)
+            .collect();
+        let shared = self.shared_keys(record, keys);
+        let mut maps = Drafts::new(self.env, shared, items.len(), length);
+        for index in 0..length {
+            let bytes = &bytes[index * size..];
+            maps.begin();
+            for item in &items {
+                maps.push(self.field(item, bytes)?);
+            }
         }
-        Ok(map.make())
+        Ok(Some(maps.finish()))
+    }
+
+    /// A field's value. Most are numbers, which take less than a call.
+    #[inline]
+    fn field(&mut self, item: &Item, bytes: &[u8]) -> Result<ErlNifTerm> {
+        let bytes = &bytes[item.offset..];
+        let value = match item.shape.kind {
+            Kind::Number(number) => number.encode(self.env, bytes),
+            _ => self.value(&item.shape, bytes)?,
+        };
+        Ok(value.as_c_arg())
+    }
+
+    fn small_keys<'r>(&self, record: &'r Record) -> Option<&'r Keys> {
+        match small_map::LAYOUT.is_used() {
+            true => record.keys.get(record, self.env, self.mapping),
+            false => None,
+        }
     }
 
     fn shared_keys(&mut self, record: &Record, keys: &Keys) -> SharedKeys<'e> {

@@ -92,7 +92,20 @@ impl Number {
         }
     }
 
+    /// The bits of a small integer in the range of this integer type; `None` for others and if the VM's layout is not
+    /// used: see [`Number::decode`].
+    #[inline]
+    pub fn small(self, term: Term) -> Option<u64> {
+        let value = layout::small(term)?;
+        let fits = match self {
+            Number::F32 | Number::F64 => false,
+            _ => self.range().contains(&value),
+        };
+        fits.then_some(value as u64)
+    }
+
     /// The range of this integer type, within signed 64-bit integers.
+    #[inline]
     pub fn range(self) -> RangeInclusive<i64> {
         match self {
             Number::S8 => i64::from(i8::MIN)..=i64::from(i8::MAX),
@@ -172,11 +185,13 @@ impl Number {
     }
 
     /// The number in these bytes as a term.
+    #[inline]
     pub fn encode<'a>(self, env: Env<'a>, bytes: &[u8]) -> Term<'a> {
         self.encode_bits(env, read(bytes, self.size()))
     }
 
     /// The number in the low bits as a term.
+    #[inline]
     pub fn encode_bits<'a>(self, env: Env<'a>, bits: u64) -> Term<'a> {
         let value = match self {
             Number::S8 => i64::from(bits as i8),

@@ -116,18 +116,17 @@ impl Field {
         Some(entries[place].1)
     }
 
-    /// The same in a small map.
-    #[inline]
-    pub fn find_in(&self, env: Env, map: &SmallMap) -> Option<ErlNifTerm> {
+    /// Its place in a map with as many keys.
+    pub fn place_in(&self, env: Env, map: SmallMap) -> Option<usize> {
         // SAFETY: a key of the map, of the same environment.
         let is = |key: &ErlNifTerm| self.name.is(unsafe { Term::new(env, *key) });
-        let place = self.place.load(Ordering::Relaxed);
-        if map.keys.get(place).is_some_and(is) {
-            return map.values.get(place).copied();
+        let last = self.place.load(Ordering::Relaxed);
+        if map.keys.get(last).is_some_and(is) {
+            return Some(last);
         }
         let place = map.keys.iter().position(is)?;
         self.place.store(place, Ordering::Relaxed);
-        map.values.get(place).copied()
+        Some(place)
     }
 
     fn position(&self, entries: &[(Term, Term)]) -> Option<usize> {

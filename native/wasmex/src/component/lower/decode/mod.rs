@@ -3,10 +3,12 @@
 mod cases;
 mod integers;
 mod lists;
+mod places;
 mod records;
 mod resources;
 mod scalars;
 
+use crate::component::lower::decode::places::Places;
 use crate::component::lower::image::Image;
 use crate::component::mapping::Mapping;
 use crate::component::problem::{Checked, Problem, ProblemKind};
@@ -32,6 +34,8 @@ pub struct Decoder<'d> {
     pub may_move: bool,
     /// What may still be decoded on a normal scheduler.
     left: usize,
+    /// Where the fields of records are in maps.
+    places: Places,
 }
 
 /// Numbers in lists, in bytes, that are decoded and copied to the guest in a millisecond.
@@ -51,6 +55,7 @@ impl<'d> Decoder<'d> {
             store,
             may_move: false,
             left: NUMBERS,
+            places: Places::default(),
         }
     }
 

@@ -2,14 +2,12 @@
 
 use super::Decoder;
 use crate::component::problem::{Checked, Problem, ProblemKind, Step};
-use crate::component::types::shape::{Field, Shape};
+use crate::component::types::shape::{Field, Kind, Shape};
 use crate::vm::atoms;
-use crate::vm::small_map::{self, SmallMap};
+use crate::vm::small_map::SmallMap;
 use crate::vm::terms::{self, Entries};
 use crate::vm::weight;
-use rustler::sys::ErlNifTerm;
 use rustler::{Atom, Env, Term};
-use smallvec::SmallVec;
 
 impl Decoder<'_> {
     /// Writes a record.
@@ -56,23 +54,21 @@ impl Decoder<'_> {
         blob: usize,
         at: usize,
     ) -> Checked<bool> {
-        let is_struct =
-            map.keys.len() == fields.len() + 1 && map.keys.contains(&atoms::struct_().as_c_arg());
-        if !is_struct && map.keys.len() != fields.len() {
+        let Some(places) = self.places.of(env, map, fields) else {
             return Ok(false);
-        }
-        let mut found = SmallVec::<[ErlNifTerm; small_map::MOST]>::new();
-        for field in fields {
-            match field.find_in(env, &map) {
-                Some(value) => found.push(value),
-                None => return Ok(false),
-            }
-        }
-        for (field, value) in fields.iter().zip(found) {
+        };
+        for (field, place) in fields.iter().zip(places) {
             // SAFETY: a value of the map, of the same environment.
-            let value = unsafe { Term::new(env, value) };
-            self.value(value, &field.item.shape, blob, at + field.item.offset)
-                .map_err(|problem| problem.at(Step::Field(field.name.text.clone())))?;
+            let value = unsafe { Term::new(env, map.values[usize::from(place)]) };
+            let at = at + field.item.offset;
+            match field.item.shape.kind {
+                Kind::Number(number) if let Some(bits) = number.small(value) => {
+                    self.write(blob, at, bits, number.size());
+                }
+                _ => self
+                    .value(value, &field.item.shape, blob, at)
+                    .map_err(|problem| problem.at(Step::Field(field.name.text.clone())))?,
+            }
         }
         Ok(true)
     }

@@ -19,10 +19,11 @@ use crate::component::types::scalar;
 use crate::component::types::shape::{Cases, Kind, Record, Shape};
 use crate::component::types::weight::{LIST_CELL, MAP_ENTRY};
 use crate::vm::atoms;
+use crate::vm::heap_binary;
 use crate::vm::small_map::{self, SharedKeys};
 use crate::vm::terms;
 use rustler::sys::ErlNifTerm;
-use rustler::{Encoder, Env, NewBinary, Term};
+use rustler::{Encoder, Env, Term};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use wasmtime::Result;
@@ -133,15 +134,13 @@ impl<'m, 'e> Lifter<'m, 'e> {
         if let Some(term) = self.names.get(name) {
             return term;
         }
-        let term = (*name.text).encode(self.env);
+        let term = name.string(self.env);
         self.names.insert(name, term);
         term
     }
 
     fn binary(&self, bytes: &[u8]) -> Term<'e> {
-        let mut binary = NewBinary::new(self.env, bytes.len());
-        binary.as_mut_slice().copy_from_slice(bytes);
-        binary.into()
+        heap_binary::make(self.env, bytes)
     }
 
     /// UTF-8 is copied, other encodings are converted.

@@ -5,7 +5,7 @@
 
 use crate::vm::layout::{Layout, term, word};
 use crate::vm::terms;
-use rustler::sys::{ErlNifTerm, enif_make_sub_binary};
+use rustler::sys::{ErlNifTerm, enif_make_sub_binary, enif_make_tuple_from_array};
 use rustler::{Encoder, Env, Term};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -41,8 +41,7 @@ pub fn at(address: *const usize) -> ErlNifTerm {
 
 /// The bytes of a name, to be compared with binaries word by word.
 pub struct Spelling {
-    header: usize,
-    size: usize,
+    /// As a short binary: the header, the size, and the bytes.
     words: Box<[usize]>,
     /// The bits of the last word that are part of the name; the VM leaves the others as they were.
     last: usize,
@@ -51,21 +50,24 @@ pub struct Spelling {
 impl Spelling {
     /// Of a name. The layout must have been checked.
     pub fn new(text: &str) -> Self {
-        let chunks = text.as_bytes().chunks(WORD);
-        let words: Box<[usize]> = chunks
-            .map(|chunk| {
-                let mut word = [0; WORD];
-                word[..chunk.len()].copy_from_slice(chunk);
-                usize::from_le_bytes(word)
-            })
-            .collect();
-        let unused = (words.len() * WORD - text.len()) as u32 * 8;
+        let bytes = words_with(text.as_bytes());
+        let unused = (bytes.len() * WORD - text.len()) as u32 * 8;
+        let size = text.len() << SHIFT.load(Ordering::Relaxed);
         Spelling {
-            header: header(words.len()),
-            size: text.len() << SHIFT.load(Ordering::Relaxed),
+            words: [header(bytes.len()), size]
+                .into_iter()
+                .chain(bytes)
+                .collect(),
             last: usize::MAX.checked_shr(unused).unwrap_or(0),
-            words,
         }
+    }
+
+    /// The name as a term. `None` if it is made in another way.
+    pub fn make<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
+        let is_short = self.words.len() <= 2 + LONGEST / WORD;
+        // SAFETY: a short binary of this environment, as its layout is.
+        (is_short && LAYOUT.is_used())
+            .then(|| unsafe { Term::new(env, at(allocate(env, &self.words))) })
     }
 
     /// Whether a term is a binary with these bytes; `None` if that is to be found in another way.
@@ -77,23 +79,69 @@ impl Spelling {
         let at = address(word(of))?;
         // SAFETY: a term with a header; a short binary has its size and as many words as the header says.
         unsafe {
-            if *at != self.header {
+            let [header, size, bytes @ ..] = &*self.words else {
+                return None;
+            };
+            if *at != *header {
                 return is_short(*at).then_some(false);
             }
-            let Some((last, others)) = self.words.split_last() else {
-                return Some(*at.add(1) == self.size);
+            if *at.add(1) != *size {
+                return Some(false);
+            }
+            let Some((last, others)) = bytes.split_last() else {
+                return Some(true);
             };
-            let bytes = at.add(2);
-            let same = others
-                .iter()
-                .enumerate()
-                .all(|(index, word)| *bytes.add(index) == *word);
-            Some(
-                same && *at.add(1) == self.size
-                    && (*bytes.add(others.len()) ^ last) & self.last == 0,
-            )
+            let found = at.add(2);
+            let mut same = (*found.add(others.len()) ^ last) & self.last == 0;
+            for (index, word) in others.iter().enumerate() {
+                same = same && *found.add(index) == *word;
+            }
+            Some(same)
         }
     }
+}
+
+/// A binary with a copy of these bytes.
+#[inline]
+pub fn make<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
+    if bytes.len() > LONGEST || !LAYOUT.is_used() {
+        return terms::binary(env, bytes);
+    }
+    let mut words = [0_usize; 2 + LONGEST / WORD];
+    let count = bytes.len().div_ceil(WORD);
+    words[0] = header(count);
+    words[1] = bytes.len() << SHIFT.load(Ordering::Relaxed);
+    // SAFETY: room for the longest short binary; bytes need no alignment.
+    unsafe {
+        let room = words[2..].as_mut_ptr().cast::<u8>();
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), room, bytes.len());
+        Term::new(env, at(allocate(env, &words[..2 + count])))
+    }
+}
+
+/// Copies these words, the first of which is a header, to an environment's heap.
+///
+/// The VM only has this function for making terms of any length without looking at their contents. It collects no
+/// garbage while a NIF runs, so the header can be written after it.
+#[inline]
+pub fn allocate(env: Env, words: &[usize]) -> *mut usize {
+    let count = (words.len() - 1) as u32;
+    // SAFETY: words of the stated number, copied behind the new tuple's header.
+    unsafe {
+        let tuple = enif_make_tuple_from_array(env.as_c_arg(), words[1..].as_ptr().cast(), count);
+        let copy = address(word(tuple)).unwrap_or(std::ptr::null()).cast_mut();
+        *copy = words[0];
+        copy
+    }
+}
+
+fn words_with(bytes: &[u8]) -> Vec<usize> {
+    let chunks = bytes.chunks(WORD).map(|chunk| {
+        let mut word = [0; WORD];
+        word[..chunk.len()].copy_from_slice(chunk);
+        usize::from_le_bytes(word)
+    });
+    chunks.collect()
 }
 
 fn header(words: usize) -> usize {

@@ -3,7 +3,7 @@
 //! Maps made from records of one type share the tuple, as maps made in one place of a program do, so that their keys
 //! are neither compared nor copied. The first tuple is made by the VM, which sorts it. See `layout.rs`.
 
-use crate::vm::heap_binary::{self, address, at};
+use crate::vm::heap_binary::{self, address, allocate, at};
 use crate::vm::layout::{Layout, word};
 use rustler::sys::{
     ErlNifHash, ErlNifTerm, enif_compare, enif_get_map_value, enif_hash, enif_make_int64,
@@ -240,22 +240,6 @@ impl<'a> Drafts<'a> {
     pub fn finish(mut self) -> Vec<ErlNifTerm> {
         self.make();
         self.maps
-    }
-}
-
-/// Copies these words, the first of which is a header, to an environment's heap.
-///
-/// The VM only has this function for making terms of any length without looking at their contents. It collects no
-/// garbage while a NIF runs, so the header can be written after it.
-#[inline]
-fn allocate(env: Env, words: &[usize]) -> *mut usize {
-    let count = (words.len() - 1) as u32;
-    // SAFETY: words of the stated number, copied behind the new tuple's header.
-    unsafe {
-        let tuple = enif_make_tuple_from_array(env.as_c_arg(), words[1..].as_ptr().cast(), count);
-        let copy = address(word(tuple)).unwrap_or(std::ptr::null()).cast_mut();
-        *copy = words[0];
-        copy
     }
 }
 

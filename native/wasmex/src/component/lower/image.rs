@@ -86,6 +86,9 @@ pub struct Hosted {
 /// The bytes of a blob. Arguments up to this size need no allocation.
 pub type Bytes = SmallVec<[u8; 64]>;
 
+/// Room for the first copied bytes and those after them.
+const FIRST: usize = 128;
+
 /// Longer binaries are referenced, not copied.
 const SMALL: usize = 256;
 
@@ -131,6 +134,9 @@ impl Image {
     /// Adds a copy of bytes.
     pub fn text(&mut self, bytes: &[u8]) -> Chunk {
         let start = self.arena.len() as u32;
+        if self.arena.capacity() == 0 {
+            self.arena.reserve(FIRST.max(bytes.len()));
+        }
         self.arena.extend_from_slice(bytes);
         Chunk::Arena {
             start,

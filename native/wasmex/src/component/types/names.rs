@@ -35,8 +35,13 @@ impl Name {
 
     /// Its atom, or else a string.
     pub fn encode<'a>(&self, env: Env<'a>, mapping: Mapping) -> Term<'a> {
-        self.atom(env, mapping)
-            .unwrap_or_else(|| (*self.text).encode(env))
+        self.atom(env, mapping).unwrap_or_else(|| self.string(env))
+    }
+
+    /// It as a string.
+    pub fn string<'a>(&self, env: Env<'a>) -> Term<'a> {
+        let short = self.spelling.make(env);
+        short.unwrap_or_else(|| (*self.text).encode(env))
     }
 
     /// The atom it is returned as, if any.

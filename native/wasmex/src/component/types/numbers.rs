@@ -92,18 +92,6 @@ impl Number {
         }
     }
 
-    /// The bits of a small integer in the range of this integer type; `None` for others and if the VM's layout is not
-    /// used: see [`Number::decode`].
-    #[inline]
-    pub fn small(self, term: Term) -> Option<u64> {
-        let value = layout::small(term)?;
-        let fits = match self {
-            Number::F32 | Number::F64 => false,
-            _ => self.range().contains(&value),
-        };
-        fits.then_some(value as u64)
-    }
-
     /// The range of this integer type, within signed 64-bit integers.
     #[inline]
     pub fn range(self) -> RangeInclusive<i64> {

@@ -4,7 +4,8 @@
 
 use crate::component::internal::InterfaceType;
 use crate::component::types::numbers::Number;
-use rustler::{Encoder, Env, NewBinary, Term};
+use crate::vm::heap_binary;
+use rustler::{Encoder, Env, Term};
 use wasmtime::{Error, Result};
 
 /// The type of such values.
@@ -80,7 +81,5 @@ pub fn character<'a>(env: Env<'a>, code: u32) -> Result<Term<'a>> {
         .ok_or_else(|| Error::msg(format!("{code:#x} is not a Unicode scalar value")))?;
     let mut buffer = [0; 4];
     let bytes = character.encode_utf8(&mut buffer).as_bytes();
-    let mut binary = NewBinary::new(env, bytes.len());
-    binary.as_mut_slice().copy_from_slice(bytes);
-    Ok(binary.into())
+    Ok(heap_binary::make(env, bytes))
 }

@@ -4,6 +4,7 @@ use super::Decoder;
 use crate::component::problem::{Checked, Problem, ProblemKind, Step};
 use crate::component::types::shape::{Case, Cases, Kind, Shape};
 use crate::vm::atoms;
+use crate::vm::small_map::SmallMap;
 use crate::vm::terms;
 use crate::vm::weight;
 use rustler::{Atom, Term};
@@ -139,12 +140,22 @@ impl Decoder<'_> {
                 names: names.iter().map(|name| name.text.to_string()).collect(),
             })),
         };
-        if let Some(entries) = terms::entries(term) {
+        let env = term.get_env();
+        let mut entry = |name: Term, value: Term| {
+            let on = value
+                .decode::<bool>()
+                .map_err(|_| Problem::kind("bool", value))?;
+            set(name, on)
+        };
+        if let Some(map) = SmallMap::of(term) {
+            for (name, value) in map.keys.iter().zip(map.values) {
+                // SAFETY: terms of the same environment as their map.
+                let (name, value) = unsafe { (Term::new(env, *name), Term::new(env, *value)) };
+                entry(name, value)?;
+            }
+        } else if let Some(entries) = terms::entries(term) {
             for (name, value) in entries {
-                let on = value
-                    .decode::<bool>()
-                    .map_err(|_| Problem::kind("bool", value))?;
-                set(name, on)?;
+                entry(name, value)?;
             }
         } else if let Some((iterator, _)) = terms::list(term) {
             for name in iterator {

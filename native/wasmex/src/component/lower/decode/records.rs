@@ -7,7 +7,7 @@ use crate::vm::atoms;
 use crate::vm::small_map::SmallMap;
 use crate::vm::terms::{self, Entries};
 use crate::vm::weight;
-use rustler::{Atom, Env, Term};
+use rustler::{Atom, Term};
 
 impl Decoder<'_> {
     /// Writes a record.
@@ -18,11 +18,35 @@ impl Decoder<'_> {
         blob: usize,
         at: usize,
     ) -> Checked<()> {
-        if let Some(map) = SmallMap::of(term)
-            && self.small_record(term.get_env(), map, fields, blob, at)?
-        {
-            return Ok(());
+        let env = term.get_env();
+        let Some(map) = SmallMap::of(term) else {
+            return self.any_record(term, fields, blob, at);
+        };
+        let Some(places) = self.places.of(env, map, fields) else {
+            return self.any_record(term, fields, blob, at);
+        };
+        for (field, place) in fields.iter().zip(&places) {
+            // SAFETY: a value of the map, of the same environment.
+            let value = unsafe { Term::new(env, map.values[usize::from(*place)]) };
+            let at = at + field.item.offset;
+            match field.item.shape.kind {
+                Kind::Number(number) if let Some(bits) = number.small(value) => {
+                    self.write(blob, at, bits, number.size());
+                }
+                _ => self.field(value, field, blob, at)?,
+            }
         }
+        Ok(())
+    }
+
+    fn field(&mut self, value: Term, field: &Field, blob: usize, at: usize) -> Checked<()> {
+        self.value(value, &field.item.shape, blob, at)
+            .map_err(|problem| problem.at(Step::Field(field.name.text.clone())))
+    }
+
+    /// Writes a record from any map.
+    #[inline(never)]
+    fn any_record(&mut self, term: Term, fields: &[Field], blob: usize, at: usize) -> Checked<()> {
         let Some(entries) = terms::entries(term) else {
             return Err(Problem::kind("record", term));
         };
@@ -34,43 +58,13 @@ impl Decoder<'_> {
         for field in fields {
             if let Some(value) = find(field, &entries) {
                 found += 1;
-                self.value(value, &field.item.shape, blob, at + field.item.offset)
-                    .map_err(|problem| problem.at(Step::Field(field.name.text.clone())))?;
+                self.field(value, field, blob, at + field.item.offset)?;
             }
         }
         if found == fields.len() && (self.mapping.lenient || entries.len() == found) {
             return Ok(());
         }
         self.fields(&entries, fields)
-    }
-
-    /// Writes a record from a map, in place, that has a key for each field and no others, except that of a struct.
-    /// False if it has not.
-    fn small_record(
-        &mut self,
-        env: Env,
-        map: SmallMap,
-        fields: &[Field],
-        blob: usize,
-        at: usize,
-    ) -> Checked<bool> {
-        let Some(places) = self.places.of(env, map, fields) else {
-            return Ok(false);
-        };
-        for (field, place) in fields.iter().zip(places) {
-            // SAFETY: a value of the map, of the same environment.
-            let value = unsafe { Term::new(env, map.values[usize::from(place)]) };
-            let at = at + field.item.offset;
-            match field.item.shape.kind {
-                Kind::Number(number) if let Some(bits) = number.small(value) => {
-                    self.write(blob, at, bits, number.size());
-                }
-                _ => self
-                    .value(value, &field.item.shape, blob, at)
-                    .map_err(|problem| problem.at(Step::Field(field.name.text.clone())))?,
-            }
-        }
-        Ok(true)
     }
 
     /// Names the missing fields and the unknown keys.

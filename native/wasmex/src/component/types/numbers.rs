@@ -214,6 +214,7 @@ fn not_integer(term: Term) -> NoNumber {
 }
 
 /// Up to eight bytes, little-endian.
+#[inline]
 pub fn read(bytes: &[u8], size: usize) -> u64 {
     match (size, bytes) {
         (1, [a, ..]) => u64::from(*a),
@@ -228,10 +229,13 @@ pub fn read(bytes: &[u8], size: usize) -> u64 {
 }
 
 /// Writes the low `size` bytes, least significant first.
+#[inline]
 pub fn write(bytes: &mut [u8], value: u64, size: usize) {
     match size {
         1 => bytes[0] = value as u8,
+        2 => bytes[..2].copy_from_slice(&(value as u16).to_le_bytes()),
         4 => bytes[..4].copy_from_slice(&(value as u32).to_le_bytes()),
+        8 => bytes[..8].copy_from_slice(&value.to_le_bytes()),
         _ => bytes[..size].copy_from_slice(&value.to_le_bytes()[..size]),
     }
 }

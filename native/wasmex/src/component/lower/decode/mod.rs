@@ -101,8 +101,10 @@ impl<'d> Decoder<'d> {
         }
     }
 
+    #[inline]
     fn write(&mut self, blob: usize, at: usize, bits: u64, size: usize) {
-        numbers::write(&mut self.image.blobs[blob].bytes[at..], bits, size);
+        let bytes: &mut [u8] = &mut self.image.blobs[blob].bytes;
+        numbers::write(&mut bytes[at..], bits, size);
     }
 }
 

@@ -36,7 +36,7 @@ defmodule Wasmex.Components do
 
   use GenServer
 
-  alias Wasmex.{Compat, Engine, Error, Native, Server, Utils}
+  alias Wasmex.{Compat, Engine, Error, Native, Server, Telemetry, Utils}
   alias Wasmex.Compiler.Loader
   alias Wasmex.Call.Timeout
   alias Wasmex.Components.{Component, Imports, Instance, Path, Store, ValueFormat, Template}
@@ -299,9 +299,13 @@ defmodule Wasmex.Components do
     bits = ValueFormat.bits(%{value_format: format, lists: lists, bytes: nil})
     extensible? = format == :compat
 
-    fn instance, path, params, timeout, caller ->
-      Process.put(:"$callers", [caller])
-      Instance.begin(instance, path, params, timeout, bits, extensible?)
+    fn instance, path, params, timeout, caller, via ->
+      if via == :unobserved and Telemetry.on?(:call) do
+        :observed
+      else
+        Process.put(:"$callers", [caller])
+        Instance.begin(instance, path, params, timeout, bits, extensible?)
+      end
     end
   end
 

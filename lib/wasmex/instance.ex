@@ -101,7 +101,8 @@ defmodule Wasmex.Instance do
     end
 
     call = Call.new(store, opts.timeout, Context.of(), again)
-    instance = of(store_or_caller, fn -> Native.module_name(module.resource) end)
+    name = if Telemetry.names?(), do: Native.module_name(module.resource)
+    instance = of(store_or_caller, name)
     span = Telemetry.start(:instantiate, metadata(instance))
 
     with {:ok, resource} <- Telemetry.stop(span, Call.run(call)),
@@ -109,12 +110,9 @@ defmodule Wasmex.Instance do
   end
 
   @doc false
-  # Prepares an instance in this store. Its module's name is looked up when needed.
-  @spec of(StoreOrCaller.t(), (() -> String.t() | nil)) :: t()
-  def of(%{tags: tags}, name) do
-    name = if Telemetry.on?(:call) or Telemetry.on?(:instantiate), do: name.()
-    %__MODULE__{tags: tags, module: name}
-  end
+  # Prepares an instance in this store, of a module with this name.
+  @spec of(StoreOrCaller.t(), String.t() | nil) :: t()
+  def of(%{tags: tags}, name), do: %__MODULE__{tags: tags, module: name}
 
   @doc false
   # Its metadata for telemetry.
@@ -154,15 +152,12 @@ defmodule Wasmex.Instance do
   # The fast path: no options to check, and most calls finish in their first slice.
   def call(%__MODULE__{resource: resource} = instance, name, params, [])
       when is_binary(name) and is_list(params) do
-    if Telemetry.on?(:call) do
-      spanned(instance, name, params, timeout: :infinity)
-    else
-      case Native.instance_call(resource, name, params, nil, nil) do
-        {:ok, _} = ok -> ok
-        {:error, {:value, _}} = error -> terms_or_error(error, instance, name, params)
-        {:error, {:arity, _}} = error -> terms_or_error(error, instance, name, params)
-        step -> drive(step, instance, name, params, nil, :infinity)
-      end
+    case Native.instance_call(resource, name, params, nil, :unobserved) do
+      {:ok, _} = ok -> ok
+      {:error, {:value, _}} = error -> terms_or_error(error, instance, name, params)
+      {:error, {:arity, _}} = error -> terms_or_error(error, instance, name, params)
+      :observed -> spanned(instance, name, params, timeout: :infinity)
+      step -> drive(step, instance, name, params, nil, :infinity)
     end
   end
 
@@ -299,24 +294,33 @@ defmodule Wasmex.Instance do
 
   @doc false
   # The first step of a call, for the server, which drives it itself. With the integers of Wasmex 0.15. `caller` is the
-  # process that the call is for.
-  @spec begin_compat(t(), String.t(), list() | Terms.t(), timeout(), pid()) :: Call.outcome()
+  # process that the call is for. With `:unobserved` it returns `:observed`, and does nothing, if telemetry wants a span.
+  @spec begin_compat(t(), String.t(), list() | Terms.t(), timeout(), pid(), :unobserved | nil) ::
+          Call.outcome() | :observed
   def begin_compat(
         %__MODULE__{resource: resource} = instance,
         name,
         %Terms{} = terms,
         timeout,
-        caller
+        caller,
+        via
       ) do
-    again = Terms.begin(resource, name, terms, nil)
-    advance(again.(), again, instance, timeout, caller)
+    if via == :unobserved and Telemetry.on?(:call) do
+      :observed
+    else
+      again = Terms.begin(resource, name, terms, nil)
+      advance(again.(), again, instance, timeout, caller)
+    end
   end
 
-  def begin_compat(%__MODULE__{resource: resource} = instance, name, params, timeout, caller) do
+  def begin_compat(%__MODULE__{resource: resource} = instance, name, params, timeout, caller, via) do
     with :ok <- Compat.signed(instance, name, params) do
-      case Native.instance_call(resource, name, params, nil, nil) do
+      case Native.instance_call(resource, name, params, nil, via) do
         {:ok, _} = ok ->
           {:done, ok}
+
+        :observed ->
+          :observed
 
         step ->
           again = fn -> Native.instance_call(resource, name, params, nil, nil) end

@@ -147,7 +147,11 @@ defmodule Wasmex.Native do
   def instance_new(_store, _module, _declarations, _functions, _links, _via), do: error()
   @spec instance_from_template(reference(), reference(), non_neg_integer() | nil, via()) :: step()
   def instance_from_template(_store, _template, _fuel, _via), do: error()
-  @spec instance_call(reference(), term(), term(), non_neg_integer() | nil, via()) :: step()
+  @spec instance_observe_calls(boolean()) :: :ok
+  def instance_observe_calls(_wanted), do: error()
+
+  @spec instance_call(reference(), term(), term(), non_neg_integer() | nil, via() | :unobserved) ::
+          step() | :observed
   def instance_call(_instance, _name, _params, _fuel, _via), do: error()
   @spec instance_call_bits(reference(), term(), term(), non_neg_integer() | nil, via()) :: step()
   def instance_call_bits(_instance, _name, _params, _fuel, _via), do: error()

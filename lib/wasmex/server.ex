@@ -16,8 +16,9 @@ defmodule Wasmex.Server do
             # Whether this process created the store, and closes it at the end.
             owned?: false,
             # Functions to begin a call and to format its result, for modules or components. Imports run here: before one
-            # does, the caller is put in `$callers`, as in a Task.
-            begin: &Instance.begin_compat/5,
+            # does, the caller is put in `$callers`, as in a Task. With `:unobserved`, *begin* may return `:observed`: it
+            # wants a span of telemetry first.
+            begin: &Instance.begin_compat/6,
             format_reply: &Compat.call/3,
             # Whether to reply on a timeout. Callers of the 0.15 API have exited by then.
             reply_on_timeout?: false,
@@ -53,20 +54,34 @@ defmodule Wasmex.Server do
   defp begin(server, {caller, _tag} = from, name, params, timeout) do
     server = if server.prepare, do: prepare(server, caller, timeout), else: server
 
-    span = if Telemetry.on?(:call), do: Telemetry.start(:call, metadata(server.instance, name))
+    case first_step(server, caller, name, params, timeout, :unobserved) do
+      {:done, {:ok, _} = ok} ->
+        {:reply, server.format_reply.(ok, server.instance, name), server}
 
-    case first_step(server, caller, name, params, timeout) do
-      {:done, result} ->
-        Telemetry.stop(span, result)
+      :observed ->
+        span = Telemetry.start(:call, metadata(server.instance, name))
+        begun(server, from, name, span, first_step(server, caller, name, params, timeout, nil))
 
-        if unwanted?(result, server),
-          do: {:noreply, server},
-          else: {:reply, server.format_reply.(result, server.instance, name), server}
+      # Refused before the guest was asked, so there is no span yet.
+      {:done, _error} = outcome ->
+        span = Telemetry.start(:call, metadata(server.instance, name))
+        begun(server, from, name, span, outcome)
 
       outcome ->
-        {:noreply, server |> start(from, name, span, outcome) |> handle_step(outcome)}
+        begun(server, from, name, nil, outcome)
     end
   end
+
+  defp begun(server, _from, name, span, {:done, result}) do
+    Telemetry.stop(span, result)
+
+    if unwanted?(result, server),
+      do: {:noreply, server},
+      else: {:reply, server.format_reply.(result, server.instance, name), server}
+  end
+
+  defp begun(server, from, name, span, outcome),
+    do: {:noreply, server |> start(from, name, span, outcome) |> handle_step(outcome)}
 
   defp prepare(server, caller, timeout) do
     Process.put(:"$callers", [caller])
@@ -78,7 +93,7 @@ defmodule Wasmex.Server do
   defp metadata(instance, path),
     do: %{instance: instance, function: Enum.join(path, "#"), tags: instance.tags}
 
-  defp first_step(_server, _caller, _name, params, _timeout)
+  defp first_step(_server, _caller, _name, params, _timeout, _via)
        when not is_list(params) and not is_struct(params, Terms),
        do:
          {:done,
@@ -86,8 +101,8 @@ defmodule Wasmex.Server do
            %Error{reason: :params, details: %{message: "could not load 'function params'"}}}}
 
   # Invalid arguments are an error of the caller and must not end the server.
-  defp first_step(server, caller, name, params, timeout) do
-    server.begin.(server.instance, name, params, timeout, caller)
+  defp first_step(server, caller, name, params, timeout, via) do
+    server.begin.(server.instance, name, params, timeout, caller, via)
   rescue
     error in [ArgumentError, ErlangError, FunctionClauseError] ->
       message = "#{inspect(name, limit: 5)} cannot be called: #{Exception.message(error)}"

@@ -134,7 +134,16 @@ defmodule Wasmex.Telemetry do
 
     handler = opts.handler || default_handler()
     enabled = :persistent_term.get(__MODULE__, %{})
-    :persistent_term.put(__MODULE__, Map.merge(enabled, Map.new(spans, &{&1, handler})))
+    put(Map.merge(enabled, Map.new(spans, &{&1, handler})), enabled)
+  end
+
+  # The native side is told whether calls have spans, so that those without need not ask.
+  defp put(enabled, before) do
+    :persistent_term.put(__MODULE__, enabled)
+
+    if Map.has_key?(enabled, :call) != Map.has_key?(before, :call),
+      do: Wasmex.Native.instance_observe_calls(on?(:call)),
+      else: :ok
   end
 
   defp known!(spans) do
@@ -155,7 +164,7 @@ defmodule Wasmex.Telemetry do
   def disable(spans \\ @spans) do
     known!(spans)
     enabled = :persistent_term.get(__MODULE__, %{})
-    :persistent_term.put(__MODULE__, Map.drop(enabled, spans))
+    put(Map.drop(enabled, spans), enabled)
   end
 
   @doc """
@@ -201,6 +210,14 @@ defmodule Wasmex.Telemetry do
   @doc false
   @spec on?(span()) :: boolean()
   def on?(span), do: is_map_key(:persistent_term.get(__MODULE__, %{}), span)
+
+  @doc false
+  # Whether instances need the names of their modules, for spans.
+  @spec names?() :: boolean()
+  def names? do
+    enabled = :persistent_term.get(__MODULE__, %{})
+    is_map_key(enabled, :call) or is_map_key(enabled, :instantiate)
+  end
 
   @doc false
   # Starts a span and returns the argument for `stop/3`, or `nil` if the span is disabled.

@@ -40,8 +40,9 @@ defmodule Wasmex.Template do
     {store, via} = StoreOrCaller.split(store_or_caller)
     %{fuel: fuel, timeout: timeout} = Options.new!(opts, @options)
 
-    instance = Instance.of(store_or_caller, fn -> name(template) end)
-    span = Telemetry.start(:instantiate, Instance.metadata(instance))
+    observed? = Telemetry.names?()
+    instance = Instance.of(store_or_caller, if(observed?, do: name(template)))
+    span = if observed?, do: Telemetry.start(:instantiate, Instance.metadata(instance))
 
     case Native.instance_from_template(store, template, fuel, via) do
       {:ok, resource} ->

@@ -151,6 +151,17 @@ fn text<'a>(name: &'a Binary<'_>) -> &'a str {
     std::str::from_utf8(name).unwrap_or("\u{fffd}")
 }
 
+/// Whether telemetry wants spans of calls.
+static OBSERVED: AtomicBool = AtomicBool::new(false);
+
+/// From now on, calls by way of `:unobserved` return `:observed` and do nothing: Elixir need not look up for each call
+/// whether to begin a span.
+#[rustler::nif]
+fn instance_observe_calls(wanted: bool) -> Atom {
+    OBSERVED.store(wanted, Ordering::Relaxed);
+    atoms::ok()
+}
+
 fast_nif!(instance_call / 5);
 fn instance_call<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> NifResult<Term<'a>> {
     called(env, args, Floats::Values, c"instance_call")
@@ -169,6 +180,9 @@ fn called<'a>(
     nif: &'static CStr,
 ) -> NifResult<Term<'a>> {
     let [instance, name, params, fuel, via] = args;
+    if via.as_c_arg() == atoms::unobserved().as_c_arg() && OBSERVED.load(Ordering::Relaxed) {
+        return Ok(atoms::observed().to_term(env));
+    }
     let instance: Argument<InstanceResource> = instance.decode()?;
     let name: Binary = name.decode()?;
     let fuel = fast_nif::option(fuel)?;

@@ -9,16 +9,17 @@ use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::handoff;
-use crate::guest::job::{Job, Running, Task};
+use crate::guest::job::{Job, Running, Task, Work};
 use crate::guest::suspension::ImportTable;
 use crate::vm::atoms;
 use crate::vm::dirty;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
-use crate::vm::resource::ResourceArc;
+use crate::vm::fast_nif::{self, fast_nif};
+use crate::vm::resource::{Argument, ResourceArc};
 use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, Env, NifResult, Term};
-use wasmtime::{Engine, ExternType, Instance, Linker, Module, StoreContextMut};
+use wasmtime::{Engine, Instance, Linker, StoreContextMut};
 
 /// The number of imports that are resolved on a normal scheduler, in half a millisecond.
 const MANY_IMPORTS: usize = 1000;
@@ -63,7 +64,7 @@ fn instance_new<'a>(
     };
     // In one job: if the store were entered twice, another process could come in between and force a restart,
     // endlessly.
-    let plan = Plan::Link {
+    let plan = Plan {
         linker,
         wanted,
         links,
@@ -72,38 +73,40 @@ fn instance_new<'a>(
     Ok(drive::begin(env, &cell, via, Job::task(plan, None)))
 }
 
+fast_nif!(instance_from_template / 4);
 /// Instantiates a template, whose imports are resolved.
-#[rustler::nif]
-fn instance_from_template<'a>(
-    env: Env<'a>,
-    cell: ResourceArc<StoreCell>,
-    template: ResourceArc<TemplateResource>,
-    fuel: Option<u64>,
-    via: Via,
-) -> Term<'a> {
+fn instance_from_template<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> NifResult<Term<'a>> {
+    let [cell, template, fuel, via] = args;
+    let cell: Argument<StoreCell> = cell.decode()?;
+    let template: ResourceArc<TemplateResource> = template.decode()?;
     if is_long(template.module.imports()) {
-        let (cell, template) = (cell.encode(env), template.encode(env));
-        let args = [cell, template, fuel.encode(env), via.encode(env)];
-        return dirty::again(env, c"instance_from_template", &args);
+        return Ok(dirty::again(env, c"instance_from_template", &args));
     }
     if let Err(error) = template.check(&cell) {
-        return error.to_term(env);
+        return Ok(error.to_term(env));
     }
-    let plan = Plan::Template(template);
-    drive::begin(env, &cell, via, Job::task(plan, fuel))
+    let job = Job::new(FromTemplate(template), fast_nif::option(fuel)?);
+    Ok(drive::begin(env, &cell, via.decode()?, job))
 }
 
-/// The input for creating an instance.
-enum Plan {
-    /// Imports resolved earlier.
-    Template(ResourceArc<TemplateResource>),
-    /// Imports to resolve once the linked modules have been instantiated.
-    Link {
-        linker: Linker<StoreData>,
-        wanted: Wanted,
-        links: Vec<(String, ResourceArc<ModuleResource>)>,
-        module: ResourceArc<ModuleResource>,
-    },
+/// Imports resolved earlier. Without a box for its future, since this is quick.
+struct FromTemplate(ResourceArc<TemplateResource>);
+
+impl Work for FromTemplate {
+    async fn run(self, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
+        let FromTemplate(template) = self;
+        count(&template.module, &mut cx);
+        let instance = template.template.instantiate_async(&mut cx).await;
+        finish(&template.module, instance.map_err(Error::Guest)?, cx).await
+    }
+}
+
+/// Imports to resolve once the linked modules have been instantiated.
+struct Plan {
+    linker: Linker<StoreData>,
+    wanted: Wanted,
+    links: Vec<(String, ResourceArc<ModuleResource>)>,
+    module: ResourceArc<ModuleResource>,
 }
 
 impl Task for Plan {
@@ -113,34 +116,26 @@ impl Task for Plan {
 }
 
 async fn run(plan: Plan, mut cx: StoreContextMut<'_, StoreData>) -> Result<ErlNifTerm> {
-    let (instance, module) = match plan {
-        Plan::Template(template) => {
-            count(&template.module, &mut cx);
-            let instance = template
-                .template
-                .instantiate_async(&mut cx)
-                .await
-                .map_err(Error::Guest)?;
-            (instance, template.module.clone())
-        }
-        Plan::Link {
-            mut linker,
-            wanted,
-            links,
-            module,
-        } => {
-            wanted.define(&mut linker, &mut cx)?;
-            for (name, linked) in links {
-                let instance = link(&linker, &linked, true, &mut cx).await?;
-                initialize(&linked.module, instance, &mut cx).await?;
-                linker
-                    .instance(&mut cx, &name, instance)
-                    .map_err(|error| Error::text(atoms::duplicate_import(), error))?;
-            }
-            (link(&linker, &module, false, &mut cx).await?, module)
-        }
-    };
-    let initialized = initialize(&module.module, instance, &mut cx).await?;
+    let mut linker = plan.linker;
+    plan.wanted.define(&mut linker, &mut cx)?;
+    for (name, linked) in plan.links {
+        let instance = link(&linker, &linked, true, &mut cx).await?;
+        initialize(&linked, instance, &mut cx).await?;
+        linker
+            .instance(&mut cx, &name, instance)
+            .map_err(|error| Error::text(atoms::duplicate_import(), error))?;
+    }
+    let instance = link(&linker, &plan.module, false, &mut cx).await?;
+    finish(&plan.module, instance, cx).await
+}
+
+/// Initializes the instance and makes its handle.
+async fn finish(
+    module: &ModuleResource,
+    instance: Instance,
+    mut cx: StoreContextMut<'_, StoreData>,
+) -> Result<ErlNifTerm> {
+    let initialized = initialize(module, instance, &mut cx).await?;
     env::in_env(|env| {
         let cell = handoff::current_cell()?;
         let module = (module.module.clone(), module.memory.clone());
@@ -170,19 +165,16 @@ async fn link(
 
 /// Calls a reactor's `_initialize`. Returns whether it has one.
 async fn initialize(
-    module: &Module,
+    module: &ModuleResource,
     instance: Instance,
     cx: &mut StoreContextMut<'_, StoreData>,
 ) -> Result<bool> {
-    let Some(ExternType::Func(ty)) = module.get_export("_initialize") else {
-        return Ok(false);
-    };
-    if ty.params().len() + ty.results().len() > 0 {
+    if !module.initializes {
         return Ok(false);
     }
     match instance.get_func(&mut *cx, "_initialize") {
-        Some(func) => func
-            .call_async(cx, &[], &mut [])
+        // Boxed: rare, and large.
+        Some(func) => Box::pin(func.call_async(cx, &[], &mut []))
             .await
             .map(|()| true)
             .map_err(Error::Guest),

@@ -13,7 +13,7 @@ use crate::vm::mappings::{self, Mappings};
 use crate::vm::resource::{ResourceArc, named_resource};
 use rustler::{Binary, Encoder, Env, Term};
 use std::sync::Arc;
-use wasmtime::Module;
+use wasmtime::{ExternType, Module};
 
 /// A compiled module.
 pub struct ModuleResource {
@@ -23,6 +23,8 @@ pub struct ModuleResource {
     pub engine: ResourceArc<EngineResource>,
     /// The name of its memory, see [`memory::name`].
     pub memory: Option<Arc<str>>,
+    /// Whether it is a reactor: `_initialize` is called when an instance is made.
+    pub initializes: bool,
     _mappings: Mappings,
     _live: Live,
 }
@@ -37,6 +39,13 @@ impl ModuleResource {
     }
 }
 
+fn initializes(module: &Module) -> bool {
+    match module.get_export("_initialize") {
+        Some(ExternType::Func(ty)) => ty.params().len() + ty.results().len() == 0,
+        _ => false,
+    }
+}
+
 fn resource<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, module: Module) -> Term<'a> {
     let mappings = match Mappings::take(mappings::CODE) {
         Ok(mappings) => mappings,
@@ -44,6 +53,7 @@ fn resource<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, module: Modul
     };
     let resource = ResourceArc::new(ModuleResource {
         memory: memory::name(&module).map(Arc::from),
+        initializes: initializes(&module),
         module,
         engine,
         _mappings: mappings,

@@ -8,27 +8,28 @@ use crate::guest::extension::{self, NewStore};
 use crate::guest::slice;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
+use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::options::Options;
-use crate::vm::resource::ResourceArc;
+use crate::vm::resource::{Argument, ResourceArc};
 use crate::vm::runtime;
 use crate::vm::slots::{Shared, SharedSlots};
 use crate::wasi::context::{self, Context};
 use crate::wasi::http::options::OutgoingTerm;
 use crate::wasi::p1::WasiSpec;
-use rustler::{Encoder, Env, Term};
+use rustler::{Encoder, Env, NifResult, Term};
 use wasmtime::Store;
 
+fast_nif!(store_new / 4);
 /// `limits` is nil for the default limits, `wasi` for a store without WASI. `extensions` names what to attach, as atoms or
 /// `{atom, term}`: `:trace` for instances of traced templates, `:profile` for `profile_start`.
-#[rustler::nif]
-fn store_new<'a>(
-    env: Env<'a>,
-    engine: ResourceArc<EngineResource>,
-    limits: Option<LimitsSpec>,
-    wasi: Option<Options<'a>>,
-    extensions: Vec<Term<'a>>,
-) -> Term<'a> {
-    made(env, new(engine, limits, wasi, extensions))
+fn store_new<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> NifResult<Term<'a>> {
+    let [engine, limits, wasi, extensions] = args;
+    let extensions = match extensions.is_empty_list() {
+        true => Vec::new(),
+        false => extensions.decode()?,
+    };
+    let (limits, wasi) = (fast_nif::or_nil(limits)?, fast_nif::or_nil(wasi)?);
+    Ok(made(env, new(engine.decode()?, limits, wasi, extensions)))
 }
 
 /// The same if directories are opened, which may access the disk.
@@ -145,10 +146,11 @@ fn store_gc<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Via) -> Term<'a
     })
 }
 
-#[rustler::nif]
-fn store_close(env: Env, cell: ResourceArc<StoreCell>) -> rustler::Atom {
+fast_nif!(store_close / 1);
+fn store_close<'a>(env: Env<'a>, [cell]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
+    let cell: Argument<StoreCell> = cell.decode()?;
     cell::close(env, &cell);
-    atoms::ok()
+    Ok(atoms::ok().to_term(env))
 }
 
 #[rustler::nif]

@@ -45,7 +45,7 @@ rustler::atoms! {
     null_reference, array_out_of_bounds, allocation_too_large, cast_failure, unhandled_tag,
     uncaught_exception, other,
     // options
-    traced, bits, stdout, stderr, wasmex_interrupt, output_limit, bytes, unfinished, trace, profile,
+    observed, unobserved, traced, bits, stdout, stderr, wasmex_interrupt, output_limit, bytes, unfinished, trace, profile,
     none, speed, speed_and_size, inherit, null, buffer, stream,
     exports, imports, resource,
     // components

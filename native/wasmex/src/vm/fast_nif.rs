@@ -1,8 +1,9 @@
 //! NIFs without the overhead of the attribute macro (a vector of terms, conversion of the result), for calls, imports
 //! and memory access. Panics are caught as usual.
 
+use crate::vm::atoms;
 use rustler::sys::{ErlNifEnv, ErlNifTerm};
-use rustler::{Env, Term};
+use rustler::{Decoder, Env, Term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Calls `nif` with its arguments; invalid ones raise `ArgumentError`.
@@ -32,7 +33,7 @@ pub unsafe fn call<const N: usize>(
         // SAFETY: as above.
         Ok(Err(_)) => unsafe { rustler::sys::enif_make_badarg(env.as_c_arg()) },
         Err(_) => {
-            let reason = crate::vm::atoms::nif_panicked().as_c_arg();
+            let reason = atoms::nif_panicked().as_c_arg();
             // SAFETY: as above.
             unsafe { rustler::sys::enif_raise_exception(env.as_c_arg(), reason) }
         }
@@ -45,6 +46,14 @@ pub fn option(term: Term) -> rustler::NifResult<Option<u64>> {
         Ok(None)
     } else {
         term.decode().map(Some)
+    }
+}
+
+/// A value or nil. rustler's `Option` tries to decode the value first.
+pub fn or_nil<'a, T: Decoder<'a>>(term: Term<'a>) -> rustler::NifResult<Option<T>> {
+    match term.as_c_arg() == atoms::nil().as_c_arg() {
+        true => Ok(None),
+        false => term.decode().map(Some),
     }
 }
 

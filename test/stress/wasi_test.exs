@@ -7,7 +7,7 @@ defmodule Wasmex.Stress.WasiTest do
 
   import Wasmex.Held
 
-  alias Wasmex.{Components, Instance, Module, Store, Table}
+  alias Wasmex.{Components, Instance, Module, Store, StoreLimits, Table}
   alias Wasmex.Wasi.{PreopenOptions, WasiOptions, WasiP2Options}
 
   @functions [
@@ -185,7 +185,9 @@ defmodule Wasmex.Stress.WasiTest do
   end
 
   test "tables of 10,000,000 elements" do
-    {:ok, store} = Store.new()
+    {:ok, store} =
+      Store.new(%StoreLimits{memory_size: 1_000_000_000, table_elements: 100_000_000})
+
     {:ok, table} = Table.new(store, :externref, 1)
     assert_not_held(fn -> {:ok, _} = Table.grow(table, 10_000_000, nil) end)
     assert_not_held(fn -> {:ok, _} = Table.new(store, :externref, 5_000_000, init: "x") end)

@@ -5,6 +5,7 @@ use crate::guest::cell::{StoreCell, Via};
 use crate::plugin::memory::{self, PIECE};
 use crate::plugin::state::State;
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::error::{Error, Result};
 use crate::vm::resource::ResourceArc;
 use crate::vm::terms::binary;
@@ -77,7 +78,7 @@ fn plugin_set_error<'a>(env: Env<'a>, cell: Cell, offset: u64, via: Via) -> Term
 }
 
 /// `%{key => value}`
-#[rustler::nif]
+#[rustler::nif(schedule = "DirtyCpu")]
 fn plugin_vars<'a>(env: Env<'a>, cell: Cell, via: Via) -> Term<'a> {
     access::reply(env, &cell, via, |mut cx| {
         let state = guest(State::of(cx.data_mut()))?;
@@ -99,6 +100,15 @@ fn plugin_put_var<'a>(
     value: Option<Binary<'a>>,
     via: Via,
 ) -> Term<'a> {
+    if value.is_some_and(|value| value.len() > PIECE) && dirty::is_normal() {
+        let args = [
+            cell.encode(env),
+            key.encode(env),
+            value.encode(env),
+            via.encode(env),
+        ];
+        return dirty::again(env, c"plugin_put_var", &args);
+    }
     access::reply(env, &cell, via, |mut cx| {
         let vars = &mut guest(State::of(cx.data_mut()))?.vars;
         match value {

@@ -159,7 +159,7 @@ pub async fn random_get(
 }
 
 /// No system has longer paths.
-fn too_long(len: i32) -> bool {
+pub fn too_long(len: i32) -> bool {
     const LONGEST: u32 = 1 << 16;
     len.cast_unsigned() > LONGEST
 }

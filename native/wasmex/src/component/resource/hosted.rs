@@ -3,11 +3,15 @@
 use crate::guest::held::Held;
 use crate::guest::host_term::HostTerm;
 use crate::vm::error::Result;
+use crate::vm::janitor;
 use rustler::{Env, Term};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Maximum number of terms in a store; a guest that never drops any would fill the host's memory.
 pub const MOST: usize = 100_000;
+
+/// Terms that are freed on a scheduler.
+const FEW: usize = 1_000;
 
 /// The terms of one store, by index.
 #[derive(Default)]
@@ -74,7 +78,16 @@ impl HostedTable {
     pub fn clear(&self) {
         let slots = std::mem::take(&mut *self.lock());
         // A term may hold the last handle of a store, so not under the lock.
-        drop(slots);
+        match slots.entries.len() {
+            0..=FEW => drop(slots),
+            _ => janitor::drop_elsewhere(slots),
+        }
+    }
+}
+
+impl Drop for HostedTable {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -89,7 +89,7 @@ fn wave_print<'a>(env: Env<'a>, value: Term<'a>, ty: Term<'a>) -> NifResult<Term
 }
 
 /// The type in WIT syntax.
-#[rustler::nif]
+#[rustler::nif(schedule = "DirtyCpu")]
 fn wave_type<'a>(env: Env<'a>, ty: Term<'a>) -> NifResult<Term<'a>> {
     Ok(result(
         env,

@@ -176,6 +176,9 @@ const CREATE: i32 = 1;
 const DIRECTORY: i32 = 2;
 
 fn url(memory: &GuestMemory<'_>, path: i32, len: i32) -> Option<Url> {
+    if calls::too_long(len) {
+        return None;
+    }
     let path = bytes(memory, pointer(path), pointer(len)).ok()?;
     urls::parse(&path)
 }

@@ -17,8 +17,10 @@ const BINARY: u64 = 10;
 const IDENTIFIER: u64 = 6;
 /// Bytes of a binary that are copied in the time of a word of other terms.
 const COPIED: u64 = 16;
-/// Of an integer that fits 64 bits, or of a float.
+/// Of an integer that fits 64 bits and is not small, or of a float.
 const NUMBER: u64 = 3;
+/// The bits of a 64-bit integer that a small one does not have.
+const TAG: u32 = 68 - usize::BITS;
 
 /// Whether a term may be copied on a normal scheduler.
 pub fn is_small(term: Term) -> bool {
@@ -111,10 +113,14 @@ impl Budget {
         match term.get_type() {
             TermType::Atom => Some(()),
             TermType::Integer => {
-                let fits = layout::small(term).is_some()
-                    || term.decode::<i64>().is_ok()
-                    || term.decode::<u64>().is_ok();
-                self.take(if fits { NUMBER } else { self.opaque? })
+                let words = match term.decode::<i64>() {
+                    // Small integers are part of the word that refers to them.
+                    Ok(small) if small << TAG >> TAG == small => 0,
+                    Ok(_) => NUMBER,
+                    Err(_) if term.decode::<u64>().is_ok() => NUMBER,
+                    Err(_) => self.opaque?,
+                };
+                self.take(words)
             }
             TermType::Float => self.take(NUMBER),
             TermType::Binary => self.take(BINARY + if self.each_byte { words(term) } else { 0 }),

@@ -4,6 +4,7 @@ defmodule Bench.Programs do
   import Bench
 
   @go "test/guests/programs/go/program.wasm"
+  @rust "test/guests/programs/rust/program.wasm"
 
   @cat ~S"""
   (module
@@ -28,8 +29,14 @@ defmodule Bench.Programs do
     cat = template(@cat)
     go = template(File.read!(@go))
     pooled = template(File.read!(@go), pooled_engine())
+    {command, erl} = command(if quick?, do: 3, else: 21)
 
     [
+      row("wasmex run of a Rust hello, the whole command", command, "ms",
+        goal: "250 ms",
+        test: {:at_most, 250}
+      ),
+      row("an empty erl, for comparison", erl, "ms"),
       row("Wasmex.run of an empty program", per_op(n * 50, &runs(empty, [], [], &1)), "µs",
         goal: "25 µs",
         test: {:at_most, 25},
@@ -73,6 +80,27 @@ defmodule Bench.Programs do
         test: {:ratio, 1.1}
       )
     ]
+  end
+
+  # The installed command and an empty VM, in turns: the medians of their times. The first run fills the disk cache.
+  defp command(n) do
+    dir = Path.join(System.tmp_dir!(), "wasmex-bench-#{System.pid()}")
+    {_, 0} = System.cmd("mix", ["wasmex.install", "--prefix", dir])
+    wasmex = [Path.join(dir, "bin/wasmex"), "run", @rust, "hello"]
+    erl = ["erl", "-noshell", "-eval", "halt()."]
+    started(wasmex)
+
+    {commands, vms} =
+      1..n |> Enum.map(fn _ -> {started(wasmex), started(erl)} end) |> Enum.unzip()
+
+    File.rm_rf!(dir)
+    {median(commands), median(vms)}
+  end
+
+  # In milliseconds.
+  defp started([program | args]) do
+    {us, {_, 0}} = :timer.tc(fn -> System.cmd(program, args) end)
+    us / 1000
   end
 
   # 4 MiB of each memory stay with its place: a Go program writes to two.

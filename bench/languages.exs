@@ -55,8 +55,8 @@ defmodule Bench.Languages do
       megabytes(bytes),
       ms(compile),
       ms(Bench.per_op(1, fn 1 -> {:ok, _} = Component.deserialize(artefact) end)),
-      ms(Bench.per_op(20, &times(&1, fn -> instance(template) end))),
-      us(Bench.per_op(2_000, &times(&1, fn -> words(instance, texts) end)))
+      ms(Bench.per_op(20, &Bench.times(&1, fn -> instance(template) end))),
+      us(Bench.per_op(2_000, &Bench.times(&1, fn -> words(instance, texts) end)))
     ]
   end
 
@@ -80,16 +80,14 @@ defmodule Bench.Languages do
       megabytes(bytes),
       ms(compile),
       ms(Bench.per_op(1, fn 1 -> {:ok, _} = Module.deserialize(artefact) end)),
-      ms(Bench.per_op(20, &times(&1, fn -> {:ok, %{status: 0}} = Wasmex.run(module, args) end))),
+      ms(
+        Bench.per_op(
+          20,
+          &Bench.times(&1, fn -> {:ok, %{status: 0}} = Wasmex.run(module, args) end)
+        )
+      ),
       Float.round(memory / 1.0e6, 1)
     ]
-  end
-
-  defp times(0, _fun), do: :ok
-
-  defp times(n, fun) do
-    fun.()
-    times(n - 1, fun)
   end
 
   defp megabytes(bytes), do: Float.round(byte_size(bytes) / 1.0e6, 1)

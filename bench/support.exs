@@ -32,6 +32,14 @@ defmodule Bench do
     each
   end
 
+  @doc "Runs a function so many times."
+  def times(0, _fun), do: :ok
+
+  def times(n, fun) do
+    fun.()
+    times(n - 1, fun)
+  end
+
   # Of all threads, in user mode and in the kernel: `:erlang.statistics(:runtime)` leaves out the kernel, and page faults.
   defp cpu_ms do
     case Path.wildcard("/proc/self/task/*/schedstat") do

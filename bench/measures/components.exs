@@ -119,16 +119,9 @@ defmodule Bench.Components do
 
   # Each in a process of its own, whose heap holds the values of no other.
   defp measure(name, rust, n, fun, opts) do
-    fn -> row(name, per_op(n, &times(fun, &1)), "µs", [rust: "component_" <> rust] ++ opts) end
+    fn -> row(name, per_op(n, &times(&1, fun)), "µs", [rust: "component_" <> rust] ++ opts) end
     |> Task.async()
     |> Task.await(:infinity)
-  end
-
-  defp times(_fun, 0), do: :ok
-
-  defp times(fun, n) do
-    fun.()
-    times(fun, n - 1)
   end
 
   defp call(instance, path, params, opts \\ []),

@@ -7,23 +7,30 @@ defmodule Mix.Tasks.Wasmex.CallTest do
   @moduletag :tmp_dir
   @kits "test/guests/plugins"
 
-  defp sh(command, dir, stdin \\ "") do
+  # As the command `wasmex call`, which runs the same module and starts in a third of the time that Mix takes.
+  @main "System.halt(Wasmex.CLI.Main.status(System.argv()))"
+
+  defp sh(command, dir, stdin \\ ""),
+    do: shell("elixir -pa #{ebin()} -e '#{@main}' -- call #{command}", dir, stdin)
+
+  defp mix(command, dir, stdin), do: shell("mix wasmex.call #{command}", dir, stdin)
+
+  defp shell(command, dir, stdin) do
     [input, err] =
       for name <- ["in", "err"],
           do: Path.join(dir, "#{name}-#{System.unique_integer([:positive])}")
 
     File.write!(input, stdin)
     opts = [env: [{"MIX_ENV", "test"}], stderr_to_stdout: false]
-
-    {out, status} =
-      System.cmd("sh", ["-c", "mix wasmex.call #{command} <#{input} 2>#{err}"], opts)
-
+    {out, status} = System.cmd("sh", ["-c", "#{command} <#{input} 2>#{err}"], opts)
     {out, File.read!(err), status}
   end
 
+  defp ebin, do: :wasmex |> :code.lib_dir() |> Path.join("ebin")
+
   test "input and output are bytes", %{tmp_dir: dir} do
     bytes = :rand.bytes(100_000) <> "ü\r\n"
-    assert {^bytes, "", 0} = sh("--stdin #{@kits}/echo.wasm echo", dir, bytes)
+    assert {^bytes, "", 0} = mix("--stdin #{@kits}/echo.wasm echo", dir, bytes)
     assert {"hello", "", 0} = sh("#{@kits}/echo.wasm echo -i hello", dir)
     assert {"1\n2\n3\n", "", 0} = sh("--loop 3 #{@kits}/stop.wasm count", dir)
   end

@@ -55,9 +55,14 @@ fn call_raise<'a>(env: Env<'a>, args: [Term<'a>; 2]) -> NifResult<Term<'a>> {
 
 /// `{owed, step}`: owed says that a wake-up message was sent that the caller has not received yet.
 #[rustler::nif]
-fn call_cancel<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>) -> Term<'a> {
+fn call_cancel<'a>(env: Env<'a>, handle: Term<'a>) -> NifResult<Term<'a>> {
+    let cell: ResourceArc<StoreCell> = handle.decode()?;
+    // A collection of its objects that has begun is finished first.
+    if cell.is_large() && dirty::is_normal() {
+        return Ok(dirty::again(env, c"call_cancel", &[handle]));
+    }
     // A wake-up for another process's call is not for this one to discard.
     let owed = cell.driver() == Some(env.pid()) && cell.forget_wake();
     let step = drive::cancel(env, &cell);
-    host_term::finish(env, (owed, step).encode(env))
+    Ok(host_term::finish(env, (owed, step).encode(env)))
 }

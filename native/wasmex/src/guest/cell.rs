@@ -7,6 +7,7 @@
 use crate::guest::data::StoreData;
 use crate::guest::execution::{self, Execution};
 use crate::guest::extension::NewStore;
+use crate::guest::held::Held;
 use crate::guest::hosts::Hosts;
 use crate::guest::suspension::PendingImport;
 use crate::guest::ticker::Ticks;
@@ -61,6 +62,7 @@ pub struct StoreCell {
     pub slots: SharedSlots,
     /// Wakes the process that drives a call.
     pub wake: Arc<WakeCell>,
+    held: Arc<Held>,
     inner: Mutex<Inner>,
     _live: Live,
 }
@@ -93,14 +95,11 @@ const ONCE: u8 = 1;
 /// Every poll does.
 const STAY: u8 = 2;
 
-/// Stores with more memory than this take too long to free on a scheduler.
-const LARGE: u64 = 32 << 20;
-
 impl Phase {
     /// Drops the store; a large one on the janitor thread.
     fn free(self) {
         match self {
-            Phase::Idle(store) if store.data().limits.memory_peak >= LARGE => {
+            Phase::Idle(store) if store.data().limits.held().is_large() => {
                 janitor::drop_elsewhere(store);
             }
             phase => drop(phase),
@@ -243,6 +242,7 @@ impl StoreCell {
             long: AtomicU8::new(0),
             slots: new.shared,
             wake,
+            held: store.data().limits.held().clone(),
             inner: Mutex::new(Inner {
                 phase: Phase::Idle(store),
                 turns: Turns::default(),
@@ -412,6 +412,11 @@ impl StoreCell {
             self.long.fetch_and(!ONCE, Ordering::Relaxed);
         }
         (self.details || long != 0) && dirty::is_normal()
+    }
+
+    /// Whether its memories or its objects are large, or have been: to end a call while they are collected takes long.
+    pub fn is_large(&self) -> bool {
+        self.held.is_large()
     }
 
     /// Whether a wake-up message is on its way to the driver.

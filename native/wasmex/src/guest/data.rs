@@ -379,6 +379,7 @@ impl ResourceLimiter for Limits {
         }
         self.memory_total = total;
         self.memory_peak = self.memory_peak.max(total);
+        self.held.grown(total);
         Ok(true)
     }
 

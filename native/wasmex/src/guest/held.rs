@@ -1,13 +1,17 @@
-//! The memory of terms that a store's guests hold as references and resources.
+//! The memory of terms that a store's guests hold as references and resources, and whether their own is large.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What the terms of one store take, and may take together.
 pub struct Held {
     most: u64,
     bytes: AtomicU64,
+    large: AtomicBool,
 }
+
+/// More memory than this takes too long to free, or to collect, on a scheduler.
+pub const LARGE: u64 = 32 << 20;
 
 /// What one term takes, until it is dropped.
 pub struct Charge {
@@ -23,8 +27,23 @@ const WORD: u64 = 8;
 impl Held {
     /// At most this many bytes.
     pub fn new(most: u64) -> Arc<Self> {
-        let bytes = AtomicU64::new(0);
-        Arc::new(Held { most, bytes })
+        Arc::new(Held {
+            most,
+            bytes: AtomicU64::new(0),
+            large: AtomicBool::new(false),
+        })
+    }
+
+    /// The guests' memories and objects have had this size.
+    pub fn grown(&self, bytes: u64) {
+        if bytes >= LARGE {
+            self.large.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether they ever were large.
+    pub fn is_large(&self) -> bool {
+        self.large.load(Ordering::Relaxed)
     }
 
     /// Counts a term of this many words; `None` if it does not fit.

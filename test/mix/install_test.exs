@@ -22,14 +22,15 @@ defmodule Mix.Tasks.Wasmex.InstallTest do
   end
 
   # Standard output, standard error, exit status; without Elixir in PATH.
-  defp sh(%{dir: dir, command: command}, args, stdin \\ "") do
+  defp sh(%{dir: dir, command: command}, args, stdin \\ "", env \\ %{}) do
     [input, err] =
       for name <- ["in", "err"],
           do: Path.join(dir, "#{name}-#{System.unique_integer([:positive])}")
 
     File.write!(input, stdin)
     erl = Path.dirname(System.find_executable("erl"))
-    env = [{"WASMEX_NIF_PATH", nil}, {"PATH", "#{tools(dir, erl)}:/bin"}, {"LC_ALL", "C"}]
+    path = "#{tools(dir, erl)}:/bin"
+    env = [{"WASMEX_NIF_PATH", nil}, {"PATH", path}, {"LC_ALL", "C"} | Map.to_list(env)]
     line = "exec #{command} #{args} <#{input} 2>#{err}"
     {out, status} = System.cmd("/bin/sh", ["-c", line], cd: dir, env: env)
     {out, File.read!(err), status}
@@ -53,6 +54,19 @@ defmodule Mix.Tasks.Wasmex.InstallTest do
     assert err =~ "nö.wasm"
     assert {"", err, 2} = sh(context, "run --timout 1s #{@rust}")
     assert err =~ "did you mean --timeout?" and err =~ "See wasmex help run."
+  end
+
+  test "run: an event of the log is not part of the program's output", context do
+    env = %{"ERL_AFLAGS" => "-eval logger:warning(\#{reason=>careful})."}
+    assert {"only this", err, 0} = sh(context, "run #{@rust} echo", "only this", env)
+    assert err =~ "reason: careful"
+  end
+
+  test "with settings of the VM in the environment", context do
+    for flags <- ["-kernel shell_history enabled", "-eval 'ok.'", "+S 1:1"] do
+      env = %{"ERL_AFLAGS" => flags}
+      assert {"here", "", 0} = sh(context, "run #{@rust} echo", "here", env)
+    end
   end
 
   test "run: a program that is not in the disk cache", context do

@@ -94,7 +94,7 @@ defmodule Wasmex.SnippetsTest do
   end
 
   test "every file with snippets is here, or in a test of its own" do
-    others = ["guides/scale.md", "guides/untrusted-python.livemd"]
+    others = ["guides/performance.md", "guides/scale.md", "guides/untrusted-python.livemd"]
 
     files =
       for pattern <- ["*.md", "guides/*.{md,livemd}", "examples/**/*.md", "bench/*.md"],

@@ -167,6 +167,9 @@ defmodule Mix.Tasks.Wasmex.Install do
     end
   end
 
+  # Standard output is the program's.
+  @logger "[{handler,default,logger_std_h,\#{config=>\#{type=>standard_error}}}]"
+
   # The schedulers of a short-lived command don't spin: on few cores they would take time from the one that works. `erl` is
   # a script too, so the launcher does its work itself if Erlang/OTP is the one that the boot script is for.
   defp launcher(bin) do
@@ -185,7 +188,7 @@ defmodule Mix.Tasks.Wasmex.Install do
     esac
     lib=${self%/*}/../lib/wasmex
     command=$1
-    set -- -pa #{code} -s Elixir.Wasmex.CLI.Main main -extra "$@"
+    set -- -pa #{code} -kernel logger '#{@logger}' -s Elixir.Wasmex.CLI.Main main -extra "$@"
     case $command in
       serve) ;;
       *) set -- +sbwt none +sbwtdcpu none +sbwtdio none "$@" ;;

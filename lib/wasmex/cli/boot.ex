@@ -8,8 +8,11 @@ defmodule Wasmex.CLI.Boot do
 
   alias Wasmex.CLI.Main
 
-  # The evaluator of `erl -eval`, which the script of Erlang/OTP loads too. A module that is called is loaded anyway.
-  @unused [:erl_eval, :erl_lint, :erl_parse]
+  # The evaluator of `erl -eval`, which the script of Erlang/OTP loads too; it is loaded when it is called.
+  @unused [:erl_eval, :erl_lint]
+
+  # They read settings of applications, such as `-kernel shell_history enabled` in ERL_AFLAGS, when the VM can't load them yet.
+  @parser [:erl_scan, :erl_anno]
 
   @doc "The script of the running Erlang/OTP with further modules, unless it has another form."
   @spec script([module()]) :: {:ok, binary()} | :error
@@ -19,7 +22,7 @@ defmodule Wasmex.CLI.Boot do
     with {:ok, bytes} <- File.read(path),
          {:script, name, commands} <- :erlang.binary_to_term(bytes),
          {before, [{:primLoad, first} | rest]} <- Enum.split_while(commands, &(not load?(&1))) do
-      load = Enum.uniq(first ++ modules) -- @unused
+      load = Enum.uniq(first ++ @parser ++ modules) -- @unused
       {:ok, :erlang.term_to_binary({:script, name, before ++ [{:primLoad, load} | rest]})}
     else
       _ -> :error

@@ -4,7 +4,7 @@ use crate::guest::data::StoreData;
 use crate::guest::extension;
 use crate::guest::handoff::{self, Ended, Nested};
 use crate::guest::signature::{Args, Signature};
-use crate::guest::slice;
+use crate::guest::ticker;
 use crate::guest::values::Floats;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
@@ -107,7 +107,7 @@ impl<W: Work> Job<W> {
         cx.set_epoch_deadline(if cx.data().traps.details {
             0
         } else {
-            slice::TICKS
+            ticker::SLICE
         });
         let result = UntilCancelled {
             level,

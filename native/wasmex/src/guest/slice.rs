@@ -2,10 +2,8 @@
 
 use crate::guest::data::StoreData;
 use crate::guest::handoff;
+use crate::guest::ticker;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
-
-/// Ticks that a slice lasts. No deadline may be further ahead, see [`handoff::put_off_result`].
-pub const TICKS: u64 = 1;
 
 /// Guests of this store yield at each tick, after `at_tick`.
 pub fn yield_at_ticks(
@@ -13,7 +11,7 @@ pub fn yield_at_ticks(
     mut at_tick: impl FnMut(&mut StoreContextMut<'_, StoreData>) + Send + Sync + 'static,
 ) {
     // Tells wasmtime that guests of this store yield.
-    store.epoch_deadline_async_yield_and_update(TICKS);
+    store.epoch_deadline_async_yield_and_update(ticker::SLICE);
     store.epoch_deadline_callback(move |mut cx| {
         at_tick(&mut cx);
         Ok(end())
@@ -23,7 +21,7 @@ pub fn yield_at_ticks(
 /// A result that was put off is read before the guest continues: it is suspended in this.
 fn end() -> UpdateDeadline {
     match handoff::take_later() {
-        Some(later) => UpdateDeadline::YieldCustom(TICKS, later),
-        None => UpdateDeadline::Yield(TICKS),
+        Some(later) => UpdateDeadline::YieldCustom(ticker::SLICE, later),
+        None => UpdateDeadline::Yield(ticker::SLICE),
     }
 }

@@ -7,7 +7,7 @@ use crate::guest::cell::Via;
 use crate::guest::data::StoreData;
 use crate::guest::handoff::{self, Command, Event};
 use crate::guest::host_term;
-use crate::guest::slice;
+use crate::guest::ticker;
 use crate::vm::atoms;
 use crate::vm::dirty;
 use crate::vm::error::{Error, Result};
@@ -194,7 +194,7 @@ pub async fn results(
         match handoff::next_command(serial).await {
             Command::Resume(results) => {
                 // The slice that ended here is over; the guest continues with a new one.
-                cx.set_epoch_deadline(slice::TICKS);
+                cx.set_epoch_deadline(ticker::SLICE);
                 return Ok(results);
             }
             Command::Raise => return Err(ImportRaised {}.into()),

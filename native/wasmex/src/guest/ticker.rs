@@ -19,6 +19,9 @@ use wasmtime::EngineWeak;
 /// The length of a slice while guests occupy all schedulers and other processes wait.
 pub const TICK: Duration = Duration::from_micros(250);
 
+/// Ticks that a slice lasts. No deadline may be further ahead, see [`crate::guest::handoff::put_off_result`].
+pub const SLICE: u64 = 1;
+
 /// The length of a slice while a scheduler is free to take over waiting processes. Each tick costs the guest and its
 /// scheduler a few microseconds.
 const LONG_TICK: Duration = Duration::from_millis(1);

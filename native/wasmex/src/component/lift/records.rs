@@ -1,42 +1,12 @@
 //! Records become maps. Those of one type share their keys, see `vm/small_map.rs`.
 
 use super::Lifter;
-use crate::component::mapping::Mapping;
 use crate::component::types::shape::{Item, Kind, Record};
 use crate::vm::small_map::{self, Draft, Drafts, Keys, SharedKeys};
+use rustler::Term;
 use rustler::sys::ErlNifTerm;
-use rustler::{Env, Term};
 use smallvec::SmallVec;
-use std::sync::OnceLock;
 use wasmtime::Result;
-
-/// The keys of a record's maps: as strings or registered atoms, and as existing atoms if there are such for all names.
-#[derive(Default)]
-pub struct RecordKeys([OnceLock<Option<Keys>>; 2]);
-
-impl RecordKeys {
-    /// Found out once, since names become the same terms each time.
-    fn get(&self, record: &Record, env: Env, mapping: Mapping) -> Option<&Keys> {
-        let slot = &self.0[usize::from(mapping.existing_atoms)];
-        if let Some(keys) = slot.get() {
-            return keys.as_ref();
-        }
-        let are_lasting = !mapping.existing_atoms
-            || record
-                .fields
-                .iter()
-                .all(|field| field.name.atom(env, mapping).is_some());
-        if !are_lasting {
-            return None;
-        }
-        let names = record
-            .fields
-            .iter()
-            .map(|field| field.name.encode(env, mapping).as_c_arg());
-        let names: Vec<ErlNifTerm> = names.collect();
-        slot.get_or_init(|| Keys::new(env, &names)).as_ref()
-    }
-}
 
 impl<'e> Lifter<'_, 'e> {
     pub(super) fn record(&mut self, record: &Record, bytes: &[u8]) -> Result<Term<'e>> {
@@ -104,7 +74,7 @@ impl<'e> Lifter<'_, 'e> {
 
     fn small_keys<'r>(&self, record: &'r Record) -> Option<&'r Keys> {
         match small_map::LAYOUT.is_used() {
-            true => record.keys.get(record, self.env, self.mapping),
+            true => record.keys(self.env, self.mapping),
             false => None,
         }
     }

@@ -5,6 +5,7 @@ pub mod describe;
 pub mod flat;
 pub mod names;
 pub mod numbers;
+pub mod record_keys;
 pub mod scalar;
 pub mod shape;
 pub mod shared;

@@ -2,10 +2,11 @@
 
 use crate::component::internal::InterfaceType;
 use crate::component::internal::TypeResourceTableIndex;
-use crate::component::lift::records::RecordKeys;
+use crate::component::mapping::Mapping;
 use crate::component::types::names::{self, Name};
 use crate::component::types::numbers::Number;
-use crate::vm::small_map::SmallMap;
+use crate::component::types::record_keys::RecordKeys;
+use crate::vm::small_map::{Keys, SmallMap};
 use rustler::sys::ErlNifTerm;
 use rustler::{Env, Term};
 use std::collections::HashMap;
@@ -60,8 +61,7 @@ pub struct Record {
     pub fields: Box<[Field]>,
     /// Their indices in the order of their names, in which the VM makes a map with the fewest comparisons.
     pub by_name: Box<[usize]>,
-    /// The keys of maps made from it.
-    pub keys: RecordKeys,
+    keys: RecordKeys,
 }
 
 /// A field of a record.
@@ -84,6 +84,12 @@ impl Record {
             by_name: by_name.into(),
             keys: RecordKeys::default(),
         }
+    }
+
+    /// The keys of maps made from it, `None` if its maps are made by the VM's interface.
+    pub fn keys(&self, env: Env, mapping: Mapping) -> Option<&Keys> {
+        let names = self.fields.iter().map(|field| &field.name);
+        self.keys.get(names, env, mapping)
     }
 }
 

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use wasmtime::Result;
 
 impl<'e> Lifter<'_, 'e> {
+    /// A map of the fields.
     pub(super) fn record(&mut self, record: &Record, bytes: &[u8]) -> Result<Term<'e>> {
         if let Some(keys) = self.small_keys(record) {
             let shared = self.shared_keys(record, keys);

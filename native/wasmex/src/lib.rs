@@ -67,7 +67,7 @@ static EXTENSIONS: [&dyn Extension; 3] = [
 fn load(env: Env, _info: Term) -> bool {
     #[cfg(feature = "wat")]
     core::wat::accept_older_text();
-    vm::layout::check(env);
+    vm::layouts::check(env);
     guest::hosts::register(HOST_MODULES);
     guest::extension::register(&EXTENSIONS);
     vm::long::register(guest::handoff::Stay::boxed);

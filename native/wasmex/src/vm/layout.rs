@@ -1,10 +1,9 @@
 //! The VM's memory layout of small integers and lists, for access without a call per element.
 //!
 //! The VM's own functions cost some nanoseconds per element, and component values can be long lists. The layout is not
-//! part of the VM's interface, so [`check`] compares it with the interface when the library is loaded. If they differ,
-//! or if a test says so, the interface is used. For maps and binaries see `small_map.rs` and `heap_binary.rs`.
+//! part of the VM's interface, so it is compared with the interface when the library is loaded (`layouts.rs`). If they
+//! differ, or if a test says so, the interface is used. For maps and binaries see `small_map.rs` and `heap_binary.rs`.
 
-use crate::vm::{heap_binary, small_map};
 use rustler::sys::{
     ErlNifTerm, enif_get_int64, enif_is_empty_list, enif_make_int64, enif_make_list_cell,
     enif_make_list_from_array,
@@ -40,7 +39,8 @@ impl Layout {
         self.used.load(Ordering::Relaxed)
     }
 
-    fn set_used(&self, wanted: bool) -> bool {
+    /// Sets whether it is used from now on, if it is as expected. Returns whether it is.
+    pub fn set_used(&self, wanted: bool) -> bool {
         let used = wanted && self.known.load(Ordering::Relaxed);
         self.used.store(used, Ordering::Relaxed);
         used
@@ -48,7 +48,7 @@ impl Layout {
 }
 
 /// Of small integers and lists.
-static LAYOUT: Layout = Layout::new();
+pub static LAYOUT: Layout = Layout::new();
 
 /// The low bits of a small integer; the others are its value.
 const SMALL: usize = 0b1111;
@@ -71,12 +71,9 @@ pub fn term(word: usize) -> ErlNifTerm {
     unsafe { std::mem::transmute::<usize, ErlNifTerm>(word) }
 }
 
-/// Compares the layout with the VM's interface. Called once, when the library is loaded.
-pub fn check(env: Env) {
-    let is_wide = size_of::<usize>() == 8;
-    LAYOUT.set_known(is_wide && integers_match(env) && lists_match(env));
-    heap_binary::LAYOUT.set_known(is_wide && heap_binary::matches(env));
-    small_map::LAYOUT.set_known(heap_binary::LAYOUT.is_used() && small_map::matches(env));
+/// Compares the layout with the VM's interface.
+pub fn matches(env: Env) -> bool {
+    integers_match(env) && lists_match(env)
 }
 
 fn integers_match(env: Env) -> bool {
@@ -251,14 +248,4 @@ impl Iterator for Integers<'_> {
         self.rest = tail;
         Some(value)
     }
-}
-
-/// Sets whether the layouts are used from now on, if they are as expected; for testing both paths.
-#[rustler::nif]
-fn vm_layout_use(wanted: bool) -> bool {
-    let layouts = [&LAYOUT, &heap_binary::LAYOUT, &small_map::LAYOUT];
-    layouts
-        .map(|layout| layout.set_used(wanted))
-        .iter()
-        .all(|used| *used)
 }

@@ -20,6 +20,7 @@ pub mod heap_binary;
 pub mod host_error;
 pub mod janitor;
 pub mod layout;
+pub mod layouts;
 pub mod live;
 pub mod long;
 pub mod machine;

@@ -22,11 +22,13 @@ use super::errno::{INVAL, NAMETOOLONG, NOTDIR, NOTSUP};
 use super::listing;
 use crate::vm::long;
 use crate::vm::pause::pause;
-use crate::wasi::p1::MAX_RANDOM;
 use wasmtime::Result;
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::{WasiP1Ctx, types, wasi_snapshot_preview1 as theirs};
 use wiggle::{GuestError, GuestMemory, GuestPtr};
+
+/// Maximum random bytes per call.
+pub const MAX_RANDOM: u64 = 1 << 20;
 
 pub use theirs::*;
 

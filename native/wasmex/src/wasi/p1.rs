@@ -4,6 +4,7 @@ use crate::vm::atoms;
 use crate::vm::options::{Options, SavedOptions};
 use crate::vm::terms;
 use crate::wasi::budget::Budget;
+use crate::wasi::calls::MAX_RANDOM;
 use crate::wasi::context::View;
 use crate::wasi::host::HostModule;
 use crate::wasi::http::tls::Roots;
@@ -32,9 +33,6 @@ use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtxBuilder, 
 
 /// The namespace modules import it from.
 pub const NAMESPACE: &str = "wasi_snapshot_preview1";
-
-/// Maximum random bytes per call: they are generated at once.
-pub const MAX_RANDOM: u64 = 1 << 20;
 
 /// Maximum number of files, sockets, streams, requests and the like that a guest may have open. Many are file
 /// descriptors, of which the whole VM may have only a thousand.

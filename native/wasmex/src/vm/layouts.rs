@@ -1,0 +1,22 @@
+//! Which of the VM's memory layouts are used.
+
+use crate::vm::{heap_binary, layout, small_map};
+use rustler::Env;
+
+/// Compares the layouts with the VM's interface. Called once, when the library is loaded.
+pub fn check(env: Env) {
+    let is_wide = size_of::<usize>() == 8;
+    layout::LAYOUT.set_known(is_wide && layout::matches(env));
+    heap_binary::LAYOUT.set_known(is_wide && heap_binary::matches(env));
+    small_map::LAYOUT.set_known(heap_binary::LAYOUT.is_used() && small_map::matches(env));
+}
+
+/// Sets whether the layouts are used from now on, if they are as expected; for testing both paths.
+#[rustler::nif]
+fn vm_layout_use(wanted: bool) -> bool {
+    let layouts = [&layout::LAYOUT, &heap_binary::LAYOUT, &small_map::LAYOUT];
+    layouts
+        .map(|layout| layout.set_used(wanted))
+        .iter()
+        .all(|used| *used)
+}

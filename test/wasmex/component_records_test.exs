@@ -3,15 +3,13 @@ defmodule Wasmex.ComponentRecordsTest do
   # are the same, and the maps are like any others. Other tests that run meanwhile may get either way.
   use ExUnit.Case, async: true
 
+  import Wasmex.Layouts, only: [alone: 1, both: 1]
+
   alias Wasmex.Components.{Component, Instance, Store}
   alias Wasmex.{EchoComponent, Native}
 
   defmodule Pair do
     defstruct [:field_1, :field_2]
-  end
-
-  setup do
-    on_exit(fn -> Native.vm_layout_use(true) end)
   end
 
   defp instance(type, names \\ %{}) do
@@ -25,13 +23,6 @@ defmodule Wasmex.ComponentRecordsTest do
   defp echo(instance, value, opts \\ []) do
     params = [{value, 1, 2} | List.duplicate(7, 17)]
     with {:ok, {value, 1, 2}} <- Instance.call(instance, "echo", params, opts), do: {:ok, value}
-  end
-
-  defp both(function) do
-    for used <- [true, false] do
-      Native.vm_layout_use(used)
-      function.()
-    end
   end
 
   # Names of different lengths, in an order that is not theirs.
@@ -251,14 +242,14 @@ defmodule Wasmex.ComponentRecordsTest do
       instance = instance({:list, record(names)})
       first = for n <- 1..20, do: Map.new(names, &{&1, n})
 
-      last =
-        Enum.reduce(1..30, first, fn n, maps ->
-          Native.vm_layout_use(rem(n, 3) != 0)
-          {:ok, maps} = echo(instance, maps)
-          [map | maps] = maps
-          maps ++ [%{map | hd(names) => map[hd(names)]}]
-        end)
+      choose = fn n, maps ->
+        Native.vm_layout_use(rem(n, 3) != 0)
+        {:ok, maps} = echo(instance, maps)
+        [map | maps] = maps
+        maps ++ [%{map | hd(names) => map[hd(names)]}]
+      end
 
+      last = alone(fn -> Enum.reduce(1..30, first, choose) end)
       assert Enum.sort(last) == Enum.sort(first)
     end
   end

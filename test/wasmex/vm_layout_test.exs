@@ -3,6 +3,8 @@ defmodule Wasmex.VMLayoutTest do
   # Other tests that run meanwhile may get either way.
   use ExUnit.Case, async: true
 
+  import Wasmex.Layouts, only: [alone: 1, both: 1]
+
   import Bitwise
 
   alias Wasmex.ComponentGuests, as: Guests
@@ -21,7 +23,6 @@ defmodule Wasmex.VMLayoutTest do
   ]
 
   setup do
-    on_exit(fn -> Native.vm_layout_use(true) end)
     {instance, _store} = Guests.instance("types", Guests.types_imports())
     %{instance: instance}
   end
@@ -30,16 +31,11 @@ defmodule Wasmex.VMLayoutTest do
     Components.Instance.call(instance, {@echo, "echo-" <> function}, [value], bytes: :list)
   end
 
-  defp both(function) do
-    for used <- [true, false] do
-      Native.vm_layout_use(used)
-      function.()
-    end
-  end
-
   test "the layout is known on the VMs that are supported" do
-    assert Native.vm_layout_use(true) == (:erlang.system_info(:wordsize) == 8)
-    refute Native.vm_layout_use(false)
+    alone(fn ->
+      assert Native.vm_layout_use(true) == (:erlang.system_info(:wordsize) == 8)
+      refute Native.vm_layout_use(false)
+    end)
   end
 
   test "lists of numbers come back as they went", %{instance: instance} do

@@ -71,10 +71,9 @@ defmodule Wasmex.Plugin do
   A plug-in is freed with its last handle. A supervised plug-in is freed when its process ends.
   """
 
-  alias Wasmex.{Call, Engine, Error, Native, Store, StoreLimits, Telemetry, Utils}
+  alias Wasmex.{Native, Telemetry, Utils}
   alias Wasmex.Call.{Access, Terms}
-  alias Wasmex.Plugin.{Compiled, Component, Log, Manifest, Server, Settings}
-  alias Wasmex.Wasi.{PreopenOptions, WasiOptions}
+  alias Wasmex.Plugin.{Compiled, Component, Core, Log, Manifest, Server}
 
   @enforce_keys [:resource, :compiled, :options, :timeout, :name, :log_level]
   defstruct [:resource, :compiled, :options, :timeout, :name, :log_level, reference: nil]
@@ -186,15 +185,7 @@ defmodule Wasmex.Plugin do
          do: {:ok, plugin(compiled, held, options)}
   end
 
-  defp make(%Compiled{} = compiled, options) do
-    settings = Settings.new(compiled.manifest, options)
-
-    with {:ok, store} <- store(compiled, options),
-         {:ok, resource} <-
-           native(Native.plugin_new(store, compiled.resource, settings)) do
-      compiled |> plugin(resource, options) |> start(store, options.fuel)
-    end
-  end
+  defp make(%Compiled{} = compiled, options), do: compiled |> plugin(nil, options) |> Core.new()
 
   defp plugin(compiled, resource, options) do
     %__MODULE__{
@@ -207,58 +198,6 @@ defmodule Wasmex.Plugin do
       reference: make_ref()
     }
   end
-
-  defp start(plugin, store, fuel) do
-    span = Telemetry.start(:instantiate, %{tags: plugin.options.tags})
-    again = fn -> Native.plugin_start(plugin.resource, fuel) end
-
-    result =
-      case again.() do
-        {:ok, _nil} ->
-          {:ok, plugin}
-
-        step ->
-          with {:ok, _nil} <- drive(step, plugin, store, nil, plugin.timeout, again),
-               do: {:ok, plugin}
-      end
-
-    # Close it after a failed start: a host function may have kept the handle.
-    if match?({:error, _}, result), do: Native.store_close(store)
-    Telemetry.stop(span, result)
-  end
-
-  defp store(%Compiled{options: %{wasi: wasi?}} = compiled, options) do
-    engine = Engine.resource(compiled.engine)
-
-    limits = StoreLimits.of_memory(options.max_memory)
-
-    if wasi? do
-      wasi = %WasiOptions{
-        preopen: preopen(compiled.manifest),
-        stdout: options.stdout,
-        stderr: options.stderr
-      }
-
-      case Store.make(wasi, limits, compiled.engine, []) do
-        {:ok, store} -> {:ok, store.resource}
-        {:error, error} -> {:error, Manifest.explain(error, compiled.manifest)}
-      end
-    else
-      native(Native.store_new(engine, limits, nil, []))
-    end
-  end
-
-  defp preopen(%Manifest{allowed_paths: paths}) do
-    for {host, guest} <- paths do
-      case host do
-        "ro:" <> host -> %PreopenOptions{path: host, alias: guest, read_only: true}
-        host -> %PreopenOptions{path: host, alias: guest}
-      end
-    end
-  end
-
-  defp native({:error, native}), do: {:error, Error.from_native(native)}
-  defp native(ok), do: ok
 
   @doc """
   Calls a function of the plug-in in this process. Returns `{:ok, output}` or `{:error, exception}`.
@@ -292,11 +231,11 @@ defmodule Wasmex.Plugin do
   def call(%__MODULE__{resource: resource, timeout: :infinity} = plugin, function, input, [])
       when is_binary(function) and is_binary(input) do
     if Telemetry.on?(:call) do
-      spanned(plugin, function, input, Options.new!([], @call_options))
+      Core.call(plugin, function, input, Options.new!([], @call_options))
     else
       case Native.plugin_call(resource, function, input, nil) do
         {:ok, output} when is_binary(output) -> {:ok, output}
-        step -> finish(step, plugin, function, input, nil, nil, :infinity)
+        step -> Core.finish(step, plugin, function, input, nil, nil, :infinity)
       end
     end
   end
@@ -306,7 +245,7 @@ defmodule Wasmex.Plugin do
     opts = Options.new!(opts, @call_options)
 
     plugin
-    |> spanned(Utils.stringify(function), IO.iodata_to_binary(input), opts)
+    |> Core.call(Utils.stringify(function), IO.iodata_to_binary(input), opts)
     |> decoded(opts)
   end
 
@@ -318,59 +257,6 @@ defmodule Wasmex.Plugin do
 
   defp decoded({:ok, output}, %{returns: returns}), do: Terms.decode(output, returns)
   defp decoded(result, _opts), do: result
-
-  defp spanned(plugin, function, input, opts) do
-    metadata = %{instance: plugin, function: function, tags: plugin.options.tags}
-    span = Telemetry.start(:call, metadata)
-    timeout = opts.timeout || plugin.timeout
-    step = Native.plugin_call(plugin.resource, function, input, opts.fuel)
-    Telemetry.stop(span, finish(step, plugin, function, input, opts.fuel, opts.context, timeout))
-  end
-
-  # From the first step to the end.
-  defp finish(step, plugin, function, input, fuel, context, timeout) do
-    again = fn -> Native.plugin_call(plugin.resource, function, input, fuel) end
-
-    result =
-      case step do
-        {:ok, _} = ok -> ok
-        {:error, native} -> {:error, Error.from_native(native)}
-        step -> drive(step, plugin, Native.plugin_store(plugin.resource), context, timeout, again)
-      end
-
-    case result do
-      {:ok, output} when is_binary(output) ->
-        {:ok, output}
-
-      {:ok, {:failed, code, text}} ->
-        {:error, __MODULE__.Error.new(code, text)}
-
-      {:ok, :spent} ->
-        with :ok <- renew(plugin),
-             do: finish(again.(), plugin, function, input, fuel, context, timeout)
-
-      error ->
-        error
-    end
-  end
-
-  defp drive(step, plugin, store, context, timeout, again),
-    do: Call.run(step, Call.new(store, timeout, &context(&1, plugin, context), again))
-
-  # Host functions access blocks, not the memory.
-  defp context(_memory, plugin, context),
-    do: %{plugin: plugin, context: context, caller: make_ref()}
-
-  # `_start` has run: replace the instance and keep the current configuration.
-  defp renew(plugin) do
-    store = Native.plugin_store(plugin.resource)
-
-    with {:ok, config} <- Access.run(fn -> Native.plugin_config(store, nil) end, fn -> store end),
-         {:ok, fresh} <- make(plugin.compiled, %{plugin.options | config: config}) do
-      if not Native.plugin_replace(plugin.resource, store, fresh.resource), do: close(fresh)
-      :ok
-    end
-  end
 
   @doc "Like `call/4`, but returns the output or raises the exception."
   @spec call!(t() | GenServer.server(), String.t() | atom(), iodata(), keyword()) :: binary()
@@ -424,8 +310,7 @@ defmodule Wasmex.Plugin do
   @spec close(t()) :: :ok
   def close(%__MODULE__{compiled: %{kind: :component}} = plugin), do: Component.close(plugin)
 
-  def close(%__MODULE__{resource: resource}),
-    do: resource |> Native.plugin_store() |> Native.store_close()
+  def close(%__MODULE__{} = plugin), do: Core.close(plugin)
 
   defp access(plugin, operation) do
     store = Native.plugin_store(module!(plugin).resource)

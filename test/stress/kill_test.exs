@@ -102,6 +102,35 @@ defmodule Wasmex.Stress.KillTest do
     Leaks.assert_none(before)
   end
 
+  # A large term moves the call to a dirty scheduler before the guest runs, which goes on when the process is killed.
+  test "drivers killed while their call begins on a dirty scheduler leave the store usable" do
+    wat = """
+    (module
+      (func (export "spin") (param externref) (loop br 0))
+      (func (export "one") (result i32) i32.const 1))
+    """
+
+    {:ok, store} = Store.new()
+    {:ok, module} = Module.compile(store, wat)
+    {:ok, instance} = Instance.new(store, module, %{})
+
+    for n <- 1..Leaks.times(30) do
+      me = self()
+
+      pid =
+        spawn(fn ->
+          term = Enum.to_list(1..3_000_000)
+          send(me, {:ready, self()})
+          Instance.call(instance, "spin", [term])
+        end)
+
+      assert_receive {:ready, ^pid}, 10_000
+      Process.sleep(rem(3 * n, 50))
+      Process.exit(pid, :kill)
+      assert Instance.call(instance, "one", [], timeout: 30_000) == {:ok, [1]}
+    end
+  end
+
   test "compiling and instantiating are killed as well" do
     before = Wasmex.live_objects()
     go = File.read!("test/guests/go_greet/go_greet.wasm")

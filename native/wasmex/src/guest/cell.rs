@@ -458,7 +458,11 @@ impl StoreCell {
             return;
         }
         let old = inner.monitored.take();
-        inner.monitored = cell.monitor(Some(env), &pid).map(|monitor| (pid, monitor));
+        match cell.monitor(Some(env), &pid) {
+            Some(monitor) => inner.monitored = Some((pid, monitor)),
+            // It was killed on a dirty scheduler before: `leave` ends its call.
+            None => inner.dead = Some(pid),
+        }
         drop(inner);
         if let Some((_, monitor)) = old {
             cell.demonitor(Some(env), &monitor);

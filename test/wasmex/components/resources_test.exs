@@ -28,6 +28,27 @@ defmodule Wasmex.Components.ResourcesTest do
     live
   end
 
+  test "a large term comes back as it went from any depth of values" do
+    tuples = for n <- 1..90, do: "(type $t#{n} (tuple $t#{n - 1}))"
+
+    wat = """
+    (component
+      (import "host" (instance $host (export "r" (type (sub resource)))))
+      (alias export $host "r" (type $r))
+      (core module $m (func (export "f") (param i32) (result i32) local.get 0))
+      (core instance $i (instantiate $m))
+      (type $t0 (own $r)) #{tuples}
+      (func (export "f") (param "r" (own $r)) (result $t90) (canon lift (core func $i "f"))))
+    """
+
+    {:ok, store} = Wasmex.Components.Store.new()
+    {:ok, component} = Wasmex.Components.Component.new(store, wat)
+    {:ok, instance} = Instance.new(store, component, %{"host" => %{"r" => {:resource, nil}}})
+    term = Enum.to_list(1..100_000)
+    assert {:ok, nested} = Instance.call(instance, "f", [term])
+    assert Enum.reduce(1..90, nested, fn _, {inner} -> inner end) == term
+  end
+
   describe "the guest's" do
     test "constructor, methods, static functions, drop", %{instance: instance} do
       assert {:ok, %GuestResource{} = counter} = GuestResource.new(instance, @counter, [40])

@@ -150,8 +150,8 @@ unsafe extern "C" fn complete(
     unsafe { fast_nif::call::<1>(env, args, |env, [result]| completed(env, result, DEPTH)) }
 }
 
-/// How deep values are in the result of a NIF. Those of components may be in lists, records and the like.
-const DEPTH: usize = 64;
+/// How deep values are in the result of a NIF. The types of components may be nested a hundred times.
+const DEPTH: usize = 128;
 
 fn completed<'a>(env: Env<'a>, term: Term<'a>, depth: usize) -> NifResult<Term<'a>> {
     match term.get_type() {

@@ -277,7 +277,10 @@ pub fn matches(env: Env) -> bool {
     };
     // SAFETY: the header of a term that was just made.
     HEADER.store(unsafe { *header }, Ordering::Relaxed);
-    (1..=MOST).all(|size| is_read(env, size) && is_made(env, size)) && others_differ(env)
+    // Maps are made last, see `layouts.rs`.
+    (1..=MOST).all(|size| is_read(env, size))
+        && others_differ(env)
+        && (1..=MOST).all(|size| is_made(env, size))
 }
 
 /// Whether a map of the interface is read as it is.

@@ -25,8 +25,8 @@ static WAITS: Mutex<Option<Waits>> = Mutex::new(None);
 
 /// A process begins to wait, with a timeout as far as is known. False if that would never end.
 pub fn remember(me: LocalPid, cell: &ResourceArc<StoreCell>) -> bool {
-    let mut waits = WAITS.lock().unwrap_or_else(PoisonError::into_inner);
-    let waits = waits.get_or_insert_default();
+    let mut lock = WAITS.lock().unwrap_or_else(PoisonError::into_inner);
+    let waits = lock.get_or_insert_default();
     if is_cycle(waits, me, cell) {
         return false;
     }
@@ -34,8 +34,9 @@ pub fn remember(me: LocalPid, cell: &ResourceArc<StoreCell>) -> bool {
         cell: cell.clone(),
         endless: false,
     };
-    // A previous wait for another store, if it was left behind, is dropped outside the lock.
     let previous = waits.insert(me, wait);
+    drop(lock);
+    // It may have been left behind, with the last handle of another store.
     drop(previous);
     true
 }

@@ -20,6 +20,7 @@ pub struct Source<'m> {
     left: usize,
     /// and in total beyond that.
     rest: usize,
+    /// Whether reading ends with the slice, see [`TooLong`].
     is_sliced: bool,
 }
 
@@ -79,7 +80,7 @@ impl<'m> Source<'m> {
                  fuel allocated for hostcalls has been exhausted",
             )
         })?;
-        if self.rest > 0 && handoff::may_put_off() {
+        if self.is_sliced && self.rest > 0 && handoff::may_put_off() {
             return Err(TooLong.into());
         }
         (self.left, self.rest) = (left, 0);

@@ -9,7 +9,9 @@ Logger.put_module_level(Wasmex.Compiler.Notice, :none)
 # Kills, floods and races take their time: `mix test --include stress`. So does what starts many VMs, or has to be
 # installed first: `--include package`. The gate runs both.
 # Waits end when what they wait for is there; these bounds are for machines that have much else to do.
+# Many tests wait for other processes, so more of them run at once than there are schedulers.
 ExUnit.start(
+  max_cases: 4 * System.schedulers_online(),
   assert_receive_timeout: 10_000,
   timeout: 600_000,
   exclude: [:stress, :package, :lean]

@@ -110,6 +110,16 @@ defmodule Wasmex.Stress.SchedulersTest do
     end)
   end
 
+  test "the first instance of a module with large initial memories" do
+    far = 15_900_000
+    memories = String.duplicate("(memory 256)", 4)
+
+    data =
+      for memory <- 0..3, at <- [0, far], do: "(data (memory #{memory}) (i32.const #{at}) \"a\")"
+
+    assert_not_held(fn -> instance("(module #{memories} #{data})") end)
+  end
+
   test "a guest that exhausts its stack, often" do
     {instance, _store} = instance(~s|(module (func $f (export "f") (call $f)))|)
     assert_not_held(fn -> for _ <- 1..500, do: {:error, _} = Instance.call(instance, "f", []) end)

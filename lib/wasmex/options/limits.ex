@@ -69,6 +69,11 @@ defmodule Wasmex.Options.Limits do
           "elements of tables that are known when the module is compiled, gaps between segments included"
         ),
       memories: count(1000, "memories"),
+      memory_images:
+        count(
+          50,
+          "memories whose contents are known when the module is compiled: each takes a file descriptor as long as the module is loaded"
+        ),
       memory_gaps:
         bytes(
           64 * @mib,
@@ -83,7 +88,7 @@ defmodule Wasmex.Options.Limits do
       debug_work:
         count(
           1024 * @mib,
-          "bytes that its parser may need for debug information: entries, attributes, lines and paths, each as often as they are used"
+          "what reading debug information costs, in about the bytes that its parser needs: entries, attributes, lines and paths, each as often as they are used"
         )
     ]
   end

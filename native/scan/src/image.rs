@@ -119,18 +119,20 @@ impl Memories {
 
     /// Called after the last segment, with its end.
     pub fn finish(&self, tally: &mut Tally, at: usize) -> Read<()> {
-        let mut gaps: u64 = 0;
+        let (mut images, mut gaps): (u64, u64) = (0, 0);
         for extent in &self.extents {
             let size = extent.last.saturating_sub(extent.first);
             if size >= LARGEST_GAP && size >= extent.data.saturating_mul(2) {
                 return self.code(tally, at);
             }
             gaps = gaps.saturating_add(size.saturating_sub(extent.data));
+            images = images.saturating_add(u64::from(extent.data > 0));
         }
-        match self.unknown {
-            true => self.code(tally, at),
-            false => Ok(tally.add(Limit::MemoryGaps, gaps, at)?),
+        if self.unknown {
+            return self.code(tally, at);
         }
+        tally.add(Limit::MemoryImages, images, at)?;
+        Ok(tally.add(Limit::MemoryGaps, gaps, at)?)
     }
 
     /// Code fills the memories at run time, with some instructions for each segment.

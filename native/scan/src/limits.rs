@@ -35,7 +35,7 @@ limits! {
     /// Bytes of a WAT or WIT text.
     TextSize "text_size" = 16 * MIB;
     /// Names and statements of a WIT text, those that worlds include as often as they do, in about the bytes that its
-    /// parser needs for them.
+    /// parser needs for them. An attribute counts as several, for the time that it takes.
     TextWork "text_work" = GIB;
     /// Nesting of components, of types, and of brackets in WIT.
     Nesting "nesting" = 32;
@@ -83,6 +83,8 @@ limits! {
     TableElements "table_elements" = 4_000_000;
     /// Memories.
     Memories "memories" = 1000;
+    /// Memories whose contents are known at compile time. Each is a file without a name, and takes a file descriptor.
+    MemoryImages "memory_images" = 50;
     /// Bytes between data segments whose contents are known at compile time.
     MemoryGaps "memory_gaps" = 64 * MIB;
     /// Data and element segments.
@@ -90,7 +92,7 @@ limits! {
     /// Nesting of entries in debug information.
     DebugNesting "debug_nesting" = 128;
     /// Entries, attributes, rows and paths of debug information, each as often as it is used, in about the bytes that its
-    /// parser needs for them.
+    /// parser needs for them. An attribute counts as several, for the time that it takes.
     DebugWork "debug_work" = GIB;
 }
 

@@ -206,6 +206,8 @@ defmodule Wasmex.Hostile.BytesTest do
           tables: "(module (table 1 funcref) (table 1 funcref) (table 1 funcref))",
           table_elements: "(module (func) (table 9 funcref) (elem (i32.const 3) func 0))",
           memories: "(module (memory 1) (memory 1) (memory 1))",
+          memory_images:
+            ~s|(module (memory 1) (memory 1) (memory 1) (data (i32.const 0) "a") (data (memory 1) (i32.const 0) "a") (data (memory 2) (i32.const 0) "a"))|,
           memory_gaps: ~s|(module (memory 1) (data (i32.const 0) "a") (data (i32.const 9) "a"))|,
           segments: ~s|(module (data "") (data "") (data ""))|,
           instances:

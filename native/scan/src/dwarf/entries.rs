@@ -29,6 +29,9 @@ const MIPS_LINKAGE_NAME: u64 = 0x2007;
 /// What an entry costs to keep, if it is a function.
 const FUNCTION: u64 = 100;
 
+/// What an attribute costs to read: time, and it may take no bytes at all.
+const ATTRIBUTE: u64 = 8;
+
 /// Entries that are followed to find a function's name.
 const FOLLOWED: usize = 16;
 
@@ -135,11 +138,11 @@ impl<'a> Walk<'_, '_, 'a, '_> {
         bases: Bases,
     ) -> Read<()> {
         let at = reader.at();
-        let attributes = abbreviation.attributes.len() as u64;
+        let attributes = cost(abbreviation);
         let is_function = matches!(abbreviation.tag, SUBPROGRAM | INLINED);
-        let cost = if is_function { FUNCTION } else { 1 };
+        let kept = if is_function { FUNCTION } else { 1 };
         self.tally
-            .add(Limit::DebugWork, cost.saturating_add(attributes), at)?;
+            .add(Limit::DebugWork, kept.saturating_add(attributes), at)?;
         for (name, form) in &abbreviation.attributes {
             let value = value(reader, *form, unit.encoding)?;
             match *name {
@@ -230,8 +233,7 @@ impl<'a> Walk<'_, '_, 'a, '_> {
         let Some(abbreviation) = table.get(code) else {
             return Ok(None);
         };
-        let attributes = abbreviation.attributes.len() as u64;
-        self.tally.add(Limit::DebugWork, attributes, at)?;
+        self.tally.add(Limit::DebugWork, cost(abbreviation), at)?;
         let (mut next, mut named) = (None, false);
         for (name, form) in &abbreviation.attributes {
             let value = value(reader, *form, unit.encoding)?;
@@ -243,6 +245,11 @@ impl<'a> Walk<'_, '_, 'a, '_> {
         }
         Ok(next.filter(|_| !named))
     }
+}
+
+/// What reading the attributes of an entry costs.
+fn cost(abbreviation: &Abbreviation) -> u64 {
+    (abbreviation.attributes.len() as u64).saturating_mul(ATTRIBUTE)
 }
 
 /// The length of a text, with what reading it costs.

@@ -1,6 +1,6 @@
 //! Compiling code and serialising it, the same for modules and components.
 
-use crate::core::artefact::Compiled;
+use crate::core::artefact::{self, Compiled};
 use crate::core::door;
 use crate::core::engine::EngineResource;
 use crate::vm::atoms;
@@ -29,7 +29,8 @@ pub fn compile<'a, C: Compiled>(
         bytes.len(),
         move || {
             door::binary(code.bytes(), &engine.limits)?;
-            compiling::checked(C::from_binary(&engine.engine, code.bytes()))
+            let compiled = C::from_binary(&engine.engine, code.bytes());
+            compiling::checked(compiled.and_then(artefact::prepared))
         },
         move |env, code| made(env, made_for, code),
     )

@@ -30,7 +30,7 @@ defmodule Wasmex.Options.Store do
       ],
       hostcall_fuel: [
         type: {:or, [nil], :natural},
-        default_doc: "128 MiB; 1 MiB to functions of WASI",
+        default_doc: "128 MiB; 1 MiB to functions of WASI, without bytes for files",
         doc:
           "how much a component may pass to Elixir in one call: a byte of a string or of a `list<u8>` costs 1, a byte of other terms 4 (an integer in a list 64, a float 128)"
       ]

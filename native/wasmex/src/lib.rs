@@ -41,7 +41,7 @@ static HOST_MODULES: &[HostModule<StoreData>] = &[
     wasi::sockets::recv_from().traced(observe::wasi_trace::add_recv_from),
     wasi::sockets::recv_from_v1().traced(observe::wasi_trace::add_recv_from_v1),
     #[cfg(feature = "components")]
-    wasi::p2::host_module(),
+    wasi::p2::host_module().for_components(component::wasi::add_to_linker),
 ];
 
 /// Errors that host functions leave in a guest.

@@ -157,18 +157,33 @@ defmodule Wasmex.Hostile.GuestTest do
   end
 
   describe "WASI" do
-    test "gives as much randomness at once as a slice allows" do
+    test "fills any buffer within the memory with randomness" do
       wat = """
       (module
         (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
-        (memory (export "memory") 40)
-        (func (export "random") (param i32) (result i32) (call $random (i32.const 0) (local.get 0))))
+        (memory (export "memory") 80)
+        (func (export "random") (param i32 i32) (result i32)
+          (call $random (local.get 0) (local.get 1))))
       """
 
       {:ok, store} = Store.new_wasi(%WasiOptions{})
       instance = instance(store, wat)
-      assert {:ok, [0]} = Instance.call(instance, "random", [1_000_000])
-      assert {:error, _} = Instance.call(instance, "random", [2_000_000])
+      {:ok, memory} = Wasmex.Memory.from_instance(store, instance)
+      assert {:ok, [0]} = Instance.call(instance, "random", [1, 5_242_879])
+
+      assert <<0, random::binary-5_242_879>> =
+               Wasmex.Memory.read_binary(store, memory, 0, 5_242_880)
+
+      parts = for <<part::binary-16 <- random>>, uniq: true, do: part
+      assert length(parts) == div(5_242_879, 16)
+      assert {:ok, [0]} = Instance.call(instance, "random", [5_242_880, 0])
+      # Not even the part within the memory is filled.
+      :ok = Wasmex.Memory.write(memory, 5_000_000, "same")
+
+      for {at, length} <- [{5_000_000, 242_881}, {-1, 1}, {100, -1}] do
+        assert {:error, _} = Instance.call(instance, "random", [at, length])
+        assert Wasmex.Memory.read_binary(store, memory, 5_000_000, 4) == "same"
+      end
     end
 
     test "has a pipe that Elixir has lost like any other, for it may lead to another guest" do

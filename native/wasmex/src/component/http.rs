@@ -41,12 +41,15 @@ pub struct Handle {
     response: Arc<Pipe>,
 }
 
+/// The most fields of a request, and the most bytes. Servers have lower limits.
+const HEAD: (usize, usize) = (10_000, 1 << 20);
+
 /// `head` is `{method, scheme, uri, headers}`; `body` and `response` are pipes.
 #[rustler::nif]
 fn component_handle_http<'a>(
     env: Env<'a>,
     instance: ResourceArc<ComponentInstance>,
-    head: (String, String, String, Vec<(String, Binary<'a>)>),
+    head: (&'a str, &'a str, &'a str, Vec<(Binary<'a>, Binary<'a>)>),
     body: ResourceArc<PipeResource>,
     response: ResourceArc<PipeResource>,
 ) -> NifResult<Term<'a>> {
@@ -56,14 +59,18 @@ fn component_handle_http<'a>(
     let (method, scheme, uri, headers) = head;
     let request = http::Request::builder()
         .method(method.as_bytes())
-        .uri(uri.as_str())
+        .uri(uri)
         .body(());
     let mut request = match request {
         Ok(request) => request,
         Err(error) => return Ok(Error::text(atoms::input(), error).to_term(env)),
     };
-    *request.headers_mut() = header_map(&headers);
-    let scheme = match scheme.as_str() {
+    let Some(headers) = header_map(&headers, HEAD) else {
+        let text = "the fields of a request have more than 1 MiB, or are more than 10,000";
+        return Ok(Error::text(atoms::input(), text).to_term(env));
+    };
+    *request.headers_mut() = headers;
+    let scheme = match scheme {
         "https" => Scheme::Https,
         _ => Scheme::Http,
     };

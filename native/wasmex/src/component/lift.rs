@@ -6,7 +6,7 @@ mod by_address;
 pub mod deferred;
 mod handles;
 pub mod records;
-mod source;
+pub mod source;
 
 use crate::component::lift::by_address::ByAddress;
 use crate::component::lift::handles::Handles;

@@ -20,5 +20,6 @@ pub mod signature;
 pub mod state;
 pub mod template;
 pub mod types;
+pub mod wasi;
 mod wave;
 pub mod wit;

@@ -2,11 +2,15 @@
 
 use crate::guest::cell::StoreCell;
 use crate::guest::waits;
+use crate::vm::janitor;
 use crate::vm::resource::ResourceArc;
 use crate::vm::term_box::TermBox;
 use crate::vm::waker::{self, Tag};
 use rustler::{Env, LocalPid, Monitor};
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
+
+/// To free this many entries takes some time.
+const MANY: usize = 10_000;
 
 /// A waiting process.
 pub struct Waiter {
@@ -21,15 +25,30 @@ pub struct Waiter {
 /// The processes waiting for one store.
 #[derive(Default)]
 pub struct Turns {
-    waiting: VecDeque<Waiter>,
+    /// In the order of their numbers.
+    waiting: BTreeMap<u64, Waiter>,
+    /// The number of each waiting process.
+    numbers: BTreeMap<LocalPid, u64>,
+    last: u64,
     /// The process whose turn it is while the store is idle.
     granted: Option<Waiter>,
 }
 
 impl Turns {
-    /// Adds a process.
+    /// Adds a process at the end.
     pub fn push(&mut self, waiter: Waiter) {
-        self.waiting.push_back(waiter);
+        self.last += 1;
+        if let Some(number) = self.numbers.insert(waiter.pid, self.last) {
+            // It has asked again without leaving the queue.
+            self.waiting.remove(&number);
+        }
+        self.waiting.insert(self.last, waiter);
+    }
+
+    fn pop(&mut self) -> Option<Waiter> {
+        let (_, waiter) = self.waiting.pop_first()?;
+        self.numbers.remove(&waiter.pid);
+        Some(waiter)
     }
 
     /// Whether no process waits; one already notified does not.
@@ -50,7 +69,7 @@ impl Turns {
     /// Notifies the first process, unless it is another one's turn already.
     pub fn next(&mut self) {
         if self.granted.is_none()
-            && let Some(waiter) = self.waiting.pop_front()
+            && let Some(waiter) = self.pop()
         {
             waker::notify(waiter.pid, Tag::Turn, TermBox::copy(&waiter.reference));
             self.granted = Some(waiter);
@@ -59,15 +78,19 @@ impl Turns {
 
     /// The store is closed or broken: all are woken and will get that error.
     pub fn dismiss(&mut self) {
-        for waiter in self.waiting.drain(..) {
-            waker::notify(waiter.pid, Tag::Turn, waiter.reference);
+        let numbers = std::mem::take(&mut self.numbers);
+        if numbers.len() > MANY {
+            janitor::drop_elsewhere(numbers);
         }
+        let waiting = std::mem::take(&mut self.waiting).into_values();
+        let waiting = waiting.map(|waiter| (waiter.pid, waiter.reference));
+        waker::notify_all(waiting, Tag::Turn);
     }
 
     /// This process stops waiting; a turn it already has passes to the next one.
     pub fn quit(&mut self, pid: LocalPid) -> Option<Waiter> {
-        let position = self.waiting.iter().position(|waiter| waiter.pid == pid);
-        let waiter = position.and_then(|position| self.waiting.remove(position));
+        let number = self.numbers.remove(&pid);
+        let waiter = number.and_then(|number| self.waiting.remove(&number));
         if self
             .granted
             .as_ref()

@@ -2,6 +2,7 @@
 
 use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
+use crate::guest::host_term;
 use crate::plugin::memory::{self, PIECE};
 use crate::plugin::state::State;
 use crate::vm::atoms;
@@ -9,7 +10,8 @@ use crate::vm::dirty;
 use crate::vm::error::{Error, Result};
 use crate::vm::resource::ResourceArc;
 use crate::vm::terms::binary;
-use rustler::{Binary, Encoder, Env, Term};
+use crate::vm::weight;
+use rustler::{Binary, Encoder, Env, NifResult, Term};
 use std::collections::HashMap;
 
 type Cell = ResourceArc<StoreCell>;
@@ -129,7 +131,7 @@ fn plugin_clear_vars<'a>(env: Env<'a>, cell: Cell, via: Via) -> Term<'a> {
 }
 
 /// `%{key => value}`
-#[rustler::nif]
+#[rustler::nif(schedule = "DirtyCpu")]
 fn plugin_config<'a>(env: Env<'a>, cell: Cell, via: Via) -> Term<'a> {
     access::reply(env, &cell, via, |mut cx| {
         Ok(guest(State::of(cx.data_mut()))?.config.encode(env))
@@ -141,10 +143,15 @@ fn plugin_config<'a>(env: Env<'a>, cell: Cell, via: Via) -> Term<'a> {
 fn plugin_put_config<'a>(
     env: Env<'a>,
     cell: Cell,
-    entries: Vec<(String, Option<String>)>,
+    entries: Term<'a>,
     via: Via,
-) -> Term<'a> {
-    access::reply(env, &cell, via, |mut cx| {
+) -> NifResult<Term<'a>> {
+    if host_term::is_larger(entries, weight::MOST, true) {
+        let args = [cell.encode(env), entries, via.encode(env)];
+        return Ok(dirty::again(env, c"plugin_put_config", &args));
+    }
+    let entries: Vec<(String, Option<String>)> = entries.decode()?;
+    Ok(access::reply(env, &cell, via, |mut cx| {
         let config = &mut guest(State::of(cx.data_mut()))?.config;
         for (key, value) in entries {
             match value {
@@ -153,5 +160,5 @@ fn plugin_put_config<'a>(
             };
         }
         Ok(atoms::ok().encode(env))
-    })
+    }))
 }

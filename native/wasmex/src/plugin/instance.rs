@@ -5,6 +5,7 @@ use crate::guest::access;
 use crate::guest::cell::{StoreCell, Via};
 use crate::guest::data::StoreData;
 use crate::guest::drive;
+use crate::guest::host_term;
 use crate::guest::job::{self, Job, Task};
 use crate::plugin::call::Call;
 use crate::plugin::functions;
@@ -18,6 +19,7 @@ use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::live::{Kind, Live};
 use crate::vm::resource::{ResourceArc, named_resource};
+use crate::vm::weight;
 use rustler::sys::ErlNifTerm;
 use rustler::{Encoder, Env, NifResult, Term};
 use std::collections::HashMap;
@@ -51,8 +53,21 @@ fn plugin_new<'a>(
     env: Env<'a>,
     cell: ResourceArc<StoreCell>,
     template: ResourceArc<PluginTemplate>,
+    settings: Term<'a>,
+) -> NifResult<Term<'a>> {
+    if host_term::is_larger(settings, weight::MOST, true) {
+        let args = [cell.encode(env), template.encode(env), settings];
+        return Ok(dirty::again(env, c"plugin_new", &args));
+    }
+    Ok(made(env, cell, template, settings.decode()?))
+}
+
+fn made(
+    env: Env,
+    cell: ResourceArc<StoreCell>,
+    template: ResourceArc<PluginTemplate>,
     settings: Settings,
-) -> Term<'a> {
+) -> Term {
     if !Engine::same(&template.engine.engine, &cell.engine) {
         return Error::text(atoms::foreign_engine(), "plug-in").to_term(env);
     }

@@ -1,10 +1,14 @@
 //! The variables of a plug-in: bytes by name, kept between calls.
 
+use crate::vm::janitor;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Overhead counted for each variable, as in the reference implementation.
 const OVERHEAD: usize = 48;
+
+/// Freeing more bytes than this takes some time.
+const LARGE: usize = 4 << 20;
 
 /// The variables of a plug-in.
 pub struct Vars {
@@ -74,7 +78,10 @@ impl Vars {
 
     /// Deletes all variables.
     pub fn clear(&mut self) {
-        self.values = HashMap::new();
+        let values = std::mem::take(&mut self.values);
+        if self.bytes > LARGE {
+            janitor::drop_elsewhere(values);
+        }
         self.bytes = 0;
     }
 }

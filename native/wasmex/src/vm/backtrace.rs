@@ -37,8 +37,32 @@ pub fn causes(error: &wasmtime::Error) -> Vec<String> {
 fn text(cause: &(dyn Error + 'static)) -> Option<String> {
     let mut text = Cause::default();
     let _ = write!(text, "{cause}");
-    (!text.is_trace()).then_some(text.0)
+    if text.is_trace() {
+        return None;
+    }
+    let limit = LIMITS.iter().find(|(part, _)| text.0.contains(part));
+    Some(match limit {
+        Some((_, limit)) => format!("{} ({limit})", text.0),
+        None => text.0,
+    })
 }
+
+/// Parts of wasmtime's messages of limits, and what they leave out: how much is allowed, and where that is set.
+const LIMITS: [(&str, &str); 3] = [
+    (
+        "fuel allocated for hostcalls has been exhausted",
+        "`hostcall_fuel` of `Wasmex.StoreLimits` is the limit in bytes for one call; without it, 1 MiB to a function of \
+         WASI and 128 MiB to Elixir",
+    ),
+    (
+        "resource table has no free keys",
+        "the guests of a store may have 1,000 files, streams, sockets and requests",
+    ),
+    (
+        "total size of fields exceeds limit",
+        "HTTP fields may have 128 KiB",
+    ),
+];
 
 /// Keeps the start of a text, and only the title of a backtrace, since names follow it.
 #[derive(Default)]

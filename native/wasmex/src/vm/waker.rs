@@ -15,7 +15,7 @@ use rustler::sys::{
 use rustler::{Encoder, Env, LocalPid, Term};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Wake;
+use std::task::{Wake, Waker};
 
 /// One per store, reused by successive executions. A wake meant for an earlier one only causes a needless poll.
 pub struct WakeCell(Wakeup<(LocalPid, u64)>);
@@ -116,6 +116,51 @@ pub fn notify(pid: LocalPid, tag: Tag, key: impl Into<Key>) {
             tag,
             &key,
         );
+    }
+}
+
+/// Messages that the thread sends that causes them.
+const FEW: usize = 64;
+
+/// Messages that another thread sends before it does anything else.
+const PORTION: usize = 256;
+
+/// Sends `{tag, reference}` to each process.
+pub fn notify_all<I>(waiting: I, tag: Tag)
+where
+    I: IntoIterator<Item = (LocalPid, TermBox)>,
+    I::IntoIter: ExactSizeIterator + Send + 'static,
+{
+    each(waiting.into_iter(), move |(pid, reference)| {
+        notify(pid, tag, reference);
+    });
+}
+
+/// Wakes all of them.
+pub fn wake_all(wakers: Vec<Waker>) {
+    each(wakers.into_iter(), Waker::wake);
+}
+
+/// Does it for each item; for most of many on another thread. A message takes a microsecond, so a hundred thousand of them
+/// would hold a scheduler for a tenth of a second.
+fn each<T>(
+    mut items: impl ExactSizeIterator<Item = T> + Send + 'static,
+    tell: impl Fn(T) + Send + 'static,
+) {
+    items.by_ref().take(FEW).for_each(&tell);
+    if items.len() == 0 {
+        return;
+    }
+    match runtime::get() {
+        Some(runtime) => {
+            runtime.spawn(async move {
+                while items.len() > 0 {
+                    items.by_ref().take(PORTION).for_each(&tell);
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        None => items.for_each(tell),
     }
 }
 

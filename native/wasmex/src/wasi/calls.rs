@@ -27,9 +27,6 @@ use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::{WasiP1Ctx, types, wasi_snapshot_preview1 as theirs};
 use wiggle::{GuestError, GuestMemory, GuestPtr};
 
-/// Maximum random bytes per call.
-pub const MAX_RANDOM: u64 = 1 << 20;
-
 pub use theirs::*;
 
 /// wasmtime's function, except that an invalid argument is an errno.
@@ -134,7 +131,7 @@ pub async fn path_symlink(
     errno(theirs::path_symlink(context, memory, old, old_len, fd, new, new_len).await)
 }
 
-/// Fills a buffer with random bytes, some at a time: wasmtime takes them one by one.
+/// Fills a buffer with random bytes, some at a time: wasmtime takes them one by one, and refuses many.
 pub async fn random_get(
     context: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,
@@ -143,8 +140,10 @@ pub async fn random_get(
 ) -> Result<i32> {
     const PIECE: u32 = 64 * 1024;
     let (at, len) = (buffer.cast_unsigned(), len.cast_unsigned());
-    if u64::from(len) > MAX_RANDOM {
-        return theirs::random_get(context, memory, buffer, len.cast_signed());
+    // A buffer out of bounds is not filled at all.
+    if let Some(last) = len.checked_sub(1) {
+        let last = at.checked_add(last).ok_or(GuestError::PtrOverflow)?;
+        memory.read(GuestPtr::<u8>::new(last))?;
     }
     for done in (0..len.max(1)).step_by(PIECE as usize) {
         if done > 0 {

@@ -31,4 +31,10 @@ impl<T> HostModule<T> {
         self.traced = Some(traced);
         self
     }
+
+    /// The same host module, with other functions for components.
+    pub const fn for_components(mut self, add: Add<component::Linker<T>>) -> Self {
+        self.component = Some(add);
+        self
+    }
 }

@@ -4,7 +4,6 @@ use crate::vm::atoms;
 use crate::vm::options::{Options, SavedOptions};
 use crate::vm::terms;
 use crate::wasi::budget::Budget;
-use crate::wasi::calls::MAX_RANDOM;
 use crate::wasi::context::View;
 use crate::wasi::host::HostModule;
 use crate::wasi::http::tls::Roots;
@@ -126,7 +125,6 @@ fn build(options: &Options) -> Result<(P2, P1)> {
     }
     let reach = reach(options)?;
     reach.network.apply(&mut builder);
-    builder.max_random_size(MAX_RANDOM);
     let mut ctx = builder.build_p1();
     ctx.ctx().table.set_max_capacity(MAX_HANDLES);
     let p2 = P2::new(reach.clone());

@@ -14,6 +14,7 @@ use crate::wasi::http::head::Head;
 use crate::wasi::http::limits::{Limits, Policy};
 use crate::wasi::http::target::{Host, Target};
 use crate::wasi::http::tls::Roots;
+use crate::wasi::http::whole;
 use crate::wasi::rules::{self, Rule, Rules};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -23,7 +24,7 @@ use rustler::{
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::AbortHandle;
-use wasmtime_wasi_http::{Error, WasiBody};
+use wasmtime_wasi_http::WasiBody;
 
 const REDIRECTS: u32 = 10;
 
@@ -52,9 +53,9 @@ impl Resource for FetchResource {
 #[rustler(decode)]
 #[module = "Wasmex.Plugin.HTTP.Fetch"]
 struct Fetch<'a> {
-    method: String,
-    url: String,
-    headers: Vec<(String, Binary<'a>)>,
+    method: &'a str,
+    url: &'a str,
+    headers: Vec<(&'a str, Binary<'a>)>,
     /// Milliseconds.
     timeout: u64,
     /// Maximum body size in bytes.
@@ -67,8 +68,8 @@ struct Fetch<'a> {
 #[rustler::nif]
 fn http_fetch<'a>(env: Env<'a>, reference: Term<'a>, fetch: Fetch<'a>) -> Term<'a> {
     let headers = fetch.headers.iter();
-    let headers = headers.map(|(name, value)| (name.as_str(), value.as_slice()));
-    let head = Head::new(&fetch.method, &fetch.url, headers);
+    let headers = headers.map(|(name, value)| (*name, value.as_slice()));
+    let head = Head::new(fetch.method, fetch.url, headers);
     let (head, target) = match head.and_then(|head| Ok((head.target()?, head))) {
         Ok((target, head)) => (head, target),
         Err(text) => return (atoms::error(), text).encode(env),
@@ -81,14 +82,14 @@ fn http_fetch<'a>(env: Env<'a>, reference: Term<'a>, fetch: Fetch<'a>) -> Term<'
         .to_term(env);
     };
     let policy = policy(&fetch, target);
-    let (pid, reference, most) = (env.pid(), TermBox::new(reference), fetch.most);
+    let (pid, reference) = (env.pid(), TermBox::new(reference));
     let resource = ResourceArc::new(FetchResource::default());
     let Some(_monitor) = resource.monitor(Some(env), &pid) else {
         return atoms::ok().encode(env);
     };
     let held = resource.clone();
     let task = runtime.spawn(async move {
-        let fetched = perform(head, policy, most).await;
+        let fetched = perform(head, policy).await;
         send(&pid, &reference, fetched);
         drop(held);
     });
@@ -119,7 +120,7 @@ fn policy(fetch: &Fetch, target: Target) -> Policy {
     }
 }
 
-async fn perform(head: Head, policy: Policy, most: u64) -> Result<(u16, OwnedBinary), String> {
+async fn perform(head: Head, policy: Policy) -> Result<(u16, OwnedBinary), String> {
     let body: WasiBody = Empty::<Bytes>::new()
         .map_err(|never| match never {})
         .boxed_unsync();
@@ -127,32 +128,9 @@ async fn perform(head: Head, policy: Policy, most: u64) -> Result<(u16, OwnedBin
     let response = client.send(head.request(body), None).await;
     let response = response.map_err(|error| error::text(&error))?;
     let status = response.status().as_u16();
-    let body = read(response.into_body(), most).await;
+    // The client limits it.
+    let body = whole::read(response.into_body(), |_| Ok(())).await;
     Ok((status, body.map_err(|error| error::text(&error))?))
-}
-
-/// The whole body, in memory that the resulting term takes over.
-async fn read(mut body: WasiBody, most: u64) -> Result<OwnedBinary, Error> {
-    let expected = http_body::Body::size_hint(&body)
-        .lower()
-        .min(most)
-        .min(1 << 20);
-    let mut bytes = OwnedBinary::new(expected as usize);
-    let mut length = 0;
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            let end = length + data.len();
-            if end > bytes.len() && !bytes.realloc(end.max(2 * bytes.len())) {
-                return Err(Error::HttpResponseBodySize(Some(length as u64)));
-            }
-            bytes.as_mut_slice()[length..end].copy_from_slice(&data);
-            length = end;
-        }
-    }
-    match bytes.realloc(length) {
-        true => Ok(bytes),
-        false => Ok(OwnedBinary::from_slice(&bytes[..length])),
-    }
 }
 
 fn send(pid: &LocalPid, reference: &TermBox, fetched: Result<(u16, OwnedBinary), String>) {

@@ -13,16 +13,23 @@ pub fn headers<'a>(env: Env<'a>, headers: &HeaderMap) -> Term<'a> {
         .encode(env)
 }
 
-/// From `[{name, value}]`. Invalid and surplus fields are omitted.
-pub fn header_map(headers: &[(String, Binary)]) -> HeaderMap {
+/// From `[{name, value}]`, without invalid fields; `None` if there are more fields or bytes than these.
+pub fn header_map(
+    headers: &[(Binary, Binary)],
+    (fields, bytes): (usize, usize),
+) -> Option<HeaderMap> {
+    let lengths = headers.iter().map(|(name, value)| name.len() + value.len());
+    if headers.len() > fields || lengths.sum::<usize>() > bytes {
+        return None;
+    }
     let mut map = HeaderMap::new();
     for (name, value) in headers {
-        if let Ok(name) = HeaderName::from_bytes(name.as_bytes())
+        if let Ok(name) = HeaderName::from_bytes(name)
             && let Ok(value) = HeaderValue::from_bytes(value)
             && map.try_append(name, value).is_err()
         {
-            break;
+            return None;
         }
     }
-    map
+    Some(map)
 }

@@ -8,18 +8,18 @@ use crate::vm::atoms;
 use crate::vm::live::{Kind, Live};
 use crate::vm::resource::{ResourceArc, named_resource};
 use crate::vm::term_box::TermBox;
-use crate::vm::terms;
 use crate::vm::waker::WakeCell;
 use crate::wasi::http::fields;
-use crate::wasi::http::limits::{Limits, Times};
+use crate::wasi::http::limits::{FIELDS, HEAD, Limits, Times};
 use crate::wasi::http::quota::{Quota, Total};
 use crate::wasi::http::target::Target;
+use crate::wasi::http::whole;
 use crate::wasi::rules::Rules;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use rustler::{Atom, Binary, Encoder, Env, Term};
+use rustler::{Atom, Binary, Encoder, Env, OwnedBinary, Term};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
@@ -48,7 +48,7 @@ struct State {
 /// A complete request.
 struct Asked {
     head: Parts,
-    body: Bytes,
+    body: OwnedBinary,
     exchange: Exchange,
 }
 
@@ -130,17 +130,13 @@ impl Functions {
         answered.await.unwrap_or(Err(Error::ConnectionTerminated))
     }
 
-    async fn collect(&self, mut body: WasiBody) -> Result<Bytes, Error> {
+    async fn collect(&self, body: WasiBody) -> Result<OwnedBinary, Error> {
         let mut quota = Quota::new(self.limits.request, &self.total);
-        let mut collected = Vec::new();
-        while let Some(frame) = body.frame().await {
-            if let Ok(bytes) = frame?.into_data() {
-                let taken = quota.take(bytes.len());
-                taken.map_err(|limit| Error::HttpRequestBodySize(Some(limit)))?;
-                collected.extend_from_slice(&bytes);
-            }
-        }
-        Ok(Bytes::from(collected))
+        whole::read(body, |length| {
+            let taken = quota.take(length);
+            taken.map_err(|limit| Error::HttpRequestBodySize(Some(limit)))
+        })
+        .await
     }
 
     fn enqueue(&self, asked: Asked) {
@@ -176,7 +172,7 @@ impl Functions {
             head.method.as_str(),
             head.uri.to_string(),
             fields::headers(env, &head.headers),
-            terms::binary(env, &body),
+            body.release(env),
         );
         Some((atoms::http(), exchange, self.function.get(env), request).encode(env))
     }
@@ -199,20 +195,21 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
-/// False if the guest no longer waits, or the body is too large, which is reported to the guest.
+/// False if the guest no longer waits. If the head or the body is too large, the guest gets an error.
 #[rustler::nif]
 fn http_respond(
     env: Env,
     exchange: ResourceArc<ExchangeResource>,
     status: u16,
-    headers: Vec<(String, Binary)>,
+    headers: Vec<(Binary, Binary)>,
     body: Binary,
 ) -> bool {
     let Ok(status) = StatusCode::from_u16(status) else {
         return false;
     };
-    let headers = fields::header_map(&headers);
     answer(&exchange, |quota| {
+        let headers = fields::header_map(&headers, (FIELDS, HEAD))
+            .ok_or(Error::HttpResponseHeaderSectionSize(Some(HEAD as u32)))?;
         let taken = quota.take(body.len());
         taken.map_err(|limit| Error::HttpResponseBodySize(Some(limit)))?;
         let body = Full::new(shared(env, body));

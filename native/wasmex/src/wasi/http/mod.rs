@@ -26,3 +26,4 @@ mod request;
 mod response;
 pub mod target;
 pub mod tls;
+mod whole;

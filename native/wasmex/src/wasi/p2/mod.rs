@@ -4,6 +4,7 @@
 mod connection;
 mod lookup;
 pub mod state;
+mod streams;
 mod tcp;
 
 use crate::wasi::context::View;
@@ -53,11 +54,13 @@ fn provides(interface: &str) -> bool {
     package.is_some_and(|(package, _)| PACKAGES.contains(&package))
 }
 
-fn add_to_linker<T: View + WasiView + WasiHttpView>(linker: &mut Linker<T>) -> Result<()> {
+/// WASI 0.2. The linker allows shadowing from then on.
+pub fn add_to_linker<T: View + WasiView + WasiHttpView>(linker: &mut Linker<T>) -> Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     linker.allow_shadowing(true);
     refuse_waiting_files(linker)?;
+    streams::add_to_linker(linker)?;
     http::bindings::mend(linker)?;
     lookup::add_to_linker(linker)?;
     tcp::add_to_linker(linker)

@@ -9,6 +9,7 @@ pub mod stream;
 
 use crate::vm::atoms;
 use crate::vm::charge;
+use crate::vm::dirty;
 use crate::vm::env::EnvScope;
 use crate::vm::live::{Kind, Live};
 use crate::vm::resource::{ResourceArc, named_resource};
@@ -17,7 +18,8 @@ use crate::vm::waker::{self, Tag};
 use crate::wasi::pipe::byte_queue::ByteQueue;
 use crate::wasi::pipe::state::{Content, Read, State, Written};
 use bytes::Bytes;
-use rustler::{Atom, Binary, Encoder, Env, LocalPid, NewBinary, NifResult, Term};
+use rustler::{Atom, Binary, Encoder, Env, NewBinary, NifResult, Term};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -57,8 +59,8 @@ impl Pipe {
         let guests = std::mem::take(&mut state.guests);
         let processes = std::mem::take(&mut state.processes);
         drop(state);
-        guests.into_iter().for_each(Waker::wake);
-        tell(processes);
+        waker::wake_all(guests);
+        waker::notify_all(processes, Tag::Pipe);
         result
     }
 
@@ -106,25 +108,16 @@ impl Pipe {
         let processes = if first {
             std::mem::take(&mut state.processes)
         } else {
-            Vec::new()
+            BTreeMap::new()
         };
         drop(state);
-        tell(processes);
+        waker::notify_all(processes, Tag::Pipe);
         true
-    }
-}
-
-fn tell(processes: Vec<(LocalPid, TermBox)>) {
-    for (pid, reference) in processes {
-        waker::notify(pid, Tag::Pipe, reference);
     }
 }
 
 /// The cursor cannot go beyond the largest possible memory.
 const MAX_SEEK: u64 = 1 << 40;
-
-/// Above this number of waiting processes, dead ones are removed.
-const MANY: usize = 64;
 
 #[rustler::nif]
 fn pipe_new(mode: Atom, capacity: Option<u64>) -> NifResult<ResourceArc<PipeResource>> {
@@ -226,6 +219,10 @@ fn pipe_await_demand<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>) -> Term<
 /// `{:ok, count}`, `:closed`, `:no_room`, or `{:full, reference}`.
 #[rustler::nif]
 fn pipe_write<'a>(env: Env<'a>, pipe: ResourceArc<PipeResource>, bytes: Binary<'a>) -> Term<'a> {
+    if pipe.pipe.lock().has_large_gap() && dirty::is_normal() {
+        let args = [pipe.encode(env), bytes.to_term(env)];
+        return dirty::again(env, c"pipe_write", &args);
+    }
     let _env = EnvScope::enter(env.as_c_arg());
     match charge::timed(env, || pipe.pipe.copy(&bytes)) {
         Written::Bytes(count) => (atoms::ok(), count).encode(env),
@@ -250,10 +247,8 @@ fn tell_later<'a>(
         drop(state);
         waker::notify(env.pid(), Tag::Pipe, TermBox::new(reference));
     } else {
-        if state.processes.len() >= MANY {
-            state.processes.retain(|(pid, _)| pid.is_alive(env));
-        }
-        state.processes.push((env.pid(), TermBox::new(reference)));
+        state.forget_dead(env);
+        state.processes.insert(env.pid(), TermBox::new(reference));
     }
     (tag, reference).encode(env)
 }
@@ -261,11 +256,8 @@ fn tell_later<'a>(
 /// The process no longer waits for the message; true when it was sent already.
 #[rustler::nif]
 fn pipe_stop_waiting(env: Env, pipe: ResourceArc<PipeResource>) -> bool {
-    let me = env.pid();
-    let mut state = pipe.pipe.lock();
-    let before = state.processes.len();
-    state.processes.retain(|(pid, _)| *pid != me);
-    before == state.processes.len()
+    let waiting = pipe.pipe.lock().processes.remove(&env.pid());
+    waiting.is_none()
 }
 
 #[rustler::nif]

@@ -3,11 +3,16 @@
 use crate::vm::term_box::TermBox;
 use crate::wasi::pipe::byte_queue::ByteQueue;
 use bytes::Bytes;
-use rustler::LocalPid;
+use rustler::{Env, LocalPid};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::task::Waker;
 
 /// A write at a later position fills at most this many bytes in between with zeros.
 const MAX_GAP: usize = 64 << 20;
+
+/// The part of them that a scheduler fills in one go.
+const GAP: usize = 1 << 20;
 
 /// The content of a pipe, and its waiters.
 pub struct State {
@@ -26,7 +31,9 @@ pub struct State {
     /// Guests waiting for bytes or room.
     pub guests: Vec<Waker>,
     /// Processes waiting for bytes or room.
-    pub processes: Vec<(LocalPid, TermBox)>,
+    pub processes: BTreeMap<LocalPid, TermBox>,
+    /// The last of them that was known to be alive.
+    checked: Option<LocalPid>,
 }
 
 /// The bytes of a pipe.
@@ -70,7 +77,8 @@ impl State {
             deserted: false,
             wanted: false,
             guests: Vec::new(),
-            processes: Vec::new(),
+            processes: BTreeMap::new(),
+            checked: None,
         }
     }
 
@@ -166,6 +174,26 @@ impl State {
             .map_or(usize::MAX, |capacity| capacity.saturating_sub(used))
     }
 
+    /// Whether a write would fill so much with zeros first that it takes long.
+    pub fn has_large_gap(&self) -> bool {
+        (GAP + 1..=MAX_GAP).contains(&self.content.gap())
+    }
+
+    /// Fills a part of a large gap with zeros; false if there is none.
+    pub fn fill_gap(&mut self) -> bool {
+        if !self.has_large_gap() {
+            return false;
+        }
+        let Content::Buffer { data, .. } = &mut self.content else {
+            return false;
+        };
+        if data.try_reserve(GAP).is_err() {
+            return false;
+        }
+        data.resize(data.len() + GAP, 0);
+        true
+    }
+
     /// Whether it is a stream.
     pub fn is_stream(&self) -> bool {
         matches!(self.content, Content::Stream(_))
@@ -189,6 +217,22 @@ impl State {
         self.closed || self.deserted || !self.is_stream() || self.room() > 0
     }
 
+    /// Removes the next waiting processes that are dead, at most two. One is added afterwards, so that many dead ones do
+    /// not gather, and it never takes long.
+    pub fn forget_dead(&mut self, env: Env) {
+        for _ in 0..2 {
+            let after = self.checked.map_or(Bound::Unbounded, Bound::Excluded);
+            let next = self.processes.range((after, Bound::Unbounded)).next();
+            match next.map(|(pid, _)| *pid) {
+                Some(pid) if !pid.is_alive(env) => {
+                    self.processes.remove(&pid);
+                }
+                // After the last one, the first is next.
+                next => self.checked = next,
+            }
+        }
+    }
+
     /// Wakes waiters if the pipe has changed.
     pub fn wake_guest_later(&mut self, waker: &Waker) {
         if !self.guests.iter().any(|known| known.will_wake(waker)) {
@@ -198,14 +242,22 @@ impl State {
 }
 
 impl Content {
+    /// The bytes between the end and a later position.
+    fn gap(&self) -> usize {
+        match self {
+            Content::Buffer { data, cursor } => cursor.saturating_sub(data.len()),
+            Content::Stream(_) => 0,
+        }
+    }
+
     /// False if the bytes up to and including these do not fit in memory.
     fn reserve(&mut self, count: usize) -> bool {
+        if self.gap() > MAX_GAP {
+            return false;
+        }
         let Content::Buffer { data, cursor } = self else {
             return true;
         };
-        if cursor.saturating_sub(data.len()) > MAX_GAP {
-            return false;
-        }
         let end = cursor.saturating_add(count);
         data.try_reserve(end.saturating_sub(data.len())).is_ok()
     }

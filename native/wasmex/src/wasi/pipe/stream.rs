@@ -124,6 +124,9 @@ impl Pollable for Output {
             self.written = 0;
             pause().await;
         }
+        while self.stream.pipe.lock().fill_gap() {
+            pause().await;
+        }
         std::future::poll_fn(|context| {
             let mut state = self.stream.pipe.lock();
             if state.writable() {
@@ -158,6 +161,9 @@ impl OutputStream for Output {
         let state = self.stream.pipe.lock();
         if state.closed {
             return Err(StreamError::Closed);
+        }
+        if state.has_large_gap() {
+            return Ok(0);
         }
         match state.room() {
             0 if !state.is_stream() => Err(no_room()),

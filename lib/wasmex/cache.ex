@@ -74,7 +74,9 @@ defmodule Wasmex.Cache do
   end
 
   defp file_error(path, posix) do
-    message = "cannot read the program #{path}: #{:file.format_error(posix)}"
+    message =
+      "cannot read the program #{Wasmex.Printable.line(path)}: #{:file.format_error(posix)}"
+
     {:error, %Error{reason: :file, details: %{path: path, posix: posix, message: message}}}
   end
 

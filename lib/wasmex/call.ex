@@ -17,7 +17,7 @@ defmodule Wasmex.Call do
   # `Wasmex.Server` and `Wasmex.Program` return to their mailboxes.
 
   alias Wasmex.{Error, Native, StoreOrCaller, Telemetry}
-  alias Wasmex.Call.{Request, Slices, Timeout, Turn}
+  alias Wasmex.Call.{Request, Signed, Slices, Timeout, Turn}
 
   # These are on the path of every import.
   @compile {:inline, with_imports: 4, with_caller: 3, expired?: 1}
@@ -250,6 +250,13 @@ defmodule Wasmex.Call do
   # Functions of components receive no context.
   defp apply_import({{:plain, function}, _interface, _name}, nil, params) do
     {:returned, apply(function, params)}
+  catch
+    kind, reason -> caught(kind, reason, __STACKTRACE__)
+  end
+
+  # Of the API of Wasmex 0.15.
+  defp apply_import({{:signed, function, types}, _namespace, _name}, context, params) do
+    {:returned, function |> with_context(context, params) |> Signed.results(types)}
   catch
     kind, reason -> caught(kind, reason, __STACKTRACE__)
   end

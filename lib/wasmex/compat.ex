@@ -3,6 +3,7 @@ defmodule Wasmex.Compat do
   # The API of Wasmex 0.15 returns `{:error, text}`, with its error messages ("excecution" included, because tests of its
   # users contain it). This module converts the exceptions of the rest of the library to these messages.
 
+  alias Wasmex.Call.Signed
   alias Wasmex.Components.Conversion
   alias Wasmex.{Error, Exit, Native, Printable, Trap}
 
@@ -65,36 +66,12 @@ defmodule Wasmex.Compat do
     "unable_to_return_#{kind}_ref_type"
   end
 
-  @doc "Checks that integers are signed, as Wasmex 0.15 requires. Returns an error for the first that is not."
-  @spec signed(Wasmex.Instance.t(), String.t(), [term()]) :: :ok | {:error, Error.t()}
+  @doc "The params of a call with signed integers, see `Wasmex.Call.Signed`."
+  @spec signed(Wasmex.Instance.t(), String.t(), [term()]) :: [term()]
   def signed(instance, name, params) do
-    if signed?(params),
-      do: :ok,
-      else: params |> Enum.zip(types(instance, name, 1)) |> signed(0)
-  end
-
-  # Integers that are for every type.
-  defp signed?([param | _]) when is_integer(param) and param > 0x7FFF_FFFF, do: false
-  defp signed?([_ | params]), do: signed?(params)
-  defp signed?(_end), do: true
-
-  defp signed([], _position), do: :ok
-
-  defp signed([{value, type} | rest], position) do
-    with :ok <- signed_value(value, type, position), do: signed(rest, position + 1)
-  end
-
-  @doc "The same for one value; `position` is nil if it is not an argument."
-  @spec signed_value(term(), term(), non_neg_integer() | nil) :: :ok | {:error, Error.t()}
-  def signed_value(value, type, position) do
-    most = %{i32: 0x7FFF_FFFF, i64: 0x7FFF_FFFF_FFFF_FFFF}
-
-    if is_integer(value) and is_map_key(most, type) and value > most[type] do
-      details = %{position: position, expected: Atom.to_string(type), got: :Integer}
-      {:error, %Error{reason: :value, details: details}}
-    else
-      :ok
-    end
+    if Signed.params?(params),
+      do: params,
+      else: Signed.params(params, types(instance, name, 1))
   end
 
   @doc "The message of an exception in Wasmex 0.15."
@@ -113,33 +90,47 @@ defmodule Wasmex.Compat do
   defp message(%Error{reason: :guest, details: %{detail: detail, backtrace: [_ | _]}}),
     do: "Error during function excecution: #{detail}"
 
-  defp message(%Error{
-         reason: :missing_import,
-         details: %{namespace: namespace, name: name} = details
-       }),
-       do:
-         "unknown import: `#{Printable.name(namespace)}::#{Printable.name(name)}` has not been defined" <>
-           Error.wasi_hint(details[:names] || [])
+  defp message(%Error{reason: :missing_import, details: details}) do
+    %{namespace: namespace, name: name} = details
+    name = "#{Printable.name(namespace)}::#{Printable.name(name)}"
+    text = "unknown import: `#{name}` has not been defined"
+    if details[:linked], do: ~s|"Could not instantiate linked module: #{text}"|, else: text
+  end
+
+  defp message(%Error{reason: :spent}) do
+    text = "wasm trap: cannot enter component instance"
+    "Error during function excecution (#{text}): #{text}"
+  end
+
+  defp message(%Error{reason: :params, details: %{message: "the params are no proper list" <> _}}),
+    do: "could not load 'function params'"
+
+  defp message(%Error{reason: :missing_imports, details: %{names: [missing | _]}}) do
+    {kind, name} = component_import(missing)
+
+    "component imports #{kind} `#{Printable.name(name)}`, but a matching implementation was not found in the linker"
+  end
 
   defp message(%Error{reason: :incompatible_import, details: %{message: message}}),
-    do: outermost(message)
+    do: message |> Printable.outermost() |> elem(0)
 
   defp message(%Error{reason: :unknown_export, details: %{kind: kind, name: name}}),
-    do: "exported #{if kind == :func, do: "function", else: kind} `#{name}` not found"
+    do:
+      "exported #{if kind == :func, do: "function", else: kind} `#{Printable.name(name)}` not found"
 
   defp message(%Error{reason: :conversion, details: problem}),
     do: Conversion.compat_message(problem)
 
   defp message(%Error{reason: :unknown_path, details: %{path: [name]}}),
-    do: "exported function `#{name}` not found."
+    do: "exported function `#{Printable.name(name)}` not found."
 
   defp message(%Error{reason: :unknown_path, details: %{path: []}}),
     do: "exported function `` not found."
 
   defp message(%Error{reason: :unknown_path, details: %{path: path, position: position}}),
     do:
-      "exported function `[#{Enum.join(path, ", ")}]` not found. " <>
-        "Could not find `#{Enum.at(path, position)}` at position #{position}"
+      "exported function `[#{Enum.map_join(path, ", ", &Printable.name/1)}]` not found. " <>
+        "Could not find `#{path |> Enum.at(position) |> Printable.name()}` at position #{position}"
 
   defp message(%Error{reason: :parse, details: %{message: message}}),
     do: "Error while parsing bytes: #{message}."
@@ -152,6 +143,11 @@ defmodule Wasmex.Compat do
 
   defp message(%Error{reason: :out_of_bounds}), do: "out of bounds memory access"
   defp message(%{__exception__: true} = error), do: Exception.message(error)
+
+  # What wasmtime calls the import.
+  defp component_import({nil, name, "resource"}), do: {"resource", name}
+  defp component_import({nil, name, _type}), do: {"function", name}
+  defp component_import({interface, _name, _type}), do: {"instance", interface}
 
   # The message without its causes.
   defp outermost(text), do: text |> String.split("\n\nCaused by:", parts: 2) |> hd()

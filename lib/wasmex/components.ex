@@ -260,7 +260,7 @@ defmodule Wasmex.Components do
            Template.instantiate(template, config.store, timeout: config.timeout) do
       {:ok, {config, server(config, instance)}}
     else
-      {:error, error} -> refused(config.refused, Compat.text(error))
+      {:error, error} -> refused(config.refused, text(error, config.value_format))
     end
   end
 
@@ -271,6 +271,9 @@ defmodule Wasmex.Components do
       {:error, text} -> refused(nil, text)
     end
   end
+
+  defp text(error, :compat), do: Compat.text(error)
+  defp text(error, :direct), do: Exception.message(error)
 
   defp refused(nil, text), do: {:stop, text}
 

@@ -235,6 +235,12 @@ defmodule Wasmex.Error do
       "the bytes are nested too deep: more than #{most} levels at offset 0x#{hex(offset)}" <>
         raise_limit(limit)
 
+  defp sentence(reason, %{message: message})
+       when reason in [:incompatible_import, :duplicate_import] do
+    {first, causes} = Printable.outermost(message)
+    first <> causes
+  end
+
   defp sentence(:parse, %{message: message, offset: offset}),
     do: "Error while parsing bytes: #{message} (at offset 0x#{Integer.to_string(offset, 16)})"
 
@@ -274,10 +280,8 @@ defmodule Wasmex.Error do
                path_unlink_file poll_oneoff proc_exit proc_raise sched_yield random_get sock_accept sock_recv sock_send
                sock_shutdown)
 
-  @doc false
   # Preview 1 is defined completely or not at all, so a missing function means that it was not enabled.
-  @spec wasi_hint([{String.t(), String.t()}]) :: String.t()
-  def wasi_hint(names) do
+  defp wasi_hint(names) do
     wasi = for {"wasi_" <> _ = namespace, name} <- names, do: {namespace, name}
 
     unknown =

@@ -90,7 +90,9 @@ defmodule Wasmex.HTTP do
         {:ok, bytes, path |> Path.basename() |> Path.rootname()}
 
       {:error, posix} ->
-        message = "cannot read the function #{path}: #{:file.format_error(posix)}"
+        message =
+          "cannot read the function #{Wasmex.Printable.line(path)}: #{:file.format_error(posix)}"
+
         {:error, %Wasmex.Error{reason: :file, details: %{path: path, message: message}}}
     end
   end

@@ -46,7 +46,7 @@ defmodule Wasmex.Instance do
   """
 
   alias Wasmex.{Call, Compat, Error, Memory, Native, Options, StoreOrCaller}
-  alias Wasmex.Call.{Access, Context, Imports, Terms, Timeout}
+  alias Wasmex.Call.{Access, Context, Imports, Signed, Terms, Timeout}
 
   alias Wasmex.Telemetry
 
@@ -288,8 +288,8 @@ defmodule Wasmex.Instance do
     do: {:error, %Error{reason: :params, details: %{message: "could not load 'function params'"}}}
 
   def call_compat(instance, name, params, timeout) do
-    with :ok <- Compat.signed(instance, name, params),
-         do: call(instance, name, params, timeout: timeout)
+    params = Compat.signed(instance, name, params)
+    call(instance, name, params, timeout: timeout)
   end
 
   @doc false
@@ -314,20 +314,18 @@ defmodule Wasmex.Instance do
   end
 
   def begin_compat(%__MODULE__{resource: resource} = instance, name, params, timeout, caller, via) do
-    with :ok <- Compat.signed(instance, name, params) do
-      case Native.instance_call(resource, name, params, nil, via) do
-        {:ok, _} = ok ->
-          {:done, ok}
+    params = Compat.signed(instance, name, params)
 
-        :observed ->
-          :observed
+    case Native.instance_call(resource, name, params, nil, via) do
+      {:ok, _} = ok ->
+        {:done, ok}
 
-        step ->
-          again = fn -> Native.instance_call(resource, name, params, nil, nil) end
-          advance(step, again, instance, timeout, caller)
-      end
-    else
-      error -> {:done, error}
+      :observed ->
+        :observed
+
+      step ->
+        again = fn -> Native.instance_call(resource, name, params, nil, nil) end
+        advance(step, again, instance, timeout, caller)
     end
   end
 
@@ -385,7 +383,7 @@ defmodule Wasmex.Instance do
     via = StoreOrCaller.via(store_or_caller)
 
     with {:ok, global} <- native_export(instance, :global, name, via),
-         :ok <- Compat.signed_value(value, global_type(instance, name)[:type], nil),
+         value = Signed.value(value, global_type(instance, name)[:type]),
          {:ok, _} <- access(instance, fn -> Native.global_set(global, value, via) end) do
       :ok
     else

@@ -6,7 +6,7 @@ defmodule Wasmex.JSON do
   #
   # Encoding indents, sorts names, and escapes what is unsafe on a terminal, which `:json.encode/1` does not.
 
-  alias Wasmex.Error
+  alias Wasmex.{Error, Printable}
 
   # The default nesting limit of arrays and objects.
   @max_depth 64
@@ -114,10 +114,7 @@ defmodule Wasmex.JSON do
         ?\n -> "\\n"
         ?\t -> "\\t"
         ?\r -> "\\r"
-        char when char < 0x20 or char in 0x7F..0x9F -> unicode(char)
-        # Bidirectional control characters.
-        char when char in 0x202A..0x202E or char in 0x2066..0x2069 -> unicode(char)
-        char -> <<char::utf8>>
+        char -> if Printable.steers?(char), do: unicode(char), else: <<char::utf8>>
       end
 
     escape(rest, [escaped | done])
@@ -126,5 +123,9 @@ defmodule Wasmex.JSON do
   # Bytes that are not UTF-8, which JSON cannot represent.
   defp escape(<<_byte, rest::binary>>, done), do: escape(rest, ["\uFFFD" | done])
 
-  defp unicode(char), do: ["\\u", char |> Integer.to_string(16) |> String.pad_leading(4, "0")]
+  # Beyond 16 bits a surrogate pair (RFC 8259, section 7).
+  defp unicode(char) do
+    for <<(unit::16 <- <<char::utf16>>)>>,
+      do: ["\\u", unit |> Integer.to_string(16) |> String.pad_leading(4, "0")]
+  end
 end

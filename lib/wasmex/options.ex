@@ -262,5 +262,8 @@ defmodule Wasmex.Options do
 
   # The value may be a whole file.
   defp expected(expected, got),
-    do: "expected #{expected}, got: #{inspect(got, limit: 20, printable_limit: 500)}"
+    do:
+      Wasmex.Printable.message(
+        "expected #{expected}, got: #{inspect(got, limit: 20, printable_limit: 500)}"
+      )
 end

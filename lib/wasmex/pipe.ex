@@ -4,7 +4,8 @@ defmodule Wasmex.Pipe do
 
   - A **buffer** (the default) keeps everything and has one cursor, shared by both sides: write, `seek/2`
     to 0, then read from the other side. Reading at the end returns end of file. With `capacity: n`,
-    writes beyond n bytes fail.
+    writes beyond n bytes fail. Without it, writes of guests fail beyond the `memory_size` of their store
+    (`Wasmex.StoreLimits`), 1 GiB if it is not set.
   - A **stream** (`new(mode: :stream)`) holds at most `capacity:` bytes (64 KiB by default). A guest that
     reads from an empty stream waits, without using a thread, until Elixir writes or closes it. A guest
     that writes to a full stream waits until Elixir reads.

@@ -40,6 +40,21 @@ defmodule Wasmex.Printable do
     if more > 0, do: "#{shown}#{separator}… and #{more} more", else: shown
   end
 
+  @doc "The first line of a message of wasmtime, which may have names with line breaks, and its causes."
+  @spec outermost(binary()) :: {String.t(), String.t()}
+  def outermost(text) do
+    # A name may have this, too; causes have no names.
+    case :binary.matches(text, "\n\nCaused by:") do
+      [] ->
+        {line(text), ""}
+
+      found ->
+        {at, _size} = List.last(found)
+        {first, causes} = :erlang.split_binary(text, at)
+        {line(first), causes}
+    end
+  end
+
   # Removes an incomplete character at the end.
   defp whole(bytes) do
     case :unicode.characters_to_binary(bytes) do
@@ -66,6 +81,15 @@ defmodule Wasmex.Printable do
       text,
       ~r/[\x00-\x08\x0b-\x1f\x7f-\x9f\x{ad}\x{61c}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{206f}\x{feff}\x{fff9}-\x{fffb}\x{e0000}-\x{e007f}]/u
     )
+  end
+
+  @doc "Whether a terminal or a browser would act on the character."
+  @spec steers?(char()) :: boolean()
+  def steers?(char) when char < 0xA0, do: char < 0x20 or char >= 0x7F
+
+  def steers?(char) do
+    char in [0xAD, 0x61C, 0xFEFF] or char in 0x200B..0x200F or char in 0x2028..0x202E or
+      char in 0x2060..0x206F or char in 0xFFF9..0xFFFB or char in 0xE0000..0xE007F
   end
 
   # Most texts are plain ASCII: checking the bytes takes a hundredth of the time of the regular expression.

@@ -27,7 +27,7 @@ defmodule Wasmex.Trace do
       "sched_yield() = ok <4 µs>"
   """
 
-  alias Wasmex.Native
+  alias Wasmex.{Native, Printable}
 
   defstruct [:namespace, :name, :result, args: [], outputs: [], duration: 0]
 
@@ -52,7 +52,7 @@ defmodule Wasmex.Trace do
   @spec format(t()) :: String.t()
   def format(%__MODULE__{} = event) do
     args = event.args |> Enum.map(&value/1) |> Enum.reject(&(&1 == "")) |> Enum.join(", ")
-    "#{name(event)}(#{args}) = #{result(event)} <#{duration(event.duration)}>"
+    Printable.line("#{name(event)}(#{args}) = #{result(event)} <#{duration(event.duration)}>")
   end
 
   defp name(%{namespace: namespace, name: name}) when namespace in [nil, @wasi], do: name

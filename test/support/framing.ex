@@ -35,7 +35,7 @@ defmodule Wasmex.Framing do
 
     case String.split(bytes, "\r\n\r\n", parts: 2) do
       [head, rest] when status >= 200 ->
-        {body, rest} = body(String.downcase(head), rest)
+        {body, rest} = if status == 204, do: {"", rest}, else: body(String.downcase(head), rest)
         answers(rest, [{status, body} | found])
 
       [_continue, rest] ->
@@ -329,7 +329,6 @@ defmodule Wasmex.Framing do
           {400, "a version with a sign", "GET /f/hello HTTP/+1.1\r\n" <> @host <> "\r\n"},
           {400, "a version of another protocol", "GET /f/hello HTTQ/1.1\r\n" <> @host <> "\r\n"},
           {505, "HTTP/2.0", "GET /f/hello HTTP/2.0\r\n" <> @host <> "\r\n"},
-          {505, "HTTP/1.2", "GET /f/hello HTTP/1.2\r\n" <> @host <> "\r\n"},
           {505, "HTTP/0.9 by name", "GET /f/hello HTTP/0.9\r\n" <> @host <> "\r\n"},
           {505, "the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
           {501, "a method in small letters", "get /f/hello HTTP/1.1\r\n" <> @host <> "\r\n"},
@@ -381,6 +380,10 @@ defmodule Wasmex.Framing do
       [
         {"no host", "GET /f/hello HTTP/1.1\r\n\r\n" <> @smuggled, [400, :closed]},
         {"an empty host", "GET /f/hello HTTP/1.1\r\nHost:\r\n\r\n", [:hello]},
+        {"a host with a percent sign that encodes nothing",
+         "GET /f/hello HTTP/1.1\r\nHost: a%zz\r\n\r\n" <> @smuggled, [400, :closed]},
+        {"an address in brackets that is none",
+         "GET /f/hello HTTP/1.1\r\nHost: [:::::::::]\r\n\r\n" <> @smuggled, [400, :closed]},
         {"a host with a space", "GET /f/hello HTTP/1.1\r\nHost: a b\r\n\r\n" <> @smuggled,
          [400, :closed]},
         {"a host with a path", "GET /f/hello HTTP/1.1\r\nHost: a/b\r\n\r\n" <> @smuggled,
@@ -406,6 +409,7 @@ defmodule Wasmex.Framing do
       for target <- [
             "f/hello",
             "*",
+            "*/f/hello",
             "x:80",
             "http://",
             "http:///f/hello",
@@ -439,6 +443,16 @@ defmodule Wasmex.Framing do
         {"a target that is too long",
          asked.("/f/hello?" <> String.duplicate("a", 20_000)) <> @smuggled, [414, :closed]},
         {"CONNECT", "CONNECT x:80 HTTP/1.1\r\n" <> @host <> "\r\n" <> @smuggled, [400, :closed]},
+        {"the server itself", "OPTIONS * HTTP/1.1\r\n" <> @host <> "\r\n", [204]},
+        {"the server itself, with a body",
+         "OPTIONS * HTTP/1.1\r\n" <>
+           @host <> "Content-Length: #{whole()}\r\n\r\n" <> @smuggled, [204, :closed]},
+        {"a later minor version", "GET /f/hello HTTP/1.2\r\n" <> @host <> "\r\n", [:hello]},
+        {"a later minor version without a host", "GET /f/hello HTTP/1.2\r\n\r\n" <> @smuggled,
+         [400, :closed]},
+        {"a later minor version with chunks",
+         "POST /f/echo HTTP/1.2\r\n" <> @host <> @chunked <> "\r\n3\r\nabc\r\n0\r\n\r\n",
+         ["abc"]},
         {"a request in a target", asked.("/f/hello%20HTTP/1.1%0d%0aX:%20y"), [404]}
       ]
   end

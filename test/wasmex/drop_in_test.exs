@@ -122,6 +122,13 @@ defmodule Wasmex.DropInTest do
     test "exactly those of Wasmex 0.15; the direct API has more detail" do
       {:ok, store} = Store.new()
       {:ok, module} = Module.compile(store, @wat)
+      wasi = ~s|(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))))|
+      {:ok, program} = Module.compile(store, wasi)
+
+      assert Instance.new(store, program, %{}) ==
+               {:error,
+                "unknown import: `wasi_snapshot_preview1::proc_exit` has not been defined"}
+
       unknown = "unknown import: `env::f` has not been defined"
       assert Instance.new(store, module, %{}) == {:error, unknown}
 
@@ -133,6 +140,10 @@ defmodule Wasmex.DropInTest do
       wrong = %{env: %{f: {:fn, [:i64], [:i32], &__MODULE__.identity/2}}}
       text = "incompatible import type for `env::f`"
       assert Instance.new(store, module, wrong) == {:error, text}
+      {:ok, main} = Module.compile(store, "(module)")
+
+      assert Instance.new(store, main, %{}, [%{name: "lib", module: module}]) ==
+               {:error, ~s|"Could not instantiate linked module: #{unknown}"|}
 
       assert {:error, %Error{reason: :incompatible_import}} =
                Instance.instantiate(store, module, wrong)
@@ -145,6 +156,34 @@ defmodule Wasmex.DropInTest do
               {:error, {{:badmatch, {:error, ^text}}, _}} =
                 Wasmex.start_link(%{bytes: @wat, imports: imports})
             )
+    end
+
+    test "a component's too: the item that is missing, the interface if it is in one" do
+      lacks = "but a matching implementation was not found in the linker"
+      interface = ~s|(instance (export "f" (func)) (export "g" (func)))|
+
+      for {import, given, item} <- [
+            {~s|"import-id-string" (func)|, %{}, "function `import-id-string`"},
+            {~s|"r" (type (sub resource))|, %{}, "resource `r`"},
+            {~s|"a:b/c@1.0.0" #{interface}|, %{}, "instance `a:b/c@1.0.0`"},
+            {~s|"a:b/c@1.0.0" #{interface}|, %{"a:b/c@1.0.0" => %{"f" => {:fn, fn -> nil end}}},
+             "instance `a:b/c@1.0.0`"}
+          ] do
+        bytes = "(component (import #{import}))"
+        text = "component imports #{item}, #{lacks}"
+        assert Components.start_link(bytes: bytes, imports: given) == {:error, text}
+        {:ok, store} = Components.Store.new()
+        {:ok, component} = Component.new(store, bytes)
+        assert Components.Instance.new(store, component, given) == {:error, text}
+
+        assert {:error, %Error{reason: :missing_imports} = error} =
+                 Components.Instance.instantiate(store, component, given)
+
+        assert Exception.message(error) =~ "missing imports:"
+
+        assert {:error, "missing imports:" <> _} =
+                 Components.start_link(bytes: bytes, imports: given, value_format: :direct)
+      end
     end
 
     test "a function of the wrong arity fails the call, not the start" do
@@ -181,6 +220,23 @@ defmodule Wasmex.DropInTest do
         assert {:ok, _} = Instance.call(instance, function, params)
       end
 
+      # The first wrong one is told, and their number first of all.
+      for {function, params, text} <- [
+            {"i32", [3_000_000_000, 1], "number of params does not match. expected 1, got 2"},
+            {"i64", [3_000_000_000], "number of params does not match. expected 2, got 1"},
+            {"i32", [:x, 1], "number of params does not match. expected 1, got 2"},
+            {"none", [3_000_000_000], "exported function `none` not found"},
+            {"i64", [:x, 0x8000_0000_0000_0000],
+             "Cannot convert argument #1 to a WebAssembly i32 value. Given `Atom`."},
+            {"i64", [3_000_000_000, :x],
+             "Cannot convert argument #1 to a WebAssembly i32 value."},
+            {"i32", [1 | 2], "could not load 'function params'"}
+          ] do
+        assert Wasmex.call_function(pid, function, params) == {:error, text}
+        Instance.call_exported_function(store, instance, function, params, {self(), :tag})
+        assert_receive {:tag, {:error, ^text}}
+      end
+
       assert Wasmex.call_function(pid, "i32", [0x7FFF_FFFF]) == {:ok, [0x7FFF_FFFF]}
 
       assert Wasmex.call_function(pid, "i64", [-1, 0x7FFF_FFFF_FFFF_FFFF]) ==
@@ -193,6 +249,47 @@ defmodule Wasmex.DropInTest do
                {:error, "Cannot convert to a WebAssembly i64 value."}
 
       assert Instance.set_global_value(store, instance, "big", 3_000_000_000) == :ok
+    end
+
+    test "so are the results of imported functions" do
+      wat = ~S"""
+      (module (import "env" "f" (func $f (result i32))) (import "env" "g" (func $g (result f32 i64)))
+        (import "env" "h" (func $h (result f64)))
+        (func (export "f") (result i32) (call $f)) (func (export "g") (result f32 i64) (call $g))
+        (func (export "h") (result f64) (call $h)))
+      """
+
+      functions = fn f, g ->
+        %{
+          env: %{
+            f: {:fn, [], [:i32], fn _ -> f end},
+            g: {:fn, [], [:f32, :i64], fn _ -> [3_000_000_000, g] end},
+            h: {:fn, [], [:f64], fn _ -> 3_000_000_000 end}
+          }
+        }
+      end
+
+      wide = functions.(3_000_000_000, 0x8000_0000_0000_0000)
+      {:ok, pid} = Wasmex.start_link(%{bytes: wat, imports: wide})
+
+      for {function, place} <- [{"f", "the result is not i32"}, {"g", "result 2 is not i64"}] do
+        assert {:error, text} = Wasmex.call_function(pid, function, [])
+
+        assert text =~
+                 "Error during function excecution: error while executing at wasm backtrace:"
+
+        assert text =~ place
+      end
+
+      assert Wasmex.call_function(pid, "h", []) == {:ok, [3.0e9]}
+      {:ok, store} = Store.new()
+      {:ok, module} = Module.compile(store, wat)
+      {:ok, instance} = Instance.instantiate(store, module, wide)
+      assert Instance.call(instance, "f", []) == {:ok, [-1_294_967_296]}
+      narrow = functions.(0x7FFF_FFFF, 3_000_000_000)
+      {:ok, pid} = Wasmex.start_link(%{bytes: wat, imports: narrow})
+      assert Wasmex.call_function(pid, "f", []) == {:ok, [0x7FFF_FFFF]}
+      assert Wasmex.call_function(pid, "g", []) == {:ok, [3.0e9, 3_000_000_000]}
     end
 
     test "references are not returned; the direct API does so" do
@@ -331,6 +428,19 @@ defmodule Wasmex.DropInTest do
   defp imports(wait \\ fn -> nil end), do: %{"wait" => {:fn, wait}}
 
   describe "components" do
+    test "after a call that failed, what Wasmex 0.15 says" do
+      {:ok, pid} =
+        Components.start_link(bytes: component(), imports: imports(fn -> raise "no" end))
+
+      assert {:error, "Error during function excecution: " <> _} =
+               Components.call_function(pid, "run", [])
+
+      text = "wasm trap: cannot enter component instance"
+
+      assert Components.call_function(pid, "run", []) ==
+               {:error, "Error during function excecution (#{text}): #{text}"}
+    end
+
     test "an import that outlasts the call's timeout: the caller exits, the next call works" do
       test = self()
 

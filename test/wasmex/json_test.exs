@@ -203,6 +203,7 @@ defmodule Wasmex.JSONTest do
 
     assert JSON.encode(<<255>>) == ~s|"\uFFFD"|
     assert JSON.encode("\e[31m\x7F\u009B\u202E") == ~S|"\u001B[31m\u007F\u009B\u202E"|
+    assert JSON.encode("\u200B\u00AD\u{E0041}") == ~S|"\u200B\u00AD\uDB40\uDC41"|
     assert_raise ArgumentError, fn -> JSON.encode({1, 2}) end
 
     term = %{

@@ -163,5 +163,48 @@ defmodule Wasmex.PipeTest do
       assert {:error, _} = Instance.call(instance, "_start", [], timeout: 20_000)
       assert Pipe.size(stdout) == 10_000
     end
+
+    test "without a capacity it counts against the store, of modules and components" do
+      mib = 1024 * 1024
+
+      for {program, limit} <- [
+            {"test/guests/rust_wasi/rust_wasi.wasm", 3 * mib},
+            {"test/guests/component_command/component_command.wasm", 3 * mib}
+          ] do
+        {:ok, stdout} = Pipe.new()
+        opts = [stdout: stdout, max_memory: limit, timeout: 60_000]
+        assert {:ok, %{status: 1, stderr: text}} = Wasmex.run(program, ["flood"], opts)
+        assert text =~ "space" or text =~ "os error"
+        assert Pipe.size(stdout) == limit
+        # What Elixir writes does not count, and nothing is lost.
+        assert Pipe.write(stdout, "more") == {:ok, 4}
+        assert byte_size(Guest.text(stdout)) == limit + 4
+      end
+    end
+
+    test "so do both streams of a guest, and less than a mebibyte is no limit" do
+      {:ok, [stdout, stderr]} = {:ok, for(_ <- 1..2, do: elem(Pipe.new(), 1))}
+      options = %WasiOptions{stdout: stdout, stderr: stderr}
+      {:ok, store} = Store.new_wasi(options, %Wasmex.StoreLimits{memory_size: 131_072})
+
+      wat = ~S"""
+      (module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 2)
+        (func (export "write") (param $fd i32) (result i32) (local $errno i32)
+          (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 60000))
+          (loop $again
+            (local.set $errno (call $w (local.get $fd) (i32.const 0) (i32.const 1) (i32.const 16)))
+            (br_if $again (i32.eqz (local.get $errno))))
+          (local.get $errno)))
+      """
+
+      {_, instance} = Guest.start(wat, %{}, store)
+
+      for {fd, pipe} <- [{1, stdout}, {2, stderr}] do
+        # `io`
+        assert Instance.call(instance, "write", [fd], timeout: 60_000) == {:ok, [29]}
+        assert Pipe.size(pipe) == 1024 * 1024
+      end
+    end
   end
 end

@@ -180,14 +180,46 @@ defmodule Wasmex.Cache.Disk do
   end
 
   defp own(directory) do
-    with :ok <- own(directory, @shared, @shared), do: above(Path.dirname(directory))
+    with :ok <- own(directory, @shared, @shared),
+         {:ok, above} <- above(directory) do
+      # Anyone who can write to one of them can replace this one.
+      Enum.find_value(above, :ok, fn parent ->
+        with :ok <- own(parent, @shared_above, 0), do: nil
+      end)
+    end
   end
 
-  # Anyone who can write to a parent directory can replace this one.
-  defp above(directory) do
-    with :ok <- own(directory, @shared_above, 0) do
-      if Path.dirname(directory) == directory, do: :ok, else: above(Path.dirname(directory))
+  # Limits the number of symbolic links in a path, as systems do.
+  @links 40
+
+  # The directories on the way to this one, also those that symbolic links lead through.
+  defp above(directory), do: directory |> Path.split() |> above([], "/", @links)
+
+  defp above(_parts, _found, at, 0), do: refuse(at, "leads through too many symbolic links")
+  defp above([], [_directory | found], _at, _links), do: {:ok, Enum.uniq(found)}
+  defp above([], [], _at, _links), do: {:ok, []}
+
+  defp above([part | parts], found, at, links) do
+    path = Path.join(at, part)
+
+    case File.read_link(path) do
+      {:ok, target} ->
+        with :ok <- own_link(path) do
+          [root | rest] = target |> Path.expand(at) |> Path.split()
+          above(rest ++ parts, [root | found], root, links - 1)
+        end
+
+      _not_a_link ->
+        above(parts, [path | found], path, links)
     end
+  end
+
+  # In a sticky directory, others may make links.
+  defp own_link(path) do
+    with {:ok, {user, _owner, _mode}} <- Native.directory_owner("/"),
+         {:ok, %{uid: owner}} when owner not in [user, 0] <- File.lstat(path),
+         do: refuse(path, "belongs to another user (#{owner})"),
+         else: (_ -> :ok)
   end
 
   # The mode bits that must not be set, and those of them that may be set in a sticky directory.

@@ -21,6 +21,7 @@ defmodule Wasmex.Call.Functions do
   end
 
   defp held({:plain, function}, depth), do: held(function, depth)
+  defp held({:signed, function, _types}, depth), do: held(function, depth)
 
   defp held(function, depth) when is_function(function) and depth > 0 do
     {:env, held} = :erlang.fun_info(function, :env)

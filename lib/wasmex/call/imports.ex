@@ -6,7 +6,7 @@ defmodule Wasmex.Call.Imports do
   #     %{"env" => %{"add" => {:fn, [:i32, :i32], [:i32], fun}, "memory" => %Wasmex.Memory{}}}
 
   alias Wasmex.Call.Functions
-  alias Wasmex.{Func, Global, Memory, Options, Table, Tag, Utils}
+  alias Wasmex.{Func, Global, Memory, Options, Printable, Table, Tag, Utils}
 
   @types [:i32, :i64, :f32, :f64, :v128] ++
            [:externref, :funcref, :anyref, :eqref, :i31ref, :structref, :arrayref, :exnref]
@@ -59,7 +59,7 @@ defmodule Wasmex.Call.Imports do
       )
     end
 
-    {{namespace, name, {:fn, params, results}}, function}
+    {{namespace, name, {:fn, params, results}}, function(function, results, arity)}
   end
 
   defp entry(namespace, name, %module{resource: resource} = definition, _arity)
@@ -78,6 +78,15 @@ defmodule Wasmex.Call.Imports do
         definition
       )
 
+  # Wasmex 0.15 has signed integers only, also as results.
+  defp function(function, results, :any_arity) do
+    if :i32 in results or :i64 in results,
+      do: {:signed, function, results},
+      else: function
+  end
+
+  defp function(function, _results, :exact_arity), do: function
+
   # `length/1` raises for an improper list.
   defp types!(namespace, name, types, definition) do
     unless is_list(types) and List.improper?(types) == false,
@@ -94,6 +103,6 @@ defmodule Wasmex.Call.Imports do
     do:
       raise(
         ArgumentError,
-        "import #{namespace}.#{name}: #{message}; got: #{inspect(definition)}"
+        "import #{Printable.name(namespace)}.#{Printable.name(name)}: #{message}; got: #{inspect(definition)}"
       )
 end

@@ -43,7 +43,8 @@ defmodule Wasmex.CLI.Main do
       status
 
     kind, reason ->
-      IO.puts(:stderr, Exception.format(kind, reason, __STACKTRACE__))
+      text = Exception.format(kind, reason, __STACKTRACE__)
+      IO.puts(:stderr, Wasmex.Printable.text(text))
       1
   end
 

@@ -118,10 +118,10 @@ defmodule Wasmex.Components.Conversion do
         "Option-tuple expected to have a second element"
 
       {tag, _} when is_atom(tag) ->
-        "Invalid atom: #{tag}, expected ':some'"
+        "Invalid atom: #{name(tag)}, expected ':some'"
 
       atom when is_atom(atom) ->
-        "Invalid atom: #{atom}, expected ':none' or '{:some, term}' tuple"
+        "Invalid atom: #{name(atom)}, expected ':none' or '{:some, term}' tuple"
 
       other ->
         "Could not convert #{kind(other)} to Option"
@@ -131,10 +131,10 @@ defmodule Wasmex.Components.Conversion do
   defp compat_reason(%{problem: :type, expected: "result", got: got}) do
     case got do
       {tag, _} when is_atom(tag) ->
-        "Invalid atom: #{tag}, expected ':ok' or ':error' as first element in result-tuple"
+        "Invalid atom: #{name(tag)}, expected ':ok' or ':error' as first element in result-tuple"
 
       atom when is_atom(atom) ->
-        "Invalid atom: #{atom}, expected ':ok' or ':error' as result"
+        "Invalid atom: #{name(atom)}, expected ':ok' or ':error' as result"
 
       other ->
         "Could not convert #{kind(other)} to Result"

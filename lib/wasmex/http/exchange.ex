@@ -204,7 +204,7 @@ defmodule Wasmex.HTTP.Exchange do
   end
 
   # These responses have no body, even if the function prints one.
-  @bodiless [204, 304]
+  @bodiless [204, 205, 304]
 
   defp body(%{phase: {:body, status, _headers}} = exchange, _chunks) when status in @bodiless,
     do: {:ok, exchange}

@@ -95,7 +95,7 @@ defmodule Wasmex.Native.Inspect do
   defp describe(%Wasmex.StoreOrCaller{resource: {_store, _serial}}), do: "caller"
 
   defp describe(%Wasmex.Plugin{name: name, compiled: compiled}),
-    do: join([name && Kernel.inspect(name), plugin(compiled)])
+    do: join([name(name), plugin(compiled)])
 
   defp describe(%Wasmex.Plugin.Compiled{} = compiled), do: plugin(compiled)
 
@@ -122,7 +122,8 @@ defmodule Wasmex.Native.Inspect do
 
   defp describe(_handle), do: nil
 
-  defp plugin(compiled), do: some("functions", Wasmex.Plugin.functions(compiled))
+  defp plugin(compiled),
+    do: some("functions", compiled |> Wasmex.Plugin.functions() |> Enum.map(&Printable.name/1))
 
   # Does not wait for a store that another process uses.
   defp quick(ask, store) do

@@ -143,7 +143,9 @@ defmodule Wasmex.Plugin.Manifest do
   @doc false
   @spec error(String.t()) :: {:error, Error.t()}
   def error(text),
-    do: {:error, %Error{reason: :manifest, details: %{message: "manifest: #{text}"}}}
+    do:
+      {:error,
+       %Error{reason: :manifest, details: %{message: "manifest: #{Printable.line(text)}"}}}
 
   @spec fail(String.t()) :: no_return()
   defp fail(text), do: throw({:manifest, text})

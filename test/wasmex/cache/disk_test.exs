@@ -112,6 +112,34 @@ defmodule Wasmex.Cache.DiskTest do
     assert Disk.check(inner) == :ok
   end
 
+  test "symbolic links are followed, and each place that they lead through is checked", %{
+    dir: dir
+  } do
+    [real, shared, way] = for name <- ~w(real shared way), do: Path.join(dir, name)
+    for made <- [dir, real, shared, way, Path.join(shared, "inner")], do: File.mkdir_p!(made)
+    link = Path.join(way, "link")
+    File.ln_s!("../real", link)
+    assert Disk.check(link) == :ok
+    assert Disk.check(Path.join(link, "new")) == :ok
+    # The directory itself is the user's alone, but others can replace it.
+    File.chmod!(shared, 0o777)
+    File.rm!(link)
+    File.ln_s!(Path.join(shared, "inner"), link)
+    assert {:error, %Error{reason: :cache, details: %{path: ^shared}}} = Disk.check(link)
+    # Others can replace the link, or one that it leads to.
+    File.chmod!(shared, 0o700)
+    assert Disk.check(link) == :ok
+    File.chmod!(way, 0o777)
+    assert {:error, %Error{reason: :cache, details: %{path: ^way}}} = Disk.check(link)
+    outer = Path.join(dir, "outer")
+    File.ln_s!(link, outer)
+    assert {:error, %Error{reason: :cache, details: %{path: ^way}}} = Disk.check(outer)
+    loop = Path.join(dir, "loop")
+    File.ln_s!(loop, loop)
+    assert {:error, %Error{reason: :cache}} = Disk.check(loop)
+    assert {:error, %Error{reason: :cache}} = Disk.check(Path.join(loop, "inner"))
+  end
+
   test "a directory that can't be made is an error", %{dir: dir} do
     File.mkdir_p!(dir)
     File.write!(Path.join(dir, "file"), "")

@@ -129,7 +129,14 @@ defmodule Wasmex.HTTP.ResidentTest do
         Request.new(
           "POST",
           "/x?y=1",
-          [{"host", "a.b"}, {"te", "trailers"}, {"upgrade", "h2c"}, {"x-forwarded-for", "evil"}],
+          [
+            {"host", "a.b"},
+            {"te", "trailers"},
+            {"upgrade", "h2c"},
+            {"x-forwarded-for", "evil"},
+            {"connection", "keep-alive, X-Hop"},
+            {"x-hop", "for this connection"}
+          ],
           "body"
         )
         | script_name: "/app",
@@ -210,6 +217,10 @@ defmodule Wasmex.HTTP.ResidentTest do
 
       {:ok, head, _} = Wire.head("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")
       assert Wire.body(head, "HEAD") == :none
+      {:ok, head, _} = Wire.head("HTTP/1.1 205 OK\r\ncontent-length: 5\r\n\r\n")
+      assert Wire.body(head, "GET") == :none
+      fields = "connection: close, x-hop\r\nx-hop: a\r\nx-a:\t b \t\r\n"
+      assert {:ok, %{headers: [{"x-a", "b"}]}, ""} = Wire.head("HTTP/1.1 200 OK\r\n#{fields}\r\n")
     end
   end
 end

@@ -48,6 +48,32 @@ defmodule Wasmex.HTTP.ServerTest do
     end
   end
 
+  test "a status that says that there is no content has none", %{dir: dir} do
+    for {name, size} <- [short: 2, long: 200_000] do
+      printed = "Status: 205\nContent-Type: a/b\n\n" <> String.duplicate("x", size)
+      File.write!(Path.join(dir, "#{name}.wat"), Answers.prints(printed))
+    end
+
+    {_server, port} = start(dir, defaults: [convention: :cgi])
+
+    for name <- [:short, :long] do
+      one = "GET /#{name} HTTP/1.1\r\nHost: x\r\n"
+      answers = Client.raw(port, one <> "\r\n" <> one <> "Connection: close\r\n\r\n")
+      assert [_, first, second] = String.split(answers, "HTTP/1.1 205 ")
+
+      for answer <- [first, second],
+          do: assert(answer =~ ~r/content-length: 0\r\n(.*\r\n)*\r\n\z/)
+    end
+  end
+
+  test "the server itself is asked for what it supports", %{dir: dir} do
+    {_server, port} = start(dir)
+    asked = "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert "HTTP/1.1 204 No Content\r\n" <> answer = Client.raw(port, asked)
+    assert answer =~ "allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+    refute answer =~ "content-length"
+  end
+
   test "a connection of HTTP/1.0 that is kept is said to be", %{dir: dir} do
     {_server, port} = start(dir)
     one = "GET /hello HTTP/1.0\r\nHost: x\r\n"
@@ -177,7 +203,7 @@ defmodule Wasmex.HTTP.ServerTest do
           {400, post <> "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc"},
           {400, "GET /hello?\x01 HTTP/1.1\r\nHost: x\r\n\r\n"},
           {400, "GET hello HTTP/1.1\r\nHost: x\r\n\r\n"},
-          {400, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"},
+          {204, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"},
           {400, "GET /hello HTTP/1.1\nHost: x\n\n"},
           {400, "GET /hello HTTP/1.1\r\nHost: x\n\r\n"},
           {400, line.("X: a\r\n folded")},

@@ -140,9 +140,22 @@ defmodule Wasmex.Wasi.Preview1Test do
               {function, args, errno(guest, "#{function}", args)} == {function, args, @inval}
             )
 
-      # A subscription to an event of type 3, in memory.
-      :ok = Memory.write_binary(guest.store, guest.memory, 2048, <<0::64, 3, 0::312>>)
-      assert errno(guest, "poll_oneoff", [2048, 4096, 1, 32]) == @inval
+      # Subscriptions, in memory: a type, a clock, flags that there are not.
+      clock = fn id, flags ->
+        <<0::64, 0, 0::56, id::little-32, 0::160, flags::little-16, 0::48>>
+      end
+
+      wrong = [<<0::64, 3, 0::312>>, <<0::64, 255, 0::312>>, clock.(4, 0), clock.(-1, 0)]
+
+      for subscription <- wrong ++ for(flags <- [2, 3, 0x100, 0xFFFF], do: clock.(1, flags)) do
+        :ok = Memory.write_binary(guest.store, guest.memory, 2048, subscription)
+
+        assert {subscription, errno(guest, "poll_oneoff", [2048, 4096, 1, 32])} ==
+                 {subscription, @inval}
+      end
+
+      :ok = Memory.write_binary(guest.store, guest.memory, 2048, clock.(1, 0))
+      assert errno(guest, "poll_oneoff", [2048, 4096, 1, 32]) == @ok
       assert errno(guest, "fd_seek", [fd, 3, 0, 32]) == @ok
       assert <<3::little-64>> = Memory.read_binary(guest.store, guest.memory, 32, 8)
     end
@@ -157,7 +170,7 @@ defmodule Wasmex.Wasi.Preview1Test do
     for wasi <- [true, :traced] do
       guest = start(dir, wasi)
 
-      for name <- ["file/", "file//", "to_file/"] do
+      for name <- ["file/", "file//", "to_file/", "file/.", "file/./", "file/././/.", "to_file/."] do
         [at, size] = path = text(guest, name)
         [new_at, new_size] = new = text(guest, "new", 2048)
 
@@ -182,7 +195,7 @@ defmodule Wasmex.Wasi.Preview1Test do
               )
       end
 
-      for name <- ["dir/", "to_dir/", "dir//", "dir"] do
+      for name <- ["dir/", "to_dir/", "dir//", "dir", "dir/.", "dir/./", "to_dir/.", ".", "./."] do
         path = text(guest, name)
         assert errno(guest, "path_filestat_get", [3, 1 | path] ++ [32]) == @ok
         assert errno(guest, "path_open", [3, 1 | path] ++ [2, 2, 0, 0, 16]) == @ok

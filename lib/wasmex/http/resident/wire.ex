@@ -3,7 +3,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
   # An HTTP/1.1 client's side of the protocol (RFC 9112): encoding requests, parsing responses. Pure functions.
 
   alias Wasmex.{Error, Quantity}
-  alias Wasmex.HTTP.Request
+  alias Wasmex.HTTP.{Field, Request}
 
   # Headers about the connection, not the request (RFC 9110, section 7.6.1), or set anew.
   @hop ~w(connection keep-alive proxy-connection proxy-authorization te trailer transfer-encoding upgrade expect) ++
@@ -28,7 +28,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
   def request(%Request{} = request) do
     {framing, body} = request_body(request)
     query = if request.query == "", do: "", else: "?" <> request.query
-    headers = Enum.reject(request.headers, fn {name, _} -> name in @hop end)
+    headers = end_to_end(request.headers, @hop)
     headers = headers ++ forwarded(request) ++ framing ++ [{"connection", "close"}]
     lines = for {name, value} <- with_host(headers, request), do: [name, ": ", value, "\r\n"]
     target = request.path <> query
@@ -44,6 +44,13 @@ defmodule Wasmex.HTTP.Resident.Wire do
              message: "the request has characters that are not allowed in a head"
            }
          }}
+  end
+
+  # Without these fields, and those that `Connection` names (RFC 9110, section 7.6.1).
+  defp end_to_end(fields, hop) do
+    named = for {"connection", value} <- fields, name <- String.split(value, ","), do: name
+    hop = Enum.map(named, &(&1 |> Field.trim() |> String.downcase(:ascii))) ++ hop
+    Enum.reject(fields, fn {name, _} -> name in hop end)
   end
 
   defp plain?(text), do: text != "" and not (text =~ ~r/[\x00-\x20\x7f]/)
@@ -125,7 +132,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
     with [_, status] <- Regex.run(~r/\AHTTP\/1\.[01] ([1-5]\d\d)(?: [^\x00\r\n]*)?\z/, line),
          true <- length(fields) <= @most_fields,
          {:ok, fields} <- fields(fields, []) do
-      headers = Enum.reject(fields, fn {name, _} -> name in @hop_of_answers end)
+      headers = end_to_end(fields, @hop_of_answers)
       {:ok, %{status: String.to_integer(status), headers: headers, framing: fields}, rest}
     else
       _ -> {:error, "sent an invalid HTTP/1.1 head"}
@@ -136,7 +143,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
 
   defp fields([line | lines], done) do
     with [name, value] <- :binary.split(line, ":"),
-         value = String.trim(value, " ") |> String.trim("\t"),
+         value = Field.trim(value),
          true <- field?({name, value}),
          do: fields(lines, [{String.downcase(name), value} | done]),
          else: (_ -> :error)
@@ -144,7 +151,8 @@ defmodule Wasmex.HTTP.Resident.Wire do
 
   @doc "The framing of a response body (RFC 9112, section 6.3)."
   @spec body(head(), String.t()) :: body() | {:error, String.t()}
-  def body(%{status: status}, method) when method == "HEAD" or status in [204, 304], do: :none
+  def body(%{status: status}, method) when method == "HEAD" or status in [204, 205, 304],
+    do: :none
 
   def body(%{framing: fields}, _method) do
     encodings = for {"transfer-encoding", value} <- fields, do: String.downcase(value)

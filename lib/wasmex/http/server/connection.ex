@@ -3,7 +3,7 @@ defmodule Wasmex.HTTP.Server.Connection do
   # One connection. This process reads its requests and handles them one after the other.
 
   alias Wasmex.HTTP.{Request, Response, Service}
-  alias Wasmex.HTTP.Server.{Body, Wire}
+  alias Wasmex.HTTP.Server.{Body, Head, Wire}
 
   # The maximum time between requests, and for the head of a request, in ms.
   @idle 60_000
@@ -68,8 +68,7 @@ defmodule Wasmex.HTTP.Server.Connection do
     # only if the function takes long: it takes two system calls.
     closed = if head.body == 0, do: fn -> closed(wire.socket) end
 
-    {_response, state} =
-      Service.serve(context.service, request(head, context), &reply/2, state, closed)
+    state = serve_target(head, context, state, closed)
 
     with {:ok, wire} <- Body.finish(),
          {:ok, wire} <- passive(wire) do
@@ -79,6 +78,17 @@ defmodule Wasmex.HTTP.Server.Connection do
       :unread -> linger(wire.socket)
       :closed -> :ok
     end
+  end
+
+  # What the server supports (RFC 9110, section 9.3.7).
+  defp serve_target(%{target: "*"}, _context, state, _closed) do
+    allowed = {"allow", Enum.join(Head.methods(), ", ")}
+    with {:gone, state} <- reply({:whole, 204, [allowed], ""}, state), do: state
+  end
+
+  defp serve_target(head, context, state, closed) do
+    request = request(head, context)
+    context.service |> Service.serve(request, &reply/2, state, closed) |> elem(1)
   end
 
   @listens :"$wasmex_http_listens"

@@ -37,12 +37,16 @@ defmodule Wasmex.HTTP.Server.Head do
     end
   end
 
+  @doc "The supported methods."
+  @spec methods() :: [String.t()]
+  def methods, do: @methods
+
   @doc "Returns the head, or the status of the error response."
   @spec new(request(), [{String.t(), binary()}]) :: {:ok, t()} | {:error, 400..599}
   def new({method, target, version}, headers) do
-    with :ok <- version(version),
+    with {:ok, version} <- version(version),
          :ok <- host(headers, version),
-         {:ok, target, headers} <- target(target, headers),
+         {:ok, target, headers} <- target(method, target, headers),
          {:ok, body} <- body(headers, version),
          :ok <- method(method) do
       {:ok,
@@ -61,7 +65,9 @@ defmodule Wasmex.HTTP.Server.Head do
     end
   end
 
-  defp version(version) when version in [{1, 0}, {1, 1}], do: :ok
+  # A higher minor version is treated as the highest known one (RFC 9110, section 2.5).
+  defp version({1, 0}), do: {:ok, {1, 0}}
+  defp version({1, _minor}), do: {:ok, {1, 1}}
   defp version(_version), do: 505
 
   defp method(method) when method in @methods, do: :ok
@@ -78,11 +84,15 @@ defmodule Wasmex.HTTP.Server.Head do
 
   defp host?(host), do: simple?(host) or valid?(host)
 
+  # A name, or an IPv6 address in brackets (RFC 3986, section 3.2.2), and perhaps a port.
   defp valid?(host) do
-    String.match?(
-      host,
-      ~r/\A(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::\d{0,5})?\z/
-    )
+    case Regex.run(
+           ~r/\A(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::\d{0,5})?\z/,
+           host
+         ) do
+      [_, address] -> match?({:ok, _}, :inet.parse_ipv6strict_address(to_charlist(address)))
+      name -> name != nil
+    end
   end
 
   # Most hosts are names or addresses with a port, which need no regular expression.
@@ -96,10 +106,12 @@ defmodule Wasmex.HTTP.Server.Head do
   defp digits?(<<byte, rest::binary>>) when byte in ?0..?9, do: digits?(rest)
   defp digits?(rest), do: rest == ""
 
-  # Origin form, or absolute form, whose authority replaces the field `Host` (section 3.2.2).
-  defp target("/" <> _ = path, headers), do: path(path, headers)
+  # Origin form; asterisk form, for the server itself; or absolute form, whose authority replaces the field `Host`
+  # (section 3.2).
+  defp target(_method, "/" <> _ = path, headers), do: path(path, headers)
+  defp target("OPTIONS", "*", headers), do: {:ok, "*", headers}
 
-  defp target(target, headers) do
+  defp target(_method, target, headers) do
     with [_, host, path] <- Regex.run(~r/\Ahttps?:\/\/([^\/?#]+)(.*)\z/is, target),
          true <- host?(host) do
       path = if String.starts_with?(path, "/"), do: path, else: "/" <> path

@@ -55,6 +55,9 @@ fn made(env: Env, cell: Result<StoreCell>) -> Term {
 /// at once: 1 MiB, the most that a stream accepts, and a little more.
 const WASI_FUEL: usize = (1 << 20) + (1 << 16);
 
+/// Output to a pipe without a capacity that is always allowed, in bytes.
+const BUFFERED: u64 = 1 << 20;
+
 fn new(
     engine: ResourceArc<EngineResource>,
     limits: Option<LimitsSpec>,
@@ -73,7 +76,10 @@ fn new(
         Some(options) => options.get_or_default::<Option<OutgoingTerm>>("http"),
         None => Ok(None),
     };
-    let wasi = wasi.as_ref().map(WasiSpec::new).transpose();
+    let wasi = wasi
+        .as_ref()
+        .map(|options| WasiSpec::new(options, limits.others().max(BUFFERED)))
+        .transpose();
     let fuel = limits.hostcall_fuel;
     let fuel = fuel.map(|fuel| usize::try_from(fuel).unwrap_or(usize::MAX));
     let mut context = wasi.and_then(Context::new).map_err(of_wasi)?;

@@ -208,6 +208,20 @@ impl std::fmt::Display for HeapFull {
 
 impl std::error::Error for HeapFull {}
 
+impl LimitsSpec {
+    /// Bytes of all memories.
+    fn memory(&self) -> u64 {
+        self.memory_size
+            .unwrap_or_else(|| MEMORY.min(machine::half_of_memory()))
+    }
+
+    /// Bytes of all tables, of all terms of the host, and of a pipe without a capacity, each.
+    pub fn others(&self) -> u64 {
+        self.memory_size
+            .unwrap_or_else(|| OTHERS.min(self.memory()))
+    }
+}
+
 /// Table memory that is always allowed: programs need a table for their functions.
 const TABLES: u64 = 1 << 20;
 
@@ -243,9 +257,7 @@ pub struct Limits {
 impl Limits {
     /// Nothing is used yet.
     pub fn new(spec: LimitsSpec, cost: Cost) -> Self {
-        let memory = spec.memory_size;
-        let memory = memory.unwrap_or_else(|| MEMORY.min(machine::half_of_memory()));
-        let others = spec.memory_size.unwrap_or(OTHERS.min(memory));
+        let (memory, others) = (spec.memory(), spec.others());
         Limits {
             held: Held::new(others.max(TERMS)),
             memory,

@@ -118,9 +118,12 @@ impl Signature {
         while got < arity
             && let Some((term, tail)) = terms::cell(rest)
         {
-            raw[got] = numbers.params[got]
-                .decode(term)
-                .ok_or_else(|| self.mismatch(got, term))?;
+            let Some(number) = numbers.params[got].decode(term) else {
+                // A wrong number of arguments is reported first.
+                self.check_arity(values::count(list)?)?;
+                return Err(self.mismatch(got, term));
+            };
+            raw[got] = number;
             got += 1;
             rest = tail;
         }

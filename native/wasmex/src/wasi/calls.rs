@@ -282,7 +282,7 @@ pub async fn path_remove_directory(
     errno(theirs::path_remove_directory(context, memory, fd, pointer, len.cast_signed()).await)
 }
 
-/// Whether the path ends with a slash but does not name a directory.
+/// Whether the path ends like that of a directory but names something else.
 async fn misses_directory(
     context: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,
@@ -290,7 +290,7 @@ async fn misses_directory(
     pointer: i32,
     len: i32,
 ) -> bool {
-    let Some(len) = without_slashes(memory, pointer, len) else {
+    let Some(len) = of_directory(memory, pointer, len) else {
         return false;
     };
     let fd = types::Fd::from(fd.cast_unsigned());
@@ -298,6 +298,19 @@ async fn misses_directory(
     let path = GuestPtr::<str>::new((pointer.cast_unsigned(), len));
     let stat = WasiSnapshotPreview1::path_filestat_get(context, memory, fd, follow, path).await;
     stat.is_ok_and(|stat| stat.filetype != types::Filetype::Directory)
+}
+
+/// The length of a path without what makes it the name of a directory: trailing slashes, each perhaps with a dot after
+/// it (POSIX, path resolution); `None` when nothing is at its end, or nothing else is left.
+fn of_directory(memory: &GuestMemory<'_>, pointer: i32, len: i32) -> Option<u32> {
+    let (pointer, len) = (pointer.cast_unsigned(), len.cast_unsigned());
+    let path = memory.as_cow(GuestPtr::<[u8]>::new((pointer, len))).ok()?;
+    let mut name = &*path;
+    while let Some(shorter) = name.strip_suffix(b"/").or_else(|| name.strip_suffix(b"/.")) {
+        name = shorter;
+    }
+    let name = u32::try_from(name.len()).ok()?;
+    (0 < name && name < len).then_some(name)
 }
 
 /// The length of a path without trailing slashes; `None` when it has none, or consists of slashes.

@@ -62,14 +62,17 @@ pub struct WasiSpec {
     options: Mutex<SavedOptions>,
     has_preopens: bool,
     has_listeners: bool,
+    /// The size up to which guests may fill a pipe without a capacity.
+    most_buffered: usize,
     /// The socket interfaces.
     pub sockets: Interfaces,
 }
 
 impl WasiSpec {
-    /// From the options of Elixir.
-    pub fn new(options: &Options) -> Result<Self> {
+    /// From the options of Elixir. Guests may fill a pipe without a capacity up to `most_buffered` bytes.
+    pub fn new(options: &Options, most_buffered: u64) -> Result<Self> {
         Ok(WasiSpec {
+            most_buffered: usize::try_from(most_buffered).unwrap_or(usize::MAX),
             // The mutex only makes them `Sync`.
             options: Mutex::new(options.save()),
             has_preopens: !options.get::<Vec<Term>>("preopen")?.is_empty(),
@@ -89,16 +92,17 @@ impl WasiSpec {
     /// Makes the context.
     pub fn build(self) -> Result<(P2, P1)> {
         let options = self.options.into_inner();
-        options.unwrap_or_else(PoisonError::into_inner).read(build)
+        let options = options.unwrap_or_else(PoisonError::into_inner);
+        options.read(|options| build(options, self.most_buffered))
     }
 }
 
 /// Each option takes effect here, or where `P2::new` reads it.
-fn build(options: &Options) -> Result<(P2, P1)> {
+fn build(options: &Options, most_buffered: usize) -> Result<(P2, P1)> {
     let mut builder = WasiCtxBuilder::new();
     builder.args(&options.get::<Vec<&str>>("args")?);
     builder.envs(&options.get::<Vec<(&str, &str)>>("env")?);
-    streams(options, &mut builder)?;
+    streams(options, &mut builder, most_buffered)?;
     let preopens = options.get::<Vec<Options>>("preopen")?;
     for preopen in &preopens {
         let host: &str = preopen.get("path")?;
@@ -192,7 +196,7 @@ fn descriptors(options: &Options, directories: usize) -> Result<Descriptors> {
     Ok(descriptors)
 }
 
-fn streams(options: &Options, builder: &mut WasiCtxBuilder) -> Result<()> {
+fn streams(options: &Options, builder: &mut WasiCtxBuilder, most: usize) -> Result<()> {
     let limit: Option<u64> = options.get("max_output")?;
     let budget =
         limit.map(|limit| Arc::new(Budget::new(usize::try_from(limit).unwrap_or(usize::MAX))));
@@ -215,7 +219,11 @@ fn streams(options: &Options, builder: &mut WasiCtxBuilder) -> Result<()> {
             builder.stdout(Inherited { which, budget });
         }
         Stdio::Pipe(pipe) => {
-            builder.stdout(PipeStream { budget, ..pipe });
+            builder.stdout(PipeStream {
+                budget,
+                most,
+                ..pipe
+            });
         }
     }
     let budget = budget_of(atoms::stderr());
@@ -226,7 +234,11 @@ fn streams(options: &Options, builder: &mut WasiCtxBuilder) -> Result<()> {
             builder.stderr(Inherited { which, budget });
         }
         Stdio::Pipe(pipe) => {
-            builder.stderr(PipeStream { budget, ..pipe });
+            builder.stderr(PipeStream {
+                budget,
+                most,
+                ..pipe
+            });
         }
     }
     Ok(())

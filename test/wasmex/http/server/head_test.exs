@@ -31,7 +31,15 @@ defmodule Wasmex.HTTP.Server.HeadTest do
         ],
         do: assert({line, {:error, 400}} == {line, head(line)})
 
-    assert head("GET / HTTP/2.0") == {:error, 505}
+    for version <- ["2.0", "0.9", "3.0"],
+        do: assert(head("GET / HTTP/#{version}") == {:error, 505})
+
+    # Of the same major version it is treated as the highest known one.
+    assert {:ok, %{version: {1, 1}, keep?: true}} = head("GET / HTTP/1.2")
+    assert {:ok, %{version: {1, 1}}} = head("GET / HTTP/1.9")
+    assert head("GET / HTTP/1.2", []) == {:error, 400}
+    assert {:ok, %{target: "*"}} = head("OPTIONS * HTTP/1.1")
+    assert head("OPTIONS ** HTTP/1.1") == {:error, 400}
     assert head("BREW / HTTP/1.1") == {:error, 501}
   end
 
@@ -46,10 +54,14 @@ defmodule Wasmex.HTTP.Server.HeadTest do
   end
 
   test "one host, and one that is a host" do
-    for host <- ["x", "x:80", "", "127.0.0.1", "[::1]:80", "a_b.example"],
+    for host <-
+          ["", "a!$&'()*+;=~"] ++
+            ~w(x x:80 x: 127.0.0.1 [::1]:80 [::ffff:1.2.3.4] a_b.example a%41),
         do: assert({:ok, _} = head("GET / HTTP/1.1", [{"host", host}]))
 
-    for host <- ["a b", "a/b", "a@b", "a:b", "[::1", "a,b:c", "é"],
+    for host <-
+          ~w(a/b a@b a:b [::1 ::1 a,b:c é % a%4 a%zz [] [:::] [::::::::] [1.2.3.4] [::1%25lo] [::1]a a\\b a"b) ++
+            ["a b"],
         do: assert({host, {:error, 400}} == {host, head("GET / HTTP/1.1", [{"host", host}])})
 
     assert head("GET / HTTP/1.1", []) == {:error, 400}

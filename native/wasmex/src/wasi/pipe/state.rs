@@ -194,6 +194,14 @@ impl State {
         true
     }
 
+    /// Number of bytes that a guest can write now, if it may fill a buffer without a capacity up to `most` bytes.
+    pub fn room_within(&self, most: usize) -> usize {
+        match (&self.content, self.capacity) {
+            (Content::Buffer { cursor, .. }, None) => most.saturating_sub(*cursor),
+            _ => self.room(),
+        }
+    }
+
     /// Whether it is a stream.
     pub fn is_stream(&self) -> bool {
         matches!(self.content, Content::Stream(_))

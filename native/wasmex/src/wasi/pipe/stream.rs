@@ -25,26 +25,42 @@ pub struct PipeStream {
     pub pipe: Arc<Pipe>,
     /// The remaining output budget, shared with other streams.
     pub budget: Option<Arc<Budget>>,
+    /// The size up to which guests may fill a buffer without a capacity.
+    pub most: usize,
 }
 
 impl PipeStream {
-    /// Without a budget.
+    /// Without limits.
     pub fn new(pipe: Arc<Pipe>) -> Self {
-        PipeStream { pipe, budget: None }
+        PipeStream {
+            pipe,
+            budget: None,
+            most: usize::MAX,
+        }
     }
 
     /// Writes as much as there is room for; the rest remains in `bytes`.
     fn put(&self, bytes: &mut Bytes) -> StreamResult<Written> {
-        let Some(budget) = &self.budget else {
-            return Ok(self.pipe.write(bytes));
-        };
-        let mut allowed = bytes.split_to(bytes.len().min(budget.left()));
-        if allowed.is_empty() && !bytes.is_empty() {
+        let room = self.pipe.lock().room_within(self.most);
+        let left = self
+            .budget
+            .as_ref()
+            .map_or(usize::MAX, |budget| budget.left());
+        let count = bytes.len().min(left);
+        if let Some(budget) = &self.budget
+            && count == 0
+            && !bytes.is_empty()
+        {
             return Err(StreamError::Trap(budget.spent().into()));
         }
-        let written = self.pipe.write(&mut allowed);
-        if let Written::Bytes(count) = written {
-            budget.take(count);
+        // The pipe itself reports that it is full, or closed.
+        let mut allowed = bytes.split_to(count.min(room.max(1)));
+        let written = match room {
+            0 if !self.pipe.lock().is_stream() => Written::NoRoom,
+            _ => self.pipe.write(&mut allowed),
+        };
+        if let (Written::Bytes(count), Some(budget)) = (&written, &self.budget) {
+            budget.take(*count);
         }
         if !allowed.is_empty() {
             // Put back in front of the rest.
@@ -165,7 +181,7 @@ impl OutputStream for Output {
         if state.has_large_gap() {
             return Ok(0);
         }
-        match state.room() {
+        match state.room_within(self.stream.most) {
             0 if !state.is_stream() => Err(no_room()),
             room => Ok(room.min(CHUNK)),
         }

@@ -32,7 +32,6 @@ const WRITE: u8 = 2;
 /// Clocks, and the flag of a time instead of a duration.
 const REALTIME: u32 = 0;
 const MONOTONIC: u32 = 1;
-const ABSOLUTE: u8 = 1;
 
 /// Waits until a subscribed event has occurred.
 pub async fn poll_oneoff(
@@ -192,8 +191,9 @@ fn duration(subscription: &[u8]) -> Option<Duration> {
     let mut timeout = [0; 8];
     timeout.copy_from_slice(&subscription[24..32]);
     let timeout = u64::from_le_bytes(timeout);
-    let absolute = subscription[40] & ABSOLUTE != 0;
-    (!absolute && matches!(id, REALTIME | MONOTONIC)).then(|| Duration::from_nanos(timeout))
+    // With any flag wasmtime is asked; the only valid one is for absolute times.
+    let relative = subscription[40..42] == [0, 0];
+    (relative && matches!(id, REALTIME | MONOTONIC)).then(|| Duration::from_nanos(timeout))
 }
 
 async fn wait(

@@ -306,6 +306,47 @@ defmodule Wasmex.SecurityTest do
       assert {status, output} == {0, "as many as before\n"}
     end
 
+    @opens """
+    (module
+      (import "wasi_snapshot_preview1" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+      (memory (export "memory") 1)
+      (data (i32.const 0) "file")
+      (func (export "open") (result i32)
+        (local $errno i32)
+        (loop $again
+          (local.set $errno (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 4)
+            (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 8)))
+          (br_if $again (i32.eqz (local.get $errno))))
+        (local.get $errno)))
+    """
+
+    @tag :tmp_dir
+    test "Guests leave the VM a quarter of the files that it may open.", %{tmp_dir: dir} do
+      File.write!(Path.join(dir, "file"), "x")
+
+      code = """
+      alias Wasmex.{Instance, Module, Store}
+      {:ok, module} = Module.compile(Wasmex.Engine.default(), #{inspect(@opens)})
+      preopen = %Wasmex.Wasi.PreopenOptions{path: #{inspect(dir)}, alias: "d"}
+
+      # The second finds no file left, whatever the first has.
+      guests =
+        for errno <- [41, 41] do
+          {:ok, store} = Store.new_wasi(%Wasmex.Wasi.WasiOptions{preopen: [preopen]})
+          {:ok, instance} = Instance.new(store, module, %{})
+          {:ok, [^errno]} = Instance.call(instance, "open", [])
+          store
+        end
+
+      files = for _ <- 1..50, do: File.open!(#{inspect(Path.join(dir, "file"))})
+      Enum.each(guests, &Store.close/1)
+      IO.puts("\#{length(files)} files are left")
+      """
+
+      assert {"50 files are left\n", 0} = ChildVM.run(code, "ulimit -n 400")
+    end
+
     test "A request ends with its guest, and an unfinished body is aborted." do
       test = self()
       port = Origin.start(&send(test, {:got, Origin.read_all(&1)}))

@@ -15,6 +15,7 @@ pub mod dirty;
 pub mod env;
 pub mod error;
 pub mod fast_nif;
+pub mod files;
 pub mod frame;
 pub mod heap_binary;
 pub mod host_error;

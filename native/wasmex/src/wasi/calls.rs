@@ -6,6 +6,7 @@
 //! - A path that ends with a slash names a directory; for anything else the errno is `notdir` (POSIX, path resolution).
 //! - A FIFO, a socket or a block device is not opened (`notsup`): opening one may block forever, on a thread that the
 //!   files of all stores need.
+//! - The last quarter of the files that the VM may open is not for guests (`nfile`).
 //! - A path is at most 64 KiB long (`nametoolong`). wasmtime reads all of a longer one, several times.
 //! - Reading and writing more than a mebibyte takes place on a dirty scheduler. wasmtime copies all of it.
 //! - A directory can be listed even if a name in it is not UTF-8: see [`super::listing`].
@@ -17,9 +18,10 @@
 
 #[cfg(unix)]
 use super::errno::ILSEQ;
-use super::errno::{INVAL, NAMETOOLONG, NOTDIR, NOTSUP};
+use super::errno::{INVAL, NAMETOOLONG, NFILE, NOTDIR, NOTSUP};
 #[cfg(unix)]
 use super::listing;
+use crate::vm::files;
 use crate::vm::long;
 use crate::vm::pause::pause;
 use wasmtime::Result;
@@ -233,6 +235,9 @@ pub async fn path_open(
     let path = GuestPtr::<str>::new((pointer.cast_unsigned(), len.cast_unsigned()));
     if may_wait(context, memory, fd, lookup, path).await {
         return Ok(NOTSUP);
+    }
+    if !files::left() {
+        return Ok(NFILE);
     }
     let open = theirs::path_open(
         context, memory, fd, lookup, pointer, len, how, rights, inheriting, flags, opened,

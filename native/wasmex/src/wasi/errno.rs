@@ -16,6 +16,7 @@ pub const IO: i32 = 29;
 pub const ISCONN: i32 = 30;
 pub const MFILE: i32 = 33;
 pub const NAMETOOLONG: i32 = 37;
+pub const NFILE: i32 = 41;
 pub const NODEV: i32 = 43;
 pub const NOENT: i32 = 44;
 pub const NOMEM: i32 = 48;

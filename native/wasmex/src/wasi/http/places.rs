@@ -1,5 +1,6 @@
 //! Limits the connections of all guests in the VM, so that no guest takes the last file descriptor.
 
+use crate::vm::files;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::Error;
@@ -11,7 +12,7 @@ static CONNECTIONS: OnceLock<Arc<Semaphore>> = OnceLock::new();
 
 fn connections() -> &'static Arc<Semaphore> {
     CONNECTIONS.get_or_init(|| {
-        let files = rlimit().unwrap_or(1024);
+        let files = files::limit().unwrap_or(1024);
         Arc::new(Semaphore::new((files / 4).clamp(1, MAX_CONNECTIONS)))
     })
 }
@@ -25,13 +26,4 @@ pub fn try_connection() -> Option<OwnedSemaphorePermit> {
 pub async fn connection() -> Result<OwnedSemaphorePermit, Error> {
     let place = connections().clone().acquire_owned().await;
     place.map_err(|_closed| Error::ConnectionLimitReached)
-}
-
-/// The soft limit of open files, if `/proc` tells it.
-fn rlimit() -> Option<usize> {
-    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
 }

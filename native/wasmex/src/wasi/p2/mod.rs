@@ -2,6 +2,7 @@
 
 #[cfg_attr(not(unix), path = "none/connection.rs")]
 mod connection;
+mod create;
 mod lookup;
 pub mod state;
 mod streams;
@@ -63,6 +64,7 @@ pub fn add_to_linker<T: View + WasiView + WasiHttpView>(linker: &mut Linker<T>) 
     streams::add_to_linker(linker)?;
     http::bindings::mend(linker)?;
     lookup::add_to_linker(linker)?;
+    create::add_to_linker(linker)?;
     tcp::add_to_linker(linker)
 }
 
@@ -86,6 +88,9 @@ fn refuse_waiting_files<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
                     let stat = files.stat_at(there, path_flags, path.clone()).await;
                     if stat.is_ok_and(|stat| may_wait(stat.type_)) {
                         return Ok((Err(files::ErrorCode::Unsupported),));
+                    }
+                    if !crate::vm::files::left() {
+                        return Ok((Err(files::ErrorCode::InsufficientMemory),));
                     }
                     let opened = files.open_at(fd, path_flags, path, open, flags).await;
                     Ok((match opened {

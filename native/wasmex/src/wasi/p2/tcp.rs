@@ -2,6 +2,7 @@
 //!
 //! wasmtime's sockets do not support them, so each socket function that may concern one checks here first.
 
+use crate::vm::files;
 use crate::wasi::context::View;
 use crate::wasi::errno::Fail;
 use crate::wasi::p2::connection::Connection;
@@ -19,7 +20,8 @@ use wasmtime_wasi::p2::{
 };
 use wasmtime_wasi::sockets::WasiSocketsView;
 
-type Answer<T> = Result<(StdResult<T, ErrorCode>,)>;
+/// What a function returns.
+pub type Answer<T> = Result<(StdResult<T, ErrorCode>,)>;
 type Socket = Resource<TcpSocket>;
 
 /// The linker must allow shadowing.
@@ -34,6 +36,7 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>) -> Result<()> {
             HostTcpSocket::drop(&mut wasi.sockets(), Resource::new_own(rep))
         },
     )?;
+    tcp.func_wrap("[method]tcp-socket.accept", accept)?;
     tcp.func_wrap("[method]tcp-socket.start-connect", start)?;
     tcp.func_wrap("[method]tcp-socket.finish-connect", finish)?;
     tcp.func_wrap("[method]tcp-socket.local-address", local)?;
@@ -42,11 +45,22 @@ pub fn add_to_linker<T: View>(linker: &mut Linker<T>) -> Result<()> {
     tcp.func_wrap("[method]tcp-socket.shutdown", shutdown)
 }
 
-fn told<T>(result: SocketResult<T>) -> Answer<T> {
+/// The same result for the guest.
+pub fn told<T>(result: SocketResult<T>) -> Answer<T> {
     Ok((match result {
         Ok(value) => Ok(value),
         Err(error) => Err(error.downcast()?),
     },))
+}
+
+type Accepted = (Socket, Resource<DynInputStream>, Resource<DynOutputStream>);
+
+fn accept<T: View>(mut cx: StoreContextMut<T>, (socket,): (Socket,)) -> Answer<Accepted> {
+    if !files::left() {
+        return Ok((Err(ErrorCode::NewSocketLimit),));
+    }
+    let (wasi, _) = cx.data_mut().wasi_and_p2();
+    told(wasi.sockets().accept(socket))
 }
 
 fn start<T: View>(

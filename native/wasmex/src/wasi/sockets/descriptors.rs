@@ -3,7 +3,8 @@
 //! wasmtime has a table with its own numbers, which the guest never gets. Sockets and files share one sequence, and a
 //! new descriptor gets the lowest free number, as POSIX requires.
 
-use crate::wasi::errno::{BADF, Fail, MFILE, NOTSOCK};
+use crate::vm::files;
+use crate::wasi::errno::{BADF, Fail, MFILE, NFILE, NOTSOCK};
 use crate::wasi::sockets::socket::Socket;
 use std::collections::HashMap;
 
@@ -105,9 +106,12 @@ impl Descriptors {
 
     /// Whether one more socket may be opened.
     pub fn room_for_socket(&self) -> Result<(), Fail> {
-        match self.sockets < self.max_sockets {
+        if self.sockets >= self.max_sockets {
+            return Err(Fail::Errno(MFILE));
+        }
+        match files::left() {
             true => Ok(()),
-            false => Err(Fail::Errno(MFILE)),
+            false => Err(Fail::Errno(NFILE)),
         }
     }
 

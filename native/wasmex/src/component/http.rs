@@ -6,10 +6,10 @@
 
 use crate::component::instance::ComponentInstance;
 use crate::component::state::Underway;
-use crate::guest::cell::Via;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::job::{Job, Running, Task};
+use crate::guest::via::Via;
 use crate::vm::atoms;
 use crate::vm::env;
 use crate::vm::error::{Error, Result};

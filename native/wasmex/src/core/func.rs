@@ -1,11 +1,12 @@
 //! Functions of a store, called without their instance.
 
 use crate::core::types;
-use crate::guest::cell::{StoreCell, Via};
+use crate::guest::cell::StoreCell;
 use crate::guest::drive;
 use crate::guest::funcref::FuncResource;
 use crate::guest::job::Job;
 use crate::guest::values::Floats;
+use crate::guest::via::Via;
 use crate::vm::atoms;
 use crate::vm::dirty;
 use crate::vm::error::Error;

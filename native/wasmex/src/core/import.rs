@@ -3,8 +3,9 @@
 use crate::core::export;
 use crate::core::memory::{self, MemoryResource};
 use crate::core::types;
-use crate::guest::cell::{ForeignStore, StoreCell};
+use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
+use crate::guest::foreign::ForeignStore;
 use crate::guest::suspension::{self, Import, ImportRaised, PendingImport};
 use crate::guest::values::{self, Floats, Mismatch};
 use crate::vm::atoms;

@@ -3,8 +3,8 @@
 use crate::core::import::{self, Definition};
 use crate::core::typed_import;
 use crate::core::types;
-use crate::guest::cell::ForeignStore;
 use crate::guest::data::StoreData;
+use crate::guest::foreign::ForeignStore;
 use crate::guest::suspension::ImportTable;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};

@@ -1,7 +1,8 @@
 //! Linear memories.
 
 use crate::guest::access;
-use crate::guest::cell::{StoreCell, Via};
+use crate::guest::cell::StoreCell;
+use crate::guest::via::Via;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::fast_nif;

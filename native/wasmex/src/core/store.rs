@@ -2,10 +2,11 @@
 
 use crate::core::engine::EngineResource;
 use crate::guest::access;
-use crate::guest::cell::{self, StoreCell, Via};
+use crate::guest::cell::{self, StoreCell};
 use crate::guest::data::{Limits, LimitsSpec, StoreData};
 use crate::guest::extension::{self, NewStore};
 use crate::guest::slice;
+use crate::guest::via::Via;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::{self, fast_nif};

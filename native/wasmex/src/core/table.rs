@@ -3,10 +3,11 @@
 use crate::core::memory::OutOfBounds;
 use crate::core::types;
 use crate::guest::access;
-use crate::guest::cell::{StoreCell, Via};
+use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
 use crate::guest::host_term;
 use crate::guest::values;
+use crate::guest::via::Via;
 use crate::vm::atoms;
 use crate::vm::dirty;
 use crate::vm::error::{Error, Result};

@@ -1,10 +1,11 @@
 //! Short uses of a store: reading a memory, setting fuel, and the like.
 
-use crate::guest::cell::{Entry, Phase, StoreCell, Via};
+use crate::guest::cell::{Entry, Phase, StoreCell};
 use crate::guest::data::StoreData;
 use crate::guest::execution::{self, Execution, Polled, panic_text};
 use crate::guest::handoff::{CellScope, Command, Handoff, Visit};
 use crate::guest::host_term;
+use crate::guest::via::Via;
 use crate::vm::atoms;
 use crate::vm::env::EnvScope;
 use crate::vm::error::{Error, Result};

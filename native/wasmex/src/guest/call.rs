@@ -13,7 +13,7 @@ use rustler::{Encoder, Env, NifResult, Term};
 fast_nif!(call_poll / 1);
 fn call_poll<'a>(env: Env<'a>, [handle]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
     let cell: Argument<StoreCell> = handle.decode()?;
-    if cell.is_elsewhere() {
+    if cell.long.must_move() {
         return Ok(dirty::again(env, c"call_poll", &[handle]));
     }
     Ok(drive::resume(env, &cell, Resume::Poll))
@@ -28,7 +28,7 @@ fn call_resume<'a>(env: Env<'a>, args: [Term<'a>; 3]) -> NifResult<Term<'a>> {
         Some(serial) => serial as u64,
         None => serial.decode()?,
     };
-    if cell.is_elsewhere() {
+    if cell.long.must_move() {
         return Ok(dirty::again(env, c"call_resume", &args));
     }
     let results = Resume::Results(serial, results);
@@ -47,7 +47,7 @@ fast_nif!(call_raise / 2);
 fn call_raise<'a>(env: Env<'a>, args: [Term<'a>; 2]) -> NifResult<Term<'a>> {
     let [cell, serial] = args;
     let (cell, serial): (Argument<StoreCell>, u64) = (cell.decode()?, serial.decode()?);
-    if cell.is_elsewhere() {
+    if cell.long.must_move() {
         return Ok(dirty::again(env, c"call_raise", &args));
     }
     Ok(drive::resume(env, &cell, Resume::Raise(serial)))

@@ -9,15 +9,14 @@ use crate::guest::execution::{self, Execution};
 use crate::guest::extension::NewStore;
 use crate::guest::held::Held;
 use crate::guest::hosts::Hosts;
+use crate::guest::long_polls::LongPolls;
 use crate::guest::suspension::PendingImport;
 use crate::guest::ticker::Ticks;
 use crate::guest::turns::{Turns, Waiter};
+use crate::guest::via::Via;
 use crate::guest::waits;
-use crate::vm::atoms;
-use crate::vm::dirty;
 use crate::vm::env::EnvScope;
 use crate::vm::error::{Error, Result};
-use crate::vm::host_error::host_error;
 use crate::vm::janitor;
 use crate::vm::live::{Kind, Live};
 use crate::vm::pid::is_same;
@@ -28,8 +27,8 @@ use crate::vm::trim;
 use crate::vm::waker::WakeCell;
 use crate::wasi::context::View;
 use crate::wasi::http::outgoing::Outgoing;
-use rustler::{Atom, Decoder, Encoder, Env, LocalPid, Monitor, NifResult, Resource, Term};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use rustler::{Env, LocalPid, Monitor, Resource, Term};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::{Engine, Store};
 
@@ -52,12 +51,10 @@ pub struct StoreCell {
     pub hosts: Hosts,
     /// Whether polls need tokio's context.
     pub reactor: bool,
-    /// Whether its guests run on dirty schedulers, because a trap parses their debug information.
-    pub details: bool,
     /// Data that one call may pass from a component to Elixir.
     pub hostcall_fuel: usize,
-    /// Whether polls do long work: `ONCE`, `STAY` or both.
-    long: AtomicU8,
+    /// Which polls of its guests are long.
+    pub long: LongPolls,
     /// Attached by extensions, see [`crate::guest::extension`].
     pub slots: SharedSlots,
     /// Wakes the process that drives a call.
@@ -90,11 +87,6 @@ pub enum Phase {
     Broken(String),
 }
 
-/// The next poll does long work.
-const ONCE: u8 = 1;
-/// Every poll does.
-const STAY: u8 = 2;
-
 impl Phase {
     /// Drops the store; a large one on the janitor thread.
     fn free(self) {
@@ -104,50 +96,6 @@ impl Phase {
             }
             phase => drop(phase),
         }
-    }
-}
-
-/// The handle used for the request.
-#[derive(Clone, Copy)]
-pub enum Via {
-    /// The store itself.
-    Store,
-    /// The `caller` of the import with this serial.
-    Caller(u64),
-}
-
-/// nil or a serial.
-impl<'a> Decoder<'a> for Via {
-    fn decode(term: Term<'a>) -> NifResult<Self> {
-        Ok(match term.is_atom() {
-            true => Via::Store,
-            false => Via::Caller(term.decode()?),
-        })
-    }
-}
-
-impl Encoder for Via {
-    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
-        match self {
-            Via::Store => atoms::nil().encode(env),
-            Via::Caller(serial) => serial.encode(env),
-        }
-    }
-}
-
-host_error! {
-    /// An item was used in a store that it does not belong to.
-    pub struct ForeignStore = foreign_store {
-        /// The kind of item.
-        kind: Atom,
-    }
-}
-
-host_error! {
-    /// A handle of another node was used.
-    pub struct ForeignNode = foreign_node {
-        /// The kind of handle.
-        kind: Atom,
     }
 }
 
@@ -237,9 +185,8 @@ impl StoreCell {
             ticks,
             hosts: Hosts::granted(store.data(), new.traced),
             reactor: new.reactor,
-            details: store.data().traps.details,
             hostcall_fuel: store.data().wasi_context().fuel,
-            long: AtomicU8::new(0),
+            long: LongPolls::new(store.data().traps.details),
             slots: new.shared,
             wake,
             held: store.data().limits.held().clone(),
@@ -390,28 +337,6 @@ impl StoreCell {
         if let Some(phase) = dropped {
             phase.free();
         }
-    }
-
-    /// The next poll does long work: it belongs on a dirty scheduler.
-    pub fn poll_elsewhere(&self) {
-        self.long.fetch_or(ONCE, Ordering::Relaxed);
-    }
-
-    /// Whether all polls do, until further notice.
-    pub fn stay_elsewhere(&self, stay: bool) {
-        match stay {
-            true => self.long.fetch_or(STAY, Ordering::Relaxed),
-            false => self.long.fetch_and(!STAY, Ordering::Relaxed),
-        };
-    }
-
-    /// Whether a poll must move to a dirty scheduler.
-    pub fn is_elsewhere(&self) -> bool {
-        let long = self.long.load(Ordering::Relaxed);
-        if long & ONCE != 0 {
-            self.long.fetch_and(!ONCE, Ordering::Relaxed);
-        }
-        (self.details || long != 0) && dirty::is_normal()
     }
 
     /// Whether its memories or its objects are large, or have been: to end a call while they are collected takes long.

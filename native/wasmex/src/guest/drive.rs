@@ -1,13 +1,14 @@
 //! Drives a call, one poll at a time; each poll returns a step for `Wasmex.Call`.
 
 use crate::guest::access;
-use crate::guest::cell::{Entry, Phase, StoreCell, Via};
+use crate::guest::cell::{Entry, Phase, StoreCell};
 use crate::guest::data::StoreData;
 use crate::guest::execution::{self, Execution, Polled};
 use crate::guest::handoff::{CellScope, Command, Ended, Event, Handoff};
 use crate::guest::host_term;
 use crate::guest::job::{Job, Work};
 use crate::guest::ticker;
+use crate::guest::via::Via;
 use crate::vm::atoms;
 use crate::vm::dirty;
 use crate::vm::env;

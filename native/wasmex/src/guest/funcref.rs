@@ -1,14 +1,15 @@
 //! A function of a store as a value: the Elixir side of a funcref.
 
-use crate::guest::cell::{ForeignNode, ForeignStore, StoreCell};
+use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
+use crate::guest::foreign;
 use crate::guest::handoff;
 use crate::guest::signature::Signature;
 use crate::guest::values;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
-use crate::vm::resource::{self, ResourceArc, named_resource};
+use crate::vm::resource::{ResourceArc, named_resource};
 use crate::vm::terms;
 use rustler::{Env, Term};
 use std::sync::Arc;
@@ -54,21 +55,10 @@ pub fn encode<'a>(
 
 /// The function in a `%Wasmex.Func{}`, which must belong to this store.
 pub fn decode(cx: &StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Func> {
-    let resource =
-        terms::resource::<FuncResource>(term).ok_or_else(|| {
-            match resource::is_elsewhere(term) {
-                true => ForeignNode {
-                    kind: atoms::func(),
-                }
-                .into(),
-                false => values::mismatch(None, ty, term),
-            }
-        })?;
-    if resource.cell.id != cx.data().id {
-        return Err(ForeignStore {
-            kind: atoms::func(),
-        }
-        .into());
-    }
+    let kind = atoms::func();
+    let mismatch = || values::mismatch(None, ty, term);
+    let resource = terms::resource::<FuncResource>(term)
+        .ok_or_else(|| foreign::of_node(kind, term).unwrap_or_else(mismatch))?;
+    foreign::check(cx, kind, resource.cell.id)?;
     Ok(resource.signature.func)
 }

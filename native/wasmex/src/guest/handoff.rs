@@ -262,7 +262,7 @@ pub fn may_put_off() -> bool {
 /// Continues on a dirty scheduler, if this is a normal one.
 pub async fn elsewhere() {
     if may_put_off() {
-        in_store(StoreCell::poll_elsewhere);
+        in_store(|cell| cell.long.once());
         pause().await;
     }
 }
@@ -297,7 +297,7 @@ impl Stay {
     pub fn begin() -> Option<Self> {
         in_store(|_| ())?;
         let cell = current_cell()?;
-        cell.stay_elsewhere(true);
+        cell.long.stay(true);
         Some(Stay(cell))
     }
 
@@ -309,7 +309,7 @@ impl Stay {
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        self.0.stay_elsewhere(false);
+        self.0.long.stay(false);
     }
 }
 

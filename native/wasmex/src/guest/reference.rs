@@ -1,13 +1,14 @@
 //! References to a guest's own objects (structs, arrays, exceptions), opaque to Elixir.
 
-use crate::guest::cell::{ForeignNode, ForeignStore, StoreCell};
+use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
+use crate::guest::foreign;
 use crate::guest::handoff;
 use crate::guest::values;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::live::{Kind, Live};
-use crate::vm::resource::{self, ResourceArc, named_resource};
+use crate::vm::resource::{ResourceArc, named_resource};
 use crate::vm::terms;
 use rustler::{Encoder, Env, Term};
 use wasmtime::{AnyRef, ExnRef, ExternRef, OwnedRooted, StoreContextMut, Val, ValType};
@@ -51,20 +52,11 @@ pub fn encode<'a>(
 
 /// The object in a `%Wasmex.Reference{}`, which must belong to this store.
 pub fn decode(cx: &mut StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Val> {
-    let mismatch = || match resource::is_elsewhere(term) {
-        true => ForeignNode {
-            kind: atoms::reference(),
-        }
-        .into(),
-        false => values::mismatch(None, ty, term),
-    };
-    let resource = terms::resource::<ReferenceResource>(term).ok_or_else(mismatch)?;
-    if resource.cell.id != cx.data().id {
-        return Err(ForeignStore {
-            kind: atoms::reference(),
-        }
-        .into());
-    }
+    let kind = atoms::reference();
+    let mismatch = || values::mismatch(None, ty, term);
+    let resource = terms::resource::<ReferenceResource>(term)
+        .ok_or_else(|| foreign::of_node(kind, term).unwrap_or_else(mismatch))?;
+    foreign::check(cx, kind, resource.cell.id)?;
     Ok(match &resource.object {
         Object::Any(object) => Val::AnyRef(Some(object.to_rooted(cx))),
         Object::Exn(object) => Val::ExnRef(Some(object.to_rooted(cx))),

@@ -3,11 +3,11 @@
 //! A command carries the serial of its import. [`Suspended`] decides which import may be resumed: in a store whose
 //! calls nest on one stack, only the innermost. Concurrent calls need a different policy.
 
-use crate::guest::cell::Via;
 use crate::guest::data::StoreData;
 use crate::guest::handoff::{self, Command, Event};
 use crate::guest::host_term;
 use crate::guest::ticker;
+use crate::guest::via::Via;
 use crate::vm::atoms;
 use crate::vm::dirty;
 use crate::vm::error::{Error, Result};

@@ -4,9 +4,10 @@
 //! [`Extension::is_long`].
 
 use crate::guest::access;
-use crate::guest::cell::{StoreCell, Via};
+use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
 use crate::guest::extension::Extension;
+use crate::guest::via::Via;
 use crate::vm::atoms;
 use crate::vm::resource::ResourceArc;
 use crate::vm::terms::binary;

@@ -3,11 +3,12 @@
 use super::firefox::Firefox;
 use crate::core::engine_config::MAX_FRAMES;
 use crate::guest::access;
-use crate::guest::cell::{StoreCell, Via};
+use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
 use crate::guest::extension::{Extension, NewStore};
 use crate::guest::slice;
 use crate::guest::ticker::{ShortTicks, TICK};
+use crate::guest::via::Via;
 use crate::vm::atoms;
 use crate::vm::demangle::demangle;
 use crate::vm::error::{Error, Result};

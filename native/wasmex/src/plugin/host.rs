@@ -1,8 +1,9 @@
 //! Access to a plug-in's store from Elixir, between calls and within a host function.
 
 use crate::guest::access;
-use crate::guest::cell::{StoreCell, Via};
+use crate::guest::cell::StoreCell;
 use crate::guest::host_term;
+use crate::guest::via::Via;
 use crate::plugin::memory::{self, PIECE};
 use crate::plugin::state::State;
 use crate::vm::atoms;

@@ -2,11 +2,12 @@
 
 use crate::core::instantiate::is_long;
 use crate::guest::access;
-use crate::guest::cell::{StoreCell, Via};
+use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
 use crate::guest::drive;
 use crate::guest::host_term;
 use crate::guest::job::{self, Job, Task};
+use crate::guest::via::Via;
 use crate::plugin::call::Call;
 use crate::plugin::functions;
 use crate::plugin::link::Provider;

@@ -45,9 +45,9 @@ fn store_new_with_dirs<'a>(
     made(env, new(engine, limits, wasi, extensions))
 }
 
-fn made(env: Env, cell: Result<StoreCell>) -> Term {
+fn made(env: Env, cell: Result<ResourceArc<StoreCell>>) -> Term {
     match cell {
-        Ok(cell) => (atoms::ok(), ResourceArc::new(cell)).encode(env),
+        Ok(cell) => (atoms::ok(), cell).encode(env),
         Err(error) => error.to_term(env),
     }
 }
@@ -64,7 +64,7 @@ fn new(
     limits: Option<LimitsSpec>,
     wasi: Option<Options>,
     asked: Vec<Term>,
-) -> Result<StoreCell> {
+) -> Result<ResourceArc<StoreCell>> {
     let limits = limits.unwrap_or_default();
     let reactor = wasi.is_some();
     if reactor && runtime::get().is_none() {

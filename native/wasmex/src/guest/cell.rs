@@ -28,7 +28,8 @@ use crate::vm::waker::WakeCell;
 use crate::wasi::context::View;
 use crate::wasi::http::outgoing::Outgoing;
 use rustler::{Env, LocalPid, Monitor, Resource, Term};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::{Engine, Store};
 
@@ -60,6 +61,8 @@ pub struct StoreCell {
     /// Wakes the process that drives a call.
     pub wake: Arc<WakeCell>,
     held: Arc<Held>,
+    /// Itself, as an object of the VM.
+    me: AtomicPtr<c_void>,
     inner: Mutex<Inner>,
     _live: Live,
 }
@@ -172,14 +175,14 @@ impl Drop for StoreCell {
 
 impl StoreCell {
     /// An idle store.
-    pub fn new(new: NewStore, ticks: Arc<Ticks>) -> Self {
+    pub fn new(new: NewStore, ticks: Arc<Ticks>) -> ResourceArc<Self> {
         trim::made();
         let store = new.store;
         let wake = WakeCell::new();
         if let Some(outgoing) = new.shared.get::<Outgoing>() {
             outgoing.wake_with(&wake);
         }
-        StoreCell {
+        let cell = ResourceArc::new(StoreCell {
             id: store.data().id,
             engine: store.engine().clone(),
             ticks,
@@ -190,6 +193,7 @@ impl StoreCell {
             slots: new.shared,
             wake,
             held: store.data().limits.held().clone(),
+            me: AtomicPtr::default(),
             inner: Mutex::new(Inner {
                 phase: Phase::Idle(store),
                 turns: Turns::default(),
@@ -198,7 +202,15 @@ impl StoreCell {
                 closing: false,
             }),
             _live: Live::new(Kind::Store),
-        }
+        });
+        cell.me.store(cell.object(), Ordering::Relaxed);
+        cell
+    }
+
+    /// A reference to it. Not for its destructor.
+    pub fn handle(&self) -> ResourceArc<Self> {
+        // SAFETY: the object that contains this, which is alive until the destructor runs.
+        unsafe { ResourceArc::of(self.me.load(Ordering::Relaxed)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -412,7 +424,7 @@ pub fn close(env: Env, cell: &ResourceArc<StoreCell>) {
         Phase::Suspended(execution) if execution.driver == me => {
             if let Ok(execution) = cell.take_suspended(&mut inner, me) {
                 drop(inner);
-                execution::abandon(cell, env, execution);
+                execution::end(cell, env, execution);
             }
         }
         Phase::Closed | Phase::Broken(_) => {

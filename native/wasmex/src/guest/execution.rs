@@ -5,7 +5,9 @@ use crate::guest::cell::{Phase, StoreCell};
 use crate::guest::data::StoreData;
 use crate::guest::handoff::{Ended, Handoff, Returned};
 use crate::guest::suspension::Suspended;
+use crate::vm::dirty;
 use crate::vm::error::Error;
+use crate::vm::janitor;
 use crate::vm::live::{Kind, Live};
 use crate::vm::recycled::Recycled;
 use crate::vm::resource::ResourceArc;
@@ -148,8 +150,21 @@ pub fn broken(env: Env, cell: &StoreCell, execution: Execution, why: String) -> 
     Error::broken(why)
 }
 
-/// The driver has died: end its call and free the store for others.
-pub fn abandon(cell: &StoreCell, env: Env, mut execution: Execution) {
+/// The driver has died: ends its call and frees the store for others. With a large one that is done by the janitor's thread:
+/// a collection of its objects that has begun is finished first.
+pub fn abandon(cell: &StoreCell, env: Env, execution: Execution) {
+    if cell.is_large() && dirty::is_normal() {
+        janitor::drop_elsewhere(Abandoned {
+            cell: cell.handle(),
+            execution: Some(execution),
+        });
+    } else {
+        end(cell, env, execution);
+    }
+}
+
+/// Ends a call, and frees its store for others.
+pub fn end(cell: &StoreCell, env: Env, mut execution: Execution) {
     let mut handoff = Handoff::cancel(env, 0);
     let phase = match execution.poll(cell, &mut handoff, std::ptr::null()) {
         Polled::Finished(finished) => Phase::Idle(finished.0),
@@ -158,6 +173,23 @@ pub fn abandon(cell: &StoreCell, env: Env, mut execution: Execution) {
     };
     drop(execution);
     cell.leave(env, phase);
+}
+
+/// A call that ends when this is dropped.
+struct Abandoned {
+    cell: ResourceArc<StoreCell>,
+    execution: Option<Execution>,
+}
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        let lifetime = ();
+        // SAFETY: no NIF is running here, so there is no environment; without one no terms are made.
+        let env = unsafe { Env::new(&lifetime, std::ptr::null_mut()) };
+        if let Some(execution) = self.execution.take() {
+            end(&self.cell, env, execution);
+        }
+    }
 }
 
 /// The text of a panic.

@@ -13,6 +13,9 @@ pub mod byte_queue;
 #[path = "../../../native/wasmex/src/wasi/pattern.rs"]
 pub mod pattern;
 #[cfg(not(loom))]
+#[path = "../../../native/wasmex/src/vm/recycled.rs"]
+pub mod recycled;
+#[cfg(not(loom))]
 #[path = "../../../native/wasmex/src/vm/slots.rs"]
 pub mod slots;
 #[cfg(not(loom))]

@@ -19,7 +19,7 @@ defmodule Wasmex.Wat do
                  type: {:options, Limits},
                  default: struct(Limits),
                  default_doc: "`%Wasmex.Limits{}`",
-                 doc: "limits for the text, of which `text_size` counts"
+                 doc: "limits for the text, of which `text_size` and `text_work` count"
                ]
              ],
              "Wasmex.Wat.to_wasm/2"

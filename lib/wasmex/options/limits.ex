@@ -15,7 +15,7 @@ defmodule Wasmex.Options.Limits do
       text_work:
         count(
           1024 * @mib,
-          "bytes that the parser of WIT may need for its names and statements, those that worlds include as often as they do"
+          "bytes that the parsers may need for the items and words of WAT, and for the names and statements of WIT, those that worlds include as often as they do; labels of WAT count with the blocks around them"
         ),
       nesting:
         count(
@@ -26,7 +26,7 @@ defmodule Wasmex.Options.Limits do
       instances:
         count(
           50_000,
-          "instances and canonical functions of a component, counting each instantiation"
+          "instances and canonical functions of a component, counting each instantiation; eight imports, exports or aliases count as one"
         ),
       types: count(30_000, "types"),
       type_members:
@@ -34,7 +34,7 @@ defmodule Wasmex.Options.Limits do
       type_work:
         count(
           200_000_000,
-          "parts of types that are read where a component instantiates others, as often as they are"
+          "parts of types that are read where a component imports, exports, lowers or lifts something, or instantiates others, as often as they are"
         ),
       imports: count(100_000, "imports"),
       exports: count(100_000, "exports, also those that instances are made of"),
@@ -47,12 +47,12 @@ defmodule Wasmex.Options.Limits do
       function_work:
         count(
           1_500_000,
-          "instructions of one function; loops, calls, and instructions that pass many values count as several, and blocks in which many globals, locals or references meet as more"
+          "instructions of one function; loops, calls, and instructions that pass many values count as several, and blocks, branches, calls and handlers of exceptions in which many globals, locals or references meet as more"
         ),
       work:
         count(
           20_000_000,
-          "instructions of all functions that blocks and loops count as which keep many globals, locals or references apart"
+          "instructions of all functions that parameters and results count as, and blocks and loops which keep many globals, locals or references apart"
         ),
       locals: count(10_000_000, "local variables of all functions"),
       globals: count(100_000, "globals"),

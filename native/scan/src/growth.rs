@@ -4,7 +4,8 @@
 //! `alias_analysis`); it has values for each local at the beginning of each loop; and it looks for registers for those in
 //! each of the loops around them.
 
-use crate::instructions::Instruction;
+use crate::blocks::Blocks;
+use crate::instructions::{Instruction, Met};
 use crate::module::Module;
 
 /// Nested loops that are told apart. There are a handful in what compilers make.
@@ -18,7 +19,13 @@ pub struct Counts {
     globals: u64,
     made: u64,
     /// References that calls return.
+    returned: u64,
+    /// References from anywhere, and locals that hold some.
     references: u64,
+    /// Locals and parameters that hold references.
+    held: u64,
+    /// Calls, those of the runtime included.
+    calls: u64,
     loops: u64,
     /// Locals, and how often one is written.
     locals: u64,
@@ -30,13 +37,19 @@ pub struct Counts {
     open: [u64; DEEPEST],
     nested: usize,
     deepest: u64,
+    labels: Blocks,
 }
 
 // Measured with wasmtime 48 and as many of each as one another: 1,600 blocks and globals take 11 s, 1,600 blocks and references
 // 0.5 s, 4,000 globals before 4,000 instructions that may trap 0.1 s; 2,000 loops in a row and 1,000 locals 1.3 s and 250 MB, 200
-// nested loops and 100 locals 0.5 s, 500 and 500 of them 159 s, 2,364 and 2 of them 13 s; 2,000 nested blocks and 2,000 locals 1.3 s and 370 MB. The units are instructions, of which some 150,000 take a second.
+// nested loops and 100 locals 0.5 s, 500 and 500 of them 159 s, 2,364 and 2 of them 13 s; 2,000 nested blocks and 2,000 locals 1.3 s and 370 MB. 4,000 references kept across 8,000 calls take
+// 1.5 s and 600 MB; 1,000 calls within 1,000 handlers more than 20 s and 700 MB; 10,000 branches that pass 100 locals 8 s. The units are instructions, of which some 150,000 take a second.
 const CUBE: u64 = 1_200;
 const REFERENCES: u64 = 32;
+const KEPT: u64 = 32;
+const HANDLED: u64 = 8;
+const PASSED: u64 = 2;
+const SOUGHT: u64 = 100;
 const TRAPS: u64 = 2_000;
 const LOOPS: u64 = 2;
 const AROUND: u64 = 4;
@@ -51,7 +64,10 @@ impl Counts {
             blocks: 0,
             globals: 0,
             made: 0,
+            returned: 0,
             references: 0,
+            held: 0,
+            calls: 0,
             loops: 0,
             locals: 0,
             sets: 0,
@@ -60,16 +76,21 @@ impl Counts {
             open: [0; DEEPEST],
             nested: 0,
             deepest: 0,
+            labels: Blocks::new(),
         }
     }
 
-    /// A function with so many locals begins, parameters included. The places of loops stay: they are written before they are read.
-    pub fn begin(&mut self, locals: u64) {
+    /// A function begins, with so many locals, parameters included, of which some hold references. The places of loops
+    /// stay: they are written before they are read.
+    pub fn begin(&mut self, locals: u64, held: u64) {
         self.instructions = 0;
         self.blocks = 0;
         self.globals = 0;
         self.made = 0;
-        self.references = 0;
+        self.returned = 0;
+        self.references = held;
+        self.held = held;
+        self.calls = 0;
         self.loops = 0;
         self.locals = locals;
         self.sets = 0;
@@ -77,47 +98,83 @@ impl Counts {
         self.depth = 0;
         self.nested = 0;
         self.deepest = 0;
+        self.labels.begin();
+    }
+
+    /// What the next instruction leads to; returns what that costs.
+    pub fn meet(&mut self, met: Met, module: &Module) -> u64 {
+        let (label, reference) = match met {
+            Met::Label(out) => (Some(out), false),
+            Met::Tag(_) => (None, false),
+            Met::Reference => (None, true),
+            Met::Value(global) => (None, module.holds_reference(global)),
+        };
+        if let Some(out) = label {
+            self.labels.branch(out);
+        }
+        self.references = self.references.saturating_add(reference.into());
+        match met {
+            Met::Tag(tag) => module.tag(tag).saturating_add(1),
+            _ => 0,
+        }
     }
 
     /// One instruction more.
     pub fn add(&mut self, instruction: &Instruction, module: &Module) {
         self.instructions = self.instructions.saturating_add(1);
-        let (counter, more) = match *instruction {
-            Instruction::Global => (&mut self.globals, 1),
+        match *instruction {
+            Instruction::Plain | Instruction::Several(_) => {}
+            Instruction::Global => self.globals = self.globals.saturating_add(1),
             Instruction::Set => {
                 self.around = self.around.saturating_add(self.depth);
-                (&mut self.sets, 1)
+                self.sets = self.sets.saturating_add(1);
+                let kept = u64::from(self.held > 0);
+                self.references = self.references.saturating_add(kept);
+                self.labels.set();
             }
-            Instruction::Block(_) => {
-                self.depth = self.depth.saturating_add(1);
-                (&mut self.blocks, 1)
+            Instruction::Block(_) => self.enter(0),
+            Instruction::Try(_, catches) => self.enter(catches),
+            Instruction::Loop(_) => self.enter_loop(),
+            Instruction::End => self.end(),
+            Instruction::Branch(targets) => self.blocks = self.blocks.saturating_add(targets),
+            Instruction::Fill => {
+                self.loops = self.loops.saturating_add(1);
+                self.blocks = self.blocks.saturating_add(2);
+                self.calls = self.calls.saturating_add(1);
             }
-            Instruction::Loop(_) => {
-                self.enter_loop();
-                (&mut self.blocks, 1)
-            }
-            Instruction::End => return self.end(),
-            Instruction::Branch(targets) => (&mut self.blocks, targets),
-            Instruction::Call(function) if module.returns_reference(function) => {
-                (&mut self.references, 1)
-            }
+            Instruction::Runtime => self.calls = self.calls.saturating_add(1),
+            Instruction::Throw(_) => self.call(false),
+            Instruction::Call(function) => self.call(module.returns_reference(function)),
             Instruction::Indirect(ty) => {
-                let returns = u64::from(module.type_returns_reference(ty));
-                self.references = self.references.saturating_add(returns);
-                (&mut self.blocks, 1)
+                self.blocks = self.blocks.saturating_add(1);
+                self.call(module.type_returns_reference(ty));
             }
             Instruction::Make(_) | Instruction::Fixed(_) => {
                 self.made = self.made.saturating_add(1);
-                (&mut self.blocks, 1)
+                self.blocks = self.blocks.saturating_add(1);
+                self.references = self.references.saturating_add(1);
+                self.calls = self.calls.saturating_add(1);
             }
-            Instruction::Plain | Instruction::Call(_) => return,
-        };
-        *counter = counter.saturating_add(more);
+        }
+    }
+
+    fn call(&mut self, returns_reference: bool) {
+        let returned = u64::from(returns_reference);
+        self.returned = self.returned.saturating_add(returned);
+        self.references = self.references.saturating_add(returned);
+        self.calls = self.calls.saturating_add(1);
+        self.labels.call();
+    }
+
+    fn enter(&mut self, catches: u64) {
+        self.depth = self.depth.saturating_add(1);
+        self.blocks = self.blocks.saturating_add(1);
+        self.labels.enter(catches);
     }
 
     fn enter_loop(&mut self) {
+        self.enter(0);
         self.loops = self.loops.saturating_add(1);
-        self.depth = self.depth.saturating_add(1);
         if let Some(slot) = self.open.get_mut(self.nested) {
             *slot = self.depth;
             self.nested = self.nested.saturating_add(1);
@@ -132,6 +189,7 @@ impl Counts {
             self.nested = place;
         }
         self.depth = self.depth.saturating_sub(1);
+        self.labels.end(self.locals);
     }
 
     /// What they cost together, beyond what each costs.
@@ -141,7 +199,11 @@ impl Counts {
         let values = self.sets.min(self.locals);
         [
             pairs.saturating_mul(self.blocks.min(regions)) / CUBE,
-            self.blocks.saturating_mul(self.references) / REFERENCES,
+            self.blocks.saturating_mul(self.returned) / REFERENCES,
+            self.references.saturating_mul(self.calls) / KEPT,
+            self.labels.handled().saturating_mul(HANDLED),
+            self.labels.passed() / PASSED,
+            self.labels.ways().saturating_mul(self.locals) / SOUGHT,
             self.instructions.saturating_mul(regions) / TRAPS,
             self.loops.saturating_mul(values) / LOOPS,
             self.deepest.saturating_pow(3) / DEPTH,

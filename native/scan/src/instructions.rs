@@ -1,18 +1,29 @@
 //! Instructions of functions, one at a time (core specification, section 5.4).
 
 use crate::reader::{Read, Reader};
-use crate::types::{heap, value};
+use crate::types::{heap, is_collected, value};
 
 /// An instruction, reduced to its cost for the compiler.
+#[derive(Clone, Copy)]
 pub enum Instruction {
     /// A cheap instruction.
     Plain,
+    /// One that Cranelift writes out as this many.
+    Several(u64),
+    /// One that calls the runtime.
+    Runtime,
+    /// One that becomes a loop of its own.
+    Fill,
     /// A block, with the index of its type if it has one.
     Block(Option<u32>),
+    /// A block with this many handlers of exceptions.
+    Try(Option<u32>, u64),
     /// A loop.
     Loop(Option<u32>),
     /// A branch with this many targets.
     Branch(u64),
+    /// An exception with this tag, or one that is there already.
+    Throw(Option<u32>),
     /// A call of the function with this index.
     Call(u32),
     /// An indirect call, with the index of its type.
@@ -29,19 +40,37 @@ pub enum Instruction {
     Fixed(u64),
 }
 
-use Instruction::{Block, Branch, Call, End, Fixed, Global, Indirect, Loop, Make, Plain, Set};
+/// What an instruction leads to.
+#[derive(Clone, Copy)]
+pub enum Met {
+    /// The label of the block so many levels further out.
+    Label(u32),
+    /// A handler of exceptions with this tag.
+    Tag(u32),
+    /// A new reference that the garbage collector knows.
+    Reference,
+    /// The value of this global.
+    Value(u32),
+}
 
-/// The next instruction.
-pub fn next(body: &mut Reader) -> Read<Instruction> {
+use Instruction::{
+    Block, Branch, Call, End, Fill, Fixed, Global, Indirect, Loop, Make, Plain, Runtime, Set,
+    Several, Throw, Try,
+};
+
+/// The next instruction; `met` gets what it leads to.
+pub fn next(body: &mut Reader, met: &mut impl FnMut(Met)) -> Read<Instruction> {
     Ok(match body.byte()? {
-        0x02 | 0x04 | 0x06 => Block(block_type(body)?),
-        0x03 => Loop(block_type(body)?),
-        0x0c | 0x0d | 0x08 | 0x09 | 0x18 | 0xd5 | 0xd6 => {
-            body.u32()?;
+        0x02 | 0x04 | 0x06 => Block(block_type(body, met)?),
+        0x03 => Loop(block_type(body, met)?),
+        0x0c | 0x0d | 0xd5 | 0xd6 | 0x09 | 0x18 => {
+            met(Met::Label(body.u32()?));
             Branch(1)
         }
-        0x0e => Branch(table(body)?),
-        0x0f | 0x0a => Branch(1),
+        0x08 => Throw(Some(body.u32()?)),
+        0x0a => Throw(None),
+        0x0e => Branch(table(body, met)?),
+        0x0f => Branch(1),
         0x10 | 0x12 => Call(body.u32()?),
         0x11 | 0x13 => {
             let ty = body.u32()?;
@@ -49,35 +78,51 @@ pub fn next(body: &mut Reader) -> Read<Instruction> {
             Indirect(ty)
         }
         0x14 | 0x15 => Indirect(body.u32()?),
-        0x1c => plain_of(body, |body| {
+        0x1c => {
             for _ in 0..body.u32()? {
-                value(body)?;
+                typed(body, met)?;
             }
-            Ok(())
-        })?,
-        0x1f => try_table(body)?,
-        0x23 | 0x24 => number(body).map(|()| Global)?,
+            Plain
+        }
+        0x1f => try_table(body, met)?,
+        0x23 => {
+            met(Met::Value(body.u32()?));
+            Global
+        }
+        0x24 => number(body).map(|()| Global)?,
         0x21 | 0x22 => number(body).map(|()| Set)?,
         0x0b => End,
-        0x07 | 0x20 | 0x25 | 0x26 | 0x3f | 0x40 | 0xd2 => plain_of(body, number)?,
-        0x28..=0x3e => plain_of(body, memory)?,
-        0x41 => plain_of(body, |body| body.i32().map(|_| ()))?,
-        0x42 => plain_of(body, |body| body.i64().map(|_| ()))?,
-        0x43 => plain_of(body, |body| body.skip(4))?,
-        0x44 => plain_of(body, |body| body.skip(8))?,
-        0xd0 => plain_of(body, heap)?,
+        0x25 => {
+            met(Met::Reference);
+            number(body).map(|()| Several(BARRIER))?
+        }
+        0x26 => number(body).map(|()| Several(BARRIER))?,
+        0x40 => number(body).map(|()| Runtime)?,
+        0xd2 => number(body).map(|()| Runtime)?,
+        0x07 | 0x20 | 0x3f => number(body).map(|()| Plain)?,
+        0x28..=0x3e => memory(body).map(|()| Plain)?,
+        0x41 => body.i32().map(|_| Plain)?,
+        0x42 => body.i64().map(|_| Plain)?,
+        0x43 => body.skip(4).map(|()| Plain)?,
+        0x44 => body.skip(8).map(|()| Plain)?,
+        0xd0 => {
+            met(Met::Reference);
+            heap(body).map(|()| Plain)?
+        }
         0x00 | 0x01 | 0x05 | 0x19..=0x1b | 0x45..=0xc4 | 0xd1 | 0xd3 | 0xd4 => Plain,
-        0xfb => aggregate(body)?,
-        0xfc => plain_of(body, bulk)?,
-        0xfd => plain_of(body, vector)?,
-        0xfe => plain_of(body, atomic)?,
+        0xfb => aggregate(body, met)?,
+        0xfc => bulk(body)?,
+        0xfd => vector(body)?,
+        0xfe => atomic(body)?,
         _ => return body.malformed(),
     })
 }
 
-fn plain_of(body: &mut Reader, immediates: fn(&mut Reader) -> Read<()>) -> Read<Instruction> {
-    immediates(body).map(|()| Plain)
-}
+/// What wasmtime writes where an object or a table is read or written: checks, and what the collector must know.
+const BARRIER: u64 = 10;
+
+/// A comparison of types, with a call of the runtime where the quick one fails.
+const CAST: u64 = 20;
 
 fn number(body: &mut Reader) -> Read<()> {
     body.u32().map(|_| ())
@@ -88,31 +133,41 @@ fn numbers(body: &mut Reader) -> Read<()> {
     number(body)
 }
 
+/// The type of a value that an instruction makes.
+fn typed(body: &mut Reader, met: &mut impl FnMut(Met)) -> Read<()> {
+    if is_collected(body.peek()?) {
+        met(Met::Reference);
+    }
+    value(body)
+}
+
 /// The index of a block's type, unless it is empty or a single value type.
-fn block_type(body: &mut Reader) -> Read<Option<u32>> {
+fn block_type(body: &mut Reader, met: &mut impl FnMut(Met)) -> Read<Option<u32>> {
     match body.peek()? {
-        0x40..=0x7f => value(body).map(|()| None),
+        0x40..=0x7f => typed(body, met).map(|()| None),
         _ => body.u32().map(Some),
     }
 }
 
-fn table(body: &mut Reader) -> Read<u64> {
+fn table(body: &mut Reader, met: &mut impl FnMut(Met)) -> Read<u64> {
     let targets = u64::from(body.u32()?).saturating_add(1);
     for _ in 0..targets {
-        body.u32()?;
+        met(Met::Label(body.u32()?));
     }
     Ok(targets)
 }
 
-fn try_table(body: &mut Reader) -> Read<Instruction> {
-    let ty = block_type(body)?;
-    for _ in 0..body.u32()? {
-        match body.byte()? {
-            0 | 1 => numbers(body)?,
-            _ => number(body)?,
+fn try_table(body: &mut Reader, met: &mut impl FnMut(Met)) -> Read<Instruction> {
+    let ty = block_type(body, met)?;
+    let catches = body.u32()?;
+    for _ in 0..catches {
+        if matches!(body.byte()?, 0 | 1) {
+            met(Met::Tag(body.u32()?));
         }
+        met(Met::Reference);
+        met(Met::Label(body.u32()?));
     }
-    Ok(Block(ty))
+    Ok(Try(ty, catches.into()))
 }
 
 fn memory(body: &mut Reader) -> Read<()> {
@@ -123,60 +178,79 @@ fn memory(body: &mut Reader) -> Read<()> {
     body.u64().map(|_| ())
 }
 
-fn aggregate(body: &mut Reader) -> Read<Instruction> {
+fn aggregate(body: &mut Reader, met: &mut impl FnMut(Met)) -> Read<Instruction> {
     let code = body.u32()?;
-    match code {
-        0 | 1 | 6 | 7 => return Ok(Make(body.u32()?)),
+    Ok(match code {
+        0 | 1 | 6 | 7 => Make(body.u32()?),
         8 => {
             body.u32()?;
-            return Ok(Fixed(body.u32()?.into()));
+            Fixed(body.u32()?.into())
         }
         9 | 10 => {
             let ty = body.u32()?;
             body.u32()?;
-            return Ok(Make(ty));
+            Make(ty)
         }
-        2..=5 | 17..=19 => numbers(body)?,
-        11..=14 | 16 => number(body)?,
-        20..=23 => heap(body)?,
+        2 => {
+            met(Met::Reference);
+            numbers(body).map(|()| Several(BARRIER))?
+        }
+        3..=5 => numbers(body).map(|()| Several(BARRIER))?,
+        11 => {
+            met(Met::Reference);
+            number(body).map(|()| Several(BARRIER))?
+        }
+        12..=14 => number(body).map(|()| Several(BARRIER))?,
+        15 => Several(BARRIER),
+        16 => number(body).map(|()| Fill)?,
+        17..=19 => numbers(body).map(|()| Fill)?,
+        20..=23 => heap(body).map(|()| Several(CAST))?,
         24 | 25 => {
             body.byte()?;
-            body.u32()?;
+            met(Met::Label(body.u32()?));
             heap(body)?;
             heap(body)?;
-            return Ok(Branch(1));
+            Several(CAST)
         }
-        15 | 26..=30 => {}
+        28 => {
+            met(Met::Reference);
+            Plain
+        }
+        26 | 27 | 29 | 30 => Plain,
         _ => return body.malformed(),
+    })
+}
+
+fn bulk(body: &mut Reader) -> Read<Instruction> {
+    Ok(match body.u32()? {
+        0..=7 | 19..=22 => Plain,
+        8 | 10 => numbers(body).map(|()| Runtime)?,
+        9 | 11 | 13 | 15 => number(body).map(|()| Runtime)?,
+        12 | 14 => numbers(body).map(|()| Fill)?,
+        17 => number(body).map(|()| Fill)?,
+        16 | 18 => number(body).map(|()| Plain)?,
+        _ => return body.malformed(),
+    })
+}
+
+fn vector(body: &mut Reader) -> Read<Instruction> {
+    match body.u32()? {
+        0..=11 | 92 | 93 => memory(body)?,
+        12 | 13 => body.skip(16)?,
+        21..=34 => body.skip(1)?,
+        84..=91 => {
+            memory(body)?;
+            body.skip(1)?;
+        }
+        _ => {}
     }
     Ok(Plain)
 }
 
-fn bulk(body: &mut Reader) -> Read<()> {
+fn atomic(body: &mut Reader) -> Read<Instruction> {
     match body.u32()? {
-        0..=7 | 19..=22 => Ok(()),
-        8 | 10 | 12 | 14 => numbers(body),
-        9 | 11 | 13 | 15..=18 => number(body),
-        _ => body.malformed(),
-    }
-}
-
-fn vector(body: &mut Reader) -> Read<()> {
-    match body.u32()? {
-        0..=11 | 92 | 93 => memory(body),
-        12 | 13 => body.skip(16),
-        21..=34 => body.skip(1),
-        84..=91 => {
-            memory(body)?;
-            body.skip(1)
-        }
-        _ => Ok(()),
-    }
-}
-
-fn atomic(body: &mut Reader) -> Read<()> {
-    match body.u32()? {
-        3 => body.skip(1),
-        _ => memory(body),
+        0..=2 => memory(body).map(|()| Runtime),
+        3 => body.skip(1).map(|()| Plain),
+        _ => memory(body).map(|()| Plain),
     }
 }

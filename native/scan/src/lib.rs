@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+mod blocks;
 mod code;
 mod component;
 mod constants;
@@ -24,7 +25,9 @@ mod reader;
 mod refusal;
 mod segments;
 mod tally;
+mod text;
 mod types;
+mod wat;
 mod wit;
 
 pub use limits::{Limit, Limits};
@@ -58,7 +61,9 @@ pub fn is_module(bytes: &[u8]) -> bool {
 
 /// Scans a module or a component in the text format. Its parser has a recursion limit of its own.
 pub fn wat(text: &[u8], limits: &Limits) -> Result<(), Refusal> {
-    Tally::new(limits).check(Limit::TextSize, length(text), 0)
+    let tally = Tally::new(limits);
+    tally.check(Limit::TextSize, length(text), 0)?;
+    wat::scan(text, &tally)
 }
 
 /// Scans WIT.

@@ -34,20 +34,22 @@ limits! {
     Size "size" = 256 * MIB;
     /// Bytes of a WAT or WIT text.
     TextSize "text_size" = 16 * MIB;
-    /// Names and statements of a WIT text, those that worlds include as often as they do, in about the bytes that its
-    /// parser needs for them. An attribute counts as several, for the time that it takes.
+    /// Items and words of WAT, names and statements of WIT, those that worlds include as often as they do, in about the
+    /// bytes that a parser needs for them.
     TextWork "text_work" = GIB;
     /// Nesting of components, of types, and of brackets in WIT.
     Nesting "nesting" = 32;
     /// Modules and components in a component.
     Parts "parts" = 1000;
-    /// Instances and canonical functions of a component, counted once for each time they are created.
+    /// Instances and canonical functions of a component, counted once for each time they are created. Eight imports,
+    /// exports or aliases count as one.
     Instances "instances" = 50_000;
     /// Types.
     Types "types" = 30_000;
     /// Parameters, results, fields, cases and declarations of all types.
     TypeMembers "type_members" = 1_000_000;
-    /// Parts of types that are read where components are instantiated, as often as they are.
+    /// Parts of types that are read where components are instantiated, functions lowered or lifted, and items imported or
+    /// exported, as often as they are.
     TypeWork "type_work" = 200_000_000;
     /// Imports.
     Imports "imports" = 100_000;
@@ -67,7 +69,8 @@ limits! {
     FunctionSize "function_size" = 2 * MIB;
     /// Instructions of one function. Loops, calls and instructions that pass many values count as several.
     FunctionWork "function_work" = 1_500_000;
-    /// Instructions of all functions that blocks and loops count as which keep many globals, locals or references apart.
+    /// Instructions of all functions that parameters and results count as, and blocks and loops which keep many globals,
+    /// locals or references apart.
     Work "work" = 20_000_000;
     /// Local variables of all functions.
     Locals "locals" = 10_000_000;

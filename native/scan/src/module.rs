@@ -21,6 +21,10 @@ pub struct Module {
     pub widest: u64,
     /// The number of tables imported or defined so far.
     tables: u32,
+    /// The parameters of each tag.
+    tags: Vec<u16>,
+    /// Whether each global holds a reference, those imported first.
+    values: Vec<bool>,
     /// Globals that are not imported.
     pub globals: u64,
     /// Structures and arrays that are made when the module is instantiated.
@@ -29,6 +33,11 @@ pub struct Module {
 
 /// Marks types and functions that return references, beside the number of their members.
 const REFERENCE: u16 = 1 << 15;
+
+/// The same for those that take references.
+const TAKES: u16 = 1 << 14;
+
+const MEMBERS: u16 = TAKES - 1;
 
 impl Module {
     /// The number of fields of a type.
@@ -51,6 +60,23 @@ impl Module {
         entry(&self.functions, function) & REFERENCE != 0
     }
 
+    /// Whether a function defined in this module takes references.
+    pub fn takes_reference(&self, index: u32) -> bool {
+        entry(&self.functions, self.imported.saturating_add(index)) & TAKES != 0
+    }
+
+    /// The parameters of a tag.
+    pub fn tag(&self, tag: u32) -> u64 {
+        members_at(&self.tags, Some(tag))
+    }
+
+    /// Whether a global holds a reference that the garbage collector knows.
+    pub fn holds_reference(&self, global: u32) -> bool {
+        let global = usize::try_from(global).ok();
+        let value = global.and_then(|global| self.values.get(global));
+        value.copied().unwrap_or(true)
+    }
+
     /// The parameters and results of a function defined in this module.
     pub fn own_function(&self, index: u32) -> u64 {
         self.function(self.imported.saturating_add(index))
@@ -58,9 +84,10 @@ impl Module {
 
     fn add_type(&mut self, ty: Type) {
         self.widest = self.widest.max(ty.members);
-        let members = u16::try_from(ty.members).unwrap_or(REFERENCE);
-        let mark = if ty.returns_reference { REFERENCE } else { 0 };
-        self.types.push(members.min(REFERENCE - 1) | mark);
+        let members = u16::try_from(ty.members).unwrap_or(MEMBERS);
+        let returns = if ty.returns_reference { REFERENCE } else { 0 };
+        let takes = if ty.takes_reference { TAKES } else { 0 };
+        self.types.push(members.min(MEMBERS) | returns | takes);
     }
 
     fn add_function(&mut self, ty: u32) {
@@ -70,7 +97,7 @@ impl Module {
 
 fn members_at(table: &[u16], index: Option<u32>) -> u64 {
     let entry = index.map_or(0, |index| entry(table, index));
-    (entry & !REFERENCE).into()
+    (entry & MEMBERS).into()
 }
 
 fn entry(table: &[u16], index: u32) -> u16 {
@@ -129,7 +156,7 @@ fn scan_section(
         9 => segments::elements(section, tally, module, tables),
         CODE => code::bodies(section, tally, module),
         11 => segments::data(section, tally, module),
-        13 => all(Limit::Tags, section, tally),
+        13 => tags(section, tally, module),
         _ => Ok(()),
     }
 }
@@ -159,6 +186,8 @@ fn imports(section: &mut Reader, tally: &mut Tally, module: &mut Module) -> Read
                 module.imported = module.imported.saturating_add(1);
             }
             0x01 => module.tables = module.tables.saturating_add(1),
+            0x03 => module.values.push(types::is_collected(import.peek()?)),
+            0x04 => tag(&mut import, module)?,
             _ => {}
         }
     }
@@ -206,10 +235,27 @@ fn globals(section: &mut Reader, tally: &mut Tally, module: &mut Module) -> Read
     for _ in 0..section.u32()? {
         tally.add(Limit::Globals, 1, section.at())?;
         module.globals = module.globals.saturating_add(1);
+        module.values.push(types::is_collected(section.peek()?));
         types::value(section)?;
         section.byte()?;
         expression(section, tally, module)?;
     }
+    Ok(())
+}
+
+fn tags(section: &mut Reader, tally: &mut Tally, module: &mut Module) -> Read<()> {
+    for _ in 0..section.u32()? {
+        tally.add(Limit::Tags, 1, section.at())?;
+        tag(section, module)?;
+    }
+    Ok(())
+}
+
+fn tag(reader: &mut Reader, module: &mut Module) -> Read<()> {
+    reader.byte()?;
+    let ty = reader.u32()?;
+    let parameters = entry(&module.types, ty);
+    module.tags.push(parameters);
     Ok(())
 }
 

@@ -12,13 +12,15 @@ pub struct Type {
     pub members: u64,
     /// Whether it is that of a function that returns a reference that the garbage collector knows.
     pub returns_reference: bool,
+    /// Whether it is that of a function that takes one.
+    pub takes_reference: bool,
 }
 
 impl Type {
     fn of(members: u64) -> Self {
         Type {
             members,
-            returns_reference: false,
+            ..Type::default()
         }
     }
 }
@@ -50,11 +52,12 @@ fn sub(reader: &mut Reader, tally: &mut Tally) -> Read<Type> {
 fn composite(reader: &mut Reader, tally: &mut Tally) -> Read<Type> {
     match reader.byte()? {
         0x60 => {
-            let (params, _) = values(reader, tally)?;
+            let (params, takes_reference) = values(reader, tally)?;
             let (results, returns_reference) = values(reader, tally)?;
             Ok(Type {
                 members: params.saturating_add(results),
                 returns_reference,
+                takes_reference,
             })
         }
         0x5f => {
@@ -88,11 +91,15 @@ fn values(reader: &mut Reader, tally: &mut Tally) -> Read<(u64, bool)> {
     let count = members(reader, tally)?;
     let mut references = false;
     for _ in 0..count {
-        // All but those to functions.
-        references |= matches!(reader.peek()?, 0x63..=0x6f | 0x71 | 0x72 | 0x74);
+        references |= is_collected(reader.peek()?);
         value(reader)?;
     }
     Ok((count, references))
+}
+
+/// Whether a type that begins like this is that of a reference that the garbage collector knows: all but those to functions.
+pub fn is_collected(first: u8) -> bool {
+    matches!(first, 0x63..=0x6f | 0x71 | 0x72 | 0x74)
 }
 
 /// Reads a number of fields.

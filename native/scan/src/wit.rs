@@ -1,6 +1,7 @@
 //! WIT. Its parser recurses as deep as brackets nest, and repeats in each world what is included there.
 
 use crate::tally::Tally;
+use crate::text::{comment, line};
 use crate::{Limit, Refusal};
 
 /// Scans the text of a WIT file, which counts with those before it.
@@ -10,7 +11,7 @@ pub fn scan(text: &[u8], tally: &Tally, counts: &mut Counts) -> Result<(), Refus
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
         let size = match rest {
             [b'/', b'/', ..] => line(rest),
-            [b'/', b'*', ..] => comment(rest),
+            [b'/', b'*', ..] => comment(rest, b"/*", b"*/"),
             // The `>` of an arrow closes nothing.
             [b'-', b'>', ..] => 2,
             [b'(' | b'<' | b'{' | b'[', ..] => {
@@ -42,6 +43,9 @@ const EACH: u64 = 100;
 /// 50,000 and 100,000 of them need 64 MiB.
 const INTERFACE: u64 = 50_000;
 
+/// What it costs to compare a name that is included as another with an item.
+const RENAME: u64 = 10;
+
 /// What decides how much there is once each world has what it includes, and what its interfaces use.
 #[derive(Default)]
 pub struct Counts {
@@ -52,6 +56,8 @@ pub struct Counts {
     statements: u64,
     /// Worlds and inclusions.
     worlds: u64,
+    /// Names that become others.
+    renames: u64,
 }
 
 impl Counts {
@@ -85,6 +91,7 @@ impl Counts {
         let counter = match word {
             b"world" | b"include" => &mut self.worlds,
             b"interface" => &mut self.interfaces,
+            b"as" => &mut self.renames,
             _ => return,
         };
         *counter = counter.saturating_add(1);
@@ -93,9 +100,12 @@ impl Counts {
     fn work(&self) -> u64 {
         let repeated = self.worlds.saturating_mul(self.statements);
         let names = self.names.saturating_add(repeated);
+        let compared = self.renames.saturating_mul(self.statements);
+        let compared = compared.saturating_mul(RENAME);
         names
             .saturating_mul(EACH.saturating_add(self.longest))
             .saturating_add(self.interfaces.saturating_mul(INTERFACE))
+            .saturating_add(compared)
     }
 }
 
@@ -106,31 +116,4 @@ fn is_name(byte: u8) -> bool {
 
 fn is_word_part(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'%')
-}
-
-/// Length of a comment up to the end of its line.
-fn line(rest: &[u8]) -> usize {
-    let end = rest.iter().position(|byte| *byte == b'\n');
-    end.unwrap_or(rest.len())
-}
-
-/// Length of a block comment, which may contain others.
-fn comment(rest: &[u8]) -> usize {
-    let mut depth: usize = 0;
-    let mut skip = false;
-    for (at, pair) in rest.windows(2).enumerate() {
-        if std::mem::take(&mut skip) {
-            continue;
-        }
-        match pair {
-            b"/*" => depth = depth.saturating_add(1),
-            b"*/" => depth = depth.saturating_sub(1),
-            _ => continue,
-        }
-        skip = true;
-        if depth == 0 {
-            return at.saturating_add(2);
-        }
-    }
-    rest.len()
 }

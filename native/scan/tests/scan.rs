@@ -714,3 +714,232 @@ fn parts_of_a_component_do_not_claim_more_than_they_have() {
         section(0, &[1; 200])
     ])));
 }
+
+/// A module with a function of no parameters, and others of these types.
+fn body_with(types: &[Vec<u8>], more: &[Vec<u8>], locals: u64, code: &[u8]) -> Vec<u8> {
+    let types = [vec![vec![0x60, 0, 0]], types.to_vec()].concat();
+    let locals = [vec![1], uleb(locals), vec![0x7f]].concat();
+    let body = sized(&[locals, code.to_vec(), vec![0x0b]].concat());
+    let sections = [
+        vec![section(1, &vector(&types)), section(3, &[1, 0])],
+        more.to_vec(),
+        vec![section(10, &vector(&[body]))],
+    ];
+    module(&sections.concat())
+}
+
+#[test]
+fn calls_count_with_the_handlers_around_them() {
+    let tags = section(13, &vector(&[vec![0, 0]]));
+    let code = |catches: u64, calls: usize| {
+        let clauses = [0, 0, 0].repeat(usize::try_from(catches).expect("small"));
+        let open = [vec![2, 0x40, 0x1f, 0x40], uleb(catches), clauses].concat();
+        [open, [0x10, 0].repeat(calls), vec![0x0b, 0x0b]].concat()
+    };
+    let with = |catches, calls| refused(&body_with(&[], &[tags.clone()], 0, &code(catches, calls)));
+    assert_eq!(with(3, 20_000), None);
+    assert_eq!(with(1_000, 100), None);
+    assert!(matches!(with(1_000, 1_000), Some((Limit::FunctionWork, _))));
+    // Also those of the blocks further out.
+    let inner = code(2, 1_000);
+    let nested = [code(1_000, 0)[..3_006].to_vec(), inner, vec![0x0b, 0x0b]].concat();
+    assert!(matches!(
+        refused(&body_with(&[], &[tags], 0, &nested)),
+        Some((Limit::FunctionWork, _))
+    ));
+}
+
+#[test]
+fn handlers_count_with_the_values_that_they_take_out() {
+    let ty = [vec![0x60], vector(&vec![vec![0x7f]; 1_000]), vec![0]].concat();
+    let tags = section(13, &vector(&[vec![0, 1]]));
+    let clauses = [0, 0, 0].repeat(10_000);
+    let code = [
+        vec![2, 0x40, 0x1f, 0x40],
+        uleb(10_000),
+        clauses,
+        vec![0x0b, 0x0b],
+    ]
+    .concat();
+    assert!(matches!(
+        refused(&body_with(&[ty], &[tags], 0, &code)),
+        Some((Limit::FunctionWork, _))
+    ));
+}
+
+#[test]
+fn branches_count_with_the_locals_that_differ() {
+    let sets = |locals: u64| {
+        let set = |local| [vec![0x41, 0, 0x21], uleb(local)].concat();
+        (0..locals).map(set).collect::<Vec<_>>().concat()
+    };
+    let code = |locals, branches: usize| {
+        let branches = [0x41, 0, 0x0d, 0].repeat(branches);
+        [
+            vec![2, 0x40],
+            branches.clone(),
+            sets(locals),
+            branches,
+            vec![0x0b],
+        ]
+        .concat()
+    };
+    let with = |locals, branches| refused(&body_with(&[], &[], locals, &code(locals, branches)));
+    assert_eq!(with(100, 2_000), None);
+    assert!(matches!(with(2_000, 2_000), Some((Limit::FunctionWork, _))));
+    // A table of branches to one label is as many.
+    let table = [
+        vec![2, 0x40],
+        sets(2_000),
+        vec![0x41, 0, 0x0e],
+        uleb(4_000),
+        vec![0; 4_001],
+    ];
+    let table = [table.concat(), vec![0x0b]].concat();
+    assert!(matches!(
+        refused(&body_with(&[], &[], 2_000, &table)),
+        Some((Limit::FunctionWork, _))
+    ));
+}
+
+#[test]
+fn references_count_with_the_calls_that_they_live_across() {
+    let code = |references: usize, calls: usize| {
+        [
+            [0x41, 0, 0x25, 0].repeat(references),
+            [0x10, 0].repeat(calls),
+            [0x1a].repeat(references),
+        ]
+        .concat()
+    };
+    let table = section(4, &vector(&[vec![0x6f, 0, 1]]));
+    let with = |references, calls| {
+        refused(&body_with(
+            &[],
+            &[table.clone()],
+            0,
+            &code(references, calls),
+        ))
+    };
+    assert_eq!(with(1_000, 10_000), None);
+    assert!(matches!(
+        with(10_000, 10_000),
+        Some((Limit::FunctionWork, _))
+    ));
+}
+
+#[test]
+fn instructions_that_become_loops_count_as_such() {
+    let fills = [0x41, 0, 0xd0, 0x6f, 0x41, 1, 0xfc, 17, 0].repeat(10_000);
+    assert!(matches!(
+        refused(&body_with(&[], &[], 0, &fills)),
+        Some((Limit::FunctionWork, _))
+    ));
+}
+
+#[test]
+fn functions_count_with_their_parameters() {
+    let wide = [vec![0x60], vector(&vec![vec![0x7f]; 1_000]), vec![0]].concat();
+    let with = |count: usize| {
+        let bodies = vec![vec![2, 0, 0x0b]; count];
+        let types = section(1, &vector(&[wide.clone()]));
+        let functions = section(3, &vector(&vec![vec![0]; count]));
+        refused(&module(&[types, functions, section(10, &vector(&bodies))]))
+    };
+    assert_eq!(with(1_000), None);
+    assert!(matches!(with(10_000), Some((Limit::Work, _))));
+}
+
+#[test]
+fn types_count_where_functions_are_lowered() {
+    let tuple = |ty: &[u8]| [vec![0x6f], vector(&vec![ty.to_vec(); 900])].concat();
+    let function = [vec![0x40, 1], sized(b"x"), vec![1, 1, 0]].concat();
+    let types = section(7, &vector(&[tuple(&[0x7d]), tuple(&[0]), function]));
+    let import = section(10, &vector(&[[vec![0], sized(b"f"), vec![1, 2]].concat()]));
+    let with = |count| {
+        let lowered = section(8, &vector(&vec![vec![1, 0, 0, 0]; count]));
+        refused(&component(&[types.clone(), import.clone(), lowered]))
+    };
+    assert_eq!(with(100), None);
+    assert!(matches!(with(1_000), Some((Limit::TypeWork, _))));
+}
+
+#[test]
+fn items_of_components_count_as_often_as_they_are_instantiated() {
+    let function = section(7, &vector(&[vec![0x40, 0, 1, 0]]));
+    let import = section(10, &vector(&[[vec![0], sized(b"f"), vec![1, 0]].concat()]));
+    let export = |at: u32| [vec![0], sized(at.to_string().as_bytes()), vec![1, 0, 0]].concat();
+    let with = |exports, times| {
+        // One section for each, so that none has many.
+        let exports = (0..exports).map(|at| section(11, &vector(&[export(at)])));
+        let inner = [vec![function.clone(), import.clone()], exports.collect()].concat();
+        let instance = [vec![0, 0], vector(&[[sized(b"f"), vec![1, 0]].concat()])].concat();
+        let outer = [
+            function.clone(),
+            import.clone(),
+            section(4, &component(&inner)),
+            section(5, &vector(&vec![instance; times])),
+        ];
+        refused(&component(&outer))
+    };
+    assert_eq!(with(1_000, 100), None);
+    assert!(matches!(with(5_000, 100), Some((Limit::Instances, _))));
+}
+
+fn text_refused(refused: Result<(), Refusal>) -> Option<Limit> {
+    match refused {
+        Err(Refusal::Exceeded { limit, .. }) => Some(limit),
+        _ => None,
+    }
+}
+
+#[test]
+fn labels_of_wat_count_with_the_blocks_around_them() {
+    let limits = Limits::default();
+    let flat = |depth: usize, times: usize| {
+        let text = [
+            "(func block $l ",
+            &"block ".repeat(depth),
+            &"br $l ".repeat(times),
+        ]
+        .concat();
+        text_refused(scan::wat(text.as_bytes(), &limits))
+    };
+    assert_eq!(flat(100, 100_000), None);
+    assert_eq!(flat(20_000, 100_000), Some(Limit::TextWork));
+    let folded = [
+        "(func ",
+        &"(block $a ".repeat(50_000),
+        &"(br $l)".repeat(50_000),
+    ]
+    .concat();
+    assert_eq!(
+        text_refused(scan::wat(folded.as_bytes(), &limits)),
+        Some(Limit::TextWork)
+    );
+    // Blocks that have ended, strings and comments are none.
+    let row = "block $l br $l end ;; block\n(; block ;) \"block \\\" block\" ".repeat(50_000);
+    assert_eq!(text_refused(scan::wat(row.as_bytes(), &limits)), None);
+}
+
+#[test]
+fn items_of_wat_count() {
+    let limits = Limits::default();
+    let with = |count: usize| text_refused(scan::wat("(func)".repeat(count).as_bytes(), &limits));
+    assert_eq!(with(100_000), None);
+    assert_eq!(with(2_700_000), Some(Limit::TextWork));
+}
+
+#[test]
+fn names_that_are_included_as_others_count_with_what_is_there() {
+    let limits = Limits::default();
+    let with = |count: usize| {
+        let each = |line: fn(usize) -> String| (0..count).map(line).collect::<String>();
+        let items = each(|at| format!("import a{at}: func();"));
+        let renames = each(|at| format!("a{at} as b{at},"));
+        let text = format!("world x {{ {items} }} world y {{ include x with {{ {renames} }} }}");
+        text_refused(scan::wit(text.as_bytes(), &limits))
+    };
+    assert_eq!(with(1_000), None);
+    assert_eq!(with(20_000), Some(Limit::TextWork));
+}

@@ -2,8 +2,8 @@
 
 use super::scopes::Scopes;
 use super::sizes::Sizes;
-use super::sort;
 use super::types::extern_name;
+use super::{items, sort};
 use crate::Limit;
 use crate::names::{self, name};
 use crate::reader::{Read, Reader};
@@ -32,6 +32,7 @@ pub fn section(
                 }
             }
             0x01 => {
+                scopes.add(1);
                 let exports = items(section, scopes)?;
                 for _ in 0..exports {
                     tally.add(Limit::Exports, 1, section.at())?;
@@ -57,6 +58,7 @@ pub fn core_section(section: &mut Reader, tally: &mut Tally, scopes: &mut Scopes
             0x01 => Limit::Exports,
             _ => return section.malformed(),
         };
+        scopes.add(1);
         for _ in 0..items(section, scopes)? {
             tally.add(limit, 1, section.at())?;
             names::external(section, tally)?;
@@ -65,14 +67,4 @@ pub fn core_section(section: &mut Reader, tally: &mut Tally, scopes: &mut Scopes
         }
     }
     Ok(())
-}
-
-/// Imports or exports of an instance that take about as much as another instance.
-const ITEMS: u32 = 8;
-
-/// How many items an instance is made of, which it has each time that it is created.
-fn items(section: &mut Reader, scopes: &mut Scopes) -> Read<u32> {
-    let items = section.u32()?;
-    scopes.add(u64::from(items / ITEMS).saturating_add(1));
-    Ok(items)
 }

@@ -64,10 +64,7 @@ fn scan_section(
             module::scan(section, tally)
         }
         2 => instances::core_section(section, tally, scopes),
-        8 => {
-            scopes.add(section.u32()?.into());
-            Ok(())
-        }
+        8 => functions(section, tally, scopes, sizes),
         3 => types::core_section(section, tally),
         5 => instances::section(section, tally, scopes, sizes),
         6 => aliases(section, tally, scopes, sizes),
@@ -86,13 +83,26 @@ fn forgiving(read: Read<()>) -> Read<()> {
     }
 }
 
+/// Canonical functions. The validator reads the type of each again.
+fn functions(
+    section: &mut Reader,
+    tally: &mut Tally,
+    scopes: &mut Scopes,
+    sizes: &Sizes,
+) -> Read<()> {
+    let at = section.at();
+    let count = section.u32()?.into();
+    scopes.add(count);
+    Ok(tally.add(Limit::TypeWork, sizes.largest().saturating_mul(count), at)?)
+}
+
 fn aliases(
     section: &mut Reader,
     tally: &mut Tally,
     scopes: &mut Scopes,
     sizes: &mut Sizes,
 ) -> Read<()> {
-    for _ in 0..section.u32()? {
+    for _ in 0..items(section, scopes)? {
         tally.add(Limit::Aliases, 1, section.at())?;
         let sort = sort(section)?;
         let (is_component, is_type) = (sort == COMPONENT, sort == types::TYPE);
@@ -122,6 +132,13 @@ fn aliases(
     Ok(())
 }
 
+/// How many items a section or an instance has.
+fn items(section: &mut Reader, scopes: &mut Scopes) -> Read<u32> {
+    let items = section.u32()?;
+    scopes.add_items(items.into());
+    Ok(items)
+}
+
 const COMPONENT: u8 = 0x04;
 
 /// The sort of an item. Core items have one more byte.
@@ -139,10 +156,12 @@ fn imports(
     scopes: &mut Scopes,
     sizes: &mut Sizes,
 ) -> Read<()> {
-    for _ in 0..section.u32()? {
+    for _ in 0..items(section, scopes)? {
         tally.add(Limit::Imports, 1, section.at())?;
         types::extern_name(section, tally)?;
         let (sort, size) = types::external(section, sizes)?;
+        // An instance with resources has types of its own wherever it is imported.
+        tally.add(Limit::TypeWork, size, section.at())?;
         sizes.declare(size, sort == types::TYPE);
         if sort == COMPONENT {
             scopes.unknown(section)?;
@@ -157,7 +176,7 @@ fn exports(
     scopes: &mut Scopes,
     sizes: &mut Sizes,
 ) -> Read<()> {
-    for _ in 0..section.u32()? {
+    for _ in 0..items(section, scopes)? {
         tally.add(Limit::Exports, 1, section.at())?;
         types::extern_name(section, tally)?;
         let sort = sort(section)?;
@@ -166,6 +185,9 @@ fn exports(
             0x01 => Some(types::external(section, sizes)?),
             _ => None,
         };
+        if let Some((_, size)) = ascribed {
+            tally.add(Limit::TypeWork, size, section.at())?;
+        }
         if sort == types::TYPE {
             let size = ascribed.map_or_else(|| sizes.of(Some(index)), |(_, size)| size);
             sizes.declare(size, true);

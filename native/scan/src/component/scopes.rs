@@ -24,6 +24,17 @@ struct Scope {
     first: usize,
     /// What one instance of it creates.
     weight: u64,
+    /// Its imports, exports and aliases, and those of its instances, which are there in each instance of it.
+    items: u64,
+}
+
+/// Items that take about as much as an instance.
+const ITEMS: u64 = 8;
+
+impl Scope {
+    fn weight(&self) -> u64 {
+        self.weight.saturating_add(self.items / ITEMS)
+    }
 }
 
 /// A stack of scopes, innermost last.
@@ -42,6 +53,7 @@ impl Scopes {
             end: 0,
             first: 0,
             weight: 0,
+            items: 0,
         };
         Scopes {
             open: [scope; DEEPEST],
@@ -62,6 +74,7 @@ impl Scopes {
             end: sections.at().saturating_add(sections.left()),
             first: self.named,
             weight: 1,
+            items: 0,
         };
         self.depth = self.depth.saturating_add(1);
         Ok(())
@@ -81,7 +94,7 @@ impl Scopes {
         self.depth = self.depth.saturating_sub(1);
         self.named = scope.first;
         if self.depth > 0 {
-            self.name(scope.weight);
+            self.name(scope.weight());
         }
     }
 
@@ -90,13 +103,20 @@ impl Scopes {
         let innermost = self.depth.checked_sub(1);
         innermost
             .and_then(|place| self.open.get(place))
-            .map_or(0, |scope| scope.weight)
+            .map_or(0, Scope::weight)
     }
 
     /// The innermost component creates more items.
     pub fn add(&mut self, more: u64) {
         if let Some(scope) = self.innermost() {
             scope.weight = scope.weight.saturating_add(more);
+        }
+    }
+
+    /// The innermost component has more items.
+    pub fn add_items(&mut self, more: u64) {
+        if let Some(scope) = self.innermost() {
+            scope.items = scope.items.saturating_add(more);
         }
     }
 

@@ -95,6 +95,8 @@ fn declaration(
     tally.add(limit, 1, reader.at())?;
     extern_name(reader, tally)?;
     let (sort, size) = external(reader, sizes)?;
+    // As outside of types.
+    tally.add(Limit::TypeWork, size, reader.at())?;
     sizes.declare(size, sort == TYPE);
     Ok(())
 }

@@ -1,0 +1,140 @@
+//! The open blocks of a function: the branches to each, the locals written in it, and the handlers of exceptions.
+//!
+//! Where branches meet, Cranelift passes each local that may differ with each of them. A call knows every handler
+//! around it, and each handler is a place where the calls inside meet.
+
+/// Nested blocks that are told apart; those further in count as one. There are some hundreds in what compilers make.
+const DEEPEST: usize = 4096;
+
+#[derive(Clone, Copy, Default)]
+struct Open {
+    /// Writes of locals and calls before it began.
+    sets: u64,
+    calls: u64,
+    /// Branches to its label.
+    ways: u64,
+    /// Its handlers.
+    catches: u64,
+}
+
+/// A stack of blocks, innermost last, and what they cost so far.
+pub struct Blocks {
+    open: [Open; DEEPEST],
+    depth: usize,
+    sets: u64,
+    calls: u64,
+    /// Handlers of all open blocks.
+    catches: u64,
+    /// All branches.
+    ways: u64,
+    /// Values passed by branches.
+    passed: u64,
+    /// Handlers known to calls.
+    handled: u64,
+}
+
+impl Blocks {
+    /// Nothing so far.
+    pub fn new() -> Self {
+        Blocks {
+            open: [Open::default(); DEEPEST],
+            depth: 0,
+            sets: 0,
+            calls: 0,
+            catches: 0,
+            ways: 0,
+            passed: 0,
+            handled: 0,
+        }
+    }
+
+    /// A function begins. Open blocks are written before they are read, so they stay.
+    pub fn begin(&mut self) {
+        self.depth = 0;
+        self.sets = 0;
+        self.calls = 0;
+        self.catches = 0;
+        self.ways = 0;
+        self.passed = 0;
+        self.handled = 0;
+    }
+
+    /// A block, a loop or a condition begins, with so many handlers.
+    pub fn enter(&mut self, catches: u64) {
+        let (sets, calls) = (self.sets, self.calls);
+        match self.open.get_mut(self.depth) {
+            Some(slot) => {
+                *slot = Open {
+                    sets,
+                    calls,
+                    ways: 0,
+                    catches,
+                };
+            }
+            None => {
+                let innermost = self.slot(0);
+                if let Some(slot) = innermost {
+                    slot.catches = slot.catches.saturating_add(catches);
+                }
+            }
+        }
+        self.depth = self.depth.saturating_add(1);
+        self.catches = self.catches.saturating_add(catches);
+    }
+
+    /// A branch to the label of the block so many levels further out.
+    pub fn branch(&mut self, out: u32) {
+        self.ways = self.ways.saturating_add(1);
+        if let Some(slot) = self.slot(out) {
+            slot.ways = slot.ways.saturating_add(1);
+        }
+    }
+
+    /// A write of a local.
+    pub fn set(&mut self) {
+        self.sets = self.sets.saturating_add(1);
+    }
+
+    /// A call, or another instruction that may throw an exception.
+    pub fn call(&mut self) {
+        self.calls = self.calls.saturating_add(1);
+        self.handled = self.handled.saturating_add(self.catches);
+    }
+
+    /// The innermost block of a function with so many locals ends.
+    pub fn end(&mut self, locals: u64) {
+        let shared = self.depth > DEEPEST;
+        let open = self.slot(0).copied();
+        self.depth = self.depth.saturating_sub(1);
+        let Some(open) = open.filter(|_| !shared) else {
+            return;
+        };
+        let sets = self.sets.saturating_sub(open.sets).min(locals);
+        let calls = self.calls.saturating_sub(open.calls);
+        let caught = open.catches.saturating_mul(calls);
+        let met = open.ways.saturating_add(caught).saturating_mul(sets);
+        self.passed = self.passed.saturating_add(met);
+        self.catches = self.catches.saturating_sub(open.catches);
+    }
+
+    /// All branches.
+    pub fn ways(&self) -> u64 {
+        self.ways
+    }
+
+    /// Values that branches pass.
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// Handlers that calls know.
+    pub fn handled(&self) -> u64 {
+        self.handled
+    }
+
+    fn slot(&mut self, out: u32) -> Option<&mut Open> {
+        let out = usize::try_from(out).ok()?;
+        let place = self.depth.checked_sub(1)?.checked_sub(out)?;
+        self.open.get_mut(place.min(DEEPEST.saturating_sub(1)))
+    }
+}

@@ -207,4 +207,17 @@ defmodule Wasmex.PipeTest do
       end
     end
   end
+
+  test "what is written far behind the end, by Elixir and by a guest, follows zeros" do
+    {:ok, pipe} = Pipe.new()
+    Pipe.seek(pipe, 3_000_000)
+    assert {:ok, 1} = Pipe.write(pipe, "x")
+    Pipe.seek(pipe, 6_000_000)
+    echo = "test/guests/component_command/component_command.wasm"
+    assert {:ok, %{status: 0}} = Wasmex.run(echo, ["hello"], stdout: pipe)
+    Pipe.seek(pipe, 0)
+
+    assert <<0::3_000_000-unit(8), "x", 0::2_999_999-unit(8), "hello from a component\n">> =
+             Pipe.read(pipe)
+  end
 end

@@ -6,8 +6,10 @@ defmodule Wasmex.Call.Turn do
   alias Wasmex.Call.Deadlock
   alias Wasmex.Native
 
-  # Ms after which a wait is checked for a deadlock.
+  # Ms after which a wait is checked for a deadlock; again after twice the time, but at least so often. Each check asks the
+  # process that holds the store: a hundred thousand that asked every time would keep it from anything else.
   @long_wait 200
+  @longest 10_000
 
   @doc "Waits in the queue of a store. Leaves it after the timeout, and when the wait is a deadlock."
   @spec wait(store :: reference(), reference(), timeout() | {timeout(), non_neg_integer()}) ::
@@ -16,7 +18,7 @@ defmodule Wasmex.Call.Turn do
 
   # Of the milliseconds that are left, and that it has waited.
   def wait(store, ref, {timeout, waited}) do
-    slice = min(timeout, @long_wait)
+    slice = waited |> max(@long_wait) |> min(@longest) |> min(timeout)
 
     receive do
       {:wasmex_turn, ^ref} -> :ok

@@ -8,7 +8,7 @@ defmodule Wasmex.Cache do
 
   use GenServer
 
-  alias Wasmex.Error
+  alias Wasmex.{Bytes, Error}
 
   @table __MODULE__
   # The maximum number of entries. The oldest is removed first.
@@ -117,7 +117,7 @@ defmodule Wasmex.Cache do
   defp put(row), do: GenServer.call(__MODULE__, {:put, row})
 
   defp read(path) do
-    case File.read(path) do
+    case Bytes.read(path) do
       {:ok, bytes} -> {:ok, bytes}
       {:error, posix} -> file_error(path, posix)
     end

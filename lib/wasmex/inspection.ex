@@ -96,7 +96,7 @@ defmodule Wasmex.Inspection do
   end
 
   defp read_file(path, opts) do
-    case File.read(path) do
+    case Bytes.read(path) do
       {:ok, bytes} ->
         from_bytes(bytes, opts)
 

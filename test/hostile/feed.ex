@@ -47,6 +47,8 @@ defmodule Wasmex.Hostile.Feed do
         engine
       end
 
+    {:ok, fuelled} = Engine.new(%EngineConfig{consume_fuel: true})
+
     {:ok, module} =
       Module.compile(Engine.default(), "(module (memory (export \"m\") 1) (func (export \"f\")))")
 
@@ -62,6 +64,7 @@ defmodule Wasmex.Hostile.Feed do
       origin: origin,
       answer: answer,
       engines: engines,
+      fuelled: fuelled,
       artefacts: [module, component]
     }
   end
@@ -187,6 +190,51 @@ defmodule Wasmex.Hostile.Feed do
            Components.Instance.call(instance, "f", [count], [timeout: @time] ++ opts),
          do: Exception.message(error)
   end
+
+  # The guest's imports call it again, or get and give references.
+  def feed({:guest, fields, number, opts}, %{fuelled: fuelled}) do
+    engine = if opts[:fuel], do: fuelled, else: Engine.default()
+
+    again = fn _context, number ->
+      with {:error, error} when number > 0 <- call(Process.get(:guest), number - 1, []),
+           do: raise(Exception.message(error))
+
+      nil
+    end
+
+    imports = %{
+      "e" => %{
+        "up" => {:fn, [:i32], [], fn _context, _number -> raise "no" end},
+        "again" => {:fn, [:i32], [], again},
+        "ref" =>
+          {:fn, [:externref], [:externref], fn _context, it -> [it, :binary.copy("x", 1_000)] end}
+      }
+    }
+
+    with {:ok, module} <- Module.compile(engine, "(module #{fields})"),
+         {:ok, store} <- Store.new(%Wasmex.StoreLimits{memory_size: 500_000_000}, engine) do
+      # What runs at the start has as much.
+      if opts[:fuel], do: Wasmex.StoreOrCaller.set_fuel(store, opts[:fuel])
+      imports = Map.take(imports, Map.keys(Module.imports(module)))
+
+      case Instance.instantiate(store, module, imports, [], timeout: @time) do
+        {:ok, instance} ->
+          Process.put(:guest, instance)
+          with {:error, error} <- call(instance, number, opts), do: ours!(error)
+
+        {:error, error} ->
+          ours!(error)
+      end
+
+      Store.close(store)
+    end
+  end
+
+  defp call(instance, number, opts),
+    do: Instance.call(instance, "f", [number], [timeout: @time] ++ opts)
+
+  defp ours!(%module{} = error) when module in [Error, Trap, RuntimeError],
+    do: true = byte_size(Exception.message(error)) < 100_000
 
   defp trap(bytes, {function, arguments}, %{engines: engines}) do
     inspect_it(bytes)

@@ -3,24 +3,25 @@ defmodule Wasmex.Hostile.Generator do
 
   import Wasmex.HostileBytes
 
-  alias Wasmex.Hostile.{Texts, Values}
+  alias Wasmex.Hostile.{Composed, Functions, Running, Sources, Texts, Values}
 
   @guests Path.wildcard("test/guests/**/*.wasm")
 
   @kinds ~w(nested_types nested_components tables memories doubling tuples chain names locals calls branches blocks
     loops nest aliases structures globals types imports exports elements data segments custom wit uses wat wat_items compared long_names mutated shuffled)a
 
+  @others [Texts, Values, Functions, Composed, Sources, Running]
+
   @doc "All kinds of input."
-  def kinds, do: @kinds ++ Texts.kinds() ++ Values.kinds()
+  def kinds, do: @kinds ++ Enum.flat_map(@others, & &1.kinds())
 
   @doc "The input of this kind and seed, such as `{:wasm, bytes}` or `{:wit, text}`; see `Wasmex.Hostile.Feed`."
   def input(kind, seed) do
     :rand.seed(:exsss, {seed, :erlang.phash2(kind), 7})
 
-    cond do
-      kind in @kinds -> make(kind)
-      kind in Values.kinds() -> Values.make(kind)
-      true -> Texts.make(kind)
+    case Enum.find(@others, &(kind in &1.kinds())) do
+      nil -> make(kind)
+      other -> other.make(kind)
     end
   end
 

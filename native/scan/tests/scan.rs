@@ -838,6 +838,16 @@ fn instructions_that_become_loops_count_as_such() {
 }
 
 #[test]
+fn rotations_count_as_several() {
+    let rotations = |times: usize| {
+        let code = [vec![0x20, 0], [0x20, 0, 0x77].repeat(times), vec![0x1a]].concat();
+        refused(&body_with(&[], &[], 1, &code))
+    };
+    assert_eq!(rotations(20_000), None);
+    assert!(matches!(rotations(250_000), Some((Limit::FunctionWork, _))));
+}
+
+#[test]
 fn functions_count_with_their_parameters() {
     let wide = [vec![0x60], vector(&vec![vec![0x7f]; 1_000]), vec![0]].concat();
     let with = |count: usize| {

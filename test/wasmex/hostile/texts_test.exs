@@ -182,6 +182,21 @@ defmodule Wasmex.Hostile.TextsTest do
     assert Exception.message(error) =~ "1000 modules"
   end
 
+  @tag :tmp_dir
+  test "files that have no end are not read, wherever a path may be given", %{tmp_dir: dir} do
+    fifo = Path.join(dir, "fifo.wit")
+    {_, 0} = System.cmd("mkfifo", [fifo])
+
+    for path <- ["/dev/zero", fifo] do
+      assert {:error, %Error{reason: :file}} = Wasmex.Inspection.read(path)
+      assert {:error, %Error{reason: :file}} = Wasmex.run(path)
+      assert {:error, %Error{reason: :wit}} = Wasmex.WIT.world({:path, path})
+    end
+
+    # Also among the files of a package.
+    assert {:error, %Error{reason: :wit}} = Wasmex.WIT.world({:path, dir})
+  end
+
   test "a number from outside has digits, and nothing else" do
     assert Wasmex.Quantity.natural("080") == {:ok, 80}
 

@@ -5,7 +5,7 @@ use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::terms;
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
-use scan::{Limits, Wit};
+use scan::{Limit, Limits, Refusal, Wit};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -85,14 +85,40 @@ fn check_path(path: &Path, deeper: usize, limits: &Limits, files: &mut Wit) -> R
         }
         return Ok(());
     }
-    let bytes = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("wit" | "wasm" | "wat") => std::fs::read(path).unwrap_or_default(),
-        _ => return Ok(()),
-    };
+    // The parser reads whatever it is given, but only some files of a folder.
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    if deeper < DEPS && !matches!(extension, Some("wit" | "wasm" | "wat")) {
+        return Ok(());
+    }
+    let bytes = contents(path, limits)?;
     match bytes.starts_with(b"\0asm") {
         true => check_component(&bytes, limits),
         false => door::wit(&bytes, files),
     }
+}
+
+/// The bytes of a file. The parser would wait for those of a FIFO, and read devices without an end.
+fn contents(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+    let Ok(metadata) = path.metadata() else {
+        return Ok(vec![]);
+    };
+    if !metadata.is_file() {
+        let text = format!(
+            "Failed to parse WIT: {} is not a regular file",
+            path.display()
+        );
+        return Err(Error::text(atoms::wit(), text));
+    }
+    let (value, most) = (metadata.len(), limits.get(Limit::Size));
+    if value > most {
+        return Err(Error::from(Refusal::Exceeded {
+            limit: Limit::Size,
+            value,
+            most,
+            offset: 0,
+        }));
+    }
+    Ok(std::fs::read(path).unwrap_or_default())
 }
 
 /// The parser allocates what the sections of a core module claim, so that those are rejected here; it reads components

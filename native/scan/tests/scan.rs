@@ -736,13 +736,22 @@ fn calls_count_with_the_handlers_around_them() {
         let open = [vec![2, 0x40, 0x1f, 0x40], uleb(catches), clauses].concat();
         [open, [0x10, 0].repeat(calls), vec![0x0b, 0x0b]].concat()
     };
-    let with = |catches, calls| refused(&body_with(&[], &[tags.clone()], 0, &code(catches, calls)));
+    let with = |catches, calls| {
+        refused(&body_with(
+            &[],
+            std::slice::from_ref(&tags),
+            0,
+            &code(catches, calls),
+        ))
+    };
     assert_eq!(with(3, 20_000), None);
     assert_eq!(with(1_000, 100), None);
     assert!(matches!(with(1_000, 1_000), Some((Limit::FunctionWork, _))));
     // Also those of the blocks further out.
     let inner = code(2, 1_000);
-    let nested = [code(1_000, 0)[..3_006].to_vec(), inner, vec![0x0b, 0x0b]].concat();
+    let mut open = code(1_000, 0);
+    open.truncate(open.len() - 2);
+    let nested = [open, inner, vec![0x0b, 0x0b]].concat();
     assert!(matches!(
         refused(&body_with(&[], &[tags], 0, &nested)),
         Some((Limit::FunctionWork, _))
@@ -816,7 +825,7 @@ fn references_count_with_the_calls_that_they_live_across() {
     let with = |references, calls| {
         refused(&body_with(
             &[],
-            &[table.clone()],
+            std::slice::from_ref(&table),
             0,
             &code(references, calls),
         ))
@@ -852,7 +861,7 @@ fn functions_count_with_their_parameters() {
     let wide = [vec![0x60], vector(&vec![vec![0x7f]; 1_000]), vec![0]].concat();
     let with = |count: usize| {
         let bodies = vec![vec![2, 0, 0x0b]; count];
-        let types = section(1, &vector(&[wide.clone()]));
+        let types = section(1, &vector(std::slice::from_ref(&wide)));
         let functions = section(3, &vector(&vec![vec![0]; count]));
         refused(&module(&[types, functions, section(10, &vector(&bodies))]))
     };

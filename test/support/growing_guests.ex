@@ -115,6 +115,34 @@ defmodule Wasmex.GrowingGuests do
         """,
         gib
       },
+      "elements of tables of objects" => {
+        """
+        (module
+          (type $node (struct (field i64)))
+          #{String.duplicate("(table 0 (ref null $node))", 20)}
+          (func $garbage
+            (local $left i32)
+            (local.set $left (i32.const 1000))
+            (loop $again
+              (drop (struct.new $node (i64.const 1)))
+              (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))
+          (func (export "grow") (result i32)
+            (local $node (ref null $node))
+            (local.set $node (struct.new $node (i64.const 1)))
+            #{for table <- 0..19 do
+          """
+          (loop $again
+            (call $garbage)
+            (br_if $again (i32.ge_s (table.grow #{table} (local.get $node) (i32.const 100000)) (i32.const 0))))
+          """
+        end}
+            (i32.const -1)))
+        """,
+        gib
+      },
+      "terms of a few words" => {terms("small"), gib},
+      "terms of a single word" => {terms("word"), 2 * gib},
+      "binaries" => {terms("binary"), gib},
       "terms" => {
         """
         (module (import "host" "term" (func $term (result externref)))
@@ -131,8 +159,34 @@ defmodule Wasmex.GrowingGuests do
     }
   end
 
-  @doc "A term of 100 kB, each time a new one, for those that take terms."
+  # A table of what this import returns, which grows with it.
+  defp terms(import) do
+    """
+    (module (import "host" "#{import}" (func $term (result externref)))
+      (table $terms 0 externref)
+      (func (export "grow") (result i32)
+        (local $at i32)
+        (loop $again
+          (if (i32.ge_u (local.get $at) (table.size $terms))
+            (then
+              (if (i32.lt_s (table.grow $terms (ref.null extern) (i32.const 1000)) (i32.const 0))
+                (then (return (i32.const -1))))))
+          (table.set $terms (local.get $at) (call $term))
+          (local.set $at (i32.add (local.get $at) (i32.const 1)))
+          (br $again))
+        (unreachable)))
+    """
+  end
+
+  @doc "Terms of 100 kB, of a few words and of one, each time a new one, for those that take terms."
   def imports do
-    %{"host" => %{"term" => {:fn, [], [:externref], fn _ -> List.duplicate(1, 6_000) end}}}
+    %{
+      "host" => %{
+        "term" => {:fn, [], [:externref], fn _ -> List.duplicate(1, 6_000) end},
+        "small" => {:fn, [], [:externref], fn _ -> {System.unique_integer()} end},
+        "word" => {:fn, [], [:externref], fn _ -> :rand.uniform(1_000) end},
+        "binary" => {:fn, [], [:externref], fn _ -> :binary.copy("x", 100_000) end}
+      }
+    }
   end
 end

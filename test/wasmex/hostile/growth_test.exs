@@ -53,11 +53,48 @@ defmodule Wasmex.Hostile.GrowthTest do
     assert Instance.call(instance, "memory", [220]) == {:ok, [-1]}
   end
 
-  defp grow(wat, limits) do
+  # Each takes a kilobyte, whatever is in it.
+  test "small terms count with all that they take" do
+    made = :counters.new(1, [])
+    {wat, _} = @growing["terms of a few words"]
+
+    small = fn _ ->
+      :counters.add(made, 1, 1)
+      {make_ref()}
+    end
+
+    imports = %{"host" => %{"small" => {:fn, [], [:externref], small}}}
+    assert ended?(grow(wat, %StoreLimits{memory_size: 8 * @mib}, imports))
+    assert :counters.get(made, 1) in 1_000..8_192
+  end
+
+  test "terms that a guest no longer refers to leave room for others" do
+    wat = """
+    (module (import "host" "term" (func $term (result externref)))
+      (func (export "take") (param externref))
+      (func (export "make") (param i32)
+        (loop $again
+          (drop (call $term))
+          (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))
+    """
+
+    {:ok, store} = Store.new(%StoreLimits{memory_size: 8 * @mib})
+    {:ok, module} = Module.compile(store, wat)
+    {:ok, instance} = Instance.new(store, module, Wasmex.GrowingGuests.imports())
+    # 100 kB each.
+    assert {:ok, []} = Instance.call(instance, "make", [500])
+    for _ <- 1..500, do: assert({:ok, []} = Instance.call(instance, "take", [terms()]))
+    {:ok, table} = Wasmex.Table.new(store, :externref, 1)
+    for _ <- 1..500, do: assert(:ok = Wasmex.Table.set(table, 0, terms()))
+  end
+
+  defp terms, do: List.duplicate(1, 6_000)
+
+  defp grow(wat, limits, imports \\ Wasmex.GrowingGuests.imports()) do
     {:ok, store} = Store.new(limits)
     {:ok, module} = Module.compile(store, wat)
 
-    with {:ok, instance} <- Instance.instantiate(store, module, Wasmex.GrowingGuests.imports()),
+    with {:ok, instance} <- Instance.instantiate(store, module, imports),
          do: Instance.call(instance, "grow", [], timeout: :infinity)
   end
 

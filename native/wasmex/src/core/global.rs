@@ -49,7 +49,7 @@ fn global_new<'a>(
     mutable: bool,
     via: Via,
 ) -> NifResult<Term<'a>> {
-    if host_term::is_large(value) {
+    if host_term::is_large(value) || cell.allocates_slowly() {
         let (mutable, via) = (mutable.encode(env), via.encode(env));
         let args = [cell.encode(env), ty, value, mutable, via];
         return Ok(dirty::again(env, c"global_new", &args));
@@ -78,7 +78,7 @@ fn global_get<'a>(env: Env<'a>, global: Handle, via: Via) -> Term<'a> {
 
 #[rustler::nif]
 fn global_set<'a>(env: Env<'a>, global: Handle, value: Term<'a>, via: Via) -> Term<'a> {
-    if host_term::is_large(value) {
+    if host_term::is_large(value) || global.cell.allocates_slowly() {
         let args = [global.encode(env), value, via.encode(env)];
         return dirty::again(env, c"global_set", &args);
     }

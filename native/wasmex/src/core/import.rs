@@ -7,7 +7,7 @@ use crate::guest::cell::StoreCell;
 use crate::guest::data::StoreData;
 use crate::guest::foreign::ForeignStore;
 use crate::guest::suspension::{self, Import, ImportRaised, PendingImport};
-use crate::guest::values::{self, Floats, Mismatch};
+use crate::guest::values::{self, Decoded, Floats, Mismatch, Unheld};
 use crate::vm::atoms;
 use crate::vm::dirty;
 use crate::vm::env;
@@ -94,7 +94,25 @@ async fn call(
         pending.most = weight::MOST;
     }
     let results = suspension::suspend(caller.as_context_mut(), pending).await?;
-    store_results(caller.as_context_mut(), results, &import.results, slots)
+    let unheld = store_results(caller.as_context_mut(), results, &import.results, slots)?;
+    if unheld.is_empty() {
+        return Ok(());
+    }
+    // Boxed: its state would enlarge that of every import.
+    Box::pin(hold(caller.as_context_mut(), unheld, slots)).await
+}
+
+/// Makes references of terms among the results.
+async fn hold(
+    mut cx: StoreContextMut<'_, StoreData>,
+    unheld: Vec<(usize, Unheld)>,
+    slots: &mut [Val],
+) -> wasmtime::Result<()> {
+    for (position, term) in unheld {
+        let held = values::hold(cx.as_context_mut(), term).await;
+        slots[position] = held.map_err(|error| bad_result(&error, None))?;
+    }
+    Ok(())
 }
 
 /// A call of the function with these arguments, a list of terms.
@@ -104,6 +122,8 @@ pub fn pending(
     params: ErlNifTerm,
 ) -> PendingImport {
     let (memory, memory_key) = calling_memory(caller);
+    let held = caller.data().limits.held();
+    held.count_objects(|| caller.gc_heap_capacity());
     let serial = caller.data_mut().next_serial();
     PendingImport::new(import, serial, params, memory, memory_key)
 }
@@ -142,16 +162,15 @@ fn store_results(
     results: ErlNifTerm,
     types: &[ValType],
     slots: &mut [Val],
-) -> wasmtime::Result<()> {
+) -> wasmtime::Result<Vec<(usize, Unheld)>> {
+    let mut unheld = Vec::new();
     let stored = env::in_env(|env| {
         // SAFETY: the term came with the NIF that is polling now.
         let term = unsafe { env::term(env, results) };
         match (types, slots) {
             ([], []) => Ok(()),
-            ([ty], [slot]) => {
-                *slot = values::decode(cx, term, ty).map_err(|error| bad_result(&error, None))?;
-                Ok(())
-            }
+            ([ty], [slot]) => store(cx, term, ty, slot, |term| unheld.push((0, term)))
+                .map_err(|error| bad_result(&error, None)),
             (types, slots) => {
                 let (terms, count) =
                     terms::list(term).ok_or_else(|| wrong_shape(types.len(), term))?;
@@ -159,14 +178,31 @@ fn store_results(
                     return Err(wrong_count(types.len(), count));
                 }
                 for (position, ((term, ty), slot)) in terms.zip(types).zip(slots).enumerate() {
-                    *slot = values::decode(cx.as_context_mut(), term, ty)
+                    let later = |term| unheld.push((position, term));
+                    store(cx.as_context_mut(), term, ty, slot, later)
                         .map_err(|error| bad_result(&error, Some(position)))?;
                 }
                 Ok(())
             }
         }
     });
-    stored.unwrap_or_else(|| Err(ImportRaised {}.into()))
+    stored.unwrap_or_else(|| Err(ImportRaised {}.into()))?;
+    Ok(unheld)
+}
+
+/// Stores one result, or passes on what is made a reference later.
+fn store(
+    cx: StoreContextMut<'_, StoreData>,
+    term: Term,
+    ty: &ValType,
+    slot: &mut Val,
+    later: impl FnOnce(Unheld),
+) -> crate::vm::error::Result<()> {
+    match values::decode_unheld(cx, term, ty)? {
+        Decoded::Value(value) => *slot = value,
+        Decoded::Term(term) => later(term),
+    }
+    Ok(())
 }
 
 fn wrong_shape(expected: usize, term: Term) -> wasmtime::Error {

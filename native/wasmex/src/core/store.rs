@@ -8,6 +8,7 @@ use crate::guest::extension::{self, NewStore};
 use crate::guest::slice;
 use crate::guest::via::Via;
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::{self, fast_nif};
 use crate::vm::options::Options;
@@ -154,8 +155,11 @@ fn store_gc<'a>(env: Env<'a>, cell: ResourceArc<StoreCell>, via: Via) -> Term<'a
 }
 
 fast_nif!(store_close / 1);
-fn store_close<'a>(env: Env<'a>, [cell]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
-    let cell: Argument<StoreCell> = cell.decode()?;
+fn store_close<'a>(env: Env<'a>, [handle]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
+    let cell: Argument<StoreCell> = handle.decode()?;
+    if cell.is_slow_to_end(env.pid()) && dirty::is_normal() {
+        return Ok(dirty::again(env, c"store_close", &[handle]));
+    }
     cell::close(env, &cell);
     Ok(atoms::ok().to_term(env))
 }

@@ -55,7 +55,7 @@ fn table_new<'a>(
     (minimum, maximum): (u32, Option<u32>),
     via: Via,
 ) -> NifResult<Term<'a>> {
-    if host_term::is_large(value) || is_long(minimum.into()) {
+    if host_term::is_large(value) || is_long(minimum.into()) || cell.allocates_slowly() {
         let (contents, sizes) = ((element, value), (minimum, maximum));
         let (contents, sizes) = (contents.encode(env), sizes.encode(env));
         let args = [cell.encode(env), contents, sizes, via.encode(env)];
@@ -97,7 +97,7 @@ fn table_get<'a>(env: Env<'a>, table: Handle, index: u64, via: Via) -> Term<'a> 
 
 #[rustler::nif]
 fn table_set<'a>(env: Env<'a>, table: Handle, index: u64, value: Term<'a>, via: Via) -> Term<'a> {
-    if host_term::is_large(value) {
+    if host_term::is_large(value) || table.cell.allocates_slowly() {
         let args = [table.encode(env), index.encode(env), value, via.encode(env)];
         return dirty::again(env, c"table_set", &args);
     }
@@ -117,7 +117,7 @@ fn table_set<'a>(env: Env<'a>, table: Handle, index: u64, value: Term<'a>, via: 
 /// Returns the previous size.
 #[rustler::nif]
 fn table_grow<'a>(env: Env<'a>, table: Handle, delta: u64, value: Term<'a>, via: Via) -> Term<'a> {
-    if host_term::is_large(value) || is_long(delta) {
+    if host_term::is_large(value) || is_long(delta) || table.cell.allocates_slowly() {
         let args = [table.encode(env), delta.encode(env), value, via.encode(env)];
         return dirty::again(env, c"table_grow", &args);
     }

@@ -15,6 +15,7 @@ use crate::guest::ticker::Ticks;
 use crate::guest::turns::{Turns, Waiter};
 use crate::guest::via::Via;
 use crate::guest::waits;
+use crate::vm::dirty;
 use crate::vm::env::EnvScope;
 use crate::vm::error::{Error, Result};
 use crate::vm::janitor;
@@ -28,8 +29,7 @@ use crate::vm::waker::WakeCell;
 use crate::wasi::context::View;
 use crate::wasi::http::outgoing::Outgoing;
 use rustler::{Env, LocalPid, Monitor, Resource, Term};
-use std::ffi::c_void;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::{Engine, Store};
 
@@ -61,8 +61,6 @@ pub struct StoreCell {
     /// Wakes the process that drives a call.
     pub wake: Arc<WakeCell>,
     held: Arc<Held>,
-    /// Itself, as an object of the VM.
-    me: AtomicPtr<c_void>,
     inner: Mutex<Inner>,
     _live: Live,
 }
@@ -84,6 +82,8 @@ pub enum Phase {
     Suspended(Execution),
     /// A NIF of this process is using it.
     Taken(LocalPid),
+    /// The call of a dead process is being ended.
+    Ending,
     /// It was freed.
     Closed,
     /// It was lost, for this reason.
@@ -91,11 +91,12 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Drops the store; a large one on the janitor thread.
-    fn free(self) {
+    /// Drops the store, with the call that uses it; a large one on a janitor's thread.
+    fn free(self, held: &Held) {
         match self {
-            Phase::Idle(store) if store.data().limits.held().is_large() => {
-                janitor::drop_elsewhere(store);
+            Phase::Idle(store) if held.is_slow_to_free() => janitor::drop_elsewhere(store),
+            Phase::Suspended(execution) if held.is_slow_to_collect() || held.is_slow_to_free() => {
+                janitor::drop_elsewhere(execution);
             }
             phase => drop(phase),
         }
@@ -122,44 +123,44 @@ impl Inner {
         match self.phase {
             Phase::Idle(_) => self.turns.next(),
             Phase::Closed | Phase::Broken(_) => self.turns.dismiss(),
-            Phase::Suspended(_) | Phase::Taken(_) => {}
+            Phase::Suspended(_) | Phase::Taken(_) | Phase::Ending => {}
         }
     }
 }
 
-named!(StoreCell, "store");
+named!(StoreCell, "store", down);
 
 impl Resource for StoreCell {
     const IMPLEMENTS_DOWN: bool = true;
+}
 
-    /// A process that drove or waited for this store has died.
-    fn down<'a>(&'a self, env: Env<'a>, pid: LocalPid, _monitor: Monitor) {
-        let _env = EnvScope::enter(env.as_c_arg());
-        let mut inner = self.lock();
-        if inner
-            .monitored
-            .as_ref()
-            .is_some_and(|(monitored, _)| *monitored == pid)
-        {
-            inner.monitored = None;
-        }
-        inner.turns.quit(pid);
-        if matches!(inner.phase, Phase::Taken(user) if user == pid) {
-            inner.dead = Some(pid);
-        }
-        if let Phase::Suspended(execution) = &inner.phase
-            && execution.driver == pid
-        {
-            let abandoned = std::mem::replace(&mut inner.phase, Phase::Taken(pid));
-            drop(inner);
-            if let Phase::Suspended(execution) = abandoned {
-                execution::abandon(self, env, execution);
-            }
-        } else {
-            drop(inner);
-        }
-        waits::forget(pid);
+/// A process that drove or waited for this store has died.
+fn down(cell: &ResourceArc<StoreCell>, env: Env, pid: LocalPid, _monitor: Monitor) {
+    let _env = EnvScope::enter(env.as_c_arg());
+    let mut inner = cell.lock();
+    if inner
+        .monitored
+        .as_ref()
+        .is_some_and(|(monitored, _)| *monitored == pid)
+    {
+        inner.monitored = None;
     }
+    inner.turns.quit(pid);
+    let abandoned = match &inner.phase {
+        Phase::Taken(user) if *user == pid => {
+            inner.dead = Some(pid);
+            None
+        }
+        Phase::Suspended(execution) if execution.driver == pid => {
+            Some(std::mem::replace(&mut inner.phase, Phase::Ending))
+        }
+        _ => None,
+    };
+    drop(inner);
+    if let Some(Phase::Suspended(execution)) = abandoned {
+        execution::abandon_elsewhere(cell, env, execution);
+    }
+    waits::forget(pid);
 }
 
 impl std::panic::RefUnwindSafe for StoreCell {}
@@ -168,7 +169,7 @@ impl Drop for StoreCell {
     fn drop(&mut self) {
         let inner = self.inner.get_mut();
         let inner = inner.unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut inner.phase, Phase::Closed).free();
+        std::mem::replace(&mut inner.phase, Phase::Closed).free(&self.held);
         trim::freed();
     }
 }
@@ -182,7 +183,7 @@ impl StoreCell {
         if let Some(outgoing) = new.shared.get::<Outgoing>() {
             outgoing.wake_with(&wake);
         }
-        let cell = ResourceArc::new(StoreCell {
+        ResourceArc::new(StoreCell {
             id: store.data().id,
             engine: store.engine().clone(),
             ticks,
@@ -193,7 +194,6 @@ impl StoreCell {
             slots: new.shared,
             wake,
             held: store.data().limits.held().clone(),
-            me: AtomicPtr::default(),
             inner: Mutex::new(Inner {
                 phase: Phase::Idle(store),
                 turns: Turns::default(),
@@ -202,15 +202,7 @@ impl StoreCell {
                 closing: false,
             }),
             _live: Live::new(Kind::Store),
-        });
-        cell.me.store(cell.object(), Ordering::Relaxed);
-        cell
-    }
-
-    /// A reference to it. Not for its destructor.
-    pub fn handle(&self) -> ResourceArc<Self> {
-        // SAFETY: the object that contains this, which is alive until the destructor runs.
-        unsafe { ResourceArc::of(self.me.load(Ordering::Relaxed)) }
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -257,7 +249,13 @@ impl StoreCell {
                 waits::forget(me);
                 Err(Error::broken(why))
             }
-            Phase::Suspended(_) | Phase::Taken(_) => {
+            // It is freed as soon as the call of the process that died has ended.
+            Phase::Ending if inner.closing => {
+                drop(inner);
+                waits::forget(me);
+                Err(Error::Closed)
+            }
+            Phase::Suspended(_) | Phase::Taken(_) | Phase::Ending => {
                 drop(inner);
                 match via {
                     // Valid only while the import runs, and another process runs it.
@@ -340,6 +338,9 @@ impl StoreCell {
             true => (Phase::Closed, Some(phase)),
             false => (phase, None),
         };
+        if let Phase::Idle(store) = &phase {
+            self.held.count_objects(|| store.gc_heap_capacity());
+        }
         inner.phase = phase;
         inner.pass_on(env);
         drop(inner);
@@ -347,13 +348,34 @@ impl StoreCell {
             self.slots.close();
         }
         if let Some(phase) = dropped {
-            phase.free();
+            phase.free(&self.held);
         }
     }
 
-    /// Whether its memories or its objects are large, or have been: to end a call while they are collected takes long.
-    pub fn is_large(&self) -> bool {
-        self.held.is_large()
+    /// Whether the call that this process drives takes long to end: a collection of its objects that has begun is
+    /// finished first.
+    pub fn is_slow_to_end(&self, me: LocalPid) -> bool {
+        match &self.lock().phase {
+            Phase::Suspended(execution) => {
+                execution.driver == me && self.is_slow_to_abandon(execution)
+            }
+            _ => false,
+        }
+    }
+
+    /// The same of a call that was taken out.
+    pub fn is_slow_to_abandon(&self, execution: &Execution) -> bool {
+        execution.may_collect && self.held.is_slow_to_collect()
+    }
+
+    /// Whether a NIF that makes objects must move to a dirty scheduler: it may have to collect others first.
+    pub fn allocates_slowly(&self) -> bool {
+        self.held.is_slow_to_allocate() && dirty::is_normal()
+    }
+
+    /// Whether single steps of a collection take long: they belong on a dirty scheduler.
+    pub fn collects_slowly(&self) -> bool {
+        self.held.has_slow_steps()
     }
 
     /// Whether a wake-up message is on its way to the driver.
@@ -419,19 +441,19 @@ pub fn close(env: Env, cell: &ResourceArc<StoreCell>) {
             inner.pass_on(env);
             drop(inner);
             cell.slots.close();
-            store.free();
+            store.free(&cell.held);
         }
         Phase::Suspended(execution) if execution.driver == me => {
             if let Ok(execution) = cell.take_suspended(&mut inner, me) {
                 drop(inner);
-                execution::end(cell, env, execution);
+                execution::abandon(cell, env, execution);
             }
         }
         Phase::Closed | Phase::Broken(_) => {
             drop(inner);
             cell.slots.close();
         }
-        Phase::Suspended(_) | Phase::Taken(_) => {}
+        Phase::Suspended(_) | Phase::Taken(_) | Phase::Ending => {}
     }
 }
 

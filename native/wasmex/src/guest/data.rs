@@ -391,7 +391,7 @@ impl ResourceLimiter for Limits {
         }
         self.memory_total = total;
         self.memory_peak = self.memory_peak.max(total);
-        self.held.grown(total);
+        self.held.memory_grown(total);
         Ok(true)
     }
 
@@ -409,6 +409,7 @@ impl ResourceLimiter for Limits {
             && maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
             self.table_total = total;
+            self.held.tables_grown(total);
         }
         Ok(fits)
     }

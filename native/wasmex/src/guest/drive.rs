@@ -17,6 +17,7 @@ use crate::vm::resource::ResourceArc;
 use crate::wasi::http::outgoing::Outgoing;
 use rustler::schedule::consume_timeslice;
 use rustler::{Encoder, Env, Term};
+use std::time::{Duration, Instant};
 use wasmtime::{AsContextMut, Store, StoreContextMut};
 
 /// Runs a job: at the top of an idle store, nested in an import run by this process, or not yet. Returns the first
@@ -162,7 +163,7 @@ fn drive<'a>(
     mut handoff: Handoff,
 ) -> Term<'a> {
     let ticks = ticker::ticks();
-    match execution.poll(cell, &mut handoff, cell) {
+    match poll_on(env, cell, &mut execution, &mut handoff) {
         Polled::Finished((store, result)) => {
             drop(execution);
             let term = ended(env, &result);
@@ -176,19 +177,53 @@ fn drive<'a>(
                 execution.watched = true;
                 cell.watch(cell, env, execution.driver);
             }
-            pending(env, cell, execution, handoff.event, ticks)
+            pending(env, cell, execution, handoff, ticks)
         }
     }
+}
+
+/// On a dirty scheduler, a collection goes on for so long before the process can do anything else, such as cancel it.
+const COLLECTING: Duration = Duration::from_millis(20);
+
+/// Polls once; on a dirty scheduler again while objects are collected: each step takes less time than the way there.
+fn poll_on(
+    env: Env,
+    cell: &ResourceArc<StoreCell>,
+    execution: &mut Execution,
+    handoff: &mut Handoff,
+) -> Polled {
+    let mut polled = execution.poll(cell, handoff, cell);
+    if !matches!(polled, Polled::Pending) || !cell.collects_slowly() || dirty::is_normal() {
+        return polled;
+    }
+    let began = Instant::now();
+    while matches!(polled, Polled::Pending)
+        && may_collect(cell, handoff)
+        && began.elapsed() < COLLECTING
+    {
+        *handoff = Handoff::poll(env);
+        polled = execution.poll(cell, handoff, cell);
+    }
+    polled
+}
+
+/// Whether the guest may have been suspended in the middle of a collection: by itself, and not to wait.
+fn may_collect(cell: &StoreCell, handoff: &Handoff) -> bool {
+    handoff.event.is_none() && !handoff.at_tick && cell.wake.is_woken()
 }
 
 fn pending<'a>(
     env: Env<'a>,
     cell: &ResourceArc<StoreCell>,
     mut execution: Execution,
-    event: Option<Event>,
+    handoff: Handoff,
     ticks: u64,
 ) -> Term<'a> {
-    match event {
+    execution.may_collect = may_collect(cell, &handoff);
+    if execution.may_collect && cell.collects_slowly() {
+        cell.long.once();
+    }
+    match handoff.event {
         Some(Event::Import(import)) => {
             let term = import.step(env);
             execution.suspended.push(import);

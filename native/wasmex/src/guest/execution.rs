@@ -13,7 +13,7 @@ use crate::vm::recycled::Recycled;
 use crate::vm::resource::ResourceArc;
 use crate::vm::resting::Place;
 use crate::vm::runtime;
-use rustler::{Env, LocalPid};
+use rustler::{Env, LocalPid, OwnedEnv};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -35,6 +35,8 @@ pub struct State<F: ?Sized> {
     pub suspended: Suspended,
     /// Whether the driver is monitored for this call.
     pub watched: bool,
+    /// Whether it may be suspended in the middle of a collection of the guest's objects: by itself, not at a tick.
+    pub may_collect: bool,
     /// The result of a component's function, kept while the guest's `post-return` takes more than one poll.
     result: Option<Returned>,
     /// Where on its stack the guest rests, if it does.
@@ -67,6 +69,7 @@ pub fn new<F: Future<Output = Finished> + Send + 'static>(
         driver,
         suspended: Suspended::default(),
         watched: false,
+        may_collect: false,
         result: None,
         place: None,
         away: None,
@@ -150,21 +153,19 @@ pub fn broken(env: Env, cell: &StoreCell, execution: Execution, why: String) -> 
     Error::broken(why)
 }
 
-/// The driver has died: ends its call and frees the store for others. With a large one that is done by the janitor's thread:
-/// a collection of its objects that has begun is finished first.
-pub fn abandon(cell: &StoreCell, env: Env, execution: Execution) {
-    if cell.is_large() && dirty::is_normal() {
-        janitor::drop_elsewhere(Abandoned {
-            cell: cell.handle(),
-            execution: Some(execution),
-        });
-    } else {
-        end(cell, env, execution);
+/// As [`abandon`], on a janitor's thread if that takes long; until then the store is in use.
+pub fn abandon_elsewhere(cell: &ResourceArc<StoreCell>, env: Env, execution: Execution) {
+    if !cell.is_slow_to_abandon(&execution) || !dirty::is_normal() {
+        return abandon(cell, env, execution);
     }
+    let cell = cell.clone();
+    janitor::run_elsewhere(move || {
+        OwnedEnv::new().run(|env| abandon(&cell, env, execution));
+    });
 }
 
-/// Ends a call, and frees its store for others.
-pub fn end(cell: &StoreCell, env: Env, mut execution: Execution) {
+/// The driver has died: end its call and free the store for others.
+pub fn abandon(cell: &StoreCell, env: Env, mut execution: Execution) {
     let mut handoff = Handoff::cancel(env, 0);
     let phase = match execution.poll(cell, &mut handoff, std::ptr::null()) {
         Polled::Finished(finished) => Phase::Idle(finished.0),
@@ -173,23 +174,6 @@ pub fn end(cell: &StoreCell, env: Env, mut execution: Execution) {
     };
     drop(execution);
     cell.leave(env, phase);
-}
-
-/// A call that ends when this is dropped.
-struct Abandoned {
-    cell: ResourceArc<StoreCell>,
-    execution: Option<Execution>,
-}
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        let lifetime = ();
-        // SAFETY: no NIF is running here, so there is no environment; without one no terms are made.
-        let env = unsafe { Env::new(&lifetime, std::ptr::null_mut()) };
-        if let Some(execution) = self.execution.take() {
-            end(&self.cell, env, execution);
-        }
-    }
 }
 
 /// The text of a panic.

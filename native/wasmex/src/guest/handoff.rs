@@ -96,6 +96,8 @@ pub struct Handoff {
     pub event: Option<Event>,
     /// Jobs at this level and deeper must end now.
     cancel: Option<usize>,
+    /// Whether a tick has suspended the guest.
+    pub at_tick: bool,
     /// The result of a component's function while the guest's `post-return` runs.
     result: Option<Returned>,
 }
@@ -149,6 +151,7 @@ impl Handoff {
             command: None,
             event: None,
             cancel: None,
+            at_tick: false,
             result: None,
         }
     }
@@ -333,9 +336,10 @@ pub fn put_off_result(later: Later) {
     in_store(|cell| cell.engine.increment_epoch());
 }
 
-/// What reads the result, if it was put off.
-pub fn take_later() -> Option<Later> {
+/// A tick suspends the guest. Returns what reads the result, if that was put off.
+pub fn tick() -> Option<Later> {
     let later = |handoff: &mut Handoff| {
+        handoff.at_tick = true;
         let later = handoff
             .result
             .take_if(|result| matches!(result, Returned::Later(_)));

@@ -23,6 +23,15 @@ use std::sync::{Arc, OnceLock};
 /// process and are larger than any memory when they are copied.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
+/// Bytes of a word.
+const WORD: u64 = 8;
+
+/// What a term takes besides its words: this, the reference of the guest, and their blocks.
+const REFERENCE: u64 = 192;
+
+/// The same of one with an environment.
+const ENVIRONMENT: u64 = 1_280;
+
 /// A term held by guests.
 #[derive(Clone)]
 pub struct HostTerm(Arc<Kept>);
@@ -31,8 +40,8 @@ struct Kept {
     term: TermBox,
     /// Its size in words; `None` if it is large or unknown.
     words: Option<u64>,
-    /// The same of a large one, as far as it can be known.
-    size: u64,
+    /// What it takes in all, in bytes, as far as that can be known.
+    bytes: u64,
     charge: OnceLock<Charge>,
 }
 
@@ -88,31 +97,38 @@ pub fn withhold() {
 impl HostTerm {
     /// A copy of the term.
     pub fn new(term: Term) -> Result<Self> {
-        let words = weight::of(term, weight::MOST);
-        let Some(size) = words.or_else(|| weight::of_visible(term, LARGEST)) else {
+        let small = weight::of_all(term, weight::MOST);
+        let Some((size, binaries)) = small.or_else(|| weight::of_all_visible(term, LARGEST)) else {
             let text = "the term has more than 512 MiB, the most that can be given as a reference";
             return Err(Error::text(atoms::limit(), text));
         };
         let term = TermBox::new(term);
+        let fixed = if term.is_word() {
+            REFERENCE
+        } else {
+            ENVIRONMENT
+        };
         Ok(HostTerm(Arc::new(Kept {
             term,
-            words,
-            size,
+            words: small.map(|(words, _)| words),
+            bytes: (size * WORD + fixed).saturating_add(binaries),
             charge: OnceLock::new(),
         })))
     }
 
-    /// Counts it with the terms of a store, or not if it is for none.
-    pub fn charged(self, held: Option<&Arc<Held>>) -> Result<Self> {
-        if let Some(held) = held {
-            let charge = held.charge(self.0.size).ok_or_else(|| {
-                let text = "the terms that guests of the store hold as references exceed its `memory_size`";
-                Error::text(atoms::limit(), text)
-            })?;
+    /// Counts it with the terms of a store; false if it does not fit.
+    pub fn fits(&self, held: &Arc<Held>) -> bool {
+        match held.charge(self.0.bytes) {
             // It is new, so there is none so far.
-            let _ = self.0.charge.set(charge);
+            Some(charge) => self.0.charge.set(charge).is_ok(),
+            None => false,
         }
-        Ok(self)
+    }
+
+    /// The error if it does not.
+    pub fn too_many() -> Error {
+        let text = "the terms that guests of the store hold as references exceed its `memory_size`";
+        Error::text(atoms::limit(), text)
     }
 
     /// The term in this environment, or what [`finish`] replaces by it. Not inlined: see `vm/env.rs`.

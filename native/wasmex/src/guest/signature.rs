@@ -2,7 +2,7 @@
 
 use crate::guest::data::StoreData;
 use crate::guest::host_term;
-use crate::guest::values::{self, Arity, Floats, Number};
+use crate::guest::values::{self, Arity, Decoded, Floats, Number, Unheld};
 use crate::vm::env;
 use crate::vm::error::{Error, Result};
 use crate::vm::terms;
@@ -176,7 +176,11 @@ impl Signature {
     ) -> Result<ErlNifTerm> {
         // References made for this call are unrooted when it ends.
         let mut scope = wasmtime::RootScope::new(&mut cx);
-        let params = self.decode_terms(scope.as_context_mut(), list)?;
+        let (mut params, unheld) = self.decode_terms(scope.as_context_mut(), list)?;
+        for (position, term) in unheld {
+            let held = values::hold(scope.as_context_mut(), term).await;
+            params[position] = held.map_err(|error| values::at(error, position))?;
+        }
         let mut results = vec![Val::I32(0); self.ty.results().len()];
         self.func
             .call_async(&mut scope, &params, &mut results)
@@ -189,24 +193,33 @@ impl Signature {
         &self,
         mut cx: StoreContextMut<'_, StoreData>,
         list: ErlNifTerm,
-    ) -> Result<Vec<Val>> {
+    ) -> Result<Params> {
         env::in_env(|env| {
             // SAFETY: the list came with the NIF that is now polling for the first time.
             let list = unsafe { env::term(env, list) };
-            terms::list(list)
-                .into_iter()
-                .flat_map(|(terms, _)| terms)
-                .zip(self.ty.params())
-                .enumerate()
-                .map(|(position, (term, ty))| {
-                    values::decode(cx.as_context_mut(), term, &ty)
-                        .map_err(|error| values::at(error, position))
-                })
-                .collect()
+            let terms = terms::list(list).into_iter().flat_map(|(terms, _)| terms);
+            let mut params = Vec::new();
+            let mut unheld = Vec::new();
+            for (position, (term, ty)) in terms.zip(self.ty.params()).enumerate() {
+                let decoded = values::decode_unheld(cx.as_context_mut(), term, &ty);
+                params.push(
+                    match decoded.map_err(|error| values::at(error, position))? {
+                        Decoded::Value(value) => value,
+                        Decoded::Term(term) => {
+                            unheld.push((position, term));
+                            Val::ExternRef(None)
+                        }
+                    },
+                );
+            }
+            Ok((params, unheld))
         })
         .unwrap_or(Err(Error::Cancelled))
     }
 }
+
+/// Arguments, and those among them that become references later.
+type Params = (Vec<Val>, Vec<(usize, Unheld)>);
 
 /// Makes a term in the environment of the polling NIF.
 fn encode(f: impl FnOnce(Env<'_>) -> Result<Term<'_>>) -> Result<ErlNifTerm> {

@@ -20,7 +20,7 @@ pub fn yield_at_ticks(
 
 /// A result that was put off is read before the guest continues: it is suspended in this.
 fn end() -> UpdateDeadline {
-    match handoff::take_later() {
+    match handoff::tick() {
         Some(later) => UpdateDeadline::YieldCustom(ticker::SLICE, later),
         None => UpdateDeadline::Yield(ticker::SLICE),
     }

@@ -190,7 +190,7 @@ pub fn at(mut error: Error, index: usize) -> Error {
 }
 
 /// A term as a value of the type.
-pub fn decode(cx: StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Val> {
+pub fn decode(mut cx: StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> Result<Val> {
     let value = match ty {
         ValType::I32 => decode_i32(term).map(Val::I32),
         ValType::I64 => decode_i64(term).map(Val::I64),
@@ -200,9 +200,83 @@ pub fn decode(cx: StoreContextMut<'_, StoreData>, term: Term, ty: &ValType) -> R
             .decode::<u128>()
             .ok()
             .map(|value| Val::V128(value.into())),
-        ValType::Ref(reference) => return decode_reference(cx, term, ty, reference.heap_type()),
+        ValType::Ref(reference) => {
+            let decoded = decode_reference(cx.as_context_mut(), term, ty, reference.heap_type());
+            return match decoded? {
+                Decoded::Value(value) => Ok(value),
+                Decoded::Term(unheld) => hold_now(cx, unheld),
+            };
+        }
     };
     value.ok_or_else(|| mismatch(None, ty, term))
+}
+
+/// A value, or a term that becomes one with [`hold`].
+pub enum Decoded {
+    Value(Val),
+    Term(Unheld),
+}
+
+/// A term for the guest, of which it has no reference yet.
+pub struct Unheld {
+    term: HostTerm,
+    /// Whether the guest takes it as an `anyref`.
+    is_any: bool,
+}
+
+/// As [`decode`], without making objects: others may have to be collected first, which [`hold`] does in steps.
+pub fn decode_unheld(
+    cx: StoreContextMut<'_, StoreData>,
+    term: Term,
+    ty: &ValType,
+) -> Result<Decoded> {
+    match ty {
+        ValType::Ref(reference) => decode_reference(cx, term, ty, reference.heap_type()),
+        _ => decode(cx, term, ty).map(Decoded::Value),
+    }
+}
+
+/// Makes the reference.
+pub async fn hold(mut cx: StoreContextMut<'_, StoreData>, unheld: Unheld) -> Result<Val> {
+    let Unheld { term, is_any } = unheld;
+    if !term.fits(cx.data().limits.held()) {
+        // Those that guests no longer refer to count until they are collected.
+        cx.gc_async(None).await.map_err(Error::Guest)?;
+        check_fits(&cx, &term)?;
+    }
+    let reference = ExternRef::new_async(&mut cx, term).await;
+    as_value(cx, reference, is_any)
+}
+
+/// The same without steps.
+fn hold_now(mut cx: StoreContextMut<'_, StoreData>, unheld: Unheld) -> Result<Val> {
+    let Unheld { term, is_any } = unheld;
+    if !term.fits(cx.data().limits.held()) {
+        cx.gc(None).map_err(Error::Guest)?;
+        check_fits(&cx, &term)?;
+    }
+    let reference = ExternRef::new(&mut cx, term);
+    as_value(cx, reference, is_any)
+}
+
+fn check_fits(cx: &StoreContextMut<'_, StoreData>, term: &HostTerm) -> Result<()> {
+    match term.fits(cx.data().limits.held()) {
+        true => Ok(()),
+        false => Err(HostTerm::too_many()),
+    }
+}
+
+fn as_value(
+    mut cx: StoreContextMut<'_, StoreData>,
+    reference: wasmtime::Result<Rooted<ExternRef>>,
+    is_any: bool,
+) -> Result<Val> {
+    let reference = reference.map_err(Error::Guest)?;
+    if !is_any {
+        return Ok(Val::ExternRef(Some(reference)));
+    }
+    let any = AnyRef::convert_extern(&mut cx, reference).map_err(Error::Guest)?;
+    Ok(Val::AnyRef(Some(any)))
 }
 
 fn decode_reference(
@@ -210,21 +284,24 @@ fn decode_reference(
     term: Term,
     ty: &ValType,
     heap: &HeapType,
-) -> Result<Val> {
+) -> Result<Decoded> {
+    let unheld = |host: Term, is_any| {
+        let term = HostTerm::new(host)?;
+        Ok(Decoded::Term(Unheld { term, is_any }))
+    };
     let is_nil = term.is_atom() && term.decode::<Atom>().is_ok_and(|atom| atom == atoms::nil());
     let value = if is_nil {
         Val::null_top(&heap.top())
-    } else if matches!(heap.top(), HeapType::Extern) {
-        Val::ExternRef(Some(held(&mut cx, term)?))
+    } else if matches!(heap, HeapType::Extern) {
+        return unheld(term, false);
     } else if matches!(heap.top(), HeapType::Func) {
         Val::FuncRef(Some(funcref::decode(&cx, term, ty)?))
     } else if let Ok((tag, host)) = term.decode::<(Atom, Term)>()
         && tag == atoms::extern_()
+        && matches!(heap, HeapType::Any)
     {
         // A host term as an anyref, as `any.convert_extern` makes it.
-        let reference = held(&mut cx, host)?;
-        let any = AnyRef::convert_extern(&mut cx, reference).map_err(Error::Guest)?;
-        Val::AnyRef(Some(any))
+        return unheld(host, true);
     } else if let Ok((tag, number)) = term.decode::<(Atom, i64)>() {
         let i31 = u32::try_from(number)
             .ok()
@@ -238,15 +315,9 @@ fn decode_reference(
         reference::decode(&mut cx, term, ty)?
     };
     match value.matches_ty(&cx, ty) {
-        Ok(true) => Ok(value),
+        Ok(true) => Ok(Decoded::Value(value)),
         _ => Err(mismatch(None, ty, term)),
     }
-}
-
-/// A reference to a term, which counts as held by the store's guests.
-fn held(cx: &mut StoreContextMut<'_, StoreData>, term: Term) -> Result<Rooted<ExternRef>> {
-    let term = HostTerm::new(term)?.charged(Some(cx.data().limits.held()))?;
-    ExternRef::new(cx, term).map_err(Error::Guest)
 }
 
 trait NullTop {

@@ -26,6 +26,11 @@ pub trait Named: Resource {
 
     /// The VM's type of these objects; null until [`register`].
     fn kind() -> &'static AtomicPtr<ErlNifResourceType>;
+
+    /// A process that the object monitors has ended: [`Resource::down`], for objects that need a reference to themselves.
+    fn down_with<'a>(object: &'a ResourceArc<Self>, env: Env<'a>, pid: LocalPid, monitor: Monitor) {
+        object.down(env, pid, monitor);
+    }
 }
 
 /// Makes a type a [`Resource`] with this name.
@@ -36,9 +41,9 @@ macro_rules! named_resource {
     };
 }
 
-/// Gives a [`Resource`] its name.
+/// Gives a [`Resource`] its name, and perhaps the function to call in place of [`Resource::down`].
 macro_rules! named {
-    ($type:ty, $name:literal) => {
+    ($type:ty, $name:literal $(, $down:path)?) => {
         impl $crate::vm::resource::Named for $type {
             const NAME: &'static str = $name;
 
@@ -47,6 +52,15 @@ macro_rules! named {
                     std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
                 &KIND
             }
+
+            $(fn down_with<'a>(
+                object: &'a $crate::vm::resource::ResourceArc<Self>,
+                env: rustler::Env<'a>,
+                pid: rustler::LocalPid,
+                monitor: rustler::Monitor,
+            ) {
+                $down(object, env, pid, monitor);
+            })?
         }
     };
 }
@@ -113,7 +127,12 @@ unsafe extern "C" fn down<T: Named>(
     let _ = catch_unwind(AssertUnwindSafe(|| unsafe {
         let env = Env::new(&lifetime, env);
         let (pid, monitor) = (LocalPid::from_c_arg(*pid), Monitor::from_c_arg(*monitor));
-        (*value::<T>(object)).down(env, pid, monitor);
+        // The VM keeps the object alive meanwhile, so this reference is not counted.
+        let object = ManuallyDrop::new(ResourceArc {
+            object,
+            _value: PhantomData,
+        });
+        T::down_with(&object, env, pid, monitor);
     }));
 }
 

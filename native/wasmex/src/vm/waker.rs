@@ -34,6 +34,11 @@ impl WakeCell {
         self.0.polling()
     }
 
+    /// Whether the future was woken since the poll began.
+    pub fn is_woken(&self) -> bool {
+        self.0.is_woken()
+    }
+
     /// Called after a pending poll: the number in the future wake-up message, or `None` if the future was woken
     /// already.
     pub fn park<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {

@@ -52,6 +52,30 @@ pub fn of_copied(term: Term, most: u64) -> Option<u64> {
     )
 }
 
+/// The same, and the bytes of its binaries, which are shared and not copied.
+pub fn of_all(term: Term, most: u64) -> Option<(u64, u64)> {
+    let mut budget = Budget::new(most);
+    budget.bytes = Some(0);
+    measured(term, budget)
+}
+
+/// The same, without what functions and very large integers hold.
+pub fn of_all_visible(term: Term, most: u64) -> Option<(u64, u64)> {
+    let mut budget = Budget::new(most);
+    budget.bytes = Some(0);
+    budget.opaque = Some(OPAQUE);
+    measured(term, budget)
+}
+
+fn measured(term: Term, mut budget: Budget) -> Option<(u64, u64)> {
+    if term.is_atom() || layout::small(term).is_some() {
+        return Some((0, 0));
+    }
+    let most = budget.left;
+    spend(term, &mut budget)?;
+    Some((most - budget.left, budget.bytes.unwrap_or(0)))
+}
+
 /// Whether what functions hold, without what functions in it hold, is too large to be copied on a normal scheduler.
 #[rustler::nif]
 fn term_is_large(term: Term) -> bool {
@@ -75,12 +99,17 @@ pub fn of_visible(term: Term, most: u64) -> Option<u64> {
 const OPAQUE: u64 = 10;
 
 fn walk(term: Term, most: u64, mut budget: Budget) -> Option<u64> {
+    spend(term, &mut budget)?;
+    Some(most - budget.left)
+}
+
+fn spend(term: Term, budget: &mut Budget) -> Option<()> {
     let mut open = Open::new();
     open.push(term);
     while let Some(term) = open.pop() {
         budget.add(term, &mut open)?;
     }
-    Some(most - budget.left)
+    Some(())
 }
 
 /// Terms whose contents are not counted yet.
@@ -92,6 +121,8 @@ struct Budget {
     opaque: Option<u64>,
     /// Whether the bytes of binaries count.
     each_byte: bool,
+    /// The bytes of all binaries so far, if they are wanted.
+    bytes: Option<u64>,
 }
 
 impl Budget {
@@ -100,6 +131,7 @@ impl Budget {
             left,
             opaque: None,
             each_byte: false,
+            bytes: None,
         }
     }
 
@@ -123,13 +155,25 @@ impl Budget {
                 self.take(words)
             }
             TermType::Float => self.take(NUMBER),
-            TermType::Binary => self.take(BINARY + if self.each_byte { words(term) } else { 0 }),
+            TermType::Binary => self.binary(term),
             TermType::Pid | TermType::Port | TermType::Ref => self.take(IDENTIFIER),
             TermType::List => self.list(term, open),
             TermType::Tuple => self.tuple(term, open),
             TermType::Map => self.map(term, open),
             TermType::Fun | TermType::Unknown => self.take(self.opaque?),
         }
+    }
+
+    fn binary(&mut self, term: Term) -> Option<()> {
+        let copied = if self.each_byte {
+            size(term) / COPIED
+        } else {
+            0
+        };
+        if let Some(bytes) = &mut self.bytes {
+            *bytes = bytes.saturating_add(size(term));
+        }
+        self.take(BINARY + copied)
     }
 
     fn list<'a>(&mut self, list: Term<'a>, open: &mut Open<'a>) -> Option<()> {
@@ -171,9 +215,8 @@ impl Budget {
     }
 }
 
-fn words(binary: Term) -> u64 {
-    let bytes = binary.decode::<Binary>().map_or(0, |bytes| bytes.len());
-    bytes as u64 / COPIED
+fn size(binary: Term) -> u64 {
+    binary.decode::<Binary>().map_or(0, |bytes| bytes.len()) as u64
 }
 
 /// Items shown of a list that is too large.

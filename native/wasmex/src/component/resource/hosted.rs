@@ -45,7 +45,9 @@ impl HostedTable {
 
     /// Adds a term and returns its index.
     pub fn insert(&self, term: HostTerm) -> Result<u32> {
-        let term = term.charged(self.held.get())?;
+        if !self.held.get().is_none_or(|held| term.fits(held)) {
+            return Err(HostTerm::too_many());
+        }
         let mut slots = self.lock();
         Ok(match slots.free.pop() {
             Some(index) => {

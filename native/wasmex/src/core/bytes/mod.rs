@@ -85,10 +85,10 @@ fast_nif!(instance_call_bytes / 6);
 /// As `instance_call`, with `{:bytes, binary}` allowed as arguments.
 fn instance_call_bytes<'a>(env: Env<'a>, args: [Term<'a>; 6]) -> NifResult<Term<'a>> {
     let [instance, name, params, settings, fuel, via] = args;
-    if host_term::is_large(params) {
+    let instance: ResourceArc<InstanceResource> = instance.decode()?;
+    if host_term::is_large(params) || instance.cell.allocates_slowly() {
         return Ok(dirty::again(env, c"instance_call_bytes", &args));
     }
-    let instance: ResourceArc<InstanceResource> = instance.decode()?;
     let params: Vec<Term> = params.decode()?;
     let settings: Settings = settings.decode()?;
     let (allocator, deallocator, memory, bits, returns, free_result) = settings;

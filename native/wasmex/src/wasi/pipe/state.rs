@@ -1,5 +1,6 @@
 //! The content of a pipe, and the readers and writers waiting for a change.
 
+use crate::vm::janitor;
 use crate::vm::term_box::TermBox;
 use crate::wasi::pipe::byte_queue::ByteQueue;
 use bytes::Bytes;
@@ -42,6 +43,23 @@ pub enum Content {
     Buffer { data: Vec<u8>, cursor: usize },
     /// Bytes written but not read yet.
     Stream(ByteQueue),
+}
+
+/// More bytes than this take too long to free on a scheduler.
+const LARGE: usize = 16 << 20;
+
+impl Drop for State {
+    fn drop(&mut self) {
+        match &mut self.content {
+            Content::Buffer { data, .. } if data.capacity() > LARGE => {
+                janitor::drop_elsewhere(std::mem::take(data));
+            }
+            Content::Stream(queue) if queue.len() > LARGE => {
+                janitor::drop_elsewhere(std::mem::take(queue));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The result of a read.

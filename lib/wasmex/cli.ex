@@ -3,7 +3,7 @@ defmodule Wasmex.CLI do
   # Shared by the Mix tasks, which parse, call one public function, and print. They also run without Mix, as the commands
   # of `wasmex` (`Wasmex.CLI.Main`).
 
-  alias Wasmex.Compiler
+  alias Wasmex.{Compiler, Native}
 
   @doc "From now on the tasks run without Mix."
   @spec standalone() :: :ok
@@ -53,17 +53,36 @@ defmodule Wasmex.CLI do
   # The status that a shell reports for a program ended by SIGPIPE.
   @sigpipe 141
 
-  @doc "Prints the task's own output. If its reader has closed the pipe, the task ends silently."
-  @spec print(iodata()) :: :ok
-  def print(text), do: printing(fn -> IO.puts(text) end)
+  @doc """
+  Prints a line of the task's own output. If its reader has closed the pipe, the task ends silently; if it cannot be
+  written, because the disk is full, the task fails.
+  """
+  @spec print(IO.chardata()) :: :ok
+  def print(text) do
+    if own_device?(),
+      do: write(IO.chardata_to_string([text, ?\n])),
+      else: IO.puts(text)
+  end
 
-  defp printing(function) do
-    function.()
-  rescue
-    error in ErlangError ->
-      if error.original in [:terminated, :epipe],
-        do: System.halt(@sigpipe),
-        else: reraise(error, __STACKTRACE__)
+  @doc "The same for bytes, without a line's end."
+  @spec print_bytes(iodata()) :: :ok
+  def print_bytes(bytes) do
+    if own_device?(),
+      do: write(IO.iodata_to_binary(bytes)),
+      else: IO.binwrite(bytes)
+  end
+
+  # The VM's own device reports success before a byte is written. Another device is that of a test or a shell.
+  defp own_device?, do: Process.group_leader() == Process.whereis(:user)
+
+  defp write(bytes) do
+    :ok = Native.stdio_print(bytes)
+
+    case Native.stdio_finish() do
+      [nil, _] -> :ok
+      [:pipe, _] -> System.halt(@sigpipe)
+      [text, _] -> fail("standard output: #{text}")
+    end
   end
 
   @doc "Whether standard output is a terminal with colours enabled (see https://no-color.org)."
@@ -104,13 +123,17 @@ defmodule Wasmex.CLI do
 
   @spec help(module()) :: no_return()
   defp help(task) do
-    printing(fn ->
-      if standalone?(),
-        do: print_docs(task),
-        else: Mix.Task.rerun("help", [Mix.Task.task_name(task)])
-    end)
+    if standalone?(),
+      do: print_docs(task),
+      else: Mix.Task.rerun("help", [Mix.Task.task_name(task)])
 
     exit({:shutdown, 0})
+  rescue
+    # The reader has closed the pipe.
+    error in ErlangError ->
+      if error.original in [:terminated, :epipe],
+        do: System.halt(@sigpipe),
+        else: reraise(error, __STACKTRACE__)
   end
 
   # As `mix help` prints them.

@@ -65,6 +65,8 @@ defmodule Wasmex.Native do
   def term_is_large(_term), do: error()
   @spec wasm_inspect(binary(), term()) :: result(map())
   def wasm_inspect(_bytes, _limits), do: error()
+  @spec stdio_print(binary()) :: :ok
+  def stdio_print(_bytes), do: error()
   @spec stdio_finish() :: [term()]
   def stdio_finish, do: error()
   @spec wave_parse(binary(), term()) :: result(term())

@@ -101,6 +101,24 @@ defmodule Mix.Tasks.WasmexTest do
     refute err =~ "IO device"
   end
 
+  test "what a task itself prints and cannot be written is no success either", %{dir: dir} do
+    add = Path.join(dir, "two.wat")
+    File.write!(add, ~S|(module (func (export "two") (result i32) (i32.const 2)))|)
+    echo = Path.expand("test/guests/plugins/echo.wasm")
+    assert {"2\n", "", 0} = sh("wasmex.run --invoke 'two()' #{add}", dir)
+
+    for command <- [
+          "run --invoke 'two()' #{add}",
+          "inspect #{add}",
+          "inspect --json #{add}",
+          "call #{echo} echo --input x",
+          "compile #{add} -o #{dir}/two.cwasm"
+        ] do
+      assert {_, err, 1} = sh("wasmex.#{command} >/dev/full", dir)
+      assert err =~ "standard output: No space left"
+    end
+  end
+
   test "run: a reader that leaves ends it quietly", %{dir: dir} do
     status = Path.join(dir, "status")
     command = "(mix wasmex.run #{@rust} flood; echo $? >#{status}) 2>#{dir}/err | head -c 3"

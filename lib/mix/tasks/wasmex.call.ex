@@ -322,7 +322,7 @@ defmodule Mix.Tasks.Wasmex.Call do
     Enum.reduce_while(1..times, :ok, fn _, :ok ->
       case Plugin.call(plugin, function, input) do
         {:ok, output} ->
-          IO.binwrite(:stdio, if(times > 1, do: [output, ?\n], else: output))
+          CLI.print_bytes(if(times > 1, do: [output, ?\n], else: output))
           {:cont, :ok}
 
         error ->

@@ -77,7 +77,7 @@ defmodule Mix.Tasks.Wasmex.Compile do
          :ok <- CLI.write(output, artefact) do
       time = System.monotonic_time(:microsecond) - started
 
-      IO.puts(
+      CLI.print(
         "#{output}: #{Quantity.bytes(byte_size(artefact))} from #{Quantity.bytes(byte_size(bytes))} in #{Quantity.time(time)}"
       )
     else

@@ -301,7 +301,7 @@ defmodule Mix.Tasks.Wasmex.Run do
        do: CLI.fail("standard output: #{text}")
 
   defp finish({:ok, %{status: nil, results: results}}, call, _stdio),
-    do: call |> Invocation.print(results) |> Enum.each(&IO.puts/1)
+    do: call |> Invocation.print(results) |> Enum.each(&CLI.print/1)
 
   defp finish({:ok, %{status: 0}}, _call, _stdio), do: :ok
   defp finish({:ok, %{status: status}}, _call, _stdio), do: exit({:shutdown, shell(status)})

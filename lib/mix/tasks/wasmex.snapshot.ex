@@ -98,7 +98,7 @@ defmodule Mix.Tasks.Wasmex.Snapshot do
          :ok <- CLI.write(output, snapshot.bytes) do
       time = Quantity.time(System.monotonic_time(:microsecond) - started)
       [size, before] = for all <- [snapshot.bytes, bytes], do: Quantity.bytes(byte_size(all))
-      IO.puts("#{output}: #{size} from #{before} in #{time}#{repeats(snapshot.uses)}")
+      CLI.print("#{output}: #{size} from #{before} in #{time}#{repeats(snapshot.uses)}")
     else
       {:error, text} when is_binary(text) -> CLI.fail(text)
       {:error, error} -> CLI.fail(Wasmex.Compat.text(error))

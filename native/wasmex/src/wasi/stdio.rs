@@ -7,7 +7,7 @@ use crate::vm::atoms;
 use crate::wasi::budget::Budget;
 use async_trait::async_trait;
 use bytes::Bytes;
-use rustler::{Encoder, Env, Term};
+use rustler::{Atom, Binary, Encoder, Env, Term};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -196,6 +196,17 @@ static FAILURES: Mutex<[Option<(ErrorKind, String)>; 2]> = Mutex::new([None, Non
 
 fn failures() -> MutexGuard<'static, [Option<(ErrorKind, String)>; 2]> {
     FAILURES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes bytes to the VM's standard output, after what guests print there. `stdio_finish` tells whether it failed.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn stdio_print(bytes: Binary) -> Atom {
+    let (done, _written) = oneshot::channel();
+    let bytes = Bytes::copy_from_slice(bytes.as_slice());
+    if let Err(error) = send(Which::Output, Chunk { bytes, done }) {
+        failures()[Which::Output as usize].get_or_insert_with(|| (error.kind(), error.to_string()));
+    }
+    atoms::ok()
 }
 
 /// Waits until all output of guests to the VM's own streams is written, and returns the failures since the last call:

@@ -30,7 +30,7 @@ const WORD: u64 = 8;
 const REFERENCE: u64 = 192;
 
 /// The same of one with an environment.
-const ENVIRONMENT: u64 = 1_280;
+const ENVIRONMENT: u64 = 2_816;
 
 /// A term held by guests.
 #[derive(Clone)]

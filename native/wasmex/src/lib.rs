@@ -65,6 +65,8 @@ static EXTENSIONS: [&dyn Extension; 3] = [
 ];
 
 fn load(env: Env, _info: Term) -> bool {
+    // With `RUST_BACKTRACE` each error would walk through the host's stack, and a guest can make that thousands of frames.
+    wasmtime::error::disable_backtrace();
     #[cfg(feature = "wat")]
     core::wat::accept_older_text();
     vm::layouts::check(env);

@@ -57,7 +57,7 @@ fn call_raise<'a>(env: Env<'a>, args: [Term<'a>; 2]) -> NifResult<Term<'a>> {
 #[rustler::nif]
 fn call_cancel<'a>(env: Env<'a>, handle: Term<'a>) -> NifResult<Term<'a>> {
     let cell: ResourceArc<StoreCell> = handle.decode()?;
-    if cell.is_slow_to_end(env.pid()) && dirty::is_normal() {
+    if (cell.long.stays() || cell.is_slow_to_end(env.pid())) && dirty::is_normal() {
         return Ok(dirty::again(env, c"call_cancel", &[handle]));
     }
     // A wake-up for another process's call is not for this one to discard.

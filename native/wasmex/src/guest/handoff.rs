@@ -300,7 +300,7 @@ impl Stay {
     pub fn begin() -> Option<Self> {
         in_store(|_| ())?;
         let cell = current_cell()?;
-        cell.long.stay(true);
+        cell.long.stay();
         Some(Stay(cell))
     }
 
@@ -312,7 +312,7 @@ impl Stay {
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        self.0.long.stay(false);
+        self.0.long.leave();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::guest::data::StoreData;
 use crate::guest::extension;
-use crate::guest::handoff::{self, Ended, Nested};
+use crate::guest::handoff::{self, Ended, Nested, Stay};
 use crate::guest::signature::{Args, Signature};
 use crate::guest::ticker;
 use crate::guest::values::Floats;
@@ -84,6 +84,10 @@ impl Job<Box<dyn Task>> {
     }
 }
 
+/// Calls from here on run on dirty schedulers: for a trap wasmtime walks through the stacks of all nested calls, 30,000
+/// frames each.
+const DEEP: usize = 8;
+
 impl<W: Work> Job<W> {
     /// Runs a job.
     pub fn new(work: W, fuel: Option<u64>) -> Self {
@@ -98,6 +102,11 @@ impl<W: Work> Job<W> {
     pub async fn run(self, mut cx: StoreContextMut<'_, StoreData>) -> Ended {
         let level = self.level;
         cx.data_mut().limits.enter_call(level).map_err(Box::new)?;
+        // Until this level has ended.
+        let _stay = (level == DEEP).then(Stay::begin);
+        if level >= DEEP {
+            handoff::elsewhere().await;
+        }
         let outer = cx.data().fuel_before.len();
         if let Some(fuel) = self.fuel {
             let before = swap_fuel(&mut cx, fuel).map_err(Box::new)?;

@@ -1,27 +1,27 @@
 //! Polls of a store's guests that take too long for a normal scheduler, and so move to a dirty one.
 
 use crate::vm::dirty;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Which polls of one store are long.
 pub struct LongPolls {
     /// All, because a trap parses debug information.
     always: bool,
-    /// `ONCE`, `STAY` or both.
-    asked: AtomicU8,
+    /// `ONCE`, and how often `STAY` was asked for.
+    asked: AtomicU32,
 }
 
 /// The next poll is.
-const ONCE: u8 = 1;
+const ONCE: u32 = 1;
 /// Those from now on are.
-const STAY: u8 = 2;
+const STAY: u32 = 2;
 
 impl LongPolls {
     /// None but those asked for, or all.
     pub fn new(always: bool) -> Self {
         LongPolls {
             always,
-            asked: AtomicU8::new(0),
+            asked: AtomicU32::new(0),
         }
     }
 
@@ -30,12 +30,19 @@ impl LongPolls {
         self.asked.fetch_or(ONCE, Ordering::Relaxed);
     }
 
-    /// Whether those from now on are.
-    pub fn stay(&self, stay: bool) {
-        match stay {
-            true => self.asked.fetch_or(STAY, Ordering::Relaxed),
-            false => self.asked.fetch_and(!STAY, Ordering::Relaxed),
-        };
+    /// Those from now on are, until `leave` was called as often.
+    pub fn stay(&self) {
+        self.asked.fetch_add(STAY, Ordering::Relaxed);
+    }
+
+    /// Undoes one `stay`.
+    pub fn leave(&self) {
+        self.asked.fetch_sub(STAY, Ordering::Relaxed);
+    }
+
+    /// Whether all are long for now.
+    pub fn stays(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) >= STAY
     }
 
     /// Whether the poll that begins now must move to a dirty scheduler.

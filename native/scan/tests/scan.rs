@@ -853,7 +853,7 @@ fn rotations_count_as_several() {
         refused(&body_with(&[], &[], 1, &code))
     };
     assert_eq!(rotations(20_000), None);
-    assert!(matches!(rotations(250_000), Some((Limit::FunctionWork, _))));
+    assert!(matches!(rotations(400_000), Some((Limit::FunctionWork, _))));
 }
 
 #[test]

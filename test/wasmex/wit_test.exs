@@ -46,6 +46,17 @@ defmodule Wasmex.WITTest do
   end
 
   # Its section claims to have 2 GiB, which the parser would allocate.
+  test "a comment without text is one" do
+    for text <- [
+          "/**/ package a:b; world w { export f: func(); }",
+          "package a:b;\n/**/\nworld w { export f: func(); }",
+          "package a:b; world w { /**/ export /**/ f: func(); /*/**/*/ //**/ export\n /// x /**/\n}"
+        ] do
+      assert {:ok, world} = WIT.world({:text, text})
+      assert WIT.print(world) =~ "export f: func()"
+    end
+  end
+
   @tag :tmp_dir
   test "a core module among the dependencies of a folder is rejected", %{tmp_dir: dir} do
     File.write!(Path.join(dir, "w.wit"), "package a:b; world w { import c:d/e; }")

@@ -32,6 +32,7 @@ mod wit;
 
 pub use limits::{Limit, Limits};
 pub use refusal::Refusal;
+pub use wit::without_empty_comments;
 
 use reader::{Reader, Stop};
 use tally::Tally;

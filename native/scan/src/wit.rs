@@ -3,6 +3,32 @@
 use crate::tally::Tally;
 use crate::text::{comment, line};
 use crate::{Limit, Refusal};
+use std::borrow::Cow;
+
+/// The same text with spaces for comments without text, `/**/`: wit-parser panics on one before an item (0.254.2,
+/// `Resolver::docs`).
+pub fn without_empty_comments(text: &str) -> Cow<'_, str> {
+    const EMPTY: &str = "/**/";
+    if !text.contains(EMPTY) {
+        return Cow::Borrowed(text);
+    }
+    let (mut kept, mut rest) = (String::new(), text);
+    while let Some(start) = rest.find("/") {
+        let (before, after) = rest.split_at(start);
+        kept.push_str(before);
+        let size = match after.as_bytes() {
+            [b'/', b'/', ..] => line(after.as_bytes()),
+            [b'/', b'*', ..] => comment(after.as_bytes(), b"/*", b"*/"),
+            _ => 1,
+        };
+        // A comment ends with a character or with the text.
+        let (comment, after) = after.split_at_checked(size).unwrap_or((after, ""));
+        kept.push_str(if comment == EMPTY { "    " } else { comment });
+        rest = after;
+    }
+    kept.push_str(rest);
+    Cow::Owned(kept)
+}
 
 /// Scans the text of a WIT file, which counts with those before it.
 pub fn scan(text: &[u8], tally: &Tally, counts: &mut Counts) -> Result<(), Refusal> {

@@ -133,9 +133,9 @@ fn check_component(bytes: &[u8], limits: &Limits) -> Result<()> {
 
 fn resolve(source: &Source, world: Option<&str>) -> Result<(Resolve, WorldId)> {
     let resolved = match source {
-        Source::Text { label, text } => {
-            packages(world, |resolve| resolve.push_str(Path::new(label), text))
-        }
+        Source::Text { label, text } => packages(world, |resolve| {
+            resolve.push_str(Path::new(label), &scan::without_empty_comments(text))
+        }),
         Source::Path(path) => packages(world, |resolve| {
             resolve.push_path(path).map(|(package, _)| package)
         }),

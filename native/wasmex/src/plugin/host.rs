@@ -9,6 +9,7 @@ use crate::plugin::state::State;
 use crate::vm::atoms;
 use crate::vm::dirty;
 use crate::vm::error::{Error, Result};
+use crate::vm::janitor;
 use crate::vm::resource::ResourceArc;
 use crate::vm::terms::binary;
 use crate::vm::weight;
@@ -126,7 +127,10 @@ fn plugin_put_var<'a>(
 #[rustler::nif]
 fn plugin_clear_vars<'a>(env: Env<'a>, cell: Cell, via: Via) -> Term<'a> {
     access::reply(env, &cell, via, |mut cx| {
-        guest(State::of(cx.data_mut()))?.vars.clear();
+        let vars = guest(State::of(cx.data_mut()))?.vars.take();
+        if vars.are_large() {
+            janitor::drop_elsewhere(vars);
+        }
         Ok(atoms::ok().encode(env))
     })
 }

@@ -1,6 +1,5 @@
 //! The variables of a plug-in: bytes by name, kept between calls.
 
-use crate::vm::janitor;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -76,13 +75,14 @@ impl Vars {
         }
     }
 
-    /// Deletes all variables.
-    pub fn clear(&mut self) {
-        let values = std::mem::take(&mut self.values);
-        if self.bytes > LARGE {
-            janitor::drop_elsewhere(values);
-        }
-        self.bytes = 0;
+    /// Takes all variables out.
+    pub fn take(&mut self) -> Vars {
+        std::mem::replace(self, Vars::new(self.most))
+    }
+
+    /// Whether freeing them takes some time.
+    pub fn are_large(&self) -> bool {
+        self.bytes > LARGE
     }
 }
 

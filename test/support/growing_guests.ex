@@ -133,7 +133,7 @@ defmodule Wasmex.GrowingGuests do
           """
           (loop $again
             (call $garbage)
-            (br_if $again (i32.ge_s (table.grow #{table} (local.get $node) (i32.const 100000)) (i32.const 0))))
+            (br_if $again (i32.ge_s (table.grow #{table} (local.get $node) (i32.const 400000)) (i32.const 0))))
           """
         end}
             (i32.const -1)))

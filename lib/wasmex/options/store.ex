@@ -10,7 +10,7 @@ defmodule Wasmex.Options.Store do
         type: {:or, [nil], :bytes},
         default_doc: "4 GiB, or half of the machine's memory if that is less",
         doc:
-          "all memories of the store together, and its heap of garbage-collected objects. All tables together may have the same size, at 8 bytes an element, at least 1 MiB and by default at most 1 GiB; so may all terms that guests hold as references or resources, and each pipe without a capacity that guests write to",
+          "all memories of the store together, and its heap of garbage-collected objects. All tables together may have the same size, at 24 bytes an element, at least 3 MiB and by default at most 1 GiB; so may all terms that guests hold as references or resources, and each pipe without a capacity that guests write to",
         example: "16 * 1024 * 1024"
       ],
       table_elements: [

@@ -13,7 +13,7 @@ defmodule Wasmex.Hostile.GuestTest do
       wat =
         ~s|(module (memory 1) (table 0 funcref) (func (export "grow") (param i32) (result i32) (table.grow 0 (ref.null func) (local.get 0))))|
 
-      {:ok, store} = Store.new(%StoreLimits{memory_size: 2_000_000})
+      {:ok, store} = Store.new(%StoreLimits{memory_size: 6_000_000})
       instance = instance(store, wat)
       assert Instance.call(instance, "grow", [200_000]) == {:ok, [0]}
       assert Instance.call(instance, "grow", [200_000]) == {:ok, [-1]}
@@ -23,10 +23,10 @@ defmodule Wasmex.Hostile.GuestTest do
       wat =
         ~s|(module (memory i64 0) (table i64 0 funcref) (func (export "table") (param i64) (result i64) (table.grow 0 (ref.null func) (local.get 0))) (func (export "memory") (param i64) (result i64) (memory.grow (local.get 0))))|
 
-      {:ok, store} = Store.new(%StoreLimits{memory_size: 2_000_000})
+      {:ok, store} = Store.new(%StoreLimits{memory_size: 6_000_000})
       instance = instance(store, wat)
 
-      for {what, step, most} <- [{"table", 50_000, 250_000}, {"memory", 10, 30}] do
+      for {what, step, most} <- [{"table", 50_000, 250_000}, {"memory", 10, 91}] do
         grown =
           for _ <- 1..20, {:ok, [size]} = Instance.call(instance, what, [step]) do
             Instance.call(instance, what, [-1])
@@ -92,7 +92,7 @@ defmodule Wasmex.Hostile.GuestTest do
           (canon lift (core func $i "f") (memory (core memory $i "memory")))))
       """
 
-      {:ok, store} = Components.Store.new(%StoreLimits{memory_size: 2_000_000})
+      {:ok, store} = Components.Store.new(%StoreLimits{memory_size: 6_000_000})
       instance = component(store, wat)
       assert {:ok, [list]} = Components.Instance.call(instance, "f", [1])
       assert length(list) == 20_000

@@ -155,8 +155,8 @@ const COUNT: usize = 500;
 /// Default nesting of calls.
 const CALL_DEPTH: usize = 64;
 
-/// Bytes per table element.
-const TABLE_ELEMENT: u64 = 8;
+/// Bytes per table element: 8, and up to 16 in the list of what refers to objects, which a collection makes.
+const TABLE_ELEMENT: u64 = 24;
 
 /// Default number of elements of a table: the maximum of the JavaScript embedding.
 const TABLE_ELEMENTS: u64 = 10_000_000;
@@ -223,7 +223,7 @@ impl LimitsSpec {
 }
 
 /// Table memory that is always allowed: programs need a table for their functions.
-const TABLES: u64 = 1 << 20;
+const TABLES: u64 = 3 << 20;
 
 /// The same for terms of the host.
 const TERMS: u64 = 1 << 20;

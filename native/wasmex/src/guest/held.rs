@@ -29,7 +29,7 @@ const COLLECTED: u64 = 2 << 20;
 const OBJECTS: u64 = 16 << 20;
 
 /// The same of tables, each element of which refers to an object.
-const ELEMENTS: u64 = 2 << 20;
+const ELEMENTS: u64 = 6 << 20;
 
 /// What one term takes, until it is dropped.
 pub struct Charge {

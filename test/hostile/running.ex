@@ -125,7 +125,7 @@ defmodule Wasmex.Hostile.Running do
 
   def make(:fuelled) do
     {:guest, wat, number, []} = make(one(@kinds -- [:fuelled]))
-    fuel = one([0, 1, 2, 1_000, 0x7FFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF])
+    fuel = one([0, 1, 2, 1_000, 0x7FFF_FFFF_FFFF_FFFF])
     {:guest, wat, number, [fuel: fuel]}
   end
 

@@ -133,7 +133,7 @@ defmodule Wasmex.Options.Type do
   def expected(:list), do: "a list"
   def expected(:map), do: "a map"
   def expected(:keyword), do: "a keyword list or a map"
-  def expected(:natural), do: "a non-negative integer"
+  def expected(:natural), do: "a non-negative integer below 2^63"
   def expected(:bytes), do: "a number of bytes"
   def expected(:timeout), do: "milliseconds or :infinity"
   def expected({:integer, range}), do: "an integer #{between(range, &number/1)}"

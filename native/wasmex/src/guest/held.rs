@@ -20,10 +20,13 @@ pub struct Held {
 const FREED: u64 = 32 << 20;
 
 /// The same of terms, which are freed one by one.
-const TERMS: u64 = 8 << 20;
+const TERMS: u64 = 2 << 20;
 
 /// The same of objects that are collected without a break.
 const COLLECTED: u64 = 2 << 20;
+
+/// The same of objects a part of which is collected without a break: as many as there are, if they are large.
+const STEPS: u64 = 4 << 20;
 
 /// The same of objects that are collected if Elixir makes another one, which it rarely does.
 const OBJECTS: u64 = 16 << 20;
@@ -90,7 +93,7 @@ impl Held {
     /// Whether even a collection with breaks holds a scheduler: tables and terms are gone through in one step each, and
     /// thousands of objects, which may be large arrays.
     pub fn has_slow_steps(&self) -> bool {
-        self.are_large(FREED, ELEMENTS)
+        self.are_large(STEPS, ELEMENTS)
     }
 
     /// Counts a term of this many bytes; `None` if it does not fit.

@@ -27,6 +27,10 @@ pub struct Blocks {
     catches: u64,
     /// All branches.
     ways: u64,
+    /// Branches to the label of the function.
+    returns: u64,
+    /// For each label, the square of the branches to it.
+    crowded: u64,
     /// Values passed by branches.
     passed: u64,
     /// Handlers known to calls.
@@ -43,6 +47,8 @@ impl Blocks {
             calls: 0,
             catches: 0,
             ways: 0,
+            returns: 0,
+            crowded: 0,
             passed: 0,
             handled: 0,
         }
@@ -55,6 +61,8 @@ impl Blocks {
         self.calls = 0;
         self.catches = 0;
         self.ways = 0;
+        self.returns = 0;
+        self.crowded = 0;
         self.passed = 0;
         self.handled = 0;
     }
@@ -85,8 +93,9 @@ impl Blocks {
     /// A branch to the label of the block so many levels further out.
     pub fn branch(&mut self, out: u32) {
         self.ways = self.ways.saturating_add(1);
-        if let Some(slot) = self.slot(out) {
-            slot.ways = slot.ways.saturating_add(1);
+        match self.slot(out) {
+            Some(slot) => slot.ways = slot.ways.saturating_add(1),
+            None => self.returns = self.returns.saturating_add(1),
         }
     }
 
@@ -114,12 +123,18 @@ impl Blocks {
         let caught = open.catches.saturating_mul(calls);
         let met = open.ways.saturating_add(caught).saturating_mul(sets);
         self.passed = self.passed.saturating_add(met);
+        self.crowded = self.crowded.saturating_add(open.ways.saturating_pow(2));
         self.catches = self.catches.saturating_sub(open.catches);
     }
 
     /// All branches.
     pub fn ways(&self) -> u64 {
         self.ways
+    }
+
+    /// The branches to one label that meet one another there.
+    pub fn crowded(&self) -> u64 {
+        self.crowded.saturating_add(self.returns.saturating_pow(2))
     }
 
     /// Values that branches pass.

@@ -847,6 +847,21 @@ fn instructions_that_become_loops_count_as_such() {
 }
 
 #[test]
+fn branches_to_one_label_count_more_than_their_sum() {
+    let branches = |times: usize| {
+        let code = [
+            vec![0x02, 0x40],
+            [0x20, 0, 0x0d, 0].repeat(times),
+            vec![0x0b],
+        ]
+        .concat();
+        refused(&body_with(&[], &[], 1, &code))
+    };
+    assert_eq!(branches(10_000), None);
+    assert!(matches!(branches(100_000), Some((Limit::FunctionWork, _))));
+}
+
+#[test]
 fn rotations_count_as_several() {
     let rotations = |times: usize| {
         let code = [vec![0x20, 0], [0x20, 0, 0x77].repeat(times), vec![0x1a]].concat();

@@ -13,7 +13,10 @@ defmodule Wasmex.Printable.Inspect do
 
   defp term(text, opts) when is_binary(text) do
     opts = if String.valid?(text), do: %{opts | binaries: :as_strings}, else: opts
-    doc = Inspect.inspect(text, %{opts | syntax_colors: []})
+    # From Elixir 1.19 on with the options, for bytes.
+    doc =
+      with {doc, %Inspect.Opts{}} <- Inspect.inspect(text, %{opts | syntax_colors: []}), do: doc
+
     line = doc |> format(:infinity) |> IO.iodata_to_binary() |> Printable.line()
     color(line, :string, opts)
   end

@@ -46,7 +46,7 @@ defmodule Wasmex.Options.Limits do
       function_size: bytes(2 * @mib, "of one function"),
       function_work:
         count(
-          1_700_000,
+          1_800_000,
           "instructions of one function; loops, calls, and instructions that pass many values count as several, and blocks, branches, calls and handlers of exceptions in which many globals, locals or references meet as more"
         ),
       work:

@@ -33,6 +33,8 @@ pub struct Blocks {
     crowded: u64,
     /// Values passed by branches.
     passed: u64,
+    /// The same, each as often as others are passed with it.
+    crossed: u64,
     /// Handlers known to calls.
     handled: u64,
 }
@@ -50,6 +52,7 @@ impl Blocks {
             returns: 0,
             crowded: 0,
             passed: 0,
+            crossed: 0,
             handled: 0,
         }
     }
@@ -64,6 +67,7 @@ impl Blocks {
         self.returns = 0;
         self.crowded = 0;
         self.passed = 0;
+        self.crossed = 0;
         self.handled = 0;
     }
 
@@ -123,6 +127,7 @@ impl Blocks {
         let caught = open.catches.saturating_mul(calls);
         let met = open.ways.saturating_add(caught).saturating_mul(sets);
         self.passed = self.passed.saturating_add(met);
+        self.crossed = self.crossed.saturating_add(met.saturating_mul(sets));
         self.crowded = self.crowded.saturating_add(open.ways.saturating_pow(2));
         self.catches = self.catches.saturating_sub(open.catches);
     }
@@ -140,6 +145,11 @@ impl Blocks {
     /// Values that branches pass.
     pub fn passed(&self) -> u64 {
         self.passed
+    }
+
+    /// Values that branches pass, each as often as others are passed with it.
+    pub fn crossed(&self) -> u64 {
+        self.crossed
     }
 
     /// Handlers that calls know.

@@ -68,7 +68,7 @@ limits! {
     /// Bytes of one function.
     FunctionSize "function_size" = 2 * MIB;
     /// Instructions of one function. Loops, calls and instructions that pass many values count as several.
-    FunctionWork "function_work" = 1_700_000;
+    FunctionWork "function_work" = 1_800_000;
     /// Instructions of all functions that parameters and results count as, and blocks and loops which keep many globals,
     /// locals or references apart.
     Work "work" = 20_000_000;

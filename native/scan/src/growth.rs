@@ -40,10 +40,13 @@ pub struct Counts {
     labels: Blocks,
 }
 
-// Measured with wasmtime 48 and as many of each as one another: 1,600 blocks and globals take 11 s, 1,600 blocks and references
-// 0.5 s, 4,000 globals before 4,000 instructions that may trap 0.1 s; 2,000 loops in a row and 1,000 locals 1.3 s and 250 MB, 200
-// nested loops and 100 locals 0.5 s, 500 and 500 of them 159 s, 2,364 and 2 of them 13 s; 2,000 nested blocks and 2,000 locals 1.3 s and 370 MB. 4,000 references kept across 8,000 calls take
-// 1.5 s and 600 MB; 1,000 calls within 1,000 handlers more than 20 s and 700 MB; 10,000 branches that pass 100 locals 8 s; 106,000 branches to one label 55 s; 51 edges with 36,000 locals more than 60 s. The units are instructions, of which some 150,000 take a second.
+// Measured with wasmtime 48 and as many of each as one another: 1,600 blocks and globals take 11 s, 1,600 blocks and
+// references 0.5 s, 4,000 globals before 4,000 instructions that may trap 0.1 s; 2,000 loops in a row and 1,000
+// locals 1.3 s and 250 MB, 200 nested loops and 100 locals 0.5 s, 500 and 500 of them 159 s, 2,364 and 2 of them 13
+// s; 2,000 nested blocks and 2,000 locals 1.3 s and 370 MB. 4,000 references kept across 8,000 calls take 1.5 s and
+// 600 MB; 1,000 calls within 1,000 handlers more than 20 s and 700 MB; 10,000 branches that pass 100 locals 8 s;
+// 106,000 branches to one label 55 s; 51 edges with 36,000 locals more than 60 s. The units are instructions, of
+// which some 150,000 take a second.
 const CUBE: u64 = 1_200;
 const REFERENCES: u64 = 32;
 const KEPT: u64 = 32;

@@ -859,6 +859,29 @@ fn branches_to_one_label_count_more_than_their_sum() {
     };
     assert_eq!(branches(10_000), None);
     assert!(matches!(branches(100_000), Some((Limit::FunctionWork, _))));
+    // To the label of the function, too.
+    let leaves = [0x20, 0, 0x0d, 0].repeat(100_000);
+    let leaves = refused(&body_with(&[], &[], 1, &leaves));
+    assert!(matches!(leaves, Some((Limit::FunctionWork, _))));
+}
+
+#[test]
+fn locals_that_differ_on_branches_count_with_one_another() {
+    let branches = |locals: u64, times: usize| {
+        let sets = (0..locals).flat_map(|local| [vec![0x20, 0, 0x21], uleb(local)].concat());
+        let code = [
+            vec![0x02, 0x40],
+            sets.collect(),
+            [0x20, 0, 0x0d, 0].repeat(times),
+            vec![0x0b],
+        ];
+        refused(&body_with(&[], &[], locals, &code.concat()))
+    };
+    assert_eq!(branches(4_000, 20), None);
+    assert!(matches!(
+        branches(40_000, 20),
+        Some((Limit::FunctionWork, _))
+    ));
 }
 
 #[test]

@@ -104,20 +104,15 @@ impl<W: Work> Job<W> {
         cx.data_mut().limits.enter_call(level).map_err(Box::new)?;
         // Until this level has ended.
         let _stay = (level == DEEP).then(Stay::begin);
-        if level >= DEEP {
-            handoff::elsewhere().await;
-        }
         let outer = cx.data().fuel_before.len();
         if let Some(fuel) = self.fuel {
             let before = swap_fuel(&mut cx, fuel).map_err(Box::new)?;
             cx.data_mut().fuel_before.push(before);
         }
-        // With details, the guest yields before its first instruction, and continues on a dirty scheduler.
-        cx.set_epoch_deadline(if cx.data().traps.details {
-            0
-        } else {
-            ticker::SLICE
-        });
+        // If it has to move to a dirty scheduler, the guest yields before its first instruction, and continues there. Not
+        // earlier: arguments are terms of the NIF that is polling now.
+        let moves = cx.data().traps.details || (level >= DEEP && handoff::may_put_off());
+        cx.set_epoch_deadline(if moves { 0 } else { ticker::SLICE });
         let result = UntilCancelled {
             level,
             future: self.work.run(cx.as_context_mut()),

@@ -1,0 +1,61 @@
+defmodule Wasmex.Call.NestedTest do
+  # Calls within the imports of others, so deep that they run on dirty schedulers.
+  use ExUnit.Case, async: true
+
+  import Wasmex.Guest, only: [instance: 3]
+
+  alias Wasmex.{Instance, Store}
+
+  @deepest 12
+
+  # What it gets goes back through Elixir from the innermost call.
+  @wat """
+  (module
+    (import "e" "again" (func $again (param i32) (result externref)))
+    (func (export "f") (param i32 externref) (result externref)
+      (if (result externref) (local.get 0)
+        (then (call $again (local.get 0)))
+        (else (local.get 1)))))
+  """
+
+  # While this process calls, its terms are moved all the time.
+  defp while_collected(fun) do
+    me = self()
+    collector = spawn_link(fn -> collect(me) end)
+    result = fun.()
+    Process.unlink(collector)
+    Process.exit(collector, :kill)
+    result
+  end
+
+  defp collect(pid) do
+    :erlang.garbage_collect(pid)
+    collect(pid)
+  end
+
+  defp term(depth, round), do: {depth, Enum.map(1..40, &{round, &1}), "#{round} #{depth}"}
+
+  test "take their terms from the NIF that begins them" do
+    {:ok, store} = Store.new()
+    round = fn -> Process.get(:round) end
+
+    again = fn _context, depth ->
+      {:ok, [got]} =
+        Instance.call(Process.get(:instance), "f", [depth - 1, term(depth - 1, round.())])
+
+      assert got == term(0, round.())
+      got
+    end
+
+    instance = instance(store, @wat, %{"e" => %{"again" => {:fn, [:i32], [:externref], again}}})
+    Process.put(:instance, instance)
+
+    while_collected(fn ->
+      for round <- 1..3 do
+        Process.put(:round, round)
+        assert {:ok, [got]} = Instance.call(instance, "f", [@deepest, term(@deepest, round)])
+        assert got == term(0, round)
+      end
+    end)
+  end
+end

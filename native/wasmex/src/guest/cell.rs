@@ -304,8 +304,8 @@ impl StoreCell {
             return Err(Error::Deadlock);
         }
         let reference: Term = *env.make_ref();
-        // Queued before it is monitored: if it is killed in between, on a dirty scheduler, the monitor finds it in the
-        // queue.
+        // Monitored and queued under one lock: if it is killed in between, on a dirty scheduler, `down` waits for the lock
+        // and finds it in the queue.
         let mut inner = self.lock();
         let Some(monitor) = cell.monitor(Some(env), &me) else {
             // It was killed before.
@@ -313,12 +313,16 @@ impl StoreCell {
             waits::forget(me);
             return Err(Error::Cancelled);
         };
-        inner.turns.push(Waiter {
+        let earlier = inner.turns.push(Waiter {
             pid: me,
             reference: TermBox::new(reference),
             monitor,
         });
         inner.pass_on(env);
+        drop(inner);
+        if let Some(earlier) = earlier {
+            cell.demonitor(Some(env), &earlier.monitor);
+        }
         Ok(reference)
     }
 

@@ -35,14 +35,13 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// Adds a process at the end.
-    pub fn push(&mut self, waiter: Waiter) {
+    /// Adds a process at the end. Returns its earlier place if it asks again without having left the queue.
+    pub fn push(&mut self, waiter: Waiter) -> Option<Waiter> {
         self.last += 1;
-        if let Some(number) = self.numbers.insert(waiter.pid, self.last) {
-            // It has asked again without leaving the queue.
-            self.waiting.remove(&number);
-        }
+        let earlier = self.numbers.insert(waiter.pid, self.last);
+        let earlier = earlier.and_then(|number| self.waiting.remove(&number));
         self.waiting.insert(self.last, waiter);
+        earlier
     }
 
     fn pop(&mut self) -> Option<Waiter> {

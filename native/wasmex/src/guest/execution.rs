@@ -146,9 +146,14 @@ impl<F: ?Sized> Drop for State<F> {
     }
 }
 
+/// Drops a call whose fiber may be in any state: if that panics, its store must still be left.
+fn discard(execution: Execution) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(execution)));
+}
+
 /// The fiber's state is unknown after a panic, so its store is dropped with it.
 pub fn broken(env: Env, cell: &StoreCell, execution: Execution, why: String) -> Error {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(execution)));
+    discard(execution);
     cell.leave(env, Phase::Broken(why.clone()));
     Error::broken(why)
 }
@@ -172,7 +177,7 @@ pub fn abandon(cell: &StoreCell, env: Env, mut execution: Execution) {
         Polled::Pending => Phase::Broken("a cancelled call did not end".into()),
         Polled::Panicked(why) => Phase::Broken(why),
     };
-    drop(execution);
+    discard(execution);
     cell.leave(env, phase);
 }
 

@@ -30,14 +30,24 @@ pub fn left() -> bool {
 fn next() -> Option<usize> {
     use std::fs::File;
     use std::os::fd::AsRawFd;
-    static PROBE: OnceLock<Option<File>> = OnceLock::new();
-    let probe = PROBE
-        .get_or_init(|| File::open("/dev/null").ok())
-        .as_ref()?;
+    static PROBE: OnceLock<File> = OnceLock::new();
+    let probe = match PROBE.get() {
+        Some(probe) => probe,
+        None => match File::open("/dev/null") {
+            Ok(file) => PROBE.get_or_init(|| file),
+            Err(error) => return is_full(&error).then_some(usize::MAX),
+        },
+    };
     let number = probe.try_clone().map(|file| file.as_raw_fd());
     Some(number.map_or(usize::MAX, |number| {
         usize::try_from(number).unwrap_or(usize::MAX)
     }))
+}
+
+/// Whether a file could not be opened because there are too many: `ENFILE` or `EMFILE`.
+#[cfg(unix)]
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 #[cfg(not(unix))]

@@ -197,18 +197,22 @@ impl State {
         (GAP + 1..=MAX_GAP).contains(&self.content.gap())
     }
 
-    /// Fills a part of a large gap with zeros; false if there is none.
+    /// Whether there is memory for the next part of a large gap.
+    pub fn reserve_gap(&mut self) -> bool {
+        match &mut self.content {
+            Content::Buffer { data, .. } => data.try_reserve(GAP).is_ok(),
+            Content::Stream(_) => false,
+        }
+    }
+
+    /// Fills a part of a large gap with zeros; false if there is none, or no memory for it.
     pub fn fill_gap(&mut self) -> bool {
-        if !self.has_large_gap() {
+        if !self.has_large_gap() || !self.reserve_gap() {
             return false;
         }
-        let Content::Buffer { data, .. } = &mut self.content else {
-            return false;
-        };
-        if data.try_reserve(GAP).is_err() {
-            return false;
+        if let Content::Buffer { data, .. } = &mut self.content {
+            data.resize(data.len() + GAP, 0);
         }
-        data.resize(data.len() + GAP, 0);
         true
     }
 

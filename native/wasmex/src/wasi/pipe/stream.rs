@@ -174,12 +174,16 @@ impl OutputStream for Output {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let state = self.stream.pipe.lock();
+        let mut state = self.stream.pipe.lock();
         if state.closed {
             return Err(StreamError::Closed);
         }
         if state.has_large_gap() {
-            return Ok(0);
+            // Nothing yet: `ready` fills it. Without memory for that, a guest would ask for ever.
+            return match state.reserve_gap() {
+                true => Ok(0),
+                false => Err(no_room()),
+            };
         }
         match state.room_within(self.stream.most) {
             0 if !state.is_stream() => Err(no_room()),

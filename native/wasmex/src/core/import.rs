@@ -108,9 +108,10 @@ async fn hold(
     unheld: Vec<(usize, Unheld)>,
     slots: &mut [Val],
 ) -> wasmtime::Result<()> {
+    let several = slots.len() > 1;
     for (position, term) in unheld {
         let held = values::hold(cx.as_context_mut(), term).await;
-        slots[position] = held.map_err(|error| bad_result(&error, None))?;
+        slots[position] = held.map_err(|error| bad_result(&error, several.then_some(position)))?;
     }
     Ok(())
 }

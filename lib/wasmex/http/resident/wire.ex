@@ -49,8 +49,10 @@ defmodule Wasmex.HTTP.Resident.Wire do
   # Without these fields, and those that `Connection` names (RFC 9110, section 7.6.1).
   defp end_to_end(fields, hop) do
     named = for {"connection", value} <- fields, name <- String.split(value, ","), do: name
-    hop = Enum.map(named, &(&1 |> Field.trim() |> String.downcase(:ascii))) ++ hop
-    Enum.reject(fields, fn {name, _} -> name in hop end)
+    named = Enum.map(named, &(&1 |> Field.trim() |> String.downcase(:ascii)))
+    # A set, since one field may have thousands of names.
+    hop = MapSet.new(named ++ hop)
+    Enum.reject(fields, fn {name, _} -> MapSet.member?(hop, name) end)
   end
 
   defp plain?(text), do: text != "" and not (text =~ ~r/[\x00-\x20\x7f]/)

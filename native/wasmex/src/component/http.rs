@@ -66,7 +66,7 @@ fn component_handle_http<'a>(
         Err(error) => return Ok(Error::text(atoms::input(), error).to_term(env)),
     };
     let Some(headers) = header_map(&headers, HEAD) else {
-        let text = "the fields of a request have more than 1 MiB, or are more than 10,000";
+        let text = "the request has more than 10,000 fields, or more than 1 MiB of them";
         return Ok(Error::text(atoms::input(), text).to_term(env));
     };
     *request.headers_mut() = headers;

@@ -122,19 +122,12 @@ defmodule Wasmex.HTTP.CGI do
     end
   end
 
-  # Fields about the connection and the framing are set by the server (RFC 3875, section 6.3, and RFC 9110).
-  @owned [
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "upgrade",
-    "trailer"
-  ]
-
-  @doc "The fields that a program may set in a response."
+  @doc """
+  The fields that a program may set in a response. The server sets those about the connection and the length (RFC 3875,
+  section 6.3, and RFC 9110, section 7.6.1).
+  """
   @spec passed([{String.t(), binary()}]) :: [{String.t(), binary()}]
-  def passed(fields), do: Enum.reject(fields, fn {name, _} -> name in @owned end)
+  def passed(fields), do: Field.end_to_end(fields, ["content-length"])
 
   defp response(fields) do
     own = Map.new(fields)

@@ -42,6 +42,19 @@ defmodule Wasmex.HTTP.Field do
   defp value?(<<c, rest::binary>>) when (c >= 0x20 and c != 0x7F) or c == ?\t, do: value?(rest)
   defp value?(bytes), do: bytes == ""
 
+  # Fields about one connection, which end there (RFC 9110, section 7.6.1).
+  @hop ~w(connection keep-alive proxy-connection te trailer transfer-encoding upgrade)
+
+  @doc "The fields without those about a connection: known ones, those that `Connection` names, and these others."
+  @spec end_to_end([{String.t(), binary()}], [String.t()]) :: [{String.t(), binary()}]
+  def end_to_end(fields, others \\ []) do
+    named = for {"connection", value} <- fields, name <- String.split(value, ","), do: name
+    named = Enum.map(named, &(&1 |> trim() |> String.downcase(:ascii)))
+    # A set, since one field may have thousands of names.
+    hop = MapSet.new(named ++ others ++ @hop)
+    Enum.reject(fields, fn {name, _} -> MapSet.member?(hop, name) end)
+  end
+
   @doc "Removes spaces and tabs at both ends. No other character counts as white space."
   @spec trim(binary()) :: binary()
   def trim(<<c, rest::binary>>) when c in [?\s, ?\t], do: trim(rest)

@@ -37,4 +37,17 @@ defmodule Wasmex.HTTP.FieldTest do
         ],
         do: assert({line, :error} == {line, Field.parse(line)})
   end
+
+  test "fields about a connection end there" do
+    kept = [{"content-type", "a/b"}, {"date", "x"}, {"via", "y"}]
+
+    hop =
+      for name <-
+            ~w(keep-alive proxy-connection te trailer transfer-encoding upgrade x-named x-other),
+          do: {name, "x"}
+
+    fields = [{"connection", "close, X-Named"}, {"connection", "\tX-OTHER "}] ++ hop ++ kept
+    assert Field.end_to_end(fields) == kept
+    assert Field.end_to_end(fields, ["via"]) == List.delete(kept, {"via", "y"})
+  end
 end

@@ -48,6 +48,36 @@ defmodule Wasmex.HTTP.ServerTest do
     end
   end
 
+  test "an answer has a date, and the program's fields about the connection stay behind", %{
+    dir: dir
+  } do
+    hop = "TE: trailers\nProxy-Connection: keep-alive\nConnection: X-Mine\nX-Mine: a\nX-Yours: b"
+    File.write!(Path.join(dir, "hop.wat"), Answers.prints("Content-Type: a/b\n#{hop}\n\nbody"))
+    mine = "Content-Type: a/b\nDate: Tue, 15 Nov 1994 08:12:31 GMT\n\nbody"
+    File.write!(Path.join(dir, "dated.wat"), Answers.prints(mine))
+    {_server, port} = start(dir, defaults: [convention: :cgi])
+    get = &Client.raw(port, "GET /#{&1} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    answer = get.("hop")
+    assert answer =~ "\r\nx-yours: b\r\n" and answer =~ "\r\nconnection: close\r\n"
+    refute answer =~ ~r/\r\n(te|proxy-connection|x-mine):/
+    for answer <- [answer, get.("unknown")], do: assert(seconds_since(answer) in 0..600)
+    assert [_, "Tue, 15 Nov 1994 08:12:31 GMT"] = Regex.run(~r/\r\ndate: (.*)\r\n/, get.("dated"))
+    assert seconds_since(Client.raw(port, "GET / HTTP/9.9\r\n\r\n")) in 0..600
+  end
+
+  # IMF-fixdate (RFC 9110, section 5.6.7).
+  defp seconds_since(answer) do
+    assert [[_, date]] = Regex.scan(~r/\r\ndate: ([^\r]*)\r\n/, answer)
+    assert date =~ ~r/\A[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT\z/
+    then = date |> String.to_charlist() |> :httpd_util.convert_request_date()
+
+    DateTime.diff(
+      DateTime.utc_now(),
+      then |> NaiveDateTime.from_erl!() |> DateTime.from_naive!("Etc/UTC")
+    )
+  end
+
   test "a status that says that there is no content has none", %{dir: dir} do
     for {name, size} <- [short: 2, long: 200_000] do
       printed = "Status: 205\nContent-Type: a/b\n\n" <> String.duplicate("x", size)

@@ -5,10 +5,10 @@ defmodule Wasmex.HTTP.Resident.Wire do
   alias Wasmex.{Error, Quantity}
   alias Wasmex.HTTP.{Field, Request}
 
-  # Headers about the connection, not the request (RFC 9110, section 7.6.1), or set anew.
-  @hop ~w(connection keep-alive proxy-connection proxy-authorization te trailer transfer-encoding upgrade expect) ++
-         ~w(content-length x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-prefix)
-  @hop_of_answers ~w(connection keep-alive proxy-connection proxy-authenticate te trailer transfer-encoding upgrade content-length)
+  # Headers that are for this server, or set anew, besides those about the connection.
+  @own ~w(proxy-authorization expect content-length) ++
+         ~w(x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-prefix)
+  @own_of_answers ~w(proxy-authenticate content-length)
 
   # Maximum bytes and fields of a head.
   @longest_head 65_536
@@ -28,7 +28,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
   def request(%Request{} = request) do
     {framing, body} = request_body(request)
     query = if request.query == "", do: "", else: "?" <> request.query
-    headers = end_to_end(request.headers, @hop)
+    headers = Field.end_to_end(request.headers, @own)
     headers = headers ++ forwarded(request) ++ framing ++ [{"connection", "close"}]
     lines = for {name, value} <- with_host(headers, request), do: [name, ": ", value, "\r\n"]
     target = request.path <> query
@@ -44,15 +44,6 @@ defmodule Wasmex.HTTP.Resident.Wire do
              message: "the request has characters that are not allowed in a head"
            }
          }}
-  end
-
-  # Without these fields, and those that `Connection` names (RFC 9110, section 7.6.1).
-  defp end_to_end(fields, hop) do
-    named = for {"connection", value} <- fields, name <- String.split(value, ","), do: name
-    named = Enum.map(named, &(&1 |> Field.trim() |> String.downcase(:ascii)))
-    # A set, since one field may have thousands of names.
-    hop = MapSet.new(named ++ hop)
-    Enum.reject(fields, fn {name, _} -> MapSet.member?(hop, name) end)
   end
 
   defp plain?(text), do: text != "" and not (text =~ ~r/[\x00-\x20\x7f]/)
@@ -134,7 +125,7 @@ defmodule Wasmex.HTTP.Resident.Wire do
     with [_, status] <- Regex.run(~r/\AHTTP\/1\.[01] ([1-5]\d\d)(?: [^\x00\r\n]*)?\z/, line),
          true <- length(fields) <= @most_fields,
          {:ok, fields} <- fields(fields, []) do
-      headers = end_to_end(fields, @hop_of_answers)
+      headers = Field.end_to_end(fields, @own_of_answers)
       {:ok, %{status: String.to_integer(status), headers: headers, framing: fields}, rest}
     else
       _ -> {:error, "sent an invalid HTTP/1.1 head"}

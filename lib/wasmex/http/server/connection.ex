@@ -192,10 +192,29 @@ defmodule Wasmex.HTTP.Server.Connection do
     headers =
       if List.keymember?(headers, "connection", 0), do: headers, else: connection ++ headers
 
+    headers = if List.keymember?(headers, "date", 0), do: headers, else: [date() | headers]
+
     [
       "HTTP/1.1 #{status} #{Response.reason(status)}\r\n",
       for({name, value} <- headers, do: [name, ": ", value, "\r\n"]),
       "\r\n"
     ]
+  end
+
+  @date :"$wasmex_http_date"
+
+  # Formatted once a second (RFC 9110, section 6.6.1).
+  defp date do
+    now = System.os_time(:second)
+
+    case Process.get(@date) do
+      {^now, date} -> date
+      _ -> tap(date(now), &Process.put(@date, {now, &1}))
+    end
+  end
+
+  defp date(now) do
+    now = DateTime.from_unix!(now)
+    {"date", Calendar.strftime(now, "%a, %d %b %Y %H:%M:%S GMT")}
   end
 end

@@ -30,6 +30,11 @@ defmodule Wasmex.Bytes do
     end
   end
 
+  @doc "What an error of `read/1` says."
+  @spec format_error(File.posix()) :: String.t()
+  def format_error(:enotsup), do: "it is a device, a pipe or a socket: pass the bytes instead"
+  def format_error(posix), do: posix |> :file.format_error() |> List.to_string()
+
   @doc """
   Whether this is code, not a path: wasm, an artefact, or text, which begins with a parenthesis or a comment.
   """

@@ -75,7 +75,7 @@ defmodule Wasmex.Cache do
 
   defp file_error(path, posix) do
     message =
-      "cannot read the program #{Wasmex.Printable.line(path)}: #{:file.format_error(posix)}"
+      "cannot read the program #{Wasmex.Printable.line(path)}: #{Bytes.format_error(posix)}"
 
     {:error, %Error{reason: :file, details: %{path: path, posix: posix, message: message}}}
   end

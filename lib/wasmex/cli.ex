@@ -162,11 +162,58 @@ defmodule Wasmex.CLI do
     end
   end
 
-  @doc "Reads a file."
+  @standard_input ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]
+
+  # As `Wasmex.Bytes` allows for files.
+  @longest_input 512 * 1024 * 1024
+
+  @doc """
+  The bytes of a file of a command line that can be read only once: standard input, `-` or `/dev/stdin`, or a pipe of the
+  shell, `<(…)`. `:file` for any other. Unlike the paths of guests and manifests, these are the user's own.
+  """
+  @spec piped(Path.t()) :: :file | {:ok, binary()} | {:error, String.t()}
+  def piped(file) when file in @standard_input do
+    :io.setopts(:standard_io, binary: true, encoding: :latin1)
+    gather("standard input", :standard_io)
+  after
+    :io.setopts(:standard_io, encoding: :unicode)
+  end
+
+  def piped(file) do
+    case File.stat(file) do
+      {:ok, %{type: type}} when type in [:device, :other] -> open(file)
+      _ -> :file
+    end
+  end
+
+  defp open(file) do
+    case File.open(file, [:read, :raw, :binary], &gather(file, &1)) do
+      {:ok, read} -> read
+      {:error, posix} -> {:error, unreadable(file, :file.format_error(posix))}
+    end
+  end
+
+  defp gather(name, device, gathered \\ [], size \\ 0)
+
+  defp gather(name, _device, _gathered, size) when size > @longest_input,
+    do: {:error, unreadable(name, "it has more than #{Wasmex.Quantity.bytes(@longest_input)}")}
+
+  defp gather(name, device, gathered, size) do
+    case :file.read(device, 65_536) do
+      {:ok, bytes} -> gather(name, device, [gathered | bytes], size + byte_size(bytes))
+      :eof -> {:ok, IO.iodata_to_binary(gathered)}
+      {:error, reason} -> {:error, unreadable(name, :file.format_error(reason))}
+    end
+  end
+
+  defp unreadable(name, why), do: "cannot read #{name}: #{why}"
+
+  @doc "Reads a file, standard input, or a pipe."
   @spec read(Path.t()) :: {:ok, binary()} | {:error, String.t()}
   def read(path) do
-    with {:error, posix} <- File.read(path),
-         do: {:error, "cannot read #{path}: #{:file.format_error(posix)}"}
+    with :file <- piped(path),
+         {:error, posix} <- File.read(path),
+         do: {:error, unreadable(path, :file.format_error(posix))}
   end
 
   @doc "Writes a file atomically: readers see the old or the new content."

@@ -146,7 +146,7 @@ defmodule Wasmex.Code do
 
   defp read(path) when is_binary(path) do
     with {:error, posix} <- Wasmex.Bytes.read(path) do
-      message = "can't read #{Wasmex.Printable.line(path)}: #{:file.format_error(posix)}"
+      message = "can't read #{Wasmex.Printable.line(path)}: #{Wasmex.Bytes.format_error(posix)}"
       {:error, %Error{reason: :file, details: %{path: path, posix: posix, message: message}}}
     end
   end

@@ -91,7 +91,7 @@ defmodule Wasmex.HTTP do
 
       {:error, posix} ->
         message =
-          "cannot read the function #{Wasmex.Printable.line(path)}: #{:file.format_error(posix)}"
+          "cannot read the function #{Wasmex.Printable.line(path)}: #{Wasmex.Bytes.format_error(posix)}"
 
         {:error, %Wasmex.Error{reason: :file, details: %{path: path, message: message}}}
     end

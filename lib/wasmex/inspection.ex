@@ -101,7 +101,7 @@ defmodule Wasmex.Inspection do
         from_bytes(bytes, opts)
 
       {:error, posix} ->
-        message = "cannot read #{Wasmex.Printable.line(path)}: #{:file.format_error(posix)}"
+        message = "cannot read #{Wasmex.Printable.line(path)}: #{Bytes.format_error(posix)}"
         {:error, %Error{reason: :file, details: %{path: path, message: message}}}
     end
   end

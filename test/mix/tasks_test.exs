@@ -30,6 +30,21 @@ defmodule Mix.Tasks.WasmexTest do
              sh("wasmex.run test/guests/go_main/go_main.wasm 3 --stats", dir)
   end
 
+  test "run: a program on standard input, or in a pipe", %{dir: dir} do
+    for file <- ["-", "/dev/stdin"] do
+      assert {"", "", 42} = sh("wasmex.run #{file} exit 42", dir, File.read!(@rust))
+      # The rest of standard input is the program's, and empty.
+      assert {"", "", 0} = sh("wasmex.run #{file} echo", dir, File.read!(@rust))
+    end
+
+    command = "mix wasmex.run <(cat #{@rust}) echo <<< hello"
+    assert {"hello\n", 0} = System.cmd("bash", ["-c", command], env: [{"MIX_ENV", "test"}])
+    assert {"", err, 1} = sh("wasmex.run -", dir, "no code")
+    assert err =~ "no code" or err =~ "expected"
+    assert {out, "", 0} = sh("wasmex.inspect -", dir, File.read!(@rust))
+    assert out =~ "_start"
+  end
+
   test "run: traps, timeouts, other trouble", %{dir: dir} do
     assert {"", err, 134} = sh("wasmex.run #{@rust} panic", dir)
     assert err =~ "wasm backtrace" and err =~ "unreachable"

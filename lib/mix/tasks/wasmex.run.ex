@@ -70,6 +70,11 @@ defmodule Mix.Tasks.Wasmex.Run do
   The program uses the standard input, output and error of the task, byte for byte. Arguments after FILE are passed to
   the program.
 
+  FILE may be a pipe of the shell, `<(…)`, and `-` or `/dev/stdin` is a program on standard input, which has no other input
+  then:
+
+      cat prog.wasm | mix wasmex.run - ARG
+
   ## Grants
 
   Nothing by default.
@@ -154,7 +159,13 @@ defmodule Mix.Tasks.Wasmex.Run do
   # Parsing the parameters of `--invoke` needs the types of the function, so the program is loaded first.
   defp load(file, opts, run_opts) do
     invoke = if opts[:invoke], do: {opts[:invoke], []}
-    Source.resolve(file, Program.Options.new!([invoke: invoke] ++ run_opts))
+    options = Program.Options.new!([invoke: invoke] ++ run_opts)
+
+    case CLI.piped(file) do
+      :file -> Source.resolve(file, options)
+      {:ok, bytes} -> Source.resolve_bytes(bytes, Path.basename(file), options)
+      {:error, text} -> CLI.fail(text)
+    end
   end
 
   defp options(opts) do
@@ -178,16 +189,12 @@ defmodule Mix.Tasks.Wasmex.Run do
   end
 
   defp preload({name, file}, opts) do
-    with {:ok, bytes} <- File.read(file),
+    with {:ok, bytes} <- CLI.read(file),
          {:ok, module} <-
            Module.compile(Wasmex.Engine.default(), bytes, CLI.compile_options(__MODULE__, opts)) do
       {name, module}
     else
-      {:error, posix} when is_atom(posix) ->
-        CLI.fail("--preload: can't read #{file}: #{:file.format_error(posix)}")
-
-      {:error, text} ->
-        CLI.fail("--preload: #{file}: #{text}")
+      {:error, text} -> CLI.fail("--preload: #{file}: #{text}")
     end
   end
 

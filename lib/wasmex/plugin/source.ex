@@ -214,7 +214,7 @@ defmodule Wasmex.Plugin.Source do
   end
 
   defp unreadable(path, posix),
-    do: Manifest.error("cannot read #{Wasmex.Printable.line(path)}: #{:file.format_error(posix)}")
+    do: Manifest.error("cannot read #{Wasmex.Printable.line(path)}: #{Bytes.format_error(posix)}")
 
   defp order([_plugin] = modules), do: {:ok, modules}
 

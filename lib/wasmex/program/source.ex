@@ -59,6 +59,14 @@ defmodule Wasmex.Program.Source do
          do: link(source, options)
   end
 
+  @doc "The same for bytes, whatever they look like, and the name of the program."
+  @spec resolve_bytes(binary(), String.t(), Options.t()) :: {:ok, t()} | {:error, Exception.t()}
+  def resolve_bytes(bytes, name, options) do
+    with {:ok, compiled} <-
+           Compiled.compile(bytes, engine(options), Compiler.Options.from!(options)),
+         do: resolve(%{of(compiled) | name: name}, options)
+  end
+
   defp load(%__MODULE__{} = source, _options), do: {:ok, source}
 
   defp load(%Module{resource: resource} = module, _options) when is_reference(resource),

@@ -26,7 +26,16 @@ defmodule Wasmex.Native do
 
   # The library does not support upgrades: loading the module again fails and keeps the running code.
   @spec load() :: :ok | {:error, term()}
-  def load, do: :erlang.load_nif(path(), 0)
+  def load, do: with(:ok <- :erlang.load_nif(path(), 0), do: forget_engines())
+
+  # Those that `Wasmex.Engine` keeps are of the library before, if this is loaded again after it was purged.
+  defp forget_engines do
+    for {key, _engine} <- :persistent_term.get(), engine?(key), do: :persistent_term.erase(key)
+    :ok
+  end
+
+  defp engine?({Wasmex.Engine, _settings}), do: true
+  defp engine?(key), do: key == Wasmex.Engine
 
   defp path do
     case System.get_env("WASMEX_NIF_PATH") do

@@ -93,4 +93,44 @@ defmodule Wasmex.EngineTest do
     assert {:ok, %Module{}} = Module.deserialize(artefact, engine)
     assert {:error, "Could not precompile module: " <> _} = Engine.precompile_module(engine, "no")
   end
+
+  test "the native library may be loaded again" do
+    code = ~S"""
+    alias Wasmex.{Engine, EngineConfig, Instance, Module, Store}
+
+    run = fn engine ->
+      {:ok, store} = Store.new(nil, engine)
+      {:ok, module} = Module.compile(store, ~s|(module (func (export "f") (result i32) (i32.const 7)))|)
+      {:ok, instance} = Instance.new(store, module, %{})
+      {:ok, [7]} = Instance.call(instance, "f", [])
+      {store, instance}
+    end
+
+    all = fn ->
+      {:ok, own} = Engine.new(%EngineConfig{})
+      {store, instance} = run.(nil)
+      for engine <- [Engine.default(), Engine.shared(consume_fuel: false), own], do: run.(engine)
+      {own, store, instance}
+    end
+
+    for _ <- 1..3 do
+      {own, store, instance} = all.()
+      :code.delete(Wasmex.Native)
+      :code.purge(Wasmex.Native)
+      for _ <- 1..2, do: all.()
+
+      for use <- [fn -> run.(own) end, fn -> Instance.call(instance, "f", []) end, fn -> Store.close(store) end] do
+        try do
+          use.()
+        rescue
+          error in ArgumentError -> IO.puts(error.message =~ "loaded again")
+        end
+      end
+
+      :erlang.garbage_collect()
+    end
+    """
+
+    assert Wasmex.ChildVM.run(code) == {String.duplicate("true\n", 9), 0}
+  end
 end

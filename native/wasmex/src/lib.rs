@@ -65,6 +65,7 @@ static EXTENSIONS: [&dyn Extension; 3] = [
 ];
 
 fn load(env: Env, _info: Term) -> bool {
+    vm::pinned::pin();
     // With `RUST_BACKTRACE` each error would walk through the host's stack, and a guest can make that thousands of frames.
     wasmtime::error::disable_backtrace();
     #[cfg(feature = "wat")]

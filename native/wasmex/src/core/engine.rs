@@ -13,7 +13,7 @@ use crate::vm::error::Error;
 use crate::vm::live::{Kind, Live};
 use crate::vm::mappings::Cost;
 use crate::vm::options::Options;
-use crate::vm::resource::{ResourceArc, named_resource};
+use crate::vm::resource::{Named, ResourceArc, named_resource};
 #[cfg(feature = "compiler")]
 use crate::vm::term_box::TermBox;
 use crate::vm::terms;
@@ -21,7 +21,8 @@ use crate::vm::terms;
 use rustler::{Atom, Binary};
 use rustler::{Encoder, Env, Term};
 use scan::{Limit, Limits};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::{Engine, Linker, component};
 
 /// An engine.
@@ -94,12 +95,23 @@ fn engine_new<'a>(env: Env<'a>, config: Options<'a>) -> Term<'a> {
     }
 }
 
+/// An engine, and the VM's type of its handles: another one after the library was loaded again.
+struct Shared {
+    kind: usize,
+    engine: Option<ResourceArc<EngineResource>>,
+}
+
 /// The engine shared by stores that name none.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn engine_default<'a>(env: Env<'a>, config: Options<'a>) -> Term<'a> {
-    static DEFAULT: OnceLock<Option<ResourceArc<EngineResource>>> = OnceLock::new();
-    let engine = DEFAULT.get_or_init(|| EngineResource::new(&config).ok().map(ResourceArc::new));
-    match engine {
+    static DEFAULT: Mutex<Option<Shared>> = Mutex::new(None);
+    let kind = EngineResource::kind().load(Ordering::Acquire).addr();
+    let mut shared = DEFAULT.lock().unwrap_or_else(PoisonError::into_inner);
+    if shared.as_ref().is_none_or(|shared| shared.kind != kind) {
+        let engine = EngineResource::new(&config).ok().map(ResourceArc::new);
+        *shared = Some(Shared { kind, engine });
+    }
+    match shared.as_ref().and_then(|shared| shared.engine.as_ref()) {
         Some(engine) => (atoms::ok(), engine).encode(env),
         None => Error::text(
             atoms::config(),

@@ -22,8 +22,8 @@ fn reason(name: &str, term: Term) -> String {
             format!("this {name} belongs to an earlier run of this node: handles end with their VM")
         }
         None if term.is_ref() => format!(
-            "expected the handle of: {name}, got a reference to something else, or to one that was freed while only other \
-             nodes had its handle"
+            "expected the handle of: {name}, got a reference to something else, to one that was freed while only other \
+             nodes had its handle, or to one that was made before the native library was loaded again"
         ),
         None => format!("expected the handle of: {name}, got: {}", kind(term)),
     }

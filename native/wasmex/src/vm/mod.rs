@@ -32,6 +32,7 @@ pub mod options;
 pub mod owner;
 pub mod pause;
 pub mod pid;
+pub mod pinned;
 pub mod recycled;
 pub mod resource;
 pub mod resting;

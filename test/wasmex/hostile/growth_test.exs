@@ -3,17 +3,77 @@ defmodule Wasmex.Hostile.GrowthTest do
   # tried in test/stress/growth_test.exs, which needs gigabytes.
   use ExUnit.Case, async: true
 
-  alias Wasmex.{Error, Instance, Module, Store, StoreLimits, Trap}
+  alias Wasmex.{Components, Error, Instance, Module, Store, StoreLimits, Trap}
 
   @mib 1024 * 1024
 
   @growing Wasmex.GrowingGuests.all()
 
-  for {name, _wat} <- @growing do
-    test "#{name} of a guest end at the limit of its store" do
+  # Below and above the sizes from which on memory is freed and collected elsewhere.
+  for {name, _wat} <- @growing, size <- [1, 8, 40] do
+    test "#{name} of a guest end at the limit of its store, #{size} MiB" do
+      {wat, _growth} = @growing[unquote(name)]
+      limits = %StoreLimits{memory_size: unquote(size) * @mib, table_elements: 100_000}
+      assert ended?(grow(wat, limits))
+    end
+  end
+
+  for {name, {wat, _}} <- @growing, not String.contains?(wat, ~s|import "host"|) do
+    test "#{name} of a component end at the limit of its store" do
       {wat, _growth} = @growing[unquote(name)]
       limits = %StoreLimits{memory_size: 8 * @mib, table_elements: 100_000}
-      assert ended?(grow(wat, limits))
+      {:ok, store} = Components.Store.new(limits)
+      {:ok, component} = Components.Component.new(store, in_component(wat))
+      {:ok, instance} = Components.Instance.new(store, component, %{})
+      opts = [timeout: :infinity]
+      assert instance |> Components.Instance.call("grow", [], opts) |> in_list() |> ended?()
+    end
+
+    test "#{name} of a program end at its limit" do
+      {wat, _growth} = @growing[unquote(name)]
+      assert {:error, error} = Wasmex.run(in_program(wat), [], max_memory: 8 * @mib)
+      assert ended?({:error, error})
+    end
+  end
+
+  defp in_component(wat) do
+    result = if wat =~ ~s|"grow") (result i32)|, do: "(result s32)"
+
+    """
+    (component
+      #{String.replace(wat, "(module", "(core module $m", global: false)}
+      (core instance $i (instantiate $m))
+      (func (export "grow") #{result} (canon lift (core func $i "grow"))))
+    """
+  end
+
+  defp in_list({:ok, result}), do: {:ok, List.wrap(result)}
+  defp in_list(error), do: error
+
+  # A program that is refused ends with a trap.
+  defp in_program(wat) do
+    grow = "(call $grow)"
+    traps = "(if (i32.lt_s #{grow} (i32.const 0)) (then unreachable))"
+    start = if wat =~ ~s|"grow") (result i32)|, do: traps, else: grow
+
+    wat
+    |> String.replace(~s|(func (export "grow")|, ~s|(func $grow (export "grow")|)
+    |> String.trim()
+    |> String.replace_suffix(")", ~s|(func (export "_start") #{start}))|)
+  end
+
+  test "instances, tables and memories of a component count like those of modules" do
+    wat = """
+    (component
+      (core module $m (memory 1) (table 1 funcref))
+      (core instance (instantiate $m)) (core instance (instantiate $m)) (core instance (instantiate $m)))
+    """
+
+    for field <- [:instances, :tables, :memories], most <- [2, 4] do
+      {:ok, store} = Components.Store.new(struct!(StoreLimits, [{field, most}]))
+      {:ok, component} = Components.Component.new(store, wat)
+      made = Components.Instance.new(store, component, %{})
+      if most == 4, do: assert({:ok, _} = made), else: assert({:error, _} = made)
     end
   end
 

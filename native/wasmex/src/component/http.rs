@@ -42,14 +42,20 @@ pub struct Handle {
 }
 
 /// The most fields of a request, and the most bytes. Servers have lower limits.
-const HEAD: (usize, usize) = (10_000, 1 << 20);
+const MOST_FIELDS: usize = 10_000;
+const LONGEST: usize = 1 << 20;
+
+fn too_large(env: Env) -> Term {
+    let text = "the request has more than 10,000 fields, or more than 1 MiB of them";
+    Error::text(atoms::input(), text).to_term(env)
+}
 
 /// `head` is `{method, scheme, uri, headers}`; `body` and `response` are pipes.
 #[rustler::nif]
 fn component_handle_http<'a>(
     env: Env<'a>,
     instance: ResourceArc<ComponentInstance>,
-    head: (&'a str, &'a str, &'a str, Vec<(Binary<'a>, Binary<'a>)>),
+    head: (&'a str, &'a str, &'a str, Term<'a>),
     body: ResourceArc<PipeResource>,
     response: ResourceArc<PipeResource>,
 ) -> NifResult<Term<'a>> {
@@ -65,9 +71,13 @@ fn component_handle_http<'a>(
         Ok(request) => request,
         Err(error) => return Ok(Error::text(atoms::input(), error).to_term(env)),
     };
-    let Some(headers) = header_map(&headers, HEAD) else {
-        let text = "the request has more than 10,000 fields, or more than 1 MiB of them";
-        return Ok(Error::text(atoms::input(), text).to_term(env));
+    // Counted first: decoding takes longer.
+    let headers: Vec<(Binary, Binary)> = match headers.list_length()? {
+        0..=MOST_FIELDS => headers.decode()?,
+        _ => return Ok(too_large(env)),
+    };
+    let Some(headers) = header_map(&headers, (MOST_FIELDS, LONGEST)) else {
+        return Ok(too_large(env));
     };
     *request.headers_mut() = headers;
     let scheme = match scheme {

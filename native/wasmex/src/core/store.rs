@@ -30,7 +30,13 @@ fn store_new<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> NifResult<Term<'a>> {
         true => Vec::new(),
         false => extensions.decode()?,
     };
-    let (limits, wasi) = (fast_nif::or_nil(limits)?, fast_nif::or_nil(wasi)?);
+    let (limits, wasi) = (
+        fast_nif::or_nil(limits)?,
+        fast_nif::or_nil::<Options>(wasi)?,
+    );
+    if wasi.as_ref().is_some_and(Options::are_large) && dirty::is_normal() {
+        return Ok(dirty::again(env, c"store_new", &args));
+    }
     Ok(made(env, new(engine.decode()?, limits, wasi, extensions)))
 }
 
@@ -82,12 +88,18 @@ fn new(
         .as_ref()
         .map(|options| WasiSpec::new(options, limits.others().max(BUFFERED)))
         .transpose();
+    let is_large = wasi
+        .as_ref()
+        .is_ok_and(|wasi| wasi.as_ref().is_some_and(WasiSpec::is_large));
     let fuel = limits.hostcall_fuel;
     let fuel = fuel.map(|fuel| usize::try_from(fuel).unwrap_or(usize::MAX));
     let mut context = wasi.and_then(Context::new).map_err(of_wasi)?;
     context.fuel = fuel.unwrap_or(context::FUEL);
     let mut data = StoreData::new(cell::next_id(), Limits::new(limits, engine.cost), context);
     data.traps = engine.traps;
+    if is_large {
+        data.limits.held().options_are_large();
+    }
     let mut store = Store::new(&engine.engine, data);
     store.limiter(|data| &mut data.limits);
     store.set_hostcall_fuel(fuel.unwrap_or(WASI_FUEL));

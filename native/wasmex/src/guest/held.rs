@@ -2,7 +2,7 @@
 //! whether that and their own is so large that it takes long to collect or to free.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What the guests of one store hold.
 pub struct Held {
@@ -14,6 +14,8 @@ pub struct Held {
     tables: AtomicU64,
     /// What objects took of it when a call last ended or made an import.
     objects: AtomicU64,
+    /// Whether the host's options are many strings.
+    options: AtomicBool,
 }
 
 /// Bytes of memories, or of tables, that take longer to free than a scheduler may be held.
@@ -49,6 +51,7 @@ impl Held {
             memory: AtomicU64::new(0),
             tables: AtomicU64::new(0),
             objects: AtomicU64::new(0),
+            options: AtomicBool::new(false),
         })
     }
 
@@ -60,6 +63,11 @@ impl Held {
     /// The same of their tables.
     pub fn tables_grown(&self, bytes: u64) {
         self.tables.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// The host's options take long to free.
+    pub fn options_are_large(&self) {
+        self.options.store(true, Ordering::Relaxed);
     }
 
     /// Counts the objects, unless they are few: all memories have less.
@@ -82,7 +90,7 @@ impl Held {
 
     /// Whether all of it takes long to free.
     pub fn is_slow_to_free(&self) -> bool {
-        self.are_large(FREED, FREED)
+        self.are_large(FREED, FREED) || self.options.load(Ordering::Relaxed)
     }
 
     /// Whether a collection without a break takes long.

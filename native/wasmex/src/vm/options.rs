@@ -4,6 +4,7 @@
 
 use crate::vm::atoms;
 use crate::vm::term_box::TermBox;
+use crate::vm::weight;
 use rustler::{Atom, Decoder, NifResult, Term};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::{Result, bail};
@@ -52,6 +53,11 @@ impl<'a> Options<'a> {
     pub fn get_or_default<T: Decoder<'a> + Default>(&self, name: &'static str) -> Result<T> {
         self.find(name)
             .map_or_else(|| Ok(T::default()), |value| decode(name, value))
+    }
+
+    /// Whether they take long to copy. Shared ones do not: they are the defaults.
+    pub fn are_large(&self) -> bool {
+        !self.shared && !weight::is_light(self.map)
     }
 
     /// Keeps the options for reading in another environment.

@@ -52,6 +52,16 @@ pub fn of_copied(term: Term, most: u64) -> Option<u64> {
     )
 }
 
+/// Whether a term may be copied on a normal scheduler with the bytes of its binaries, without what functions hold.
+pub fn is_light(term: Term) -> bool {
+    let budget = Budget {
+        each_byte: true,
+        opaque: Some(OPAQUE),
+        ..Budget::new(MOST)
+    };
+    measured(term, budget).is_some()
+}
+
 /// The same, and the bytes of its binaries, which are shared and not copied.
 pub fn of_all(term: Term, most: u64) -> Option<(u64, u64)> {
     let mut budget = Budget::new(most);

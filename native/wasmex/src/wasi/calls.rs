@@ -8,19 +8,15 @@
 //!   files of all stores need.
 //! - The last quarter of the files that the VM may open is not for guests (`nfile`).
 //! - A path is at most 64 KiB long (`nametoolong`). wasmtime reads all of a longer one, several times.
+//! - A directory is listed some entries at a time, whatever its names are: see [`super::listing`].
 //! - Reading and writing more than a mebibyte takes place on a dirty scheduler. wasmtime copies all of it.
-//! - A directory can be listed even if a name in it is not UTF-8: see [`super::listing`].
 //!
 //! Definitions here shadow those imported by the glob.
 
 // As many parameters as the interface has.
 #![allow(clippy::too_many_arguments)]
 
-#[cfg(unix)]
-use super::errno::ILSEQ;
 use super::errno::{INVAL, NAMETOOLONG, NFILE, NOTDIR, NOTSUP};
-#[cfg(unix)]
-use super::listing;
 use crate::vm::files;
 use crate::vm::long;
 use crate::vm::pause::pause;
@@ -325,48 +321,4 @@ fn without_slashes(memory: &GuestMemory<'_>, pointer: i32, len: i32) -> Option<u
     let slashes = path.iter().rev().take_while(|byte| **byte == b'/').count();
     let slashes = u32::try_from(slashes).ok()?;
     (slashes > 0 && slashes < len).then(|| len - slashes)
-}
-
-/// Lists a directory, including names that wasmtime rejects.
-pub async fn fd_readdir(
-    context: &mut WasiP1Ctx,
-    memory: &mut GuestMemory<'_>,
-    fd: i32,
-    buffer: i32,
-    len: i32,
-    cookie: i64,
-    used: i32,
-) -> Result<i32> {
-    let listed = theirs::fd_readdir(context, memory, fd, buffer, len, cookie, used).await;
-    match errno(listed)? {
-        #[cfg(unix)]
-        ILSEQ => list(context, memory, fd, buffer, len, cookie, used).await,
-        errno => Ok(errno),
-    }
-}
-
-/// As wasmtime lists it, with names that it rejects.
-#[cfg(unix)]
-async fn list(
-    context: &mut WasiP1Ctx,
-    memory: &mut GuestMemory<'_>,
-    fd: i32,
-    buffer: i32,
-    len: i32,
-    cookie: i64,
-    used: i32,
-) -> Result<i32> {
-    let Some(directory) = listing::directory(context, memory, fd).await else {
-        return Ok(ILSEQ);
-    };
-    let most = usize::try_from(len.cast_unsigned()).unwrap_or(usize::MAX);
-    let bytes = listing::read(directory, cookie.cast_unsigned(), most).await;
-    let Ok(bytes) = bytes else {
-        return Ok(ILSEQ);
-    };
-    let size = u32::try_from(bytes.len())?;
-    let target = GuestPtr::<[u8]>::new((buffer.cast_unsigned(), size));
-    memory.copy_from_slice(&bytes, target)?;
-    memory.write(GuestPtr::<u32>::new(used.cast_unsigned()), size)?;
-    Ok(0)
 }

@@ -73,7 +73,7 @@ impl Context {
     }
 
     /// With `None` the store grants nothing. Directories and listeners are opened now, so that the function that names
-    /// them reports errors.
+    /// them reports errors; large options are read now, since the store is made on a dirty scheduler.
     pub fn new(spec: Option<WasiSpec>) -> Result<Self> {
         let mut context = Context {
             fuel: FUEL,
@@ -82,7 +82,7 @@ impl Context {
             spec,
             made: None,
         };
-        if context.spec.as_ref().is_some_and(WasiSpec::opens) {
+        if context.spec.as_ref().is_some_and(WasiSpec::is_made_now) {
             context.make()?;
         }
         Ok(context)
@@ -123,6 +123,9 @@ fn nothing() -> (P2, P1) {
         ctx: WasiCtxBuilder::new().build_p1(),
         descriptors: Descriptors::new(0, 0),
         net: Net::new(p2.reach.clone(), 0),
+        has_large_environment: false,
+        #[cfg(unix)]
+        listings: Default::default(),
         standard: [0; 3],
     };
     (p2, p1)

@@ -9,7 +9,6 @@ pub const AGAIN: i32 = 6;
 pub const BADF: i32 = 8;
 pub const CONNABORTED: i32 = 13;
 pub const CONNREFUSED: i32 = 14;
-pub const ILSEQ: i32 = 25;
 pub const INPROGRESS: i32 = 26;
 pub const INVAL: i32 = 28;
 pub const IO: i32 = 29;

@@ -60,8 +60,12 @@ pub fn preview1<T: View>(linker: &mut Linker<T>) -> Result<()> {
     p1::add_to_linker_async(linker, View::wasi)?;
     linker.allow_shadowing(true);
     define! { linker:
+        fd args_get(a: i32, b: i32) -> i32
+        fd args_sizes_get(a: i32, b: i32) -> i32
         call clock_res_get(a: i32, b: i32) -> i32
         call clock_time_get(a: i32, b: i64, c: i32) -> i32
+        fd environ_get(a: i32, b: i32) -> i32
+        fd environ_sizes_get(a: i32, b: i32) -> i32
         fd fd_advise(a: i32, b: i64, c: i64, d: i32) -> i32
         fd fd_allocate(a: i32, b: i64, c: i64) -> i32
         fd fd_close(a: i32) -> i32

@@ -27,7 +27,7 @@ use rustls::pki_types::CertificateDer;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use wasmtime::Result;
+use wasmtime::{Result, bail};
 use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtxBuilder, WasiView};
 
 /// The namespace modules import it from.
@@ -36,6 +36,9 @@ pub const NAMESPACE: &str = "wasi_snapshot_preview1";
 /// Maximum number of files, sockets, streams, requests and the like that a guest may have open. Many are file
 /// descriptors, of which the whole VM may have only a thousand.
 const MAX_HANDLES: usize = 1_000;
+
+/// Maximum number of directories that a store is given, so that its guests can open as many files.
+const MAX_PREOPENS: usize = MAX_HANDLES / 2;
 
 /// A standard stream: empty, the VM's own, or a pipe.
 enum Stdio {
@@ -62,6 +65,7 @@ pub struct WasiSpec {
     options: Mutex<SavedOptions>,
     has_preopens: bool,
     has_listeners: bool,
+    is_large: bool,
     /// The size up to which guests may fill a pipe without a capacity.
     most_buffered: usize,
     /// The socket interfaces.
@@ -75,6 +79,7 @@ impl WasiSpec {
             most_buffered: usize::try_from(most_buffered).unwrap_or(usize::MAX),
             // The mutex only makes them `Sync`.
             options: Mutex::new(options.save()),
+            is_large: options.are_large(),
             has_preopens: !options.get::<Vec<Term>>("preopen")?.is_empty(),
             has_listeners: options
                 .get_or_default::<Vec<Listen>>("listen")?
@@ -84,26 +89,38 @@ impl WasiSpec {
         })
     }
 
-    /// Whether anything must be opened immediately, so that errors are reported where it was requested.
-    pub fn opens(&self) -> bool {
-        self.has_preopens || self.has_listeners
+    /// Whether anything must be opened immediately, so that errors are reported where it was requested, or takes long.
+    pub fn is_made_now(&self) -> bool {
+        self.has_preopens || self.has_listeners || self.is_large
+    }
+
+    /// Whether the options take long to copy and to free.
+    pub fn is_large(&self) -> bool {
+        self.is_large
     }
 
     /// Makes the context.
     pub fn build(self) -> Result<(P2, P1)> {
         let options = self.options.into_inner();
         let options = options.unwrap_or_else(PoisonError::into_inner);
-        options.read(|options| build(options, self.most_buffered))
+        let is_large = self.is_large;
+        options.read(|options| build(options, self.most_buffered, is_large))
     }
 }
 
 /// Each option takes effect here, or where `P2::new` reads it.
-fn build(options: &Options, most_buffered: usize) -> Result<(P2, P1)> {
+fn build(options: &Options, most_buffered: usize, is_large: bool) -> Result<(P2, P1)> {
     let mut builder = WasiCtxBuilder::new();
     builder.args(&options.get::<Vec<&str>>("args")?);
     builder.envs(&options.get::<Vec<(&str, &str)>>("env")?);
     streams(options, &mut builder, most_buffered)?;
     let preopens = options.get::<Vec<Options>>("preopen")?;
+    if preopens.len() > MAX_PREOPENS {
+        bail!(
+            "a store may have {MAX_PREOPENS} directories, got {}",
+            preopens.len()
+        );
+    }
     for preopen in &preopens {
         let host: &str = preopen.get("path")?;
         let guest = preopen.get::<Option<&str>>("alias")?.unwrap_or(host);
@@ -145,6 +162,9 @@ fn build(options: &Options, most_buffered: usize) -> Result<(P2, P1)> {
             ctx,
             descriptors,
             net,
+            has_large_environment: is_large,
+            #[cfg(unix)]
+            listings: Default::default(),
             standard: [standard; 3],
         },
     ))

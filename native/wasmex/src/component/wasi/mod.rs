@@ -2,6 +2,7 @@
 
 mod bytes;
 mod datagrams;
+mod environment;
 mod files;
 mod random;
 
@@ -13,6 +14,7 @@ use wasmtime::component::Linker;
 /// WASI 0.2 with these functions.
 pub fn add_to_linker(linker: &mut Linker<StoreData>) -> Result<()> {
     p2::add_to_linker(linker)?;
+    environment::add_to_linker(linker)?;
     files::add_to_linker(linker)?;
     datagrams::add_to_linker(linker)?;
     random::add_to_linker(linker)

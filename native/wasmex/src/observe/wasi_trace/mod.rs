@@ -65,10 +65,10 @@ macro_rules! functions {
 #[rustfmt::skip]
 pub fn add_to_linker(linker: &mut Linker<StoreData>) -> Result<()> {
     functions! { linker:
-        call args_get(a: i32, b: i32) -> i32 { Hidden, Hidden }
-        call args_sizes_get(a: i32, b: i32) -> i32 { Out32("count"), Out32("size") }
-        call environ_get(a: i32, b: i32) -> i32 { Hidden, Hidden }
-        call environ_sizes_get(a: i32, b: i32) -> i32 { Out32("count"), Out32("size") }
+        fd args_get(a: i32, b: i32) -> i32 { Hidden, Hidden }
+        fd args_sizes_get(a: i32, b: i32) -> i32 { Out32("count"), Out32("size") }
+        fd environ_get(a: i32, b: i32) -> i32 { Hidden, Hidden }
+        fd environ_sizes_get(a: i32, b: i32) -> i32 { Out32("count"), Out32("size") }
         call clock_res_get(a: i32, b: i32) -> i32 { Name("id", CLOCKS), Out64("time") }
         call clock_time_get(a: i32, b: i64, c: i32) -> i32 { Name("id", CLOCKS), Hidden, Out64("time") }
         fd fd_advise(a: i32, b: i64, c: i64, d: i32) -> i32 { Number("fd"), Number("offset"), Number("len"), Name("advice", ADVICE) }

@@ -3,6 +3,8 @@
 #[cfg_attr(not(unix), path = "none/connection.rs")]
 mod connection;
 mod create;
+#[cfg(unix)]
+mod directories;
 mod lookup;
 pub mod state;
 mod streams;
@@ -62,6 +64,8 @@ pub fn add_to_linker<T: View + WasiView + WasiHttpView>(linker: &mut Linker<T>) 
     linker.allow_shadowing(true);
     refuse_waiting_files(linker)?;
     streams::add_to_linker(linker)?;
+    #[cfg(unix)]
+    directories::add_to_linker(linker)?;
     http::bindings::mend(linker)?;
     lookup::add_to_linker(linker)?;
     create::add_to_linker(linker)?;

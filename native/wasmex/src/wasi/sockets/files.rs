@@ -38,6 +38,11 @@ macro_rules! files {
     (@call $call:expr) => { $call };
 }
 
+#[cfg(not(unix))]
+files! {
+    wait fd_readdir(b: i32, c: i32, d: i64, e: i32) NOTDIR;
+}
+
 files! {
     wait fd_advise(b: i64, c: i64, d: i32) SPIPE;
     call fd_allocate(b: i64, c: i64) NODEV;
@@ -49,7 +54,6 @@ files! {
     call fd_prestat_dir_name(b: i32, c: i32) BADF;
     call fd_prestat_get(b: i32) BADF;
     wait fd_pwrite(b: i32, c: i32, d: i64, e: i32) SPIPE;
-    wait fd_readdir(b: i32, c: i32, d: i64, e: i32) NOTDIR;
     wait fd_seek(b: i64, c: i32, d: i32) SPIPE;
     wait fd_sync() INVAL;
     call fd_tell(b: i32) SPIPE;
@@ -221,7 +225,7 @@ async fn number(
 /// Closes a file or a socket.
 pub async fn fd_close(p1: &mut P1, memory: &mut GuestMemory<'_>, fd: i32) -> Result<i32> {
     match p1.descriptors.remove(fd) {
-        Some(Descriptor::File(file)) => calls::fd_close(&mut p1.ctx, memory, file).await,
+        Some(Descriptor::File(file)) => close(p1, memory, file).await,
         Some(Descriptor::Socket(_)) => Ok(0),
         None => Ok(BADF),
     }
@@ -242,9 +246,15 @@ pub async fn fd_renumber(
         return Ok(0);
     }
     match p1.descriptors.renumber(from, to) {
-        Some(Descriptor::File(file)) => calls::fd_close(&mut p1.ctx, memory, file).await,
+        Some(Descriptor::File(file)) => close(p1, memory, file).await,
         _ => Ok(0),
     }
+}
+
+async fn close(p1: &mut P1, memory: &mut GuestMemory<'_>, file: i32) -> Result<i32> {
+    #[cfg(unix)]
+    p1.listings.take(file);
+    calls::fd_close(&mut p1.ctx, memory, file).await
 }
 
 /// Kinds of files (`filetype`).

@@ -10,6 +10,7 @@ pub mod answer;
 #[cfg_attr(not(unix), path = "none/connect.rs")]
 pub mod connect;
 pub mod descriptors;
+pub mod environment;
 pub mod files;
 #[cfg_attr(not(unix), path = "none/handle.rs")]
 pub mod handle;
@@ -29,6 +30,8 @@ mod passed;
 pub mod pending;
 pub mod poll;
 pub mod reach;
+#[cfg(unix)]
+pub mod readdir;
 pub mod readiness;
 #[cfg_attr(not(unix), path = "none/socket.rs")]
 pub mod socket;
@@ -151,10 +154,13 @@ pub mod functions {
     pub use super::connect::{
         sock_accept, sock_bind, sock_connect, sock_listen, sock_open, sock_shutdown,
     };
+    pub use super::environment::{args_get, args_sizes_get, environ_get, environ_sizes_get};
     pub use super::files::*;
     pub use super::messages::sock_send_to;
     pub use super::names::sock_getaddrinfo;
     pub use super::options::{sock_getsockopt, sock_setsockopt};
     pub use super::poll::poll_oneoff;
+    #[cfg(unix)]
+    pub use super::readdir::fd_readdir;
     pub use super::transfer::{fd_read, fd_write, sock_recv, sock_send};
 }

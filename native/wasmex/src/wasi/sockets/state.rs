@@ -3,6 +3,8 @@
 use crate::vm::atoms;
 use crate::wasi::sockets::descriptors::Descriptors;
 use crate::wasi::sockets::net::Net;
+#[cfg(unix)]
+use crate::wasi::sockets::readdir::Listings;
 use rustler::{Atom, Decoder, NifResult, Term};
 use wasmtime_wasi::p1::WasiP1Ctx;
 
@@ -10,6 +12,11 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 pub struct P1 {
     /// Files, standard streams, clocks and the rest.
     pub ctx: WasiP1Ctx,
+    /// Whether copying the arguments and the environment variables takes long.
+    pub has_large_environment: bool,
+    /// Directories that are being listed.
+    #[cfg(unix)]
+    pub listings: Listings,
     /// The guest's descriptors. Sockets are closed when it is dropped.
     pub descriptors: Descriptors,
     /// What sockets may do.

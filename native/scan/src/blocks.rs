@@ -6,7 +6,6 @@
 /// Nested blocks that are told apart; those further in count as one. There are some hundreds in what compilers make.
 const DEEPEST: usize = 4096;
 
-#[derive(Clone, Copy, Default)]
 struct Open {
     /// Writes of locals and calls before it began.
     sets: u64,
@@ -18,8 +17,10 @@ struct Open {
 }
 
 /// A stack of blocks, innermost last, and what they cost so far.
+#[derive(Default)]
 pub struct Blocks {
-    open: [Open; DEEPEST],
+    /// Those that are told apart. On the heap: they would take a third of a dirty scheduler's stack.
+    open: Vec<Open>,
     depth: usize,
     sets: u64,
     calls: u64,
@@ -40,55 +41,27 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Nothing so far.
-    pub fn new() -> Self {
-        Blocks {
-            open: [Open::default(); DEEPEST],
-            depth: 0,
-            sets: 0,
-            calls: 0,
-            catches: 0,
-            ways: 0,
-            returns: 0,
-            crowded: 0,
-            passed: 0,
-            crossed: 0,
-            handled: 0,
-        }
-    }
-
-    /// A function begins. Open blocks are written before they are read, so they stay.
+    /// A function begins.
     pub fn begin(&mut self) {
-        self.depth = 0;
-        self.sets = 0;
-        self.calls = 0;
-        self.catches = 0;
-        self.ways = 0;
-        self.returns = 0;
-        self.crowded = 0;
-        self.passed = 0;
-        self.crossed = 0;
-        self.handled = 0;
+        let mut open = std::mem::take(&mut self.open);
+        open.clear();
+        *self = Blocks {
+            open,
+            ..Blocks::default()
+        };
     }
 
     /// A block, a loop or a condition begins, with so many handlers.
     pub fn enter(&mut self, catches: u64) {
-        let (sets, calls) = (self.sets, self.calls);
-        match self.open.get_mut(self.depth) {
-            Some(slot) => {
-                *slot = Open {
-                    sets,
-                    calls,
-                    ways: 0,
-                    catches,
-                };
-            }
-            None => {
-                let innermost = self.slot(0);
-                if let Some(slot) = innermost {
-                    slot.catches = slot.catches.saturating_add(catches);
-                }
-            }
+        if self.depth < DEEPEST {
+            self.open.push(Open {
+                sets: self.sets,
+                calls: self.calls,
+                ways: 0,
+                catches,
+            });
+        } else if let Some(slot) = self.open.last_mut() {
+            slot.catches = slot.catches.saturating_add(catches);
         }
         self.depth = self.depth.saturating_add(1);
         self.catches = self.catches.saturating_add(catches);
@@ -117,9 +90,11 @@ impl Blocks {
     /// The innermost block of a function with so many locals ends.
     pub fn end(&mut self, locals: u64) {
         let shared = self.depth > DEEPEST;
-        let open = self.slot(0).copied();
         self.depth = self.depth.saturating_sub(1);
-        let Some(open) = open.filter(|_| !shared) else {
+        if shared {
+            return;
+        }
+        let Some(open) = self.open.pop() else {
             return;
         };
         let sets = self.sets.saturating_sub(open.sets).min(locals);

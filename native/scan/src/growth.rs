@@ -81,7 +81,7 @@ impl Counts {
             open: [0; DEEPEST],
             nested: 0,
             deepest: 0,
-            labels: Blocks::new(),
+            labels: Blocks::default(),
         }
     }
 

@@ -1000,3 +1000,16 @@ fn names_that_are_included_as_others_count_with_what_is_there() {
     assert_eq!(with(1_000), None);
     assert_eq!(with(20_000), Some(Limit::TextWork));
 }
+
+#[test]
+fn half_the_stack_of_a_dirty_scheduler_is_enough() {
+    let code = [0x02, 0x40].repeat(10_000);
+    let code = [code, vec![0x0b; 10_000]].concat();
+    let module = body_with(&[], &[], 0, &code);
+    let nested = (0..30).fold(component(&[section(1, &module)]), |inner, _| {
+        component(&[section(4, &inner)])
+    });
+    let scan = move || assert_eq!(refused(&nested), None);
+    let small = std::thread::Builder::new().stack_size(160 * 1024);
+    assert!(small.spawn(scan).expect("a thread").join().is_ok());
+}

@@ -673,7 +673,7 @@ defmodule Wasmex.SecurityTest do
     @owner """
     import Wasmex.HostileBytes
     engine = engine_without_limits()
-    endless = fn -> Wasmex.Module.compile(engine, endless_compile(), compile: :isolated) end
+    endless = fn options -> Wasmex.Module.compile(engine, endless_compile(), options) end
 
     helper = fn helper ->
       case DynamicSupervisor.which_children(Wasmex.Compiler.Helpers) do
@@ -683,9 +683,20 @@ defmodule Wasmex.SecurityTest do
     end
     """
 
+    test "Code that is not quick to compile is compiled by the helper, also without any option." do
+      code = """
+      pid = spawn(fn -> endless.([]) end)
+      helper = helper.(helper)
+      IO.inspect(File.read!("/proc/\#{helper}/comm"))
+      Process.exit(pid, :kill)
+      """
+
+      assert ChildVM.run(@owner <> code) == {~s|"wasmex-compiler\\n"\n|, 0}
+    end
+
     test "A crash of the helper is an error for its caller and affects nobody else." do
       code = """
-      asked = Task.async(endless)
+      asked = Task.async(fn -> endless.(compile: :isolated) end)
       helper = helper.(helper)
       # By then it has read all of it.
       reads = fn reads ->
@@ -704,7 +715,7 @@ defmodule Wasmex.SecurityTest do
 
     test "Killing the caller also ends its compile." do
       code = """
-      pid = spawn(endless)
+      pid = spawn(fn -> endless.(compile: :isolated) end)
       helper = helper.(helper)
       IO.inspect(File.exists?("/proc/\#{helper}/stat"))
       Process.exit(pid, :kill)
@@ -715,7 +726,7 @@ defmodule Wasmex.SecurityTest do
       assert ChildVM.run(@owner <> code) == {"true\nfalse\n", 0}
     end
 
-    test "Without a helper, nothing is compiled instead in the VM." do
+    test "Without a helper, `:isolated` compiles nothing in the VM instead." do
       code = """
       System.put_env("WASMEX_COMPILER_PATH", "/nowhere")
       {:error, text} = Wasmex.Module.compile(Wasmex.Engine.default(), "(module)", compile: :isolated)
@@ -728,7 +739,7 @@ defmodule Wasmex.SecurityTest do
     test "The helper cannot open files and does not inherit the VM's environment." do
       code = """
       System.put_env("SECRET", "secret")
-      spawn(endless)
+      spawn(fn -> endless.(compile: :isolated) end)
       proc = "/proc/\#{helper.(helper)}/"
       ready = fn ready -> File.read!(proc <> "status") =~ ~r/Seccomp:\\s2/ || (Process.sleep(10) && ready.(ready)) end
       ready.(ready)

@@ -2,10 +2,16 @@ defmodule Wasmex.Compiler do
   @moduledoc """
   Compiles WebAssembly, in the VM or in a separate operating system process with limits.
 
-  The bytes determine how much memory and time compiling takes, and malicious bytes may crash the compiler. With
-  `compile: :isolated`, a helper program compiles them. If the helper crashes, runs out of memory or exceeds its time
-  limit, the caller gets an error and nothing else is affected. If the caller is killed, so is the helper. With
-  `compile: :in_process`, threads of the VM compile, which saves a few milliseconds.
+  The bytes determine how much memory and time compiling takes, and malicious bytes may crash the compiler. `compile:` says
+  where it happens:
+
+    * `:auto`, the default: threads of the VM compile what takes a moment and little memory. A scan of the bytes decides that: at
+      most a fiftieth of each of the engine's default limits (`Wasmex.Limits`). All other code is compiled like
+      `:isolated`. Where no helper can be started, it is compiled in the VM, and a warning is logged once.
+    * `:isolated`: a helper program compiles, which is an operating system process with limits. If the helper crashes, runs
+      out of memory or exceeds its time limit, the caller gets an error and nothing else is affected. If the caller is
+      killed, so is the helper. A helper costs a few milliseconds.
+    * `:in_process`: threads of the VM compile, whatever it takes. Such a compile cannot be stopped. Only for trusted code.
 
   ## Options
 
@@ -15,12 +21,12 @@ defmodule Wasmex.Compiler do
 
   | option | default | |
   |---|---|---|
-  | `:compile` | `:in_process`; `:isolated` for folders of HTTP functions, plug-ins from a URL, `mix wasmex.run`, `mix wasmex.call` and `mix wasmex.serve` | where to compile |
+  | `:compile` | `:auto`; `:isolated` for folders of HTTP functions, plug-ins from a URL, `mix wasmex.run`, `mix wasmex.call` and `mix wasmex.serve` | where to compile |
   | `:compile_memory` | 2 GiB | the maximum address space of the helper in bytes, at least 64 MiB |
   | `:compile_timeout` | 120,000 | the time limit in ms, without the time spent in the queue |
   | `:compile_reuse` | `nil` | a name; compiles with the same name may reuse a helper |
 
-  The last three are for `:isolated` only. Without `:compile_reuse`, each compile starts a new helper, so that compiles
+  The last three are for the helper, so not for `:in_process`. Without `:compile_reuse`, each compile starts a new helper, so that compiles
   share no state. With it, a helper stays for ten seconds, which saves the next compile a few milliseconds. Use the same
   name only for code with the same level of trust, such as that of one tenant.
 
@@ -57,7 +63,7 @@ defmodule Wasmex.Compiler do
   settings.
 
   `mix compile` builds the helper, `wasmex-compiler` in `priv/native`. `WASMEX_COMPILER_PATH` selects another one. Without
-  a helper, `:isolated` returns an error; it never falls back to `:in_process`.
+  a helper, `:isolated` returns an error; it never compiles in the VM instead.
 
   ## Errors
 
@@ -120,15 +126,14 @@ defmodule Wasmex.Compiler do
   # Compiles a module from bytes, or from text if isolated, and returns its resource.
   @spec module(reference(), binary(), Options.t()) :: {:ok, reference()} | {:error, Exception.t()}
   def module(engine, code, options) do
-    case {cache(engine, code, options), options.where} do
-      {nil, :in_process} ->
-        compile = fn -> InProcess.await(&Native.module_compile(engine, code, &1, &2)) end
-        Notice.run(:module, code, false, compile)
-
-      {cache, _} ->
-        with {:ok, artefact} <- artefact(cache, :module, engine, code, options),
-             do: engine |> Native.module_deserialize(artefact) |> native()
-    end
+    compile(
+      :module,
+      engine,
+      code,
+      options,
+      &Native.module_compile(engine, code, &1, &2, &3),
+      &Native.module_deserialize(engine, &1)
+    )
   end
 
   @doc false
@@ -136,17 +141,42 @@ defmodule Wasmex.Compiler do
   @spec component(reference(), binary(), [{String.t(), atom()}], Options.t()) ::
           {:ok, reference()} | {:error, Exception.t()}
   def component(engine, code, names, options) do
-    case {cache(engine, code, options), options.where} do
-      {nil, :in_process} ->
-        compile = fn ->
-          InProcess.await(&Native.component_compile(engine, code, names, &1, &2))
-        end
+    compile(
+      :component,
+      engine,
+      code,
+      options,
+      &Native.component_compile(engine, code, names, &1, &2, &3),
+      &Native.component_deserialize(engine, &1, names)
+    )
+  end
 
-        Notice.run(:component, code, false, compile)
+  # What is compiled in the VM and not kept needs no artefact.
+  defp compile(kind, engine, code, options, in_process, deserialize) do
+    isolated = fn ->
+      with {:ok, artefact} <- isolated(kind, engine, code, options),
+           do: artefact |> deserialize.() |> native()
+    end
 
-      {cache, _} ->
-        with {:ok, artefact} <- artefact(cache, :component, engine, code, options),
-             do: engine |> Native.component_deserialize(artefact, names) |> native()
+    case cache(engine, code, options) do
+      nil ->
+        Notice.run(kind, code, false, fn -> placed(options, in_process, isolated) end)
+
+      cache ->
+        with {:ok, artefact} <- artefact(cache, kind, engine, code, options),
+             do: artefact |> deserialize.() |> native()
+    end
+  end
+
+  # Compiles at the place of the options. Code that is not quick to compile goes to the helper, unless there is none.
+  defp placed(%{where: :isolated}, _in_process, isolated), do: isolated.()
+  defp placed(%{where: :in_process}, in_process, _), do: InProcess.await(:any, in_process)
+
+  defp placed(%{where: :auto}, in_process, isolated) do
+    with {:error, %Error{reason: :expensive}} <- InProcess.await(:quick, in_process),
+         {:error, %Error{reason: :compiler} = error} <- isolated.() do
+      Notice.no_helper(error)
+      InProcess.await(:any, in_process)
     end
   end
 
@@ -177,10 +207,13 @@ defmodule Wasmex.Compiler do
   # Returns wasmtime's artefact, without a digest.
   @spec precompile(kind(), reference(), binary(), Options.t()) ::
           {:ok, binary()} | {:error, Exception.t()}
-  def precompile(kind, engine, code, %Options{where: :in_process}),
-    do: InProcess.await(&Native.engine_precompile(engine, kind, code, &1, &2))
-
-  def precompile(kind, engine, code, options), do: isolated(kind, engine, code, options)
+  def precompile(kind, engine, code, options) do
+    placed(
+      options,
+      &Native.engine_precompile(engine, kind, code, &1, &2, &3),
+      fn -> isolated(kind, engine, code, options) end
+    )
+  end
 
   @doc false
   # Produces code other than machine code: `:instrument` exports all of its state, `:snapshot` (the code is followed by

@@ -56,9 +56,16 @@ defmodule Wasmex.Native do
   @spec engine_default(term()) :: result(reference())
   def engine_default(_config), do: error()
 
-  @spec engine_precompile(reference(), atom(), binary(), reference(), pos_integer()) ::
+  @spec engine_precompile(
+          reference(),
+          atom(),
+          binary(),
+          reference(),
+          pos_integer(),
+          :any | :quick
+        ) ::
           :ok | :full | error()
-  def engine_precompile(_engine, _kind, _bytes, _reference, _most), do: error()
+  def engine_precompile(_engine, _kind, _bytes, _reference, _most, _which), do: error()
   @spec engine_fingerprint(reference()) :: non_neg_integer()
   def engine_fingerprint(_engine), do: error()
   @spec engine_settings(reference()) :: binary()
@@ -93,8 +100,9 @@ defmodule Wasmex.Native do
   @spec limits_default() :: term()
   def limits_default, do: error()
 
-  @spec module_compile(reference(), binary(), reference(), pos_integer()) :: :ok | :full | error()
-  def module_compile(_engine, _bytes, _reference, _most), do: error()
+  @spec module_compile(reference(), binary(), reference(), pos_integer(), :any | :quick) ::
+          :ok | :full | error()
+  def module_compile(_engine, _bytes, _reference, _most, _which), do: error()
   @spec module_serialize(reference()) :: result(binary())
   def module_serialize(_module), do: error()
   @spec module_deserialize(reference(), binary()) :: result(reference())
@@ -187,9 +195,16 @@ defmodule Wasmex.Native do
   @spec template_module(reference()) :: reference()
   def template_module(_template), do: error()
 
-  @spec component_compile(reference(), binary(), term(), reference(), pos_integer()) ::
+  @spec component_compile(
+          reference(),
+          binary(),
+          term(),
+          reference(),
+          pos_integer(),
+          :any | :quick
+        ) ::
           :ok | :full | error()
-  def component_compile(_engine, _bytes, _names, _reference, _most), do: error()
+  def component_compile(_engine, _bytes, _names, _reference, _most, _which), do: error()
   @spec component_serialize(reference()) :: result(binary())
   def component_serialize(_component), do: error()
   @spec component_deserialize(reference(), binary(), term()) :: result(reference())

@@ -19,6 +19,8 @@ defmodule Wasmex.Hostile.Feed do
 
   # Of guests, and of clients that wait for what may never come.
   @time 500
+  # Of the helper that compiles what takes long.
+  @compile [compile_timeout: 10_000]
 
   @doc "Makes what all inputs of a kind share; its result goes to `feed/2`."
   def setup do
@@ -82,7 +84,7 @@ defmodule Wasmex.Hostile.Feed do
 
   def feed({:wasm, <<_::binary-size(6), 0, _::binary>> = bytes}, _) do
     inspect_it(bytes)
-    result = Wasmex.run(bytes, [], timeout: @time, invoke: {"f", [3]})
+    result = Wasmex.run(bytes, [], [timeout: @time, invoke: {"f", [3]}] ++ @compile)
     with {:error, error} <- result, do: Exception.message(error)
   end
 
@@ -90,7 +92,7 @@ defmodule Wasmex.Hostile.Feed do
     inspect_it(bytes)
     WIT.world({:component, bytes})
 
-    with {:ok, component} <- Components.Component.compile(Engine.default(), bytes) do
+    with {:ok, component} <- Components.Component.compile(Engine.default(), bytes, @compile) do
       Components.Component.imports(component)
       Components.Component.exports(component)
     end
@@ -240,7 +242,7 @@ defmodule Wasmex.Hostile.Feed do
     inspect_it(bytes)
 
     for engine <- engines do
-      with {:ok, module} <- Module.compile(engine, bytes),
+      with {:ok, module} <- Module.compile(engine, bytes, @compile),
            {:ok, store} <- Store.new(nil, engine),
            {:ok, instance} <- Instance.instantiate(store, module, %{}) do
         {:error, %Trap{} = trap} = Instance.call(instance, function, arguments)

@@ -5,14 +5,20 @@ defmodule Wasmex.Compiler.InProcess do
   alias Wasmex.Compiler.Queue
   alias Wasmex.Error
 
-  @doc "Calls the function, which starts a compile with a reference and the maximum queue length, and waits for the result."
-  @spec await((reference(), pos_integer() -> :ok | :full | {:error, term()})) ::
+  @doc """
+  Calls the function, which starts a compile with a reference, the maximum queue length and what may be compiled here, and
+  waits for the result. If only `:quick` code may, other code is the error `:expensive`.
+  """
+  @spec await(
+          :any | :quick,
+          (reference(), pos_integer(), :any | :quick -> :ok | :full | {:error, term()})
+        ) ::
           {:ok, term()} | {:error, Exception.t()}
-  def await(begin) do
+  def await(which, begin) do
     reference = make_ref()
     most = Queue.most(:compile_queue)
 
-    case begin.(reference, most) do
+    case begin.(reference, most, which) do
       :ok -> native(receive do: ({:wasmex_compiled, ^reference, result} -> result))
       :full -> {:error, %Error{reason: :compile_queue_full, details: %{limit: most}}}
       error -> native(error)

@@ -30,6 +30,20 @@ defmodule Wasmex.Compiler.Notice do
     end
   end
 
+  @doc "Warns once that code which should be compiled by a helper is compiled in the VM."
+  @spec no_helper(Exception.t()) :: :ok
+  def no_helper(error) do
+    unless :persistent_term.get({__MODULE__, :warned}, false) do
+      :persistent_term.put({__MODULE__, :warned}, true)
+
+      Logger.warning(
+        "large modules are compiled in the VM, without limits of memory and time: #{Exception.message(error)}"
+      )
+    end
+
+    :ok
+  end
+
   @doc false
   @spec log(:module | :component, non_neg_integer(), boolean()) :: :ok
   def log(kind, size, kept?) do

@@ -5,14 +5,14 @@ defmodule Wasmex.Compiler.Options do
   alias Wasmex.{Error, Native, Options}
   alias Wasmex.Native.Features
 
-  @rows Options.Compile.rows(:in_process, false)
+  @rows Options.Compile.rows(:auto, false)
   @options Options.table(@rows, "functions that compile")
   @keys Keyword.keys(@rows)
 
-  # Those of `:isolated` alone.
+  # Those of the helper alone.
   @limits [:compile_memory, :compile_timeout, :compile_reuse]
 
-  defstruct where: :in_process,
+  defstruct where: :auto,
             memory: 2 * 1024 * 1024 * 1024,
             timeout: 120_000,
             reuse: nil,
@@ -20,7 +20,7 @@ defmodule Wasmex.Compiler.Options do
             cache: false
 
   @type t :: %__MODULE__{
-          where: :in_process | :isolated,
+          where: :auto | :in_process | :isolated,
           memory: pos_integer(),
           timeout: timeout(),
           reuse: term(),
@@ -32,40 +32,42 @@ defmodule Wasmex.Compiler.Options do
   def keys, do: @keys
 
   @doc "Validates the options. `where` is the default of `:compile`."
-  @spec new!(keyword() | map(), :in_process | :isolated) :: t()
-  def new!(opts, where \\ :in_process),
+  @spec new!(keyword() | map(), :auto | :isolated) :: t()
+  def new!(opts, where \\ :auto),
     do: opts |> Options.new!(@options, compile: where) |> from!()
 
   @doc "The defaults, with or without the disk cache."
   @spec default(boolean()) :: t()
-  def default(cache? \\ false), do: from!(%{compile: :in_process, cache: cache?})
+  def default(cache? \\ false), do: from!(%{compile: :auto, cache: cache?})
 
   @doc "From validated options, which may contain others."
   @spec from!(map()) :: t()
-  def from!(%{compile: :in_process} = options) do
-    if Features.has?(Native.features(), :compiler),
-      do: in_process!(options),
-      else: isolated(options)
-  end
+  def from!(%{compile: :isolated} = options), do: limited(:isolated, options)
 
-  def from!(options), do: isolated(options)
+  # A library that was built without a compiler only has the helper.
+  def from!(%{compile: where} = options) do
+    cond do
+      not Features.has?(Native.features(), :compiler) -> limited(:isolated, options)
+      where == :auto -> limited(:auto, options)
+      true -> in_process!(options)
+    end
+  end
 
   defp in_process!(options) do
     for key <- @limits, Map.get(options, key) != nil do
       raise ArgumentError,
-            "#{key}: requires compile: :isolated; a compile in the VM cannot be stopped or limited"
+            "#{key}: requires compile: :auto or :isolated; a compile in the VM cannot be stopped or limited"
     end
 
-    %__MODULE__{cache: Map.get(options, :cache, false)}
+    %__MODULE__{where: :in_process, cache: Map.get(options, :cache, false)}
   end
 
-  # Also what `:in_process` means for a library that was built without a compiler.
-  defp isolated(options) do
+  defp limited(where, options) do
     defaults = %__MODULE__{}
 
     %{
       defaults
-      | where: :isolated,
+      | where: where,
         memory: Map.get(options, :compile_memory) || defaults.memory,
         timeout: Map.get(options, :compile_timeout) || defaults.timeout,
         reuse: Map.get(options, :compile_reuse),

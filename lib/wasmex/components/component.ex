@@ -60,7 +60,7 @@ defmodule Wasmex.Components.Component do
     ]
   ]
   @options Options.table(
-             @names ++ Options.Compile.rows(:in_process, false),
+             @names ++ Options.Compile.rows(:auto, false),
              "Wasmex.Components.Component.compile/3"
            )
 

@@ -9,21 +9,22 @@ defmodule Wasmex.Options.Compile do
   @longest 0xFFFF_FFFF
 
   @doc "The rows; `where` is the default of `compile:`, and `cache?` that of `cache:`."
-  @spec rows(:in_process | :isolated, boolean()) :: keyword(keyword())
-  def rows(where \\ :in_process, cache? \\ true) do
+  @spec rows(:auto | :isolated, boolean()) :: keyword(keyword())
+  def rows(where \\ :auto, cache? \\ true) do
     [
       compile: [
-        type: {:one_of, [:in_process, :isolated]},
+        type: {:one_of, [:auto, :in_process, :isolated]},
         default: where,
         doc:
-          "where to compile: in the VM, or in a separate operating system process, see `Wasmex.Compiler`",
-        flag: {:compile, "isolated|in_process"},
+          "where to compile: in the VM, or in a separate operating system process; `:auto` compiles in the VM what takes a " <>
+            "moment, see `Wasmex.Compiler`",
+        flag: {:compile, "isolated|auto|in_process"},
         group: :compile
       ],
       compile_memory: [
         type: {:or, [nil], {:bytes, @least..@most}},
         default_doc: "2 GiB",
-        doc: "the memory limit, for `:isolated`",
+        doc: "the memory limit of that process",
         flag: {:compile_memory, "2GiB"},
         flag_doc: "the memory limit for compiling",
         group: :compile
@@ -31,7 +32,7 @@ defmodule Wasmex.Options.Compile do
       compile_timeout: [
         type: {:or, [nil, :infinity], {:milliseconds, 1..@longest}},
         default_doc: "120,000",
-        doc: "the time limit, for `:isolated`",
+        doc: "the time limit of that process",
         flag: {:compile_timeout, "2m"},
         flag_doc: "the time limit for compiling",
         group: :compile
@@ -39,7 +40,7 @@ defmodule Wasmex.Options.Compile do
       compile_reuse: [
         type: :any,
         default_doc: "a new process each time",
-        doc: "a name, for `:isolated`: compiles with the same name may reuse a process",
+        doc: "a name: compiles with the same name may reuse a process",
         group: :compile
       ],
       cache: [

@@ -82,9 +82,9 @@ defmodule Wasmex.Options.Plugin do
   def compiler do
     Keyword.update!(Compile.rows(), :compile, fn row ->
       Keyword.merge(row,
-        type: {:or, [nil], {:one_of, [:in_process, :isolated]}},
+        type: {:or, [nil], {:one_of, [:auto, :in_process, :isolated]}},
         default: nil,
-        default_doc: "`:isolated` for modules from a URL, `:in_process` for others"
+        default_doc: "`:isolated` for modules from a URL, `:auto` for others"
       )
     end)
   end

@@ -101,8 +101,9 @@ defmodule Wasmex.Plugin.Source do
   defp compiler(%{compile: nil} = opts, {:fetched, _bytes}),
     do: Compiler.Options.from!(%{opts | compile: :isolated})
 
-  # The limits only apply to isolated compiles.
-  defp compiler(%{compile: nil} = opts, _source), do: %Compiler.Options{cache: opts.cache}
+  defp compiler(%{compile: nil} = opts, _source),
+    do: Compiler.Options.from!(%{opts | compile: :auto})
+
   defp compiler(opts, _source), do: Compiler.Options.from!(opts)
 
   # The plug-in is the module named `main`, or the last one. Names are used by the imports of other modules.

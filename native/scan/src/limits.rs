@@ -99,6 +99,19 @@ limits! {
     DebugWork "debug_work" = GIB;
 }
 
+impl Limit {
+    /// What compiles in a moment. Depths and lengths do not add up, so they stay.
+    fn quick(self) -> u64 {
+        match self {
+            Limit::Nesting | Limit::NameSize | Limit::DebugNesting => self.default(),
+            _ => self.default() / QUICK,
+        }
+    }
+}
+
+/// The share of the default limits that code which compiles in a moment has.
+const QUICK: u64 = 50;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -129,6 +142,15 @@ impl Limits {
     /// The maximum of this quantity.
     pub fn get(&self, limit: Limit) -> u64 {
         self.most.get(limit as usize).copied().unwrap_or(0)
+    }
+
+    /// Limits for code that compiles in a moment: a small share of the defaults, and none above these limits.
+    pub fn quick(&self) -> Limits {
+        let mut quick = self.clone();
+        for limit in Limit::ALL {
+            quick.set(*limit, limit.quick().min(self.get(*limit)));
+        }
+        quick
     }
 
     /// Whether debug information is read, and so must be scanned.

@@ -1013,3 +1013,17 @@ fn half_the_stack_of_a_dirty_scheduler_is_enough() {
     let small = std::thread::Builder::new().stack_size(160 * 1024);
     assert!(small.spawn(scan).expect("a thread").join().is_ok());
 }
+
+#[test]
+fn quick_limits_are_a_share_of_the_defaults_and_never_above_the_engine_s() {
+    let mut limits = Limits::default();
+    limits.set(Limit::Functions, 7);
+    limits.set(Limit::FunctionWork, u64::MAX);
+    let quick = limits.quick();
+    assert_eq!(quick.get(Limit::Functions), 7);
+    assert_eq!(
+        quick.get(Limit::FunctionWork),
+        Limits::default().get(Limit::FunctionWork) / 50
+    );
+    assert_eq!(quick.get(Limit::Nesting), limits.get(Limit::Nesting));
+}

@@ -18,7 +18,11 @@ defmodule Wasmex.Compiler.InProcessTest do
 
   test "a killed waiter gets no place and leaks nothing" do
     go = File.read!("test/guests/go_main/go_main.wasm")
-    pids = for _ <- 1..5, do: spawn(fn -> Module.compile(Engine.default(), go) end)
+
+    pids =
+      for _ <- 1..5,
+          do: spawn(fn -> Module.compile(Engine.default(), go, compile: :in_process) end)
+
     for pid <- pids, do: Process.exit(pid, :kill)
     assert {:ok, _} = Module.compile(Engine.default(), "(module)")
   end
@@ -28,7 +32,8 @@ defmodule Wasmex.Compiler.InProcessTest do
     Application.put_env(:wasmex, :compile_queue, 4)
     engine = Wasmex.HostileBytes.engine_without_limits()
     bomb = Wasmex.HostileBytes.endless_compile()
-    pids = for _ <- 1..3, do: spawn(fn -> Wasmex.Module.compile(engine, bomb) end)
+    here = [compile: :in_process]
+    pids = for _ <- 1..3, do: spawn(fn -> Wasmex.Module.compile(engine, bomb, here) end)
     Process.sleep(300)
     # Big heaps are collected by dirty schedulers.
     task = Task.async(fn -> big = Enum.map(1..3_000_000, &{&1, &1}); :erlang.garbage_collect(); length(big) end)

@@ -182,7 +182,7 @@ defmodule Wasmex.Compiler.IsolatedTest do
             [compile: :elsewhere],
             [compile: :isolated, compile_timeout: 0],
             [compile: :isolated, compile_memory: 1_000],
-            [compile_timeout: 1_000],
+            [compile: :in_process, compile_timeout: 1_000],
             [compile: :in_process, compile_reuse: :me]
           ] do
         assert_raise ArgumentError, fn -> Module.compile(Engine.default(), "(module)", opts) end

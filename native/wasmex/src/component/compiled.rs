@@ -4,7 +4,7 @@ use crate::component::types::describe::Describer;
 use crate::component::types::shared::Shared;
 use crate::core::artefact;
 #[cfg(feature = "compiler")]
-use crate::core::compile;
+use crate::core::compile::{self, Which};
 use crate::core::engine::EngineResource;
 use crate::vm::atoms;
 use crate::vm::error::Error;
@@ -69,12 +69,14 @@ fn component_compile<'a>(
     names: Names,
     reference: Term<'a>,
     most: usize,
+    which: Which,
 ) -> Term<'a> {
     compile::compile(
         env,
         engine,
         bytes,
         (reference, most),
+        which,
         move |env, engine, component| resource(env, engine, component, names),
     )
 }

@@ -76,6 +76,16 @@ pub fn binary(bytes: &[u8], limits: &Limits) -> Result<()> {
     scan::binary(bytes, limits).map_err(Error::from)
 }
 
+/// The same, and refuses what may take the compiler longer than a moment with the error `:expensive`.
+pub fn quick(bytes: &[u8], limits: &Limits) -> Result<()> {
+    match scan::binary(bytes, &limits.quick()) {
+        Err(Refusal::Exceeded { .. }) => {
+            Err(Error::text(atoms::expensive(), "not compiled in the VM"))
+        }
+        scanned => scanned.map_err(Error::from),
+    }
+}
+
 /// Checks WAT.
 pub fn wat(text: &[u8], limits: &Limits) -> Result<()> {
     scan::wat(text, limits).map_err(Error::from)

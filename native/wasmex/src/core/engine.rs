@@ -1,5 +1,7 @@
 //! Engines: compiler settings, and the state shared by their stores and modules.
 
+#[cfg(feature = "compiler")]
+use crate::core::compile::Which;
 use crate::core::door;
 use crate::core::engine_config;
 use crate::core::fingerprint;
@@ -131,6 +133,7 @@ fn engine_precompile<'a>(
     bytes: Binary<'a>,
     reference: Term<'a>,
     most: usize,
+    which: Which,
 ) -> Term<'a> {
     let code = TermBox::new(bytes.to_term(env));
     let component = kind == atoms::component();
@@ -139,7 +142,7 @@ fn engine_precompile<'a>(
         (reference, most),
         bytes.len(),
         move || {
-            door::binary(code.bytes(), &engine.limits)?;
+            which.check(code.bytes(), &engine.limits)?;
             compiling::checked(match component {
                 true => engine.engine.precompile_component(code.bytes()),
                 false => engine.engine.precompile_module(code.bytes()),

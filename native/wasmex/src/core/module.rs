@@ -2,7 +2,7 @@
 
 use crate::core::artefact;
 #[cfg(feature = "compiler")]
-use crate::core::compile;
+use crate::core::compile::{self, Which};
 use crate::core::engine::EngineResource;
 use crate::core::memory;
 use crate::core::types;
@@ -72,8 +72,9 @@ fn module_compile<'a>(
     bytes: Binary<'a>,
     reference: Term<'a>,
     most: usize,
+    which: Which,
 ) -> Term<'a> {
-    compile::compile(env, engine, bytes, (reference, most), resource)
+    compile::compile(env, engine, bytes, (reference, most), which, resource)
 }
 
 #[cfg(feature = "compiler")]

@@ -57,7 +57,7 @@ rustler::atoms! {
     char_ = "char", string, list, map, record, tuple, variant, enum_ = "enum", option, flags, own,
     borrow,
     // WASI 0.2
-    any, ip, glob, http, exchange, connection, denied, timeout, refused, dns, too_large, large,
+    expensive, any, ip, glob, http, exchange, connection, denied, timeout, refused, dns, too_large, large,
     // sockets
     auto, v1, v2, tcp, udp, tls, unix, bind, listen, socket,
     wasmex_dial, wasmex_dial_over, answer,

@@ -9,7 +9,7 @@ defmodule Wasmex.Error do
   | `:arity` | `:expected`, `:got` |
   | `:params` | `:message`: the parameters are not a list, the handle belongs to another resource, or the guest exports no allocator for bytes |
   | `:unknown_export` | `:kind`, `:name`, `:names` of exports, without those of more than 256 bytes |
-  | `:missing_import` | `:namespace`, `:name`, `:expected` type, `:names` of all missing imports |
+  | `:missing_import` | `:namespace`, `:name`, `:expected` type, `:names` of all missing imports, and `:given`, those that were passed |
   | `:incompatible_import`, `:duplicate_import` | `:message` |
   | `:import_raised` | `:kind`, `:exception`, `:stacktrace` of the Elixir function, `:backtrace` of the guest |
   | `:bad_results` | `:message`: an imported function returned a value of the wrong type |
@@ -161,6 +161,7 @@ defmodule Wasmex.Error do
 
     "unknown import: #{import_name(namespace, name)} has not been defined (expected: #{expected})" <>
       if(others == "", do: "", else: "; also missing: #{others}") <>
+      given(namespace, name, Map.get(details, :given, [])) <>
       wasi_hint(names)
   end
 
@@ -271,6 +272,23 @@ defmodule Wasmex.Error do
 
   defp import_name(namespace, name),
     do: "`#{Printable.name(namespace)}::#{Printable.name(name)}`"
+
+  # The given import that is probably meant: a similar name, or the same one elsewhere.
+  defp given(namespace, name, given) do
+    beside = for {^namespace, other} <- given, do: other
+    elsewhere = for {other, ^name} <- given, do: {other, name}
+
+    case for(other <- close(name, beside), do: {namespace, other}) ++ Enum.take(elsewhere, 3) do
+      [] ->
+        ""
+
+      meant ->
+        names =
+          Enum.map_join(meant, ", ", fn {namespace, name} -> import_name(namespace, name) end)
+
+        "; the imports have #{names} instead"
+    end
+  end
 
   @preview1 ~w(args_get args_sizes_get environ_get environ_sizes_get clock_res_get clock_time_get fd_advise fd_allocate
                fd_close fd_datasync fd_fdstat_get fd_fdstat_set_flags fd_fdstat_set_rights fd_filestat_get

@@ -105,8 +105,10 @@ defmodule Wasmex.Instance do
     instance = of(store_or_caller, name)
     span = Telemetry.start(:instantiate, metadata(instance))
 
-    with {:ok, resource} <- Telemetry.stop(span, Call.run(call)),
-         do: {:ok, %{instance | resource: resource, reference: make_ref()}}
+    case Telemetry.stop(span, Call.run(call)) do
+      {:ok, resource} -> {:ok, %{instance | resource: resource, reference: make_ref()}}
+      {:error, error} -> {:error, Imports.given(error, declarations)}
+    end
   end
 
   @doc false

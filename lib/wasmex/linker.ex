@@ -86,7 +86,7 @@ defmodule Wasmex.Linker do
 
     case Access.run(resolve, fn -> store end) do
       {:ok, resource} -> {:ok, %Template{resource: resource, reference: make_ref()}}
-      {:error, %Error{} = error} -> {:error, error}
+      {:error, %Error{} = error} -> {:error, Imports.given(error, declarations)}
     end
   end
 

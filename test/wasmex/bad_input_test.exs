@@ -93,6 +93,37 @@ defmodule Wasmex.BadInputTest do
              "unknown import: `a::b` has not been defined (expected: func (param i32) (result i64))"
   end
 
+  test "a missing import names the given one that is probably meant" do
+    wat = ~s|(module (import "env" "log_text" (func)) (import "env" "b" (func)))|
+    {:ok, store} = Store.new()
+    {:ok, module} = Module.compile(store, wat)
+    function = {:fn, [], [], fn _ -> nil end}
+
+    for {imports, meant} <- [
+          {%{env: %{logtext: function, x: function}}, "`env::logtext`"},
+          {%{envs: %{log_text: function}}, "`envs::log_text`"},
+          {%{env: %{x: function}}, nil}
+        ] do
+      {:error, error} = Instance.instantiate(store, module, imports)
+
+      {:error, linked} =
+        imports
+        |> Enum.reduce(Linker.new(), fn {namespace, names}, linker ->
+          Linker.define(linker, namespace, names)
+        end)
+        |> Linker.instantiate_pre(module)
+
+      for error <- [error, linked] do
+        message = Exception.message(error)
+        assert error.reason == :missing_import
+
+        if meant,
+          do: assert(message =~ "; the imports have #{meant} instead"),
+          else: refute(message =~ "the imports have")
+      end
+    end
+  end
+
   test "a missing WASI import says what to enable" do
     wat = ~s|(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))))|
     assert {:error, error} = instantiate(wat)

@@ -113,8 +113,8 @@ defmodule Wasmex.DropInTest do
       assert_receive {:tag, {:ok, []}}
       {:ok, pid} = Wasmex.start_link(%{bytes: wat.(7), wasi: true})
 
-      assert {:error, "Error during function excecution: " <> _} =
-               Wasmex.call_function(pid, "_start", [])
+      assert Wasmex.call_function(pid, "_start", []) ==
+               {:error, "Error during function excecution: the guest exited with status 7"}
     end
   end
 
@@ -428,6 +428,36 @@ defmodule Wasmex.DropInTest do
   defp imports(wait \\ fn -> nil end), do: %{"wait" => {:fn, wait}}
 
   describe "components" do
+    @numbers """
+    (component
+      (core module $m (memory (export "memory") 1)
+        (func (export "same") (param i32) (result i32) (local.get 0))
+        (func (export "size") (param i32 i32) (result i32) (local.get 1))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+      (core instance $i (instantiate $m))
+      (func (export "char") (param "x" char) (result char) (canon lift (core func $i "same")))
+      (func (export "bytes") (param "x" (list u8)) (result u32)
+        (canon lift (core func $i "size") (memory $i "memory") (realloc (func $i "realloc")))))
+    """
+
+    test "a code point that is none is told, whatever its sign, and bytes may be a binary" do
+      {:ok, pid} = Components.start_link(bytes: @numbers)
+
+      for {code, wrong} <- [{-1, [-1]}, {0xD800, [0xD800]}, {0x110000, [0x110000]}],
+          value <- [code, wrong] do
+        assert Components.call_function(pid, "char", [value]) ==
+                 {:error, "Invalid character code point: #{code}"}
+      end
+
+      assert Components.call_function(pid, "char", [?a]) == {:ok, "a"}
+
+      assert Components.call_function(pid, "char", [[-1, 2]]) ==
+               {:error, "Expected a single char"}
+
+      for bytes <- [<<1, 2>>, [1, 2]],
+          do: assert({:ok, 2} = Components.call_function(pid, "bytes", [bytes]))
+    end
+
     test "after a call that failed, what Wasmex 0.15 says" do
       {:ok, pid} =
         Components.start_link(bytes: component(), imports: imports(fn -> raise "no" end))

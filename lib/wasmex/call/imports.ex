@@ -6,7 +6,7 @@ defmodule Wasmex.Call.Imports do
   #     %{"env" => %{"add" => {:fn, [:i32, :i32], [:i32], fun}, "memory" => %Wasmex.Memory{}}}
 
   alias Wasmex.Call.Functions
-  alias Wasmex.{Func, Global, Memory, Options, Printable, Table, Tag, Utils}
+  alias Wasmex.{Error, Func, Global, Memory, Options, Printable, Table, Tag, Utils}
 
   @types [:i32, :i64, :f32, :f64, :v128] ++
            [:externref, :funcref, :anyref, :eqref, :i31ref, :structref, :arrayref, :exnref]
@@ -77,6 +77,15 @@ defmodule Wasmex.Call.Imports do
         "expected {:fn, param_types, result_types, function} or a memory, table, global, function or tag",
         definition
       )
+
+  @doc "Adds the names of the declarations to the error of a missing import, for its message."
+  @spec given(Exception.t(), [{String.t(), String.t(), tuple()}]) :: Exception.t()
+  def given(%Error{reason: :missing_import, details: details} = error, declarations) do
+    names = for {namespace, name, _type} <- declarations, do: {namespace, name}
+    %{error | details: Map.put(details, :given, names)}
+  end
+
+  def given(error, _declarations), do: error
 
   # Wasmex 0.15 has signed integers only, also as results.
   defp function(function, results, :any_arity) do

@@ -144,6 +144,12 @@ defmodule Wasmex.Components.Conversion do
   defp compat_reason(%{problem: :type, expected: "variant", got: {tag, _}}) when not is_atom(tag),
     do: "First element of variant tuple must be an atom"
 
+  defp compat_reason(%{problem: :type, expected: "char", got: got}) when is_integer(got),
+    do: "Invalid character code point: #{got}"
+
+  defp compat_reason(%{problem: :type, expected: "char", got: [code]}) when is_integer(code),
+    do: "Invalid character code point: #{code}"
+
   defp compat_reason(%{problem: :type, expected: "char", got: got}) do
     cond do
       got == "" -> "Empty string, expected a character"

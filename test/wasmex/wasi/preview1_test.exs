@@ -235,6 +235,12 @@ defmodule Wasmex.Wasi.Preview1Test do
 
       # Another directory is listed as ever.
       assert list(guest, 3, 4096) |> Enum.sort() == [".", "..", "odd"]
+
+      # The same as a directory of the store itself.
+      guest = start(Path.join(dir, "odd"), wasi)
+
+      for room <- [4096, 60],
+          do: assert(guest |> list(3, room) |> Enum.sort() == Enum.sort([".", ".." | names]))
     end
   end
 

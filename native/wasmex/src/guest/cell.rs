@@ -213,56 +213,56 @@ impl StoreCell {
     pub fn enter<'a>(cell: &ResourceArc<Self>, env: Env<'a>, via: Via) -> Result<Entry<'a>> {
         let me = env.pid();
         let mut inner = cell.lock();
-        match &inner.phase {
-            Phase::Idle(_) => {
-                if matches!(via, Via::Caller(_)) {
-                    return Err(Error::CallerExpired);
-                }
-                if inner.turns.is_anothers(me) {
-                    drop(inner);
-                    return cell.wait(cell, env, me).map(Entry::Busy);
-                }
-                let turn = inner.turns.take();
-                let phase = std::mem::replace(&mut inner.phase, Phase::Taken(me));
-                drop(inner);
-                if let Some(waiter) = turn {
-                    waiter.done(cell, env);
-                }
-                match phase {
-                    Phase::Idle(store) => Ok(Entry::Idle(store)),
-                    _ => Err(Error::broken("the store is in no known state")),
-                }
-            }
+        let gone = match &inner.phase {
+            Phase::Idle(_) => return cell.enter_idle(cell, inner, env, via),
             Phase::Suspended(execution) if is_same(execution.driver, me) => {
                 let serial = execution.suspended.address(via)?;
                 let execution = cell.take_suspended(&mut inner, me)?;
-                Ok(Entry::Import(execution, serial))
+                return Ok(Entry::Import(execution, serial));
             }
-            Phase::Closed => {
-                drop(inner);
-                waits::forget(me);
-                Err(Error::Closed)
-            }
-            Phase::Broken(why) => {
-                let why = why.clone();
-                drop(inner);
-                waits::forget(me);
-                Err(Error::broken(why))
-            }
+            Phase::Closed => Error::Closed,
             // It is freed as soon as the call of the process that died has ended.
-            Phase::Ending if inner.closing => {
-                drop(inner);
-                waits::forget(me);
-                Err(Error::Closed)
-            }
+            Phase::Ending if inner.closing => Error::Closed,
+            Phase::Broken(why) => Error::broken(why.clone()),
             Phase::Suspended(_) | Phase::Taken(_) | Phase::Ending => {
                 drop(inner);
-                match via {
+                return match via {
                     // Valid only while the import runs, and another process runs it.
                     Via::Caller(_) => Err(Error::CallerElsewhere),
                     Via::Store => cell.wait(cell, env, me).map(Entry::Busy),
-                }
+                };
             }
+        };
+        drop(inner);
+        waits::forget(me);
+        Err(gone)
+    }
+
+    /// The same of an idle store, which may be another process's turn.
+    fn enter_idle<'a>(
+        &self,
+        cell: &ResourceArc<Self>,
+        mut inner: MutexGuard<'_, Inner>,
+        env: Env<'a>,
+        via: Via,
+    ) -> Result<Entry<'a>> {
+        let me = env.pid();
+        if matches!(via, Via::Caller(_)) {
+            return Err(Error::CallerExpired);
+        }
+        if inner.turns.is_anothers(me) {
+            drop(inner);
+            return self.wait(cell, env, me).map(Entry::Busy);
+        }
+        let turn = inner.turns.take();
+        let phase = std::mem::replace(&mut inner.phase, Phase::Taken(me));
+        drop(inner);
+        if let Some(waiter) = turn {
+            waiter.done(cell, env);
+        }
+        match phase {
+            Phase::Idle(store) => Ok(Entry::Idle(store)),
+            _ => Err(Error::broken("the store is in no known state")),
         }
     }
 

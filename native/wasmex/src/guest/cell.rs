@@ -336,7 +336,7 @@ impl StoreCell {
             }
             (_, phase) => phase,
         };
-        let closed = inner.closing && matches!(phase, Phase::Idle(_));
+        let closed = inner.closing && matches!(phase, Phase::Idle(_) | Phase::Broken(_));
         // The store is dropped after the lock is released.
         let (phase, dropped) = match closed {
             true => (Phase::Closed, Some(phase)),

@@ -29,6 +29,10 @@ defmodule Wasmex.Printable do
   @spec name(binary()) :: String.t()
   def name(name), do: name |> cut(@longest) |> line()
 
+  @doc "Text on one line, cut at 4 KiB."
+  @spec long_line(binary()) :: String.t()
+  def long_line(text), do: text |> cut(@longest_line) |> line()
+
   # Of a guest there may be many thousands.
   @listed 20
 

@@ -232,6 +232,128 @@ defmodule Wasmex.Hostile.Feed do
     end
   end
 
+  # In a process of its own, which no bytes should crash.
+  def feed({:isolated, bytes}, _) do
+    make = if component?(bytes), do: &Components.Component.compile/3, else: &Module.compile/3
+
+    with {:error, error} <- make.(Engine.default(), bytes, compile: :isolated) do
+      text = if is_binary(error), do: error, else: Exception.message(error)
+      true = String.valid?(text) and byte_size(text) < 100_000
+      if text =~ "helper crashed", do: raise(text)
+    end
+  end
+
+  def feed({:plugged, bytes}, _) do
+    case Plugin.new({:bytes, bytes}, []) do
+      {:ok, plugin} ->
+        with {:error, error} <- Plugin.call(plugin, "f", "x", timeout: @time), do: message(error)
+        Plugin.close(plugin)
+
+      {:error, error} ->
+        message(error)
+    end
+  end
+
+  # As a function of a folder, which is compiled when the server starts.
+  def feed({:served, bytes}, _) do
+    dir = Path.join(System.tmp_dir!(), "wasmex-served-#{System.pid()}")
+    File.mkdir_p!(dir)
+    File.write!(Path.join(dir, "f.wasm"), bytes)
+    {:ok, server} = Wasmex.HTTP.Server.start_link(dir: dir, port: 0, defaults: [timeout: @time])
+    socket = Client.connect(Wasmex.HTTP.Server.port(server))
+    :gen_tcp.send(socket, "GET /f HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+    answers = Client.read(socket) |> Wasmex.Framing.answers()
+    for {status, _} <- answers, status not in 200..599, do: raise("answered #{inspect(answers)}")
+    Wasmex.HTTP.Server.stop(server)
+    File.rm_rf!(dir)
+  end
+
+  # A module of Elixir, or a text.
+  def feed({:generated, {kind, code}}, _) do
+    source = if kind == :wasm, do: {:component, code}, else: {:text, code}
+
+    with {:ok, world} <- WIT.world(source) do
+      WIT.world({:text, WIT.print(world)})
+      path = Path.join(System.tmp_dir!(), "wasmex-generated-#{System.pid()}.wasm")
+      File.write!(path, code)
+      option = if kind == :wasm, do: :path, else: :wit
+      options = inspect([{option, path}, structs: true])
+
+      try do
+        Code.eval_string("defmodule HostileGenerated do use Wasmex.Component, #{options} end")
+      rescue
+        error in [CompileError] -> message(error)
+      after
+        File.rm!(path)
+        :code.purge(HostileGenerated)
+        :code.delete(HostileGenerated)
+      end
+    end
+  end
+
+  # As mix wasmex.inspect does.
+  def feed({:shown, bytes}, _) do
+    with {:ok, inspection} <- Inspection.from_bytes(bytes) do
+      Inspection.Report.text(inspection, "file")
+      inspection |> Inspection.Report.plain() |> Wasmex.JSON.encode()
+    end
+  end
+
+  def feed({:lifted, wat, value}, _) do
+    with {:ok, instance} <- lifted(wat),
+         {:error, error} <- Components.Instance.call(instance, "f", [value], timeout: @time),
+         do: message(error)
+  end
+
+  # What becomes of resources, and of a store that has some.
+  def feed({:resource, wat, how}, _) do
+    {:ok, instance} = lifted(wat)
+    call = fn name -> Components.Instance.call(instance, name, [], timeout: @time) end
+    {:ok, handle} = call.("make")
+    forget(how, handle, call)
+    with {:error, error} <- call.("both"), do: message(error)
+    with {:error, error} <- call.("make"), do: message(error)
+  end
+
+  defp forget(:drop, handle, _call), do: Components.GuestResource.drop(handle, @time)
+
+  defp forget(:close, handle, _call),
+    do: handle |> Components.GuestResource.store() |> Components.Store.close()
+
+  defp forget(:kill, handle, _call) do
+    {pid, monitor} = spawn_monitor(fn -> Components.GuestResource.drop(handle, :infinity) end)
+    Process.sleep(5)
+    Process.exit(pid, :kill)
+    receive do: ({:DOWN, ^monitor, _, _, _} -> :ok)
+  end
+
+  defp forget(:again, handle, _call),
+    do: for(_ <- 1..3, do: Components.GuestResource.drop(handle, @time))
+
+  defp forget(:elsewhere, handle, _call) do
+    tasks = for _ <- 1..3, do: Task.async(fn -> Components.GuestResource.drop(handle, @time) end)
+    Task.await_many(tasks)
+  end
+
+  defp forget(:collect, _handle, call) do
+    for _ <- 1..100, do: call.("make")
+    :erlang.garbage_collect()
+  end
+
+  defp lifted(wat) do
+    {:ok, store} = Components.Store.new(%Wasmex.StoreLimits{memory_size: 200_000_000})
+    {:ok, component} = Components.Component.new(store, wat)
+    Components.Instance.new(store, component, %{"up" => {:fn, fn -> nil end}})
+  end
+
+  defp component?(<<_::binary-size(6), 0, _::binary>>), do: false
+  defp component?(_), do: true
+
+  defp message(error) do
+    text = Exception.message(error)
+    true = String.valid?(text) and byte_size(text) < 100_000
+  end
+
   defp call(instance, number, opts),
     do: Instance.call(instance, "f", [number], [timeout: @time] ++ opts)
 

@@ -3,14 +3,24 @@ defmodule Wasmex.Hostile.Generator do
 
   import Wasmex.HostileBytes
 
-  alias Wasmex.Hostile.{Composed, Functions, Running, Sources, Texts, Values}
+  alias Wasmex.Hostile.{
+    Composed,
+    Doors,
+    Functions,
+    Interfaces,
+    Lifting,
+    Running,
+    Sources,
+    Texts,
+    Values
+  }
 
   @guests Path.wildcard("test/guests/**/*.wasm")
 
   @kinds ~w(nested_types nested_components tables memories doubling tuples chain names locals calls branches blocks
     loops nest aliases structures globals types imports exports elements data segments custom wit uses wat wat_items compared long_names mutated shuffled)a
 
-  @others [Texts, Values, Functions, Composed, Sources, Running]
+  @others [Texts, Values, Functions, Composed, Sources, Running, Interfaces, Lifting, Doors]
 
   @doc "All kinds of input."
   def kinds, do: @kinds ++ Enum.flat_map(@others, & &1.kinds())

@@ -51,7 +51,8 @@ defmodule Wasmex.Hostile.Run do
 
   defp start(state) do
     sources =
-      for name <- ~w(texts values functions composed sources running generator feed),
+      for name <-
+            ~w(texts values functions composed sources running interfaces lifting doors generator feed),
           part <- ["-r", "test/hostile/#{name}.ex"],
           do: part
 

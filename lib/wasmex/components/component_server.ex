@@ -17,7 +17,7 @@ defmodule Wasmex.Components.ComponentServer do
   resources and specs.
   """
 
-  alias Wasmex.Components.Bindgen.Names
+  alias Wasmex.Components.Bindgen.{Extent, Names}
 
   @doc false
   defmacro __using__(opts) do
@@ -55,8 +55,12 @@ defmodule Wasmex.Components.ComponentServer do
     ]
   end
 
-  defp root_functions(wit),
-    do: for({:func, name, function} <- world(wit).exports, do: {name, function})
+  defp root_functions(wit) do
+    world = world(wit)
+    exports = for {:func, _, _} = item <- world.exports, do: item
+    :ok = Extent.check!(%{world | imports: [], exports: exports}, false)
+    for {:func, name, function} <- exports, do: {name, function}
+  end
 
   defp value_atoms(wit),
     do:

@@ -9,7 +9,7 @@ defmodule Wasmex.Inspection.Report do
   def text(inspection, file, colours? \\ false) do
     inspection
     |> lines(file)
-    |> Enum.map_join("\n", &(&1 |> Printable.line() |> colour(colours?)))
+    |> Enum.map_join("\n", &(&1 |> Printable.long_line() |> colour(colours?)))
   end
 
   # The first line and the titles of lists.

@@ -30,7 +30,10 @@ defmodule Wasmex.Options.Limits do
         ),
       types: count(30_000, "types"),
       type_members:
-        count(1_000_000, "parameters, results, fields, cases and declarations of all types"),
+        count(
+          1_000_000,
+          "parameters, results, fields, cases and declarations of all types; those of a world that is read, as often as they are used"
+        ),
       type_work:
         count(
           200_000_000,

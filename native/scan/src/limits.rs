@@ -46,7 +46,8 @@ limits! {
     Instances "instances" = 50_000;
     /// Types.
     Types "types" = 30_000;
-    /// Parameters, results, fields, cases and declarations of all types.
+    /// Parameters, results, fields, cases and declarations of all types; those of a world that is read, as often as they
+    /// are used.
     TypeMembers "type_members" = 1_000_000;
     /// Parts of types that are read where components are instantiated, functions lowered or lifted, and items imported or
     /// exported, as often as they are.

@@ -70,6 +70,7 @@ fn load(env: Env, _info: Term) -> bool {
     wasmtime::error::disable_backtrace();
     #[cfg(feature = "wat")]
     core::wat::accept_older_text();
+    vm::panics::quieten_parsers();
     vm::layouts::check(env);
     guest::hosts::register(HOST_MODULES);
     guest::extension::register(&EXTENSIONS);

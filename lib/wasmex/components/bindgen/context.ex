@@ -37,7 +37,7 @@ defmodule Wasmex.Components.Bindgen.Context do
     for side <- [:exports, :imports],
         items = for({:interface, name, _} <- world[side], do: name),
         base = if(side == :imports, do: Names.module(module, "imports"), else: module),
-        shorts = Enum.map(items, &short(&1, side, items)),
+        shorts = shorts(items, side),
         modules = Names.modules(base, shorts),
         {name, short} <- Enum.zip(items, shorts),
         into: %{},
@@ -45,15 +45,22 @@ defmodule Wasmex.Components.Bindgen.Context do
   end
 
   # The package and the version are added only if needed to distinguish it from others, and from the imports.
-  defp short(name, side, others) do
-    forms = [&last/1, &unversioned/1, & &1]
-    alone? = fn form -> Enum.count(others, &(camel(form.(&1)) == camel(form.(name)))) == 1 end
-    free? = fn form -> side == :imports or camel(form.(name)) != "Imports" end
+  defp shorts(names, side) do
+    forms =
+      for form <- [&last/1, &unversioned/1, & &1],
+          do: {form, Enum.frequencies_by(names, &camel(form.(&1)))}
+
+    Enum.map(names, &short(&1, side, forms))
+  end
+
+  defp short(name, side, forms) do
+    alone? = fn {form, counts} -> counts[camel(form.(name))] == 1 end
+    free? = fn {form, _} -> side == :imports or camel(form.(name)) != "Imports" end
     whole = if side == :exports and camel(name) == "Imports", do: name <> "-interface", else: name
 
     case Enum.find(forms, &(alone?.(&1) and free?.(&1))) do
       nil -> whole
-      form -> form.(name)
+      {form, _counts} -> form.(name)
     end
   end
 

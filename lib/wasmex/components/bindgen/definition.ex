@@ -4,11 +4,12 @@ defmodule Wasmex.Components.Bindgen.Definition do
 
   import Wasmex.Components.Bindgen.Context, only: [root_types: 1]
 
-  alias Wasmex.Components.Bindgen.{Behaviours, Context, Functions, Names, Types}
+  alias Wasmex.Components.Bindgen.{Behaviours, Context, Extent, Functions, Names, Types}
   alias Wasmex.WIT
 
   @spec module(map(), map(), module()) :: Macro.t()
   def module(world, opts, module) do
+    :ok = Extent.check!(world, opts[:structs])
     context = Context.new(world, module, opts[:structs])
 
     names = for name <- WIT.value_names(world), into: %{}, do: {name, Names.atom(name)}
@@ -59,6 +60,9 @@ defmodule Wasmex.Components.Bindgen.Definition do
 
       @doc false
       def __imports__, do: unquote(Macro.escape(Behaviours.imported(context)))
+
+      @doc false
+      def __structs__, do: unquote(Macro.escape(Functions.structs(context)))
 
       @doc false
       def __precompiled__, do: unquote(Macro.escape(opts.precompiled))

@@ -131,11 +131,18 @@ defmodule Wasmex.Components.Bindgen.Functions do
     if params == "", do: text, else: text <> "\n\nParameters: #{params}."
   end
 
-  # The types needed to convert a result to structs; nil if there are none.
+  # What is needed to convert a result to structs: its type, and those of all names; nil if there are none.
   defp structs_of(nil, _context), do: nil
   defp structs_of(_type, %{structs?: false}), do: nil
 
-  defp structs_of(type, context) do
+  defp structs_of(type, context),
+    do: quote(do: {unquote(Macro.escape(atoms(type))), unquote(context.module).__structs__()})
+
+  @doc "The named types of a world, with the modules of those that are structs: the table for `Structs.to/2`."
+  @spec structs(Wasmex.Components.Bindgen.Context.t()) :: map()
+  def structs(%{structs?: false}), do: %{}
+
+  def structs(context) do
     table =
       for {:interface, interface, %{types: types}} <-
             context.world.exports ++ context.world.imports,
@@ -153,7 +160,7 @@ defmodule Wasmex.Components.Bindgen.Functions do
           into: %{},
           do: {{nil, name}, {nil, atoms(type)}}
 
-    Macro.escape({atoms(type), Map.merge(table, roots)})
+    Map.merge(table, roots)
   end
 
   # Names of fields and cases as atoms, as in results.

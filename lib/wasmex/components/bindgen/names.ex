@@ -54,14 +54,27 @@ defmodule Wasmex.Components.Bindgen.Names do
   @doc "The modules for WIT names in `base`. Names that result in the same module, such as `a-b` and `AB`, get a number."
   @spec modules(module(), [String.t()]) :: %{String.t() => module()}
   def modules(base, names) do
-    {modules, _counts} =
-      Enum.map_reduce(names, %{}, fn name, counts ->
-        count = Map.get(counts, camel(name), 0) + 1
-        suffix = if count == 1, do: "", else: "-#{count}"
-        {{name, module(base, name <> suffix)}, Map.put(counts, camel(name), count)}
+    {modules, _numbers} =
+      Enum.map_reduce(names, %{}, fn name, numbers ->
+        {spelled, numbers} = numbered(name, camel(name), numbers)
+        {{name, module(base, spelled)}, numbers}
       end)
 
     Map.new(modules)
+  end
+
+  # `numbers` has the number of each module so far, and the last number that was added to its name. `AB2` may be taken, too.
+  defp numbered(name, camel, numbers) when not is_map_key(numbers, camel),
+    do: {name, Map.put(numbers, camel, 1)}
+
+  defp numbered(name, camel, numbers) do
+    number = numbers[camel] + 1
+    numbers = Map.put(numbers, camel, number)
+    other = "#{name}-#{number}"
+
+    if is_map_key(numbers, camel(other)),
+      do: numbered(name, camel, numbers),
+      else: {other, Map.put(numbers, camel(other), 1)}
   end
 
   @doc "A name in the spelling of modules."

@@ -23,3 +23,4 @@ pub mod types;
 pub mod wasi;
 mod wave;
 pub mod wit;
+mod wit_extent;

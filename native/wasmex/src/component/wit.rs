@@ -1,5 +1,6 @@
 //! Reads WIT worlds, from text or from a component, as terms for `Wasmex.WIT`.
 
+use crate::component::wit_extent;
 use crate::core::door;
 use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
@@ -29,13 +30,15 @@ fn wit_world<'a>(
     let resolved = source
         .check(&limits)
         .and_then(|()| door::on_deep_stack(read));
-    Ok(match resolved.and_then(|resolved| resolved) {
+    let resolved = resolved.and_then(|resolved| resolved);
+    Ok(match resolved.and_then(|resolved| bounded(resolved, &limits)) {
         Ok((resolve, world)) => {
             let describer = Describer {
                 env,
                 resolve: &resolve,
                 types: RefCell::default(),
                 owners: RefCell::default(),
+                interfaces: RefCell::default(),
             };
             (atoms::ok(), describer.world(world)).encode(env)
         }
@@ -131,6 +134,21 @@ fn check_component(bytes: &[u8], limits: &Limits) -> Result<()> {
     door::binary(bytes, limits)
 }
 
+/// Refuses a world that is too large once it is described.
+fn bounded(resolved: (Resolve, WorldId), limits: &Limits) -> Result<(Resolve, WorldId)> {
+    let value = wit_extent::parts(&resolved.0, resolved.1);
+    let (limit, most) = (Limit::TypeMembers, limits.get(Limit::TypeMembers));
+    match value <= most {
+        true => Ok(resolved),
+        false => Err(Error::from(Refusal::Exceeded {
+            limit,
+            value,
+            most,
+            offset: 0,
+        })),
+    }
+}
+
 fn resolve(source: &Source, world: Option<&str>) -> Result<(Resolve, WorldId)> {
     let resolved = match source {
         Source::Text { label, text } => packages(world, |resolve| {
@@ -176,12 +194,14 @@ fn component(bytes: &[u8]) -> Resolved {
     }
 }
 
-/// A type may be used a million times, and its names may be long, so each is written once.
+/// A type may be used a million times, and its names may be long, so each is written once; an interface, too, may be
+/// imported under many names.
 struct Describer<'a, 'r> {
     env: Env<'a>,
     resolve: &'r Resolve,
     types: RefCell<HashMap<TypeId, Term<'a>>>,
     owners: RefCell<HashMap<InterfaceId, Term<'a>>>,
+    interfaces: RefCell<HashMap<InterfaceId, Term<'a>>>,
 }
 
 impl<'a> Describer<'a, '_> {
@@ -228,6 +248,11 @@ impl<'a> Describer<'a, '_> {
     }
 
     fn interface(&self, id: InterfaceId) -> Term<'a> {
+        let describe = || self.new_interface(id);
+        *self.interfaces.borrow_mut().entry(id).or_insert_with(describe)
+    }
+
+    fn new_interface(&self, id: InterfaceId) -> Term<'a> {
         let interface = &self.resolve.interfaces[id];
         let types: Vec<Term> = interface
             .types

@@ -5,6 +5,7 @@ use crate::vm::atoms;
 use crate::vm::error::{Error, Result};
 use crate::vm::host_error::{Details, HostError};
 use crate::vm::options::Options;
+use crate::vm::panics::PARSER;
 use crate::vm::resource::ResourceArc;
 use rustler::{Atom, Encoder, Env, NifResult, Term};
 use scan::{Limit, Limits, Refusal, Wit};
@@ -99,7 +100,7 @@ pub fn wit(text: &[u8], files: &mut Wit) -> Result<()> {
 /// Runs recursive code on a thread with a large stack, while this one waits.
 pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     thread::scope(|scope| {
-        let builder = thread::Builder::new().name("wasmex-parse".into());
+        let builder = thread::Builder::new().name(PARSER.into());
         let thread = builder.stack_size(STACK).spawn_scoped(scope, work);
         let joined = thread.map(|thread| thread.join()).map_err(|error| {
             let text = format!("the operating system refused a thread for parsing: {error}");

@@ -11,7 +11,7 @@ use crate::vm::error::{Error, Result};
 use crate::vm::host_error::host_error;
 use rustler::{NifResult, Term};
 use std::sync::Arc;
-use wasmtime::{Engine, InstancePre, Linker, Module, StoreContextMut};
+use wasmtime::{Engine, ImportType, InstancePre, Linker, Module, StoreContextMut};
 
 /// The declarations from Elixir: the functions, and the import each one defines.
 pub struct Wanted {
@@ -89,6 +89,10 @@ host_error! {
     }
 }
 
+fn names(import: &ImportType) -> (String, String) {
+    (import.module().to_string(), import.name().to_string())
+}
+
 /// Resolves the imports of a module. The error names all that are missing.
 pub fn prepare(
     linker: &Linker<StoreData>,
@@ -99,22 +103,15 @@ pub fn prepare(
     let mut missing = module
         .imports()
         .filter(|import| linker.get_by_import(&mut *cx, import).is_none())
-        .map(|import| {
-            (
-                import.module().to_string(),
-                import.name().to_string(),
-                types::describe(&import.ty()),
-            )
-        });
-    if let Some((namespace, name, expected)) = missing.next() {
-        let first = (namespace.clone(), name.clone());
-        let rest = missing.map(|(namespace, name, _)| (namespace, name));
-        let names = std::iter::once(first).chain(rest).collect();
+        .peekable();
+    if let Some(first) = missing.peek() {
+        let (namespace, name) = names(first);
+        let expected = types::describe(&first.ty());
         return Err(MissingImport {
             namespace,
             name,
             expected,
-            names,
+            names: missing.map(|import| names(&import)).collect(),
             linked,
         }
         .into());

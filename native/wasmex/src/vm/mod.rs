@@ -29,6 +29,7 @@ pub mod mappings;
 pub mod misuse;
 pub mod names;
 pub mod options;
+pub mod panics;
 pub mod owner;
 pub mod pause;
 pub mod pid;

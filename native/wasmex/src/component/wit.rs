@@ -31,19 +31,21 @@ fn wit_world<'a>(
         .check(&limits)
         .and_then(|()| door::on_deep_stack(read));
     let resolved = resolved.and_then(|resolved| resolved);
-    Ok(match resolved.and_then(|resolved| bounded(resolved, &limits)) {
-        Ok((resolve, world)) => {
-            let describer = Describer {
-                env,
-                resolve: &resolve,
-                types: RefCell::default(),
-                owners: RefCell::default(),
-                interfaces: RefCell::default(),
-            };
-            (atoms::ok(), describer.world(world)).encode(env)
-        }
-        Err(error) => error.to_term(env),
-    })
+    Ok(
+        match resolved.and_then(|resolved| bounded(resolved, &limits)) {
+            Ok((resolve, world)) => {
+                let describer = Describer {
+                    env,
+                    resolve: &resolve,
+                    types: RefCell::default(),
+                    owners: RefCell::default(),
+                    interfaces: RefCell::default(),
+                };
+                (atoms::ok(), describer.world(world)).encode(env)
+            }
+            Err(error) => error.to_term(env),
+        },
+    )
 }
 
 type Resolved = std::result::Result<(Resolve, WorldId), String>;
@@ -249,7 +251,11 @@ impl<'a> Describer<'a, '_> {
 
     fn interface(&self, id: InterfaceId) -> Term<'a> {
         let describe = || self.new_interface(id);
-        *self.interfaces.borrow_mut().entry(id).or_insert_with(describe)
+        *self
+            .interfaces
+            .borrow_mut()
+            .entry(id)
+            .or_insert_with(describe)
     }
 
     fn new_interface(&self, id: InterfaceId) -> Term<'a> {

@@ -3,9 +3,7 @@
 //! In a component a nameless type may have a million parts, and any number of functions may use it.
 
 use std::collections::HashMap;
-use wit_parser::{
-    Function, InterfaceId, Resolve, Type, TypeDefKind, TypeId, WorldId, WorldItem,
-};
+use wit_parser::{Function, InterfaceId, Resolve, Type, TypeDefKind, TypeId, WorldId, WorldItem};
 
 /// Bytes of a name that count as one part.
 const NAME: usize = 64;
@@ -43,9 +41,8 @@ impl Parts<'_> {
         }
         let interface = &self.resolve.interfaces[id];
         let types = interface.types.iter();
-        let types = sum(types.map(|(text, id)| {
-            name(text).saturating_add(self.kind(&self.resolve.types[*id].kind))
-        }));
+        let types = sum(types
+            .map(|(text, id)| name(text).saturating_add(self.kind(&self.resolve.types[*id].kind))));
         let functions = interface.functions.values();
         let functions = sum(functions.map(|function| self.function(function)));
         let parts = types.saturating_add(functions);

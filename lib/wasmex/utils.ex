@@ -68,10 +68,34 @@ defmodule Wasmex.Utils do
   def server!(other),
     do: Wasmex.Options.misuse!("a process or its name", other)
 
+  # Bytes that are checked at a time.
+  @piece 256 * 1024
+
   @doc false
   # `String.valid?/1` checks each byte in Elixir before 1.17; this does so in C.
   @spec utf8?(binary()) :: boolean()
-  def utf8?(bytes), do: is_binary(:unicode.characters_to_binary(bytes))
+  def utf8?(bytes) when byte_size(bytes) <= @piece,
+    do: is_binary(:unicode.characters_to_binary(bytes))
+
+  def utf8?(bytes), do: utf8?(bytes, 0)
+
+  # That function holds its scheduler until it is done.
+  defp utf8?(bytes, at) do
+    size = min(@piece, byte_size(bytes) - at)
+    last? = at + size == byte_size(bytes)
+
+    case :unicode.characters_to_binary(binary_part(bytes, at, size)) do
+      valid when is_binary(valid) ->
+        last? or (:erlang.yield() and utf8?(bytes, at + size))
+
+      # A character that the end of the piece cuts off.
+      {:incomplete, _valid, rest} when not last? ->
+        :erlang.yield() and utf8?(bytes, at + size - byte_size(rest))
+
+      _invalid ->
+        false
+    end
+  end
 
   @doc false
   # Valid as an argument or environment variable of a program.

@@ -373,4 +373,17 @@ defmodule Wasmex.OptionsTest do
          ]}
     ]
   end
+
+  test "text is UTF-8, also where a long one is checked in pieces" do
+    piece = 256 * 1024
+
+    for before <- (piece - 4)..(piece + 1), char <- ["é", "€", "😀"] do
+      text = String.duplicate("x", before) <> char <> String.duplicate("y", 2 * piece)
+      assert Wasmex.Utils.utf8?(text)
+      broken = binary_part(text, 0, before + byte_size(char) - 1)
+      refute Wasmex.Utils.utf8?(broken <> "y" <> text)
+      refute Wasmex.Utils.utf8?(broken)
+      refute Wasmex.Utils.utf8?(text <> <<0xFF>>)
+    end
+  end
 end

@@ -12,6 +12,7 @@ defmodule Wasmex.Stress.ListingTest do
   @entries 100_000
 
   setup_all do
+    Wasmex.Engine.default()
     dir = Path.join(System.tmp_dir!(), "wasmex-listing-#{System.unique_integer([:positive])}")
     File.mkdir_p!(dir)
     name = Path.join(dir, "a-name-as-long-as-names-of-files-often-are-")

@@ -13,10 +13,10 @@ defmodule Bench.Compile do
     go = File.read!(@go)
     {many, few} = if quick?, do: {5, 1}, else: {50, 2}
 
-    here = ms(many, small, [])
+    here = ms(many, small, compile: :in_process)
     isolated = ms(many, small, compile: :isolated)
     again = ms(many, small, compile: :isolated, compile_reuse: __MODULE__)
-    large = ms(few, go, [])
+    large = ms(few, go, compile: :in_process)
     large_isolated = ms(few, go, compile: :isolated)
 
     [

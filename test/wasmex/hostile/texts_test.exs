@@ -169,7 +169,7 @@ defmodule Wasmex.Hostile.TextsTest do
       manifest = ~s|{"wasm": [{"path": #{inspect(path)}}]}|
       {:ok, manifest} = Plugin.Manifest.from_json(manifest)
       assert {:error, %Error{} = error} = Plugin.new(manifest, [])
-      assert Exception.message(error) =~ to_string(:file.format_error(posix))
+      assert Exception.message(error) =~ Wasmex.Bytes.format_error(posix)
       assert {:error, ^posix} = Wasmex.Bytes.read(path)
       assert {:error, %Error{reason: :file}} = Wasmex.HTTP.load(path)
     end

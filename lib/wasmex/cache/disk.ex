@@ -199,15 +199,20 @@ defmodule Wasmex.Cache.Disk do
   defp above([], [_directory | found], _at, _links), do: {:ok, Enum.uniq(found)}
   defp above([], [], _at, _links), do: {:ok, []}
 
+  # Not `Path.expand/2`: the parent of a link is that of what it leads to, and `~` is a name.
+  defp above(["/" | parts], found, _at, links), do: above(parts, ["/" | found], "/", links)
+
+  defp above(["." | parts], found, at, links), do: above(parts, found, at, links)
+
+  defp above([".." | parts], found, at, links),
+    do: above([Path.dirname(at) | parts], found, "/", links)
+
   defp above([part | parts], found, at, links) do
     path = Path.join(at, part)
 
     case File.read_link(path) do
       {:ok, target} ->
-        with :ok <- own_link(path) do
-          [root | rest] = target |> Path.expand(at) |> Path.split()
-          above(rest ++ parts, [root | found], root, links - 1)
-        end
+        with :ok <- own_link(path), do: above(Path.split(target) ++ parts, found, at, links - 1)
 
       _not_a_link ->
         above(parts, [path | found], path, links)

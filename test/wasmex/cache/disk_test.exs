@@ -140,6 +140,24 @@ defmodule Wasmex.Cache.DiskTest do
     assert {:error, %Error{reason: :cache}} = Disk.check(Path.join(loop, "inner"))
   end
 
+  test "a link leads where the system says", %{dir: dir} do
+    [near, far] = for name <- ~w(near far), do: Path.join(dir, name)
+    for made <- ~w(near/target far/deep/inner far/target), do: File.mkdir_p!(Path.join(dir, made))
+    # `hop/..` is where `hop` leads to, and up.
+    File.ln_s!("../far/deep", Path.join(near, "hop"))
+    up = Path.join(near, "up")
+    File.ln_s!("./hop/../target", up)
+    # In a link, `~` is a name like others.
+    File.ln_s!("hop", Path.join(near, "~"))
+    tilde = Path.join(near, "tilde")
+    File.ln_s!("~/inner", tilde)
+    for link <- [up, tilde], do: assert(Disk.check(link) == :ok)
+    File.chmod!(far, 0o777)
+
+    for link <- [up, tilde],
+        do: assert({:error, %Error{reason: :cache, details: %{path: ^far}}} = Disk.check(link))
+  end
+
   test "a directory that can't be made is an error", %{dir: dir} do
     File.mkdir_p!(dir)
     File.write!(Path.join(dir, "file"), "")

@@ -4,7 +4,7 @@ defmodule Wasmex.Call.NestedTest do
 
   import Wasmex.Guest, only: [instance: 3]
 
-  alias Wasmex.{Instance, Store}
+  alias Wasmex.{Instance, Plugin, Store}
 
   @deepest 12
 
@@ -55,6 +55,40 @@ defmodule Wasmex.Call.NestedTest do
         Process.put(:round, round)
         assert {:ok, [got]} = Instance.call(instance, "f", [@deepest, term(@deepest, round)])
         assert got == term(0, round)
+      end
+    end)
+  end
+
+  @plugin """
+  (module
+    (import "extism:host/user" "again" (func $again (param i64) (result i64)))
+    (import "extism:host/env" "input_offset" (func $input (result i64)))
+    (import "extism:host/env" "length" (func $length (param i64) (result i64)))
+    (import "extism:host/env" "output_set" (func $output (param i64 i64)))
+    (func (export "ask") (result i32)
+      (local $got i64)
+      (local.set $got (call $again (call $input)))
+      (call $output (local.get $got) (call $length (local.get $got)))
+      (i32.const 0)))
+  """
+
+  test "of a plug-in take their input from it, too" do
+    again = fn
+      _context, "0" ->
+        "end"
+
+      context, depth ->
+        less = Integer.to_string(String.to_integer(depth) - 1)
+        depth <> "," <> Plugin.call!(context.plugin, "ask", less)
+    end
+
+    functions = %{"extism:host/user" => %{"again" => {:fn, [:bytes], [:bytes], again}}}
+    {:ok, plugin} = Plugin.new({:bytes, @plugin}, functions: functions)
+    counted = Enum.join(@deepest..1//-1, ",") <> ",end"
+
+    while_collected(fn ->
+      for _ <- 1..3 do
+        assert Plugin.call(plugin, "ask", Integer.to_string(@deepest)) == {:ok, counted}
       end
     end)
   end

@@ -45,7 +45,7 @@ defmodule Wasmex.Component do
   gets an underscore (`drop_`); a type with the name of an Elixir type gets `_t` (`node_t`). Interfaces with
   the same name also get the name of their package.
 
-  A world with more than some 3,000 functions or 1,000 interfaces and resources is refused, since the Elixir compiler would take
+  A world with more than some 2,000 functions or 1,000 interfaces and resources is refused, since the Elixir compiler would take
   minutes and gigabytes for its modules. `Wasmex.Components` calls the functions of any component by name.
 
   Names in values are atoms in snake case (`%{first_name: "Ada"}`, `:deep_blue`). They are created when the

@@ -291,6 +291,15 @@ defmodule Wasmex.Hostile.Feed do
     end
   end
 
+  def feed({:snapped, bytes}, _) do
+    opts = [timeout: @time, max_memory: 500_000_000, init: Enum.random([nil, "f"])]
+
+    with {:error, error} <- Wasmex.Snapshot.take({:bytes, bytes}, opts) do
+      message(error)
+      if match?(%Error{reason: :compile_crash}, error), do: raise(Exception.message(error))
+    end
+  end
+
   # As mix wasmex.inspect does.
   def feed({:shown, bytes}, _) do
     with {:ok, inspection} <- Inspection.from_bytes(bytes) do

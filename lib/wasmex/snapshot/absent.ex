@@ -4,6 +4,10 @@ defmodule Wasmex.Snapshot.Absent do
 
   @most 64
 
+  @doc "The most parameters of such a function."
+  @spec most() :: pos_integer()
+  def most, do: @most
+
   @doc "A function with this number of parameters and a context."
   @spec function(0..64, String.t()) :: fun()
   for count <- 0..@most do

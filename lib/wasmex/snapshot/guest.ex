@@ -80,7 +80,8 @@ defmodule Wasmex.Snapshot.Guest do
     end
   end
 
-  # Missing imports are defined, and fail when called: they may exist at run time, but must not be needed now.
+  # Missing imports that a function of Elixir could be are defined, and fail when called: they may exist at run time, but
+  # must not be needed now.
   defp imports(module, provided) do
     provided =
       Map.new(provided, fn {namespace, items} ->
@@ -92,12 +93,24 @@ defmodule Wasmex.Snapshot.Guest do
           namespace != "wasi_snapshot_preview1",
           {name, {:fn, params, results}} <- items,
           not is_map_key(Map.get(provided, namespace, %{}), name),
+          params = Enum.map(params, &declared/1),
+          results = Enum.map(results, &declared/1),
+          # Others are reported as missing.
+          nil not in params and nil not in results and length(params) <= Absent.most(),
           do: {namespace, name, {:fn, params, results, absent(namespace, name, length(params))}}
 
     Enum.reduce(missing, provided, fn {namespace, name, function}, imports ->
       Map.update(imports, namespace, %{name => function}, &Map.put(&1, name, function))
     end)
   end
+
+  # The types of `Wasmex.Module.imports/1` as those of functions; nil for references to types of the module's own.
+  @references for type <- ~w(extern func any eq i31 struct array exn),
+                  into: %{},
+                  do: {"(ref null #{type})", :"#{type}ref"}
+
+  defp declared({:reference, text}), do: @references[text]
+  defp declared(type), do: type
 
   # A function of a context and this number of arguments.
   defp absent(namespace, name, count) do

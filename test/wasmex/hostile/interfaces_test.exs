@@ -73,6 +73,16 @@ defmodule Wasmex.Hostile.InterfacesTest do
     end
   end
 
+  test "docs are texts, whatever they contain", %{tmp_dir: dir} do
+    docs = ~S(/// """ #{raise "run"} \ " ~s{ #{exit(:run)})
+
+    wit =
+      "package a:b;\n#{docs}\ninterface i {\n#{docs}\nf: func();\n#{docs}\nrecord r {\n#{docs}\nx: u8 } }\n" <>
+        "#{docs}\nworld w { export i; import j: interface {\n#{docs}\ng: func(); } }"
+
+    assert length(generate(dir, wit)) == 4
+  end
+
   test "names of modules that are numbered do not meet one another", %{tmp_dir: dir} do
     names = ~w(AB a-b2 a-b A-b A-B)
     interfaces = Enum.map_join(names, "\n", &"interface %#{&1} { f: func(); }")
@@ -89,6 +99,19 @@ defmodule Wasmex.Hostile.InterfacesTest do
     root = Enum.min_by(modules, &byte_size(Atom.to_string(&1)))
     assert %{{"a:b/i", "r"} => {record, {:record, [{:x, :u8, nil}]}}} = root.__structs__()
     assert record in modules
+  end
+
+  # They raised.
+  test "imports of any type are no obstacle to a snapshot, or are missing" do
+    take = &Wasmex.Snapshot.take({:bytes, "(module #{&1} (memory (export \"m\") 1))"})
+    import = &"(import \"a\" \"f\" (func (param #{&1}) (result #{&1})))"
+    all = "externref funcref anyref eqref i31ref structref arrayref exnref i32 v128"
+    assert {:ok, _} = take.(import.(all))
+
+    for types <- [String.duplicate("i32 ", 65), "(ref extern)", "(ref null $t)", "nullref"] do
+      assert {:error, %Error{reason: :missing_import}} =
+               take.("(type $t (struct))" <> import.(types))
+    end
   end
 
   test "lines of a report are cut" do

@@ -5,9 +5,10 @@ defmodule Wasmex.Components.Bindgen.Extent do
 
   alias Wasmex.Components.Bindgen.Names
 
-  # Measured on Elixir 1.14: 1,000 functions take about as much as 300 modules or 10,000 types and fields, and 300 MB.
+  # Measured on Elixir 1.14: 1,000 functions take about as much as 300 modules, 2,000 types or 10,000 fields, and 300 MB.
   @module 30
   @function 10
+  @type_definition 5
   @most 30_000
 
   # Generated functions have two more.
@@ -24,8 +25,8 @@ defmodule Wasmex.Components.Bindgen.Extent do
     if exports + imports > @most do
       Names.fail(
         "the world #{world.name} is too large to generate modules from it: #{exports + imports} of at most #{@most}, " <>
-          "where a function counts as #{@function}, an interface, a resource or a struct as #{@module}, and each part of " <>
-          "a type as 1; call it by the names of its functions instead, see Wasmex.Components"
+          "where a function counts as #{@function}, an interface, a resource or a struct as #{@module}, a type as " <>
+          "#{@type_definition}, and each part of it as 1; call it by the names of its functions instead, see Wasmex.Components"
       )
     end
 
@@ -36,7 +37,7 @@ defmodule Wasmex.Components.Bindgen.Extent do
   defp wasi?(_item), do: false
 
   defp item({:func, _name, function}, _structs?), do: function(function)
-  defp item({:type, _name, %{type: type}}, _structs?), do: parts(type)
+  defp item({:type, _name, %{type: type}}, _structs?), do: @type_definition + parts(type)
 
   defp item({:interface, _name, interface}, structs?) do
     types = for {_name, %{type: type}} <- interface.types, do: parts(type) + own(type, structs?)
@@ -45,7 +46,7 @@ defmodule Wasmex.Components.Bindgen.Extent do
 
   defp own(:resource, _structs?), do: @module
   defp own({:record, _fields}, true), do: @module
-  defp own(_type, _structs?), do: 0
+  defp own(_type, _structs?), do: @type_definition
 
   defp function(%{params: params} = function) do
     if length(params) > @params,

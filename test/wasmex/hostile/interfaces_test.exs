@@ -74,7 +74,7 @@ defmodule Wasmex.Hostile.InterfacesTest do
   end
 
   test "docs are texts, whatever they contain", %{tmp_dir: dir} do
-    docs = ~S(/// """ #{raise "run"} \ " ~s{ #{exit(:run)})
+    docs = ~S'/// """ #{raise "run"} \ " ~s{ #{exit(:run)}'
 
     wit =
       "package a:b;\n#{docs}\ninterface i {\n#{docs}\nf: func();\n#{docs}\nrecord r {\n#{docs}\nx: u8 } }\n" <>

@@ -57,7 +57,7 @@ defmodule Wasmex.Plug do
 
   @compile {:no_warn_undefined, [Plug.Conn, Bandit.HTTP2.Errors.StreamError]}
 
-  alias Wasmex.HTTP.{Request, Service, Versions}
+  alias Wasmex.HTTP.{Gate, Request, Service, Versions}
   alias Wasmex.Quantity
 
   @type options :: %{name: term(), unknown: :auto | :pass | :not_found}
@@ -203,8 +203,10 @@ defmodule Wasmex.Plug do
         {:error, :timeout}
 
       left ->
-        patience = min(@read[:read_timeout], left)
-        Plug.Conn.read_body(current(conn), [{:read_timeout, patience} | @read])
+        Gate.wait(fn patient? ->
+          patience = min(if(patient?, do: @read[:read_timeout], else: @hurry), left)
+          Plug.Conn.read_body(current(conn), [{:read_timeout, patience} | @read])
+        end)
     end
   end
 

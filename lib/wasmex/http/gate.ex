@@ -1,7 +1,8 @@
 defmodule Wasmex.HTTP.Gate do
   @moduledoc false
   # Limits the number of concurrent requests. Further requests wait for at most a second, up to a maximum; others are
-  # rejected. A request gives up its place while it writes to its client (`Wasmex.HTTP.Gate.Writers`).
+  # rejected. A request gives up its place while it waits for its client: for bytes of its body, or until what it writes is
+  # taken (`Wasmex.HTTP.Gate.Writers`).
   #
   # Running requests have a row in a table, so entering needs no other process while there is room: on a busy machine,
   # waiting for another process takes a full round of the run queue. This process keeps the queue of waiting requests, and
@@ -14,6 +15,7 @@ defmodule Wasmex.HTTP.Gate do
   # The maximum waiting time in ms.
   @patience 1_000
   @watched :"$wasmex_http_gate"
+  @request :"$wasmex_http_request"
 
   defstruct [:name, :table, :writers, :most]
 
@@ -99,9 +101,35 @@ defmodule Wasmex.HTTP.Gate do
     Writers.back(writers)
   end
 
+  @doc "While this process handles a request of this address, `wait/1` gives up its place, until it leaves the gate."
+  @spec may_wait(t(), String.t()) :: :ok
+  def may_wait(%__MODULE__{} = gate, address) do
+    Process.put(@request, {gate, address})
+    :ok
+  end
+
+  @doc """
+  Runs the function, which waits for bytes of the client, without this process's place. Its argument is false if too many
+  guests already wait for their clients; then the place is kept, and the wait must be short.
+  """
+  @spec wait((boolean() -> result)) :: result when result: term()
+  def wait(fun) do
+    with {gate, address} <- Process.get(@request),
+         :out <- step_out(gate, address) do
+      result = fun.(true)
+      step_in(gate)
+      result
+    else
+      # Outside of a gate.
+      nil -> fun.(true)
+      :kept -> fun.(false)
+    end
+  end
+
   @doc "Leaves the gate, in any state after `enter/1`."
   @spec leave(t()) :: :ok
   def leave(%__MODULE__{writers: writers} = gate) do
+    Process.delete(@request)
     Writers.remove(writers, self())
     give_back(gate)
   end

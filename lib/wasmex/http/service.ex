@@ -249,6 +249,7 @@ defmodule Wasmex.HTTP.Service do
     case Gate.enter(service.gate) do
       :ok ->
         try do
+          Gate.may_wait(service.gate, request.remote_addr)
           reply = outside(service.gate, request.remote_addr, reply)
           closed = if function.resident, do: message(closed), else: closed
           {response, state} = exchange(function).run(function, request, reply, state, closed)

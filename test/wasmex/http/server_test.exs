@@ -394,6 +394,33 @@ defmodule Wasmex.HTTP.ServerTest do
     wait_until(fn -> match?({200, _, "hello"}, Client.get(port, "/hello")) end)
   end
 
+  test "clients that do not go on with a body keep nobody out", %{dir: dir} do
+    File.cp!("test/guests/component_http/component_http.wasm", Path.join(dir, "c.wasm"))
+    {_, port} = start(dir, concurrency: 2)
+    head = "POST /c/echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 6\r\n\r\n"
+
+    begin = fn ->
+      socket = Client.connect(port)
+      :ok = :gen_tcp.send(socket, head <> "abc")
+      socket
+    end
+
+    # As many as there are places.
+    sockets = for _ <- 1..2, do: begin.()
+    for _ <- 1..3, do: assert({200, _, "hello"} = Client.get(port, "/hello"))
+
+    # They may go on in their own time, and hold their places from then on.
+    for socket <- sockets do
+      :ok = :gen_tcp.send(socket, "def")
+      assert Client.read(socket) =~ ~r/\AHTTP\/1.1 200 .*abcdef\z/s
+    end
+
+    # Those of one address that are too many have a short time.
+    sockets = for _ <- 1..6, do: begin.()
+    wait_until(fn -> match?({200, _, "hello"}, Client.get(port, "/hello")) end)
+    for socket <- sockets, do: :gen_tcp.close(socket)
+  end
+
   test "a client that goes away stops the guest", %{dir: dir, put: put} do
     put.("spin.wat", Answers.spins())
     put.("flood.wat", Answers.floods())

@@ -1,6 +1,7 @@
 defmodule Wasmex.HTTP.Gate.Writers do
   @moduledoc false
-  # Requests that are writing to their client. They occupy no place at the gate, so that slow clients do not block others.
+  # Requests that wait for their client, to write or to read. They occupy no place at the gate, so that slow clients do not
+  # block others.
   # Their guests still hold memory, so their number is limited to four per place, and for one address to the number of
   # places.
   #

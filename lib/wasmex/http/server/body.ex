@@ -5,12 +5,14 @@ defmodule Wasmex.HTTP.Server.Body do
   #
   # A failure is the last element of the stream, see `Wasmex.HTTP.Request.body_error/1`.
 
-  alias Wasmex.HTTP.Request
+  alias Wasmex.HTTP.{Gate, Request}
   alias Wasmex.HTTP.Server.{Chunked, Wire}
 
   @key :"$wasmex_http_body"
   # The maximum time without a byte, in ms.
   @patience 10_000
+  # The same if other requests need the place.
+  @hurry 250
 
   @enforce_keys [:wire, :left]
   defstruct wire: nil,
@@ -42,7 +44,7 @@ defmodule Wasmex.HTTP.Server.Body do
   end
 
   @doc """
-  The stream, of at most `most` bytes (413 if longer) and at most `time` ms in total, because the request occupies a place
+  The stream, of at most `most` bytes (413 if longer) and at most `time` ms in total, because the request's guest holds memory
   while it reads.
   """
   @spec stream(non_neg_integer() | :infinity, timeout()) :: Enumerable.t()
@@ -107,9 +109,13 @@ defmodule Wasmex.HTTP.Server.Body do
   end
 
   defp more(%{wire: wire, deadline: deadline} = body) do
-    patience = System.monotonic_time(:millisecond) + @patience
+    received =
+      Gate.wait(fn patient? ->
+        patience = System.monotonic_time(:millisecond) + if(patient?, do: @patience, else: @hurry)
+        Wire.recv(%{wire | deadline: min(patience, deadline)})
+      end)
 
-    case Wire.recv(%{wire | deadline: min(patience, deadline)}) do
+    case received do
       {:ok, wire} -> read(%{body | wire: wire})
       {:error, :timeout} -> {:error, 408}
       {:error, _closed} -> {:error, 400}

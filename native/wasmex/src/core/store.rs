@@ -34,7 +34,7 @@ fn store_new<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> NifResult<Term<'a>> {
         fast_nif::or_nil(limits)?,
         fast_nif::or_nil::<Options>(wasi)?,
     );
-    if wasi.as_ref().is_some_and(Options::are_large) && dirty::is_normal() {
+    if dirty::is_normal() && wasi.as_ref().is_some_and(WasiSpec::is_slow) {
         return Ok(dirty::again(env, c"store_new", &args));
     }
     Ok(made(env, new(engine.decode()?, limits, wasi, extensions)))

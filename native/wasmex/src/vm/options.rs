@@ -55,9 +55,10 @@ impl<'a> Options<'a> {
             .map_or_else(|| Ok(T::default()), |value| decode(name, value))
     }
 
-    /// Whether they take long to copy. Shared ones do not: they are the defaults.
-    pub fn are_large(&self) -> bool {
-        !self.shared && !weight::is_light(self.map)
+    /// Whether one of these takes long to copy. Shared options do not: they are the defaults.
+    pub fn is_large(&self, names: &[&'static str]) -> bool {
+        let is_large = |name| self.find(name).is_some_and(|term| !weight::is_light(term));
+        !self.shared && names.iter().any(|name| is_large(name))
     }
 
     /// Keeps the options for reading in another environment.

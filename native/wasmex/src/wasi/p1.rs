@@ -1,6 +1,7 @@
 //! WASI preview 1. A store grants its guests only what its options name.
 
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::options::{Options, SavedOptions};
 use crate::vm::terms;
 use crate::wasi::budget::Budget;
@@ -79,7 +80,8 @@ impl WasiSpec {
             most_buffered: usize::try_from(most_buffered).unwrap_or(usize::MAX),
             // The mutex only makes them `Sync`.
             options: Mutex::new(options.save()),
-            is_large: options.are_large(),
+            // Otherwise it would have been moved to a dirty scheduler.
+            is_large: !dirty::is_normal() && WasiSpec::is_slow(options),
             has_preopens: !options.get::<Vec<Term>>("preopen")?.is_empty(),
             has_listeners: options
                 .get_or_default::<Vec<Listen>>("listen")?
@@ -92,6 +94,11 @@ impl WasiSpec {
     /// Whether anything must be opened immediately, so that errors are reported where it was requested, or takes long.
     pub fn is_made_now(&self) -> bool {
         self.has_preopens || self.has_listeners || self.is_large
+    }
+
+    /// Whether these options belong on a dirty scheduler: arguments and environment variables may be many.
+    pub fn is_slow(options: &Options) -> bool {
+        options.is_large(&["args", "env"])
     }
 
     /// Whether the options take long to copy and to free.

@@ -319,6 +319,8 @@ defmodule Wasmex.Hostile.Feed do
     {:ok, instance} = lifted(wat)
     call = fn name -> Components.Instance.call(instance, name, [], timeout: @time) end
     {:ok, handle} = call.("make")
+    {:ok, other} = call.("make")
+    Process.put(:handle, other)
     forget(how, handle, call)
     with {:error, error} <- call.("both"), do: message(error)
     with {:error, error} <- call.("make"), do: message(error)
@@ -352,7 +354,21 @@ defmodule Wasmex.Hostile.Feed do
   defp lifted(wat) do
     {:ok, store} = Components.Store.new(%Wasmex.StoreLimits{memory_size: 200_000_000})
     {:ok, component} = Components.Component.new(store, wat)
-    Components.Instance.new(store, component, %{"up" => {:fn, fn -> nil end}})
+
+    with {:ok, instance} <- Components.Instance.new(store, component, %{"up" => {:fn, &again/0}}) do
+      Process.put(:lifted, instance)
+      {:ok, instance}
+    end
+  end
+
+  # The guest's import calls it again, which no component allows, and drops a resource of it.
+  defp again do
+    if instance = Process.get(:lifted) do
+      {:error, error} = Components.Instance.call(instance, "both", [], timeout: @time)
+      message(error)
+      with %{} = handle <- Process.get(:handle), do: Components.GuestResource.drop(handle, @time)
+      nil
+    end
   end
 
   defp component?(<<_::binary-size(6), 0, _::binary>>), do: false

@@ -20,7 +20,7 @@ defmodule Wasmex.Hostile.Feed do
   # Of guests, and of clients that wait for what may never come.
   @time 500
   # Of the helper that compiles what takes long.
-  @compile [compile_timeout: 10_000]
+  @compiling [compile_timeout: 10_000]
 
   @doc "Makes what all inputs of a kind share; its result goes to `feed/2`."
   def setup do
@@ -84,7 +84,7 @@ defmodule Wasmex.Hostile.Feed do
 
   def feed({:wasm, <<_::binary-size(6), 0, _::binary>> = bytes}, _) do
     inspect_it(bytes)
-    result = Wasmex.run(bytes, [], [timeout: @time, invoke: {"f", [3]}] ++ @compile)
+    result = Wasmex.run(bytes, [], [timeout: @time, invoke: {"f", [3]}] ++ @compiling)
     with {:error, error} <- result, do: Exception.message(error)
   end
 
@@ -92,7 +92,7 @@ defmodule Wasmex.Hostile.Feed do
     inspect_it(bytes)
     WIT.world({:component, bytes})
 
-    with {:ok, component} <- Components.Component.compile(Engine.default(), bytes, @compile) do
+    with {:ok, component} <- Components.Component.compile(Engine.default(), bytes, @compiling) do
       Components.Component.imports(component)
       Components.Component.exports(component)
     end
@@ -389,7 +389,7 @@ defmodule Wasmex.Hostile.Feed do
     inspect_it(bytes)
 
     for engine <- engines do
-      with {:ok, module} <- Module.compile(engine, bytes, @compile),
+      with {:ok, module} <- Module.compile(engine, bytes, @compiling),
            {:ok, store} <- Store.new(nil, engine),
            {:ok, instance} <- Instance.instantiate(store, module, %{}) do
         {:error, %Trap{} = trap} = Instance.call(instance, function, arguments)

@@ -12,10 +12,11 @@ defmodule Wasmex.Artefact do
   @spec artefact?(binary()) :: boolean()
   def artefact?(bytes), do: match?(@magic <> _, bytes)
 
-  @spec pack(reference(), binary(), binary() | nil) :: binary()
+  @doc "wasmtime's artefact with its digest, as parts: it is large, and copying it in one go would hold a scheduler."
+  @spec pack(reference(), binary(), binary() | nil) :: [binary()]
   def pack(engine, artefact, key \\ nil) do
-    body = <<Native.engine_fingerprint(engine)::64, artefact::binary>>
-    @magic <> digest(body, key) <> body
+    body = [<<Native.engine_fingerprint(engine)::64>>, artefact]
+    [@magic, digest(body, key) | body]
   end
 
   @spec unpack(reference(), binary(), binary() | nil) :: {:ok, binary()} | {:error, Error.t()}
@@ -23,7 +24,7 @@ defmodule Wasmex.Artefact do
     <<fingerprint::64, artefact::binary>> = pad(body)
 
     cond do
-      not equal?(digest, digest(body, key), key) ->
+      not equal?(digest, digest([body], key), key) ->
         refuse("the artefact was modified or damaged, or was made with another key")
 
       fingerprint != Native.engine_fingerprint(engine) ->
@@ -58,8 +59,14 @@ defmodule Wasmex.Artefact do
   defp pad(<<_::64, _::binary>> = body), do: body
   defp pad(_short), do: <<0::64>>
 
-  defp digest(body, nil), do: Native.digest_sha256([@magic, body])
-  defp digest(body, key), do: :crypto.mac(:hmac, :sha256, key, [@magic, body])
+  defp digest(body, nil), do: Native.digest_sha256([@magic | body])
+
+  # One by one: of several parts, `:crypto.mac/4` makes one binary, on this scheduler.
+  defp digest(body, key) do
+    [@magic | body]
+    |> Enum.reduce(:crypto.mac_init(:hmac, :sha256, key), &:crypto.mac_update(&2, &1))
+    |> :crypto.mac_final()
+  end
 
   # In constant time, so that timing does not reveal how much of a forged HMAC is right.
   defp equal?(left, right, nil), do: left == right

@@ -55,7 +55,7 @@ defmodule Wasmex.Engine do
 
     with {:ok, code} <- Compiler.code(:module, engine, bytes, options),
          {:ok, artefact} <- Compiler.artefact(:module, engine, code, options) do
-      {:ok, Artefact.pack(engine, artefact)}
+      {:ok, IO.iodata_to_binary(Artefact.pack(engine, artefact))}
     else
       {:error, %Error{details: %{message: message}}} ->
         {:error, "Could not precompile module: #{message}"}
@@ -74,7 +74,7 @@ defmodule Wasmex.Engine do
 
     with {:ok, code} <- Compiler.code(:component, engine, bytes, options),
          {:ok, artefact} <- Compiler.artefact(:component, engine, code, options),
-         do: {:ok, Artefact.pack(engine, artefact)}
+         do: {:ok, IO.iodata_to_binary(Artefact.pack(engine, artefact))}
   end
 
   defp cache(nil), do: :ok

@@ -124,7 +124,9 @@ defmodule Wasmex.Module do
     %{key: key} = Options.new!(opts, @serialize)
 
     with {:ok, artefact} <- native(Native.module_serialize(resource)),
-         do: {:ok, Artefact.pack(Native.module_engine(resource), artefact, key)}
+         do:
+           {:ok,
+            IO.iodata_to_binary(Artefact.pack(Native.module_engine(resource), artefact, key))}
   end
 
   @doc """

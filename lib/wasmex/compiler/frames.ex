@@ -6,10 +6,14 @@ defmodule Wasmex.Compiler.Frames do
 
   @version 2
 
-  # The received chunks of a frame, newest first, and their total size.
-  defstruct chunks: [], size: 0
+  # The received chunks of a frame, newest first, their total size, and the length that the frame says once that is known.
+  defstruct chunks: [], size: 0, length: nil
 
-  @type t :: %__MODULE__{chunks: [binary()], size: non_neg_integer()}
+  @type t :: %__MODULE__{
+          chunks: [binary()],
+          size: non_neg_integer(),
+          length: non_neg_integer() | nil
+        }
 
   @typedoc "To compile, or another task for code of this kind."
   @type task :: :module | :component | {:instrument | :snapshot, :module | :component}
@@ -41,21 +45,17 @@ defmodule Wasmex.Compiler.Frames do
   defp take(%{size: size} = frames, _limit, whole) when size < 4,
     do: {:ok, Enum.reverse(whole), frames}
 
-  defp take(frames, limit, whole) do
-    <<length::32, _::binary>> = head(frames)
+  # At most a few chunks so far.
+  defp take(%{length: nil} = frames, limit, whole) do
+    <<length::32, _::binary>> = join(frames.chunks)
+    take(%{frames | length: length}, limit, whole)
+  end
 
+  defp take(%{length: length} = frames, limit, whole) do
     cond do
       length > limit -> :error
       frames.size < 4 + length -> {:ok, Enum.reverse(whole), frames}
       true -> cut(frames, length, limit, whole)
-    end
-  end
-
-  # The length is in the oldest chunk, unless that is shorter than four bytes.
-  defp head(%{chunks: chunks}) do
-    case List.last(chunks) do
-      <<_::32, _::binary>> = oldest -> oldest
-      _ -> join(chunks)
     end
   end
 

@@ -162,7 +162,8 @@ defmodule Wasmex.Components.Component do
 
     case Native.component_serialize(resource) do
       {:ok, artefact} ->
-        {:ok, Artefact.pack(Native.component_engine(resource), artefact, key)}
+        {:ok,
+         IO.iodata_to_binary(Artefact.pack(Native.component_engine(resource), artefact, key))}
 
       {:error, native} ->
         {:error, Error.from_native(native)}

@@ -200,7 +200,7 @@ defmodule Wasmex.CLI do
 
   defp gather(name, device, gathered, size) do
     case :file.read(device, 65_536) do
-      {:ok, bytes} -> gather(name, device, [gathered | bytes], size + byte_size(bytes))
+      {:ok, bytes} -> gather(name, device, [gathered, bytes], size + byte_size(bytes))
       :eof -> {:ok, IO.iodata_to_binary(gathered)}
       {:error, reason} -> {:error, unreadable(name, :file.format_error(reason))}
     end

@@ -86,15 +86,20 @@ defmodule Wasmex.Utils do
 
     case :unicode.characters_to_binary(binary_part(bytes, at, size)) do
       valid when is_binary(valid) ->
-        last? or (:erlang.yield() and utf8?(bytes, at + size))
+        last? or next?(bytes, at + size)
 
       # A character that the end of the piece cuts off.
       {:incomplete, _valid, rest} when not last? ->
-        :erlang.yield() and utf8?(bytes, at + size - byte_size(rest))
+        next?(bytes, at + size - byte_size(rest))
 
       _invalid ->
         false
     end
+  end
+
+  defp next?(bytes, at) do
+    :erlang.yield()
+    utf8?(bytes, at)
   end
 
   @doc false

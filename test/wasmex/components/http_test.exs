@@ -141,7 +141,8 @@ defmodule Wasmex.Components.HTTPTest do
     end
 
     test "waits for a request only so long" do
-      function = function(reuse: 3)
+      # One place: with several, a process takes that of the scheduler it is on.
+      function = function(reuse: 1)
       assert counts(function, 2) == ~w(1 2)
       {:ok, lease} = Pool.checkout(function.pool.server)
       {_function, {store, _, _}} = lease.worker

@@ -40,7 +40,8 @@ defmodule Wasmex.Memory do
   @max 0x7FFF_FFFF_FFFF_FFFF
   defguardp is_address(value) when is_integer(value) and value >= 0 and value <= @max
 
-  # Copying a megabyte takes about 50 µs. Larger copies are split so that they do not block a scheduler.
+  # Copying a megabyte takes about 50 µs. Larger writes are split so that they do not block a scheduler, and larger reads
+  # run on a dirty one.
   @chunk 1024 * 1024
 
   @options Wasmex.Options.table(
@@ -187,29 +188,12 @@ defmodule Wasmex.Memory do
   def write(%__MODULE__{} = memory, offset, iodata),
     do: write_via(memory, address!(offset), IO.iodata_to_binary(iodata), nil)
 
-  defp read_via(%{resource: resource} = memory, offset, length, via) when length <= @chunk do
+  defp read_via(%{resource: resource} = memory, offset, length, via) do
     # The store is usually free, so try without setting up a wait first.
     with step when elem(step, 0) != :ok <-
            Native.memory_read(resource!(resource), offset, length, via),
          do:
            Access.memory(step, memory, fn -> Native.memory_read(resource, offset, length, via) end)
-  end
-
-  defp read_via(memory, offset, length, via) do
-    # All or nothing: check the end before copying.
-    with {:ok, _} <- read_via(memory, offset + length, 0, via),
-         do: read_chunks(memory, offset, length, via, <<>>)
-  end
-
-  # Appended, not collected: the chunks are freed one by one, where hundreds at once would block a scheduler.
-  defp read_chunks(_memory, _offset, 0, _via, read), do: {:ok, read}
-
-  defp read_chunks(memory, offset, length, via, read) do
-    size = min(length, @chunk)
-
-    with {:ok, chunk} <- read_via(memory, offset, size, via),
-         do:
-           read_chunks(memory, offset + size, length - size, via, <<read::binary, chunk::binary>>)
   end
 
   defp write_via(%{resource: resource} = memory, offset, binary, via)

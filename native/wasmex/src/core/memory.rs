@@ -4,6 +4,7 @@ use crate::guest::access;
 use crate::guest::cell::StoreCell;
 use crate::guest::via::Via;
 use crate::vm::atoms;
+use crate::vm::dirty;
 use crate::vm::error::{Error, Result};
 use crate::vm::fast_nif::fast_nif;
 use crate::vm::host_error::host_error;
@@ -105,13 +106,18 @@ fn memory_grow<'a>(env: Env<'a>, memory: Handle, pages: u64, via: Via) -> Term<'
     })
 }
 
+/// Bytes that take too long to copy on a normal scheduler.
+const LONG: u64 = 1024 * 1024;
+
 fast_nif!(memory_read / 4);
-fn memory_read<'a>(
-    env: Env<'a>,
-    [memory, offset, length, via]: [Term<'a>; 4],
-) -> NifResult<Term<'a>> {
-    let memory: Argument<MemoryResource> = memory.decode()?;
+fn memory_read<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> NifResult<Term<'a>> {
+    let [memory, offset, length, via] = args;
     let (offset, length) = (offset.decode()?, length.decode()?);
+    // In one go: of pieces that are put together in Elixir, the VM copies all whenever they need more room.
+    if length > LONG && dirty::is_normal() {
+        return Ok(dirty::again(env, c"memory_read", &args));
+    }
+    let memory: Argument<MemoryResource> = memory.decode()?;
     Ok(access::reply(env, &memory.cell, via.decode()?, |cx| {
         let bytes = range(memory.memory.data(&cx), offset, length)?;
         copied(env, bytes.len());

@@ -3,6 +3,9 @@ defmodule Wasmex.Hostile.Doors do
 
   alias Wasmex.Hostile.Generator
 
+  # It is compiled after its kinds.
+  @compile {:no_warn_undefined, Generator}
+
   @kinds ~w(isolated plugged served generated shown snapped)a
 
   @modules ~w(tables memories names locals calls branches blocks loops nest aliases structures globals types imports exports

@@ -34,16 +34,7 @@ defmodule Wasmex.Stress.OptionsTest do
     (import "wasi:cli/environment@0.2.0" (instance $cli
       (export "get-environment" (func (result (list (tuple string string)))))
       (export "get-arguments" (func (result (list string))))))
-    (core module $libc
-      (memory (export "memory") 1600)
-      (global $at (mut i32) (i32.const 16))
-      (func (export "reset") (global.set $at (i32.const 16)))
-      (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local i32)
-        (local.set 4 (i32.and
-          (i32.add (global.get $at) (i32.sub (local.get 2) (i32.const 1)))
-          (i32.sub (i32.const 0) (local.get 2))))
-        (global.set $at (i32.add (local.get 4) (local.get 3)))
-        (local.get 4)))
+    #{Wasmex.LibcWat.libc(1600)}
     (core instance $libc (instantiate $libc))
     (core func $env (canon lower (func $cli "get-environment")
       (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))

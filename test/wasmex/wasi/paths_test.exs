@@ -29,13 +29,7 @@ defmodule Wasmex.WASI.PathsTest do
         (alias outer $C $d (type $d1))
         (export "descriptor" (type $d2 (eq $d1)))
         (export "get-directories" (func (result (list (tuple (own $d2) string)))))))
-      (core module $libc
-        (memory (export "memory") 200)
-        (global $at (mut i32) (i32.const 1024))
-        (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local i32)
-          (local.set 4 (i32.and (i32.add (global.get $at) (i32.sub (local.get 2) (i32.const 1))) (i32.sub (i32.const 0) (local.get 2))))
-          (global.set $at (i32.add (local.get 4) (local.get 3)))
-          (local.get 4)))
+      #{Wasmex.LibcWat.libc(200)}
       (core instance $libc (instantiate $libc))
       (core func $directories (canon lower (func $preopens "get-directories") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
       (core func $f0 (canon lower (func $types "[method]descriptor.create-directory-at") (memory (core memory $libc "memory"))))
